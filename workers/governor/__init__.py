@@ -1,0 +1,1 @@
+"""The governor: permits, the account's gate and its forecast."""

@@ -1,0 +1,1 @@
+"""The handlers that ship with foxhooks, written only against `workers`."""

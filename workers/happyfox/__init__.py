@@ -1,0 +1,1 @@
+"""HappyFox's API: protocol, transport, client, directory."""

@@ -1,0 +1,43 @@
+"""The names of everything the store holds, with type, lifetime and writer.
+
+All keys of an account share the hash tag ``{account}``, so that an account is one slot of a cluster. ``P`` stands for
+``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``).
+
+    Key                Type    Lifetime    Written by   Meaning
+    P lane:<ticket>    LIST    while used  accept       ids of waiting events, oldest first
+    P joins:<ticket>   HASH    till claim  accept       body digest -> id of an event not yet claimed
+    P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told
+    P sched            ZSET    forever     all          lane -> ms when it may next be claimed
+    P own              HASH    while held  claim        lane -> token of its lease
+    P fence            INT     forever     claim        source of the numbers in tokens
+    P claim:<nonce>    STRING  lease       claim        lane a claimer got, so that a repeated claim answers alike
+    P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: events, claims, plan, journal; what is owed
+    P ticket:<ticket>  STRING  90 days     settle       last seen
+    P record:<turn>    STRING  retention   settle       the settled turn, compressed
+    P turns            ZSET    retention   settle       turn -> ms when it was settled
+    P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
+    P dead             ZSET    forever     settle       dead letter -> ms
+    P letter:<id>      HASH    forever     settle       a dead letter with its evidence
+    P permits:get      ZSET    forever     permits      permit -> ms when its slot is free again
+    P permits:post     ZSET    forever     permits      the same for writes
+    P flight           ZSET    forever     permits      permit of a call not answered yet -> ms of its deadline
+    P gate             HASH    forever     permits      open, locked, probing or denied; until; epoch
+    P quarantine       LIST    retention   accept       signed deliveries that could not be read
+    P counts           HASH    forever     web          deliveries accepted, duplicate, quarantined, refused by reason
+    P directory        HASH    1 hour      worker       reference lists as HappyFox sent them
+    P birth            INT     forever     accept       when this store was first used
+    {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll
+
+What is stored as JSON is an object or a list with a format number, ``FORMAT``, so that a later version can tell.
+"""
+
+#: The number in every stored value; readers refuse a newer one.
+FORMAT = 1
+
+#: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
+WAKE = "{foxhooks}:wake"
+
+
+def prefix(account: str) -> str:
+    """Gives what every key of an account begins with."""
+    return f"foxhooks:{{{account}}}:"

@@ -1,0 +1,1 @@
+"""HappyFox's objects as frozen values: tickets, rows, contacts, staff, reference data."""

@@ -1,0 +1,1 @@
+"""Conditions, shared by the shipped handlers and the rules file."""
