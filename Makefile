@@ -1,0 +1,50 @@
+# Needs Python 3.11+ and make; everything else goes into .venv. PYTHON=python3.13 make test picks another Python.
+PYTHON ?= python3
+ARGS ?=
+BIN = .venv/bin
+READY = .venv/.ready
+
+.PHONY: demo run test check format bench lock clean
+
+demo: $(READY)
+	@$(BIN)/foxhooks demo $(ARGS)
+
+run: $(READY)
+	@$(BIN)/foxhooks up $(ARGS)
+
+test: $(READY)
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# Locks anew for every platform and Python 3.11+; needs uv. ARGS=--upgrade takes newer releases.
+# setuptools is locked too, so that installing foxhooks itself asks for nothing beyond the lock.
+LOCK = echo setuptools | UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
+    --python-version 3.11 --generate-hashes --no-annotate pyproject.toml -
+lock:
+	$(LOCK) $(ARGS) --output-file requirements.txt
+	$(LOCK) $(ARGS) --output-file requirements-dev.txt --extra dev --constraints requirements.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+$(READY): pyproject.toml requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "foxhooks needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "install python3-venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing the locked dependencies into .venv (once; about a minute)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
