@@ -1,0 +1,61 @@
+"""Fixtures every test may ask for: real stores, emptied for each test, and a clean environment."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests import stores
+
+OURS = ("FOXHOOKS_", "HAPPYFOX_")
+COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(OURS) or name in COMMON:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[str]:
+    with stores.running("valkey") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[str]:
+    with stores.running("redis") as url:
+        yield url
+
+
+@pytest.fixture
+def valkey_url(_valkey: str) -> str:
+    """URL of an empty Valkey, the store `foxhooks up` brings along."""
+    stores.flush(_valkey)
+    return _valkey
+
+
+@pytest.fixture
+def store(valkey_url: str) -> Iterator[redis.Redis]:
+    """Client of that empty Valkey; answers are bytes."""
+    with redis.Redis.from_url(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.redis)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty store; the test runs twice, on Valkey and on Debian's Redis."""
+    url: str = request.getfixturevalue(f"_{request.param}")
+    stores.flush(url)
+    return url
+
+
+@pytest.fixture
+def either_store(store_url: str) -> Iterator[redis.Redis]:
+    """Client of `store_url`: the test runs twice; answers are bytes."""
+    with redis.Redis.from_url(store_url) as client:
+        yield client

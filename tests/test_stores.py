@@ -1,0 +1,45 @@
+"""The stores the other tests stand on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = """
+from tests import stores
+with stores.running("valkey") as url:
+    print(url, flush=True)
+    input()
+"""
+
+
+def test_a_store_starts_empty_for_each_test(either_store: redis.Redis) -> None:
+    assert either_store.dbsize() == 0
+    either_store.set("left", "behind")
+
+
+def test_a_store_is_emptied_after_the_test_before(either_store: redis.Redis) -> None:
+    assert either_store.dbsize() == 0
+    either_store.set("left", "behind")
+
+
+def test_a_store_keeps_an_append_only_file_and_opens_no_port(either_store: redis.Redis) -> None:
+    assert either_store.config_get("appendonly") == {"appendonly": "yes"}
+    assert either_store.config_get("port") == {"port": "0"}
+
+
+def test_a_store_ends_when_the_test_process_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        url = child.stdout.readline().strip()
+        with redis.Redis.from_url(url, socket_timeout=20) as client, client.pubsub() as listener:
+            listener.subscribe("nothing")
+            assert listener.get_message(timeout=5) is not None
+            child.kill()
+            with pytest.raises(redis.ConnectionError):
+                listener.get_message(timeout=20)
