@@ -1,0 +1,1 @@
+"""The doors: everything a person or HappyFox touches."""

@@ -1,0 +1,238 @@
+"""The layout holds: floors import downwards, pure parts stay pure, and importing has no effect."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Lowest first. A part imports lower floors and itself, never its neighbours on the same floor.
+FLOORS = (
+    {"workers.errors"},
+    {"workers.models", "workers.settings"},
+    {"workers.events"},
+    {"workers.lanes"},
+    {"workers.governor"},
+    {"workers.happyfox"},
+    {"workers.turns"},
+    {"workers"},
+    {"workers.handlers", "workers.rules", "workers.testing"},
+    {"workers.main"},
+    {"service"},
+)
+FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
+# Beside the floors, or narrower than their floor: these import exactly this of ours (and themselves).
+ALLOWED = {
+    "workers.simulator": {"workers.models", "workers.events"},
+    "workers.handlers": {"workers", "workers.rules"},
+}
+PURE = ("workers.models", "workers.events", "workers.turns", "workers.rules", "workers.simulator")
+IMPURE = {
+    *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
+    *("signal", "socket", "subprocess", "threading", "time", "urllib3"),
+}
+WEB = {"starlette", "uvicorn", "typer", "rich"}
+OTHER_CLIENTS = {"aiohttp", "http.client", "httpcore", "requests", "urllib.request", "urllib3"}
+
+
+@dataclass(frozen=True)
+class Import:
+    importer: str
+    line: int
+    name: str
+    """Dotted name, with the imported name as last label: `from a import b` is `a.b`."""
+
+    def __str__(self) -> str:
+        return f"{self.importer}, line {self.line}, imports {self.name}"
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the two packages with its file."""
+    found = {}
+    for package in ("service", "workers"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text())
+
+
+def imports(module: str) -> Iterator[Import]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (Import(module, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}, line {node.lineno}: write the full name instead of dots"
+            yield from (Import(module, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def all_imports() -> list[Import]:
+    return [found for module in modules() for found in imports(module)]
+
+
+def within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def part_of(name: str) -> str:
+    """The part a module, or a name out of a module, belongs to: `workers.lanes.keys` to `workers.lanes`."""
+    if within(name, "service"):
+        return "service"
+    part = ".".join(name.split(".")[:2])
+    return part if part in modules() else "workers"
+
+
+def test_every_part_has_its_floor() -> None:
+    parts = {part_of(module) for module in modules()}
+    assert parts <= FLOOR.keys() | ALLOWED.keys(), "give the new part its place in FLOORS"
+
+
+def test_an_upper_floor_imports_lower_ones_only() -> None:
+    wrong = []
+    for found in all_imports():
+        if not within(found.name, "workers") and not within(found.name, "service"):
+            continue
+        importer, imported = part_of(found.importer), part_of(found.name)
+        if importer == imported:
+            continue
+        if importer in ALLOWED:
+            fits = imported in ALLOWED[importer]
+        else:
+            fits = imported in FLOOR and FLOOR[imported] < FLOOR[importer]
+            fits = fits or (importer == "service" and imported in ALLOWED)
+        if not fits:
+            wrong.append(str(found))
+    assert wrong == []
+
+
+def test_httpx_is_imported_by_the_transport_alone() -> None:
+    importers = {found.importer for found in all_imports() if within(found.name, "httpx")}
+    assert {name for name in importers if within(name, "workers")} <= {"workers.happyfox.transport"}
+
+
+def test_the_engine_has_no_second_way_to_make_a_call() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if within(found.importer, "workers") and any(within(found.name, client) for client in OTHER_CLIENTS)
+        # The transport reads the trace hook's errors of httpcore.
+        if not (found.importer == "workers.happyfox.transport" and within(found.name, "httpcore"))
+    ]
+    assert wrong == []
+
+
+def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if within(found.importer, "workers") and any(within(found.name, package) for package in WEB)
+    ]
+    assert wrong == []
+
+
+def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if part_of(found.importer) in PURE and found.name.split(".")[0] in IMPURE | {"httpx"}
+    ]
+    assert wrong == []
+
+
+def test_pure_parts_ask_no_clock() -> None:
+    wrong = [
+        f"{module}, line {node.lineno}: {ast.unparse(node)}"
+        for module in modules()
+        if part_of(module) in PURE
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"now", "utcnow", "today"}
+        and ast.unparse(node.func.value) in {"datetime", "date", "datetime.datetime", "datetime.date"}
+    ]
+    assert wrong == []
+
+
+# Run in an interpreter of its own: prints what each import did, as JSON.
+PROBE = """
+import json, os, sys, threading
+
+OURS = ("FOXHOOKS_", "HAPPYFOX_", "REDIS_URL", "SENTRY_DSN")
+module, deeds = None, []
+
+def audit(event, arguments):
+    if module and event in {"socket.__new__", "socket.connect", "socket.bind", "subprocess.Popen", "os.fork"}:
+        deeds.append(f"{module}: {event}")
+
+class Watched(type(os.environ)):
+    def __getitem__(self, key):
+        if module and str(key).startswith(OURS):
+            deeds.append(f"{module}: reads {key}")
+        return super().__getitem__(key)
+
+    def __contains__(self, key):
+        if module and str(key).startswith(OURS):
+            deeds.append(f"{module}: looks for {key}")
+        return super().__contains__(key)
+
+os.environ.__class__ = Watched
+sys.addaudithook(audit)
+for module in json.loads(sys.argv[1]):
+    __import__(module)
+    if threading.active_count() > 1:
+        deeds.append(f"{module}: starts a thread")
+        break
+if "dramatiq" in sys.modules and sys.modules["dramatiq"].broker.global_broker is not None:
+    deeds.append("a global broker is set")
+module = None
+print(json.dumps(deeds))
+"""
+
+
+def deeds_of(names: list[str], folder: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE, json.dumps(names)],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "FOXHOOKS_PROBE": "set", "HAPPYFOX_PROBE": "set"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_importing_any_module_opens_nothing_and_reads_no_setting() -> None:
+    assert deeds_of(list(modules()), ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "deed"),
+    [
+        ("import socket; socket.socket().close()", "guilty: socket.__new__"),
+        ("import os; os.environ.get('REDIS_URL')", "guilty: reads REDIS_URL"),
+        ("import os; 'FOXHOOKS_DATA' in os.environ", "guilty: looks for FOXHOOKS_DATA"),
+        ("import os; dict(os.environ)", "guilty: reads HAPPYFOX_PROBE"),
+        ("import dramatiq; dramatiq.get_broker()", "a global broker is set"),
+        (
+            "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+            "guilty: starts a thread",
+        ),
+    ],
+)
+def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, deed: str) -> None:
+    (tmp_path / "guilty.py").write_text(source)
+    assert deed in deeds_of(["guilty"], tmp_path)

@@ -1,0 +1,1 @@
+"""The engine, and what an author of handlers imports."""
