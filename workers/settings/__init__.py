@@ -1,0 +1,22 @@
+"""The settings: one frozen value from the environment and foxhooks.toml, with every complaint at once.
+
+The environment wins over the file. Nothing is read but the mapping that is passed in and the file.
+"""
+
+from workers.settings.complaints import Complaint, SettingsError
+from workers.settings.loading import load
+from workers.settings.secret import Secret
+from workers.settings.table import Part
+from workers.settings.values import Account, Budget, Durability, Settings
+
+__all__ = [
+    "Account",
+    "Budget",
+    "Complaint",
+    "Durability",
+    "Part",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "load",
+]

@@ -1,0 +1,195 @@
+"""Loads the settings: every value that a part reads, and every complaint at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from workers.settings.checks import check_names
+from workers.settings.complaints import Complaint, SettingsError, UnfitError
+from workers.settings.hosts import host_of, label_of
+from workers.settings.names import plain
+from workers.settings.readers import account_name, text
+from workers.settings.sources import Found, Sources, read_file
+from workers.settings.table import (
+    BOTH,
+    DEPLOYMENT,
+    DURABILITY,
+    HANDLERS,
+    NAME,
+    NOT_YET,
+    SETTINGS,
+    URL,
+    WORKER,
+    Part,
+    Setting,
+)
+from workers.settings.values import Account, Budget, Settings
+
+_UNNAMED = ""
+
+
+def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
+    """Returns the settings *part* reads, from *environ* and the settings file in *folder*.
+
+    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account
+    at all. Raises SettingsError with every complaint.
+    """
+    sources = Sources(environ, folder, read_file(environ, folder))
+    reading = _Reading(sources, part)
+    reading.complaints.extend([*sources.file.complaints, *check_names(sources, part)])
+    settings = reading.settings()
+    if reading.complaints:
+        raise SettingsError(dict.fromkeys(reading.complaints))
+    return settings
+
+
+class _Reading:
+    """One pass over the sources, which collects values and complaints."""
+
+    def __init__(self, sources: Sources, part: Part) -> None:
+        self.sources = sources
+        self.part = part
+        self.complaints: list[Complaint] = []
+
+    def settings(self) -> Settings:
+        values = {row.key: self.value(row) for row in SETTINGS if row.scope == DEPLOYMENT and row.key}
+        redis_url = values["redis_url"]
+        accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
+        return Settings(
+            accounts=MappingProxyType({account.name: account for account in accounts}),
+            redis_url=redis_url,
+            data=self.sources.folder / values["data"],
+            durability=values[DURABILITY.key] or ("everysec" if redis_url else "fsync"),
+            lease=values["lease_seconds"],
+            handler_seconds=values["handler_seconds"],
+            retention_hours=values["retention_hours"],
+            threads=values["threads"],
+            processes=values["processes"],
+            web_concurrency=values["web_concurrency"],
+            host=values["host"],
+            port=values["port"],
+            sentry_dsn=values["sentry_dsn"],
+            log_level=values["log_level"],
+            log_format=values["log_format"],
+            config_path=self.sources.file.path,
+        )
+
+    def account(self, name: str) -> Account:
+        values = {
+            row.key: self.value(row, name) for row in SETTINGS if row.scope != DEPLOYMENT and row is not NAME
+        }
+        return Account(
+            name=name,
+            secrets=values["webhook_secrets"],
+            url=values["url"],
+            api_key=values["api_key"],
+            auth_code=values["auth_code"],
+            staff_id=values["staff_id"],
+            budget=Budget(
+                gets=values["gets_per_minute"],
+                posts=values["posts_per_minute"],
+                window=values["window_seconds"],
+                lockout=values["lockout_seconds"],
+                share=values["budget_share"],
+                in_flight=values["in_flight"],
+            ),
+            timeout=values["timeout_seconds"],
+            doubt=values["doubt_seconds"],
+            handlers=self.handlers(values["handlers"], values["rules"], name),
+            rules=values["rules"],
+            allow=values["allow"],
+            dry_run=values["dry_run"],
+            fuse=values["fuse"],
+            router_settings=self.router_settings(),
+        )
+
+    def names(self) -> list[str]:
+        """Returns the names of the accounts: those of the tables, else the single one of the environment."""
+        tables = list(self.sources.file.accounts)
+        for name in tables:
+            try:
+                account_name(name)
+            except UnfitError as unfit:
+                self.complain(f"{plain(f'accounts.{name}')} ({self.sources.file.name})", unfit)
+        found = self.sources.find(NAME)
+        given = self.value(NAME)
+        if not tables:
+            return [given or (_UNNAMED if found else self.derived())]
+        if given and found and len(tables) == 1 and given != tables[0]:
+            problem = f"is {given}, but the account in the file is {plain(tables[0])}"
+            self.complain(found.where, UnfitError(problem, "remove it, or rename the table"))
+        return tables
+
+    def derived(self) -> str:
+        """Returns the host's first label as the account's name; a broken URL is the worker's concern."""
+        found = self.sources.find(URL)
+        if found is None:
+            if self.part not in URL.parts and self.sources.file.readable:
+                self.complain(NAME.variable, UnfitError("is missing", f"set it to {NAME.help}, as acme"))
+            return _UNNAMED
+        try:
+            label = label_of(host_of(text(self.sources.resolve(found))))
+            problem = f"is needed, for the host in {URL.variable} gives no name"
+        except UnfitError:
+            label, problem = None, f"is needed, for {URL.variable} cannot be read"
+            if self.part in URL.parts:
+                return _UNNAMED
+        if label is None:
+            self.complain(NAME.variable, UnfitError(problem, f"set it to {NAME.help}, as acme"))
+        return label or _UNNAMED
+
+    def value(self, setting: Setting, account: str | None = None) -> Any:
+        """Returns the value of a setting, or its default after a complaint or if not read."""
+        if self.part not in setting.parts:
+            return setting.default
+        found = self.sources.find(setting, account)
+        if found is None:
+            if setting.required:
+                self.missing(setting, account)
+            return setting.default
+        try:
+            if setting.variable in NOT_YET:
+                raise UnfitError("is not available yet", "remove it")
+            value = setting.read(self.sources.resolve(found))
+        except UnfitError as unfit:
+            self.complain(found.where, unfit)
+            return setting.default
+        return found.base / value if isinstance(value, Path) else value
+
+    def handlers(self, names: tuple[str, ...], rules: Path | None, account: str) -> tuple[str, ...]:
+        found = self.sources.find(HANDLERS, account) if self.part in WORKER else None
+        if found and "rules" in names and "FOXHOOKS_RULES" in NOT_YET:
+            self.complain(
+                found.where, UnfitError("names rules, which are not available yet", "remove the word rules")
+            )
+        if self.part in WORKER and not rules and (found is None or found.value == []):
+            self.missing(HANDLERS, account)
+        return names
+
+    def router_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        tables: dict[str, Mapping[str, Any]] = {}
+        for name, table in self.sources.file.routers.items() if self.part in WORKER else ():
+            values = {}
+            for key, given in table.items():
+                found = Found(given, f"{plain(f'handlers.{name}.{key}')} ({self.sources.file.name})", Path())
+                try:
+                    values[key] = self.sources.resolve(found)
+                except UnfitError as unfit:
+                    self.complain(found.where, unfit)
+            tables[name] = MappingProxyType(values)
+        return MappingProxyType(tables)
+
+    def missing(self, setting: Setting, account: str | None) -> None:
+        tables, file = self.sources.file.accounts, self.sources.file
+        if not file.readable:
+            return
+        in_table = f"{setting.key} in [accounts.{plain(account) if account else 'NAME'}] of {file.name}"
+        if len(tables) > 1:
+            where, cure = f"{plain(f'accounts.{account}.{setting.key}')} ({file.name})", f"give {in_table}"
+        else:
+            where, cure = setting.variable, f"set it, or {in_table}"
+        self.complain(where, UnfitError("is missing", f"{cure}: {setting.help}"))
+
+    def complain(self, where: str, unfit: UnfitError) -> None:
+        self.complaints.append(Complaint(where, unfit.problem, unfit.cure))

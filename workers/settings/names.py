@@ -1,0 +1,21 @@
+"""Names the settings know, and the one nearest to a misspelt one."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+ROUTER = re.compile(r"[a-z][a-z0-9-]*")
+"""The name of a router."""
+
+PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscribe", "create", "contacts")
+"""What a router may do only with a grant."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name most like *name*, or None if none is."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+def plain(name: str) -> str:
+    """Returns a name fit to print: as it is, or escaped if it has anything that does not print."""
+    return name if name.isascii() and name.isprintable() else ascii(name)

@@ -1,0 +1,213 @@
+"""Readers: each turns one given value into what its setting holds, or says why it does not fit.
+
+A given value is a text from the environment or whatever TOML made of the file. Complaints do not repeat
+values, so that a key pasted into the wrong setting is not printed; only names of routers and permissions are.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from workers.settings.complaints import UnfitError
+from workers.settings.hosts import host_of, is_loopback
+from workers.settings.names import PERMISSIONS, ROUTER, nearest
+from workers.settings.secret import Secret
+
+Reader = Callable[[object], Any]
+
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"0", "false", "no", "off"})
+
+
+def text(given: object) -> str:
+    """Reads a text without the white space around it."""
+    if not isinstance(given, str):
+        raise UnfitError("is not a text", "write it in quotes")
+    stripped = given.strip()
+    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in stripped):
+        raise UnfitError("contains a control character", "type the value again instead of pasting it")
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in stripped):
+        raise UnfitError("is not valid UTF-8", "type the value again in UTF-8")
+    if not stripped:
+        raise UnfitError("is empty", "give it a value or remove it")
+    return stripped
+
+
+def whole(most: int, least: int = 1) -> Reader:
+    """Returns a reader of whole numbers from `least` to `most`."""
+
+    def read(given: object) -> int:
+        number: object = given
+        if isinstance(given, str) and _WHOLE.fullmatch(text(given)):
+            number = int(text(given))
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise UnfitError("is not a whole number in range", f"write a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def decimal(most: float, zero: bool = False) -> Reader:
+    """Returns a reader of numbers above 0 (or from 0 if *zero*) up to `most`."""
+
+    def read(given: object) -> float:
+        number: object = given
+        if isinstance(given, str) and _DECIMAL.fullmatch(text(given)):
+            number = float(text(given))
+        fits = not isinstance(number, bool) and isinstance(number, int | float)
+        if not fits or not (0 < number <= most or (zero and number == 0)):  # type: ignore[operator]
+            least = "from 0" if zero else "above 0"
+            raise UnfitError("is not a number in range", f"write a number {least} and at most {most:g}")
+        return float(number)  # type: ignore[arg-type]
+
+    return read
+
+
+def switch(given: object) -> bool:
+    """Reads on or off."""
+    word = text(given).lower() if isinstance(given, str) else given
+    if word is True or word in _ON:
+        return True
+    if word is False or word in _OFF:
+        return False
+    raise UnfitError("is neither on nor off", "write 1, true, yes, on, or 0, false, no, off")
+
+
+def choice(*words: str) -> Reader:
+    """Returns a reader of one of *words*, in any case."""
+
+    def read(given: object) -> str:
+        for word in words:
+            if text(given).lower() == word.lower():
+                return word
+        raise UnfitError("is not one of its values", f"write {', '.join(words[:-1])} or {words[-1]}")
+
+    return read
+
+
+def path(given: object) -> Path:
+    """Reads a path; whoever found it makes it absolute."""
+    return Path(text(given))
+
+
+def host(given: object) -> str:
+    """Reads an address to listen on."""
+    name = text(given)
+    if re.search(r"[\s/@]", name):
+        raise UnfitError("is not a host", "write a host name or an IP address, as 127.0.0.1")
+    return name
+
+
+def account_name(given: object) -> str:
+    """Reads the name of an account, a part of the webhook's path."""
+    name = text(given)
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise UnfitError("is not a name for an account", "use only a to z, 0 to 9 and hyphens, as acme")
+    return name
+
+
+def url(given: object) -> str:
+    """Reads the address of a help desk and returns it without a slash at the end."""
+    address = text(given)
+    name = host_of(address)
+    parts = urlsplit(address)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise UnfitError(
+            "has more than scheme and host", "end it after the host, as https://acme.happyfox.com"
+        )
+    if parts.scheme == "http" and not is_loopback(name):
+        raise UnfitError("would send the key over plain http", "write https://; http is for loopback only")
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
+
+
+def redis_url(given: object) -> str:
+    """Reads the address of a Redis or Valkey server."""
+    address = text(given)
+    cure = "write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise UnfitError("is not an address", cure) from None
+    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in address:
+        raise UnfitError("has a scheme that is not redis, rediss or unix", cure)
+    if parts.scheme == "unix" and not parts.path:
+        raise UnfitError("names no socket", cure)
+    return address
+
+
+def secret(given: object) -> Secret:
+    """Reads a key, without the white space around it."""
+    return Secret(text(given))
+
+
+def api_key(given: object) -> Secret:
+    """Reads the first half of the Basic auth pair, which cannot hold a colon (RFC 7617)."""
+    if ":" in text(given):
+        raise UnfitError("contains a colon", "give the API key alone; the auth code is a setting of its own")
+    return secret(given)
+
+
+def sentry_dsn(given: object) -> Secret:
+    """Reads the address that reports go to, which holds a key."""
+    if not re.fullmatch(r"https?://[^\s@/]+@\S+/\S+", text(given)):
+        raise UnfitError("is not a DSN", "copy it from Sentry: Settings, Projects, Client Keys")
+    return secret(given)
+
+
+def words(given: object) -> list[str]:
+    """Reads a list, or a text of words between commas. Empty words are dropped, repeated ones kept once."""
+    if isinstance(given, str):
+        found: list[object] = [word for word in given.split(",") if word.strip()]
+    elif isinstance(given, list):
+        found = given
+    else:
+        raise UnfitError("is not a list", 'write a list of texts, as ["one", "two"]')
+    return list(dict.fromkeys(text(word) for word in found))
+
+
+def secrets(given: object) -> tuple[Secret, ...]:
+    """Reads one or more signing keys, newest first."""
+    keys = tuple(Secret(word) for word in words(given))
+    if not keys:
+        raise UnfitError("holds no secret", "write at least one signing key, the newest first")
+    return keys
+
+
+def handlers(given: object) -> tuple[str, ...]:
+    """Reads import strings and entry-point names, in order."""
+    names = words(given)
+    for name in names:
+        if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name)):
+            raise UnfitError(f"contains {name!a}, which is no router", "write module:router, as vip:router")
+    return tuple(names)
+
+
+def grants(given: object) -> frozenset[tuple[str, str]]:
+    """Reads `router:permission` words, or a table of lists of permissions by router."""
+    if isinstance(given, dict):
+        pairs = [(router, permission) for router, value in given.items() for permission in words(value)]
+    else:
+        pairs = [
+            (router, permission) for router, _, permission in (word.partition(":") for word in words(given))
+        ]
+    return frozenset(_grant(router.strip(), permission.strip()) for router, permission in pairs)
+
+
+def _grant(router: str, permission: str) -> tuple[str, str]:
+    if not ROUTER.fullmatch(router):
+        raise UnfitError(
+            f"grants to {router!a}, which is no router's name", "write router:permission, as vip:reply"
+        )
+    if permission not in PERMISSIONS:
+        guess = nearest(permission, PERMISSIONS)
+        cure = f"did you mean {guess}?" if guess else f"use one of {', '.join(PERMISSIONS)}"
+        raise UnfitError(f"grants {router} the unknown permission {permission!a}", cure)
+    return router, permission
