@@ -1,0 +1,147 @@
+"""The scripts that take and settle permits of one account, with its budget already worked out.
+
+A permit is the right to make one call now. It holds a slot until one window and a guard after the call's answer, so that
+no window of any alignment holds more calls than HappyFox allows (500 reads and 300 writes in a minute, KB 1148). What is
+not a read counts as a write; KB 1148 says nothing about PUT and DELETE.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from workers.lanes.keys import prefix
+from workers.lanes.scripts import Script
+from workers.settings import Budget
+
+#: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
+Class = Literal["interactive", "normal", "bulk"]
+
+#: How a call ended, as far as the governor is concerned; ``lua/lib/permits.lua`` says what each does.
+Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
+
+#: Milliseconds after its deadline in which a call without answer may still be counted by HappyFox (assumed).
+GRACE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A permit, if ``wait`` is 0; else the milliseconds until it is worth asking again, and why.
+
+    ``why`` is ``budget``, ``gate``, ``flight``, ``probe`` or ``denied``.
+    """
+
+    wait: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How much of an account's budget is used, and what its gate does.
+
+    ``gets`` and ``posts`` are what may be used now, the lowered share included. ``gate`` is ``open``, ``locked``,
+    ``denied`` or ``probing``; ``why`` is what closed it last; ``reopens`` is in seconds. ``share`` is the part of our
+    limits that is left after a 429: 1, or a half for an hour.
+    """
+
+    gets_used: int
+    gets: int
+    posts_used: int
+    posts: int
+    in_flight: int
+    gate: str
+    why: str
+    reopens: float
+    epoch: int
+    share: float
+
+    @property
+    def gets_free(self) -> int:
+        """Reads that could be made now, were the gate open."""
+        return max(0, self.gets - self.gets_used)
+
+    @property
+    def posts_free(self) -> int:
+        """Writes that could be made now, were the gate open."""
+        return max(0, self.posts - self.posts_used)
+
+
+class Governor:
+    """Builds the scripts of one account's governor; ``budget`` is the argument they take, for use in other scripts."""
+
+    def __init__(self, account: str, budget: Budget) -> None:
+        self.prefix = prefix(account)
+        self.budget = argument(budget)
+
+    def permit(self, method: str, id: str, class_: Class, life: int) -> Script[Grant]:
+        """Asks for a permit for a call that is over ``life`` ms from now, come what may.
+
+        ``id`` names the call: asking again with it is answered alike, and a call made again takes another.
+        """
+        return self._script("permit", _grant, _kind(method), id, class_, life)
+
+    def release(self, method: str, id: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
+        """Settles a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
+        return self._script("release", _nothing, _kind(method), id, outcome, age, wait)
+
+    def close(self, wait: int, why: str) -> Script[None]:
+        """Closes the gate for ``wait`` ms; afterwards one probe opens it."""
+        return self._script("close", _nothing, wait, why)
+
+    def forecast(self) -> Script[Forecast]:
+        """Tells what is used and free, without changing anything."""
+        return self._script("forecast", _forecast)
+
+    def _script(self, name: str, read: Any, *args: str | int) -> Script[Any]:
+        return Script(name, self.prefix, (self.budget, *args), read)
+
+
+def argument(budget: Budget) -> bytes:
+    """Gives a budget as the scripts read it: JSON, limits after the share, times in milliseconds.
+
+    The guard is 1 % of the window and 50 ms at least; that of the lockout 1 %, from 0.5 s to 5 s.
+    """
+    window, lockout = math.ceil(budget.window * 1000), math.ceil(budget.lockout * 1000)
+    numbers = {
+        "get": _share(budget.gets, budget.share),
+        "post": _share(budget.posts, budget.share),
+        "window": window,
+        "guard": max(50, math.ceil(window / 100)),
+        "lockout": lockout,
+        "lockguard": min(5000, max(500, math.ceil(lockout / 100))),
+        "in_flight": max(1, int(budget.in_flight)),
+        "grace": GRACE,
+    }
+    return json.dumps(numbers, separators=(",", ":")).encode()
+
+
+def _share(limit: int, share: float) -> int:
+    return min(limit, max(1, math.floor(limit * share + 1e-9)))
+
+
+def _kind(method: str) -> str:
+    return "get" if method.lower() == "get" else "post"
+
+
+def _grant(raw: Any) -> Grant:
+    return Grant(int(raw[0]), raw[1].decode())
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def _forecast(raw: Any) -> Forecast:
+    gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share = raw
+    return Forecast(
+        gets_used=gets_used,
+        gets=gets,
+        posts_used=posts_used,
+        posts=posts,
+        in_flight=in_flight,
+        gate=gate.decode(),
+        why=why.decode(),
+        reopens=reopens / 1000,
+        epoch=epoch,
+        share=share / 1000,
+    )
