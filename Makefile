@@ -1,5 +1,7 @@
-# Needs Python 3.11+ and make; everything else goes into .venv. PYTHON=python3.13 make test picks another Python.
-PYTHON ?= python3
+# Needs Python 3.11+ and make; everything else goes into .venv. `make PYTHON=python3.13 test` picks another Python.
+NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+    if $$python $(NEW_ENOUGH) 2>/dev/null; then echo $$python; break; fi; done)
 ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
@@ -39,7 +41,7 @@ clean:
 	rm -rf .venv build dist *.egg-info
 
 $(READY): pyproject.toml requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@test -n "$(PYTHON)" && $(PYTHON) $(NEW_ENOUGH) || { \
 	    echo "foxhooks needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "install python3-venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
