@@ -176,14 +176,16 @@ local function permits_release(P, now, B, method, id, outcome, age, wait)
   end
 end
 
--- How many reads could be granted to a class now, for handing out no more work than that; else the wait and why.
-local function permits_room(P, now, B, class)
+-- What a permit of this method and class would be answered now, without taking one: wait, why, and for wait 0 how many
+-- such calls there is room for, so that no more work is handed out than that.
+local function permits_wait(P, now, B, method, class)
+  if method ~= 'get' then method = 'post' end
   local gate = permits_gate(P)
-  local wait, role = permits_pass(gate, now, 'get')
-  if wait > 0 then return 0, wait, role end
-  local full, why = permits_space(P, now, B, gate, 'get', class)
-  if full > 0 then return 0, full, why end
-  if role == 'probe' then return 1, 0, '' end
-  local free = permits_limit(B, gate, now, 'get', class) - redis.call('ZCARD', P .. 'permits:get')
-  return math.min(free, B.in_flight - redis.call('ZCARD', P .. 'flight')), 0, ''
+  local wait, role = permits_pass(gate, now, method)
+  if wait > 0 then return math.ceil(wait), role, 0 end
+  local full, why = permits_space(P, now, B, gate, method, class)
+  if full > 0 then return math.ceil(full), why, 0 end
+  if role then return 0, '', 1 end
+  local free = permits_limit(B, gate, now, method, class) - redis.call('ZCARD', P .. 'permits:' .. method)
+  return 0, '', math.min(free, B.in_flight - redis.call('ZCARD', P .. 'flight'))
 end
