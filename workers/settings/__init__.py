@@ -6,7 +6,7 @@ The environment wins over the file. Nothing is read but the mapping that is pass
 from workers.settings.complaints import Complaint, SettingsError
 from workers.settings.loading import load
 from workers.settings.secret import Secret
-from workers.settings.table import Part
+from workers.settings.setting import Part
 from workers.settings.values import Account, Budget, Durability, Settings
 
 __all__ = [

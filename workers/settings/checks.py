@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from workers.settings.complaints import Complaint
 from workers.settings.names import ROUTER, nearest, plain
+from workers.settings.setting import WORKER, Part, Setting
 from workers.settings.sources import Sources, Table, references
-from workers.settings.table import ACCOUNT, SETTINGS, WORKER, Part, Setting
+from workers.settings.table import SETTINGS
 
 _PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
 _VARIABLES = {setting.variable: setting for setting in SETTINGS}
@@ -90,8 +91,14 @@ def _same(setting: Setting, known: Mapping[str, Setting]) -> Iterable[str]:
 def _ambiguous(sources: Sources, part: Part) -> Iterator[Complaint]:
     names = " and ".join(plain(name) for name in sources.file.accounts)
     for setting in SETTINGS:
-        if setting.scope == ACCOUNT and part in setting.parts and (found := sources.find(setting)):
-            key = f"give {setting.key} in each [accounts.NAME] instead" if setting.key else "remove it"
+        if (
+            setting.scope in ("single", "account")
+            and part in setting.parts
+            and (found := sources.find(setting))
+        ):
+            key = (
+                f"give {setting.key} in each [accounts.NAME] instead" if setting.account_keys else "remove it"
+            )
             yield Complaint(found.where, f"is for a single account, and the file has {names}", key)
 
 

@@ -10,20 +10,9 @@ from workers.settings.complaints import Complaint, SettingsError, UnfitError
 from workers.settings.hosts import host_of, label_of
 from workers.settings.names import plain
 from workers.settings.readers import account_name, text
+from workers.settings.setting import BOTH, WORKER, Part, Setting
 from workers.settings.sources import Found, Sources, read_file
-from workers.settings.table import (
-    BOTH,
-    DEPLOYMENT,
-    DURABILITY,
-    HANDLERS,
-    NAME,
-    NOT_YET,
-    SETTINGS,
-    URL,
-    WORKER,
-    Part,
-    Setting,
-)
+from workers.settings.table import DURABILITY, HANDLERS, NAME, NOT_YET, SETTINGS, SHARE, URL
 from workers.settings.values import Account, Budget, Settings
 
 _UNNAMED = ""
@@ -53,7 +42,7 @@ class _Reading:
         self.complaints: list[Complaint] = []
 
     def settings(self) -> Settings:
-        values = {row.key: self.value(row) for row in SETTINGS if row.scope == DEPLOYMENT and row.key}
+        values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
         redis_url = values["redis_url"]
         accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
         return Settings(
@@ -76,9 +65,8 @@ class _Reading:
         )
 
     def account(self, name: str) -> Account:
-        values = {
-            row.key: self.value(row, name) for row in SETTINGS if row.scope != DEPLOYMENT and row is not NAME
-        }
+        values = {row.key: self.value(row, name) for row in SETTINGS if row.account_keys}
+        self.check_budget(values, name)
         return Account(
             name=name,
             secrets=values["webhook_secrets"],
@@ -163,9 +151,17 @@ class _Reading:
             self.complain(
                 found.where, UnfitError("names rules, which are not available yet", "remove the word rules")
             )
-        if self.part in WORKER and not rules and (found is None or found.value == []):
+        if self.part in WORKER and found is None and rules is None:
             self.missing(HANDLERS, account)
         return names
+
+    def check_budget(self, values: Mapping[str, Any], account: str) -> None:
+        """A share that leaves less than one call would keep the account waiting for ever."""
+        for calls in ("gets_per_minute", "posts_per_minute"):
+            if values[calls] * values["budget_share"] < 1:
+                found = self.sources.find(SHARE, account)
+                where = found.where if found else SHARE.variable
+                self.complain(where, UnfitError(f"leaves less than one call of {calls}", "raise one of them"))
 
     def router_settings(self) -> Mapping[str, Mapping[str, Any]]:
         tables: dict[str, Mapping[str, Any]] = {}

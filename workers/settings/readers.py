@@ -53,18 +53,16 @@ def whole(most: int, least: int = 1) -> Reader:
     return read
 
 
-def decimal(most: float, zero: bool = False) -> Reader:
-    """Returns a reader of numbers above 0 (or from 0 if *zero*) up to `most`."""
+def decimal(most: float, least: float = 0.001) -> Reader:
+    """Returns a reader of numbers from `least` to `most`."""
 
     def read(given: object) -> float:
         number: object = given
         if isinstance(given, str) and _DECIMAL.fullmatch(text(given)):
             number = float(text(given))
-        fits = not isinstance(number, bool) and isinstance(number, int | float)
-        if not fits or not (0 < number <= most or (zero and number == 0)):  # type: ignore[operator]
-            least = "from 0" if zero else "above 0"
-            raise UnfitError("is not a number in range", f"write a number {least} and at most {most:g}")
-        return float(number)  # type: ignore[arg-type]
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
+            raise UnfitError("is not a number in range", f"write a number from {least:g} to {most:g}")
+        return float(number)
 
     return read
 
@@ -187,6 +185,8 @@ def handlers(given: object) -> tuple[str, ...]:
     for name in names:
         if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name)):
             raise UnfitError(f"contains {name!a}, which is no router", "write module:router, as vip:router")
+    if not names:
+        raise UnfitError("names no router", "write at least one module:router")
     return tuple(names)
 
 

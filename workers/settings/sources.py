@@ -10,7 +10,8 @@ from typing import Any
 from workers.settings.complaints import Complaint, UnfitError
 from workers.settings.names import plain
 from workers.settings.readers import text
-from workers.settings.table import CONFIG, Setting
+from workers.settings.setting import Setting
+from workers.settings.table import CONFIG
 
 Table = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ class Found:
     value: object
     where: str
     base: Path
+    in_file: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Sources:
     def find(self, setting: Setting, account: str | None = None) -> Found | None:
         """Returns the value that counts: environment, then the account's table, then the top of the file."""
         if _given(value := self.environ.get(setting.variable)):
-            return Found(value, f"{setting.variable} (environment)", self.folder)
+            return Found(value, f"{setting.variable} (environment)", self.folder, in_file=False)
         base = self.file.path.parent if self.file.path else self.folder
         table = self.file.accounts.get(account, {}) if account else {}
         for key in setting.account_keys:
@@ -69,7 +71,7 @@ class Sources:
 
     def resolve(self, found: Found) -> object:
         """Returns the value with each "env:NAME" in it replaced by that variable; only a file may say so."""
-        return found.value if found.where.endswith("(environment)") else self._resolved(found.value)
+        return self._resolved(found.value) if found.in_file else found.value
 
     def _resolved(self, value: object) -> object:
         if isinstance(value, str) and value.startswith("env:"):
@@ -88,11 +90,11 @@ class Sources:
         return [resolved]
 
     def _variable(self, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise UnfitError("says env: without the name of a variable", 'write "env:NAME"')
-        value = self.environ.get(name)
-        if value is None or not value.strip():
-            raise UnfitError(f"is read from the variable {name}, which is not set", f"set {name}")
+        value = self.environ.get(name, "")
+        if not value.strip():
+            # Anything but a common name may be a key somebody wrote here by mistake.
+            shown = f"the variable {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "a variable"
+            raise UnfitError(f"is read from {shown}, which is not set", 'set it; "env:NAME" reads NAME')
         return value
 
 
@@ -115,7 +117,7 @@ def read_file(environ: Mapping[str, str], folder: Path) -> File:
         path = folder / (text(given) if _given(given) else "foxhooks.toml")
         if not _given(given) and not path.exists():
             return File()
-        parsed = _parse(path.read_text(encoding="utf-8"))
+        parsed = _parse(path.read_text(encoding="utf-8-sig"))
     except UnfitError as unfit:
         return _unreadable(None, where, unfit.problem, unfit.cure)
     except UnicodeDecodeError as error:
