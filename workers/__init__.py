@@ -1,1 +1,21 @@
-"""The engine, and what an author of handlers imports."""
+"""foxhooks' engine, and the one front door for plug-ins.
+
+    from workers import Event, Router, Ticket
+
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        if ticket.contact.domain == "bigcorp.example":
+            ticket.add_tags("vip")
+
+Handlers decide, the engine acts: a handler records what it wants on the ticket, and performs nothing.
+"""
+
+from workers.errors import GiveUp, Retry
+from workers.events.change import Actor, Change, Event
+from workers.turns.context import Context
+from workers.turns.router import Router
+from workers.turns.ticket import Ticket
+
+__all__ = ["Actor", "Change", "Context", "Event", "GiveUp", "Retry", "Router", "Ticket"]

@@ -1,25 +1,25 @@
 """The errors of the engine, named for what the caller does next.
 
-    Exception
-    └── FoxhooksError
-        ├── Retry                 a handler says: run me again later
-        ├── GiveUp                a handler says: never run me again for this
-        │   └── UnknownName       a name that HappyFox does not know; lists what exists
-        ├── StoreUnavailable      the store did not answer: try again, nothing was done
-        └── HappyFoxError         a call was answered with anything but success
-            ├── Refused           the request is wrong: correct it, never repeat it
-            ├── Gone              the object does not exist (any more)
-            ├── CheckCredentials  the API key, the auth code or a right is missing
-            ├── Locked            the account is over its limit: wait
-            └── Broken            HappyFox failed; a read may be repeated, a write is looked up first
+Exception
+└── FoxhooksError
+    ├── Retry                 a handler says: run me again later
+    ├── GiveUp                a handler says: never run me again for this
+    │   └── UnknownName       a name that HappyFox does not know; lists what exists
+    ├── StoreUnavailable      the store did not answer: try again, nothing was done
+    └── HappyFoxError         a call was answered with anything but success
+        ├── Refused           the request is wrong: correct it, never repeat it
+        ├── Gone              the object does not exist (any more)
+        ├── CheckCredentials  the API key, the auth code or a right is missing
+        ├── Locked            the account is over its limit: wait
+        └── Broken            HappyFox failed; a read may be repeated, a write is looked up first
 
-    Exception, about one call that has no answer
-    ├── Unsent                    no byte left: nothing happened, send again
-    └── InDoubt                   it may have happened: look first
+Exception, about one call that has no answer
+├── Unsent                    no byte left: nothing happened, send again
+└── InDoubt                   it may have happened: look first
 
-    BaseException, so that no handler's `except Exception` swallows them
-    ├── NotNow                    no permit: park the lane, use no attempt
-    └── LeaseLost                 the lane belongs to another worker: stop at once
+BaseException, so that no handler's `except Exception` swallows them
+├── NotNow                    no permit: park the lane, use no attempt
+└── LeaseLost                 the lane belongs to another worker: stop at once
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,9 @@ class UnknownName(GiveUp):
     def __init__(self, what: str, name: object, known: Sequence[str], problem: str = "no") -> None:
         nearest = get_close_matches(str(name), known, n=1, cutoff=0.5)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        super().__init__(f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})")
+        super().__init__(
+            f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})"
+        )
         self.what, self.name, self.known = what, name, tuple(known)
 
 

@@ -12,6 +12,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P fence            INT     forever     claim        source of the numbers in tokens
     P claim:<nonce>    STRING  lease       claim        lane a claimer got, so that a repeated claim answers alike
     P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: events, claims, plan, journal; what is owed
+    P quiet:<ticket>   STRING  2 s         settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed
     P turns            ZSET    retention   settle       turn -> ms when it was settled

@@ -69,6 +69,8 @@ class Store:
 
 def _response_error(name: str, error: Any) -> Exception:
     text = str(error)
-    if text.startswith(("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "NOREPLICAS", "MASTERDOWN")):
+    if text.startswith(
+        ("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "NOREPLICAS", "MASTERDOWN")
+    ):
         return StoreUnavailable(f"the store refuses to work: {text.split('.')[0]}")
     return RuntimeError(f"script {name} failed in the store: {text}")

@@ -1,0 +1,212 @@
+"""From a read and what was last seen to the changes: the ticket is the truth, deliveries are hints. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from workers.events.change import Actor, Change
+from workers.events.last_seen import LastSeen, carry, properties, snapshot
+from workers.events.mark import attribute
+from workers.models.reference import Named
+from workers.models.row import Row
+from workers.models.ticket import TicketRead
+
+#: The kind of change that each property makes.
+KIND_OF = {
+    "status": "status-changed",
+    "priority": "priority-changed",
+    "assignee": "assigned",
+    "category": "moved",
+    "due_date": "due-date-changed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSight:
+    """How a ticket is met that nothing is known of: rows at or after ``since`` are news, older ones are history."""
+
+    since: datetime
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a read tells: the changes made by others, oldest first, and the memory to settle with."""
+
+    changes: tuple[Change, ...]
+    seen: LastSeen
+    #: Rows that this read showed for the first time, ours included.
+    fresh: int
+
+
+def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: datetime) -> News:
+    """Compares a read with what was last seen; our own rows and operations are left out.
+
+    On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
+    """
+    if seen is None:
+        return _first(ticket, first, now)
+    rows = [row for row in ticket.history if not seen.knows(row.id)]
+    own = attribute(seen.expected, rows, ())
+    foreign = [row for row in rows if row.id not in own.values()]
+    bare = [row for row in foreign if _bare(row, ticket)]
+    quiet = _tags(ticket, seen, bare, now) + _fields(ticket, seen, bare, now)
+    if not rows:
+        quiet += _properties(ticket, seen, now)
+    told = [change for row in foreign for change in _changes(row, ticket, now) if not (quiet and row in bare)]
+    late = _creation(ticket, seen, first, foreign, now)
+    memory = carry(seen, snapshot(ticket), _ms(now))
+    memory = msgspec.structs.replace(
+        memory,
+        created=memory.created or bool(late) or any(change.kind == "ticket-created" for change in told),
+        expected=tuple(mark for index, mark in enumerate(seen.expected) if index not in own),
+        unheard=(*memory.unheard, *([_ms(now)] * (len(foreign) or bool(quiet)))),
+    )
+    return News((*late, *told, *quiet), memory, len(rows))
+
+
+def _first(ticket: TicketRead, first: FirstSight, now: datetime) -> News:
+    changes: list[Change] = []
+    for row in ticket.history:
+        opening = row is ticket.history[0]
+        if (row.at is not None and row.at >= first.since) or (opening and first.created):
+            changes += _changes(row, ticket, now)
+    if first.created and not ticket.history:
+        changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
+    created = any(change.kind == "ticket-created" for change in changes)
+    changes = changes or [Change(kind="ticket-updated", at=ticket.modified_at or now)]
+    memory = msgspec.structs.replace(snapshot(ticket), created=created, unheard=(_ms(now),) * len(changes))
+    return News(tuple(changes), memory, len(ticket.history))
+
+
+def _creation(
+    ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Row], now: datetime
+) -> tuple[Change, ...]:
+    """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
+    if seen.created or not first.created or (ticket.history and ticket.history[0] in foreign):
+        return ()
+    if not ticket.history:
+        return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)
+    return tuple(_changes(ticket.history[0], ticket, now))
+
+
+def _bare(row: Row, ticket: TicketRead) -> bool:
+    """A row that says nothing itself: a tag or a custom field may have changed (seen with live accounts)."""
+    return row.message is None and not row.changes and row is not ticket.history[0] and row.author != "rule"
+
+
+def _changes(row: Row, ticket: TicketRead, now: datetime) -> Iterable[Change]:
+    actor = Actor(row.author, row.author_id, row.author_name)
+    at = row.at or now
+    if row is ticket.history[0]:
+        yield _said("ticket-created", row, actor, at)
+        return
+    found = False
+    if row.author == "rule":
+        found = True
+        yield Change(
+            kind="smart-rule", at=at, update_id=row.id, actor=actor, new=Named(None, row.author_name)
+        )
+    if (kind := _message_kind(row)) is not None:
+        found = True
+        yield _said(kind, row, actor, at)
+    for name, change in row.changes.items():
+        found = True
+        yield Change(kind=KIND_OF[name], at=at, update_id=row.id, actor=actor, old=change.old, new=change.new)
+    if not found:
+        yield Change(kind="ticket-updated", at=at, update_id=row.id, actor=actor)
+
+
+def _message_kind(row: Row) -> str | None:
+    if row.message is None or row.message.forwarded:
+        return None
+    if row.message.private:
+        return "note-added"
+    return {"contact": "contact-replied", "unknown": None}.get(row.author, "staff-replied")
+
+
+def _said(kind: str, row: Row, actor: Actor, at: datetime) -> Change:
+    message = row.message
+    if message is None:
+        return Change(kind=kind, at=at, update_id=row.id, actor=actor)
+    return Change(
+        kind=kind,
+        at=at,
+        update_id=row.id,
+        actor=actor,
+        text=message.text,
+        html=message.html,
+        attachments=message.attachments,
+    )
+
+
+def _teller(ticket: TicketRead, bare: list[Row], now: datetime) -> tuple[datetime, int | None, Actor]:
+    """Who changed what has no row of its own: the author of the last row that says nothing, if there is one."""
+    if not bare:
+        return ticket.modified_at or now, None, Actor("unknown")
+    row = bare[-1]
+    return row.at or now, row.id, Actor(row.author, row.author_id, row.author_name)
+
+
+def _tags(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+    added, removed = ticket.tags - set(seen.tags), frozenset(seen.tags) - ticket.tags
+    if not added and not removed:
+        return []
+    at, row, actor = _teller(ticket, bare, now)
+    return [Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)]
+
+
+def _fields(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+    at, row, actor = _teller(ticket, bare, now)
+    found = []
+    for field in ticket.field_values:
+        old = seen.fields.get(str(field.id), "")
+        if old != field.value:
+            found.append(
+                Change(
+                    kind="field-changed",
+                    at=at,
+                    update_id=row,
+                    actor=actor,
+                    field=field.name,
+                    old=Named(None, old) if old else None,
+                    new=Named(None, field.value) if field.value else None,
+                )
+            )
+    return found
+
+
+def _properties(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Change]:
+    """Differences of the snapshot, used only when the read shows no new row: rows tell more."""
+    names = {
+        "status": ticket.status.name,
+        "priority": ticket.priority.name,
+        "assignee": ticket.assignee.name if ticket.assignee else "",
+        "category": ticket.category.name,
+        "due_date": ticket.due_date.isoformat() if ticket.due_date else "",
+    }
+    found = []
+    for name, new in properties(ticket).items():
+        old = seen.properties.get(name, new)
+        if old != new:
+            found.append(
+                Change(
+                    kind=KIND_OF[name],
+                    at=ticket.modified_at or now,
+                    old=_named(name, old, ""),
+                    new=_named(name, new, names[name]),
+                )
+            )
+    return found
+
+
+def _named(name: str, value: str, label: str) -> Named | None:
+    if not value:
+        return None
+    return Named(None, value) if name == "due_date" else Named(int(value), label)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,114 @@
+"""The inbox: stores deliveries as events and puts each in its ticket's lane, all or nothing.
+
+A delivery is known by the SHA-256 of its raw body, and only while an event of the same bytes waits unclaimed: then it
+joins that event and is a duplicate. The caller chooses the id of an event, so that a batch sent twice is stored once.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from workers.events.delivery import Delivery
+from workers.lanes.keys import prefix
+from workers.lanes.scripts import Script
+
+Status = Literal["accepted", "duplicate", "quarantined"]
+
+#: How many unreadable deliveries of an account are kept; a newer one drops the oldest.
+QUARANTINE = 200
+
+_pack = msgspec.msgpack.Encoder().encode
+_NOTHING_REFUSED = _pack({})
+
+
+class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A delivery on its way into the store, in the order in which the script reads it.
+
+    ``headers`` is a JSON object of the headers kept, ``source`` one of webhook, replay, handler, schedule, sweep.
+    ``reason`` says why it could not be read; such an arrival goes to quarantine and has no ticket.
+    """
+
+    id: str
+    ticket: str
+    digest: bytes
+    kind: str
+    update: bool
+    update_id: str
+    actor: str
+    label: str
+    rule: str
+    source: str
+    body: bytes
+    headers: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What became of an arrival; a duplicate carries the id of the event it joined."""
+
+    status: Status
+    event: str
+
+
+def new_id() -> str:
+    """Gives the id of a new event: 20 hexadecimal digits."""
+    return os.urandom(10).hex()
+
+
+def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
+    """Makes the arrival of a delivery that could be read."""
+    return Arrival(
+        new_id(),
+        str(delivery.ticket),
+        sha256(body).digest(),
+        delivery.kind,
+        delivery.update,
+        "" if delivery.update_id is None else str(delivery.update_id),
+        delivery.actor,
+        _storable(delivery.label),
+        _storable(delivery.rule),
+        source,
+        body,
+        headers,
+        "",
+    )
+
+
+def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
+    """Makes the arrival of a signed delivery that could not be read, for quarantine."""
+    digest = sha256(body).digest()
+    return Arrival(
+        new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason
+    )
+
+
+def accept(
+    account: str, arrivals: Sequence[Arrival], keep: int, refused: Mapping[str, int] | None = None
+) -> Script[list[Acceptance]]:
+    """Stores arrivals of one account in one step and answers one acceptance for each, in order.
+
+    ``keep`` is the retention in seconds. ``refused`` counts deliveries that were turned away, by reason. Without
+    arrivals the script still writes, which proves that the store takes writes.
+    """
+
+    def read(raw: list[bytes]) -> list[Acceptance]:
+        return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
+
+    counts = _pack(refused) if refused else _NOTHING_REFUSED
+    return Script("accept", prefix(account), (keep, QUARANTINE, _pack(arrivals), counts), read)
+
+
+def _acceptance(arrival: Arrival, event: str) -> Acceptance:
+    if arrival.reason:
+        return Acceptance("quarantined", event)
+    return Acceptance("accepted" if event == arrival.id else "duplicate", event)
+
+
+def _storable(text: str) -> str:
+    """Replaces half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

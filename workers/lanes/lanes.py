@@ -1,0 +1,268 @@
+"""Lanes as values: the scripts of claiming, renewing, parking and settling, and what they answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from workers.lanes.keys import prefix
+from workers.lanes.scripts import Script
+
+Args = list[bytes | str | int]
+
+#: How many waiting events one turn takes at the most; the rest waits for the next turn.
+MOST_EVENTS = 200
+
+#: What a permit's holder tells about the call: see ``lua/lib/permits.lua``.
+UNUSED = "unsent"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A waiting event, as far as a turn needs it: when it came and what it told; never the body."""
+
+    id: str
+    at: int
+    kind: str
+    update: bool
+    update_id: int | None
+    source: str
+    looks: int = 0
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lane that this worker holds: its lease and everything its turn starts from.
+
+    ``token`` proves the lease. ``now`` is the store's time of the claim in ms. ``permit`` is the permit for reading the
+    ticket, taken with the claim, or None. ``claims`` counts claims since the lane was last given back in order: three
+    mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``journal`` maps an effect to
+    its stored entry.
+    """
+
+    account: str
+    ticket: int
+    token: str
+    now: int
+    permit: str | None
+    turn: str
+    claims: int
+    hints: tuple[Hint, ...]
+    plan: bytes | None = None
+    owed: bytes | None = None
+    retry: int | None = None
+    mark: str = ""
+    seen: bytes | None = None
+    journal: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def lane(self) -> str:
+        """The lane's name in the store: the ticket's number."""
+        return str(self.ticket)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No lane could be claimed: ``wait`` is the time in ms until it is worth asking again, -1 for "not known"."""
+
+    wait: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTerms:
+    """What an account's claims have in common: lease and life of the read in ms, whether turns read their ticket."""
+
+    account: str
+    lease: int
+    read: bool
+    budget: bytes
+    life: int
+    class_: str = "normal"
+
+    def args(self, nonce: str) -> tuple[Args, Args]:
+        """Gives the arguments of a claim that stand before the budget and those behind it."""
+        return [nonce, self.lease, MOST_EVENTS, int(self.read)], [self.class_, self.life]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPermit:
+    """The permit of a turn's read and what became of it; ``age`` is ms since the answer came, by the caller's clock."""
+
+    id: str | None
+    outcome: str = UNUSED
+    age: int = 0
+    wait: int = 0
+
+    def args(self) -> Args:
+        """Gives the arguments (permit, outcome, age) as the scripts take them."""
+        return [self.id or "", self.outcome, self.age]
+
+
+def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
+    """Counts the lanes due now, at most ``most``, and tells the ms until asking again is worth it (-1: not known)."""
+    args: Args = [most, int(terms.read), terms.budget, terms.class_]
+    return Script("due", prefix(terms.account), args, lambda raw: (int(raw[0]), int(raw[1])))
+
+
+def claim(terms: ClaimTerms, nonce: str) -> Script[Held | Nothing]:
+    """Claims one due lane; the same ``nonce`` gets the same lane again while its lease runs."""
+    before, after = terms.args(nonce)
+    args: Args = [*before, terms.budget, *after]
+    return Script("claim", prefix(terms.account), args, lambda raw: _claimed(terms, nonce, raw))
+
+
+def renew(account: str, lease: int, held: Sequence[tuple[str, str]]) -> Script[list[str]]:
+    """Prolongs leases, given as (lane, token); answers the lanes that are lost."""
+    args: Args = [lease]
+    for lane, token in held:
+        args += [lane, token]
+    return Script("renew", prefix(account), args, lambda raw: [lane.decode() for lane in raw])
+
+
+def park(held: Held, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
+    """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
+    args: Args = [held.lane, held.token, delay, budget, *read.args(), read.wait, line, life]
+    return Script("park", prefix(held.account), args, bool)
+
+
+def store_plan(held: Held, plan: bytes, budget: bytes, read: ReadPermit) -> Script[bool]:
+    """Stores the turn's plan; from here on the turn is frozen. False: the lease is lost."""
+    return Script("plan", prefix(held.account), [held.lane, held.token, plan, budget, *read.args()], bool)
+
+
+def mark(held: Held, handler: str) -> Script[bool]:
+    """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
+    return Script("mark", prefix(held.account), [held.lane, held.token, handler], bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The effect may be sent; ``at`` is the store's time in ms."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The effect may not begin: the lease is lost, it is in doubt already, or there is no permit for ``wait`` ms."""
+
+    lost: bool = False
+    doubt: bool = False
+    wait: int = 0
+    why: str = ""
+
+
+def begin(
+    held: Held, effect: str, permit: str, life: int, budget: bytes, class_: str, tries: int
+) -> Script[Begun | Refusal]:
+    """Writes that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline."""
+    args: Args = [held.lane, held.token, effect, permit, life, budget, class_, tries]
+    return Script("begin", prefix(held.account), args, _begun)
+
+
+def _begun(raw: Any) -> Begun | Refusal:
+    code = int(raw[0])
+    if code == 1:
+        return Begun(int(raw[1]))
+    if code == 0:
+        return Refusal(wait=int(raw[1]), why=raw[2].decode())
+    return Refusal(lost=code == -1, doubt=code == -2)
+
+
+#: Journal entries for ``done``: forget that the effect began, or leave what stands there.
+FORGET = b""
+LEAVE = b"-"
+
+
+def done(
+    held: Held, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
+) -> Script[bool]:
+    """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
+    args: Args = [held.lane, held.token, effect, entry, permit, outcome, age, wait, budget]
+    return Script("done", prefix(held.account), args, bool)
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute."""
+
+    lane: str
+    token: str
+    turn: str
+    handled: Sequence[str]
+    left: Sequence[str]
+    look: int
+    quiet: int
+    retry: int
+    letters: Mapping[str, str]
+    trail: Sequence[str]
+    permit: str | None
+    outcome: str
+    age: int
+    lives: Mapping[str, int]
+
+
+def settle(
+    account: str,
+    settlement: Settlement,
+    seen: bytes,
+    record: bytes,
+    owed: bytes,
+    terms: ClaimTerms,
+    nonce: str | None,
+) -> Script[tuple[bool, Held | Nothing | None]]:
+    """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
+    args: Args = [msgspec.json.encode(settlement), seen, record, owed, terms.budget]
+    if nonce is not None:
+        before, after = terms.args(nonce)
+        args += [*before, *after]
+
+    def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
+        return bool(raw[0]), _claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None
+
+    return Script("settle", prefix(account), args, read)
+
+
+def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
+    if not raw[0]:
+        return Nothing(int(raw[1]), raw[2].decode())
+    turn = _pairs(raw[4])
+    return Held(
+        account=terms.account,
+        ticket=int(raw[1]),
+        token=raw[2].decode(),
+        now=int(raw[3]),
+        permit=f"read-{nonce}" if terms.read else None,
+        turn=turn["id"].decode(),
+        claims=int(turn.get("claims", 1)),
+        hints=tuple(_hint(_pairs(event)) for event in raw[6]),
+        plan=turn.get("plan"),
+        owed=turn.get("owed"),
+        retry=_optional(turn.get("retry")),
+        mark=turn.get("mark", b"").decode(),
+        seen=raw[5],
+        journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
+    )
+
+
+def _hint(event: Mapping[str, bytes]) -> Hint:
+    return Hint(
+        id=event["id"].decode(),
+        at=int(event.get("at", 0)),
+        kind=event.get("kind", b"unknown").decode(),
+        update=event.get("update") == b"1",
+        update_id=_optional(event.get("update_id")),
+        source=event.get("source", b"webhook").decode(),
+        looks=int(event.get("looks", 0)),
+        since=_optional(event.get("since")),
+    )
+
+
+def _optional(value: bytes | None) -> int | None:
+    return int(value) if value else None
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}

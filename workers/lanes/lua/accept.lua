@@ -1,0 +1,86 @@
+-- Stores a batch of deliveries of one account: each joins an event that waits, or becomes one, or goes to quarantine.
+-- KEYS[1] prefix of the account
+-- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept  4 arrivals  5 refused since the last time
+--         4 msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source, body, headers,
+--           reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
+--         5 msgpack map, reason -> how many
+-- Answer  for each arrival the id of its event: its own, or that of the event it joined
+-- include: lib/clock
+local P, now = KEYS[1], clock(ARGV[1])
+
+-- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
+redis.call('INCR', P .. 'batches')
+redis.call('SET', P .. 'birth', now, 'NX')
+
+local counted = {}
+local function count(what, n)
+  counted[what] = (counted[what] or 0) + n
+end
+
+local function store(id, a, ...)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', a[2], 'digest', a[3], 'kind', a[4],
+    'update', a[5] and 1 or 0, 'update_id', a[6], 'actor', a[7], 'label', a[8], 'rule', a[9],
+    'source', a[10], 'at', now, 'body', a[11], 'headers', a[12], ...)
+  redis.call('EXPIRE', P .. 'event:' .. id, ARGV[2])
+end
+
+local function schedule(ticket)
+  local sched = P .. 'sched'
+  if redis.call('ZADD', sched, 'NX', now, ticket) == 1 then return end
+  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
+  -- Parked. Only a lane that waits for nothing but an owed handler becomes due by an event.
+  local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
+  local due = tonumber(redis.call('ZSCORE', sched, ticket))
+  if retry and retry == due and due > now then redis.call('ZADD', sched, now, ticket) end
+end
+
+local function quarantine(id, a)
+  local list, joins = P .. 'quarantine', P .. 'joins:quarantine'
+  local known = redis.call('HGET', joins, a[3])
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
+  store(id, a, 'reason', a[13])
+  redis.call('HSET', joins, a[3], id)
+  if redis.call('RPUSH', list, id) > tonumber(ARGV[3]) then
+    local oldest = P .. 'event:' .. redis.call('LPOP', list)
+    local digest = redis.call('HGET', oldest, 'digest')
+    if digest then redis.call('HDEL', joins, digest) end
+    redis.call('DEL', oldest)
+  end
+  return id
+end
+
+local function accept(id, a)
+  local lane, joins = P .. 'lane:' .. a[2], P .. 'joins:' .. a[2]
+  local known = redis.call('HGET', joins, a[3])
+  if known then
+    count('duplicate', 1)
+    return known
+  end
+  store(id, a)
+  redis.call('HSET', joins, a[3], id)
+  redis.call('RPUSH', lane, id)
+  schedule(a[2])
+  count('accepted', 1)
+  return id
+end
+
+local answer = {}
+for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
+  local id = a[1]
+  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
+    answer[n] = id
+  elseif a[13] ~= '' then
+    count('quarantined', 1)
+    answer[n] = quarantine(id, a)
+  else
+    answer[n] = accept(id, a)
+  end
+end
+for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do
+  count('refused:' .. reason, n)
+end
+for what, n in pairs(counted) do
+  redis.call('HINCRBY', P .. 'counts', what, n)
+  redis.call('HSET', P .. 'counts', what .. ':at', now)
+end
+return answer

@@ -1,0 +1,13 @@
+-- Whether a token still proves the lease of a lane, and how a lane is given back.
+local function lease_held(P, lane, token)
+  return redis.call('HGET', P .. 'own', lane) == token
+end
+
+-- Gives the lane back and lets it become due at `due` (ms). The claims counted so far were no crash.
+local function lease_release(P, lane, due)
+  redis.call('HDEL', P .. 'own', lane)
+  redis.call('ZADD', P .. 'sched', due, lane)
+  if redis.call('EXISTS', P .. 'turn:' .. lane) == 1 then
+    redis.call('HSET', P .. 'turn:' .. lane, 'claims', 0)
+  end
+end

@@ -1,0 +1,102 @@
+"""Routers: what a plug-in ships, a named collection of handlers. Registration is checked when the module is loaded."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from typing import Any, TypeVar
+
+from workers.events.kinds import check
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+#: The parameters that a handler and a `when` may have, matched by name.
+HANDLER_TAKES = ("ticket", "event", "ctx")
+WHEN_TAKES = ("ticket", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function on a router: it decides for the kinds it asked for, and performs nothing."""
+
+    router: str
+    function: str
+    kinds: frozenset[str]
+    decide: Callable[..., None]
+    takes: tuple[str, ...]
+    when: Callable[..., object] | None
+    when_takes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The handler's full name, ``router.function``."""
+        return f"{self.router}.{self.function}"
+
+
+class Router:
+    """A named collection of handlers.
+
+    ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance in
+    ``ctx.settings``.
+    """
+
+    def __init__(self, name: str, *, settings: type[Any] | None = None) -> None:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"router name {name!r}: use lower-case letters, digits and dashes, a letter first"
+            )
+        if settings is not None and not is_dataclass(settings):
+            raise ValueError(f"router {name!r}: settings must be a dataclass")
+        self.name = name
+        self.settings = settings
+        self.handlers: list[Handler] = []
+
+    def on(self, *kinds: str, when: Callable[..., object] | None = None) -> Callable[[Function], Function]:
+        """Registers a function for kinds of change; ``when(ticket)`` or ``when(ticket, event)`` must hold as well."""
+        if not kinds:
+            raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")
+        asked = frozenset(check(kind) for kind in kinds)
+
+        def register(function: Function) -> Function:
+            name = getattr(function, "__name__", "")
+            if any(handler.function == name for handler in self.handlers):
+                raise ValueError(f"router {self.name!r} has two handlers named {name!r}; rename one")
+            where = f"{self.name}.{name}"
+            self.handlers.append(
+                Handler(
+                    router=self.name,
+                    function=name,
+                    kinds=asked,
+                    decide=function,
+                    takes=_parameters(where, function, HANDLER_TAKES),
+                    when=when,
+                    when_takes=_parameters(f"when of {where}", when, WHEN_TAKES) if when else (),
+                )
+            )
+            return function
+
+        return register
+
+
+def _parameters(where: str, function: Callable[..., object], known: tuple[str, ...]) -> tuple[str, ...]:
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting"
+        )
+    names = tuple(
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    )
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise TypeError(
+            f"{where} takes {', '.join(map(repr, unknown))}; its parameters are matched by name and may be: "
+            f"{', '.join(known)}"
+        )
+    if "ticket" not in names:
+        raise TypeError(f"{where} takes no 'ticket'; its first parameter must be named so")
+    return names
