@@ -12,6 +12,11 @@ from workers.events.delivery import LARGEST, Delivery, Unreadable, parse
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "deliveries"
 
+SAID = """
+ticket_id id ticket_number ticketId agent_ticket_url display_id ticket data update updates update_id timestamp
+by type name message message_type event event_type action
+"""
+
 TOLD = {
     "flat-creation": Delivery(3, "created", False, None, "flat", "unknown", "", ""),
     "flat-contact-reply": Delivery(3, "updated", True, None, "flat", "contact", "contact-reply", ""),
@@ -32,11 +37,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-said = st.sampled_from(
-    ["ticket_id", "id", "ticket_number", "ticketId", "agent_ticket_url", "display_id", "ticket", "data"]
-    + ["update", "updates", "update_id", "timestamp", "by", "type", "name", "message", "message_type"]
-    + ["event", "event_type", "action"]
-)
+said = st.sampled_from(SAID.split())
 lookalikes = st.recursive(
     json_values
     | st.sampled_from(["#DC00000003", "https://acme.happyfox.com/staff/ticket/3", "p", "ticket-created"]),
