@@ -1,7 +1,8 @@
 """The inbox: stores deliveries as events and puts each in its ticket's lane, all or nothing.
 
-A delivery is known by the SHA-256 of its raw body, and only while an event of the same bytes waits unclaimed: then it
-joins that event and is a duplicate. The caller chooses the id of an event, so that a batch sent twice is stored once.
+A delivery is known by the SHA-256 of its raw body, and only while an event of the same bytes waits unclaimed:
+then it joins that event and is a duplicate. The caller chooses the id of an event, so that a batch that is sent
+twice is stored once.
 """
 
 import os
@@ -22,19 +23,18 @@ Status = Literal["accepted", "duplicate", "quarantined"]
 QUARANTINE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
-_NOTHING_REFUSED = _pack({})
 
 
-class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A delivery on its way into the store, in the order in which the script reads it.
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A delivery on its way into the store.
 
-    ``headers`` is a JSON object of the headers kept, ``source`` one of webhook, replay, handler, schedule, sweep.
+    ``headers`` is a JSON object of the headers kept; ``source`` webhook, replay, handler, schedule or sweep.
     ``reason`` says why it could not be read; such an arrival goes to quarantine and has no ticket.
     """
 
     id: str
     ticket: str
-    digest: bytes
+    digest: str
     kind: str
     update: bool
     update_id: str
@@ -65,7 +65,7 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
     return Arrival(
         new_id(),
         str(delivery.ticket),
-        sha256(body).digest(),
+        sha256(body).hexdigest(),
         delivery.kind,
         delivery.update,
         "" if delivery.update_id is None else str(delivery.update_id),
@@ -81,7 +81,7 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
     """Makes the arrival of a signed delivery that could not be read, for quarantine."""
-    digest = sha256(body).digest()
+    digest = sha256(body).hexdigest()
     return Arrival(
         new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason
     )
@@ -92,15 +92,23 @@ def accept(
 ) -> Script[list[Acceptance]]:
     """Stores arrivals of one account in one step and answers one acceptance for each, in order.
 
-    ``keep`` is the retention in seconds. ``refused`` counts deliveries that were turned away, by reason. Without
-    arrivals the script still writes, which proves that the store takes writes.
+    ``keep`` is the retention in seconds. ``refused`` counts deliveries that were turned away, by reason.
+    Without arrivals the script still writes, which proves that the store takes writes.
     """
 
     def read(raw: list[bytes]) -> list[Acceptance]:
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
-    counts = _pack(refused) if refused else _NOTHING_REFUSED
-    return Script("accept", prefix(account), (keep, QUARANTINE, _pack(arrivals), counts), read)
+    # Bodies travel beside the rest: the store's msgpack takes texts, and a body may be any bytes.
+    rows = _pack([_row(arrival) for arrival in arrivals])
+    bodies = [arrival.body for arrival in arrivals]
+    return Script("accept", prefix(account), (keep, QUARANTINE, rows, _pack(refused or {}), *bodies), read)
+
+
+def _row(a: Arrival) -> tuple[str | bool, ...]:
+    """Puts an arrival's fields in the order in which the script reads them."""
+    told = (a.kind, a.update, a.update_id, a.actor, a.label, a.rule)
+    return (a.id, a.ticket, a.digest, *told, a.source, a.headers, a.reason)
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:

@@ -1,9 +1,10 @@
 -- Stores a batch of deliveries of one account: each joins an event that waits, or becomes one, or goes to quarantine.
 -- KEYS[1] prefix of the account
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept  4 arrivals  5 refused since the last time
---         4 msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source, body, headers,
+--         4 msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source, headers,
 --           reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
 --         5 msgpack map, reason -> how many
+--         6... the body of each arrival
 -- Answer  for each arrival the id of its event: its own, or that of the event it joined
 -- include: lib/clock
 local P, now = KEYS[1], clock(ARGV[1])
@@ -17,10 +18,10 @@ local function count(what, n)
   counted[what] = (counted[what] or 0) + n
 end
 
-local function store(id, a, ...)
+local function store(id, a, body, ...)
   redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', a[2], 'digest', a[3], 'kind', a[4],
     'update', a[5] and 1 or 0, 'update_id', a[6], 'actor', a[7], 'label', a[8], 'rule', a[9],
-    'source', a[10], 'at', now, 'body', a[11], 'headers', a[12], ...)
+    'source', a[10], 'at', now, 'body', body, 'headers', a[11], ...)
   redis.call('EXPIRE', P .. 'event:' .. id, ARGV[2])
 end
 
@@ -34,29 +35,31 @@ local function schedule(ticket)
   if retry and retry == due and due > now then redis.call('ZADD', sched, now, ticket) end
 end
 
-local function quarantine(id, a)
+local function quarantine(id, a, body)
   local list, joins = P .. 'quarantine', P .. 'joins:quarantine'
   local known = redis.call('HGET', joins, a[3])
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
-  store(id, a, 'reason', a[13])
+  store(id, a, body, 'reason', a[12])
   redis.call('HSET', joins, a[3], id)
+  redis.call('EXPIRE', joins, ARGV[2])
   if redis.call('RPUSH', list, id) > tonumber(ARGV[3]) then
     local oldest = P .. 'event:' .. redis.call('LPOP', list)
     local digest = redis.call('HGET', oldest, 'digest')
     if digest then redis.call('HDEL', joins, digest) end
     redis.call('DEL', oldest)
   end
+  redis.call('EXPIRE', list, ARGV[2])
   return id
 end
 
-local function accept(id, a)
+local function accept(id, a, body)
   local lane, joins = P .. 'lane:' .. a[2], P .. 'joins:' .. a[2]
   local known = redis.call('HGET', joins, a[3])
   if known then
     count('duplicate', 1)
     return known
   end
-  store(id, a)
+  store(id, a, body)
   redis.call('HSET', joins, a[3], id)
   redis.call('RPUSH', lane, id)
   schedule(a[2])
@@ -69,11 +72,11 @@ for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
   local id = a[1]
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
     answer[n] = id
-  elseif a[13] ~= '' then
+  elseif a[12] ~= '' then
     count('quarantined', 1)
-    answer[n] = quarantine(id, a)
+    answer[n] = quarantine(id, a, ARGV[5 + n])
   else
-    answer[n] = accept(id, a)
+    answer[n] = accept(id, a, ARGV[5 + n])
   end
 end
 for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do
