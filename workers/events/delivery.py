@@ -1,4 +1,4 @@
-"""Read the body of a delivery: which ticket it is about, and what HappyFox says happened to it.
+"""Reads the body of a delivery: which ticket it is about, and what HappyFox says happened to it.
 
 HappyFox documents no body. One receiver that ran in production saw flat bodies; a guide to the API reads as
 if the ticket came as the REST API shows it; a third source wraps the ticket. All three are read, nothing but
@@ -23,9 +23,10 @@ _NUMBER_KEYS: Final = ("ticket_id", "id", "ticket_number", "ticketId")
 class Delivery:
     """What a delivery told us.
 
-    `ticket` is the ticket number, 1 to `LARGEST`. `update` says that the body carried an update, `update_id`
-    is the id of the newest row it names. `label` is "contact-reply", "staff-reply", "private-note",
-    "forward", another message label in the same spelling, or "". `rule` is the smart rule's name or "".
+    ``ticket`` is the ticket number, 1 to ``LARGEST``. ``update`` says that the body carried an update,
+    ``update_id`` is the id of the newest row it names. ``label`` is "contact-reply", "staff-reply",
+    "private-note", "forward", another message label in the same spelling, or "". ``rule`` is the smart rule's
+    name or "".
     """
 
     ticket: int
@@ -39,7 +40,7 @@ class Delivery:
 
 
 def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "updated", ""] = "") -> Delivery:
-    """Read a delivery in any of its forms; `url_kind` decides only where the body tells no event type.
+    """Reads a delivery in any of its forms; ``url_kind`` decides only where the body tells no event type.
 
     Raises Unreadable, and nothing else, whatever the bytes are.
     """
@@ -79,7 +80,7 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
 
 
 def _ticket_number(ticket: dict[str, Any]) -> int:
-    """Find the ticket's number: said outright, else at the end of its link, else of its display id.
+    """Finds the ticket's number: said outright, else at the end of its link, else of its display id.
 
     The digits of a display id are the ticket number (KB 1039), yet one sample seen in production paired it
     with a link to another number, so the link goes first.
@@ -107,7 +108,7 @@ def _checked(number: int | None) -> int:
 
 
 def _whole(value: object) -> int | None:
-    """Read an id: a whole number or its decimal digits, 1 to 2**53 - 1."""
+    """Reads an id: a whole number or its decimal digits, 1 to 2**53 - 1."""
     if isinstance(value, str):
         digits = value.strip().lstrip("0")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 16):
@@ -121,7 +122,7 @@ def _last_digits(text: str) -> str:
 
 
 def _newest(rows: list[Any]) -> dict[str, Any] | None:
-    """Pick the newest of REST rows: the highest id, else the latest time stamp, else the last."""
+    """Picks the newest of REST rows: the highest id, else the latest time stamp, else the last."""
     newest: dict[str, Any] | None = None
     highest: tuple[int, str] = (0, "")
     for row in rows:

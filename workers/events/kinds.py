@@ -23,7 +23,7 @@ LATER: Final = ("scheduled", "later")  # reserved names of what is not built yet
 
 
 def check(kind: str) -> str:
-    """Return the kind as it is, if a handler may ask for it.
+    """Returns the kind as it is, if a handler may ask for it.
 
     Raises ValueError otherwise: it names the nearest kind, or lists them all when none is near.
     """

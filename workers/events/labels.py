@@ -40,7 +40,7 @@ _REPLIES: Final[Mapping[Actor, str]] = {"contact": "contact-reply", "staff": "st
 
 
 def read_kind(outer: dict[str, Any], ticket: dict[str, Any]) -> tuple[Kind | None, bool]:
-    """Read the kind the body tells, and whether it names a smart rule as the cause.
+    """Reads the kind the body tells, and whether it names a smart rule as the cause.
 
     The kind is None when the body tells none, and "unknown" when it tells one we do not know.
     """
@@ -58,14 +58,16 @@ def read_kind(outer: dict[str, Any], ticket: dict[str, Any]) -> tuple[Kind | Non
 
 
 def read_actor(by: object) -> tuple[Actor, str]:
-    """Read who did it, and the name given, from an object with `type` and `name`, a bare word, or nothing."""
+    """Reads who did it and the name given: an object with ``type`` and ``name``, a bare type or name, nothing."""
     word, name = (by.get("type"), by.get("name")) if isinstance(by, dict) else (by, by)
     actor = _ACTORS.get(_folded(word), "unknown") if isinstance(word, str) else "unknown"
-    return actor, _clean(name) if isinstance(name, str) else ""
+    if not isinstance(name, str) or (name is by and actor != "unknown"):
+        return actor, ""
+    return actor, _clean(name)
 
 
 def read_label(row: dict[str, Any], actor: Actor) -> str:
-    """Read the message label: of a flat update, of a REST row's message, else as told by who wrote it."""
+    """Reads the message label: of a flat update, of a REST row's message, else as told by who wrote it."""
     message = row.get("message")
     label = row.get("message_type")
     if label is None and isinstance(message, dict):
@@ -81,5 +83,5 @@ def _folded(word: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Keep a name or label storable: one line, at most 200 characters, no half surrogate pairs."""
+    """Keeps a name or label storable: one line, at most 200 characters, no half surrogate pairs."""
     return " ".join(text[:200].split()).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Turn the raw body of a delivery into a JSON object, or say in one fixed word why that cannot be done."""
+"""Turns the raw body of a delivery into a JSON object, or says in one fixed word why that cannot be done."""
 
 import json
 from typing import Any, Final, Literal
@@ -23,7 +23,7 @@ _FORM_FIELDS: Final = frozenset({"payload", "data", "json"})
 
 
 class Unreadable(FoxhooksError):
-    """A delivery's body names no ticket. `reason` is one of a few fixed words, never text of the body."""
+    """A delivery's body names no ticket. ``reason`` is one of a few fixed words, never text of the body."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class Unreadable(FoxhooksError):
 
 
 def decode(body: bytes, content_type: str) -> dict[str, Any]:
-    """Decode the JSON object in a body that is JSON, or a form with JSON in one field.
+    """Decodes the JSON object in a body that is JSON, or a form with JSON in one field.
 
     The content type is believed only where the bytes do not speak for themselves. Raises Unreadable.
     """
@@ -51,7 +51,7 @@ def decode(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _form_field(text: bytes) -> bytes | None:
-    """Find the field of a URL-encoded form that holds JSON, or None when this is no such form."""
+    """Finds the field of a URL-encoded form that holds JSON, or None when this is no such form."""
     try:
         fields = parse_qsl(text.decode(), errors="strict", max_num_fields=20)
     except ValueError:
@@ -60,7 +60,7 @@ def _form_field(text: bytes) -> bytes | None:
 
 
 def _json(text: bytes) -> object:
-    """Decode JSON fast, and where that fails as tolerantly as Python can.
+    """Decodes JSON fast, and where that fails as tolerantly as Python can.
 
     A contact's words may hold half a surrogate pair, which strict decoders refuse; that must cost no event.
     """

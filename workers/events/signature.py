@@ -1,7 +1,7 @@
-"""Sign a delivery, and tell whether one was signed with a secret of ours.
+"""Signs a delivery, and tells whether one was signed with a secret of ours.
 
-HappyFox signs with HMAC-SHA1 in the header `X-Happyfox-Webhook-Signature` (its integration guide); how the
-digest is written as text is assumed, HappyFox does not say. So every usual spelling of the same 20 bytes is
+HappyFox signs with HMAC-SHA1 in the header ``X-Happyfox-Webhook-Signature`` (a third party's guide to its API,
+June 2026); how the digest is written as text, nobody says. So every usual spelling of the same 20 bytes is
 accepted, which costs no security, and nothing else: no other algorithm, no body parsed and written anew.
 """
 
@@ -29,7 +29,7 @@ SPELLINGS: Final = tuple(_SPELLINGS)
 
 
 def sign(key: str, body: bytes, spelling: str = "hex") -> str:
-    """Write the signature of `body` as HappyFox would send it, in one of `SPELLINGS`.
+    """Writes the signature of ``body`` as HappyFox would send it, in one of ``SPELLINGS``.
 
     "hex" is the most likely spelling. Raises ValueError for a spelling that does not exist.
     """
@@ -40,7 +40,7 @@ def sign(key: str, body: bytes, spelling: str = "hex") -> str:
 
 
 class Verifier:
-    """Check signatures against the secrets of one account, any of which may match while they are rotated.
+    """Checks signatures against the secrets of one account, any of which may match while they are rotated.
 
     Keys are prepared once: a check of a 1.3 kB body takes about 2 microseconds for each key.
     Raises ValueError for an empty key, with which anybody could sign.
@@ -54,7 +54,7 @@ class Verifier:
         self._prepared = [hmac.new(key, digestmod="sha1") for key in keys]
 
     def __call__(self, header: bytes | str | None, body: bytes) -> bool:
-        """Tell whether the header proves the raw body. Never raises, whatever the header holds."""
+        """Tells whether the header proves the raw body. Never raises, whatever the header holds."""
         received = read(header)
         if received is None:
             return False
@@ -69,15 +69,15 @@ class Verifier:
 
 
 def verify(header: bytes | str | None, body: bytes, keys: Sequence[bytes]) -> bool:
-    """Tell whether one of the keys signed the raw body; a `Verifier` does it faster many times."""
+    """Tells whether one of the keys signed the raw body; a ``Verifier`` does it faster many times."""
     return Verifier(keys)(header, body)
 
 
 def read(header: bytes | str | None) -> bytes | None:
-    """Read the 20 bytes of a digest from a header, or None when it is no spelling of a SHA-1 digest.
+    """Reads the 20 bytes of a digest from a header, or None when it is no spelling of a SHA-1 digest.
 
     Spellings: 40 hexadecimal digits in any case; base64 in either alphabet, padded (28) or not (27);
-    base64 of the lower-case hexadecimal text (56). One prefix `sha1=` and white space around are dropped.
+    base64 of the lower-case hexadecimal text (56). One prefix ``sha1=`` and white space around are dropped.
     """
     if header is None or len(header) > _LONGEST:
         return None
@@ -102,6 +102,6 @@ def read(header: bytes | str | None) -> bytes | None:
 
 
 def _exactly(text: bytes, size: int) -> bytes | None:
-    """Decode base64 that has just one way to be written: right size, right padding, no stray characters."""
+    """Decodes base64 that has just one way to be written: right size, right padding, no stray characters."""
     raw = binascii.a2b_base64(text)
     return raw if len(raw) == size and binascii.b2a_base64(raw, newline=False) == text else None

@@ -1,8 +1,7 @@
 """The words of a message as a person reads them, so that what we sent is known again however it comes back.
 
-The scanner is our own because contacts write what it reads: Python's `html.parser` needs quadratic time for
-`<a <a <a` and raises on `<![<`, and so does `unicodedata` for long runs of combining marks. Here every step
-moves forward.
+The scanner is our own because contacts write what it reads, and it only ever moves forward: Python's
+``html.parser`` takes quadratic time for ``<a <a <a`` and raises on ``<![<``.
 """
 
 import re
@@ -78,7 +77,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _end_of_tag(text: str, at: int) -> int:
-    """Finds the `>` that ends a tag, not one in a quoted value; -1 when there is none."""
+    """Finds the ``>`` that ends a tag, not one in a quoted value; -1 when there is none."""
     while found := _QUOTE_OR_END.search(text, at):
         at = found.start()
         if text[at] == ">":

@@ -322,6 +322,14 @@ def test_a_message_without_a_label_is_a_reply_of_who_wrote_it(who: str, label: s
     assert parse(body(ticket_id=3, update={"by": {"type": who}, "message": None})).label == ""
 
 
+def test_the_name_of_a_rule_is_kept() -> None:
+    assert parse(body(ticket_id=3, update={"by": {"type": "smartrule", "name": "VIP"}})).rule == "VIP"
+    assert parse(body(ticket_id=3, event="smart-rule", update={"by": "VIP"})).rule == "VIP"
+    assert parse(body(ticket_id=3, event="smart-rule", update={"by": {"name": "VIP"}})).rule == "VIP"
+    assert parse(body(ticket_id=3, update={"by": "smartrule"})).rule == ""
+    assert parse(body(ticket_id=3, update={"by": {"type": "staff", "name": "Ada King"}})).rule == ""
+
+
 def test_the_name_of_a_rule_is_made_storable() -> None:
     raw = b'{"ticket_id": 3, "update": {"by": {"type": "smartrule", "name": "VIP\\n \\ud800 %s"}}}' % (
         b"x" * 9999
