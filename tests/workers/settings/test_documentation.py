@@ -1,0 +1,46 @@
+"""docs/settings.md tells the truth about every setting."""
+
+import re
+from pathlib import Path
+
+from workers.settings import load
+from workers.settings.table import NOT_YET, SETTINGS
+
+PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
+READ_BY = {
+    frozenset({"web", "all"}): "web",
+    frozenset({"worker", "all"}): "worker",
+    frozenset({"web", "worker", "all"}): "both",
+    frozenset({"web", "worker", "all", "store"}): "all",
+}
+
+
+def rows() -> list[tuple[str, ...]]:
+    return re.findall(r"^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+
+
+def test_every_setting_stands_on_the_page_once_with_its_default_and_its_readers() -> None:
+    expected = {(row.variable, row.default_text, READ_BY[row.parts]) for row in SETTINGS}
+
+    assert {row[:3] for row in rows()} == expected
+    assert len(rows()) == len(SETTINGS)
+
+
+def test_the_page_marks_what_is_not_available_yet() -> None:
+    assert {row[0] for row in rows() if "Not available yet" in row[3]} == NOT_YET
+
+
+def test_the_file_on_the_page_loads(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert example
+    (tmp_path / "foxhooks.toml").write_text(example[1])
+    names = re.findall(r"env:(\w+)", example[1])
+
+    settings = load("all", dict.fromkeys(names, "something"), tmp_path)
+
+    assert list(settings.accounts) == ["acme", "beta"]
+    assert settings.threads == 4
+    assert settings.accounts["acme"].allow == {("vip", "reply")}
+    assert settings.accounts["beta"].allow == {("crm", "move"), ("crm", "subscribe")}
+    assert settings.accounts["beta"].dry_run
+    assert settings.accounts["acme"].router_settings["crm"]["token"] == "something"
