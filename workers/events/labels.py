@@ -58,7 +58,7 @@ def read_kind(outer: dict[str, Any], ticket: dict[str, Any]) -> tuple[Kind | Non
 
 
 def read_actor(by: object) -> tuple[Actor, str]:
-    """Reads who did it and the name given: an object with ``type`` and ``name``, a bare type or name, nothing."""
+    """Reads who did it and the name given, from an object, a bare type, a bare name or nothing."""
     word, name = (by.get("type"), by.get("name")) if isinstance(by, dict) else (by, by)
     actor = _ACTORS.get(_folded(word), "unknown") if isinstance(word, str) else "unknown"
     if not isinstance(name, str) or (name is by and actor != "unknown"):

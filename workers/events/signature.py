@@ -1,8 +1,8 @@
 """Signs a delivery, and tells whether one was signed with a secret of ours.
 
-HappyFox signs with HMAC-SHA1 in the header ``X-Happyfox-Webhook-Signature`` (a third party's guide to its API,
-June 2026); how the digest is written as text, nobody says. So every usual spelling of the same 20 bytes is
-accepted, which costs no security, and nothing else: no other algorithm, no body parsed and written anew.
+HappyFox signs with HMAC-SHA1 in the header ``X-Happyfox-Webhook-Signature`` (a third party's guide to its
+API, June 2026); how the digest is written as text, nobody says. So every usual spelling of the same 20 bytes
+is accepted, which costs no security, and nothing else: no other algorithm, no body parsed and written anew.
 """
 
 import binascii
