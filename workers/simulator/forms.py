@@ -1,0 +1,181 @@
+"""Validation with HappyFox's own words: system fields end with a full stop, custom fields do not."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from workers.simulator.world import Json, Table, split
+
+REQUIRED = "This field is required."
+REQUIRED_FIELD = "This field is required"
+NOT_A_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+UNFILLED = "This field should be filled before marking this ticket as completed"
+
+
+class RefusedError(Exception):
+    """A call that is answered with an error: the status, and what stands in the body."""
+
+    def __init__(self, status: int, payload: Any) -> None:
+        super().__init__(status, payload)
+        self.status = status
+        self.payload = payload
+
+
+class Form:
+    """The members of a request body, read one by one; all complaints are made at once by `refuse_if_wrong`.
+
+    An empty string is the same as an absent member, since forms cannot leave one out (assumed).
+    """
+
+    def __init__(self, members: Any) -> None:
+        if not isinstance(members, Mapping):
+            raise RefusedError(400, {"error": "The body must be an object."})
+        self.members: Mapping[str, Any] = members
+        self.errors: dict[str, list[str]] = {}
+
+    def complain(self, name: str, text: str) -> None:
+        """Add an error to a field."""
+        self.errors.setdefault(name, []).append(text)
+
+    def refuse_if_wrong(self) -> None:
+        """Raise a 400 in the shape of the tickets article if anything was wrong."""
+        if self.errors:
+            raise RefusedError(
+                400, {"error": [{"field": name, "errors": texts} for name, texts in self.errors.items()]}
+            )
+
+    def given(self, name: str) -> bool:
+        """Whether the member is there, be it null."""
+        return name in self.members
+
+    def text(self, name: str, *, required: bool = False) -> str:
+        """A string, empty when absent."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            if required:
+                self.complain(name, REQUIRED)
+            return ""
+        return value if isinstance(value, str) else str(value)
+
+    def integer(self, name: str) -> int | None:
+        """A whole number, as such or as digits."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            return None
+        number = whole(value)
+        if number is None:
+            self.complain(name, "Enter a whole number.")
+        return number
+
+    def boolean(self, name: str) -> bool:
+        """A boolean, as such or as `true` in any case."""
+        value = self.members.get(name)
+        return value is True or str(value).lower() in ("true", "1")
+
+    def choice(self, name: str, table: Table | Mapping[int, Any], *, required: bool = False) -> int | None:
+        """The id of a member of a table."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            if required:
+                self.complain(name, REQUIRED)
+            return None
+        number = whole(value)
+        if number is None or number not in table:
+            self.complain(name, NOT_A_CHOICE)
+            return None
+        return number
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        """The members of a comma-separated string."""
+        return tuple(split(self.text(name)))
+
+    def date(self, name: str) -> str | None:
+        """A day as `yyyy-mm-dd` or `dd/mm/yyyy`, returned in the first form."""
+        value = self.text(name)
+        day = None if not value else read_date(value)
+        if value and day is None:
+            self.complain(name, "Enter a valid date.")
+        return day
+
+    def time(self, name: str) -> float | None:
+        """A time as `yyyy-mm-ddThh:mm:ss[.ms]`, UTC, in epoch seconds."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            return datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            self.complain(name, "Enter a valid date/time.")
+            return None
+
+    def fields(self, prefixes: tuple[str, ...], definitions: Table) -> dict[int, Any]:
+        """The values of custom fields, by id. Unknown ids are ignored (assumed); None clears (assumed)."""
+        values: dict[int, Any] = {}
+        for name, value in self.members.items():
+            prefix, _, number = name.rpartition("-")
+            definition = definitions.get(int(number)) if number.isdecimal() and prefix in prefixes else None
+            if definition is None:
+                continue
+            try:
+                values[definition["id"]] = field_value(definition, value)
+            except ValueError as wrong:
+                self.complain(name, str(wrong))
+        return values
+
+
+def field_value(definition: Json, value: Any) -> Any:
+    """A custom field's value as it is stored. Raises ValueError with the text for the answer."""
+    if value in (None, "", []):
+        return None
+    kind = definition["type"]
+    if kind == "number":
+        return _number(value)
+    if kind == "date":
+        day = read_date(str(value))
+        if day is None:
+            raise ValueError("Enter a valid date")
+        return day
+    if kind == "choice":
+        return _choice(definition, value)
+    if kind == "multiple_choice":
+        return tuple(_choice(definition, one) for one in (value if isinstance(value, list) else [value]))
+    return str(value)
+
+
+def whole(value: Any) -> int | None:
+    """A whole number from a number or digits; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    return None
+
+
+def read_date(value: str) -> str | None:
+    """A day as `yyyy-mm-dd`, read from that form or `dd/mm/yyyy`."""
+    try:
+        if "/" in value:
+            day, month, year = value.split("/")
+            return date(int(year), int(month), int(day)).isoformat()
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        return None
+
+
+def _number(value: Any) -> int | float:
+    number = whole(value)
+    if number is not None:
+        return number
+    try:
+        return round(float(value), 2)
+    except (TypeError, ValueError):
+        raise ValueError("Enter a number") from None
+
+
+def _choice(definition: Json, value: Any) -> int:
+    number = whole(value)
+    if number is None or all(choice["id"] != number for choice in definition["choices"]):
+        raise ValueError(NOT_A_CHOICE.rstrip("."))
+    return number

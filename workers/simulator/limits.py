@@ -1,0 +1,66 @@
+"""The rate gate: so many calls in any window, then nothing for ten minutes (KB 1148)."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from workers.simulator.options import Options
+
+Class = Literal["get", "post"]
+
+
+def class_of(method: str) -> Class:
+    """GET and HEAD have a budget of their own; all else counts with POST (assumed for PUT and DELETE)."""
+    return "get" if method in ("GET", "HEAD") else "post"
+
+
+@dataclass(slots=True)
+class RateGate:
+    """Counts arrivals in the half-open window (now - window, now], per class.
+
+    The call that would be one too many is refused and starts the lockout. Calls it refuses
+    are not counted, and calls during a lockout do not extend it (both assumed; HappyFox does not say).
+    """
+
+    options: Options
+    arrivals: dict[Class, deque[float]] = field(default_factory=lambda: {"get": deque(), "post": deque()})
+    locked_until: dict[Class, float] = field(default_factory=lambda: {"get": 0.0, "post": 0.0})
+    lockouts: int = 0
+
+    def admit(self, method: str, now: float) -> bool:
+        """Count this arrival, or refuse it."""
+        which = class_of(method)
+        if now < self.locked_until[which]:
+            return False
+        arrivals = self._in_window(which, now)
+        if len(arrivals) >= self._limit(which):
+            self.lock(now, which if self.options.lockout_scope == "class" else None)
+            return False
+        arrivals.append(now)
+        return True
+
+    def lock(self, now: float, which: Class | None = None, seconds: float | None = None) -> None:
+        """Refuse every call (or one class) until `seconds` from now, by default the configured lockout."""
+        until = now + (self.options.lockout if seconds is None else seconds)
+        for name in self.locked_until:
+            if which in (None, name):
+                self.locked_until[name] = until
+        self.lockouts += 1
+
+    def used(self, which: Class, now: float) -> int:
+        """Calls counted in the current window."""
+        return len(self._in_window(which, now))
+
+    def fork(self) -> "RateGate":
+        """An independent copy."""
+        arrivals: dict[Class, deque[float]] = {name: deque(times) for name, times in self.arrivals.items()}
+        return RateGate(self.options, arrivals, dict(self.locked_until), self.lockouts)
+
+    def _limit(self, which: Class) -> int:
+        return self.options.gets if which == "get" else self.options.posts
+
+    def _in_window(self, which: Class, now: float) -> deque[float]:
+        arrivals = self.arrivals[which]
+        while arrivals and arrivals[0] <= now - self.options.window:
+            arrivals.popleft()
+        return arrivals

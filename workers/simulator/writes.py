@@ -1,0 +1,290 @@
+"""The POST side of the API: what calls on tickets accept, refuse and answer (tickets article, 4 to 16)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workers.simulator import rows, tickets
+from workers.simulator.forms import NOT_A_CHOICE, REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
+from workers.simulator.reads import ticket_of
+from workers.simulator.route import Arguments, News, Outcome
+from workers.simulator.tickets import Draft, Edit
+from workers.simulator.world import Contact, Json, Ticket, World
+
+BULK = 100
+CONTACT_FIELDS = ("ccf", "c-cf")  # the article's table and its example differ
+
+
+def create(world: World, arguments: Arguments) -> Outcome:
+    """POST /tickets/: one object, or a list of up to 100 with a result for each."""
+    if not isinstance(arguments.body, list):
+        ticket = _create(world, arguments.body, _attachments(world, arguments))
+        return Outcome(rows.ticket_json(world, ticket), (News("ticket-created", ticket),))
+    if len(arguments.body) > BULK:
+        raise RefusedError(400, {"error": f"At most {BULK} tickets can be created in one request."})
+    results: list[Json] = []
+    news: list[News] = []
+    for members in arguments.body:
+        try:
+            ticket = _create(world, members, [])
+        except RefusedError as refused:
+            results.append({"success": False, **refused.payload})
+        else:
+            results.append({"display_id": ticket.display_id, "id": ticket.id, "success": True})
+            news.append(News("ticket-created", ticket))
+    return Outcome(results, tuple(news))
+
+
+def staff_update(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/staff_update/: a reply, properties, or both."""
+    return _staff_edit(world, arguments, private=False)
+
+
+def staff_pvtnote(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/staff_pvtnote/: the same as a private note."""
+    return _staff_edit(world, arguments, private=True)
+
+
+def user_reply(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/user_reply/: a reply as a contact."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    contact = form.choice("user", world.contacts, required=True)
+    said = form.text("text", required=True)
+    form.refuse_if_wrong()
+    marked_up = re.search(r"<[a-zA-Z][^>]*>", said) is not None  # "in text format or html format"
+    message = rows.message(
+        None if marked_up else said,
+        said if marked_up else None,
+        cc=form.text("cc"),
+        bcc=form.text("bcc"),
+        attachments=_attachments(world, arguments),
+    )
+    edit = Edit(message=message, status=reopening(world, ticket), late=arguments.late)
+    by = rows.by_contact(world.contacts[contact or 0])
+    return _changed(world, tickets.change_ticket(world, ticket, by, edit))
+
+
+def update_tags(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/update_tags/: `add` and `remove`; older accounts send no `staff_id`."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff_id", world.staff)
+    edit = Edit(
+        add_tags=form.tags("add"),
+        remove_tags=form.tags("remove"),
+        late=arguments.late,
+        row=world.options.tag_rows,
+    )
+    form.refuse_if_wrong()
+    by = rows.by_staff(world, staff) if staff else {"id": None, "name": "", "email": None, "type": "staff"}
+    return _changed(world, tickets.change_ticket(world, ticket, by, edit), row=edit.row)
+
+
+def update_custom_fields(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/update_custom_fields/: `t-cf-<id>` members."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff", world.staff, required=True)
+    fields = form.fields(("t-cf",), world.ticket_fields)
+    for definition in world.fields_of(ticket.category):
+        number = definition["id"]
+        if definition["required"] and {**ticket.fields, **fields}.get(number) is None:
+            form.complain(f"t-cf-{number}", REQUIRED_FIELD)
+    form.refuse_if_wrong()
+    edit = Edit(fields=fields, late=arguments.late)
+    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit))
+
+
+def move(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/move/: another category, with a note and an assignee if given."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff_id", world.staff, required=True)
+    category = form.choice("target_category_id", world.categories, required=True)
+    assignee = form.choice("assign_to", world.staff)
+    form.refuse_if_wrong()
+    if staff is None or category is None:
+        raise AssertionError("required members are there once nothing was wrong")
+    if not {"move_tickets", "move_ticket_to_any_category"} & set(world.staff[staff]["permissions"]):
+        raise RefusedError(403, {"error": "You do not have permission to move this ticket."})
+    edit = Edit(
+        message=rows.message(form.text("move_note"), None, private=True),
+        category=category,
+        assignee=assignee or "keep",
+        late=arguments.late,
+    )
+    after = tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
+    answer = {"status_code": 200, "message": f"moved ticket to {world.categories[category]['name']}"}
+    return Outcome(answer, (News("ticket-updated", after),))
+
+
+def forward(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/forward/: tells no webhook; requires only what the article's example sends."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff_id", world.staff, required=True)
+    to = form.text("to", required=True)
+    subject = form.text("subject", required=True)
+    form.refuse_if_wrong()
+    if world.options.forward_rows:
+        text = form.text("message") or form.text("text") or subject
+        message = rows.message(text, form.text("html"), subject=subject, forward=to)
+        edit = Edit(message=message, late=arguments.late)
+        tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit)
+    return Outcome({"message": f"Successfully forwarded the ticket {ticket.display_id}"})
+
+
+def subscribe(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/subscribe/: `staff_id` and further ids in `data`. No row, no webhook."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff_id", world.staff, required=True)
+    more = form.members.get("data") or []
+    numbers = [staff, *(more if isinstance(more, list) else [more])]
+    if any(number not in world.staff for number in numbers[1:]):
+        form.complain("data", NOT_A_CHOICE)
+    form.refuse_if_wrong()
+    chosen = tuple(dict.fromkeys(number for number in numbers if number is not None))
+    subscribers = tuple(dict.fromkeys((*ticket.subscribers, *chosen)))
+    world.put(replace(ticket, subscribers=subscribers, modified_at=world.now()))
+    names = "".join(f"{world.staff[number]['name']}, " for number in chosen)
+    return Outcome({"message": f"{names}Subscribers added to ticket"})
+
+
+def unsubscribe(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/unsubscribe/: `staff_id` is the one to remove."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff_id", world.staff, required=True)
+    form.refuse_if_wrong()
+    left = tuple(number for number in ticket.subscribers if number != staff)
+    world.put(replace(ticket, subscribers=left, modified_at=world.now()))
+    return Outcome({"message": f"{world.staff[staff or 0]['name']} unsubscribed"})
+
+
+def delete(world: World, arguments: Arguments) -> Outcome:
+    """POST /ticket/<n>/delete/: gone for good; tells no webhook."""
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    form.choice("staff_id", world.staff, required=True)
+    form.refuse_if_wrong()
+    world.remove(ticket.id)
+    return Outcome({"deleted_ticket": ticket.display_id})
+
+
+def reopening(world: World, ticket: Ticket) -> int | None:
+    """The status a contact's reply sets: none, unless closed tickets reopen in this account."""
+    reopens = world.options.reopen_on_reply and world.completed(ticket.status)
+    return world.default(world.statuses) if reopens else None
+
+
+def _changed(world: World, after: Ticket, *, row: bool = True) -> Outcome:
+    return Outcome(rows.ticket_json(world, after), (News("ticket-updated", after, row),))
+
+
+def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
+    form = Form(members)
+    subject = form.text("subject", required=True)
+    if not form.text("text") and not form.text("html"):
+        form.complain("text", REQUIRED)
+    category = form.choice(
+        "category", {i: row for i, row in world.categories.items() if row["public"]}, required=True
+    )
+    priority = form.choice("priority", world.priorities)
+    assignee = form.choice("assignee", world.staff)
+    fields = form.fields(("t-cf",), world.ticket_fields)
+    about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
+    for definition in world.fields_of(category) if category else ():
+        name = f"t-cf-{definition['id']}"
+        if definition["required"] and fields.get(definition["id"]) is None and name not in form.errors:
+            form.complain(name, REQUIRED_FIELD)
+    due_date, created_at = form.date("due_date"), form.time("created_at")
+    client = form.choice("client", world.contacts)
+    if client is None and "client" not in form.errors:
+        name, email = form.text("name", required=True), form.text("email", required=True)
+        if email and "@" not in email:
+            form.complain("email", "Enter a valid email address.")
+    form.refuse_if_wrong()
+    if client is not None:
+        contact = world.contacts[client]
+    else:
+        contact = world.contact_by_email(email) or world.new_contact(name, email, form.text("phone"))
+    message = rows.message(
+        form.text("text"),
+        form.text("html"),
+        cc=form.text("cc"),
+        bcc=form.text("bcc"),
+        attachments=attachments,
+    )
+    return tickets.open_ticket(
+        world,
+        Draft(
+            contact=_with_fields(world, contact, about_contact),
+            subject=subject,
+            message=message or {},
+            category=category or 0,
+            priority=priority,
+            assignee=assignee,
+            tags=form.tags("tags"),
+            fields=fields,
+            due_date=due_date,
+            created_at=created_at,
+            visible_only_staff=form.boolean("visible_only_staff"),
+        ),
+    )
+
+
+def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome:
+    ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    staff = form.choice("staff", world.staff, required=True)
+    edit = _properties(world, form)
+    about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
+    if world.categories[ticket.category]["time_spent_mandatory"] and edit.time_spent is None:
+        form.complain("time_spent", REQUIRED)
+    form.refuse_if_wrong()
+    unfilled = tickets.unfilled_on_completion(world, ticket, edit)
+    if unfilled:  # an object, not a list: the article shows it so
+        raise RefusedError(400, {"error": {f"t-cf-{number}": UNFILLED for number in unfilled}})
+    message = rows.message(
+        form.text("plaintext") or form.text("text"),  # sources differ on the name
+        form.text("html"),
+        private=private,
+        subject="" if private else form.text("subject"),
+        cc="" if private else form.text("cc"),
+        bcc="" if private else form.text("bcc"),
+        notified=not private and form.boolean("update_customer"),
+        attachments=_attachments(world, arguments),
+    )
+    edit = replace(edit, message=message, late=arguments.late)
+    if world.options.nothing_to_update and tickets.changes_nothing(ticket, edit) and not about_contact:
+        raise RefusedError(400, {"error": "Nothing to update"})
+    _with_fields(world, world.contacts[ticket.contact], about_contact)
+    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit))
+
+
+def _properties(world: World, form: Form) -> Edit:
+    assignee = form.choice("assignee", world.staff)
+    cleared = form.given("assignee") and form.members["assignee"] is None
+    due_date = form.date("due_date")
+    undated = form.given("due_date") and form.members["due_date"] is None
+    tags = form.tags("tags")
+    replacing = world.options.tags_on_update == "replace" and form.given("tags")
+    return Edit(
+        status=form.choice("status", world.statuses),
+        priority=form.choice("priority", world.priorities),
+        assignee=None if cleared else assignee or "keep",
+        due_date=None if undated else due_date or "keep",
+        time_spent=form.integer("time_spent"),
+        add_tags=() if replacing else tags,
+        replace_tags=tags if replacing else None,
+        fields=form.fields(("t-cf",), world.ticket_fields),
+    )
+
+
+def _with_fields(world: World, contact: Contact, fields: Mapping[int, Any]) -> Contact:
+    if not fields:
+        return contact
+    return world.put_contact(replace(contact, fields={**contact.fields, **fields}, updated_at=world.now()))
+
+
+def _attachments(world: World, arguments: Arguments) -> list[Json]:
+    attached = []
+    for upload in arguments.files:
+        number = world.next_attachment()
+        url = f"{world.url}/attachments/{number}/{upload.filename}"
+        attached.append({"id": number, "filename": upload.filename, "url": url})
+    return attached
