@@ -1,8 +1,8 @@
 """The scripts that take and settle permits of one account, with its budget already worked out.
 
 A permit is the right to make one call now. It holds a slot until one window and a guard after the call's
-answer, so that no window of any alignment holds more calls than HappyFox allows (500 reads and 300 writes in a
-minute, KB 1148). What is not a read counts as a write; KB 1148 says nothing about PUT and DELETE.
+answer, so that no window of any alignment holds more calls than HappyFox allows (500 reads and 300 writes in
+a minute, KB 1148). What is not a read counts as a write; KB 1148 says nothing about PUT and DELETE.
 """
 
 import json
@@ -40,8 +40,8 @@ class Forecast:
     """How much of an account's budget is used, and what its gate does.
 
     ``gets`` and ``posts`` are what may be used now, the lowered share included. ``gate`` is ``open``,
-    ``locked``, ``denied`` or ``probing``; ``why`` is what closed it last; ``reopens`` is in seconds. ``share``
-    is the part of our limits that is left after a 429: 1, or a half for an hour.
+    ``locked``, ``denied`` or ``probing``; ``why`` is what closed it last; ``reopens`` is in seconds;
+    ``share`` is the part of our limits that is left after a 429: 1, or a half for an hour.
     """
 
     gets_used: int
@@ -72,6 +72,7 @@ class Governor:
     def __init__(self, account: str, budget: Budget) -> None:
         self.prefix = prefix(account)
         self.budget = argument(budget)
+        self.in_flight = budget.in_flight
 
     def permit(self, method: str, id: str, class_: Class, life: int) -> Script[Grant]:
         """Asks for a permit for a call that is over ``life`` ms from now, come what may.
