@@ -1,6 +1,6 @@
 """What can be wrong with the names of settings, before any value is read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from workers.settings.complaints import Complaint
 from workers.settings.names import ROUTER, nearest, plain
@@ -9,10 +9,11 @@ from workers.settings.sources import Sources, Table, references
 from workers.settings.table import SETTINGS
 
 _PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
-_VARIABLES = {setting.variable: setting for setting in SETTINGS}
-_TOP = {key: setting for setting in SETTINGS for key in setting.top_keys}
-_IN_ACCOUNT = {key: setting for setting in SETTINGS for key in setting.account_keys}
-_SECTIONS = ("accounts", "handlers")
+_VARIABLES = {row.variable: row for row in SETTINGS}
+_TOP = {key: row for row in SETTINGS for key in row.top_keys}
+_IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
+_ANYWHERE = {**{row.variable.lower(): row for row in SETTINGS}, **_TOP, **_IN_ACCOUNT}
+_TABLES = ("accounts", "handlers", "permissions")
 
 
 def check_names(sources: Sources, part: Part) -> Iterator[Complaint]:
@@ -26,13 +27,10 @@ def check_names(sources: Sources, part: Part) -> Iterator[Complaint]:
     yield from _keys(file.top, _TOP, "", file.name, part)
     for name, table in file.accounts.items():
         yield from _keys(table, _IN_ACCOUNT, f"accounts.{name}.", file.name, part)
-    if part in WORKER:
-        for name in file.routers:
-            if not ROUTER.fullmatch(name):
-                setting = f"{plain(f'handlers.{name}')} ({file.name})"
-                yield Complaint(
-                    setting, "is not the name of a router", "use a to z, 0 to 9 and hyphens, as crm"
-                )
+    for name in file.routers:
+        if part in WORKER and not ROUTER.fullmatch(name):
+            where = f"{plain(f'handlers.{name}')} ({file.name})"
+            yield Complaint(where, "is not the name of a router", "use a to z, 0 to 9 and hyphens, as crm")
     if len(file.accounts) > 1:
         yield from _ambiguous(sources, part)
 
@@ -44,63 +42,44 @@ def _variables(sources: Sources, part: Part) -> Iterator[Complaint]:
         if name.startswith(_PREFIXES) and name not in _VARIABLES and name not in referred:
             guess = nearest(name, _VARIABLES)
             if guess is None or part in _VARIABLES[guess].parts:
-                yield Complaint(f"{plain(name)} (environment)", "is not a setting", _cure(guess))
+                yield Complaint(f"{plain(name)} (environment)", "is not a setting", _did_you_mean(guess))
 
 
 def _keys(
     table: Table, known: Mapping[str, Setting], prefix: str, file: str, part: Part
 ) -> Iterator[Complaint]:
-    for key in table:
+    for key, value in table.items():
         where = f"{plain(prefix + key)} ({file})"
         if key not in known:
-            yield from _unknown(key, where, known, part)
-        elif (
-            part in known[key].parts
-            and next(other for other in _same(known[key], known) if other in table) != key
+            meant, cure = _misplaced(key, known) if key in _ANYWHERE else _misspelt(key, value, known)
+            if meant is None or part in meant.parts:
+                yield Complaint(where, "is not a setting here", cure)
+        elif part in known[key].parts and any(
+            known[other] is known[key] for other in table if other in known and other < key
         ):
             yield Complaint(where, "is given twice under two names", "remove one of them")
 
 
-def _unknown(key: str, where: str, known: Mapping[str, Setting], part: Part) -> Iterator[Complaint]:
-    elsewhere = {
-        **_TOP,
-        **_IN_ACCOUNT,
-        **{name.lower(): setting for name, setting in _VARIABLES.items()},
-    }.get(key)
-    guess = None
-    if elsewhere is None:
-        guess = nearest(key, [*known, *_SECTIONS] if known is _TOP else known)
-        cure = _cure(guess)
-    elif known is _TOP:
-        cure = (
-            "move it into [accounts.NAME]" if elsewhere.account_keys else f"set {elsewhere.variable} instead"
-        )
-    elif elsewhere.account_keys:
-        cure = f"write {elsewhere.account_keys[0]}"
-    else:
-        cure = "move it to the top of the file, above the first [table]"
-    meant = elsewhere or known.get(guess or "")
-    if meant is None or part in meant.parts:
-        yield Complaint(where, "is not a setting here", cure)
+def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
+    meant = _ANYWHERE[key]
+    if known is _IN_ACCOUNT:
+        here = next(iter(meant.account_keys), None)
+        return meant, f"write {here}" if here else "move it to the top of the file, above the first [table]"
+    return meant, "move it into [accounts.NAME]" if meant.account_keys else f"set {meant.variable} instead"
 
 
-def _same(setting: Setting, known: Mapping[str, Setting]) -> Iterable[str]:
-    return [key for key, other in known.items() if other is setting]
+def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
+    guess = nearest(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
+    return known.get(guess or ""), _did_you_mean(guess)
+
+
+def _did_you_mean(guess: str | None) -> str:
+    return f"did you mean {guess}?" if guess else "remove it; docs/settings.md lists what there is"
 
 
 def _ambiguous(sources: Sources, part: Part) -> Iterator[Complaint]:
-    names = " and ".join(plain(name) for name in sources.file.accounts)
-    for setting in SETTINGS:
-        if (
-            setting.scope in ("single", "account")
-            and part in setting.parts
-            and (found := sources.find(setting))
-        ):
-            key = (
-                f"give {setting.key} in each [accounts.NAME] instead" if setting.account_keys else "remove it"
-            )
-            yield Complaint(found.where, f"is for a single account, and the file has {names}", key)
-
-
-def _cure(guess: str | None) -> str:
-    return f"did you mean {guess}?" if guess else "remove it; docs/settings.md lists what there is"
+    problem = f"is for a single account, and the file has {' and '.join(map(plain, sources.file.accounts))}"
+    for row in SETTINGS:
+        if row.scope in ("single", "account") and part in row.parts and (found := sources.find(row)):
+            cure = f"give {row.key} in each [accounts.NAME] instead" if row.account_keys else "remove it"
+            yield Complaint(found.where, problem, cure)

@@ -12,8 +12,14 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name most like *name*, or None if none is."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+    """Returns the known name most like *name*, or None if none is. Our prefixes count for nothing."""
+    shorts = {short(each): each for each in known}
+    return next((shorts[match] for match in difflib.get_close_matches(short(name), list(shorts), n=1)), None)
+
+
+def short(name: str) -> str:
+    """Returns a variable or key as it stands in the file: in lower case and without our prefix."""
+    return name.lower().removeprefix("foxhooks_").removeprefix("happyfox_")
 
 
 def plain(name: str) -> str:

@@ -69,11 +69,10 @@ def decimal(most: float, least: float = 0.001) -> Reader:
 
 def switch(given: object) -> bool:
     """Reads on or off."""
-    word = text(given).lower() if isinstance(given, str) else given
-    if word is True or word in _ON:
-        return True
-    if word is False or word in _OFF:
-        return False
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
+        return text(given).lower() in _ON
     raise UnfitError("is neither on nor off", "write 1, true, yes, on, or 0, false, no, off")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workers.settings.names import short
 from workers.settings.readers import Reader
 
 Part = Literal["web", "worker", "all", "store"]
@@ -16,8 +17,8 @@ WEB, WORKER, BOTH = (
 EVERY = BOTH | {"store"}
 
 Scope = Literal["environment", "deployment", "single", "account", "shared"]
-"""Who has a setting: `environment`, the deployment, as a variable only; `deployment`, the deployment; `single`,
-a deployment of one account; `account`, each account; `shared`, all accounts, each of which may have its own."""
+"""Who has a setting: `environment`, the deployment, as a variable only; `deployment`, the deployment;
+`single`, a deployment of one account; `account`, each account; `shared`, all accounts, or each its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Setting:
     @property
     def key(self) -> str:
         """Its short name, as it stands in the file."""
-        return self.variable.removeprefix("FOXHOOKS_").removeprefix("HAPPYFOX_").lower()
+        return short(self.variable)
 
     @property
     def top_keys(self) -> tuple[str, ...]:

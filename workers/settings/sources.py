@@ -93,8 +93,8 @@ class Sources:
         value = self.environ.get(name, "")
         if not value.strip():
             # Anything but a common name may be a key somebody wrote here by mistake.
-            shown = f"the variable {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "a variable"
-            raise UnfitError(f"is read from {shown}, which is not set", 'set it; "env:NAME" reads NAME')
+            shown = name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "the variable named after env:"
+            raise UnfitError(f"is read from {shown}, which is not set", f"set {shown}")
         return value
 
 

@@ -1,0 +1,56 @@
+"""A whole environment, and ways to load it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from workers.settings import Complaint, Part, Settings, SettingsError, load
+
+WHOLE = {
+    "HAPPYFOX_URL": "https://acme.happyfox.com",
+    "HAPPYFOX_WEBHOOK_SECRETS": "hook-new,hook-old",
+    "HAPPYFOX_API_KEY": "the-key",
+    "HAPPYFOX_AUTH_CODE": "the-code",
+    "HAPPYFOX_STAFF_ID": "7",
+    "FOXHOOKS_HANDLERS": "vip:router",
+}
+
+Loaded = Callable[..., Settings]
+Refused = Callable[..., list[Complaint]]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    """Loads a whole environment with changes (None removes a variable), and a file if one is given."""
+
+    def call(
+        changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all"
+    ) -> Settings:
+        return load(part, changed(WHOLE, changes or {}), written(tmp_path, toml))
+
+    return call
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """The complaints about a whole environment with changes."""
+
+    def call(
+        changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all"
+    ) -> list[Complaint]:
+        with pytest.raises(SettingsError) as caught:
+            load(part, changed(WHOLE, changes or {}), written(tmp_path, toml))
+        return list(caught.value.complaints)
+
+    return call
+
+
+def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**environ, **changes}.items() if value is not None}
+
+
+def written(folder: Path, toml: str | None) -> Path:
+    if toml is not None:
+        (folder / "foxhooks.toml").write_text(toml, encoding="utf-8")
+    return folder

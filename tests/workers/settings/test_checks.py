@@ -1,0 +1,115 @@
+import pytest
+
+from workers.settings import Part
+
+from .conftest import Loaded, Refused
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("HAPPYFOX_WEBHOOK_SECRET", "HAPPYFOX_WEBHOOK_SECRETS"),
+        ("FOXHOOKS_LEASE_SECOND", "FOXHOOKS_LEASE_SECONDS"),
+        ("FOXHOOKS_DRYRUN", "FOXHOOKS_DRY_RUN"),
+        ("FOXHOOKS_URL", "HAPPYFOX_URL"),
+        ("FOXHOOKS_REDIS_URL", "REDIS_URL"),
+        ("HAPPYFOX_APIKEY", "HAPPYFOX_API_KEY"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    refused: Refused, name: str, nearest: str
+) -> None:
+    (complaint,) = refused({name: "1"})
+
+    assert complaint.setting == f"{name} (environment)"
+    assert complaint.cure == f"did you mean {nearest}?"
+
+
+@pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
+def test_a_variable_like_no_setting_concerns_every_part(refused: Refused, part: Part) -> None:
+    (complaint,) = refused({"FOXHOOKS_XYZZY_PLUGH": "1"}, part=part)
+
+    assert "docs/settings.md" in complaint.cure
+
+
+def test_other_peoples_variables_are_let_alone(loaded: Loaded) -> None:
+    assert loaded({"PATH": "/bin", "REDIS_HOST": "x", "foxhooks_port": "1", "FOXHOOK": "x"})
+
+
+def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused) -> None:
+    (complaint,) = refused({"FOXHOOKS_\x1b[31m": "1"})
+
+    assert complaint.setting == r"'FOXHOOKS_\x1b[31m' (environment)"
+
+
+@pytest.mark.parametrize(
+    ("toml", "setting", "cure"),
+    [
+        ("thread = 3", "thread", "did you mean threads?"),
+        ("foxhooks_thread = 3", "foxhooks_thread", "did you mean threads?"),
+        ("[account.acme]", "account", "did you mean accounts?"),
+        ("xyzzy_plugh = 3", "xyzzy_plugh", "remove it; docs/settings.md lists what there is"),
+        ('url = "x"', "url", "move it into [accounts.NAME]"),
+        ('foxhooks_config = "x"', "foxhooks_config", "set FOXHOOKS_CONFIG instead"),
+        ("[accounts.acme]\nstaf_id = 3", "accounts.acme.staf_id", "did you mean staff_id?"),
+        ("[accounts.acme]\nhappyfox_staff_id = 3", "accounts.acme.happyfox_staff_id", "write staff_id"),
+        ("[accounts.acme]\nfoxhooks_fuse = 3", "accounts.acme.foxhooks_fuse", "write fuse"),
+        (
+            "[accounts.acme]\nthreads = 3",
+            "accounts.acme.threads",
+            "move it to the top of the file, above the first [table]",
+        ),
+        (
+            '[accounts.acme]\n"\\u001b" = 3',
+            r"'accounts.acme.\x1b'",
+            "remove it; docs/settings.md lists what there is",
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_with_where_it_belongs(
+    refused: Refused, toml: str, setting: str, cure: str
+) -> None:
+    (complaint,) = refused(toml=toml)
+
+    assert (complaint.setting, complaint.cure) == (f"{setting} (foxhooks.toml)", cure)
+
+
+def test_a_misspelt_key_of_the_worker_does_not_stop_web(loaded: Loaded, refused: Refused) -> None:
+    toml = "[accounts.acme]\nstaf_id = 3"
+
+    assert loaded(toml=toml, part="web")
+    assert refused(toml=toml, part="worker")
+
+
+@pytest.mark.parametrize(
+    ("toml", "setting"),
+    [
+        ("threads = 3\nfoxhooks_threads = 4", "threads"),
+        ('allow = []\n[permissions]\nvip = ["reply"]', "permissions"),
+        (
+            '[accounts.acme]\nallow = []\n[accounts.acme.permissions]\nvip = ["reply"]',
+            "accounts.acme.permissions",
+        ),
+    ],
+)
+def test_a_setting_given_under_two_names_is_refused(refused: Refused, toml: str, setting: str) -> None:
+    (complaint,) = refused(toml=toml)
+
+    assert complaint.setting == f"{setting} (foxhooks.toml)"
+    assert complaint.problem == "is given twice under two names"
+
+
+@pytest.mark.parametrize("name", ["Acme", "ac me", "ac\\u0007me", "é"])
+def test_the_name_of_a_table_is_the_name_of_an_account(refused: Refused, name: str) -> None:
+    (complaint,) = refused(toml=f'[accounts."{name}"]')
+
+    assert complaint.problem in ("is not a name for an account", "contains a control character")
+    assert complaint.setting.isascii()
+    assert complaint.setting.isprintable()
+
+
+def test_the_settings_of_a_router_stand_under_the_name_of_a_router(refused: Refused) -> None:
+    (complaint,) = refused(toml="[handlers.Crm]")
+
+    assert complaint.setting == "handlers.Crm (foxhooks.toml)"
+    assert complaint.problem == "is not the name of a router"

@@ -1,0 +1,340 @@
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from workers.settings import Budget, Part, Secret, SettingsError, load
+
+from .conftest import WHOLE, Loaded, Refused
+
+TABLES = """
+[accounts.acme]
+url = "https://acme.happyfox.com"
+api_key = "key-a"
+auth_code = "code-a"
+webhook_secrets = ["hook-a"]
+staff_id = 1
+
+[accounts.beta]
+url = "https://beta.happyfox.net"
+api_key = "key-b"
+auth_code = "code-b"
+webhook_secrets = ["hook-b"]
+staff_id = 2
+"""
+NO_ACCOUNT: dict[str, str | None] = {name: None for name in WHOLE if name.startswith("HAPPYFOX_")}
+"""Takes the account out of the environment."""
+
+
+def test_a_whole_environment_gives_every_value(loaded: Loaded, tmp_path: Path) -> None:
+    settings = loaded()
+    account = settings.accounts["acme"]
+
+    assert account.secrets == (Secret("hook-new"), Secret("hook-old"))
+    assert account.url == "https://acme.happyfox.com"
+    assert (account.api_key.reveal(), account.auth_code.reveal()) == ("the-key", "the-code")
+    assert (account.staff_id, account.handlers) == (7, ("vip:router",))
+    assert account.budget == Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
+    assert (account.timeout, account.doubt, account.fuse) == (15.0, 30.0, 20)
+    assert (account.rules, account.allow, account.dry_run) == (None, frozenset(), False)
+    assert account.router_settings == {}
+    assert (settings.redis_url, settings.data) == (None, tmp_path / ".foxhooks")
+    assert (settings.lease, settings.handler_seconds, settings.retention_hours) == (15.0, 30.0, 168.0)
+    assert (settings.threads, settings.processes, settings.web_concurrency) == (8, 1, 1)
+    assert (settings.host, settings.port, settings.sentry_dsn) == (None, 8000, None)
+    assert (settings.log_level, settings.log_format, settings.config_path) == ("INFO", "json", None)
+
+
+def test_settings_cannot_be_changed(loaded: Loaded) -> None:
+    settings = loaded()
+
+    with pytest.raises(FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        settings.accounts["beta"] = settings.accounts["acme"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("redis_url", "durability"), [(None, "fsync"), ("redis://store:6379/0", "everysec")])
+def test_durability_follows_the_store(loaded: Loaded, redis_url: str | None, durability: str) -> None:
+    assert loaded({"REDIS_URL": redis_url}).durability == durability
+    assert loaded({"REDIS_URL": redis_url, "FOXHOOKS_DURABILITY": "memory"}).durability == "memory"
+
+
+# Parts
+
+
+def test_web_needs_only_the_name_and_the_secrets() -> None:
+    settings = load("web", {"HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "hook"}, Path())
+    account = settings.accounts["acme"]
+
+    assert account.secrets == (Secret("hook"),)
+    assert (account.url, account.api_key, account.staff_id, account.handlers) == ("", Secret(""), 0, ())
+
+
+def test_the_worker_needs_no_webhook_secret(loaded: Loaded) -> None:
+    settings = loaded({"HAPPYFOX_WEBHOOK_SECRETS": None}, part="worker")
+
+    assert settings.accounts["acme"].secrets == ()
+    assert settings.accounts["acme"].api_key == Secret("the-key")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HAPPYFOX_STAFF_ID", "nobody"),
+        ("HAPPYFOX_API_KEY", None),
+        ("HAPPYFOX_BUDGET_SHARE", "7"),
+        ("FOXHOOKS_HANDLERS", "!"),
+        ("FOXHOOKS_RULES", "rules.toml"),
+        ("FOXHOOKS_ALLOW", "vip"),
+        ("FOXHOOKS_THREADS", "many"),
+        ("FOXHOOKS_HANDLRS", "a misspelt one"),
+        ("HAPPYFOX_URL", "https://acme.happyfox.com/api"),
+    ],
+)
+def test_a_broken_worker_value_does_not_stop_web(
+    loaded: Loaded, refused: Refused, name: str, value: str
+) -> None:
+    assert list(loaded({name: value}, part="web").accounts) == ["acme"]
+    assert len(refused({name: value}, part="worker")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HAPPYFOX_WEBHOOK_SECRETS", None), ("PORT", "http"), ("FOXHOOKS_ADMIN_PASSWORD", "hunter2")],
+)
+def test_a_broken_web_value_does_not_stop_the_worker(
+    loaded: Loaded, refused: Refused, name: str, value: str
+) -> None:
+    assert list(loaded({name: value}, part="worker").accounts) == ["acme"]
+    assert len(refused({name: value}, part="web")) == 1
+
+
+def test_web_does_not_resolve_the_workers_references(loaded: Loaded) -> None:
+    toml = TABLES.replace('"key-a"', '"env:NOT_SET"') + '[handlers.crm]\ntoken = "env:NOT_SET_EITHER"\n'
+
+    assert list(loaded(NO_ACCOUNT, toml, part="web").accounts) == ["acme", "beta"]
+
+
+def test_a_store_command_reads_no_account(loaded: Loaded) -> None:
+    settings = loaded(
+        {**NO_ACCOUNT, "FOXHOOKS_HANDLERS": "!", "REDIS_URL": "unix:///run/redis.sock"}, part="store"
+    )
+
+    assert settings.accounts == {}
+    assert settings.redis_url == "unix:///run/redis.sock"
+
+
+def test_all_needs_what_both_need(refused: Refused) -> None:
+    complaints = refused(dict.fromkeys(WHOLE))
+
+    assert {complaint.setting for complaint in complaints} == set(WHOLE)
+    assert {complaint.problem for complaint in complaints} == {"is missing"}
+
+
+@pytest.mark.parametrize("part", ["web", "worker", "all"])
+def test_a_missing_setting_is_told_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
+    complaints = refused(dict.fromkeys(WHOLE), part=part)
+
+    assert len(complaints) == len({complaint.setting for complaint in complaints})
+    assert all("set it" in complaint.cure for complaint in complaints)
+
+
+def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: Path) -> None:
+    changes = {
+        "HAPPYFOX_STAFF_ID": "x",
+        "PORT": "0",
+        "FOXHOOKS_DURABILITY": "sometimes",
+        "REDIS_URL": "http://x",
+    }
+    complaints = refused(changes)
+
+    assert [complaint.setting for complaint in complaints] == [f"{name} (environment)" for name in (
+        "REDIS_URL", "FOXHOOKS_DURABILITY", "PORT", "HAPPYFOX_STAFF_ID"
+    )]  # fmt: skip
+    assert str(SettingsError(complaints)).splitlines() == [str(complaint) for complaint in complaints]
+
+
+# The name of an account
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://acme.happyfox.com", "acme"),
+        ("https://Acme.HappyFox.net/", "acme"),
+        ("https://support.acme.example:8443", "support"),
+    ],
+)
+@pytest.mark.parametrize("part", ["web", "worker", "all"])
+def test_the_name_is_the_first_label_of_the_host(loaded: Loaded, url: str, name: str, part: Part) -> None:
+    assert list(loaded({"HAPPYFOX_URL": url}, part=part).accounts) == [name]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8100", "http://localhost:8100", "http://[::1]:8100", "https://10.0.0.7"]
+)
+@pytest.mark.parametrize("part", ["web", "worker", "all"])
+def test_a_loopback_or_ip_host_gives_no_name(loaded: Loaded, refused: Refused, url: str, part: Part) -> None:
+    (complaint,) = refused({"HAPPYFOX_URL": url}, part=part)
+
+    assert complaint.setting == "HAPPYFOX_ACCOUNT"
+    assert "gives no name" in complaint.problem
+    assert list(loaded({"HAPPYFOX_URL": url, "HAPPYFOX_ACCOUNT": "local"}, part=part).accounts) == ["local"]
+
+
+def test_a_given_name_wins_over_the_host(loaded: Loaded) -> None:
+    assert list(loaded({"HAPPYFOX_ACCOUNT": "support-2"}).accounts) == ["support-2"]
+
+
+@pytest.mark.parametrize("name", ["Acme", "acme_1", "ac me", "a/b", "acmé", "a\x07b", "a\udcffb"])
+def test_a_name_is_lower_case_letters_digits_and_hyphens(refused: Refused, name: str) -> None:
+    (complaint,) = refused({"HAPPYFOX_ACCOUNT": name})
+
+    assert complaint.setting == "HAPPYFOX_ACCOUNT (environment)"
+
+
+def test_web_without_a_readable_url_asks_for_the_name(refused: Refused) -> None:
+    (complaint,) = refused({"HAPPYFOX_URL": "acme"}, part="web")
+
+    assert complaint.setting == "HAPPYFOX_ACCOUNT"
+    assert "HAPPYFOX_URL cannot be read" in complaint.problem
+
+
+def test_the_worker_complains_of_the_url_alone(refused: Refused) -> None:
+    (complaint,) = refused({"HAPPYFOX_URL": "acme"}, part="worker")
+
+    assert complaint.setting == "HAPPYFOX_URL (environment)"
+
+
+# Environment and file
+
+
+def test_the_environment_wins_over_the_file(loaded: Loaded) -> None:
+    settings = loaded({"FOXHOOKS_THREADS": "3"}, 'threads = 5\nprocesses = 2\nhandlers = ["crm:router"]')
+
+    assert (settings.threads, settings.processes) == (3, 2)
+    assert settings.accounts["acme"].handlers == ("vip:router",)
+
+
+def test_the_same_names_in_lower_case_are_keys_of_the_file(loaded: Loaded) -> None:
+    lines = [f'{name.lower()} = "{value}"' for name, value in WHOLE.items()]
+
+    account = loaded(dict.fromkeys(WHOLE), "\n".join(lines)).accounts["acme"]
+
+    assert account.secrets == (Secret("hook-new"), Secret("hook-old"))
+    assert (account.staff_id, account.handlers) == (7, ("vip:router",))
+
+
+def test_each_table_is_an_account(loaded: Loaded) -> None:
+    accounts = loaded(NO_ACCOUNT, TABLES).accounts
+
+    assert [(name, account.name, account.staff_id) for name, account in accounts.items()] == [
+        ("acme", "acme", 1),
+        ("beta", "beta", 2),
+    ]
+    assert accounts["beta"].secrets == (Secret("hook-b"),)
+
+
+def test_the_environment_overrides_the_single_table(loaded: Loaded) -> None:
+    single = TABLES[: TABLES.index("[accounts.beta]")]
+
+    accounts = loaded(
+        {**NO_ACCOUNT, "HAPPYFOX_URL": "http://127.0.0.1:8100", "HAPPYFOX_STAFF_ID": "9"}, single
+    ).accounts
+
+    assert list(accounts) == ["acme"]
+    assert (accounts["acme"].url, accounts["acme"].staff_id) == ("http://127.0.0.1:8100", 9)
+    assert accounts["acme"].api_key == Secret("key-a")
+
+
+def test_another_name_than_that_of_the_single_table_is_refused(loaded: Loaded, refused: Refused) -> None:
+    single = TABLES[: TABLES.index("[accounts.beta]")]
+
+    assert list(loaded({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "acme"}, single).accounts) == ["acme"]
+    (complaint,) = refused({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "gamma"}, single)
+    assert complaint.problem == "is gamma, but the account in the file is acme"
+
+
+def test_with_several_accounts_a_variable_for_one_is_refused(refused: Refused) -> None:
+    complaints = refused({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9", "HAPPYFOX_ACCOUNT": "acme"}, TABLES)
+
+    assert [complaint.setting for complaint in complaints] == [
+        "HAPPYFOX_ACCOUNT (environment)",
+        "HAPPYFOX_STAFF_ID (environment)",
+    ]
+    assert complaints[1].cure == "give staff_id in each [accounts.NAME] instead"
+
+
+def test_a_variable_of_the_other_part_is_not_ambiguous(loaded: Loaded) -> None:
+    assert loaded({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9"}, TABLES, part="web")
+
+
+def test_what_one_of_several_accounts_lacks_is_told_with_its_table(refused: Refused) -> None:
+    (complaint,) = refused(NO_ACCOUNT, TABLES.replace("staff_id = 2", ""))
+
+    assert complaint.setting == "accounts.beta.staff_id (foxhooks.toml)"
+    assert complaint.cure.startswith("give staff_id in [accounts.beta] of foxhooks.toml")
+
+
+def test_an_account_may_have_its_own_handlers_grants_dry_run_and_fuse(loaded: Loaded) -> None:
+    own = 'handlers = ["own:router"]\ndry_run = true\nfuse = 3\npermissions = { own = ["move"] }\n'
+    top = 'handlers = ["top:router"]\nfuse = 5\nallow = ["top:reply"]\n'
+
+    accounts = loaded({**NO_ACCOUNT, "FOXHOOKS_HANDLERS": None}, top + TABLES + own).accounts
+
+    assert (accounts["acme"].handlers, accounts["beta"].handlers) == (("top:router",), ("own:router",))
+    assert (accounts["acme"].dry_run, accounts["beta"].dry_run) == (False, True)
+    assert (accounts["acme"].fuse, accounts["beta"].fuse) == (5, 3)
+    assert (accounts["acme"].allow, accounts["beta"].allow) == ({("top", "reply")}, {("own", "move")})
+
+
+def test_dry_run_in_the_environment_holds_for_every_account(loaded: Loaded) -> None:
+    accounts = loaded({**NO_ACCOUNT, "FOXHOOKS_DRY_RUN": "1"}, TABLES + "dry_run = false\n").accounts
+
+    assert all(account.dry_run for account in accounts.values())
+
+
+def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> None:
+    assert (
+        loaded({"REDIS_URL": " ", "FOXHOOKS_RULES": "", "FOXHOOKS_CONFIG": ""}, 'sentry_dsn = ""').redis_url
+        is None
+    )
+    assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"
+
+
+# Not available yet
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"FOXHOOKS_RULES": "rules.toml"},
+        {"FOXHOOKS_ADMIN_PASSWORD": "hunter2"},
+        {"FOXHOOKS_HANDLERS": "rules"},
+    ],
+)
+def test_what_is_not_built_is_refused(refused: Refused, changes: dict[str, str | None]) -> None:
+    (complaint,) = refused(changes)
+
+    assert "not available yet" in complaint.problem
+
+
+def test_what_is_not_built_is_refused_in_the_file_too(refused: Refused) -> None:
+    complaints = refused(NO_ACCOUNT, 'admin_password = "hunter2"\n' + TABLES + 'rules = "rules.toml"\n')
+
+    assert [(complaint.setting, complaint.problem) for complaint in complaints] == [
+        ("admin_password (foxhooks.toml)", "is not available yet"),
+        ("accounts.beta.rules (foxhooks.toml)", "is not available yet"),
+    ]
+
+
+# Across settings
+
+
+def test_a_share_that_leaves_no_call_is_refused(loaded: Loaded, refused: Refused) -> None:
+    changes = {"HAPPYFOX_GETS_PER_MINUTE": "3", "HAPPYFOX_BUDGET_SHARE": "0.3"}
+    (complaint,) = refused(changes)
+
+    assert complaint.problem == "leaves less than one call of gets_per_minute"
+    assert loaded({**changes, "HAPPYFOX_BUDGET_SHARE": "0.4"})

@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+
+from workers.settings import SettingsError, load
+
+from .conftest import WHOLE, Loaded, Refused
+
+
+def test_without_a_file_there_is_none(loaded: Loaded) -> None:
+    assert loaded().config_path is None
+
+
+def test_the_file_in_the_folder_is_read(loaded: Loaded, tmp_path: Path) -> None:
+    settings = loaded(toml="port = 9000")
+
+    assert (settings.port, settings.config_path) == (9000, tmp_path / "foxhooks.toml")
+
+
+def test_the_variable_names_another_file(loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "other.toml").write_text('data = "store"')
+
+    settings = loaded({"FOXHOOKS_CONFIG": "conf/other.toml"}, toml="port = 9000")
+
+    assert (settings.port, settings.config_path) == (8000, tmp_path / "conf" / "other.toml")
+
+
+def test_a_path_in_the_file_starts_from_the_file_and_one_in_the_environment_from_the_folder(
+    loaded: Loaded, tmp_path: Path
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "other.toml").write_text('data = "store"')
+    config = {"FOXHOOKS_CONFIG": "conf/other.toml"}
+
+    assert loaded(config).data == tmp_path / "conf" / "store"
+    assert loaded({**config, "FOXHOOKS_DATA": "store"}).data == tmp_path / "store"
+    assert loaded({**config, "FOXHOOKS_DATA": "/var/foxhooks"}).data == Path("/var/foxhooks")
+
+
+@pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
+def test_a_named_file_that_is_missing_is_a_complaint_of_every_part(tmp_path: Path, part: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(part, {"FOXHOOKS_CONFIG": "gone.toml"}, tmp_path)  # type: ignore[arg-type]
+
+    (complaint,) = caught.value.complaints
+    assert complaint.setting == "FOXHOOKS_CONFIG (environment)"
+    assert complaint.problem == "cannot be read: No such file or directory"
+    assert "gone.toml" in complaint.cure
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\nb", "a\udcff"])
+def test_a_file_name_that_cannot_be_is_a_complaint(refused: Refused, name: str) -> None:
+    (complaint,) = refused({"FOXHOOKS_CONFIG": name})
+
+    assert complaint.setting == "FOXHOOKS_CONFIG (environment)"
+
+
+def test_a_folder_is_no_file(refused: Refused) -> None:
+    (complaint,) = refused({"FOXHOOKS_CONFIG": "."})
+
+    assert "cannot be read" in complaint.problem
+
+
+def test_broken_toml_is_told_with_its_line(refused: Refused) -> None:
+    (complaint,) = refused(toml="port = 9000\nhost = \n")
+
+    assert complaint.setting == "foxhooks.toml"
+    assert "is not valid TOML" in complaint.problem
+    assert "line 2" in complaint.problem
+
+
+def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text("[accounts.acme\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load("all", {"PORT": "x"}, tmp_path)
+
+    assert [complaint.setting for complaint in caught.value.complaints] == [
+        "foxhooks.toml",
+        "PORT (environment)",
+    ]
+
+
+def test_a_file_that_is_not_utf8_is_a_complaint(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_bytes(b'host = "\xff"')
+
+    (complaint,) = refused()
+
+    assert "not valid UTF-8" in complaint.problem
+
+
+def test_a_byte_order_mark_is_no_mistake(loaded: Loaded) -> None:
+    assert loaded(toml="\ufeffport = 9000").port == 9000
+
+
+# "env:NAME"
+
+
+def test_any_value_of_the_file_may_come_from_the_environment(loaded: Loaded) -> None:
+    toml = """
+        port = "env:MY_PORT"
+        allow = ["env:MY_GRANTS", "crm:move"]
+        [handlers.crm]
+        deep = [{token = "env:MY_TOKEN"}]
+    """
+
+    settings = loaded({"MY_PORT": "9000", "MY_GRANTS": "vip:reply, vip:move", "MY_TOKEN": "abc"}, toml)
+
+    assert settings.port == 9000
+    assert settings.accounts["acme"].allow == {("vip", "reply"), ("vip", "move"), ("crm", "move")}
+    assert settings.accounts["acme"].router_settings == {"crm": {"deep": [{"token": "abc"}]}}
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_variable_that_is_not_set_is_named(refused: Refused, value: str | None) -> None:
+    complaints = refused({"MY_PORT": value}, 'port = "env:MY_PORT"\n[handlers.crm]\ntoken = "env:MY_TOKEN"')
+
+    assert [str(complaint) for complaint in complaints] == [
+        "port (foxhooks.toml): is read from MY_PORT, which is not set; set MY_PORT",
+        "handlers.crm.token (foxhooks.toml): is read from MY_TOKEN, which is not set; set MY_TOKEN",
+    ]
+
+
+def test_a_key_written_after_env_by_mistake_is_not_repeated(refused: Refused) -> None:
+    toml = '[accounts.acme]\napi_key = "env:a1b2c3d4"'
+
+    (complaint,) = refused({"HAPPYFOX_API_KEY": None}, toml)
+
+    assert "a1b2c3d4" not in str(complaint)
+
+
+def test_only_the_file_reads_from_other_variables(loaded: Loaded) -> None:
+    assert loaded({"HAPPYFOX_AUTH_CODE": "env:OTHER"}).accounts["acme"].auth_code.reveal() == "env:OTHER"
+
+
+def test_a_variable_the_file_refers_to_may_have_any_name(loaded: Loaded) -> None:
+    assert loaded({"FOXHOOKS_MY_PORT": "9000"}, 'port = "env:FOXHOOKS_MY_PORT"').port == 9000
+
+
+# [handlers.NAME]
+
+
+def test_the_list_and_the_tables_of_handlers_stand_in_one_file(loaded: Loaded) -> None:
+    toml = 'handlers = ["crm:router"]\nport = 9000\n[handlers.crm]\nurl = "x"\n[ handlers . "vip" ]\nn = 1\n'
+
+    account = loaded({"FOXHOOKS_HANDLERS": None}, toml).accounts["acme"]
+
+    assert account.handlers == ("crm:router",)
+    assert account.router_settings == {"crm": {"url": "x"}, "vip": {"n": 1}}
+
+
+def test_a_mistake_beside_both_is_told_with_its_line_and_the_name_in_the_file(refused: Refused) -> None:
+    toml = 'handlers = ["crm:router"]\n[handlers.crm]\na = 1\n[handlers.crm]\nb = 2\n'
+
+    (complaint,) = refused(toml=toml)
+
+    assert "line 4" in complaint.problem
+    assert "handlers of routers" not in complaint.problem
+
+
+def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
+    settings = loaded(toml="[handlers.crm]\nsize = 3\n").accounts["acme"].router_settings
+
+    assert settings == {"crm": {"size": 3}}
+    with pytest.raises(TypeError):
+        settings["crm"]["size"] = 4  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("toml", "setting"),
+    [
+        ("accounts = 3", "accounts"),
+        ("accounts.acme = 3", "accounts.acme"),
+        ("handlers.crm = 3", "handlers.crm"),
+        ("[[accounts]]", "accounts"),
+    ],
+)
+def test_what_has_to_be_a_table_is_one(refused: Refused, toml: str, setting: str) -> None:
+    (complaint,) = refused(toml=toml)
+
+    assert complaint.setting == f"{setting} (foxhooks.toml)"
+    assert complaint.problem == "is not a table"
+
+
+def test_the_mapping_passed_in_is_the_only_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "foxhooks.toml").write_text("threads = 3")
+    (tmp_path / "empty").mkdir()
+
+    settings = load("all", WHOLE, tmp_path / "empty")
+
+    assert (settings.port, settings.threads) == (8000, 8)
