@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from workers.settings.complaints import Complaint
 from workers.settings.names import ROUTER, nearest, plain
-from workers.settings.setting import WORKER, Part, Setting
+from workers.settings.setting import BOTH, WORKER, Part, Setting
 from workers.settings.sources import Sources, Table, references
 from workers.settings.table import SETTINGS
 
@@ -23,6 +23,12 @@ def check_names(sources: Sources, part: Part) -> Iterator[Complaint]:
     setting does not stop the web process; a name that resembles none concerns all.
     """
     file = sources.file
+    if file.complaint:
+        yield file.complaint
+    for name in file.no_tables:
+        if part in (WORKER if name.startswith("handlers") else BOTH):
+            cure = "write [accounts.NAME] or [handlers.NAME] and what belongs to it below"
+            yield Complaint(f"{plain(name)} ({file.name})", "is not a table", cure)
     yield from _variables(sources, part)
     yield from _keys(file.top, _TOP, "", file.name, part)
     for name, table in file.accounts.items():

@@ -12,7 +12,7 @@ from workers.settings.names import plain
 from workers.settings.readers import account_name, text
 from workers.settings.setting import BOTH, WORKER, Part, Setting
 from workers.settings.sources import Found, Sources, read_file
-from workers.settings.table import DURABILITY, HANDLERS, NAME, NOT_YET, SETTINGS, SHARE, URL
+from workers.settings.table import DURABILITY, HANDLERS, NAME, NOT_YET, SETTINGS, URL
 from workers.settings.values import Account, Budget, Settings
 
 _UNNAMED = ""
@@ -26,7 +26,7 @@ def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     """
     sources = Sources(environ, folder, read_file(environ, folder))
     reading = _Reading(sources, part)
-    reading.complaints.extend([*sources.file.complaints, *check_names(sources, part)])
+    reading.complaints.extend(check_names(sources, part))
     settings = reading.settings()
     if reading.complaints:
         raise SettingsError(dict.fromkeys(reading.complaints))
@@ -66,7 +66,6 @@ class _Reading:
 
     def account(self, name: str) -> Account:
         values = {row.key: self.value(row, name) for row in SETTINGS if row.account_keys}
-        self.check_budget(values, name)
         return Account(
             name=name,
             secrets=values["webhook_secrets"],
@@ -113,8 +112,8 @@ class _Reading:
         """Returns the host's first label as the account's name; a broken URL is the worker's concern."""
         found = self.sources.find(URL)
         if found is None:
-            if self.part not in URL.parts and self.sources.file.readable:
-                self.complain(NAME.variable, UnfitError("is missing", f"set it to {NAME.help}, as acme"))
+            if self.part not in URL.parts:
+                self.missing(NAME, None)
             return _UNNAMED
         try:
             label = label_of(host_of(text(self.sources.resolve(found))))
@@ -155,14 +154,6 @@ class _Reading:
             self.missing(HANDLERS, account)
         return names
 
-    def check_budget(self, values: Mapping[str, Any], account: str) -> None:
-        """A share that leaves less than one call would keep the account waiting for ever."""
-        for calls in ("gets_per_minute", "posts_per_minute"):
-            if values[calls] * values["budget_share"] < 1:
-                found = self.sources.find(SHARE, account)
-                where = found.where if found else SHARE.variable
-                self.complain(where, UnfitError(f"leaves less than one call of {calls}", "raise one of them"))
-
     def router_settings(self) -> Mapping[str, Mapping[str, Any]]:
         tables: dict[str, Mapping[str, Any]] = {}
         for name, table in self.sources.file.routers.items() if self.part in WORKER else ():
@@ -177,14 +168,19 @@ class _Reading:
         return MappingProxyType(tables)
 
     def missing(self, setting: Setting, account: str | None) -> None:
-        tables, file = self.sources.file.accounts, self.sources.file
-        if not file.readable:
+        """Complains of a missing value, unless it may stand in a file that cannot be read."""
+        file = self.sources.file
+        if file.complaint or file.no_tables:
             return
-        in_table = f"{setting.key} in [accounts.{plain(account) if account else 'NAME'}] of {file.name}"
-        if len(tables) > 1:
-            where, cure = f"{plain(f'accounts.{account}.{setting.key}')} ({file.name})", f"give {in_table}"
-        else:
-            where, cure = setting.variable, f"set it, or {in_table}"
+        where, cure = setting.variable, "set it"
+        if setting.account_keys:
+            in_table = f"{setting.key} in [accounts.{plain(account or 'NAME')}] of {file.name}"
+            cure = f"set it, or {in_table}"
+            if len(file.accounts) > 1:
+                where, cure = (
+                    f"{plain(f'accounts.{account}.{setting.key}')} ({file.name})",
+                    f"give {in_table}",
+                )
         self.complain(where, UnfitError("is missing", f"{cure}: {setting.help}"))
 
     def complain(self, where: str, unfit: UnfitError) -> None:

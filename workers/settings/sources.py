@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ class File:
     top: Table = field(default_factory=dict)
     accounts: Mapping[str, Table] = field(default_factory=dict)
     routers: Mapping[str, Table] = field(default_factory=dict)
-    complaints: tuple[Complaint, ...] = ()
-    readable: bool = True
+    no_tables: tuple[str, ...] = ()
+    """What should be a table of an account or a router and is none."""
+    complaint: Complaint | None = None
+    """Why the file cannot be read at all."""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ class Sources:
         table = self.file.accounts.get(account, {}) if account else {}
         for key in setting.account_keys:
             if _given(value := table.get(key)):
-                return Found(value, f"accounts.{account}.{key} ({self.file.name})", base)
+                return Found(value, f"{plain(f'accounts.{account}.{key}')} ({self.file.name})", base)
         for key in setting.top_keys:
             if _given(value := self.file.top.get(key)):
                 return Found(value, f"{key} ({self.file.name})", base)
@@ -148,24 +150,15 @@ def _divide(path: Path, parsed: dict[str, Any]) -> File:
     if isinstance(parsed.get("handlers"), dict):
         routers = parsed.pop("handlers")
     accounts = parsed.pop("accounts", {})
-    wrong = [f"accounts{key}" for key in _no_tables(accounts)] + [
-        f"handlers{key}" for key in _no_tables(routers)
-    ]
-    complaints = tuple(
-        Complaint(
-            f"{plain(key)} ({path.name})",
-            "is not a table",
-            "write [accounts.NAME] or [handlers.NAME] above it",
-        )
-        for key in wrong
-    )
-    return File(path, parsed, _tables(accounts), _tables(routers), complaints, readable=not wrong)
+    no_tables = (*_no_tables("accounts", accounts), *_no_tables("handlers", routers))
+    return File(path, parsed, _tables(accounts), _tables(routers), no_tables)
 
 
-def _no_tables(value: object) -> list[str]:
+def _no_tables(name: str, value: object) -> Iterator[str]:
     if not isinstance(value, dict):
-        return [""]
-    return [f".{key}" for key, item in value.items() if not isinstance(item, dict)]
+        yield name
+    else:
+        yield from (f"{name}.{key}" for key, item in value.items() if not isinstance(item, dict))
 
 
 def _tables(value: object) -> dict[str, Table]:
@@ -174,7 +167,7 @@ def _tables(value: object) -> dict[str, Table]:
 
 
 def _unreadable(path: Path | None, setting: str, problem: str, cure: str) -> File:
-    return File(path, complaints=(Complaint(setting, problem, cure),), readable=False)
+    return File(path, complaint=Complaint(setting, problem, cure))
 
 
 def _given(value: object) -> bool:

@@ -59,10 +59,6 @@ DURABILITY = Setting(
     "what a 200 promises",
     shown="`fsync` with the embedded store, else `everysec`",
 )
-SHARE = Setting(
-    "HAPPYFOX_BUDGET_SHARE", "account", WORKER, read.decimal(1), "the part of the budget we use", 0.9
-)
-
 SETTINGS: tuple[Setting, ...] = (
     CONFIG,
     NAME,
@@ -128,7 +124,9 @@ SETTINGS: tuple[Setting, ...] = (
         "how long HappyFox refuses after a 429",
         600.0,
     ),
-    SHARE,
+    Setting(
+        "HAPPYFOX_BUDGET_SHARE", "account", WORKER, read.decimal(1), "the part of the budget we use", 0.9
+    ),
     Setting("HAPPYFOX_IN_FLIGHT", "account", WORKER, read.whole(1000), "calls in flight", 8),
     Setting(
         "HAPPYFOX_TIMEOUT_SECONDS",

@@ -327,14 +327,3 @@ def test_what_is_not_built_is_refused_in_the_file_too(refused: Refused) -> None:
         ("admin_password (foxhooks.toml)", "is not available yet"),
         ("accounts.beta.rules (foxhooks.toml)", "is not available yet"),
     ]
-
-
-# Across settings
-
-
-def test_a_share_that_leaves_no_call_is_refused(loaded: Loaded, refused: Refused) -> None:
-    changes = {"HAPPYFOX_GETS_PER_MINUTE": "3", "HAPPYFOX_BUDGET_SHARE": "0.3"}
-    (complaint,) = refused(changes)
-
-    assert complaint.problem == "leaves less than one call of gets_per_minute"
-    assert loaded({**changes, "HAPPYFOX_BUDGET_SHARE": "0.4"})

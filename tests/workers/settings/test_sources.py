@@ -183,6 +183,11 @@ def test_what_has_to_be_a_table_is_one(refused: Refused, toml: str, setting: str
     assert complaint.problem == "is not a table"
 
 
+def test_a_broken_table_of_a_router_does_not_stop_web(loaded: Loaded) -> None:
+    assert loaded(toml="handlers.crm = 3", part="web")
+    assert loaded(toml="accounts = 3", part="store")
+
+
 def test_the_mapping_passed_in_is_the_only_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
