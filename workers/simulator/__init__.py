@@ -9,7 +9,8 @@ from workers.simulator.exchange import Call, Request, Response
 from workers.simulator.faults import Fault, HookFault
 from workers.simulator.hooks import Delivery, Hook
 from workers.simulator.options import Options
-from workers.simulator.simulator import Pending, Simulator
+from workers.simulator.pipeline import Pending
+from workers.simulator.simulator import Simulator
 
 __all__ = [
     "Call",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from workers.simulator import reads, writes
+from workers.simulator import creation, reads, writes
 from workers.simulator.route import Arguments, Outcome
 from workers.simulator.world import World
 
@@ -13,7 +13,7 @@ BASES: Final = ("api/1.1/json/", "api/json/1.1/json/", "api/json/1.1/")
 """The base, then slips for it that stand in HappyFox's own articles."""
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
-    "tickets": {"GET": reads.tickets, "POST": writes.create},
+    "tickets": {"GET": reads.tickets, "POST": creation.create},
     "ticket/*": {"GET": reads.ticket},
     "ticket/*/staff_update": {"POST": writes.staff_update},
     "ticket/*/staff_pvtnote": {"POST": writes.staff_pvtnote},

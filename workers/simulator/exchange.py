@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+RATE_LIMITED: Final = {"error": "Rate limit exceeded"}
+"""The body of a 429. HappyFox does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from workers.simulator.exchange import RATE_LIMITED, Response
 
 FaultKind = Literal["status", "html", "empty", "broken", "cut", "hang", "trickle", "late-row"]
 HookFaultKind = Literal["drop", "duplicate", "delay", "reorder", "truncate", "wrong-key", "unsigned"]
@@ -91,3 +95,37 @@ class Switchboard(Generic[F]):
                         self.faults[index] = replace(fault, count=fault.count - 1)
                 return fault
         return None
+
+
+def strike(response: Response, fault: Fault) -> Response:
+    """What a fault leaves of an answer."""
+    kind, seconds = fault.kind, fault.seconds
+    if kind == "status":
+        return _status(fault)
+    if kind == "html":
+        page = f"<html><body><h1>{fault.status}</h1><p>Something went wrong.</p></body></html>"
+        return Response(fault.status, page.encode(), {"Content-Type": "text/html"})
+    if kind == "empty":
+        return replace(response, body=b"")
+    if kind == "broken":
+        return replace(response, body=response.body[: len(response.body) // 2] or b"{")
+    if kind == "cut":
+        return replace(response, cut=True)
+    if kind == "hang" and not fault.strikes_before:
+        return replace(response, wait=seconds)
+    if kind == "trickle":
+        return replace(response, pace=seconds)
+    return response
+
+
+def _status(fault: Fault) -> Response:
+    headers = {"Content-Type": "application/json"}
+    if fault.status == 429:
+        payload: Any = RATE_LIMITED
+    elif fault.seconds:
+        payload = f"You have exceeded the limit. Wait for {fault.seconds:g} seconds."
+    else:
+        payload = {"error": "Internal error"}
+    if fault.seconds:
+        headers["Retry-After"] = f"{fault.seconds:g}"
+    return Response(fault.status, msgspec.json.encode(payload), headers)

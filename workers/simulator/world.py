@@ -96,10 +96,11 @@ class World:
     last_contact: int = 0
     last_attachment: int = 0
 
-    def copy(self) -> "World":
-        """An independent world in the same state."""
+    def copy(self, clock: Callable[[], float]) -> "World":
+        """An independent world in the same state, under a clock."""
         return replace(
             self,
+            clock=clock,
             contacts=dict(self.contacts),
             tickets=dict(self.tickets),
             emails=dict(self.emails),

@@ -1,39 +1,15 @@
-"""The POST side of the API: what calls on tickets accept, refuse and answer (tickets article, 4 to 16)."""
+"""POST /ticket/<n>/...: what the calls on one ticket accept, refuse and answer (tickets article, 7 to 16)."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from workers.simulator import rows, tickets
+from workers.simulator.creation import CONTACT_FIELDS, attach, fill_contact
 from workers.simulator.forms import NOT_A_CHOICE, REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
 from workers.simulator.reads import ticket_of
 from workers.simulator.route import Arguments, News, Outcome
-from workers.simulator.tickets import Draft, Edit
-from workers.simulator.world import Contact, Json, Ticket, World
-
-BULK = 100
-CONTACT_FIELDS = ("ccf", "c-cf")  # the article's table and its example differ
-
-
-def create(world: World, arguments: Arguments) -> Outcome:
-    """POST /tickets/: one object, or a list of up to 100 with a result for each."""
-    if not isinstance(arguments.body, list):
-        ticket = _create(world, arguments.body, _attachments(world, arguments))
-        return Outcome(rows.ticket_json(world, ticket), (News("ticket-created", ticket),))
-    if len(arguments.body) > BULK:
-        raise RefusedError(400, {"error": f"At most {BULK} tickets can be created in one request."})
-    results: list[Json] = []
-    news: list[News] = []
-    for members in arguments.body:
-        try:
-            ticket = _create(world, members, [])
-        except RefusedError as refused:
-            results.append({"success": False, **refused.payload})
-        else:
-            results.append({"display_id": ticket.display_id, "id": ticket.id, "success": True})
-            news.append(News("ticket-created", ticket))
-    return Outcome(results, tuple(news))
+from workers.simulator.tickets import Edit
+from workers.simulator.world import Ticket, World
 
 
 def staff_update(world: World, arguments: Arguments) -> Outcome:
@@ -58,7 +34,7 @@ def user_reply(world: World, arguments: Arguments) -> Outcome:
         said if marked_up else None,
         cc=form.text("cc"),
         bcc=form.text("bcc"),
-        attachments=_attachments(world, arguments),
+        attachments=attach(world, arguments),
     )
     edit = Edit(message=message, status=reopening(world, ticket), late=arguments.late)
     by = rows.by_contact(world.contacts[contact or 0])
@@ -176,58 +152,6 @@ def _changed(world: World, after: Ticket, *, row: bool = True) -> Outcome:
     return Outcome(rows.ticket_json(world, after), (News("ticket-updated", after, row),))
 
 
-def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
-    form = Form(members)
-    subject = form.text("subject", required=True)
-    if not form.text("text") and not form.text("html"):
-        form.complain("text", REQUIRED)
-    category = form.choice(
-        "category", {i: row for i, row in world.categories.items() if row["public"]}, required=True
-    )
-    priority = form.choice("priority", world.priorities)
-    assignee = form.choice("assignee", world.staff)
-    fields = form.fields(("t-cf",), world.ticket_fields)
-    about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
-    for definition in world.fields_of(category) if category else ():
-        name = f"t-cf-{definition['id']}"
-        if definition["required"] and fields.get(definition["id"]) is None and name not in form.errors:
-            form.complain(name, REQUIRED_FIELD)
-    due_date, created_at = form.date("due_date"), form.time("created_at")
-    client = form.choice("client", world.contacts)
-    if client is None and "client" not in form.errors:
-        name, email = form.text("name", required=True), form.text("email", required=True)
-        if email and "@" not in email:
-            form.complain("email", "Enter a valid email address.")
-    form.refuse_if_wrong()
-    if client is not None:
-        contact = world.contacts[client]
-    else:
-        contact = world.contact_by_email(email) or world.new_contact(name, email, form.text("phone"))
-    message = rows.message(
-        form.text("text"),
-        form.text("html"),
-        cc=form.text("cc"),
-        bcc=form.text("bcc"),
-        attachments=attachments,
-    )
-    return tickets.open_ticket(
-        world,
-        Draft(
-            contact=_with_fields(world, contact, about_contact),
-            subject=subject,
-            message=message or {},
-            category=category or 0,
-            priority=priority,
-            assignee=assignee,
-            tags=form.tags("tags"),
-            fields=fields,
-            due_date=due_date,
-            created_at=created_at,
-            visible_only_staff=form.boolean("visible_only_staff"),
-        ),
-    )
-
-
 def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome:
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
     staff = form.choice("staff", world.staff, required=True)
@@ -247,12 +171,12 @@ def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome
         cc="" if private else form.text("cc"),
         bcc="" if private else form.text("bcc"),
         notified=not private and form.boolean("update_customer"),
-        attachments=_attachments(world, arguments),
+        attachments=attach(world, arguments),
     )
     edit = replace(edit, message=message, late=arguments.late)
     if world.options.nothing_to_update and tickets.changes_nothing(ticket, edit) and not about_contact:
         raise RefusedError(400, {"error": "Nothing to update"})
-    _with_fields(world, world.contacts[ticket.contact], about_contact)
+    fill_contact(world, world.contacts[ticket.contact], about_contact)
     return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit))
 
 
@@ -273,18 +197,3 @@ def _properties(world: World, form: Form) -> Edit:
         replace_tags=tags if replacing else None,
         fields=form.fields(("t-cf",), world.ticket_fields),
     )
-
-
-def _with_fields(world: World, contact: Contact, fields: Mapping[int, Any]) -> Contact:
-    if not fields:
-        return contact
-    return world.put_contact(replace(contact, fields={**contact.fields, **fields}, updated_at=world.now()))
-
-
-def _attachments(world: World, arguments: Arguments) -> list[Json]:
-    attached = []
-    for upload in arguments.files:
-        number = world.next_attachment()
-        url = f"{world.url}/attachments/{number}/{upload.filename}"
-        attached.append({"id": number, "filename": upload.filename, "url": url})
-    return attached
