@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from workers.settings import lists
 from workers.settings import readers as read
 from workers.settings.secret import Secret
 from workers.settings.setting import BOTH, EVERY, WEB, WORKER, Setting
@@ -46,7 +47,7 @@ HANDLERS = Setting(
     "FOXHOOKS_HANDLERS",
     "shared",
     WORKER,
-    read.handlers,
+    lists.handlers,
     "the routers that run, in order, as vip:router",
     (),
     shown="required",
@@ -66,7 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
         "HAPPYFOX_WEBHOOK_SECRETS",
         "account",
         WEB,
-        read.secrets,
+        lists.secrets,
         "the signing keys of the webhooks, newest first",
         (),
         required=True,
@@ -151,7 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
         "FOXHOOKS_ALLOW",
         "shared",
         WORKER,
-        read.grants,
+        lists.grants,
         "grants, as vip:reply",
         frozenset(),
         also=("permissions",),

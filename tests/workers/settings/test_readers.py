@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from workers.settings import Secret, readers
+from workers.settings import Secret, lists, readers
 from workers.settings.complaints import UnfitError
 from workers.settings.readers import Reader
 
@@ -132,22 +132,6 @@ def test_another_address_of_a_store_is_refused(value: str) -> None:
         readers.redis_url(value)
 
 
-def test_white_space_around_keys_is_stripped() -> None:
-    assert readers.secret(" key\n") == Secret("key")
-    assert readers.secrets(" new , old\n,") == (Secret("new"), Secret("old"))
-    assert readers.secrets([" new ", "old"]) == (Secret("new"), Secret("old"))
-
-
-def test_a_key_in_a_list_of_the_file_may_hold_a_comma() -> None:
-    assert readers.secrets(["a,b"]) == (Secret("a,b"),)
-
-
-@pytest.mark.parametrize("value", [",", [], [""], [3], 3, {"a": "b"}])
-def test_no_signing_key_is_refused(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.secrets(value)
-
-
 def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
     with pytest.raises(UnfitError, match="colon"):
         readers.api_key("key:code")
@@ -158,47 +142,6 @@ def test_a_dsn_has_a_key_a_host_and_a_project() -> None:
     for value in ("https://errors.example/4", "public@errors.example/4", "https://public@errors.example"):
         with pytest.raises(UnfitError):
             readers.sentry_dsn(value)
-
-
-def test_handlers_are_import_strings_and_names_in_order() -> None:
-    given_ = "vip:router, acme.crm.sync:router.of, rules, crm-sync,vip:router"
-
-    assert readers.handlers(given_) == ("vip:router", "acme.crm.sync:router.of", "rules", "crm-sync")
-
-
-@pytest.mark.parametrize(
-    "value", ["vip.py", "vip:", ":router", "a/b:router", "vip:router:x", "vip router", "a..b:c", ",", []]
-)
-def test_what_names_no_router_is_refused(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.handlers(value)
-
-
-@pytest.mark.parametrize(
-    "value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}]
-)
-def test_grants_are_pairs(value: object) -> None:
-    assert readers.grants(value) == {("vip", "reply"), ("crm", "move")}
-
-
-@pytest.mark.parametrize(
-    ("value", "cure"),
-    [
-        ("vip:replys", "did you mean reply?"),
-        (
-            "vip:xyzzy",
-            "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts",
-        ),
-        ("vip", "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts"),
-        ("Vip:reply", "write router:permission, as vip:reply"),
-        (":reply", "write router:permission, as vip:reply"),
-        ({"vip": ["reply:move"]}, "did you mean reply?"),
-    ],
-)
-def test_a_grant_of_nothing_known_is_refused(value: object, cure: str) -> None:
-    with pytest.raises(UnfitError) as caught:
-        readers.grants(value)
-    assert caught.value.cure == cure
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1", "::", "localhost"])
@@ -229,7 +172,7 @@ ALL: list[Reader] = [
         readers.api_key,
         readers.sentry_dsn,
     ),
-    *(readers.secrets, readers.handlers, readers.grants),
+    *(lists.secrets, lists.handlers, lists.grants),
 ]
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text() | some.dates(),
@@ -249,6 +192,10 @@ def test_a_reader_accepts_or_says_what_does_not_fit(value: object) -> None:
 @given(name=some.from_regex(r"[a-z0-9-]+", fullmatch=True))
 def test_every_name_of_the_pattern_is_an_account(name: str) -> None:
     assert readers.account_name(name) == name
+
+
+def test_white_space_around_a_key_is_stripped() -> None:
+    assert readers.secret(" key\n") == Secret("key")
 
 
 def test_a_path_is_a_path() -> None:
