@@ -1,0 +1,75 @@
+"""The parts as processes: web, worker, simulator, each with its own settings and the store's answer first."""
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.access import require_store, settings_of
+from service.child import end_with_parent
+
+#: The staff member of the simulated account that stands for us.
+BOT = 7
+
+
+def run_web(child: bool) -> None:
+    """Serves deliveries until a signal; imports no handler."""
+    settings = require_store(settings_of("web"))
+    from service.web import serve
+
+    _obey(child)
+    serve(settings)
+
+
+def run_worker(child: bool) -> int:
+    """Takes turns until a signal; gives the exit code."""
+    settings = require_store(settings_of("worker"))
+    from workers.main import run
+
+    _obey(child)
+    return run(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """How the simulator is to play HappyFox: where, who may call it, and whom its webhooks tell."""
+
+    host: str
+    port: int
+    account: str
+    key: str
+    code: str
+    hook: str
+    secret: str
+    limits: Mapping[str, float]
+    """Members of the simulator's options: gets, posts, window, lockout, latency."""
+
+
+def run_simulator(play: Play, child: bool) -> None:
+    """Plays HappyFox until a signal."""
+    from service.simulator import serve
+    from workers.simulator import Hook, Simulator
+
+    _obey(child)
+    hooks = [Hook(play.hook, play.secret)] if play.hook else []
+    options = {"account": play.account, "key": play.key, "code": play.code, **play.limits}
+
+    def announce(address: str) -> None:
+        print(
+            f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there."
+        )
+        print(f"HAPPYFOX_URL={address} HAPPYFOX_ACCOUNT={play.account} HAPPYFOX_STAFF_ID={BOT}", flush=True)
+
+    serve(Simulator(time.time, hooks, **options), play.host, play.port, announce=announce)
+
+
+def _obey(child: bool) -> None:
+    """Makes a signal the regular end of the process, and the parent's death a signal.
+
+    uvicorn raises the signal that ended it once more when it is done.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    if child:
+        end_with_parent()
