@@ -1,0 +1,322 @@
+"""A user's own handlers run as deployed: on Heroku from this project or from the starter, and on Kubernetes.
+
+Every time a web and a worker process are started by the very lines that are deployed, a webhook comes in, and
+the handlers of the starter change the ticket.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+import yaml
+
+from service.simulator import running
+from tests import stores
+from tests.deploy.test_heroku import STARTER, procfile
+from tests.deploy.test_kubernetes import pod, resources
+from workers.events.signature import HEADER, sign
+from workers.simulator import Simulator
+
+ROOT = Path(__file__).parents[2]
+SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+SECRET = "a-signing-key"
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class Deployment:
+    """How one platform starts a process: in this folder, with this environment, and how it says stop."""
+
+    store: str
+    folder: Path
+    commands: Mapping[str, list[str]]
+    environment: Callable[[str], dict[str, str]]
+    stop: Callable[[int, int], None]
+    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def run(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        return subprocess.run(
+            self.commands[name],
+            cwd=self.folder,
+            env=self.environment(name),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, name: str) -> None:
+        with (self.folder.parent / f"{name}.log").open("wb") as log:
+            self.started[name] = subprocess.Popen(
+                self.commands[name],
+                cwd=self.folder,
+                env=self.environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start_web(self) -> str:
+        """Starts the web process, waits until deliveries can be stored, and gives its address."""
+        self.start("web")
+        url = f"http://127.0.0.1:{self.environment('web')['PORT']}"
+        self.wait_until(lambda: answers(f"{url}/readyz"), "readiness")
+        return url
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Returns once the condition holds; fails when a process has ended, or after a minute."""
+        give_up = time.monotonic() + 60
+        while not condition():
+            ended = [name for name, process in self.started.items() if process.poll() is not None]
+            if ended or time.monotonic() > give_up:
+                pytest.fail(f"{what} never happened; ended: {ended}\n{self.logs()}")
+            time.sleep(0.05)
+
+    def terminate(self) -> dict[str, int]:
+        """Stops the processes as the platform does and gives their exit codes; both kill after 30 s."""
+        for process in self.started.values():
+            self.stop(process.pid, signal.SIGTERM)
+        return {name: process.wait(30) for name, process in self.started.items()}
+
+    def kill(self) -> None:
+        for process in self.started.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def logs(self) -> str:
+        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in self.folder.parent.glob("*.log"))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def _small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a store like Heroku's smallest: 20 connections, TLS alone, a certificate it signed itself."""
+    if shutil.which("openssl") is None and not os.environ.get("CI"):
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificate")
+    new = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=store -keyout key -out certificate"
+    subprocess.run(new.split(), cwd=folder, capture_output=True, check=True)
+    port = str(free_port())
+    tls = ["--tls-port", port, "--tls-auth-clients", "no", "--bind", "127.0.0.1", "--maxclients", "20"]
+    with stores.running(
+        "redis", *tls, "--tls-cert-file", f"{folder}/certificate", "--tls-key-file", f"{folder}/key"
+    ):
+        yield f"rediss://127.0.0.1:{port}?ssl_cert_reqs=none"
+
+
+@pytest.fixture
+def small_store(_small_store: str) -> str:
+    """That store, emptied."""
+    stores.flush(_small_store)
+    return _small_store
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return Simulator(time.time)
+
+
+@pytest.fixture
+def happyfox(simulator: Simulator) -> Iterator[str]:
+    """URL of the simulated HappyFox."""
+    with running(simulator) as url:
+        yield url
+
+
+def settings(happyfox: str, store: str) -> dict[str, str]:
+    """Every setting a person gives; on Heroku REDIS_URL comes without the query, which .profile adds."""
+    return {
+        "HAPPYFOX_ACCOUNT": "demo",
+        "HAPPYFOX_URL": happyfox,
+        "HAPPYFOX_STAFF_ID": "7",
+        "HAPPYFOX_API_KEY": "demo-key",
+        "HAPPYFOX_AUTH_CODE": "demo-code",
+        "HAPPYFOX_WEBHOOK_SECRETS": SECRET,
+        "REDIS_URL": store.removesuffix("?ssl_cert_reqs=none"),
+    }
+
+
+def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Deployment:
+    """Heroku: a shell reads .profile and runs the Procfile's line; a stop reaches every process of a dyno."""
+    port, given = str(free_port()), settings(happyfox, store)
+    return Deployment(
+        store,
+        folder,
+        {name: ["sh", "-c", f". ./.profile; exec {line}"] for name, line in procfile(folder).items()},
+        lambda name: {**given, "PATH": f"{binaries}:{SYSTEM}", "PORT": port, "DYNO": f"{name}.1"},
+        os.killpg,
+    )
+
+
+def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Deployment:
+    """Kubernetes: the manifest's arguments, settings and secrets; a stop reaches the first process alone."""
+    port, given = str(free_port()), settings(happyfox, store)
+    containers = {name: pod(f"foxhooks-{name}")["containers"][0] for name in ("web", "worker")}
+    config = {key for found in resources() if found["kind"] == "ConfigMap" for key in found["data"]}
+    secrets = {
+        found["metadata"]["name"]: set(found["stringData"])
+        for found in resources()
+        if found["kind"] == "Secret"
+    }
+
+    def environment(name: str) -> dict[str, str]:
+        part = "worker" if name == "probe" else name
+        keys = config | secrets[f"foxhooks-{part}"] | {"HAPPYFOX_ACCOUNT"}
+        return {
+            **{key: value for key, value in given.items() if key in keys},
+            "PATH": f"{binaries}:{SYSTEM}",
+            "PORT": port,
+            "LOG_FORMAT": "json",
+        }
+
+    commands = {name: container["args"] for name, container in containers.items()}
+    commands["probe"] = containers["worker"]["livenessProbe"]["exec"]["command"]
+    return Deployment(
+        store,
+        folder,
+        {name: [str(binaries / command), *rest] for name, (command, *rest) in commands.items()},
+        environment,
+        os.kill,
+    )
+
+
+def mounted(folder: Path, files: Mapping[str, str]) -> None:
+    """Lays files out as the kubelet mounts a ConfigMap: links into a hidden folder, all of it read-only."""
+    (folder / "..revision").mkdir(parents=True)
+    (folder / "..data").symlink_to("..revision")
+    for name, text in files.items():
+        (folder / "..revision" / name).write_text(text)
+        (folder / name).symlink_to(f"..data/{name}")
+    (folder / "..revision").chmod(0o555)
+    folder.chmod(0o555)
+
+
+def without_the_project(image: Path, folder: Path) -> Path:
+    """An environment with the locked requirements alone, as Heroku makes it out of requirements.txt."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    [source] = image.parent.glob("lib/python*/site-packages")
+    [target] = folder.glob("lib/python*/site-packages")
+    for entry in source.iterdir():
+        if not entry.name.startswith(("foxhooks", "service", "workers")):
+            (target / entry.name).symlink_to(entry)
+    return folder / "bin"
+
+
+@pytest.fixture(params=["project on Heroku", "starter on Heroku", "Kubernetes"])
+def deployment(
+    request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str
+) -> Iterator[Deployment]:
+    app = tmp_path / "app"
+    if request.param == "Kubernetes":
+        mounted(app, {name: (STARTER / name).read_text() for name in ("handlers.py", "foxhooks.toml")})
+        deployment = as_kubernetes(app, image, happyfox, request.getfixturevalue("valkey_url"))
+    else:
+        if request.param == "starter on Heroku":
+            shutil.copytree(STARTER, app)
+        else:
+            ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "tests")
+            shutil.copytree(ROOT, app, ignore=ignored)
+            for name in (".profile", "examples/starter/handlers.py", "examples/starter/foxhooks.toml"):
+                shutil.copy(ROOT / name, app)
+            image = without_the_project(image, tmp_path / "python")
+        deployment = as_heroku(app, image, happyfox, request.getfixturevalue("small_store"))
+    try:
+        yield deployment
+    finally:
+        deployment.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_release_passes_its_check(deployment: Deployment) -> None:
+    if "release" not in deployment.commands:
+        pytest.skip("Kubernetes has no release phase")
+    done = deployment.run("release")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Deployment) -> None:
+    url = deployment.start_web()
+    body = b'{"ticket_id": 1}'
+    answer = httpx.post(f"{url}/webhooks/demo", content=body, headers={HEADER: sign(SECRET, body)})
+    assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
+    assert deployment.terminate() == {"web": 0}, deployment.logs()
+
+
+def test_a_users_own_handlers_act(deployment: Deployment, simulator: Simulator, happyfox: str) -> None:
+    url = deployment.start_web()
+    deployment.start("worker")
+    if "probe" in deployment.commands:
+        deployment.wait_until(lambda: deployment.run("probe").returncode == 0, "a living worker")
+
+    hooks = [{"url": f"{url}/webhooks/demo", "key": SECRET}]
+    httpx.put(f"{happyfox}/simulator/hooks", json=hooks).raise_for_status()
+    opened = httpx.post(f"{happyfox}/simulator/tickets", json={"email": "sam@bigcorp.example"})
+    number = opened.raise_for_status().json()["id"]
+    deployment.wait_until(lambda: "vip" in simulator.world.tickets[number].tags, "the tag")
+
+    with redis.Redis.from_url(deployment.store) as client:
+        own, web, worker = 1, 3, 5
+        assert client.info("clients")["connected_clients"] <= own + web + worker
+    assert deployment.terminate() == {"web": 0, "worker": 0}, deployment.logs()
+
+
+def test_a_release_stops_at_a_handler_that_does_not_import(image: Path, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    shutil.copytree(STARTER, app)
+    (app / "handlers.py").write_text("import nothing_of_that_name\n")
+    with stores.running("valkey") as store:
+        deployment = as_heroku(app, image, "https://acme.happyfox.com", store)
+        done = deployment.run("release")
+    assert done.returncode == 1
+    assert "nothing_of_that_name" in done.stdout + done.stderr
+
+
+def test_the_starters_requirements_are_met_by_the_project(image: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", str(image / "python"), "install", "--no-index"]
+    done = subprocess.run(
+        [*pip, "-r", STARTER / "requirements.txt"],
+        env={"PATH": SYSTEM, "PIP_CONFIG_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_probe_fails_without_a_worker(image: Path, tmp_path: Path, valkey_url: str) -> None:
+    app = tmp_path / "app"
+    mounted(app, {})
+    deployment = as_kubernetes(app, image, "https://acme.happyfox.com", valkey_url)
+    assert deployment.run("probe").returncode == 1
+
+
+def test_the_manifests_name_what_kubernetes_is_given_here() -> None:
+    [config] = [found["data"] for found in resources() if found["kind"] == "ConfigMap"]
+    assert config.keys() <= settings("", "").keys() | {"LOG_FORMAT"}
+    assert yaml.safe_load((ROOT / "deploy/kubernetes/config.yaml").read_text())["data"] == config
