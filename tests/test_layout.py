@@ -22,8 +22,9 @@ FLOORS = (
     {"workers.governor"},
     {"workers.happyfox"},
     {"workers.turns"},
+    {"workers.rules"},
     {"workers"},
-    {"workers.handlers", "workers.rules", "workers.testing"},
+    {"workers.handlers", "workers.testing"},
     {"workers.main"},
     {"service"},
 )
@@ -31,7 +32,7 @@ FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 # Beside the floors, or narrower than their floor: these import exactly this of ours (and themselves).
 ALLOWED = {
     "workers.simulator": {"workers.models", "workers.events"},
-    "workers.handlers": {"workers", "workers.rules"},
+    "workers.handlers": {"workers"},
 }
 PURE = ("workers.models", "workers.events", "workers.turns", "workers.rules", "workers.simulator")
 IMPURE = {
