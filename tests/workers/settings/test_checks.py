@@ -99,6 +99,10 @@ def test_a_setting_given_under_two_names_is_refused(refused: Refused, toml: str,
     assert complaint.problem == "is given twice under two names"
 
 
+def test_a_workers_setting_given_twice_does_not_stop_web(loaded: Loaded) -> None:
+    assert loaded(toml="threads = 3\nfoxhooks_threads = 4", part="web")
+
+
 @pytest.mark.parametrize("name", ["Acme", "ac me", "ac\\u0007me", "é"])
 def test_the_name_of_a_table_is_the_name_of_an_account(refused: Refused, name: str) -> None:
     (complaint,) = refused(toml=f'[accounts."{name}"]')

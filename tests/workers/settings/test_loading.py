@@ -155,6 +155,12 @@ def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: 
     assert str(SettingsError(complaints)).splitlines() == [str(complaint) for complaint in complaints]
 
 
+def test_what_holds_for_every_account_is_complained_of_once(refused: Refused) -> None:
+    (complaint,) = refused({**NO_ACCOUNT, "FOXHOOKS_FUSE": "none"}, TABLES)
+
+    assert complaint.setting == "FOXHOOKS_FUSE (environment)"
+
+
 # The name of an account
 
 

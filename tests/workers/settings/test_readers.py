@@ -13,6 +13,22 @@ from workers.settings.complaints import UnfitError
 from workers.settings.readers import Reader
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("a\x00b", "contains a control character"),
+        ("a\x7fb", "contains a control character"),
+        ("a\x85b", "contains a control character"),
+        ("a\udcffb", "is not valid UTF-8"),
+        (" ", "is empty"),
+    ],
+)
+def test_a_text_has_no_control_characters_and_no_broken_ones(value: str, problem: str) -> None:
+    with pytest.raises(UnfitError) as caught:
+        readers.text(value)
+    assert caught.value.problem == problem
+
+
 @pytest.mark.parametrize("value", ["1", " 40 ", 1, 40, "007"])
 def test_a_count_is_a_whole_number(value: object) -> None:
     assert readers.whole(40)(value) == int(str(value))
