@@ -51,9 +51,7 @@ def _variables(sources: Sources, part: Part) -> Iterator[Complaint]:
                 yield Complaint(f"{plain(name)} (environment)", "is not a setting", _did_you_mean(guess))
 
 
-def _keys(
-    table: Table, known: Mapping[str, Setting], prefix: str, file: str, part: Part
-) -> Iterator[Complaint]:
+def _keys(table: Table, known: Mapping[str, Setting], prefix: str, file: str, part: Part) -> Iterator[Complaint]:
     for key, value in table.items():
         where = f"{plain(prefix + key)} ({file})"
         if key not in known:

@@ -49,17 +49,13 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
     if isinstance(given, dict):
         pairs = [(router, permission) for router, value in given.items() for permission in words(value)]
     else:
-        pairs = [
-            (router, permission) for router, _, permission in (word.partition(":") for word in words(given))
-        ]
+        pairs = [(router, permission) for router, _, permission in (word.partition(":") for word in words(given))]
     return frozenset(_grant(router.strip(), permission.strip()) for router, permission in pairs)
 
 
 def _grant(router: str, permission: str) -> tuple[str, str]:
     if not ROUTER.fullmatch(router):
-        raise UnfitError(
-            f"grants to {router!a}, which is no router's name", "write router:permission, as vip:reply"
-        )
+        raise UnfitError(f"grants to {router!a}, which is no router's name", "write router:permission, as vip:reply")
     if permission not in PERMISSIONS:
         guess = nearest(permission, PERMISSIONS)
         cure = f"did you mean {guess}?" if guess else f"use one of {', '.join(PERMISSIONS)}"

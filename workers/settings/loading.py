@@ -147,9 +147,7 @@ class _Reading:
     def handlers(self, names: tuple[str, ...], rules: Path | None, account: str) -> tuple[str, ...]:
         found = self.sources.find(HANDLERS, account) if self.part in WORKER else None
         if found and "rules" in names and "FOXHOOKS_RULES" in NOT_YET:
-            self.complain(
-                found.where, UnfitError("names rules, which are not available yet", "remove the word rules")
-            )
+            self.complain(found.where, UnfitError("names rules, which are not available yet", "remove the word rules"))
         if self.part in WORKER and found is None and rules is None:
             self.missing(HANDLERS, account)
         return names

@@ -112,9 +112,7 @@ def url(given: object) -> str:
     name = host_of(address)
     parts = urlsplit(address)
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise UnfitError(
-            "has more than scheme and host", "end it after the host, as https://acme.happyfox.com"
-        )
+        raise UnfitError("has more than scheme and host", "end it after the host, as https://acme.happyfox.com")
     if parts.scheme == "http" and not is_loopback(name):
         raise UnfitError("would send the key over plain http", "write https://; http is for loopback only")
     port = f":{parts.port}" if parts.port else ""

@@ -123,9 +123,7 @@ def read_file(environ: Mapping[str, str], folder: Path) -> File:
     except UnfitError as unfit:
         return _unreadable(None, where, unfit.problem, unfit.cure)
     except UnicodeDecodeError as error:
-        return _unreadable(
-            path, where, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8"
-        )
+        return _unreadable(path, where, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         return _unreadable(path, where, problem, f"check that {str(path)!a} is a file this process may read")

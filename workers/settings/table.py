@@ -60,6 +60,7 @@ DURABILITY = Setting(
     "what a 200 promises",
     shown="`fsync` with the embedded store, else `everysec`",
 )
+
 SETTINGS: tuple[Setting, ...] = (
     CONFIG,
     NAME,
@@ -125,9 +126,7 @@ SETTINGS: tuple[Setting, ...] = (
         "how long HappyFox refuses after a 429",
         600.0,
     ),
-    Setting(
-        "HAPPYFOX_BUDGET_SHARE", "account", WORKER, read.decimal(1), "the part of the budget we use", 0.9
-    ),
+    Setting("HAPPYFOX_BUDGET_SHARE", "account", WORKER, read.decimal(1), "the part of the budget we use", 0.9),
     Setting("HAPPYFOX_IN_FLIGHT", "account", WORKER, read.whole(1000), "calls in flight", 8),
     Setting(
         "HAPPYFOX_TIMEOUT_SECONDS",
@@ -157,9 +156,7 @@ SETTINGS: tuple[Setting, ...] = (
         frozenset(),
         also=("permissions",),
     ),
-    Setting(
-        "FOXHOOKS_DRY_RUN", "shared", WORKER, read.switch, "plan and show everything, send nothing", False
-    ),
+    Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, read.switch, "plan and show everything, send nothing", False),
     Setting("FOXHOOKS_FUSE", "shared", WORKER, read.whole(10**6), "writes of ours per ticket and hour", 20),
     Setting(
         "REDIS_URL",
@@ -169,13 +166,9 @@ SETTINGS: tuple[Setting, ...] = (
         "the Redis or Valkey server",
         shown="the embedded store",
     ),
-    Setting(
-        "FOXHOOKS_DATA", "deployment", EVERY, read.path, "folder of the embedded store", Path(".foxhooks")
-    ),
+    Setting("FOXHOOKS_DATA", "deployment", EVERY, read.path, "folder of the embedded store", Path(".foxhooks")),
     DURABILITY,
-    Setting(
-        "FOXHOOKS_LEASE_SECONDS", "deployment", WORKER, read.decimal(_DAY), "how long a lane is leased", 15.0
-    ),
+    Setting("FOXHOOKS_LEASE_SECONDS", "deployment", WORKER, read.decimal(_DAY), "how long a lane is leased", 15.0),
     Setting(
         "FOXHOOKS_HANDLER_SECONDS",
         "deployment",
@@ -192,9 +185,7 @@ SETTINGS: tuple[Setting, ...] = (
         "how long events are kept",
         168.0,
     ),
-    Setting(
-        "FOXHOOKS_THREADS", "deployment", WORKER, read.whole(1000), "handler threads of a worker process", 8
-    ),
+    Setting("FOXHOOKS_THREADS", "deployment", WORKER, read.whole(1000), "handler threads of a worker process", 8),
     Setting("FOXHOOKS_PROCESSES", "deployment", WORKER, read.whole(1000), "worker processes", 1),
     Setting("WEB_CONCURRENCY", "deployment", WEB, read.whole(1000), "web processes", 1),
     Setting("PORT", "deployment", WEB, read.whole(65_535), "port of the web process", 8000),
@@ -215,8 +206,6 @@ SETTINGS: tuple[Setting, ...] = (
         "the least serious line that is logged",
         "INFO",
     ),
-    Setting(
-        "LOG_FORMAT", "deployment", EVERY, read.choice("json", "console"), "how a line is logged", "json"
-    ),
+    Setting("LOG_FORMAT", "deployment", EVERY, read.choice("json", "console"), "how a line is logged", "json"),
     Setting("FOXHOOKS_ADMIN_PASSWORD", "deployment", WEB, read.secret, "switches the dashboard on"),
 )

@@ -24,9 +24,7 @@ Refused = Callable[..., list[Complaint]]
 def loaded(tmp_path: Path) -> Loaded:
     """Loads a whole environment with changes (None removes a variable), and a file if one is given."""
 
-    def call(
-        changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all"
-    ) -> Settings:
+    def call(changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all") -> Settings:
         return load(part, changed(WHOLE, changes or {}), written(tmp_path, toml))
 
     return call

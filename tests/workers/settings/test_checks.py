@@ -1,8 +1,7 @@
 import pytest
 
+from tests.workers.settings.conftest import Loaded, Refused
 from workers.settings import Part
-
-from .conftest import Loaded, Refused
 
 
 @pytest.mark.parametrize(
@@ -16,9 +15,7 @@ from .conftest import Loaded, Refused
         ("HAPPYFOX_APIKEY", "HAPPYFOX_API_KEY"),
     ],
 )
-def test_an_unknown_variable_is_refused_with_the_nearest_name(
-    refused: Refused, name: str, nearest: str
-) -> None:
+def test_an_unknown_variable_is_refused_with_the_nearest_name(refused: Refused, name: str, nearest: str) -> None:
     (complaint,) = refused({name: "1"})
 
     assert complaint.setting == f"{name} (environment)"
@@ -66,9 +63,7 @@ def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused)
         ),
     ],
 )
-def test_an_unknown_key_is_refused_with_where_it_belongs(
-    refused: Refused, toml: str, setting: str, cure: str
-) -> None:
+def test_an_unknown_key_is_refused_with_where_it_belongs(refused: Refused, toml: str, setting: str, cure: str) -> None:
     (complaint,) = refused(toml=toml)
 
     assert (complaint.setting, complaint.cure) == (f"{setting} (foxhooks.toml)", cure)

@@ -35,9 +35,7 @@ def test_what_names_no_router_is_refused(value: object) -> None:
         lists.handlers(value)
 
 
-@pytest.mark.parametrize(
-    "value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}]
-)
+@pytest.mark.parametrize("value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}])
 def test_grants_are_pairs(value: object) -> None:
     assert lists.grants(value) == {("vip", "reply"), ("crm", "move")}
 

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workers.settings.conftest import WHOLE, Loaded, Refused
 from workers.settings import Budget, Part, Secret, SettingsError, load
-
-from .conftest import WHOLE, Loaded, Refused
 
 TABLES = """
 [accounts.acme]
@@ -92,9 +91,7 @@ def test_the_worker_needs_no_webhook_secret(loaded: Loaded) -> None:
         ("HAPPYFOX_URL", "https://acme.happyfox.com/api"),
     ],
 )
-def test_a_broken_worker_value_does_not_stop_web(
-    loaded: Loaded, refused: Refused, name: str, value: str
-) -> None:
+def test_a_broken_worker_value_does_not_stop_web(loaded: Loaded, refused: Refused, name: str, value: str) -> None:
     assert list(loaded({name: value}, part="web").accounts) == ["acme"]
     assert len(refused({name: value}, part="worker")) == 1
 
@@ -103,9 +100,7 @@ def test_a_broken_worker_value_does_not_stop_web(
     ("name", "value"),
     [("HAPPYFOX_WEBHOOK_SECRETS", None), ("PORT", "http"), ("FOXHOOKS_ADMIN_PASSWORD", "hunter2")],
 )
-def test_a_broken_web_value_does_not_stop_the_worker(
-    loaded: Loaded, refused: Refused, name: str, value: str
-) -> None:
+def test_a_broken_web_value_does_not_stop_the_worker(loaded: Loaded, refused: Refused, name: str, value: str) -> None:
     assert list(loaded({name: value}, part="worker").accounts) == ["acme"]
     assert len(refused({name: value}, part="web")) == 1
 
@@ -117,9 +112,7 @@ def test_web_does_not_resolve_the_workers_references(loaded: Loaded) -> None:
 
 
 def test_a_store_command_reads_no_account(loaded: Loaded) -> None:
-    settings = loaded(
-        {**NO_ACCOUNT, "FOXHOOKS_HANDLERS": "!", "REDIS_URL": "unix:///run/redis.sock"}, part="store"
-    )
+    settings = loaded({**NO_ACCOUNT, "FOXHOOKS_HANDLERS": "!", "REDIS_URL": "unix:///run/redis.sock"}, part="store")
 
     assert settings.accounts == {}
     assert settings.redis_url == "unix:///run/redis.sock"
@@ -302,10 +295,7 @@ def test_dry_run_in_the_environment_holds_for_every_account(loaded: Loaded) -> N
 
 
 def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> None:
-    assert (
-        loaded({"REDIS_URL": " ", "FOXHOOKS_RULES": "", "FOXHOOKS_CONFIG": ""}, 'sentry_dsn = ""').redis_url
-        is None
-    )
+    assert loaded({"REDIS_URL": " ", "FOXHOOKS_RULES": "", "FOXHOOKS_CONFIG": ""}, 'sentry_dsn = ""').redis_url is None
     assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"
 
 

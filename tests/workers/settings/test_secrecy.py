@@ -9,9 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as some
 
+from tests.workers.settings.conftest import WHOLE
 from workers.settings import Part, SettingsError, load
-
-from .conftest import WHOLE
 
 # Marked, so that finding one in a text is no accident.
 KEYS = some.text(string.ascii_letters + string.digits + ':/@#?[]%"\\,=- \x07éß', max_size=20).map(
@@ -69,9 +68,7 @@ def test_no_secret_of_the_file_is_printed(part: Part, key: str, ending: str) -> 
         assert not leaked(key, printed(part, {"FOXHOOKS_HANDLERS": "vip:router"}, Path(folder)))
 
 
-@given(
-    part=PARTS, key=KEYS, variable=some.sampled_from([*WHOLE, "PORT", "HOST", "LOG_LEVEL", "FOXHOOKS_DATA"])
-)
+@given(part=PARTS, key=KEYS, variable=some.sampled_from([*WHOLE, "PORT", "HOST", "LOG_LEVEL", "FOXHOOKS_DATA"]))
 def test_a_key_pasted_into_another_setting_is_not_repeated_by_the_complaint(
     part: Part, key: str, variable: str
 ) -> None:
@@ -83,4 +80,17 @@ def test_a_key_pasted_into_another_setting_is_not_repeated_by_the_complaint(
     except SettingsError as error:
         shown = str(error)
 
+    assert not leaked(key, shown)
+
+
+@given(part=PARTS, key=some.text(string.ascii_letters, max_size=20).map(lambda text: f"qZ7{text}7Zq"))
+def test_settings_that_load_print_no_secret(part: Part, key: str) -> None:
+    environ = dict.fromkeys(["HAPPYFOX_API_KEY", "HAPPYFOX_AUTH_CODE", "HAPPYFOX_WEBHOOK_SECRETS"], key)
+    addresses = {"REDIS_URL": f"redis://:{key}@store:6379", "SENTRY_DSN": f"https://{key}@errors.example/4"}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "foxhooks.toml").write_text(f"[handlers.crm]\ntoken = '{key}'", encoding="utf-8")
+
+        shown = printed(part, {**WHOLE, **environ, **addresses}, Path(folder))
+
+    assert shown.startswith("Settings(")
     assert not leaked(key, shown)

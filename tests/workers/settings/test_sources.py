@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workers.settings.conftest import WHOLE, Loaded, Refused
 from workers.settings import SettingsError, load
-
-from .conftest import WHOLE, Loaded, Refused
 
 
 def test_without_a_file_there_is_none(loaded: Loaded) -> None:
@@ -188,9 +187,7 @@ def test_a_broken_table_of_a_router_does_not_stop_web(loaded: Loaded) -> None:
     assert loaded(toml="accounts = 3", part="store")
 
 
-def test_the_mapping_passed_in_is_the_only_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_mapping_passed_in_is_the_only_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PORT", "9000")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "foxhooks.toml").write_text("threads = 3")
