@@ -92,7 +92,11 @@ def part_of(name: str) -> str:
     if within(name, "service"):
         return "service"
     part = ".".join(name.split(".")[:2])
-    return part if part in modules() else "workers"
+    if part not in modules():
+        return "workers"
+    # What lies beside main.py and has no floor of its own is a piece of the worker process.
+    alone = part not in FLOOR and modules()[part].parent == ROOT / "workers"
+    return "workers.main" if alone else part
 
 
 def test_every_part_has_its_floor() -> None:
