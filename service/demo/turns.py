@@ -1,0 +1,40 @@
+"""What the engine wrote down about its turns, read from the store for the eyes of a person."""
+
+import zlib
+from typing import cast
+
+import msgspec
+import redis
+
+from service.demo.stage import ACCOUNT
+from workers.governor.governor import Forecast, Governor
+from workers.lanes.keys import prefix
+from workers.lanes.store import Store
+from workers.settings import Budget
+from workers.turns.plan import Record
+
+P = prefix(ACCOUNT)
+
+
+class Turns:
+    """Reads the demo's store: which lanes still have work, the records of settled turns, the budget."""
+
+    def __init__(self, client: redis.Redis, budget: Budget) -> None:
+        self._client, self._governor = client, Governor(ACCOUNT, budget)
+        self._shown: set[bytes] = set()
+
+    def idle(self) -> bool:
+        """Tells whether no lane waits, is being worked or owes anything."""
+        return self._client.zcard(P + "sched") == 0
+
+    def new_records(self) -> list[Record]:
+        """Gives the records of the turns settled since the last time, oldest first; turns of echoes have none."""
+        settled = cast(list[bytes], self._client.zrange(P + "turns", 0, -1))
+        new = [turn for turn in settled if turn not in self._shown]
+        self._shown.update(new)
+        stored = [cast(bytes | None, self._client.get(P + "record:" + turn.decode())) for turn in new]
+        return [msgspec.json.decode(zlib.decompress(each), type=Record) for each in stored if each]
+
+    def forecast(self) -> Forecast:
+        """Gives what is used of the budget, and how the gate stands."""
+        return Store(self._client).run(self._governor.forecast())

@@ -1,0 +1,158 @@
+"""What the person at the terminal sees: each scene as a small table, then the budget, then where to look."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.demo.happyfox import Json
+from service.demo.scenes import Scene
+from service.demo.stage import Stage
+from workers.governor.governor import Forecast
+from workers.turns.effects import Effect, split
+from workers.turns.plan import Record, Verdict
+
+OK, BAD = "[green]✓[/green]", "[red]✗[/red]"
+BASE = "/api/1.1/json/"
+
+
+class View:
+    """Prints the demo, readable at a glance."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def begin(self, stage: Stage) -> None:
+        """Says what runs now."""
+        self.console.print(
+            "[bold]foxhooks demo[/bold]: an embedded store, a simulated HappyFox, web and worker, all real "
+            "processes on this machine.\n"
+            f"  HappyFox {stage.happyfox}   webhooks go to {stage.hook}\n"
+            f"  folder   {stage.folder}"
+        )
+
+    def scene(
+        self,
+        number: int,
+        scene: Scene,
+        ticket: Json,
+        deliveries: Sequence[Json],
+        records: Sequence[Record],
+        calls: Sequence[Json],
+    ) -> bool:
+        """Shows one scene; True when the ticket shows every effect wanted."""
+        self.console.print()
+        self.console.rule(f"[bold]{number}. {scene.title}[/bold]  (ticket {ticket['id']})", align="left")
+        self.console.print(escape(scene.story))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        _section(table, "came in", _arrivals(deliveries))
+        _section(table, "decided", _decisions(records, ticket))
+        _section(table, "called", _calls(calls))
+        checked = [(check.says, check.holds(ticket)) for check in scene.checks]
+        _section(table, "result", ((OK if holds else BAD, escape(says)) for says, holds in checked))
+        self.console.print(table)
+        return all(holds for _, holds in checked)
+
+    def budget(self, forecast: Forecast) -> None:
+        """Shows what is left of the budget."""
+        self.console.print()
+        self.console.rule("[bold]Budget[/bold]", align="left")
+        self.console.print(
+            f"left of this minute: [bold]{forecast.gets_free}[/bold] of {forecast.gets} reads, "
+            f"[bold]{forecast.posts_free}[/bold] of {forecast.posts} writes "
+            f"(our share of what HappyFox allows); the gate is {forecast.gate}"
+        )
+
+    def verdict(self, fulfilled: bool) -> None:
+        """Says whether the demo is a success."""
+        if fulfilled:
+            self.console.print(f"\n{OK} All tickets in HappyFox show what the handlers decided.")
+        else:
+            self.console.print(f"\n{BAD} [bold]Not every effect arrived in HappyFox.[/bold]")
+
+    def failure(self, text: str, log: Sequence[str]) -> None:
+        """Says what went wrong, with the last lines the processes printed."""
+        self.console.print(f"\n{BAD} {escape(text)}")
+        for line in log:
+            self.console.print(f"   {escape(line)}", style="dim")
+
+    def stay(self, stage: Stage) -> None:
+        """Says where to look while everything keeps running."""
+        self.console.print(
+            "\n[bold]Everything keeps running; Ctrl-C ends it.[/bold] Meanwhile, in another terminal:\n"
+            f"  cd {stage.folder}                       # foxhooks.toml is there, with the handlers' tables\n"
+            "  foxhooks status                         # deliveries, budget, backlog\n"
+            "  foxhooks send --sample reply --ticket 1 # a webhook by hand\n"
+            f"  curl {stage.happyfox}/simulator/ticket/1     # the ticket\n"
+            f'  curl {stage.happyfox}/simulator/ticket/2/contact -d \'{{"text": "I want a refund"}}\'\n'
+            f"  less {stage.folder}/demo.log      # what the processes print"
+        )
+
+
+def _section(table: Table, label: str, rows: Iterator[tuple[str, str]]) -> None:
+    for first, second in list(rows) or [("[dim]nothing[/dim]", "")]:
+        table.add_row(label, first, second)
+        label = ""
+
+
+def _arrivals(deliveries: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    """The signed webhooks; those of our own writes in one line."""
+    echoes = 0
+    for delivery in deliveries:
+        if '"Foxhooks Bot"' in delivery["body"].rpartition('"by"')[2]:
+            echoes += 1
+        else:
+            answer = f"signed webhook, answered {delivery['status'] or delivery['error']}"
+            yield f"{delivery['label']}, ticket {delivery['ticket']}", answer
+    if echoes:
+        yield f"{echoes} echo{'es' if echoes > 1 else ''}", "webhooks of our own writes: no handler runs for them"
+
+
+def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[tuple[str, str]]:
+    """What each handler decided, and why."""
+    for record in records:
+        changes = ", ".join(f"{change.kind} by {change.actor.kind}" for change in record.changes)
+        yield f"[cyan]{changes or 'nothing new'}[/cyan]", ""
+        for verdict in record.verdicts:
+            wants = "; ".join(_wants(record, verdict.handler, ticket)) if verdict.state == "decided" else ""
+            reason = wants or f"[dim]{_nothing(verdict)}[/dim]"
+            denied = "".join(f" [yellow](denied; add {escape(line)})[/yellow]" for line in verdict.denied)
+            yield f"  {escape(verdict.handler)}", reason + denied
+
+
+def _nothing(verdict: Verdict) -> str:
+    return "wants nothing" if verdict.reason == "nothing" else escape(f"{verdict.state}: {verdict.reason}")
+
+
+def _wants(record: Record, handler: str, ticket: Json) -> Iterator[str]:
+    for effect in record.effects:
+        for part in split(effect):
+            if handler in part.handlers:
+                yield escape(_in_words(part, ticket))
+
+
+def _in_words(effect: Effect, ticket: Json) -> str:
+    """An effect with names instead of ids, as far as the ticket tells them, and the beginning of its text."""
+    words = effect.words
+    for member, shown in {"status": "status", "priority": "priority", "assignee": "assigned_to"}.items():
+        found = ticket[shown] or {}
+        words = words.replace(f"{member} = {found.get('id')}", f"{member} = {found.get('name')}")
+    return words
+
+
+def _calls(calls: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    """The calls as HappyFox saw them; reads of the reference lists in one line."""
+    lists = [call["path"].rpartition(BASE)[2].strip("/") for call in calls if _is_list(call)]
+    if lists:
+        yield "GET", f"{', '.join(lists)} [dim](names and ids, once an hour)[/dim]"
+    for call in calls:
+        if not _is_list(call):
+            yield call["method"], f"{call['path'].rpartition(BASE)[2].strip('/')}  {call['status']}"
+
+
+def _is_list(call: Json) -> bool:
+    return call["method"] == "GET" and call["ticket"] is None
