@@ -2,21 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import product
-from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from service.body import PATIENCE, Bodies
 from service.commit import Commit
 from service.health import Health
 from service.link import Link
-from service.webhook import PATIENCE, Webhook
+from service.webhook import Webhook
 from workers.events.signature import Verifier
 from workers.lanes.store import url_of
 from workers.settings import Settings
-
-KINDS: tuple[Literal["", "created", "updated"], ...] = ("", "created", "updated")
 
 
 def build(settings: Settings, patience: float = PATIENCE) -> Starlette:
@@ -39,10 +36,13 @@ def build(settings: Settings, patience: float = PATIENCE) -> Starlette:
         await commit.close()
         await health.close()
 
-    routes = [Route("/healthz", health.alive), Route("/readyz", health.ready)]
-    for kind, slash in product(KINDS, ("", "/")):
-        path = f"/webhooks/{{account}}/{kind}".rstrip("/") + slash
-        routes.append(Route(path, Webhook(verifiers, commit, kind, patience)))
+    webhook = Webhook(verifiers, commit, Bodies(patience))
+    routes = [
+        Route("/webhooks/{account}", webhook),
+        Route("/webhooks/{account}/{kind:path}", webhook),
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+    ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app

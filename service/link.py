@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import hiredis
 import redis.asyncio
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
@@ -104,7 +105,7 @@ class Link:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
         if self._waits:
             commands.append(("WAITAOF", 1, 0, SYNC))
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        await connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
         answers = [await connection.read_response() for _ in commands]
         if self._waits and answers[-1][0] < 1:
             raise StoreUnavailable("the store did not write to its disk in time")

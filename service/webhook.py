@@ -3,7 +3,6 @@
 A plain ASGI callable, because a request object for each delivery would cost more than verifying it.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from service.body import LIMIT, Bodies, DisconnectedError, TooLargeError, TooSlowError
 from service.commit import Commit
 from workers.errors import StoreUnavailable
 from workers.events.delivery import Unreadable, parse
@@ -19,21 +19,26 @@ from workers.events.signature import HEADER, Verifier
 from workers.lanes.inbox import Arrival, unreadable
 from workers.lanes.inbox import receive as arrival_of
 
-#: Bytes of a body. HappyFox sends links to attachments, never their bytes.
-LIMIT: Final = 5 * 1024 * 1024
-#: Seconds within which a body has to be here.
-PATIENCE: Final = 15.0
 #: Seconds after which a delivery that could not be stored is worth sending again.
 RETRY_AFTER: Final = 5
 
-Headers = list[tuple[bytes, bytes]]
+Kind = Literal["created", "updated", ""]
 
+#: What may stand behind the account in the path, and the kind that a body without an event type then has.
+_KINDS: Final[Mapping[str, Kind]] = {
+    "": "",
+    "created": "created",
+    "created/": "created",
+    "updated": "updated",
+    "updated/": "updated",
+}
 _SIGNATURE: Final = HEADER.lower().encode()
 _KEPT: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
 _OWN: Final = b"x-happyfox-"  # HappyFox names no other header of its own; if one appears, it is kept
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSE: Final = (b"connection", b"close")
+_TOO_LARGE: Final = (413, "too-large", "a delivery has at most 5 MiB")
 
 _log = logging.getLogger(__name__)
 
@@ -46,21 +51,11 @@ class RefusedError(Exception):
         self.status, self.reason, self.sentence, self.headers = status, reason, sentence, headers
 
 
-class DisconnectedError(Exception):
-    """The sender went away before the body was complete; nobody waits for an answer."""
-
-
 class Webhook:
-    """Takes the deliveries of all accounts at one kind of URL."""
+    """Takes the deliveries of all accounts; ``accounts`` holds what verifies the signatures of each."""
 
-    def __init__(
-        self,
-        accounts: Mapping[str, Verifier],
-        commit: Commit,
-        kind: Literal["created", "updated", ""] = "",
-        patience: float = PATIENCE,
-    ) -> None:
-        self._accounts, self._commit, self._kind, self._patience = accounts, commit, kind, patience
+    def __init__(self, accounts: Mapping[str, Verifier], commit: Commit, bodies: Bodies) -> None:
+        self._accounts, self._commit, self._bodies = accounts, commit, bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -70,16 +65,18 @@ class Webhook:
             )
             return
         account = scope["path_params"]["account"]
+        kind = _KINDS.get(scope["path_params"].get("kind", ""))
         verifier = self._accounts.get(account)
-        if verifier is None:
-            await _refuse(send, RefusedError(404, "account", "no account of this name is set up here"))
+        if verifier is None or kind is None:
+            unknown = "no account of this name is set up here" if kind is not None else "nothing is here"
+            await _refuse(send, RefusedError(404, "unknown", unknown))
             return
         if method != "POST":
             text = f"This address is right: HappyFox delivers for the account {account} here, by POST.\n"
             await _answer(send, 200, text.encode() if method == "GET" else b"", _TEXT)
             return
         try:
-            arrival = await self._arrival(scope, receive, verifier)
+            arrival = await self._arrival(scope, receive, verifier, kind)
             accepted = await self._commit.store(account, arrival)
         except RefusedError as refusal:
             self._commit.refuse(account, refusal.reason)
@@ -94,7 +91,7 @@ class Webhook:
             body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
             await _answer(send, 200, body.encode(), _JSON)
 
-    async def _arrival(self, scope: Scope, receive: Receive, verifier: Verifier) -> Arrival:
+    async def _arrival(self, scope: Scope, receive: Receive, verifier: Verifier, kind: Kind) -> Arrival:
         """Reads and verifies a delivery; nothing of it is parsed before its signature is right."""
         signature: bytes | None = None
         content_type = b""
@@ -109,11 +106,12 @@ class Webhook:
                 if name == b"content-type":
                     content_type = value
             elif name == b"content-length" and int(value) > LIMIT:
-                raise _too_large()
+                raise RefusedError(*_TOO_LARGE)
         try:
-            async with asyncio.timeout(self._patience):
-                body = await _read(receive)
-        except TimeoutError:
+            body = await self._bodies.read(receive)
+        except TooLargeError:
+            raise RefusedError(*_TOO_LARGE) from None
+        except TooSlowError:
             raise RefusedError(408, "slow", "the body did not arrive in time", _CLOSE) from None
         if signatures != 1:
             reason = "no-signature" if not signatures else "two-signatures"
@@ -122,38 +120,13 @@ class Webhook:
             raise RefusedError(401, "bad-signature", "the signature fits no webhook secret of this account")
         headers = _headers(tuple(kept))
         try:
-            return arrival_of(parse(body, content_type.decode("latin-1"), self._kind), body, headers)
+            return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
         except Unreadable as error:
             return unreadable(error.reason, body, headers)
         except Exception as error:
             # A delivery we cannot read by a fault of ours is not lost either. Its text may be a customer's.
             _log.error("a delivery could not be read", extra={"error": type(error).__name__})
             return unreadable("unexpected", body, headers)
-
-
-async def _read(receive: Receive) -> bytes:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise DisconnectedError
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > LIMIT:
-            raise _too_large()
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise DisconnectedError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > LIMIT:
-            raise _too_large()
-    return b"".join(parts)
-
-
-def _too_large() -> RefusedError:
-    return RefusedError(413, "too-large", "a delivery has at most 5 MiB")
 
 
 @lru_cache(1024)

@@ -1,15 +1,14 @@
 """The inbox: stores deliveries as events and puts each in its ticket's lane, all or nothing.
 
 A delivery is known by the SHA-256 of its raw body, and only while an event of the same bytes waits unclaimed:
-then it joins that event and is a duplicate. The caller chooses the id of an event, so that a batch that is sent
-twice is stored once.
+then it joins that event and is a duplicate. The caller chooses the id of an event, so that a batch sent twice
+is stored once.
 """
 
-import os
+import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -47,8 +46,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """What became of an arrival; a duplicate carries the id of the event it joined."""
 
     status: Status
@@ -57,7 +55,7 @@ class Acceptance:
 
 def new_id() -> str:
     """Gives the id of a new event: 20 hexadecimal digits."""
-    return os.urandom(10).hex()
+    return f"{random.getrandbits(80):020x}"
 
 
 def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:

@@ -18,16 +18,26 @@ local function count(what, n)
   counted[what] = (counted[what] or 0) + n
 end
 
-local function store(id, a, body, ...)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', a[2], 'digest', a[3], 'kind', a[4],
-    'update', a[5] and 1 or 0, 'update_id', a[6], 'actor', a[7], 'label', a[8], 'rule', a[9],
-    'source', a[10], 'at', now, 'body', body, 'headers', a[11], ...)
+-- What a delivery does not tell is not stored: an event costs memory for as long as it is retained.
+local TOLD = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason'}
+local function store(id, a, body)
+  local fields = {'v', 1, 'ticket', a[2], 'digest', a[3], 'kind', a[4], 'update', a[5] and 1 or 0,
+    'source', a[10], 'at', now, 'body', body}
+  for n, name in pairs(TOLD) do
+    if a[n] ~= '' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = a[n]
+    end
+  end
+  redis.call('HSET', P .. 'event:' .. id, unpack(fields))
   redis.call('EXPIRE', P .. 'event:' .. id, ARGV[2])
 end
 
 local function schedule(ticket)
   local sched = P .. 'sched'
-  if redis.call('ZADD', sched, 'NX', now, ticket) == 1 then return end
+  -- A lane that has just written is quiet for a moment, so that the echoes of its writes share one read.
+  local quiet = tonumber(redis.call('GET', P .. 'quiet:' .. ticket) or 0)
+  if redis.call('ZADD', sched, 'NX', math.max(now, quiet), ticket) == 1 then return end
   if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
   -- Parked. Only a lane that waits for nothing but an owed handler becomes due by an event.
   local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
@@ -39,7 +49,7 @@ local function quarantine(id, a, body)
   local list, joins = P .. 'quarantine', P .. 'joins:quarantine'
   local known = redis.call('HGET', joins, a[3])
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
-  store(id, a, body, 'reason', a[12])
+  store(id, a, body)
   redis.call('HSET', joins, a[3], id)
   redis.call('EXPIRE', joins, ARGV[2])
   if redis.call('RPUSH', list, id) > tonumber(ARGV[3]) then

@@ -1,0 +1,315 @@
+"""How fast is the endpoint with a durable answer, next to one that only verifies and parses?
+
+    python -m tests.bench.endpoint [--rounds 5] [--seconds 4] [--connections 64]
+
+Both run under uvicorn with the same options on one core; the store (Valkey, appendfsync always) and the load
+are on another. Every delivery is a new event: the store is emptied faster than the bodies repeat. Rounds are
+interleaved, figures are medians. CPU per delivery is the server's own, the steadier figure on a busy machine.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import redis
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.app import build
+from tests import stores
+from workers.events.signature import HEADER, Verifier, sign
+from workers.settings import load
+
+KEY = "signing-key-of-the-benchmark"
+BODIES = 4096
+PATH = "/webhooks/acme/"
+BAR = 0.80
+PREFIX = "foxhooks:{acme}:"
+
+
+def body(number: int) -> bytes:
+    """A flat delivery of about 1.3 kB."""
+    return json.dumps(
+        {
+            "ticket_id": number,
+            "display_id": f"#DC{number:08d}",
+            "subject": "Printer on fire",
+            "priority_name": "High",
+            "assignee_name": "Ada King",
+            "client_details": {"name": "Sam Reed", "email": "sam@example.com"},
+            "agent_ticket_url": f"https://acme.example/staff/ticket/{number}",
+            "update": {
+                "message_type": "Client Reply",
+                "by": {"type": "user", "name": "Sam Reed"},
+                "message": "lorem ipsum " * 75,
+            },
+        }
+    ).encode()
+
+
+def bare() -> Starlette:
+    """Verifies with the same verifier and parses with the same decoder, and that is all."""
+    verifier = Verifier([KEY.encode()])
+
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        if not verifier(request.headers.get(HEADER), raw):
+            return Response(status_code=401)
+        msgspec.json.decode(raw)
+        return Response(b'{"status":"accepted"}', media_type="application/json")
+
+    return Starlette(routes=[Route("/webhooks/{account}/", endpoint, methods=["POST"])])
+
+
+def ours(url: str) -> Starlette:
+    names = {"HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": KEY}
+    environ = {**names, "REDIS_URL": url, "FOXHOOKS_DURABILITY": "fsync"}
+    return build(load("web", environ, Path(tempfile.gettempdir())))
+
+
+def serve(which: str, port: int, url: str) -> None:
+    pin(0)
+    uvicorn.run(
+        bare() if which == "bare" else ours(url),
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+    )
+
+
+def pin(core: int, pid: int = 0) -> None:
+    """Binds a process to one core, where the system can and has several."""
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(pid, {core})
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def server(name: str, url: str) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.endpoint",
+        "--serve",
+        name,
+        "--port",
+        str(port),
+        "--url",
+        url,
+    ]
+    process = subprocess.Popen(command)
+    try:
+        asyncio.run(_up(process, port))
+        yield Server(name, port, process.pid)
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+async def _up(process: "subprocess.Popen[bytes]", port: int) -> None:
+    raw = request(1)
+    for _ in range(500):
+        assert process.poll() is None, "the server did not start"
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.write(raw)
+        status = await reader.readline()
+        writer.close()
+        assert b" 200 " in status, f"not ready for deliveries: {status!r}"
+        return
+    raise AssertionError("the server does not answer")
+
+
+def request(number: int) -> bytes:
+    payload = body(number)
+    head = f"POST {PATH} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+    head += f"{HEADER}: {sign(KEY, payload)}\r\ncontent-length: {len(payload)}\r\n\r\n"
+    return head.encode() + payload
+
+
+LUA = """
+local requests, n = {{}}, 0
+for body, signature in io.open("{file}"):read("*a"):gmatch("([^\\n]+)\\n([^\\n]+)\\n") do
+  requests[#requests + 1] = wrk.format("POST", "{path}",
+    {{["content-type"] = "application/json", ["{header}"] = signature}}, body)
+end
+request = function() n = n % #requests + 1 return requests[n] end
+"""
+
+
+class Load:
+    """Sends deliveries for some seconds over some connections: by wrk, or by a generator of our own."""
+
+    def __init__(self, folder: Path, connections: int, seconds: float) -> None:
+        self.connections, self.seconds = connections, seconds
+        self.wrk = shutil.which("wrk")
+        bodies = folder / "bodies"
+        bodies.write_text("".join(f"{body(n).decode()}\n{sign(KEY, body(n))}\n" for n in range(1, BODIES + 1)))
+        self.script = folder / "load.lua"
+        self.script.write_text(LUA.format(file=bodies, path=PATH, header=HEADER))
+
+    def run(self, port: int) -> float:
+        """Gives requests answered with 200 in a second."""
+        command = [sys.executable, "-m", "tests.bench.endpoint", "--load", "--port", str(port)]
+        command += ["--connections", str(self.connections), "--seconds", str(self.seconds)]
+        if self.wrk:
+            command = [
+                self.wrk,
+                "-t1",
+                f"-c{self.connections}",
+                f"-d{self.seconds:.0f}s",
+                "-s",
+                str(self.script),
+            ]
+            command.append(f"http://127.0.0.1:{port}{PATH}")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        pin(1, process.pid)
+        out = process.communicate()[0]
+        assert "Non-2xx" not in out, out
+        assert "Socket errors" not in out, out
+        found = re.search(r"Requests/sec:\s+([\d.]+)", out)
+        assert found, out
+        return float(found[1])
+
+
+async def generate(port: int, connections: int, seconds: float) -> None:
+    """The load where wrk is not installed; prints its figure as wrk does."""
+    requests = [request(n) for n in range(1, BODIES + 1)]
+    end = time.perf_counter() + seconds
+    sent = 0
+
+    async def one() -> None:
+        nonlocal sent
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < end:
+            sent += 1
+            writer.write(requests[sent % BODIES])
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), f"Non-2xx: {head!r}"
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
+        writer.close()
+
+    await asyncio.gather(*[one() for _ in range(connections)])
+    print(f"Requests/sec: {sent / seconds:.1f}")
+
+
+EMPTIER = """
+import sys, time, redis
+store, kept = redis.Redis.from_url(sys.argv[1]), {}
+while True:
+    time.sleep(0.15)
+    with store.pipeline() as pipe:
+        pipe.hgetall(sys.argv[2] + "counts").get(sys.argv[2] + "batches").flushall(asynchronous=True)
+        found, batches, _ = pipe.execute()
+    found[b"batches"] = batches or 0
+    for name in (b"accepted", b"duplicate", b"batches"):
+        kept[name] = kept.get(name, 0) + int(found.get(name, 0))
+    print(*kept.values(), flush=True)
+"""
+
+
+@contextmanager
+def emptied(url: str) -> Iterator[list[int]]:
+    """Empties the store all the time; the list holds in the end: accepted, duplicate, batches."""
+    process = subprocess.Popen([sys.executable, "-c", EMPTIER, url, PREFIX], stdout=subprocess.PIPE, text=True)
+    pin(1, process.pid)
+    counts: list[int] = []
+    try:
+        yield counts
+    finally:
+        process.terminate()
+        counts[:] = [int(word) for word in process.communicate()[0].splitlines()[-1].split()]
+
+
+def measure(rounds: int, seconds: float, connections: int) -> float:
+    """Prints the figures and gives the ratio of ours to bare."""
+    folder = Path(tempfile.mkdtemp())
+    speeds: dict[str, list[float]] = {"bare": [], "ours": []}
+    costs: dict[str, list[float]] = {"bare": [], "ours": []}
+    with stores.running("valkey", "--appendfsync", "always") as url:
+        with redis.Redis.from_url(url) as client:
+            pin(1, client.info("server")["process_id"])
+        sender = Load(folder, connections, seconds)
+        with server("bare", url) as first, server("ours", url) as second, emptied(url) as counts:
+            for number in range(rounds + 1):
+                for one in (first, second) if number % 2 else (second, first):
+                    before, start = one.cpu(), time.perf_counter()
+                    speed = sender.run(one.port)
+                    if number:  # the first round warms up
+                        speeds[one.name].append(speed)
+                        sent = speed * (time.perf_counter() - start)
+                        costs[one.name].append((one.cpu() - before) / sent * 1e6)
+    shutil.rmtree(folder)
+    for name in speeds:
+        low, high = min(speeds[name]), max(speeds[name])
+        print(
+            f"{name:5} {statistics.median(speeds[name]):8.0f} deliveries/s ({low:.0f} to {high:.0f}), "
+            f"{statistics.median(costs[name]):5.1f} us of CPU each"
+        )
+    ratio = statistics.median(speeds["ours"]) / statistics.median(speeds["bare"])
+    print(
+        f"ratio {ratio:.2f}, to reach {BAR:.2f}; {counts[0]} stored in batches of {counts[0] / counts[2]:.0f}, "
+        f"{counts[1]} duplicates"
+    )
+    return ratio
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--serve", choices=("bare", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--load", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.port, args.url)
+    elif args.load:
+        asyncio.run(generate(args.port, args.connections, args.seconds))
+    else:
+        sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= BAR else 1)
+
+
+if __name__ == "__main__":
+    main()
