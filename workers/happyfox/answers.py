@@ -41,9 +41,7 @@ def problems(answer: Answer) -> list[tuple[str, str]]:
 
 def nothing_to_update(error: HappyFoxError) -> bool:
     """Tells whether HappyFox refused only because every value is already as wanted (as a client saw it)."""
-    return isinstance(error, Refused) and any(
-        "nothing to update" in text.lower() for _, text in error.problems
-    )
+    return isinstance(error, Refused) and any("nothing to update" in text.lower() for _, text in error.problems)
 
 
 def retry_after(answer: Answer) -> float | None:
@@ -55,7 +53,7 @@ def retry_after(answer: Answer) -> float | None:
     if asked:
         return _seconds(asked, answer.headers.get("date", ""))
     if answer.status == 503:  # the older API told the wait in the body
-        words = re.search(rb"(\d{1,5})\s*(s|m)(?:ec|in)?", answer.body[:500], re.IGNORECASE)
+        words = re.search(rb"\b(\d{1,5})\s*(s|m)(?:ec(?:ond)?s?|in(?:ute)?s?)?\b", answer.body[:500], re.IGNORECASE)
         if words and b"<" not in answer.body[:500]:
             return int(words[1]) * (60.0 if words[2].lower() == b"m" else 1.0)
     return None
@@ -102,9 +100,7 @@ def _error(answer: Answer) -> HappyFoxError:
     if status == 429:
         return Locked("the account is locked out of the API (429)", status)
     if 300 <= status < 400:
-        return Refused(
-            f"HappyFox redirects ({status}); set HAPPYFOX_URL to the address the account answers at", status
-        )
+        return Refused(f"HappyFox redirects ({status}); set HAPPYFOX_URL to the address the account answers at", status)
     if 400 <= status < 500:
         return _refused(answer)
     return Broken(f"HappyFox failed ({status})", status)

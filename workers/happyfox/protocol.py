@@ -164,9 +164,7 @@ def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Re
     return _post(n, "update_custom_fields", {"staff": staff, **fields})
 
 
-def move(
-    n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None
-) -> Request:
+def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
     """Moves the ticket to another category; the staff member needs the right to."""
     body = {"staff_id": staff_id, "target_category_id": target_category_id}
     return _post(n, "move", {**body, **_given(move_note=note or None, assign_to=assign_to)})
@@ -174,9 +172,7 @@ def move(
 
 def forward(n: int, *, staff_id: int, to: Iterable[str], subject: str, message: str) -> Request:
     """Mails the ticket to others; tells no webhook."""
-    return _post(
-        n, "forward", {"staff_id": staff_id, "to": _commas(to), "subject": subject, "message": message}
-    )
+    return _post(n, "forward", {"staff_id": staff_id, "to": _commas(to), "subject": subject, "message": message})
 
 
 def subscribe(n: int, *, staff_id: int, others: Iterable[int] = ()) -> Request:
@@ -251,7 +247,7 @@ def _properties(
     if assignee is not UNSET:
         members["assignee"] = assignee
     if due_date is not UNSET:
-        members["due_date"] = due_date.isoformat() if isinstance(due_date, date) else due_date
+        members["due_date"] = f"{due_date:%Y-%m-%d}" if isinstance(due_date, date) else due_date
     return {**members, **(fields or {})}
 
 

@@ -226,9 +226,7 @@ def check_scheme(url: httpx.URL) -> None:
     """Refuses to send credentials in the clear to another machine."""
     if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host)):
         return
-    raise ValueError(
-        "HappyFox is called by https only; plain http is for a host on this machine; see HAPPYFOX_URL"
-    )
+    raise ValueError("HappyFox is called by https only; plain http is for a host on this machine; see HAPPYFOX_URL")
 
 
 class _Deadline(threading.local):
@@ -315,9 +313,7 @@ def _refuse_if_late(extensions: Any, deadline: float) -> None:
 
 def _body(response: httpcore.Response) -> bytes:
     """Reads the answer to its end, unpacked; a broken or oversized one leaves the call in doubt."""
-    encoding = next(
-        (value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity"
-    )
+    encoding = next((value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity")
     if encoding.lower() not in (b"identity", b"gzip"):
         raise InDoubt("the answer is packed in a way nobody asked for")
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.lower() == b"gzip" else None

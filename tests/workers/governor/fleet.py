@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from workers.governor.governor import Class, Governor, Grant
+from workers.governor.governor import Class, Governor, Grant, Outcome
 from workers.lanes.store import Store
 
 
@@ -67,7 +67,7 @@ class Fleet:
 
         def settle() -> None:
             age = int(fate.settled or 0)
-            outcome = "unsent" if fate.arrives is None else "doubt" if fate.answered is None else "answered"
+            outcome: Outcome = "unsent" if fate.arrives is None else "doubt" if fate.answered is None else "answered"
             self.store.run(self.governor.release(self.method, permit, outcome, age))
             then()
 

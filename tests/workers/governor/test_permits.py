@@ -27,9 +27,7 @@ class Account:
     def ask(self, method: str, id: str, class_: str = "interactive") -> Grant:
         return self.store.run(self.governor.permit(method, id, class_, LIFE))  # type: ignore[arg-type]
 
-    def settle(
-        self, method: str, id: str, outcome: Outcome = "answered", age: int = 0, wait: int = 0
-    ) -> None:
+    def settle(self, method: str, id: str, outcome: Outcome = "answered", age: int = 0, wait: int = 0) -> None:
         self.store.run(self.governor.release(method, id, outcome, age, wait))
 
     def forecast(self) -> Forecast:
@@ -160,9 +158,7 @@ def test_a_429_closes_both_methods_for_the_lockout_and_its_guard(account: Accoun
     assert account.ask("GET", "g") == Grant(1, "gate")
 
 
-@pytest.mark.parametrize(
-    ("asked", "closed"), [(30_000, LOCKOUT), (900_000, 900_000), (HOUR, HOUR), (86_400_000, HOUR)]
-)
+@pytest.mark.parametrize(("asked", "closed"), [(30_000, LOCKOUT), (900_000, 900_000), (HOUR, HOUR), (86_400_000, HOUR)])
 def test_a_longer_retry_after_wins_up_to_an_hour_and_a_shorter_one_is_ignored(
     account: Account, asked: int, closed: int
 ) -> None:
@@ -226,9 +222,7 @@ def test_only_the_probe_opens_the_gate(account: Account) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["doubt", "failed"])
-def test_a_probe_without_a_good_answer_is_followed_by_another_after_15_s(
-    account: Account, outcome: Outcome
-) -> None:
+def test_a_probe_without_a_good_answer_is_followed_by_another_after_15_s(account: Account, outcome: Outcome) -> None:
     account.lock()
     account.now += LOCKOUT
     account.ask("GET", "probe")
@@ -386,6 +380,4 @@ def test_the_budget_is_scaled_by_the_share_and_never_to_nothing() -> None:
         b'"in_flight":8,"grace":20000}'
     )
     assert b'"post":1,' in argument(Budget(1, 1, 60, 600, 0.1, 8))
-    assert b'"window":500,"guard":50,"lockout":1000,"lockguard":500,' in argument(
-        Budget(1, 1, 0.5, 1, 0.1, 8)
-    )
+    assert b'"window":500,"guard":50,"lockout":1000,"lockguard":500,' in argument(Budget(1, 1, 0.5, 1, 0.1, 8))

@@ -24,9 +24,7 @@ answered = st.builds(
 )
 lost = st.builds(lambda part: Fate(part * (LIFE + GRACE), None, 0), parts)
 crashed = st.builds(lambda part: Fate(part * (LIFE + GRACE), None, None), parts)
-died_after_the_answer = st.builds(
-    lambda part, latency: Fate(part * latency, latency, None), parts, st.floats(0, LIFE)
-)
+died_after_the_answer = st.builds(lambda part, latency: Fate(part * latency, latency, None), parts, st.floats(0, LIFE))
 unsent = st.just(Fate(None, None, 0))
 quick = Fate(20, 40, 1)
 
@@ -35,9 +33,7 @@ quick = Fate(20, 40, 1)
 @given(
     limit=st.integers(1, 6),
     window=st.sampled_from([0.5, 6.0, 60.0]),
-    fates=st.lists(
-        st.one_of(answered, lost, crashed, died_after_the_answer, unsent, st.just(quick)), max_size=40
-    ),
+    fates=st.lists(st.one_of(answered, lost, crashed, died_after_the_answer, unsent, st.just(quick)), max_size=40),
 )
 def test_no_window_of_any_alignment_holds_more_than_the_limit(
     store: redis.Redis, limit: int, window: float, fates: list[Fate]

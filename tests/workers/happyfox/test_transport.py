@@ -314,9 +314,7 @@ def test_a_plain_client_over_the_transport_is_governed_too(store: redis.Redis) -
 
 
 @behaving(says(401, b"secret words", "Set-Cookie: session=secret\r\n"), resets)
-def test_no_secret_and_no_query_reaches_logs_or_errors(
-    account: Account, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_and_no_query_reaches_logs_or_errors(account: Account, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     said = []
     try:
