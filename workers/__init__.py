@@ -14,8 +14,9 @@ Handlers decide, the engine acts: a handler records what it wants on the ticket,
 
 from workers.errors import GiveUp, Retry
 from workers.events.change import Actor, Change, Event
+from workers.rules.matches import Matches
 from workers.turns.context import Context
 from workers.turns.router import Router
 from workers.turns.ticket import Ticket
 
-__all__ = ["Actor", "Change", "Context", "Event", "GiveUp", "Retry", "Router", "Ticket"]
+__all__ = ["Actor", "Change", "Context", "Event", "GiveUp", "Matches", "Retry", "Router", "Ticket"]

@@ -1,0 +1,229 @@
+"""The kit for testing handlers: no store, no network, no clock.
+
+from workers.testing import run, ticket
+
+def test_vip():
+    result = run(router, ticket(email="sam@bigcorp.example"), "ticket-created")
+    assert result.tags_added == {"vip"}
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Any, Literal, NoReturn
+
+import structlog
+
+from workers.events.change import Actor, Change, event_for
+from workers.events.kinds import check
+from workers.models.row import Message, Row
+from workers.models.ticket import TicketRead, read_ticket
+from workers.turns.context import Context
+from workers.turns.decide import decide, wants
+from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
+from workers.turns.loading import settings_of
+from workers.turns.permissions import denied
+from workers.turns.router import Router
+
+__all__ = ["NOON", "Result", "run", "ticket"]
+
+#: The time of a run unless another is given: noon of a Monday, UTC.
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What the handlers of a router wanted, folded as the engine would.
+
+    Messages are in HTML, as they would be sent. Tags that would change nothing are left out. `denied` maps a handler to
+    the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
+    that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
+    """
+
+    tags_added: frozenset[str] = frozenset()
+    tags_removed: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
+    properties: Mapping[str, NameOrId | None] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    moved: NameOrId | None = None
+    forwards: tuple[Forward, ...] = ()
+    subscribed: frozenset[NameOrId] = frozenset()
+    deleted: bool = False
+    intents: tuple[AnyIntent, ...] = ()
+    denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+
+
+def ticket(
+    *,
+    id: int = 1,
+    email: str = "sam@example.com",
+    name: str = "Sam Doe",
+    subject: str = "Help",
+    text: str = "Please help.",
+    status: str = "New",
+    closed: bool | None = None,
+    priority: str = "Medium",
+    category: str = "Support",
+    assignee: str | None = None,
+    tags: Iterable[str] = (),
+    fields: Mapping[str, Any] | None = None,
+    groups: Iterable[str] = (),
+    due_date: date | str | None = None,
+    source: str = "TKT_CREATION_API",
+    unresponded: bool = True,
+    raw: Mapping[str, Any] | None = None,
+) -> TicketRead:
+    """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
+
+    Statuses, priorities and so on have a name and no id here. `closed` tells the behaviour of the status; without it
+    the status is closed when it is called Closed or Solved.
+    """
+    if closed is None:
+        closed = status.casefold() in ("closed", "solved")
+    created = NOON.strftime("%Y-%m-%d %H:%M:%S")
+    answer = {
+        "id": id,
+        "display_id": f"HF{id:08}",
+        "subject": subject,
+        "first_message": text,
+        "status": {"name": status, "behavior": "completed" if closed else "pending"},
+        "priority": {"name": priority},
+        "category": {"name": category},
+        "assigned_to": {"name": assignee} if assignee else None,
+        "user": {"name": name, "email": email, "contact_groups": [{"name": group} for group in groups]},
+        "tags": ", ".join(tags),
+        "custom_fields": [
+            {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)
+        ],
+        "due_date": str(due_date) if due_date else None,
+        "created_at": created,
+        "last_modified": created,
+        "source": source,
+        "unresponded": unresponded,
+        "updates": [],
+    }
+    return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
+
+
+def run(
+    router: Router,
+    ticket: TicketRead,
+    kind: str,
+    *,
+    by: ActorKind | Actor = "contact",
+    text: str = "",
+    changes: Sequence[Change] | None = None,
+    settings: Any = None,
+    now: datetime | None = None,
+    allow: Iterable[str] = (),
+) -> Result:
+    """Runs the handlers of a router on one turn and gives what they wanted.
+
+    The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
+    are then all there is. `settings` is an instance, or a table as in the settings file; `allow` holds permissions,
+    as `"reply"`.
+    """
+    now = now or NOON
+    check(kind)
+    if changes is None:
+        change = _change(ticket, kind, by, text, now)
+        changes = (change,)
+        ticket = _with_message(ticket, change)
+    context = Context(now=now, settings=_settings(router, settings), log=structlog.get_logger(), happyfox=_NoCalls())
+    grants = frozenset((router.name, permission) for permission in allow)
+    intents: list[AnyIntent] = []
+    refused: dict[str, list[str]] = {}
+    skipped: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
+    for handler in router.handlers:
+        event = event_for("test", handler.kinds, tuple(changes))
+        if event is None:
+            continue
+        try:
+            if not wants(handler, ticket, event):
+                skipped[handler.name] = "its `when` does not hold"
+                continue
+            wanted = decide(handler, ticket, event, context)
+        except Exception as error:
+            failed[handler.name] = error
+            continue
+        for intent in wanted:
+            if line := denied(intent, router.name, grants):
+                refused.setdefault(handler.name, []).append(line)
+            else:
+                intents.append(intent)
+    return replace(_folded(intents, ticket), denied=refused, skipped=skipped, failed=failed)
+
+
+def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
+    actor = by if isinstance(by, Actor) else Actor(by)
+    said = text or (ticket.first_message if kind == "ticket-created" else "")
+    newest = max((row.id for row in ticket.history), default=0)
+    return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=said)
+
+
+def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
+    """The engine reads a ticket after what happened to it, so a message of the change is in its history."""
+    if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
+        return ticket
+    actor = change.actor
+    row = Row(
+        id=change.update_id,
+        at=change.at,
+        author="staff" if actor.kind == "us" else actor.kind,
+        author_id=actor.id,
+        author_name=actor.name,
+        message=Message(change.text, "", private=change.kind == "note-added", forwarded=False, attachments=()),
+        changes={},
+        raw={},
+    )
+    return replace(ticket, history=(*ticket.history, row))
+
+
+def _settings(router: Router, given: Any) -> Any:
+    if router.settings is not None and isinstance(given, router.settings):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        wanted = router.settings.__name__ if router.settings else "none"
+        raise TypeError(f"settings are a {type(given).__name__}; router {router.name!r} wants {wanted}, or a table")
+    return settings_of(router, given or {})
+
+
+def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
+    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out."""
+    properties: dict[str, NameOrId | None] = {}
+    fields: dict[str, Any] = {}
+    tags: dict[str, bool] = {}
+    for each in intents:
+        if isinstance(each, Set):
+            properties |= each.properties
+            fields |= each.fields
+        elif isinstance(each, Tags):
+            tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
+    return Result(
+        tags_added=frozenset(tag for tag, added in tags.items() if added and tag not in ticket.tags),
+        tags_removed=frozenset(tag for tag, added in tags.items() if not added and tag in ticket.tags),
+        notes=tuple(dict.fromkeys(each.html for each in intents if isinstance(each, Note))),
+        replies=tuple(each.html for each in intents if isinstance(each, Reply)),
+        properties=properties,
+        fields=fields,
+        moved=next((each.category for each in reversed(intents) if isinstance(each, Move)), None),
+        forwards=tuple(each for each in intents if isinstance(each, Forward)),
+        subscribed=frozenset(staff for each in intents if isinstance(each, Subscribe) for staff in each.staff),
+        deleted=any(isinstance(each, Delete) for each in intents),
+        intents=tuple(intents),
+    )
+
+
+class _NoCalls:
+    """Stands for the client: a test makes no calls."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(
+            f"ctx.happyfox.{name}: the test kit has no network; pass what the handler needs by the ticket"
+        )

@@ -1,0 +1,40 @@
+"""Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through."""
+
+from collections.abc import Callable
+
+from workers.errors import GiveUp
+from workers.events.change import Event
+from workers.models.ticket import TicketRead
+from workers.turns.context import Context
+from workers.turns.intents import AnyIntent
+from workers.turns.router import Handler
+from workers.turns.ticket import for_handler
+
+
+def wants(handler: Handler, ticket: TicketRead, event: Event) -> bool:
+    """Tells whether the handler's `when` holds; `event` is already of a kind it asked for.
+
+    `when` is given the ticket without the methods that record intents: it looks, the handler decides.
+    """
+    if handler.when is None:
+        return True
+    given = {"ticket": ticket, "event": event}
+    return bool(handler.when(**{name: given[name] for name in handler.when_takes}))
+
+
+def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyIntent, ...]:
+    """Calls the handler with a ticket of its own and gives what it recorded, in order.
+
+    Raises what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
+    """
+    recorder = for_handler(ticket)
+    given = {"ticket": recorder, "event": event, "ctx": context}
+    function: Callable[..., object] = handler.decide
+    returned = function(**{name: given[name] for name in handler.takes})
+    if returned is not None:
+        if hasattr(returned, "close"):
+            returned.close()  # a coroutine complains when it is thrown away unawaited
+        raise GiveUp(
+            f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record intents on the ticket"
+        )
+    return tuple(recorder.intents)

@@ -1,0 +1,80 @@
+"""Fitting: from a table of the settings file to the frozen dataclass that it must fit, with every complaint at once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from workers.settings.complaints import Complaint
+
+Fitted = TypeVar("Fitted")
+
+
+class FitError(ValueError):
+    """A table does not fit; `str()` lists every complaint, one per line."""
+
+    def __init__(self, complaints: Iterable[Complaint]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(map(str, self.complaints)))
+
+
+def fit(table: object, into: type[Fitted], where: str) -> Fitted:
+    """Makes an instance of the dataclass `into` of a table; `where` names the table in complaints.
+
+    Members may be whatever msgspec converts, dataclasses again, or types with a class method
+    `from_settings(value, where, *type_arguments)`. Raises FitError.
+    """
+    if not isinstance(table, Mapping):
+        raise FitError([Complaint(where, "is not a table", 'write it as { name = "value" }')])
+    members = {each.name: each for each in fields(into) if each.init}  # type: ignore[arg-type]
+    hints = get_type_hints(into)
+    complaints = [
+        Complaint(where, f"no setting {name!r}", near(name, members)) for name in table if name not in members
+    ]
+    values = {}
+    for name, member in members.items():
+        try:
+            if name in table:
+                values[name] = _value(table[name], hints[name], f"{where}, {name}")
+            elif _needed(member):
+                raise FitError([Complaint(where, f"{name} is missing", f"add {name} = ...")])
+        except FitError as unfit:
+            complaints += unfit.complaints
+    if complaints:
+        raise FitError(complaints)
+    try:
+        return into(**values)
+    except FitError:
+        raise
+    except (TypeError, ValueError) as error:
+        problem, _, cure = str(error).partition("; ")
+        raise FitError([Complaint(where, problem, cure or "correct it")]) from error
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Gives the cure for an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    guess = get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if guess:
+        return f"did you mean {guess[0]!r}?"
+    return f"there are: {', '.join(names)}" if names else "there are none"
+
+
+def _needed(member: "Field[Any]") -> bool:
+    return member.default is MISSING and member.default_factory is MISSING
+
+
+def _value(value: object, hint: Any, where: str) -> Any:
+    kind = get_origin(hint) or hint
+    if hasattr(kind, "from_settings"):
+        return kind.from_settings(value, where, *get_args(hint))
+    if isinstance(kind, type) and is_dataclass(kind):
+        return fit(value, kind, where)
+    try:
+        # Not strict: a value that stands in the environment is a text, also where a number is meant.
+        return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, given: kind(given))
+    except msgspec.ValidationError as error:
+        problem = str(error)
+        raise FitError([Complaint(where, problem[:1].lower() + problem[1:], "correct it")]) from error
