@@ -85,9 +85,7 @@ def _line(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _frames(error: BaseException) -> list[str]:
     """Tells where an exception came from and of which type it is, but not what it says."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     return [*frames, type(error).__qualname__]
 
 

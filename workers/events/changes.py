@@ -106,9 +106,7 @@ def _changes(row: Row, ticket: TicketRead, now: datetime) -> Iterable[Change]:
     found = False
     if row.author == "rule":
         found = True
-        yield Change(
-            kind="smart-rule", at=at, update_id=row.id, actor=actor, new=Named(None, row.author_name)
-        )
+        yield Change(kind="smart-rule", at=at, update_id=row.id, actor=actor, new=Named(None, row.author_name))
     if (kind := _message_kind(row)) is not None:
         found = True
         yield _said(kind, row, actor, at)

@@ -93,6 +93,7 @@ def advance(
     changed: Mapping[str, str] | None = None,
     expected: Iterable[Mark] = (),
     writes: Iterable[int] = (),
+    unheard: Iterable[int] = (),
 ) -> LastSeen:
     """Adds our own confirmed operations to a snapshot: the rows they made, tags, fields and properties they set."""
     updates: dict[str, Any] = {
@@ -102,7 +103,7 @@ def advance(
         "properties": {**shot.properties, **(changed or {})},
         "expected": (*shot.expected, *expected),
         "writes": (*shot.writes, *writes),
-        "unheard": (*shot.unheard, *writes),
+        "unheard": (*shot.unheard, *unheard),
     }
     return msgspec.structs.replace(shot, **updates)
 

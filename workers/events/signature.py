@@ -59,9 +59,7 @@ class Verifier:
         if received is None:
             return False
         found = False
-        for (
-            prepared
-        ) in self._prepared:  # every key is tried, so that the time does not tell which one matched
+        for prepared in self._prepared:  # every key is tried, so that the time does not tell which one matched
             attempt = prepared.copy()
             attempt.update(body)
             found |= hmac.compare_digest(attempt.digest(), received)

@@ -15,9 +15,7 @@ _CHUNK: Final = 128  # characters normalised at a time: ordering combining marks
 
 _NAME: Final = re.compile(r"/?([a-zA-Z][^\s/>]*)")
 _QUOTE_OR_END: Final = re.compile("[\"'>]")
-_HIDDEN: Final = {
-    name: re.compile(f"</{name}", re.IGNORECASE | re.ASCII) for name in ("script", "style", "title")
-}
+_HIDDEN: Final = {name: re.compile(f"</{name}", re.IGNORECASE | re.ASCII) for name in ("script", "style", "title")}
 _INLINE: Final = (
     "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark q s samp small span strike"
     " strong sub sup time tt u var wbr"

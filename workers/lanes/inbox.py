@@ -80,9 +80,7 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
     """Makes the arrival of a signed delivery that could not be read, for quarantine."""
     digest = sha256(body).hexdigest()
-    return Arrival(
-        new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason
-    )
+    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason)
 
 
 def accept(

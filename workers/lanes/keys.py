@@ -15,6 +15,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P quiet:<ticket>   STRING  2 s         settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed
+    P settled:<turn>   STRING  1 minute    settle       token it was settled with, so that a repeated call answers alike
     P turns            ZSET    retention   settle       turn -> ms when it was settled
     P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
     P dead             ZSET    forever     settle       dead letter -> ms
@@ -27,6 +28,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P counts           HASH    forever     web          deliveries accepted, duplicate, quarantined, refused by reason
     P directory        HASH    1 hour      worker       reference lists as HappyFox sent them
     P birth            INT     forever     accept       when this store was first used
+    {foxhooks}:workers HASH    forever     worker       worker process -> ms of its last sign of life
     {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll
 
 What is stored as JSON is an object or a list with a format number, ``FORMAT``, so that a later version can tell.
@@ -37,6 +39,11 @@ FORMAT = 1
 
 #: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
 WAKE = "{foxhooks}:wake"
+
+
+#: Worker processes and their last signs of life; an older one than this many ms is dead.
+WORKERS = "{foxhooks}:workers"
+WORKER_LIFE = 30_000
 
 
 def prefix(account: str) -> str:

@@ -38,8 +38,8 @@ class Held:
 
     ``token`` proves the lease. ``now`` is the store's time of the claim in ms. ``permit`` is the permit for reading the
     ticket, taken with the claim, or None. ``claims`` counts claims since the lane was last given back in order: three
-    mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``journal`` maps an effect to
-    its stored entry.
+    mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``birth`` is
+    the ms in which the store began; ``journal`` maps an effect to its stored entry.
     """
 
     account: str
@@ -55,6 +55,7 @@ class Held:
     retry: int | None = None
     mark: str = ""
     seen: bytes | None = None
+    birth: int | None = None
     journal: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
@@ -243,6 +244,7 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         retry=_optional(turn.get("retry")),
         mark=turn.get("mark", b"").decode(),
         seen=raw[5],
+        birth=_optional(raw[7]),
         journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
     )
 

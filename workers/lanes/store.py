@@ -9,6 +9,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
+from workers.lanes.keys import WORKER_LIFE
 from workers.lanes.scripts import Script, source
 
 T = TypeVar("T")
@@ -66,11 +67,21 @@ class Store:
             raise _response_error(script.name, error) from error
         return script.read(raw)
 
+    def beat(self, key: str, worker: str) -> None:
+        """Writes a worker's sign of life at the store's own time and forgets workers that are long dead."""
+        try:
+            seconds, micros = self.client.time()
+            now = seconds * 1000 + micros // 1000
+            self.client.hset(key, worker, now)
+            dead = [name for name, at in self.client.hgetall(key).items() if int(at) < now - WORKER_LIFE * 20]
+            if dead:
+                self.client.hdel(key, *dead)
+        except redis.exceptions.RedisError as error:
+            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+
 
 def _response_error(name: str, error: Any) -> Exception:
     text = str(error)
-    if text.startswith(
-        ("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "NOREPLICAS", "MASTERDOWN")
-    ):
+    if text.startswith(("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "NOREPLICAS", "MASTERDOWN")):
         return StoreUnavailable(f"the store refuses to work: {text.split('.')[0]}")
     return RuntimeError(f"script {name} failed in the store: {text}")

@@ -38,10 +38,7 @@ def staff(raw: object) -> Staff | None:
     members = mapping(raw)
     if not members:
         return None
-    name = (
-        text(members.get("name"))
-        or f"{text(members.get('first_name'))} {text(members.get('last_name'))}".strip()
-    )
+    name = text(members.get("name")) or f"{text(members.get('first_name'))} {text(members.get('last_name'))}".strip()
     return Staff(number(members.get("id")), name, text(members.get("email")))
 
 

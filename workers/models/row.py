@@ -76,11 +76,7 @@ def row(raw: Raw) -> Row | None:
         author_id=number(by.get("id")),
         author_name=text(by.get("name")),
         message=_message(raw.get("message")),
-        changes={
-            name: change
-            for key, name in PROPERTIES.items()
-            if (change := _property(raw.get(key))) is not None
-        },
+        changes={name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key))) is not None},
         raw=raw,
     )
 

@@ -47,9 +47,7 @@ class TicketRead:
     @property
     def message(self) -> str:
         """The text of the latest message that the contact can see."""
-        visible = (
-            each.message.text for each in reversed(self.history) if each.message and not each.message.private
-        )
+        visible = (each.message.text for each in reversed(self.history) if each.message and not each.message.private)
         return next(visible, self.first_message)
 
 

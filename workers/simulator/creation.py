@@ -57,9 +57,7 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
     subject = form.text("subject", required=True)
     if not form.text("text") and not form.text("html"):
         form.complain("text", REQUIRED)
-    category = form.choice(
-        "category", {i: row for i, row in world.categories.items() if row["public"]}, required=True
-    )
+    category = form.choice("category", {i: row for i, row in world.categories.items() if row["public"]}, required=True)
     priority = form.choice("priority", world.priorities)
     assignee = form.choice("assignee", world.staff)
     fields = form.fields(("t-cf",), world.ticket_fields)

@@ -32,9 +32,7 @@ def create_ticket(
     due_date: str | None = None,
 ) -> Ticket:
     """Open a ticket as the contact with this address, who is made if unknown."""
-    contact = world.contact_by_email(email) or world.new_contact(
-        name or email.partition("@")[0].title(), email
-    )
+    contact = world.contact_by_email(email) or world.new_contact(name or email.partition("@")[0].title(), email)
     message = rows.message(text, html)
     if message is None:
         raise ValueError("A ticket begins with words: give text or html.")
@@ -53,9 +51,7 @@ def create_ticket(
     return tickets.open_ticket(world, draft)
 
 
-def contact_replies(
-    world: World, ticket: int, text: str, html: str | None = None, email: str | None = None
-) -> Ticket:
+def contact_replies(world: World, ticket: int, text: str, html: str | None = None, email: str | None = None) -> Ticket:
     """Answer as the ticket's contact, or as another contact of the account."""
     before = ticket_of(world, ticket)
     contact = world.contacts[before.contact] if email is None else world.contact_by_email(email)

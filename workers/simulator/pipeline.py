@@ -99,12 +99,8 @@ class Pipeline:
         response = Response(status, body, headers)
         if pending.fault is not None:
             response = strike(response, pending.fault)
-        response = replace(
-            response, headers={**response.headers, "Date": formatdate(self.world.now(), usegmt=True)}
-        )
-        self.log.close(
-            replace(pending.call, applied=applied, status=response.status, answered=self.world.now())
-        )
+        response = replace(response, headers={**response.headers, "Date": formatdate(self.world.now(), usegmt=True)})
+        self.log.close(replace(pending.call, applied=applied, status=response.status, answered=self.world.now()))
         return response, news
 
     def _read(self, request: Request) -> Pending:

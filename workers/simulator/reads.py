@@ -37,9 +37,7 @@ def tickets(world: World, arguments: Arguments) -> Outcome:
         and category in ("", "_all", str(ticket.category))
         and (not q or search.matches(world, ticket, q))
     )
-    chosen = search.ordered(
-        world, found, "updated" if q else sort
-    )  # a search ignores `sort` (tickets article)
+    chosen = search.ordered(world, found, "updated" if q else sort)  # a search ignores `sort` (tickets article)
     rows, info = page(chosen, query)
     updates = query.get("show_updates", "0").lower() in ("1", "true")
     if query.get("minify_response") == "true":

@@ -147,8 +147,7 @@ def ticket_json(world: World, ticket: Ticket, *, updates: bool = True, field_cha
     }
     if updates:
         shown["updates"] = [
-            row.shown | {"custom_field_change": row.field_changes} if field_changes else row.shown
-            for row in rows
+            row.shown | {"custom_field_change": row.field_changes} if field_changes else row.shown for row in rows
         ]
     return shown
 

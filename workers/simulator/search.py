@@ -11,9 +11,7 @@ from typing import Any
 from workers.simulator.rows import field_value
 from workers.simulator.world import Ticket, World, split
 
-_TERM = re.compile(
-    r'(?:"([^"]+)"|([\w-]+)):((?:"[^"]*"|[^\s",]+)(?:,\s*(?:"[^"]*"|[^\s",]+))*)|"([^"]*)"|(\S+)'
-)
+_TERM = re.compile(r'(?:"([^"]+)"|([\w-]+)):((?:"[^"]*"|[^\s",]+)(?:,\s*(?:"[^"]*"|[^\s",]+))*)|"([^"]*)"|(\S+)')
 _VALUE = re.compile(r'"([^"]*)"|([^",]+)')
 
 _DATES: dict[str, Callable[[Ticket], float | None]] = {

@@ -124,9 +124,7 @@ class Simulator:
         """Open a ticket as a contact by mail; members as in `people.create_ticket`."""
         return self._tell(people.create_ticket(self.world, email, **draft), "ticket-created")
 
-    def contact_replies(
-        self, ticket: int, text: str = "", html: str | None = None, email: str | None = None
-    ) -> Ticket:
+    def contact_replies(self, ticket: int, text: str = "", html: str | None = None, email: str | None = None) -> Ticket:
         """Answer as the ticket's contact, or as the contact with this address."""
         return self._tell(people.contact_replies(self.world, ticket, text, html, email))
 

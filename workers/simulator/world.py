@@ -188,9 +188,7 @@ class World:
 
     def fields_of(self, category: int) -> list[Json]:
         """The ticket fields of a category, in order."""
-        return [
-            f for f in self.ticket_fields.values() if any(c["category"] == category for c in f["categories"])
-        ]
+        return [f for f in self.ticket_fields.values() if any(c["category"] == category for c in f["categories"])]
 
     def _count(self, ticket: Ticket | None, by: int) -> None:
         if ticket is not None:

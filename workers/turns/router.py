@@ -44,9 +44,7 @@ class Router:
 
     def __init__(self, name: str, *, settings: type[Any] | None = None) -> None:
         if not NAME.fullmatch(name):
-            raise ValueError(
-                f"router name {name!r}: use lower-case letters, digits and dashes, a letter first"
-            )
+            raise ValueError(f"router name {name!r}: use lower-case letters, digits and dashes, a letter first")
         if settings is not None and not is_dataclass(settings):
             raise ValueError(f"router {name!r}: settings must be a dataclass")
         self.name = name
@@ -82,9 +80,7 @@ class Router:
 
 def _parameters(where: str, function: Callable[..., object], known: tuple[str, ...]) -> tuple[str, ...]:
     if inspect.iscoroutinefunction(function):
-        raise TypeError(
-            f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting"
-        )
+        raise TypeError(f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting")
     names = tuple(
         name
         for name, parameter in inspect.signature(function).parameters.items()

@@ -115,9 +115,7 @@ def for_handler(ticket: TicketRead) -> Ticket:
 def _tags(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name.strip() or "," in name:
-            raise ValueError(
-                f"{name!r} cannot be a tag: HappyFox separates tags by commas; give one name at a time"
-            )
+            raise ValueError(f"{name!r} cannot be a tag: HappyFox separates tags by commas; give one name at a time")
     return tuple(name.strip() for name in names)
 
 

@@ -40,9 +40,11 @@ local function keep()
   if ARGV[3] ~= '' then redis.call('SET', P .. 'ticket:' .. lane, ARGV[3], 'PX', S.lives.seen) end
   if ARGV[4] ~= '' then
     redis.call('SET', P .. 'record:' .. S.turn, ARGV[4], 'PX', S.lives.record)
+    redis.call('ZADD', P .. 'turns', now, S.turn)
     redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - S.lives.record)
   end
-  redis.call('ZADD', P .. 'turns', now, S.turn)
+  -- A repeated call finds its token gone and this instead.
+  redis.call('SET', P .. 'settled:' .. S.turn, S.token, 'PX', 60000)
   for id, evidence in pairs(S.letters) do
     redis.call('ZADD', P .. 'dead', now, id)
     redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', S.turn, 'evidence', evidence)
@@ -53,8 +55,7 @@ end
 local function settle()
   if S.permit then permits_release(P, now, permits_budget(ARGV[6]), 'get', S.permit, S.outcome, S.age, 0) end
   if not lease_held(P, lane, S.token) then
-    -- Only a settled turn that has not begun anew stands in `turns` while its token is gone: a repeated call.
-    return redis.call('ZSCORE', P .. 'turns', S.turn) and 1 or 0
+    return redis.call('GET', P .. 'settled:' .. S.turn) == S.token and 1 or 0
   end
   remove_handled()
   redis.call('DEL', turn)

@@ -7,7 +7,7 @@
 --   most    how many waiting events one turn takes at the most
 --   read    '1' when the turn will read the ticket and needs a permit, id 'read-<nonce>'; '0' when it will not
 -- reply: {0, ms until it is worth asking again or -1, why}   why: idle, or what permits_grant says
---        {1, lane, token, now, turn, last seen or false, events}
+--        {1, lane, token, now, turn, last seen or false, events, birth of the store or false}
 --   turn    flat list of the turn's fields: id, claims, events, plan, owed, retry, mark, j:<effect>
 --   events  list of flat lists of the event's fields without its body and headers, each with its id under 'id'
 local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'looks', 'since', 'digest'}
@@ -41,7 +41,7 @@ end
 local function claims_reply(P, now, lane, token, most)
   local events = claims_events(P, lane, most)
   local turn = redis.call('HGETALL', P .. 'turn:' .. lane)
-  return {1, lane, token, now, turn, redis.call('GET', P .. 'ticket:' .. lane), events}
+  return {1, lane, token, now, turn, redis.call('GET', P .. 'ticket:' .. lane), events, redis.call('GET', P .. 'birth')}
 end
 
 local function claims_due(P, now)

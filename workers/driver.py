@@ -1,0 +1,190 @@
+"""The driver: performs the steps that a turn yields, with the store, the wire and the handlers."""
+
+import logging
+import secrets
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import sentry_sdk
+
+from workers.errors import FoxhooksError, GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.happyfox.client import Client
+from workers.happyfox.protocol import Answer, Request
+from workers.happyfox.transport import Wire, monotonic
+from workers.lanes.lanes import Held, Nothing, claim
+from workers.lanes.leases import Leases
+from workers.lanes.scripts import Script
+from workers.lanes.store import Store
+from workers.limits import Limits, OverLimit
+from workers.turns.account import Terms
+from workers.turns.context import Context
+from workers.turns.decide import decide, wants
+from workers.turns.steps import Call, Decide, Decision, Failure, Step, Steps
+from workers.turns.turn import Result, take_turn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as a worker process works it: its terms and its wire to HappyFox."""
+
+    terms: Terms
+    wire: Wire
+
+
+class Driver:
+    """Works the lanes of one account: claims, drives the turn, and goes on while lanes are due.
+
+    ``stopped`` tells when no further lane may be claimed.
+    """
+
+    def __init__(
+        self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+    ) -> None:
+        self._terms, self._wire = account.terms, account.wire
+        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+
+    def work(self, turns: int) -> None:
+        """Works due lanes, one after another, at most ``turns``; returns when none is due."""
+        nonce = secrets.token_hex(8)
+        began = monotonic()
+        held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))
+        while isinstance(held, Held):
+            turns -= 1
+            onward = None if turns <= 0 or self._stopped() else secrets.token_hex(8)
+            held, began = self._turn(held, began, onward)
+
+    def _turn(self, held: Held, began: float, nonce: str | None) -> tuple[Held | Nothing | None, float]:
+        """Takes one turn; gives what the claim made with its settling got, and when that call began."""
+        self._leases.add(held, began)
+        driven = _Driven(self, held)
+        try:
+            result = driven.run(take_turn(held, self._terms, nonce))
+        finally:
+            self._leases.drop(held)
+        _tell(held, result)
+        return result.next, driven.began
+
+    def perform(self, held: Held, step: Step) -> Any:
+        """Performs one step and gives what the turn is sent."""
+        if isinstance(step, Script):
+            return self._store.run(step)
+        if isinstance(step, Call):
+            return self._call(held, step)
+        return self._decide(held, step)
+
+    def _call(self, held: Held, step: Call) -> Answer | Unsent | InDoubt:
+        try:
+            return self._wire.send(
+                step.request,
+                permit=step.permit,
+                send_by=None if step.send_by is None else monotonic() + step.send_by / 1000,
+                still_held=lambda: self._leases.still_held(held),
+            )
+        except (Unsent, InDoubt) as error:
+            return error
+
+    def _decide(self, held: Held, step: Decide) -> Decision | Failure:
+        refused: list[NotNow] = []
+
+        def read(request: Request) -> Answer:
+            try:
+                return self._wire.send(request, still_held=lambda: self._leases.still_held(held))
+            except NotNow as error:
+                # A handler may swallow it; the turn must not go on without what was to be read.
+                refused.append(error)
+                raise
+
+        handler = step.bound.handler
+        context = Context(
+            now=step.now,
+            settings=step.bound.settings,
+            log=logging.LoggerAdapter(
+                logging.getLogger(f"handlers.{handler.router}"),
+                {"account": held.account, "ticket": held.ticket, "handler": handler.name},
+            ),
+            happyfox=Client(read),
+        )
+
+        def run() -> Decision:
+            if not wants(handler, step.ticket, step.event):
+                return Decision((), "its `when` does not hold")
+            return Decision(decide(handler, step.ticket, step.event, context))
+
+        try:
+            decision = self._limits.run(run)
+        except (NotNow, LeaseLost):
+            raise
+        except BaseException as error:
+            if refused:
+                raise refused[0] from None
+            return _failure(held, step, error)
+        if refused:
+            raise refused[0]
+        return decision
+
+
+class _Driven:
+    """One run of a turn's generator; ``began`` is when its last script began."""
+
+    def __init__(self, driver: Driver, held: Held) -> None:
+        self._driver, self._held = driver, held
+        self.began = 0.0
+
+    def run(self, turn: Steps[Result]) -> Result:
+        """Drives the generator to its end."""
+        try:
+            step = next(turn)
+            while True:
+                self.began = monotonic()
+                try:
+                    sent = self._driver.perform(self._held, step)
+                except (NotNow, LeaseLost) as error:
+                    step = turn.throw(error)
+                else:
+                    step = turn.send(sent)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+
+def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
+    """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
+    handler = step.bound.name
+    where = _place(error)
+    fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
+    if isinstance(error, Retry):
+        log.info("a handler asks to run again", extra=fields)
+        return Failure(error.reason, error.after)
+    if isinstance(error, GiveUp):
+        log.warning("a handler gives up", extra=fields)
+        return Failure(error.reason, final=True)
+    log.error("a handler failed", extra={**fields, "error": f"{type(error).__name__}{where}"})
+    if step.attempt == 1:
+        with sentry_sdk.new_scope() as scope:
+            scope.set_tags({key: str(value) for key, value in fields.items()})
+            scope.capture_exception(error if isinstance(error, Exception) else FoxhooksError(type(error).__name__))
+    said = f": {error}" if isinstance(error, OverLimit) else ""
+    return Failure(f"{type(error).__name__}{said}{where}")
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _tell(held: Held, result: Result) -> None:
+    """Writes one line for the turn, and one for each dead letter."""
+    fields = {"account": held.account, "ticket": held.ticket, "turn": held.turn, "attempt": held.claims}
+    if result.end != "settled":
+        log.info("turn %s", result.end, extra={**fields, "reason": result.why})
+        return
+    ends = [entry.state for entry in (result.journal or {}).values()]
+    kinds = ",".join(dict.fromkeys(change.kind for change in result.plan.changes)) if result.plan else ""
+    log.info("turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
+    for letter in result.letters:
+        log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})

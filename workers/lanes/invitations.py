@@ -1,0 +1,201 @@
+"""Invitations: how Dramatiq's worker threads learn that lanes are due.
+
+A message on the queue ``lanes`` is an invitation to claim, not a lease: the consumer learns how many lanes are due and
+yields at most as many invitations as threads are free; the thread claims by itself. So ack, nack and requeue of an
+invitation mean nothing, and what a killed process had been invited to is simply still due. Dramatiq's own prefetch,
+delays and redelivery are not used for lanes: they lose order and take minutes to recover a killed worker.
+All other queues are Dramatiq's as they are, for actors of users.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+import redis
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.message import Message
+from dramatiq.middleware import Middleware
+
+from workers.errors import StoreUnavailable
+from workers.lanes.keys import WAKE
+from workers.lanes.lanes import ClaimTerms, due
+from workers.lanes.store import Store
+
+QUEUE = "lanes"
+ACTOR = "turns"
+
+#: The longest sleep (s) of an idle worker: what a lost wake-up costs.
+POLL = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Invitations:
+    """Which accounts have lanes due, and how many threads of this process are free to take them.
+
+    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list.
+    """
+
+    def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimTerms], threads: int) -> None:
+        self._store, self._idle, self._accounts = store, idle, deque(accounts)
+        self._free = threads
+        self._due: list[ClaimTerms] = []
+        self._invited: deque[ClaimTerms] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._down = False
+
+    def stop(self) -> None:
+        """Invites nobody any more; work under way goes on."""
+        with self._changed:
+            self._stopped = True
+            self._invited.clear()
+            self._changed.notify_all()
+
+    @property
+    def stopped(self) -> bool:
+        """Tells whether the process is on its way out: no further lane is to be claimed."""
+        return self._stopped
+
+    def accept(self) -> ClaimTerms | None:
+        """Gives an invited thread the account to claim from, None when the invitation is void."""
+        with self._changed:
+            return self._invited.popleft() if self._invited else None
+
+    def leave(self) -> None:
+        """Tells that an invited thread is free again."""
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+    def wait(self) -> int:
+        """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
+        with self._changed:
+            if self._stopped:
+                # Dramatiq asks on, in a loop, until all threads are done.
+                time.sleep(0.05)
+                return 0
+            if self._free == 0:
+                self._changed.wait(POLL)
+            if self._free == 0 or self._stopped:
+                return 0
+            free, pending = self._free, len(self._invited)
+        try:
+            found, pause = self._ask(free + pending)
+            self._up()
+            found = max(0, found - pending)
+            if found == 0:
+                self._idle.blpop([WAKE], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL)))
+        except (StoreUnavailable, redis.RedisError) as error:
+            self._unreachable(error)
+            return 0
+        with self._changed:
+            return 0 if self._stopped else self._invite(min(found, self._free))
+
+    def _ask(self, most: int) -> tuple[int, int]:
+        """Asks every account in rotation how many lanes are due; gives their sum and the shortest pause in ms."""
+        self._accounts.rotate(-1)
+        self._due = []
+        pauses: list[int] = []
+        for terms in self._accounts:
+            lanes, pause = self._store.run(due(terms, most + 1))
+            self._due += [terms] * min(lanes, most)
+            if pause >= 0:
+                pauses.append(pause)
+            if lanes > most:
+                # More than this process can take: another one may be asleep.
+                self._idle.lpush(WAKE, 1)
+                self._idle.ltrim(WAKE, 0, 0)
+        return len(self._due), min(pauses, default=-1)
+
+    def _invite(self, most: int) -> int:
+        chosen = self._spread(most)
+        self._invited.extend(chosen)
+        self._free -= len(chosen)
+        return len(chosen)
+
+    def _spread(self, most: int) -> list[ClaimTerms]:
+        """Takes one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
+        rounds: Counter[str] = Counter()
+        order = []
+        for terms in self._due:
+            rounds[terms.account] += 1
+            order.append((rounds[terms.account], terms))
+        order.sort(key=lambda entry: entry[0])
+        return [terms for _, terms in order[:most]]
+
+    def _unreachable(self, error: Exception) -> None:
+        if not self._down:
+            self._down = True
+            log.error(
+                "the store is unreachable; claims go on when it answers again", extra={"error": type(error).__name__}
+            )
+        time.sleep(POLL)
+
+    def _up(self) -> None:
+        if self._down:
+            self._down = False
+            log.info("the store is reachable again")
+
+
+class LaneConsumer(Consumer):
+    """Turns invitations into the messages that Dramatiq hands to its threads."""
+
+    def __init__(self, invitations: Invitations) -> None:
+        self._invitations = invitations
+        self._ready = 0
+
+    def __next__(self) -> MessageProxy | None:
+        if self._ready == 0:
+            self._ready = self._invitations.wait()
+        if self._ready == 0:
+            return None
+        self._ready -= 1
+        return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
+
+    def ack(self, message: MessageProxy) -> None:
+        """Does nothing: an invitation proves nothing."""
+
+    def nack(self, message: MessageProxy) -> None:
+        """Does nothing: what was due is still due."""
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Does nothing: what was due is still due."""
+
+    def close(self) -> None:
+        """Holds nothing to close."""
+
+
+class LaneBroker(RedisBroker):
+    """Dramatiq's Redis broker, whose queue ``lanes`` is fed by invitations."""
+
+    def __init__(self, invitations: Invitations, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
+        all_of_it = [*middleware, _Shutdown(invitations)]
+        super().__init__(client=client, middleware=all_of_it, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
+        self._invitations = invitations
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declares a queue; that of lanes has no delay queue, parking replaces it."""
+        if queue_name != QUEUE:
+            super().declare_queue(queue_name)
+        elif queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Makes the consumer of a queue."""
+        if queue_name == QUEUE:
+            return LaneConsumer(self._invitations)
+        return super().consume(queue_name, prefetch, timeout)
+
+
+class _Shutdown(Middleware):
+    def __init__(self, invitations: Invitations) -> None:
+        self._invitations = invitations
+
+    def before_worker_shutdown(self, broker: object, worker: object) -> None:
+        self._invitations.stop()

@@ -1,0 +1,98 @@
+"""Limits: a handler runs in a thread of its own, so that one that hangs cannot hold up the engine.
+
+The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A handler
+over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking call.
+"""
+
+import contextvars
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from dramatiq.middleware.threading import raise_thread_exception
+
+T = TypeVar("T")
+
+#: So many handlers hanging in blocking calls at the same time end the process: a fresh one works better.
+STUCK = 32
+
+log = logging.getLogger(__name__)
+
+
+class OverLimit(Exception):
+    """A handler ran longer than ``FOXHOOKS_HANDLER_SECONDS``."""
+
+
+class _Stop(Exception):
+    """Raised inside the thread of a handler that is over its limit."""
+
+
+class Limits:
+    """Runs functions with a limit of ``seconds``, each calling thread with a companion thread of its own."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._local = threading.local()
+        self._stuck: set[threading.Thread] = set()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Gives what the function gives, or raises what it raises, or ``OverLimit``."""
+        companion: _Companion | None = getattr(self._local, "companion", None)
+        if companion is None:
+            companion = self._local.companion = _Companion()
+        box = companion.start(function)
+        if not box.done.wait(self._seconds):
+            self._local.companion = None
+            self._leave(companion)
+            raise OverLimit(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
+        if box.error is not None:
+            raise box.error
+        result: T = box.result
+        return result
+
+    def _leave(self, companion: "_Companion") -> None:
+        self._stuck = {thread for thread in self._stuck if thread.is_alive()} | {companion.thread}
+        companion.tasks.put(None)
+        if companion.thread.ident is not None:
+            raise_thread_exception(companion.thread.ident, _Stop)  # type: ignore[no-untyped-call]
+        if len(self._stuck) > STUCK:
+            log.error("too many handlers hang, so this worker process ends", extra={"count": len(self._stuck)})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Box:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Companion:
+    """A thread that runs one function after another for its owner."""
+
+    def __init__(self) -> None:
+        self.tasks: SimpleQueue[tuple[_Box, Callable[[], Any]] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name="handler", daemon=True)
+        self.thread.start()
+
+    def start(self, function: Callable[[], Any]) -> _Box:
+        box = _Box()
+        context = contextvars.copy_context()
+        self.tasks.put((box, lambda: context.run(function)))
+        return box
+
+    def _run(self) -> None:
+        try:
+            while (task := self.tasks.get()) is not None:
+                box, function = task
+                try:
+                    box.result = function()
+                except BaseException as error:
+                    box.error = error
+                box.done.set()
+        except _Stop:
+            return

@@ -1,0 +1,157 @@
+"""The worker process, wired: settings in, Dramatiq's threads taking turns out. Nothing else builds these parts."""
+
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq import cli
+from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
+
+from workers.driver import Account, Driver
+from workers.errors import StoreUnavailable
+from workers.governor.governor import Governor
+from workers.happyfox.transport import Wire, monotonic
+from workers.lanes.invitations import ACTOR, QUEUE, Invitations, LaneBroker
+from workers.lanes.keys import prefix
+from workers.lanes.lanes import ClaimTerms
+from workers.lanes.leases import Leases
+from workers.lanes.store import Store, connect, url_of
+from workers.limits import Limits
+from workers.observe import init_logging, init_sentry
+from workers.settings import Account as AccountSettings
+from workers.settings import Settings, load
+from workers.turns.account import Terms
+from workers.turns.loading import Loaded, load_accounts
+from workers.turns.state import SEND_BY
+from workers.turns.steps import Bound
+
+#: What a running worker may still finish after SIGTERM, in ms; Heroku kills after 30 s.
+SHUTDOWN = 25_000
+
+#: How many lanes a thread works before it looks at what other accounts have due.
+TURNS = 16
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Runs worker processes through Dramatiq's own command line until a signal ends them; gives its exit code."""
+    arguments = [
+        "workers.main:start",
+        *("--processes", str(settings.processes), "--threads", str(settings.threads)),
+        *("--worker-shutdown-timeout", str(SHUTDOWN), "--skip-logging", "--path"),
+    ]
+    parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
+    code: int = cli.main(parser.parse_args(arguments))  # type: ignore[no-untyped-call]
+    return code
+
+
+def start() -> None:
+    """Builds the broker of this worker process from its environment; Dramatiq calls it in each process it makes."""
+    dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
+
+
+def build(settings: Settings) -> LaneBroker:
+    """Puts a worker process together: store, governor and wire of each account, leases, limits, broker."""
+    init_logging(settings)
+    # Sentry's integration changes what a broker is built of, so it comes first.
+    init_sentry(settings, "worker")
+    client = connect(url_of(settings.redis_url, settings.data))
+    store = Store(client)
+    loaded = load_accounts(settings.accounts.values(), Path.cwd())
+    accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    leases = Leases(store, settings.lease, monotonic, worker)
+    idle = connect(url_of(settings.redis_url, settings.data), connections=1)
+    claims = [account.terms.claim for account in accounts.values()]
+    invitations = Invitations(store, idle, claims, settings.threads)
+    limits = Limits(settings.handler_seconds)
+    middleware = [
+        AsyncIO(),
+        Callbacks(),
+        Pipelines(),
+        Retries(),
+        ShutdownNotifications(),
+        _Boot(store, leases, accounts),
+    ]
+    broker = LaneBroker(invitations, client, middleware)
+    drivers = {
+        name: Driver(account, store, leases, limits, lambda: invitations.stopped) for name, account in accounts.items()
+    }
+    _declare(broker, invitations, drivers)
+    return broker
+
+
+def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> Account:
+    governor = Governor(account.name, account.budget)
+    life = int(account.timeout * 1000) + SEND_BY
+    handlers = tuple(Bound(handler, each.settings) for each in loaded for handler in each.router.handlers)
+    claim = ClaimTerms(
+        account=account.name,
+        lease=int(settings.lease * 1000),
+        read=bool(handlers),
+        budget=governor.budget,
+        life=life,
+    )
+    terms = Terms(
+        claim=claim,
+        governor=governor,
+        staff=account.staff_id,
+        site=account.url,
+        handlers=handlers,
+        allow=account.allow,
+        dry_run=account.dry_run,
+        fuse=account.fuse,
+        life=life,
+        doubt=int(account.doubt * 1000),
+        record_life=int(settings.retention_hours * 3_600_000),
+        clock=lambda: int(monotonic() * 1000),
+    )
+    wire = Wire(account.url, account.api_key.reveal(), account.auth_code.reveal(), account.timeout, governor, store)
+    return Account(terms, wire)
+
+
+def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:
+    def turns() -> None:
+        """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
+        try:
+            if (terms := invitations.accept()) is not None:
+                drivers[terms.account].work(TURNS)
+        except (StoreUnavailable, redis.RedisError) as error:
+            log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
+            time.sleep(1.0)
+        except Exception:
+            log.exception("a turn failed; its lane goes on when its lease has run out")
+            time.sleep(1.0)
+        finally:
+            invitations.leave()
+
+    dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)
+
+
+class _Boot(dramatiq.Middleware):
+    """Starts the renewing of leases with the worker, marks the birth of the store, ends both in order."""
+
+    def __init__(self, store: Store, leases: Leases, accounts: Mapping[str, Account]) -> None:
+        self._store, self._leases, self._accounts = store, leases, accounts
+
+    def after_worker_boot(self, broker: Any, worker: Any) -> None:
+        try:
+            for account in self._accounts:
+                seconds, micros = self._store.client.time()
+                self._store.client.set(f"{prefix(account)}birth", seconds * 1000 + micros // 1000, nx=True)
+            self._leases.sign_of_life()
+        except (redis.RedisError, StoreUnavailable) as error:
+            log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
+        self._leases.start()
+        log.info("worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
+
+    def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        self._leases.stop()

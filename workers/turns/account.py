@@ -1,0 +1,43 @@
+"""What the turns of one account have in common, put together once at start."""
+
+from dataclasses import dataclass
+
+from workers.governor.governor import Governor
+from workers.lanes.lanes import ClaimTerms
+from workers.turns.steps import Bound, Clock
+
+DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """One account's terms: who we write as, which handlers run in which order, and all times in ms.
+
+    ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms from
+    an arbitrary point and never goes back; ``record_life`` is how long events and records are kept.
+    """
+
+    claim: ClaimTerms
+    governor: Governor
+    staff: int
+    site: str
+    handlers: tuple[Bound, ...]
+    allow: frozenset[tuple[str, str]]
+    dry_run: bool
+    fuse: int
+    life: int
+    doubt: int
+    record_life: int
+    clock: Clock
+    seen_life: int = 90 * DAY
+    trail_life: int = 14 * DAY
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self.claim.account
+
+    @property
+    def budget(self) -> bytes:
+        """The account's budget, as scripts take it."""
+        return self.governor.budget

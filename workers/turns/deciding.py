@@ -1,0 +1,174 @@
+"""Deciding: every handler once, with all changes of the turn; what they want becomes a plan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import msgspec
+
+from workers.events.change import Change, Event, event_for
+from workers.happyfox.directory import Directory
+from workers.lanes.lanes import mark
+from workers.turns.folding import Folded, Wish, fold, needs_directory
+from workers.turns.listing import directory
+from workers.turns.permissions import denied
+from workers.turns.plan import Letter, Owed, Plan, Verdict
+from workers.turns.reading import Reading
+from workers.turns.state import Lost, State
+from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
+
+#: When a failed handler runs again (ms), with up to a fifth more so that many do not run at once; then it gives up.
+RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
+
+#: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark.
+CRASHES = 3
+
+
+@dataclass(slots=True)
+class Ballot:
+    """What the handlers said in one turn."""
+
+    wishes: list[Wish] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    owed: list[Owed] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+
+def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
+    """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
+    ballot = yield from _ballot(state, reading, owed)
+    folded = yield from _fold(state, reading, ballot)
+    for handler, problem in folded.failed.items():
+        _give_up(state, ballot, handler, reading.news.changes, problem)
+    return Plan(
+        format=1,
+        turn=state.held.turn,
+        read_at=state.now(),
+        seen=reading.news.seen,
+        changes=reading.news.changes,
+        verdicts=tuple(ballot.verdicts),
+        effects=tuple(folded.effects),
+        owed=tuple(ballot.owed),
+        letters=tuple(ballot.letters),
+        remarks=tuple(folded.remarks),
+        handled=reading.handled,
+        left=reading.left,
+        look=reading.look,
+        dry=state.terms.dry_run,
+        ticket=reading.ticket.raw,
+        events=state.held.hints,
+    )
+
+
+def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
+    ballot = Ballot()
+    debts = {debt.handler: debt for debt in owed}
+    blown = _fuse(state, reading, ballot)
+    for bound in state.terms.handlers:
+        debt = debts.pop(bound.name, None)
+        changes = (*(debt.changes if debt else ()), *reading.news.changes)
+        event = event_for(state.held.account, bound.handler.kinds, changes)
+        if debt and state.now() < debt.retry:
+            ballot.owed.append(msgspec.structs.replace(debt, changes=changes))
+            ballot.verdicts.append(Verdict(bound.name, "owed", "waits for its retry", debt.attempt))
+        elif event is None:
+            if changes:
+                ballot.verdicts.append(Verdict(bound.name, "skipped", "no change of its kinds"))
+        elif blown:
+            ballot.verdicts.append(Verdict(bound.name, "skipped", "the fuse of this ticket is blown"))
+        elif state.held.mark == bound.name:
+            _give_up(state, ballot, bound.name, changes, "it ended the worker process again and again")
+        else:
+            yield from _ask(state, reading, ballot, bound, event, debt)
+    for debt in debts.values():
+        _bury(state, ballot, debt, "no handler of this name runs any more; it was renamed or taken out")
+    return ballot
+
+
+def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
+    attempt = debt.attempt + 1 if debt else 1
+    suspicious = state.held.claims > CRASHES
+    if suspicious and not (yield from ask(mark(state.held, bound.name))):
+        raise Lost
+    said: Decision | Failure = yield Decide(bound, reading.ticket, event, state.moment(), attempt)
+    if suspicious and not (yield from ask(mark(state.held, ""))):
+        raise Lost
+    if isinstance(said, Failure):
+        _failed(state, ballot, bound.name, event, debt, said)
+    elif said.skipped:
+        ballot.verdicts.append(Verdict(bound.name, "skipped", said.skipped, attempt))
+    else:
+        refused = {line for each in said.intents if (line := denied(each, bound.handler.router, state.terms.allow))}
+        allowed = tuple(each for each in said.intents if not denied(each, bound.handler.router, state.terms.allow))
+        ballot.wishes.append(Wish(bound.name, allowed))
+        ballot.verdicts.append(Verdict(bound.name, "decided", _wants(allowed), attempt, tuple(sorted(refused))))
+
+
+def _wants(intents: Sequence[object]) -> str:
+    return ", ".join(dict.fromkeys(type(each).__name__.lower() for each in intents)) or "nothing"
+
+
+def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed | None, failure: Failure) -> None:
+    attempt = debt.attempt + 1 if debt else 1
+    first = (debt.first_at, debt.first_error) if debt else (state.now(), failure.error)
+    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0)
+    if failure.final or attempt > len(RETRIES):
+        _bury(state, ballot, owed, failure.error)
+        return
+    wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
+    ballot.owed.append(msgspec.structs.replace(owed, retry=state.now() + max(wait, 100)))
+    ballot.verdicts.append(Verdict(handler, "owed", failure.error, attempt))
+
+
+def _wait(salt: str, attempt: int) -> int:
+    """The time to the next attempt; the jitter comes from the turn's id, so that a turn is the same however often run."""
+    base = RETRIES[attempt - 1]
+    return base + crc32(salt.encode()) % (base // 5)
+
+
+def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Change], reason: str) -> None:
+    ballot.wishes = [wish for wish in ballot.wishes if wish.handler != handler]
+    ballot.verdicts = [verdict for verdict in ballot.verdicts if verdict.handler != handler]
+    now = state.now()
+    _bury(state, ballot, Owed(handler, tuple(changes), 1, now, reason, reason, 0), reason)
+
+
+def _bury(state: State, ballot: Ballot, debt: Owed, reason: str) -> None:
+    ballot.verdicts.append(Verdict(debt.handler, "dead", reason, debt.attempt))
+    ballot.letters.append(
+        Letter(
+            id=f"{state.held.turn}.{debt.handler}",
+            handler=debt.handler,
+            reason=reason,
+            attempts=debt.attempt,
+            first_error=debt.first_error,
+            last_error=debt.last_error,
+            changes=debt.changes,
+        )
+    )
+
+
+def _fuse(state: State, reading: Reading, ballot: Ballot) -> bool:
+    """Tells whether handlers must stop: too many writes of ours in an hour, and nobody else has done anything since."""
+    writes = len(reading.news.seen.writes)
+    if writes < state.terms.fuse:
+        return False
+    if any(change.actor.kind in ("contact", "staff") for change in reading.news.changes):
+        return False
+    reason = f"the fuse blew: {writes} writes of ours within an hour (FOXHOOKS_FUSE); a reply of a person mends it"
+    ballot.letters.append(
+        Letter(id=f"fuse-{state.held.ticket}", handler="", reason=reason, changes=reading.news.changes)
+    )
+    return True
+
+
+def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
+    names: Directory | None = None
+    if needs_directory(ballot.wishes):
+        names = yield from directory(state, fresh=False)
+    folded = fold(ballot.wishes, reading.ticket, names)
+    if folded.failed:
+        # An unknown name may be a new one: read the lists again before it is held against the handler.
+        names = yield from directory(state, fresh=True)
+        folded = fold(ballot.wishes, reading.ticket, names)
+    return folded

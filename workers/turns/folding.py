@@ -1,0 +1,205 @@
+"""Folding: from the intents of all handlers to the fewest effects, in the order they will be performed. Pure.
+
+Messages are never merged or dropped, except equal notes of one turn. Order: tags, then messages as recorded, forwards and
+subscriptions, moves, deletion last. Properties ride on the last message, or make one staff update of their own. What the
+ticket already shows is left out: it would cost a call and change nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from workers.errors import GiveUp
+from workers.events.last_seen import properties
+from workers.happyfox.directory import Directory
+from workers.models.ticket import TicketRead
+from workers.turns.effects import Effect
+from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
+
+#: How the names of each property become ids.
+RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
+    "status": Directory.status,
+    "priority": Directory.priority,
+    "assignee": Directory.staff_member,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one handler wants, in the order it recorded it."""
+
+    handler: str
+    intents: tuple[AnyIntent, ...]
+
+
+@dataclass(slots=True)
+class Folded:
+    """The effects of a turn, the handlers whose names HappyFox does not know, and remarks for the trail."""
+
+    effects: list[Effect] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def needs_directory(wishes: Sequence[Wish]) -> bool:
+    """Tells whether any intent names a thing that HappyFox knows by an id."""
+    return any(isinstance(each, Set | Move | Subscribe) or _alerts(each) for wish in wishes for each in wish.intents)
+
+
+def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
+    """Folds the wishes, given in the order of the routers; a handler that names something unknown is left out whole."""
+    folded = Folded()
+    known: list[Wish] = []
+    for wish in wishes:
+        try:
+            known.append(Wish(wish.handler, tuple(_resolved(each, directory) for each in wish.intents)))
+        except GiveUp as error:
+            folded.failed[wish.handler] = str(error)
+    flat = [(wish.handler, each) for wish in known for each in wish.intents]
+    messages = _messages(flat, ticket)
+    folded.effects += _tags(flat, ticket)
+    folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
+    folded.effects += _others(flat, ticket)
+    return folded
+
+
+def _alerts(intent: AnyIntent) -> bool:
+    return isinstance(intent, Note) and isinstance(intent.alert, str) and intent.alert not in ("s", "c")
+
+
+def _resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
+    """Turns names into ids; without a directory there is nothing to turn."""
+    if directory is None:
+        return intent
+    if isinstance(intent, Set):
+        values = {
+            name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
+            for name, value in intent.properties.items()
+        }
+        fields = {}
+        for name, value in intent.fields.items():
+            definition = directory.field(name)
+            fields[str(definition.id)] = directory.field_value(name, value)
+        return Set(values, fields)
+    if isinstance(intent, Move):
+        return Move(directory.category(intent.category), intent.note)
+    if isinstance(intent, Subscribe):
+        return Subscribe(tuple(directory.staff_member(each) for each in intent.staff))
+    if isinstance(intent, Note) and intent.alert is not None and _alerts(intent):
+        return msgspec.structs.replace(intent, alert=directory.staff_member(intent.alert))
+    return intent
+
+
+def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+    wanted: dict[str, tuple[str, str]] = {}
+    for handler, intent in flat:
+        if isinstance(intent, Tags):
+            wanted |= dict.fromkeys(intent.add, ("+", handler))
+            wanted |= dict.fromkeys(intent.remove, ("-", handler))
+    news = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
+    if not news:
+        return []
+    return [
+        Effect(
+            sort="tags",
+            add=tuple(tag for tag, (sign, _) in news.items() if sign == "+"),
+            remove=tuple(tag for tag, (sign, _) in news.items() if sign == "-"),
+            owners={f"{sign}{tag}": handler for tag, (sign, handler) in news.items()},
+        )
+    ]
+
+
+def _messages(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+    found: list[Effect] = []
+    notes: set[str] = set()
+    for handler, intent in flat:
+        if isinstance(intent, Note):
+            if intent.html in notes:
+                continue
+            notes.add(intent.html)
+            found.append(Effect(sort="note", handler=handler, html=intent.html, alert=intent.alert))
+        elif isinstance(intent, Reply):
+            found.append(
+                Effect(
+                    sort="reply",
+                    handler=handler,
+                    html=intent.html,
+                    notify=intent.notify,
+                    cc=intent.cc,
+                    bcc=intent.bcc,
+                    last_staff_message=_last_staff_message(ticket),
+                )
+            )
+    return found
+
+
+def _last_staff_message(ticket: TicketRead) -> int | None:
+    """The newest message of a staff member; HappyFox may tell a collision by it (KB 1039), the id is that of its row
+    where the message has none of its own (assumed)."""
+    for row in reversed(ticket.history):
+        if row.author == "staff" and row.message is not None and not row.message.private:
+            own = row.raw.get("message", {}).get("id") if isinstance(row.raw.get("message"), dict) else None
+            return own if isinstance(own, int) else row.id
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Properties:
+    set: dict[str, int | str | None]
+    fields: dict[str, Any]
+    owners: dict[str, str]
+
+
+def _properties(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> _Properties:
+    """Collects properties and fields; of two values for one the later handler's wins, and the loser is named."""
+    wanted: dict[str, tuple[Any, str]] = {}
+    for handler, intent in flat:
+        if not isinstance(intent, Set):
+            continue
+        values = {**intent.properties, **{f"#{name}": value for name, value in intent.fields.items()}}
+        for name, value in values.items():
+            before = wanted.get(name)
+            if before is not None and before[0] != value and before[1] != handler:
+                remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
+            wanted[name] = (value, handler)
+    now = properties(ticket)
+    wanted = {name: each for name, each in wanted.items() if name.startswith("#") or now[name] != _comparable(each[0])}
+    return _Properties(
+        {name: value for name, (value, _) in wanted.items() if not name.startswith("#")},
+        {name[1:]: value for name, (value, _) in wanted.items() if name.startswith("#")},
+        {name: handler for name, (_, handler) in wanted.items()},
+    )
+
+
+def _comparable(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _with_properties(messages: list[Effect], wanted: _Properties) -> list[Effect]:
+    if not wanted.owners:
+        return messages
+    last = messages[-1] if messages else Effect(sort="properties")
+    carrier = msgspec.structs.replace(
+        last, set=wanted.set, fields=wanted.fields, owners={**last.owners, **wanted.owners}
+    )
+    return [*messages[:-1], carrier]
+
+
+def _others(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+    forwards: list[Effect] = []
+    moves: list[Effect] = []
+    last: list[Effect] = []
+    for handler, intent in flat:
+        if isinstance(intent, Forward):
+            forwards.append(
+                Effect(sort="forward", handler=handler, to=intent.to, subject=intent.subject, html=intent.message)
+            )
+        elif isinstance(intent, Subscribe):
+            forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in intent.staff)))
+        elif isinstance(intent, Move) and intent.category != ticket.category.id:
+            moves = [Effect(sort="move", handler=handler, category=int(intent.category), html=intent.note)]
+        elif isinstance(intent, Delete):
+            last = [Effect(sort="delete", handler=handler)]
+    return [*forwards, *moves, *last]

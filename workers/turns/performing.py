@@ -1,0 +1,240 @@
+"""Performing: one effect of the plan after another, each journaled before and after; what is in doubt is looked up first.
+
+HappyFox has no key for telling a repeated write from a new one. So an effect that began and was not confirmed is never
+sent again before the ticket shows that it did not land, and only after the old call can no longer land.
+"""
+
+from collections.abc import Callable
+
+from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
+from workers.events.last_seen import properties
+from workers.events.mark import attribute
+from workers.happyfox.answers import nothing_to_update, read, settlement
+from workers.happyfox.protocol import Answer
+from workers.lanes.lanes import FORGET, LEAVE, Begun, begin
+from workers.models.fields import field_values
+from workers.models.row import Row
+from workers.models.ticket import TicketRead, read_rows
+from workers.turns.effects import Effect, mark, split
+from workers.turns.plan import Entry, Letter, Plan
+from workers.turns.requests import request
+from workers.turns.state import Lost, Parked, State
+from workers.turns.steps import Outcome, Steps, ask
+
+#: A plan older than this (ms) is held against a fresh read before anything more is sent.
+STALE = 30_000
+
+#: How often an effect is sent before what became of it counts as undecidable.
+TRIES = 3
+
+
+class Gone(Exception):
+    """The ticket does not exist any more: the plan ends here."""
+
+
+class Performer:
+    """Performs one plan; ``letters`` are the effects it had to give up."""
+
+    def __init__(self, state: State, plan: Plan) -> None:
+        self.state, self.plan = state, plan
+        self.letters: list[Letter] = []
+        self._checked: TicketRead | None = None
+        self._read_at = plan.read_at
+
+    def perform(self) -> Steps[None]:
+        """Performs every effect that is not done; a ticket that is gone ends the plan."""
+        for index, effect in enumerate(self.plan.effects):
+            key = str(index)
+            try:
+                yield from self._one(key, effect)
+                if self._entry(key) == "split":
+                    for part, piece in enumerate(split(effect)):
+                        yield from self._one(f"{key}.{part}", piece)
+            except Gone:
+                if self._entry(key) != "gone":
+                    yield from self.state.enter(key, Entry("gone", said="the ticket is gone"))
+                return
+
+    def _entry(self, key: str) -> str:
+        entry = self.state.journal.get(key)
+        return entry.state if entry else ""
+
+    def _one(self, key: str, effect: Effect) -> Steps[None]:
+        """Brings one effect to its end: done, withheld, refused or split."""
+        if self.plan.dry:
+            self.state.journal.setdefault(key, Entry("dry"))
+        while self._entry(key) in ("", "begun"):
+            if self._entry(key) == "begun":
+                yield from self._look_up(key, effect)
+            elif not (yield from self._withheld(key, effect)):
+                yield from self._send(key, effect)
+
+    # -- sending
+
+    def _send(self, key: str, effect: Effect, tries: int = 0) -> Steps[None]:
+        state, terms = self.state, self.state.terms
+        yield from state.release_read()
+        permit = state.permit_id()
+        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(), tries))
+        if not isinstance(begun, Begun):
+            if begun.lost or begun.doubt:
+                raise Lost
+            raise Parked(begun.wait, f"no permit ({begun.why})")
+        entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + terms.life, tries=tries + 1)
+        state.journal[key] = entry
+        state.posts += 1
+        outcome = yield from state.call(request(effect, state.held.ticket, terms.staff), permit)
+        yield from self._understand(key, effect, permit, outcome)
+
+    def _class(self) -> str:
+        urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
+        return "interactive" if urgent else "normal"
+
+    def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
+        """Takes what came of a write; anything but a clear answer leaves it in doubt."""
+        state = self.state
+        result, wait = settlement("POST", outcome)
+
+        def enter(entry: Entry | bytes) -> Steps[None]:
+            return state.enter(key, entry, permit, result, wait)
+
+        if isinstance(outcome, Unsent):
+            yield from enter(FORGET)
+            raise Parked(1_000, str(outcome))
+        if isinstance(outcome, InDoubt) or outcome.status >= 500:
+            if result == "throttled":
+                yield from enter(LEAVE)
+                raise Parked(0, "HappyFox asks us to wait (503)")
+            yield from enter(LEAVE)
+        elif outcome.status in (401, 429):
+            yield from enter(FORGET)
+            raise Parked(0, f"HappyFox refuses every call for now ({outcome.status})")
+        elif outcome.status == 404:
+            yield from enter(Entry("gone", said="the ticket is gone"))
+            raise Gone
+        else:
+            yield from self._answered(key, effect, outcome, enter)
+
+    def _answered(
+        self, key: str, effect: Effect, answer: Answer, enter: Callable[[Entry | bytes], Steps[None]]
+    ) -> Steps[None]:
+        try:
+            content = read(answer)
+        except Refused as error:
+            yield from self._refused(key, effect, error, enter)
+        except HappyFoxError as error:
+            if answer.status < 300:  # a success that cannot be read: look at the ticket
+                yield from enter(LEAVE)
+            else:
+                yield from self._refused(key, effect, error, enter)
+        else:
+            shown = content if isinstance(content, dict) else {}
+            yield from enter(self._done(effect, read_rows(shown.get("updates")), shown))
+
+    def _refused(
+        self, key: str, effect: Effect, error: HappyFoxError, enter: Callable[[Entry | bytes], Steps[None]]
+    ) -> Steps[None]:
+        if nothing_to_update(error):
+            yield from enter(Entry("done", said="nothing to update"))
+        elif len(effect.handlers) > 1 and "." not in key:
+            yield from enter(Entry("split", said=str(error)))
+        else:
+            yield from enter(Entry("refused", said=str(error)))
+            problems = getattr(error, "problems", ())
+            self._give_up(key, effect, str(error), {"fields": [field for field, _ in problems]})
+
+    def _give_up(self, key: str, effect: Effect, reason: str, evidence: dict[str, object]) -> None:
+        for handler in effect.handlers:
+            self.letters.append(
+                Letter(
+                    id=f"{self.plan.turn}.{key}.{handler}",
+                    handler=handler,
+                    reason=reason,
+                    changes=self.plan.changes,
+                    effect=effect,
+                    evidence=evidence,
+                )
+            )
+
+    def _done(self, effect: Effect, rows: tuple[Row, ...], shown: dict[str, object]) -> Entry:
+        """Makes the entry of an effect that landed, from the rows and fields of a read or an answer."""
+        look = mark(effect, self.state.terms.staff)
+        fresh = [row for row in rows if not self.plan.seen.knows(row.id)]
+        found = attribute([look], fresh, self.state.own_rows())
+        values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
+        return Entry(
+            "done",
+            rows=tuple(found.values()),
+            expected=look is not None and not found,
+            fields={identity: values[identity] for identity in effect.fields if identity in values},
+        )
+
+    # -- doubt
+
+    def _look_up(self, key: str, effect: Effect) -> Steps[None]:
+        """Looks whether an effect in doubt landed; sends it again only when it can no longer land."""
+        state, entry = self.state, self.state.journal[key]
+        ticket = yield from state.ticket()
+        if ticket is None:
+            if effect.sort == "delete":
+                yield from state.enter(key, Entry("done"))
+                return
+            raise Gone
+        done = self._done(effect, ticket.history, {"custom_fields": ticket.raw.get("custom_fields")})
+        if done.rows or self._shows(effect, ticket):
+            yield from state.enter(key, done)
+            return
+        settled_at = entry.deadline + state.terms.doubt
+        if state.now() < settled_at:
+            raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
+        if effect.sort == "forward" or entry.tries >= TRIES:
+            # A forward leaves no row (KB 1039 shows none): nobody can tell whether it went out.
+            yield from state.enter(key, Entry("refused", tries=entry.tries, said="in doubt, and cannot be decided"))
+            evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": entry.tries}
+            self._give_up(key, effect, "it may or may not have happened; look at the ticket", evidence)
+            return
+        self._checked, self._read_at = ticket, state.now()
+        if not (yield from self._withheld(key, effect)):
+            yield from state.enter(key, FORGET)
+            yield from self._send(key, effect, entry.tries)
+
+    def _shows(self, effect: Effect, ticket: TicketRead) -> bool:
+        """Tells whether the ticket shows what an effect without message wanted."""
+        if effect.sort == "tags":
+            return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
+        now = properties(ticket)
+        if effect.sort == "move":
+            return now["category"] == str(effect.category)
+        if effect.sort != "properties" or effect.fields:
+            return False
+        return all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())
+
+    # -- people come first
+
+    def _withheld(self, key: str, effect: Effect) -> Steps[bool]:
+        """Withholds an effect that would go over what a person did since the read; fresh plans need no look."""
+        state = self.state
+        if self._checked is None:
+            if state.now() - self._read_at <= STALE:
+                return False
+            self._checked = yield from state.ticket()
+            self._read_at = state.now()
+            if self._checked is None:
+                raise Gone
+        reason = _overtaken(effect, state.foreign(self._checked, self.plan.seen))
+        if not reason:
+            return False
+        yield from state.enter(key, Entry("withheld", said=reason))
+        return True
+
+
+def _overtaken(effect: Effect, rows: list[Row]) -> str:
+    """Says what a person did meanwhile that an effect must not go over, or nothing."""
+    for row in rows:
+        message = row.message
+        if effect.sort == "reply" and row.author == "staff" and message is not None and not message.private:
+            return f"{row.author_name or 'a colleague'} answered meanwhile (row {row.id})"
+        both = set(row.changes) & ({*effect.set} | ({"category"} if effect.sort == "move" else set()))
+        if both:
+            return f"{', '.join(sorted(both))} was changed meanwhile (row {row.id})"
+    return ""

@@ -1,0 +1,143 @@
+"""The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from workers.events.change import Change
+from workers.events.last_seen import LastSeen
+from workers.lanes.lanes import Hint
+from workers.turns.effects import Effect
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one handler in a turn, in words for the trail."""
+
+    handler: str
+    state: Literal["decided", "skipped", "owed", "dead"]
+    reason: str = ""
+    attempt: int = 1
+    denied: tuple[str, ...] = ()
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """A handler that failed and must still run, with every change it has not seen yet. Times are ms."""
+
+    handler: str
+    changes: tuple[Change, ...]
+    attempt: int
+    first_at: int
+    first_error: str
+    last_error: str
+    retry: int
+
+
+class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A dead letter: a handler or an effect for which we stopped trying, with the evidence."""
+
+    id: str
+    handler: str
+    reason: str
+    attempts: int = 1
+    first_error: str = ""
+    last_error: str = ""
+    changes: tuple[Change, ...] = ()
+    effect: Effect | None = None
+    evidence: Mapping[str, Any] = {}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
+
+    ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look`` the
+    ms until these are looked at again, ``ticket`` is the answer
+    of that read.
+    """
+
+    format: int
+    turn: str
+    read_at: int
+    seen: LastSeen
+    changes: tuple[Change, ...]
+    verdicts: tuple[Verdict, ...]
+    effects: tuple[Effect, ...]
+    owed: tuple[Owed, ...]
+    letters: tuple[Letter, ...]
+    remarks: tuple[str, ...]
+    handled: tuple[str, ...]
+    left: tuple[str, ...]
+    look: int
+    dry: bool
+    ticket: Mapping[str, Any]
+    events: tuple[Hint, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the journal says of an effect.
+
+    ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected`` when
+    its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now.
+    """
+
+    state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]
+    v: int = 1
+    permit: str = ""
+    at: int = 0
+    deadline: int = 0
+    tries: int = 0
+    rows: tuple[int, ...] = ()
+    expected: bool = False
+    fields: Mapping[str, str] = {}
+    said: str = ""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A settled turn, kept for explaining, replaying and testing changed rules against."""
+
+    format: int
+    account: str
+    number: int
+    turn: str
+    at: int
+    events: tuple[Hint, ...]
+    changes: tuple[Change, ...]
+    verdicts: tuple[Verdict, ...]
+    effects: tuple[Effect, ...]
+    journal: Mapping[str, Entry]
+    remarks: tuple[str, ...]
+    dry: bool
+    ticket: Mapping[str, Any]
+
+
+class Unreadable(Exception):
+    """A stored value that this version cannot read; it says which and why."""
+
+
+def decode_plan(stored: bytes) -> Plan:
+    """Reads a stored plan; one of another format, or a broken one, is ``Unreadable``."""
+    try:
+        plan = msgspec.json.decode(stored, type=Plan)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"the stored plan cannot be read ({error})") from None
+    if plan.format != 1:
+        raise Unreadable(f"the stored plan has format {plan.format}, this version reads 1")
+    return plan
+
+
+def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
+    """Reads what is owed; nothing stored is nothing owed."""
+    if not stored:
+        return ()
+    try:
+        return msgspec.json.decode(stored, type=tuple[Owed, ...])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"what is owed cannot be read ({error})") from None
+
+
+def decode_entry(stored: bytes) -> Entry:
+    """Reads a journal entry."""
+    try:
+        return msgspec.json.decode(stored, type=Entry)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"the journal cannot be read ({error})") from None

@@ -1,0 +1,105 @@
+"""Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from workers.events.changes import FirstSight, News, news
+from workers.events.last_seen import LastSeen, decode
+from workers.happyfox.protocol import Answer
+from workers.lanes.lanes import Hint
+from workers.models.ticket import TicketRead
+from workers.turns.state import State
+from workers.turns.steps import Outcome, Steps
+
+#: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
+MARGIN = timedelta(seconds=120)
+
+#: When nothing explains an event, the ticket is looked at again after these times (ms): a row may show up late.
+LOOKS = (5_000, 30_000, 120_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A read of the ticket with what is new in it; ``left`` are events that nothing explains yet."""
+
+    ticket: TicketRead
+    news: News
+    handled: tuple[str, ...]
+    left: tuple[str, ...]
+    look: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """HappyFox does not know the ticket; ``look`` is the ms until it is worth asking again, 0 when it is gone."""
+
+    look: int
+
+
+def read(state: State) -> Steps[Reading | Absent]:
+    """Reads the ticket once and compares it with what was last seen."""
+    outcome = yield from state.fetch()
+    ticket = state.understand(outcome)
+    seen = decode(state.held.seen)
+    looks = max((hint.looks for hint in state.held.hints), default=0)
+    if ticket is None:
+        # A webhook may be faster than the read: only a ticket seen before is gone at the first 404.
+        return Absent(LOOKS[looks] if seen is None and looks < len(LOOKS) and state.held.hints else 0)
+    found = news(ticket, seen, _first_sight(state, outcome), state.moment())
+    return _explain(state.held.hints, ticket, found)
+
+
+def _first_sight(state: State, outcome: Outcome) -> FirstSight:
+    hints = state.held.hints
+    oldest = min((hint.since or hint.at for hint in hints), default=state.now())
+    since = datetime.fromtimestamp(oldest / 1000, UTC) + _skew(state, outcome) - MARGIN
+    if state.held.birth is not None:
+        # What happened before this store began is history. Rows carry whole seconds.
+        since = max(since, datetime.fromtimestamp(state.held.birth / 1000 - 2, UTC))
+    return FirstSight(since, any(hint.kind == "created" for hint in hints))
+
+
+def _skew(state: State, outcome: Outcome) -> timedelta:
+    """How far HappyFox's clock is ahead of the store's, by the answer's Date header; zero when it has none."""
+    stated = outcome.headers.get("date") if isinstance(outcome, Answer) else None
+    try:
+        return parsedate_to_datetime(stated) - state.moment() if stated else timedelta(0)
+    except (ValueError, TypeError):
+        return timedelta(0)
+
+
+def _explain(hints: tuple[Hint, ...], ticket: TicketRead, found: News) -> Reading:
+    """Tells which events the read explains.
+
+    A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up one
+    change that no delivery has told of yet.
+    """
+    rows = {row.id for row in ticket.history}
+    unheard = sorted(found.seen.unheard)
+    left: list[Hint] = []
+    for hint in hints:
+        if hint.looks >= len(LOOKS):
+            continue
+        if hint.update_id is not None:
+            if hint.update_id not in rows and hint.update_id > found.seen.floor:
+                left.append(hint)
+        elif hint.update and hint.kind != "created":
+            if unheard:
+                unheard.pop(0)
+            else:
+                left.append(hint)
+    gone = {hint.id for hint in left}
+    return Reading(
+        ticket,
+        News(found.changes, _heard(found.seen, unheard), found.fresh),
+        tuple(hint.id for hint in hints if hint.id not in gone),
+        tuple(hint.id for hint in left),
+        LOOKS[min((hint.looks for hint in left), default=0)],
+    )
+
+
+def _heard(seen: LastSeen, unheard: list[int]) -> LastSeen:
+    return msgspec.structs.replace(seen, unheard=tuple(unheard))

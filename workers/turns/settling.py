@@ -1,0 +1,127 @@
+"""Settling: the end of a turn. What was done becomes part of last seen; the record and the trail tell the story."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from workers.events.last_seen import LastSeen, advance, encode
+from workers.events.mark import Mark
+from workers.lanes.lanes import Held, Nothing, Settlement, settle
+from workers.turns.effects import Effect, mark, split
+from workers.turns.plan import Entry, Letter, Plan, Record
+from workers.turns.state import State, trail_line
+from workers.turns.steps import Steps, ask
+
+#: After a turn that wrote, its lane stays quiet for this long (ms), so that the echoes of its writes share one read.
+QUIET = 2_000
+
+#: Whether the lease was held, and what the claim in the same trip got.
+Closed = tuple[bool, Held | Nothing | None]
+
+#: How the ends of an effect are told.
+ENDS = {
+    "done": "done",
+    "dry": "not sent (dry run)",
+    "withheld": "withheld",
+    "refused": "refused",
+    "gone": "not sent, the ticket is gone",
+    "split": "refused as a whole, sent in parts",
+}
+
+
+def close(state: State, plan: Plan, letters: Sequence[Letter], nonce: str | None) -> Steps[Closed]:
+    """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
+    terms = state.terms
+    owed = min((debt.retry for debt in plan.owed), default=0)
+    read = state.take_read_permit()
+    settlement = Settlement(
+        lane=state.held.lane,
+        token=state.held.token,
+        turn=plan.turn,
+        handled=plan.handled,
+        left=plan.left,
+        look=plan.look,
+        quiet=QUIET if state.posts else 0,
+        retry=owed,
+        letters={letter.id: msgspec.json.encode(letter).decode() for letter in (*plan.letters, *letters)},
+        trail=[trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal)],
+        permit=read.id,
+        outcome=read.outcome,
+        age=read.age,
+        lives={"seen": terms.seen_life, "record": terms.record_life, "trail": terms.trail_life},
+    )
+    seen = encode(_memory(state, plan))
+    stored = msgspec.json.encode(plan.owed) if plan.owed else b""
+    record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
+    return (yield from ask(settle(state.held.account, settlement, seen, record, stored, terms.claim, nonce)))
+
+
+def _pieces(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[Effect, Entry]]:
+    """Gives each effect, or the parts it was split into, with its journal entry."""
+    for index, effect in enumerate(plan.effects):
+        entry = journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(split(effect)):
+                if (own := journal.get(f"{index}.{part}")) is not None:
+                    yield piece, own
+        elif entry is not None:
+            yield effect, entry
+
+
+def _memory(state: State, plan: Plan) -> LastSeen:
+    """Gives the snapshot of the turn with our own confirmed operations added."""
+    seen = plan.seen
+    for effect, entry in _pieces(plan, state.journal):
+        if entry.state != "done":
+            continue
+        expected: list[Mark] = []
+        if entry.expected and (look := mark(effect, state.terms.staff)) is not None:
+            expected.append(look)
+        changed = {name: "" if value is None else str(value) for name, value in effect.set.items()}
+        if effect.sort == "move":
+            changed["category"] = str(effect.category)
+        seen = advance(
+            seen,
+            rows=entry.rows,
+            tags_added=effect.add,
+            tags_removed=effect.remove,
+            fields={**{name: str(value) for name, value in effect.fields.items()}, **entry.fields},
+            changed=changed,
+            expected=expected,
+            writes=[state.now()],
+            unheard=[state.now()] if mark(effect, state.terms.staff) else [],
+        )
+    return seen
+
+
+def _record(state: State, plan: Plan) -> Record:
+    return Record(
+        format=1,
+        account=state.held.account,
+        number=state.held.ticket,
+        turn=plan.turn,
+        at=state.now(),
+        events=plan.events,
+        changes=plan.changes,
+        verdicts=plan.verdicts,
+        effects=plan.effects,
+        journal=state.journal,
+        remarks=plan.remarks,
+        dry=plan.dry,
+        ticket=plan.ticket,
+    )
+
+
+def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
+    """Tells the turn in plain words: what changed, what each handler said, what was done."""
+    for change in plan.changes:
+        yield f"{change.kind} by {change.actor.kind}" + (f" (row {change.update_id})" if change.update_id else "")
+    for verdict in plan.verdicts:
+        yield f"{verdict.handler} {verdict.state}: {verdict.reason}" + "".join(
+            f"; denied, add {line}" for line in verdict.denied
+        )
+    yield from plan.remarks
+    for effect, entry in _pieces(plan, journal):
+        rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+        yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")

@@ -1,0 +1,156 @@
+"""The state of one turn while it runs: what it holds, what it has read, what its journal says."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+
+from workers.errors import Unsent
+from workers.events.last_seen import LastSeen
+from workers.governor.governor import Outcome
+from workers.happyfox import protocol
+from workers.happyfox.protocol import Answer
+from workers.lanes.lanes import UNUSED, Held, ReadPermit, done, park
+from workers.models.row import Row
+from workers.models.ticket import TicketRead, read_ticket
+from workers.turns import steps
+from workers.turns.account import Terms
+from workers.turns.plan import Entry, decode_entry
+from workers.turns.steps import Steps, ask, call
+
+#: A permit's holder must let the first byte leave within this time (ms), or the call is not made.
+SEND_BY = 5_000
+
+
+class Parked(Exception):
+    """The turn ends here for now: the lane is given back and becomes due after ``delay`` ms."""
+
+    def __init__(self, delay: int, why: str) -> None:
+        super().__init__(why)
+        self.delay, self.why = delay, why
+
+
+class Lost(Exception):
+    """The lease is lost: whoever holds the lane now goes on, this turn does nothing more."""
+
+
+class State:
+    """One turn under way: the lane held, the account's terms, the permit of its read, the journal."""
+
+    def __init__(self, held: Held, terms: Terms) -> None:
+        self.held, self.terms = held, terms
+        self.read = ReadPermit(held.permit)
+        self.journal: dict[str, Entry] = {}
+        self.posts = 0
+        self._started = terms.clock()
+        self._calls = 0
+        self._arrived = 0
+
+    def resume(self) -> None:
+        """Takes up the stored journal; ``Unreadable`` when this version cannot read it."""
+        self.journal = {key: decode_entry(entry) for key, entry in self.held.journal.items()}
+
+    def now(self) -> int:
+        """Gives the store's time in ms, carried on from the claim by this process's own clock."""
+        return self.held.now + self.terms.clock() - self._started
+
+    def moment(self) -> datetime:
+        """Gives the time as handlers see it."""
+        return datetime.fromtimestamp(self.now() / 1000, UTC)
+
+    def permit_id(self) -> str:
+        """Makes a new id for a permit: unique, since the token is, and known to this worker alone."""
+        self._calls += 1
+        return f"{self.held.token}-{self._calls}"
+
+    def age(self) -> int:
+        """Gives the ms since the last answer arrived."""
+        return max(0, self.now() - self._arrived)
+
+    def take_read_permit(self) -> ReadPermit:
+        """Hands the read's permit to the script that settles it; after that the turn has none."""
+        taken = ReadPermit(self.read.id, self.read.outcome, self.age(), self.read.wait)
+        self.read = ReadPermit(None)
+        return taken
+
+    def release_read(self) -> Steps[None]:
+        """Settles the read's permit at once, when other calls are to be made before the plan is stored."""
+        read = self.take_read_permit()
+        if read.id is not None:
+            yield from ask(
+                self.terms.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
+            )
+
+    def call(self, request: protocol.Request, permit: str | None) -> Steps[steps.Outcome]:
+        """Makes a call and notes when its answer came."""
+        outcome = yield from call(request, permit, SEND_BY)
+        self._arrived = self.now()
+        return outcome
+
+    def fetch(self) -> Steps[steps.Outcome]:
+        """Reads the ticket, with the permit that came with the claim or, later in the turn, with a fresh one."""
+        permit = self.read.id if self.read.outcome == UNUSED else None
+        outcome = yield from self.call(protocol.ticket(self.held.ticket), permit)
+        if permit is not None:
+            result, wait = protocol.settlement("GET", outcome)
+            self.read = ReadPermit(permit, result, 0, wait)
+        return outcome
+
+    def ticket(self) -> Steps[TicketRead | None]:
+        """Reads the ticket for a look at it: None when it is gone; parks the turn when HappyFox gives no answer."""
+        outcome = yield from self.fetch()
+        return self.understand(outcome)
+
+    def understand(self, outcome: steps.Outcome) -> TicketRead | None:
+        """Makes a ticket of what a read brought, None of a 404; parks the turn for everything else."""
+        if not isinstance(outcome, Answer):
+            raise Parked(1_000 if isinstance(outcome, Unsent) else 5_000, f"the ticket could not be read: {outcome}")
+        if outcome.status == 404:
+            return None
+        if outcome.status in (401, 403):
+            raise Parked(
+                5_000 if outcome.status == 401 else 30_000,
+                f"HappyFox does not let us read the ticket ({outcome.status}); run `foxhooks doctor`",
+            )
+        if outcome.status == 429:
+            raise Parked(0, "the account is locked out (429)")
+        try:
+            return read_ticket(msgspec.json.decode(outcome.body, type=dict), self.terms.site)
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
+            raise Parked(
+                5_000, f"HappyFox answered a read with something else than a ticket ({outcome.status})"
+            ) from None
+
+    def enter(
+        self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0
+    ) -> Steps[None]:
+        """Writes what became of an effect and settles its permit."""
+        stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
+        script = done(self.held, effect, stored, permit, outcome, self.age(), wait, self.terms.budget)
+        if not (yield from ask(script)):
+            raise Lost
+        if isinstance(entry, Entry):
+            self.journal[effect] = entry
+        elif entry == b"":
+            self.journal.pop(effect, None)
+
+    def park(self, delay: int, why: str) -> Steps[bool]:
+        """Gives the lane back for ``delay`` ms."""
+        line = trail_line(self.now(), self.held.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
+        script = park(self.held, delay, self.terms.budget, self.take_read_permit(), line, self.terms.trail_life)
+        return (yield from ask(script))
+
+    def own_rows(self) -> Collection[int]:
+        """Gives the rows that this turn's effects made, as far as they are known."""
+        return {row for entry in self.journal.values() for row in entry.rows}
+
+    def foreign(self, ticket: TicketRead, seen: LastSeen) -> list[Row]:
+        """Gives the rows newer than the snapshot that no effect of this turn made."""
+        own = self.own_rows()
+        return [row for row in ticket.history if not seen.knows(row.id) and row.id not in own]
+
+
+def trail_line(at: int, turn: str, text: str) -> str:
+    """Writes one line of a ticket's trail."""
+    return msgspec.json.encode({"at": at, "turn": turn, "text": text}).decode()

@@ -1,0 +1,96 @@
+"""The steps of a turn: what the generator asks its driver to do, and what it is sent back. No step does I/O itself.
+
+    Script(...)                    -> the script's answer
+    Call(request, ...)             -> Answer, Unsent or InDoubt
+    Decide(handler, ticket, event) -> Decision or Failure
+
+A driver may throw ``NotNow`` (no permit for a call that brings none) and ``StoreUnavailable`` at any step.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from workers.errors import InDoubt, Unsent
+from workers.events.change import Event
+from workers.happyfox.protocol import Answer, Request
+from workers.lanes.scripts import Script
+from workers.models.ticket import TicketRead
+from workers.turns.intents import AnyIntent
+from workers.turns.router import Handler
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to HappyFox.
+
+    With a ``permit`` the turn's scripts settle it; without one the transport takes and settles its own. The first byte
+    must leave within ``send_by`` ms from now and while the lease is held, or the call is ``Unsent``.
+    """
+
+    request: Request
+    permit: str | None = None
+    send_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A handler with its router's settings."""
+
+    handler: Handler
+    settings: Any = None
+
+    @property
+    def name(self) -> str:
+        """The handler's full name."""
+        return self.handler.name
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """One run of a handler, for one turn."""
+
+    bound: Bound
+    ticket: TicketRead
+    event: Event
+    now: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A handler ran: what it wants, or why its ``when`` kept it from running."""
+
+    intents: tuple[AnyIntent, ...]
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A handler failed: ``after`` is the wait in seconds it asked for, ``final`` that no retry will help."""
+
+    error: str
+    after: float | None = None
+    final: bool = False
+
+
+Step = Script[Any] | Call | Decide
+Steps = Generator[Step, Any, T]
+Outcome = Answer | Unsent | InDoubt
+
+Clock = Callable[[], int]
+
+
+def ask(script: Script[T]) -> Steps[T]:
+    """Yields a script and gives its typed answer."""
+    answer: T = yield script
+    return answer
+
+
+def call(request: Request, permit: str | None = None, send_by: int | None = None) -> Steps[Outcome]:
+    """Yields a call and gives what came of it."""
+    outcome: Outcome = yield Call(request, permit, send_by)
+    return outcome

@@ -1,0 +1,137 @@
+"""A turn: one pass over a lane, as a generator of steps without I/O.
+
+    plan stored already?   perform it; what is old is held against a fresh read first
+    else                   read the ticket, once; compare; every handler decides, once; store the plan
+    perform                per effect: begin, call, done
+    settle                 last seen, record, trail; the lane goes on
+
+A crash before the plan is stored did nothing outside; a crash after it resumes the plan and runs no handler again.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from workers.errors import LeaseLost, NotNow
+from workers.events.last_seen import LastSeen, decode
+from workers.lanes.lanes import Held, Nothing, store_plan
+from workers.turns.account import Terms
+from workers.turns.deciding import decide
+from workers.turns.performing import Performer
+from workers.turns.plan import Entry, Letter, Owed, Plan, Unreadable, Verdict, decode_owed, decode_plan
+from workers.turns.reading import Absent, read
+from workers.turns.settling import close
+from workers.turns.state import Lost, Parked, State
+from workers.turns.steps import Steps, ask
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a turn ended, for logs and for whoever drives it; ``next`` is what the claim made with the settling got."""
+
+    end: str
+    why: str = ""
+    plan: Plan | None = None
+    journal: dict[str, Entry] | None = None
+    letters: tuple[Letter, ...] = ()
+    next: Held | Nothing | None = None
+
+
+def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Result]:
+    """Works a claimed lane to the end of its turn: ``settled``, ``parked`` or ``lost``.
+
+    With a ``nonce`` settling also claims the next due lane.
+    """
+    state = State(held, terms)
+    try:
+        return (yield from _turn(state, nonce))
+    except Parked as parked:
+        return (yield from _park(state, parked.delay, parked.why))
+    except NotNow as refused:
+        return (yield from _park(state, refused.wait, f"no permit ({refused.reason})"))
+    except Unreadable as error:
+        return (yield from _bury(state, str(error), nonce))
+    except (Lost, LeaseLost):
+        return Result("lost")
+
+
+def _turn(state: State, nonce: str | None) -> Steps[Result]:
+    if state.held.plan is not None:
+        state.resume()
+        plan = decode_plan(state.held.plan)
+    else:
+        plan = yield from _make_plan(state)
+        if plan.effects and not plan.dry:
+            stored = store_plan(state.held, msgspec.json.encode(plan), state.terms.budget, state.take_read_permit())
+            if not (yield from ask(stored)):
+                raise Lost
+    performer = Performer(state, plan)
+    yield from performer.perform()
+    settled, following = yield from close(state, plan, performer.letters, nonce)
+    letters = (*plan.letters, *performer.letters)
+    return Result("settled" if settled else "lost", "", plan, state.journal, letters, following)
+
+
+def _make_plan(state: State) -> Steps[Plan]:
+    owed = decode_owed(state.held.owed)
+    if not state.terms.claim.read:
+        return _empty(state, decode(state.held.seen) or LastSeen(), "")
+    reading = yield from read(state)
+    if isinstance(reading, Absent):
+        return _absent(state, reading, owed)
+    return (yield from decide(state, reading, owed))
+
+
+def _absent(state: State, absent: Absent, owed: tuple[Owed, ...]) -> Plan:
+    seen = decode(state.held.seen) or LastSeen()
+    if absent.look:
+        ids = tuple(hint.id for hint in state.held.hints)
+        empty = _empty(state, seen, "HappyFox does not know the ticket yet")
+        return msgspec.structs.replace(empty, handled=(), left=ids, look=absent.look, owed=owed)
+    return _empty(state, seen, "the ticket is gone")
+
+
+def _empty(state: State, seen: LastSeen, remark: str) -> Plan:
+    """Gives the plan of a turn in which there is nothing to decide."""
+    return Plan(
+        format=1,
+        turn=state.held.turn,
+        read_at=state.now(),
+        seen=seen,
+        changes=(),
+        verdicts=(),
+        effects=(),
+        owed=(),
+        letters=(),
+        remarks=(remark,) if remark else (),
+        handled=tuple(hint.id for hint in state.held.hints),
+        left=(),
+        look=0,
+        dry=state.terms.dry_run,
+        ticket={},
+        events=state.held.hints,
+    )
+
+
+def _park(state: State, delay: int, why: str) -> Steps[Result]:
+    kept = yield from state.park(delay, why)
+    return Result("parked" if kept else "lost", why)
+
+
+def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
+    """Ends a turn whose stored state this version cannot read: a dead letter keeps it, the lane goes on."""
+    held = state.held
+    kept = {
+        "plan": held.plan,
+        "owed": held.owed,
+        **{f"j:{key}": entry for key, entry in held.journal.items()},
+    }
+    evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
+    letter = Letter(id=f"{held.turn}.unreadable", handler="", reason=reason, evidence=evidence)
+    seen = decode(held.seen) or LastSeen()
+    plan = msgspec.structs.replace(
+        _empty(state, seen, reason), letters=(letter,), verdicts=(Verdict("", "dead", reason),)
+    )
+    state.journal = {}
+    settled, following = yield from close(state, plan, (), nonce)
+    return Result("settled" if settled else "lost", reason, plan, {}, (letter,), following)
