@@ -7,7 +7,7 @@ webhooks once their write is visible. One event loop, so the simulator has one c
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
@@ -43,6 +43,7 @@ def build(simulator: Simulator) -> Starlette:
     for route in routes[1:]:
         route.methods = None  # the simulator answers 405 itself
     app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.door = door
     app.router.redirect_slashes = False
     return app
 
@@ -80,17 +81,18 @@ class Door:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.news = asyncio.Event()
+        self.closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one API call, with everything a fault wants done to the answer."""
         pending = self.simulator.begin(await _read(Incoming(scope, receive)))
-        if pending.delay:
-            await asyncio.sleep(pending.delay)  # also if the client leaves: a late call lands
-        response = self.simulator.end(pending)
-        self.news.set()
-        if response.wait and await _left_within(response.wait, receive):
+        if pending.delay and await _first(pending.delay, self.closing.wait()):
+            await _cut(scope, receive)
             return
-        if response.cut:
+        response = self.simulator.end(pending)  # also if the client has left: a late call lands
+        self.news.set()
+        waited = response.wait and await _first(response.wait, self.closing.wait(), _disconnect(receive))
+        if waited or response.cut:
             await _cut(scope, receive)
         elif response.pace:
             await _trickle(response, send)
@@ -100,9 +102,7 @@ class Door:
     async def admin(self, incoming: Incoming) -> Answer:
         """Answer a call to the simulator's own API; see `workers.simulator.admin`."""
         if incoming.client is None or incoming.client.host not in LOOPBACK:
-            return JSONResponse(
-                {"error": "The simulator's own API answers callers on its machine only."}, 403
-            )
+            return JSONResponse({"error": "The simulator's own API answers callers on its machine only."}, 403)
         response = admin.handle(self.simulator, await _read(incoming))
         self.news.set()
         return Answer(response.body, response.status, dict(response.headers))
@@ -151,8 +151,16 @@ class _Protocol(HttpToolsProtocol):
         self.app_state = {**self.app_state, "transport": transport}
 
 
+class _Server(uvicorn.Server):
+    """Lets go of calls that wait, so that stopping takes no longer than an answer."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.door.closing.set()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
 def _server(simulator: Simulator) -> uvicorn.Server:
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             build(simulator),
             http=_Protocol,
@@ -189,13 +197,13 @@ async def _cut(scope: Scope, receive: Receive) -> None:
     await _disconnect(receive)
 
 
-async def _left_within(seconds: float, receive: Receive) -> bool:
-    """Wait, and tell whether the client left meanwhile."""
-    try:
-        await asyncio.wait_for(_disconnect(receive), seconds)
-    except TimeoutError:
-        return False
-    return True
+async def _first(seconds: float, *events: Coroutine[Any, Any, object]) -> bool:
+    """Wait, and tell whether one of the events ended the wait early."""
+    tasks = [asyncio.create_task(event) for event in events]
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    return bool(done)
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -209,8 +217,6 @@ async def _trickle(response: Response, send: Send) -> None:
     headers.append((b"content-length", length.encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     for index in range(len(response.body)):
-        await send(
-            {"type": "http.response.body", "body": response.body[index : index + 1], "more_body": True}
-        )
+        await send({"type": "http.response.body", "body": response.body[index : index + 1], "more_body": True})
         await asyncio.sleep(response.pace)
     await send({"type": "http.response.body", "body": b""})

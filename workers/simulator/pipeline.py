@@ -157,9 +157,9 @@ class Pipeline:
         if pending.call.body is None:
             raise RefusedError(400, {"error": "The body could not be read."})
         if method != "GET":
-            pending.delay += self.options.latency
             if pending.call.ticket is not None:
                 self._enter(pending, pending.call.ticket)
+            pending.delay += self.options.latency
 
     def _enter(self, pending: Pending, ticket: int) -> None:
         overlaps = self.in_progress[ticket] > 0

@@ -1,0 +1,70 @@
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from workers.simulator import Hook, Request, Response, Simulator
+
+AUTH = "Basic " + base64.b64encode(b"demo-key:demo-code").decode()
+
+
+@dataclass
+class Clock:
+    now: float = 1_700_000_000.0  # 14 Nov 2023, 22:13:20 UTC
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Caller:
+    """Makes API calls without a socket."""
+
+    simulator: Simulator
+    auth: str = AUTH
+
+    def request(
+        self, method: str, path: str, body: Any = None, query: str = "", kind: str = "application/json"
+    ) -> Request:
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"authorization": self.auth, "content-type": kind}
+        return Request(method, f"/api/1.1/json/{path}", query, headers, content)
+
+    def get(self, path: str, query: str = "") -> Response:
+        return self.simulator.handle(self.request("GET", path, query=query))
+
+    def post(self, path: str, body: Any = None, kind: str = "application/json") -> Response:
+        return self.simulator.handle(self.request("POST", path, body, kind=kind))
+
+    def got(self, path: str, query: str = "") -> Any:
+        return read(self.get(path, query))
+
+    def posted(self, path: str, body: Any = None) -> Any:
+        return read(self.post(path, body))
+
+    def refused(self, path: str, body: Any = None, status: int = 400) -> Any:
+        response = self.post(path, body)
+        assert response.status == status
+        return json.loads(response.body)
+
+
+def read(response: Response) -> Any:
+    assert response.status == 200, response
+    return json.loads(response.body)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def simulator(clock: Clock) -> Simulator:
+    return Simulator(clock, [Hook("http://hooks.example/acme", "hook-key")])
+
+
+@pytest.fixture
+def api(simulator: Simulator) -> Caller:
+    return Caller(simulator)
