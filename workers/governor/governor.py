@@ -85,9 +85,9 @@ class Governor:
         """Settles a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
         return self._script("release", _nothing, _kind(method), id, outcome, age, wait)
 
-    def close(self, wait: int, why: str) -> Script[None]:
-        """Closes the gate for ``wait`` ms; afterwards one probe opens it."""
-        return self._script("close", _nothing, wait, why)
+    def distrust(self) -> Script[None]:
+        """Closes the gate for one window, because the store's clock or its memory cannot be trusted."""
+        return self._script("distrust", _nothing)
 
     def forecast(self) -> Script[Forecast]:
         """Tells what is used and free, without changing anything."""

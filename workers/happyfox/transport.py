@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
@@ -24,10 +23,13 @@ import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
+from workers.governor.clock import monotonic
 from workers.governor.governor import Class, Governor
 from workers.happyfox import protocol
 from workers.happyfox.protocol import Answer, Request
 from workers.lanes.store import Store
+
+__all__ = ["GovernedTransport", "Wire", "check_scheme", "monotonic"]
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,6 @@ LEAVING = "http11.send_request_headers.started"
 
 #: What no longer holds once an answer is unpacked.
 _UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding")
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def monotonic() -> float:
-    """Gives seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
-    return time.clock_gettime(_CLOCK)
 
 
 class GovernedTransport(httpx.BaseTransport):

@@ -176,6 +176,16 @@ local function permits_release(P, now, B, method, id, outcome, age, wait)
   end
 end
 
+-- Closes the gate for one window and begins with empty slots: times of another clock may lie hours ahead, and by the end
+-- of it no earlier call is in any window. Those still under way take their slots up again when they are settled.
+local function permits_distrust(P, now, B)
+  local gate = permits_gate(P)
+  redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'flight')
+  -- A lockout keeps its end, unless the clock was set back under it.
+  if gate.state == 'locked' and gate.till - now > HOUR then gate.till = now end
+  permits_close(P, gate, now, 'locked', 'clock', now + B.window + B.guard)
+end
+
 -- What a permit of this method and class would be answered now, without taking one: wait, why, and for wait 0 how many
 -- such calls there is room for, so that no more work is handed out than that.
 local function permits_wait(P, now, B, method, class)
