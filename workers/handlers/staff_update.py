@@ -3,9 +3,8 @@
     [handlers.staff-update]
     match = [{ on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "We are on it again." }]
 
-Every entry that holds is done, the last one wins where two set the same. An empty assignee clears it. `on` names the
-kinds of event an entry is for; without it, a new ticket and a reply of the contact. A reply is mailed to the contact
-and needs the grant staff-update:reply.
+Every entry that holds is done, the last wins where two set the same. An empty assignee clears it. A reply is mailed and
+needs the grant staff-update:reply. `on`: the kinds of event; without it, a new ticket and a reply of the contact.
 """
 
 from collections.abc import Mapping

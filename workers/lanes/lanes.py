@@ -199,7 +199,7 @@ class Settlement(msgspec.Struct, frozen=True):
     retry: int
     letters: Mapping[str, str]
     trail: Sequence[str]
-    permit: str | None
+    permit: str
     outcome: str
     age: int
     lives: Mapping[str, int]

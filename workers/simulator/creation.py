@@ -57,7 +57,7 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
     subject = form.text("subject", required=True)
     if not form.text("text") and not form.text("html"):
         form.complain("text", REQUIRED)
-    category = form.choice("category", {i: row for i, row in world.categories.items() if row["public"]}, required=True)
+    category = form.needed("category", {i: row for i, row in world.categories.items() if row["public"]})
     priority = form.choice("priority", world.priorities)
     assignee = form.choice("assignee", world.staff)
     fields = form.fields(("t-cf",), world.ticket_fields)
@@ -90,7 +90,7 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
             contact=fill_contact(world, contact, about_contact),
             subject=subject,
             message=message or {},
-            category=category or 0,
+            category=category,
             priority=priority,
             assignee=assignee,
             tags=form.tags("tags"),

@@ -72,12 +72,16 @@ class Form:
         value = self.members.get(name)
         return value is True or str(value).lower() in ("true", "1")
 
-    def choice(self, name: str, table: Table | Mapping[int, Any], *, required: bool = False) -> int | None:
+    def needed(self, name: str, table: Mapping[int, Any]) -> int:
+        """The id of a member of a table that has to be given; 0 after a complaint."""
+        if self.members.get(name) in (None, ""):
+            self.complain(name, REQUIRED)
+        return self.choice(name, table) or 0
+
+    def choice(self, name: str, table: Mapping[int, Any]) -> int | None:
         """The id of a member of a table."""
         value = self.members.get(name)
         if value in (None, ""):
-            if required:
-                self.complain(name, REQUIRED)
             return None
         number = whole(value)
         if number is None or number not in table:

@@ -25,7 +25,7 @@ def staff_pvtnote(world: World, arguments: Arguments) -> Outcome:
 def user_reply(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/user_reply/: a reply as a contact."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    contact = form.choice("user", world.contacts, required=True)
+    contact = form.needed("user", world.contacts)
     said = form.text("text", required=True)
     form.refuse_if_wrong()
     marked_up = re.search(r"<[a-zA-Z][^>]*>", said) is not None  # "in text format or html format"
@@ -37,7 +37,7 @@ def user_reply(world: World, arguments: Arguments) -> Outcome:
         attachments=attach(world, arguments),
     )
     edit = Edit(message=message, status=reopening(world, ticket), late=arguments.late)
-    by = rows.by_contact(world.contacts[contact or 0])
+    by = rows.by_contact(world.contacts[contact])
     return _changed(world, tickets.change_ticket(world, ticket, by, edit))
 
 
@@ -59,7 +59,7 @@ def update_tags(world: World, arguments: Arguments) -> Outcome:
 def update_custom_fields(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/update_custom_fields/: `t-cf-<id>` members."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff", world.staff, required=True)
+    staff = form.needed("staff", world.staff)
     fields = form.fields(("t-cf",), world.ticket_fields)
     for definition in world.fields_of(ticket.category):
         number = definition["id"]
@@ -67,18 +67,16 @@ def update_custom_fields(world: World, arguments: Arguments) -> Outcome:
             form.complain(f"t-cf-{number}", REQUIRED_FIELD)
     form.refuse_if_wrong()
     edit = Edit(fields=fields, late=arguments.late)
-    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit))
+    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit))
 
 
 def move(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/move/: another category, with a note and an assignee if given."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff_id", world.staff, required=True)
-    category = form.choice("target_category_id", world.categories, required=True)
+    staff = form.needed("staff_id", world.staff)
+    category = form.needed("target_category_id", world.categories)
     assignee = form.choice("assign_to", world.staff)
     form.refuse_if_wrong()
-    if staff is None or category is None:
-        raise AssertionError("required members are there once nothing was wrong")
     if not {"move_tickets", "move_ticket_to_any_category"} & set(world.staff[staff]["permissions"]):
         raise RefusedError(403, {"error": "You do not have permission to move this ticket."})
     edit = Edit(
@@ -95,7 +93,7 @@ def move(world: World, arguments: Arguments) -> Outcome:
 def forward(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/forward/: tells no webhook; requires only what the article's example sends."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff_id", world.staff, required=True)
+    staff = form.needed("staff_id", world.staff)
     to = form.text("to", required=True)
     subject = form.text("subject", required=True)
     form.refuse_if_wrong()
@@ -103,20 +101,20 @@ def forward(world: World, arguments: Arguments) -> Outcome:
         text = form.text("message") or form.text("text") or subject
         message = rows.message(text, form.text("html"), subject=subject, forward=to)
         edit = Edit(message=message, late=arguments.late)
-        tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit)
+        tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
     return Outcome({"message": f"Successfully forwarded the ticket {ticket.display_id}"})
 
 
 def subscribe(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/subscribe/: `staff_id` and further ids in `data`. No row, no webhook."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff_id", world.staff, required=True)
+    staff = form.needed("staff_id", world.staff)
     more = form.members.get("data") or []
     numbers = [staff, *(more if isinstance(more, list) else [more])]
     if any(number not in world.staff for number in numbers[1:]):
         form.complain("data", NOT_A_CHOICE)
     form.refuse_if_wrong()
-    chosen = tuple(dict.fromkeys(number for number in numbers if number is not None))
+    chosen = tuple(dict.fromkeys(numbers))
     subscribers = tuple(dict.fromkeys((*ticket.subscribers, *chosen)))
     world.put(replace(ticket, subscribers=subscribers, modified_at=world.now()))
     names = "".join(f"{world.staff[number]['name']}, " for number in chosen)
@@ -126,17 +124,17 @@ def subscribe(world: World, arguments: Arguments) -> Outcome:
 def unsubscribe(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/unsubscribe/: `staff_id` is the one to remove."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff_id", world.staff, required=True)
+    staff = form.needed("staff_id", world.staff)
     form.refuse_if_wrong()
     left = tuple(number for number in ticket.subscribers if number != staff)
     world.put(replace(ticket, subscribers=left, modified_at=world.now()))
-    return Outcome({"message": f"{world.staff[staff or 0]['name']} unsubscribed"})
+    return Outcome({"message": f"{world.staff[staff]['name']} unsubscribed"})
 
 
 def delete(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/delete/: gone for good; tells no webhook."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    form.choice("staff_id", world.staff, required=True)
+    form.needed("staff_id", world.staff)
     form.refuse_if_wrong()
     world.remove(ticket.id)
     return Outcome({"deleted_ticket": ticket.display_id})
@@ -154,7 +152,7 @@ def _changed(world: World, after: Ticket, *, row: bool = True) -> Outcome:
 
 def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome:
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff", world.staff, required=True)
+    staff = form.needed("staff", world.staff)
     edit = _properties(world, form)
     about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
     if world.categories[ticket.category]["time_spent_mandatory"] and edit.time_spent is None:
@@ -177,7 +175,7 @@ def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome
     if world.options.nothing_to_update and tickets.changes_nothing(ticket, edit) and not about_contact:
         raise RefusedError(400, {"error": "Nothing to update"})
     fill_contact(world, world.contacts[ticket.contact], about_contact)
-    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff or 0), edit))
+    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit))
 
 
 def _properties(world: World, form: Form) -> Edit:

@@ -46,7 +46,7 @@ def close(state: State, plan: Plan, letters: Sequence[Letter], nonce: str | None
         retry=owed,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in (*plan.letters, *letters)},
         trail=[trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal)],
-        permit=read.id,
+        permit=read.id or "",
         outcome=read.outcome,
         age=read.age,
         lives={"seen": terms.seen_life, "record": terms.record_life, "trail": terms.trail_life},

@@ -53,7 +53,7 @@ local function keep()
 end
 
 local function settle()
-  if S.permit then permits_release(P, now, permits_budget(ARGV[6]), 'get', S.permit, S.outcome, S.age, 0) end
+  if S.permit ~= '' then permits_release(P, now, permits_budget(ARGV[6]), 'get', S.permit, S.outcome, S.age, 0) end
   if not lease_held(P, lane, S.token) then
     return redis.call('GET', P .. 'settled:' .. S.turn) == S.token and 1 or 0
   end

@@ -7,28 +7,23 @@ def test_vip():
     assert result.tags_added == {"vip"}
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any, Literal, NoReturn
-
-import structlog
 
 from workers.events.change import Actor, Change, event_for
 from workers.events.kinds import check
 from workers.models.row import Message, Row
-from workers.models.ticket import TicketRead, read_ticket
+from workers.models.ticket import TicketRead
+from workers.testing.sample import NOON
 from workers.turns.context import Context
 from workers.turns.decide import decide, wants
 from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
 from workers.turns.loading import settings_of
 from workers.turns.permissions import denied
 from workers.turns.router import Router
-
-__all__ = ["NOON", "Result", "run", "ticket"]
-
-#: The time of a run unless another is given: noon of a Monday, UTC.
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 
@@ -58,58 +53,6 @@ class Result:
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
-def ticket(
-    *,
-    id: int = 1,
-    email: str = "sam@example.com",
-    name: str = "Sam Doe",
-    subject: str = "Help",
-    text: str = "Please help.",
-    status: str = "New",
-    closed: bool | None = None,
-    priority: str = "Medium",
-    category: str = "Support",
-    assignee: str | None = None,
-    tags: Iterable[str] = (),
-    fields: Mapping[str, Any] | None = None,
-    groups: Iterable[str] = (),
-    due_date: date | str | None = None,
-    source: str = "TKT_CREATION_API",
-    unresponded: bool = True,
-    raw: Mapping[str, Any] | None = None,
-) -> TicketRead:
-    """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
-
-    Statuses, priorities and so on have a name and no id here. `closed` tells the behaviour of the status; without it
-    the status is closed when it is called Closed or Solved.
-    """
-    if closed is None:
-        closed = status.casefold() in ("closed", "solved")
-    created = NOON.strftime("%Y-%m-%d %H:%M:%S")
-    answer = {
-        "id": id,
-        "display_id": f"HF{id:08}",
-        "subject": subject,
-        "first_message": text,
-        "status": {"name": status, "behavior": "completed" if closed else "pending"},
-        "priority": {"name": priority},
-        "category": {"name": category},
-        "assigned_to": {"name": assignee} if assignee else None,
-        "user": {"name": name, "email": email, "contact_groups": [{"name": group} for group in groups]},
-        "tags": ", ".join(tags),
-        "custom_fields": [
-            {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)
-        ],
-        "due_date": str(due_date) if due_date else None,
-        "created_at": created,
-        "last_modified": created,
-        "source": source,
-        "unresponded": unresponded,
-        "updates": [],
-    }
-    return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
-
-
 def run(
     router: Router,
     ticket: TicketRead,
@@ -134,7 +77,12 @@ def run(
         change = _change(ticket, kind, by, text, now)
         changes = (change,)
         ticket = _with_message(ticket, change)
-    context = Context(now=now, settings=_settings(router, settings), log=structlog.get_logger(), happyfox=_NoCalls())
+    context = Context(
+        now=now,
+        settings=_settings(router, settings),
+        log=logging.getLogger(f"handlers.{router.name}"),
+        happyfox=_NoCalls(),
+    )
     grants = frozenset((router.name, permission) for permission in allow)
     intents: list[AnyIntent] = []
     refused: dict[str, list[str]] = {}

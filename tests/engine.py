@@ -1,0 +1,202 @@
+"""The engine on a virtual clock: real scripts on a real store, the simulator as HappyFox, no sockets and no threads.
+
+A ``World`` performs the steps that turns yield. Time passes only when a test says so; faults strike where a test, a sweep
+or a seeded schedule puts them.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import redis
+
+from workers import Router
+from workers.errors import GiveUp, InDoubt, NotNow, Retry, Unsent
+from workers.events.delivery import parse
+from workers.governor.governor import Governor
+from workers.happyfox.answers import settlement
+from workers.happyfox.protocol import BASE, Answer
+from workers.lanes.inbox import Acceptance, accept, receive
+from workers.lanes.lanes import ClaimTerms, Held, claim
+from workers.lanes.scripts import Script
+from workers.lanes.store import Store
+from workers.settings import Budget
+from workers.simulator import Simulator, rows
+from workers.simulator.exchange import Request
+from workers.simulator.hooks import Delivery, Hook
+from workers.turns.account import Terms
+from workers.turns.context import Context
+from workers.turns.decide import decide, wants
+from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Step, Steps
+from workers.turns.turn import Result, take_turn
+
+ACCOUNT = "demo"
+BASIC = "Basic " + b64encode(b"demo-key:demo-code").decode()
+BOT = 7
+START = 1_780_000_000_000
+
+
+class Crash(BaseException):
+    """The worker died here."""
+
+
+class World:
+    """One account with its store, its HappyFox and its clock (``now``, in ms)."""
+
+    def __init__(self, client: "redis.Redis", *routers: Router, **terms: Any) -> None:
+        self.now = START
+        self.client = client
+        self.store = Store(client, lambda: self.now)
+        shape = terms.pop("shape", "flat")
+        budget = terms.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
+        self.simulator = Simulator(
+            lambda: self.now / 1000, [Hook("http://hook.test/", "key", shape=shape)], **terms.pop("options", {})
+        )
+        self.governor = Governor(ACCOUNT, budget)
+        self.lease = 15_000
+        handlers = tuple(Bound(handler) for router in routers for handler in router.handlers)
+        self.terms = Terms(
+            **{
+                "claim": ClaimTerms(ACCOUNT, self.lease, bool(handlers), self.governor.budget, 20_000),
+                "governor": self.governor,
+                "staff": BOT,
+                "site": "https://demo.happyfox.com",
+                "handlers": handlers,
+                "allow": frozenset((router.name, "reply") for router in routers),
+                "dry_run": False,
+                "fuse": 20,
+                "life": 20_000,
+                "doubt": 30_000,
+                "record_life": 3_600_000,
+                "clock": lambda: self.now,
+                **terms,
+            }
+        )
+        self._nonce = 0
+        self._post: list[Delivery] = []
+        #: Called with each step before it is performed and with its result after; may raise Crash.
+        self.before: Callable[[Step], None] = lambda step: None
+        self.after: Callable[[Step, Any], Any] = lambda step, result: result
+        client.set(f"foxhooks:{{{ACCOUNT}}}:birth", self.now)
+
+    # -- HappyFox's side
+
+    def deliver(self) -> list[Acceptance]:
+        """Takes every webhook that HappyFox has to send by now into the inbox."""
+        self._post += self.simulator.take_deliveries()
+        ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
+        self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
+        return [taken for delivery in ready for taken in self.receive(delivery.body)]
+
+    def receive(self, body: bytes) -> list[Acceptance]:
+        """Takes one delivery into the inbox."""
+        return self.store.run(accept(ACCOUNT, [receive(parse(body), body)], keep=604_800))
+
+    def ticket(self, number: int) -> Mapping[str, Any]:
+        """Reads a ticket as the API shows it, without a call being counted."""
+        return rows.ticket_json(self.simulator.world, self.simulator.world.tickets[number])
+
+    # -- the worker's side
+
+    def nonce(self) -> str:
+        """Gives a nonce that no claim has had."""
+        self._nonce += 1
+        return f"n{self._nonce}"
+
+    def claim(self) -> Held | None:
+        """Claims the next due lane."""
+        got = self.store.run(claim(self.terms.claim, self.nonce()))
+        return got if isinstance(got, Held) else None
+
+    def work(self) -> list[Result]:
+        """Works everything that is due now, one lane after another."""
+        results: list[Result] = []
+        while (held := self.claim()) is not None:
+            results.append(self.drive(held))
+        return results
+
+    def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[Result]:
+        """Lets time pass, delivers and works until nothing is left to do, for ``most`` ms at the most."""
+        results = self.work()
+        end = self.now + most
+        while self.now < end and (self.client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched") or self._post):
+            self.now += step
+            self.deliver()
+            results += self.work()
+            self._post += self.simulator.take_deliveries()
+        return results
+
+    def drive(self, held: Held) -> Result:
+        """Takes the turn of a claimed lane."""
+        return self.run(take_turn(held, self.terms))
+
+    def run(self, turn: Steps[Result]) -> Result:
+        """Drives a turn to its end."""
+        try:
+            step = next(turn)
+            while True:
+                self.before(step)
+                try:
+                    result = self.after(step, self.perform(step))
+                except NotNow as error:
+                    step = turn.throw(error)
+                else:
+                    step = turn.send(result)
+        except StopIteration as stop:
+            result = stop.value
+            assert isinstance(result, Result)
+            return result
+
+    def perform(self, step: Step) -> Any:
+        """Performs one step."""
+        if isinstance(step, Script):
+            return self.store.run(step)
+        if isinstance(step, Call):
+            return self._call(step)
+        return self._decide(step)
+
+    def _call(self, step: Call) -> Answer | Unsent | InDoubt:
+        method = step.request.method
+        if step.permit is not None:
+            return self.answer(step)
+        permit = f"own-{self.nonce()}"
+        grant = self.store.run(self.governor.permit(method, permit, "normal", 20_000))
+        if grant.wait:
+            raise NotNow(grant.wait, grant.why)
+        answer = self.answer(step)
+        outcome, wait = settlement(method, answer)
+        self.store.run(self.governor.release(method, permit, outcome, 0, wait))
+        return answer
+
+    def answer(self, step: Call) -> Answer | Unsent | InDoubt:
+        """Lets the simulator answer a call; what a fault does to the connection is in doubt."""
+        asked = step.request
+        response = self.simulator.handle(
+            Request(
+                asked.method,
+                BASE + asked.path,
+                urlencode(asked.query),
+                {"authorization": BASIC, "content-type": "application/json"},
+                b"" if asked.body is None else msgspec.json.encode(asked.body),
+            )
+        )
+        if response.cut or response.wait or response.pace:
+            return InDoubt("the connection was cut")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, response.body)
+
+    def _decide(self, step: Decide) -> Decision | Failure:
+        handler = step.bound.handler
+        try:
+            if not wants(handler, step.ticket, step.event):
+                return Decision((), "its `when` does not hold")
+            context = Context(now=step.now, settings=step.bound.settings, log=None, happyfox=None)
+            return Decision(decide(handler, step.ticket, step.event, context))
+        except Retry as error:
+            return Failure(error.reason, error.after)
+        except GiveUp as error:
+            return Failure(error.reason, final=True)
+        except Exception as error:
+            return Failure(type(error).__name__)

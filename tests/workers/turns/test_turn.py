@@ -1,0 +1,73 @@
+"""A turn as a whole: from a delivery to the ticket in HappyFox."""
+
+import redis
+
+from tests.engine import World
+from workers import Event, Router, Ticket
+
+
+def vip() -> Router:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("vip")
+        ticket.note("VIP contact: answer within the hour.")
+        ticket.set(priority="High")
+
+    @router.on("contact-replied", when=lambda ticket: ticket.status.closed)
+    def reopen(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you, we are on it again.", status="In Progress")
+
+    return router
+
+
+def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = world.simulator.create_ticket(subject="Printer").id
+
+    assert [taken.status for taken in world.deliver()] == ["accepted"]
+    results = world.settle_down()
+
+    ticket = world.ticket(number)
+    assert ticket["tags"] == "vip"
+    assert ticket["priority"]["name"] == "High"
+    notes = [row for row in ticket["updates"] if row["message"] and row["message"]["message_type"] == "p"]
+    assert [note["message"]["text"].strip() for note in notes] == ["VIP contact: answer within the hour."]
+    assert [result.end for result in results] == ["settled"] * len(results)
+
+
+def test_own_writes_are_echoes(store: redis.Redis) -> None:
+    router = Router("loop")
+    seen: list[str] = []
+
+    @router.on("ticket-created", "ticket-updated")
+    def answer(ticket: Ticket, event: Event) -> None:
+        seen.extend(change.kind for change in event.changes)
+        ticket.note(f"Note {len(seen)}")
+        ticket.add_tags(f"t{len(seen)}")
+        ticket.set(status="In Progress", fields={})
+
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert seen == ["ticket-created"]
+
+
+def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.simulator.staff_updates(number, status="Closed")
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(number, "It is broken again.")
+    world.deliver()
+    world.settle_down()
+
+    ticket = world.ticket(number)
+    assert ticket["status"]["name"] == "In Progress"
+    assert "on it again" in ticket["updates"][-1]["message"]["text"]
