@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import redis
@@ -11,12 +11,31 @@ import redis
 from service.embedded import Embedded
 from service.failures import CommandError
 from workers.lanes.store import connect, url_of
-from workers.settings import Part, Settings, load
+from workers.settings import Part, Settings, SettingsError, load
 
 
 def settings_of(part: Part) -> Settings:
     """Loads the settings a part reads, from the environment and the current folder."""
     return load(part, os.environ, Path.cwd())
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The settings of the part that could be read here, and whether they hold the budgets."""
+
+    settings: Settings
+    budgets: bool
+
+
+def accounts_of() -> Accounts:
+    """Loads the accounts for looking at them, from what a worker reads or, where that is not set, a web process."""
+    try:
+        return Accounts(settings_of("worker"), budgets=True)
+    except SettingsError as wrong:
+        try:
+            return Accounts(settings_of("web"), budgets=False)
+        except SettingsError:
+            raise wrong from None
 
 
 def require_store(settings: Settings) -> Settings:

@@ -14,9 +14,7 @@ nothing to set up.
 `foxhooks doctor` check them. `foxhooks up` starts everything, `foxhooks send --sample created --ticket N` \
 tries it, `foxhooks status` shows what came in.
 """
-AFTER = (
-    "Exit codes: 0 done, 1 failed, 2 wrong usage.  `foxhooks COMMAND --help` tells more about one command."
-)
+AFTER = "Exit codes: 0 done, 1 failed, 2 wrong usage.  `foxhooks COMMAND --help` tells more about one command."
 
 RUN, LOOK, LATER = "Run", "Look and try", "Not available yet"
 
@@ -60,9 +58,7 @@ def up() -> None:
 
 @app.command(rich_help_panel=RUN)
 def demo(
-    once: Annotated[
-        bool, typer.Option("--once", help="End by itself; exit code 0 only if it all worked.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if it all worked.")] = False,
 ) -> None:
     """Show everything at work, with a simulated HappyFox in a temporary folder. Needs no settings."""
     from service.demo import demo
@@ -128,9 +124,7 @@ def send(
     ] = None,
     ticket: Annotated[int | None, typer.Option(help="The ticket the sample speaks of.", min=1)] = None,
     shape: Annotated[Literal["flat", "rest", "wrapped"], typer.Option(help="The sample's form.")] = "flat",
-    to: Annotated[
-        str, typer.Option(help="URL to deliver to; without it the web process of this machine.")
-    ] = "",
+    to: Annotated[str, typer.Option(help="URL to deliver to; without it the web process of this machine.")] = "",
     account: Annotated[str, typer.Option(help="The account, where there are several.")] = "",
 ) -> None:
     """Sign a delivery and send it to the web process: a file, or a sample."""
@@ -184,9 +178,7 @@ def _not_yet(parent: typer.Typer, path: str, help: str) -> None:
 
     panel = LATER if parent is app else None
     name = path.rpartition(" ")[2]
-    parent.command(
-        name, help=f"(not available yet) {help}", context_settings=ANYTHING, rich_help_panel=panel
-    )(refuse)
+    parent.command(name, help=f"(not available yet) {help}", context_settings=ANYTHING, rich_help_panel=panel)(refuse)
 
 
 for _path, _help in {

@@ -1,5 +1,6 @@
 """The parts as processes: web, worker, simulator, each with its own settings and the store's answer first."""
 
+import os
 import signal
 import sys
 import time
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 from service.access import require_store, settings_of
 from service.child import end_with_parent
+from workers.settings import Settings
 
 #: The staff member of the simulated account that stands for us.
 BOT = 7
@@ -15,7 +17,7 @@ BOT = 7
 
 def run_web(child: bool) -> None:
     """Serves deliveries until a signal; imports no handler."""
-    settings = require_store(settings_of("web"))
+    settings = _with_store(settings_of("web"))
     from service.web import serve
 
     _obey(child)
@@ -24,7 +26,7 @@ def run_web(child: bool) -> None:
 
 def run_worker(child: bool) -> int:
     """Takes turns until a signal; gives the exit code."""
-    settings = require_store(settings_of("worker"))
+    settings = _with_store(settings_of("worker"))
     from workers.main import run
 
     _obey(child)
@@ -56,12 +58,18 @@ def run_simulator(play: Play, child: bool) -> None:
     options = {"account": play.account, "key": play.key, "code": play.code, **play.limits}
 
     def announce(address: str) -> None:
-        print(
-            f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there."
-        )
+        print(f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there.")
         print(f"HAPPYFOX_URL={address} HAPPYFOX_ACCOUNT={play.account} HAPPYFOX_STAFF_ID={BOT}", flush=True)
 
     serve(Simulator(time.time, hooks, **options), play.host, play.port, announce=announce)
+
+
+def _with_store(settings: Settings) -> Settings:
+    """Gives the settings with the store's address, also to the processes this one makes: they load theirs anew."""
+    located = require_store(settings)
+    if settings.redis_url is None and located.redis_url is not None:
+        os.environ |= {"REDIS_URL": located.redis_url, "FOXHOOKS_DURABILITY": settings.durability}
+    return located
 
 
 def _obey(child: bool) -> None:

@@ -34,7 +34,7 @@ def scenes() -> list[Scene]:
     return [
         Scene(
             "A ticket is created",
-            'Sam Reed of bigcorp.example writes: "The printer arrived broken, I want a refund."',
+            'Sam Reed of bigcorp.example: "It arrived broken, I want a refund."',
             _sam_writes,
             lambda happyfox, number: None,
             (
@@ -54,7 +54,7 @@ def scenes() -> list[Scene]:
         ),
         Scene(
             "A smart rule fires",
-            f'Nobody has answered Mia Novak for an hour: the rule "{RULE}" fires.',
+            f'Nobody has answered Mia Novak: the rule "{RULE}" fires.',
             _mia_writes,
             lambda happyfox, number: happyfox.fire_rule(number, RULE),
             (
@@ -66,8 +66,7 @@ def scenes() -> list[Scene]:
 
 
 def _sam_writes(happyfox: HappyFox) -> int:
-    text = "The printer arrived broken, I want a refund."
-    return happyfox.open_ticket("sam@bigcorp.example", "Order 1138", text)
+    return happyfox.open_ticket("sam@bigcorp.example", "Order 1138", "It arrived broken, I want a refund.")
 
 
 def _ada_closes(happyfox: HappyFox) -> int:

@@ -1,6 +1,9 @@
 """What the person at the terminal sees: each scene as a small table, then the budget, then where to look."""
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import unescape
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,10 +14,12 @@ from service.demo.scenes import Scene
 from service.demo.stage import Stage
 from workers.governor.governor import Forecast
 from workers.turns.effects import Effect, split
-from workers.turns.plan import Record, Verdict
+from workers.turns.plan import Record
 
 OK, BAD = "[green]✓[/green]", "[red]✗[/red]"
 BASE = "/api/1.1/json/"
+#: The staff member we write as, in the simulated account.
+BOT = "Foxhooks Bot"
 
 
 class View:
@@ -25,12 +30,10 @@ class View:
 
     def begin(self, stage: Stage) -> None:
         """Says what runs now."""
-        self.console.print(
-            "[bold]foxhooks demo[/bold]: an embedded store, a simulated HappyFox, web and worker, all real "
-            "processes on this machine.\n"
-            f"  HappyFox {stage.happyfox}   webhooks go to {stage.hook}\n"
-            f"  folder   {stage.folder}"
-        )
+        self.console.print("[bold]foxhooks demo[/bold]: store, HappyFox, web and worker, all real processes here")
+        self.console.print(f"[dim]HappyFox[/dim]  {stage.happyfox} (simulated)")
+        self.console.print(f"[dim]webhooks[/dim]  {stage.hook}")
+        self.console.print(f"[dim]folder  [/dim]  {stage.folder}")
 
     def scene(
         self,
@@ -47,13 +50,12 @@ class View:
         self.console.print(escape(scene.story))
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
-        table.add_column(no_wrap=True)
         table.add_column()
         _section(table, "came in", _arrivals(deliveries))
         _section(table, "decided", _decisions(records, ticket))
         _section(table, "called", _calls(calls))
         checked = [(check.says, check.holds(ticket)) for check in scene.checks]
-        _section(table, "result", ((OK if holds else BAD, escape(says)) for says, holds in checked))
+        _section(table, "result", (f"{OK if holds else BAD} {escape(says)}" for says, holds in checked))
         self.console.print(table)
         return all(holds for _, holds in checked)
 
@@ -62,9 +64,8 @@ class View:
         self.console.print()
         self.console.rule("[bold]Budget[/bold]", align="left")
         self.console.print(
-            f"left of this minute: [bold]{forecast.gets_free}[/bold] of {forecast.gets} reads, "
-            f"[bold]{forecast.posts_free}[/bold] of {forecast.posts} writes "
-            f"(our share of what HappyFox allows); the gate is {forecast.gate}"
+            f"left of this minute: [bold]{forecast.gets_free}[/bold] of {forecast.gets} reads and "
+            f"[bold]{forecast.posts_free}[/bold] of {forecast.posts} writes; the gate is {forecast.gate}"
         )
 
     def verdict(self, fulfilled: bool) -> None:
@@ -93,65 +94,79 @@ class View:
         )
 
 
-def _section(table: Table, label: str, rows: Iterator[tuple[str, str]]) -> None:
-    for first, second in list(rows) or [("[dim]nothing[/dim]", "")]:
-        table.add_row(label, first, second)
+def _section(table: Table, label: str, lines: Iterable[str]) -> None:
+    for line in list(lines) or ["[dim]nothing[/dim]"]:
+        table.add_row(label, line)
         label = ""
 
 
-def _arrivals(deliveries: Sequence[Json]) -> Iterator[tuple[str, str]]:
+def _arrivals(deliveries: Sequence[Json]) -> Iterator[str]:
     """The signed webhooks; those of our own writes in one line."""
     echoes = 0
     for delivery in deliveries:
-        if '"Foxhooks Bot"' in delivery["body"].rpartition('"by"')[2]:
+        update = json.loads(delivery["body"]).get("update") or {}
+        by = update.get("by", {}).get("name", "")
+        if by == BOT:
             echoes += 1
-        else:
-            answer = f"signed webhook, answered {delivery['status'] or delivery['error']}"
-            yield f"{delivery['label']}, ticket {delivery['ticket']}", answer
+            continue
+        what = ", ".join(filter(None, (by, update.get("message_type"))))
+        answer = delivery["status"] or delivery["error"]
+        yield f"{delivery['label']}{f' ({escape(what)})' if what else ''}, signed; answered {answer}"
     if echoes:
-        yield f"{echoes} echo{'es' if echoes > 1 else ''}", "webhooks of our own writes: no handler runs for them"
+        webhooks = "webhook of our own write" if echoes == 1 else "webhooks of our own writes"
+        yield f"[dim]{echoes} {webhooks}: recognised, no handler runs[/dim]"
 
 
-def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[tuple[str, str]]:
-    """What each handler decided, and why."""
+def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[str]:
+    """What each handler decided, and because of what."""
     for record in records:
-        changes = ", ".join(f"{change.kind} by {change.actor.kind}" for change in record.changes)
-        yield f"[cyan]{changes or 'nothing new'}[/cyan]", ""
+        changes = ", ".join(f"{change.kind} by {change.actor.name or change.actor.kind}" for change in record.changes)
+        yield f"because of [cyan]{escape(changes)}[/cyan]"
+        idle = []
         for verdict in record.verdicts:
-            wants = "; ".join(_wants(record, verdict.handler, ticket)) if verdict.state == "decided" else ""
-            reason = wants or f"[dim]{_nothing(verdict)}[/dim]"
-            denied = "".join(f" [yellow](denied; add {escape(line)})[/yellow]" for line in verdict.denied)
-            yield f"  {escape(verdict.handler)}", reason + denied
-
-
-def _nothing(verdict: Verdict) -> str:
-    return "wants nothing" if verdict.reason == "nothing" else escape(f"{verdict.state}: {verdict.reason}")
+            if verdict.state == "decided":
+                wants = "; ".join(_wants(record, verdict.handler, ticket))
+            else:
+                wants = f"{verdict.state}: {verdict.reason}"
+            wants += "".join(f" (denied; add {line})" for line in verdict.denied)
+            if wants:
+                yield f"  [bold]{escape(verdict.handler)}[/bold] → {escape(wants)}"
+            else:
+                idle.append(verdict.handler)
+        if idle:
+            yield f"  [dim]{escape(', '.join(idle))} → nothing to do[/dim]"
 
 
 def _wants(record: Record, handler: str, ticket: Json) -> Iterator[str]:
     for effect in record.effects:
         for part in split(effect):
             if handler in part.handlers:
-                yield escape(_in_words(part, ticket))
+                yield _in_words(part, ticket)
 
 
 def _in_words(effect: Effect, ticket: Json) -> str:
-    """An effect with names instead of ids, as far as the ticket tells them, and the beginning of its text."""
+    """An effect with its text, and with names instead of ids as far as the ticket tells them."""
     words = effect.words
     for member, shown in {"status": "status", "priority": "priority", "assignee": "assigned_to"}.items():
         found = ticket[shown] or {}
         words = words.replace(f"{member} = {found.get('id')}", f"{member} = {found.get('name')}")
-    return words
+    text = unescape(re.sub(r"<[^>]+>", "", effect.html)).strip()
+    return f'{words}: "{text}"' if text else words
 
 
-def _calls(calls: Sequence[Json]) -> Iterator[tuple[str, str]]:
+def _calls(calls: Sequence[Json]) -> Iterator[str]:
     """The calls as HappyFox saw them; reads of the reference lists in one line."""
-    lists = [call["path"].rpartition(BASE)[2].strip("/") for call in calls if _is_list(call)]
+    lists = [_path(call) for call in calls if _is_list(call)]
     if lists:
-        yield "GET", f"{', '.join(lists)} [dim](names and ids, once an hour)[/dim]"
+        yield f"GET  {', '.join(lists)} [dim](names and ids, kept for an hour)[/dim]"
     for call in calls:
         if not _is_list(call):
-            yield call["method"], f"{call['path'].rpartition(BASE)[2].strip('/')}  {call['status']}"
+            answer = "" if call["status"] == 200 else f" [red]{call['status']}[/red]"
+            yield f"{call['method']:4} {_path(call)}{answer}"
+
+
+def _path(call: Json) -> str:
+    return escape(call["path"].rpartition(BASE)[2].strip("/"))
 
 
 def _is_list(call: Json) -> bool:

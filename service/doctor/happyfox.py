@@ -1,0 +1,60 @@
+"""Looks at HappyFox: credentials, the staff member we write as, and the lists of names. One GET for each list."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from service.doctor.finding import Finding, error, ok, warning
+from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, Unsent
+from workers.governor.governor import Governor
+from workers.happyfox.answers import read
+from workers.happyfox.directory import Directory
+from workers.happyfox.transport import Wire
+from workers.lanes.store import Store
+from workers.settings import Account
+
+API = "Apps > Goodies > API in HappyFox"
+
+
+def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
+    """Makes the calls, within the account's budget, and judges the answers."""
+    governor, subject = Governor(account.name, account.budget), f"HappyFox ({account.name})"
+    key, code = account.api_key.reveal(), account.auth_code.reveal()
+    wire = Wire(account.url, key, code, account.timeout, governor, Store(client))
+    lists: dict[str, Any] = {}
+    try:
+        for name, request in Directory.LISTS.items():
+            lists[name] = read(wire.send(request, class_="interactive"))
+    except CheckCredentials as refused:
+        cure = f"copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from {API}, and see that the key is on"
+        yield error(subject, str(refused), cure)
+        return
+    except NotNow as closed:
+        yield warning(
+            subject, f"no call can be made now: {closed}", "`foxhooks status` shows budget and gate; try later"
+        )
+        return
+    except Unsent as unsent:
+        yield error(subject, str(unsent), "check HAPPYFOX_URL and the way to it; a proxy is not used")
+        return
+    except (InDoubt, HappyFoxError) as broken:
+        yield error(subject, str(broken), "try again; if it stays, check HAPPYFOX_URL")
+        return
+    finally:
+        wire.close()
+    yield ok(subject, f"{account.url} accepts the API key")
+    yield _staff(subject, lists["staff"], account.staff_id)
+
+
+def _staff(subject: str, staff: Any, number: int) -> Finding:
+    members = [one for one in staff if isinstance(one, dict)] if isinstance(staff, list) else []
+    known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
+    for one in members:
+        if one.get("id") == number:
+            if one.get("active") is False:
+                cure = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
+                return error(subject, f"HAPPYFOX_STAFF_ID {number} is {one.get('name')}, who is not active", cure)
+            return ok(subject, f"we write as {one.get('name')} (HAPPYFOX_STAFF_ID {number})")
+    cure = f"set it to the id of a staff member, best one of the bot's own ({known})"
+    return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", cure)

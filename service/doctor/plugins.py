@@ -1,0 +1,21 @@
+"""Looks at the plug-ins: do they import, do their settings fit, does every grant name a router that runs."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from service.doctor.finding import Finding, error, ok
+from workers.settings import Account
+from workers.turns.loading import LoadError, load_accounts
+
+
+def look(accounts: Collection[Account]) -> Iterator[Finding]:
+    """Imports the handlers as the worker does; an account's own tables and grants are judged with the others'."""
+    try:
+        loaded = load_accounts(accounts, Path.cwd())
+    except LoadError as wrong:
+        for complaint in wrong.complaints:
+            yield error("handlers", f"{complaint.setting} {complaint.problem}", complaint.cure)
+        return
+    for name, routers in loaded.items():
+        names = ", ".join(each.router.name for each in routers) or "none"
+        yield ok("handlers", f"{name} runs, in this order: {names}")

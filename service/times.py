@@ -1,0 +1,18 @@
+"""Times for a person's eyes; the store's clock is the only one that counts."""
+
+import redis
+
+
+def now_of(client: redis.Redis) -> int:
+    """Gives the store's time in ms."""
+    whole, micro = client.time()
+    return whole * 1000 + micro // 1000
+
+
+def ago(at: int, now: int) -> str:
+    """Says how long ago a time (ms) was, in its largest unit."""
+    passed = max(0, now - at) // 1000
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if passed >= size:
+            return f"{passed // size} {unit} ago"
+    return f"{passed} s ago"
