@@ -73,6 +73,7 @@ class Governor:
         self.prefix = prefix(account)
         self.budget = argument(budget)
         self.in_flight = budget.in_flight
+        self.lockout = budget.lockout
 
     def permit(self, method: str, id: str, class_: Class, life: int) -> Script[Grant]:
         """Asks for a permit for a call that is over ``life`` ms from now, come what may.

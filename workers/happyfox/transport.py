@@ -63,6 +63,7 @@ class GovernedTransport(httpx.BaseTransport):
     def __init__(self, governor: Governor, store: Store, connections: int, timeout: float) -> None:
         self._governor, self._store, self._timeout = governor, store, timeout
         self._deadline = _Deadline()
+        self._locked_until = float("-inf")
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=connections,
@@ -117,7 +118,7 @@ class GovernedTransport(httpx.BaseTransport):
         def trace(event: str, _: Any) -> None:
             nonlocal left
             if event == LEAVING:
-                _refuse_if_late(request.extensions, deadline)
+                self._refuse_if_late(request.extensions, deadline)
                 left = True
 
         limit = max(0.001, deadline - monotonic())
@@ -140,6 +141,8 @@ class GovernedTransport(httpx.BaseTransport):
         try:
             incoming = self._pool.handle_request(outgoing)
             at = monotonic()
+            if incoming.status == 429:
+                self._locked_until = at + self._governor.lockout
             try:
                 body = _body(incoming)
             finally:
@@ -157,6 +160,16 @@ class GovernedTransport(httpx.BaseTransport):
             self._deadline.at = None
         headers = [(name, value) for name, value in incoming.headers if name.lower() not in _UNPACKED]
         return httpx.Response(incoming.status, headers=headers, content=body, extensions={"at": at})
+
+    def _refuse_if_late(self, extensions: Any, deadline: float) -> None:
+        """Stops a call whose permit was taken in time but which was held up since."""
+        now, send_by, still_held = monotonic(), extensions.get("send_by"), extensions.get("still_held")
+        if now > deadline or (send_by is not None and now > send_by):
+            raise Unsent("the call is late, for this process was held up; nothing was sent")
+        if now < self._locked_until:
+            raise Unsent("the account was locked out in the meantime; nothing was sent")
+        if still_held is not None and not still_held():
+            raise Unsent("the lease is no longer held; nothing was sent")
 
 
 class Wire:
@@ -295,15 +308,6 @@ class _Backend(httpcore.SyncBackend):
             else:
                 return _Stream(stream, self._deadline)
         raise failure or httpcore.ConnectError("the host has no address")
-
-
-def _refuse_if_late(extensions: Any, deadline: float) -> None:
-    send_by, still_held = extensions.get("send_by"), extensions.get("still_held")
-    now = monotonic()
-    if now > deadline or (send_by is not None and now > send_by):
-        raise Unsent("the call is late, for this process was held up; nothing was sent")
-    if still_held is not None and not still_held():
-        raise Unsent("the lease is no longer held; nothing was sent")
 
 
 def _body(response: httpcore.Response) -> bytes:

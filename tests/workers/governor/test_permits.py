@@ -296,11 +296,20 @@ def test_the_limits_grow_for_a_window_after_the_reopening(account: Account) -> N
     assert account.forecast().gets == 10
 
 
+def test_a_429_to_the_first_write_locks_again_without_halving_again(account: Account) -> None:
+    account.lock()
+    account.reopen()
+    account.now += WINDOW
+    account.call("POST", "first", "limited")
+    assert (account.forecast().gate, account.forecast().share) == ("locked", 0.5)
+
+
 def test_a_429_halves_the_share_for_an_hour_and_a_second_one_again(account: Account) -> None:
     account.lock()
     account.reopen()
     account.now += WINDOW
     assert account.forecast().posts == 5
+    account.call("POST", "first")
     account.call("POST", "again", "limited")
     assert account.forecast().share == 0.25
     account.now += HOUR

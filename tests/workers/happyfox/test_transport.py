@@ -1,5 +1,6 @@
 """The transport against a real server that misbehaves, with real permits."""
 
+import contextlib
 import gzip
 import json
 import logging
@@ -134,6 +135,18 @@ def test_a_429_closes_the_gate_for_every_call(account: Account) -> None:
         account.wire.send(WRITE)
     assert refused.value.reason == "gate"
     assert len(account.peer.requests) == 1
+
+
+def test_after_a_429_no_call_of_the_process_leaves_not_even_under_an_older_permit(store: redis.Redis) -> None:
+    with peer(says(429)) as server:
+        account = Account(store, server, lockout=0.2)
+        account.wire.send(READ)
+        with pytest.raises(Unsent, match="locked out"):
+            account.wire.send(WRITE, permit="older")
+        while len(server.requests) == 1:
+            with contextlib.suppress(Unsent):
+                account.wire.send(WRITE, permit="older")
+        account.wire.close()
 
 
 @behaving(says(401))

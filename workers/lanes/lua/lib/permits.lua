@@ -114,11 +114,12 @@ local function permits_close(P, gate, now, state, why, till)
 end
 
 -- The account is over its limit: closed for a lockout and its guard or the longer wait asked for, an hour at most.
--- Somebody else is calling, so what we allow ourselves is halved for an hour, once for each lockout.
+-- Somebody else is calling, so what we allow ourselves is halved for an hour, once for each lockout: a 429 while it is
+-- probed, by the first write too, is still the old one.
 local function permits_limited(P, gate, now, B, why, age, wait)
   local at = now - age
   local till = at + math.max(B.lockout + B.lockguard, math.min(wait, HOUR))
-  if gate.state == 'open' and till > now then
+  if gate.state == 'open' and not gate.alone and till > now then
     local share = now < gate.share_till and gate.share or 1000
     redis.call('HSET', P .. 'gate', 'share', math.max(125, math.floor(share / 2)), 'share_until', now + HOUR)
   end
