@@ -67,16 +67,8 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
         if definition["required"] and fields.get(definition["id"]) is None and name not in form.errors:
             form.complain(name, REQUIRED_FIELD)
     due_date, created_at = form.date("due_date"), form.time("created_at")
-    client = form.choice("client", world.contacts)
-    if client is None and "client" not in form.errors:
-        name, email = form.text("name", required=True), form.text("email", required=True)
-        if email and "@" not in email:
-            form.complain("email", "Enter a valid email address.")
+    _check_contact(world, form)
     form.refuse_if_wrong()
-    if client is not None:
-        contact = world.contacts[client]
-    else:
-        contact = world.contact_by_email(email) or world.new_contact(name, email, form.text("phone"))
     message = rows.message(
         form.text("text"),
         form.text("html"),
@@ -87,7 +79,7 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
     return tickets.open_ticket(
         world,
         Draft(
-            contact=fill_contact(world, contact, about_contact),
+            contact=fill_contact(world, _contact(world, form), about_contact),
             subject=subject,
             message=message or {},
             category=category,
@@ -100,3 +92,20 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
             visible_only_staff=form.boolean("visible_only_staff"),
         ),
     )
+
+
+def _check_contact(world: World, form: Form) -> None:
+    if form.choice("client", world.contacts) is None and "client" not in form.errors:
+        form.text("name", required=True)
+        email = form.text("email", required=True)
+        if email and "@" not in email:
+            form.complain("email", "Enter a valid email address.")
+
+
+def _contact(world: World, form: Form) -> Contact:
+    """The contact the ticket is for, made if the address is new."""
+    client = form.choice("client", world.contacts)
+    if client is not None:
+        return world.contacts[client]
+    known = world.contact_by_email(form.text("email"))
+    return known or world.new_contact(form.text("name"), form.text("email"), form.text("phone"))

@@ -26,9 +26,9 @@ class Options:
     retry_after: bool = False
     """Whether a refusal carries `Retry-After`: not documented."""
 
-    overlap: Literal["refuse", "fail", "serialise"] = "refuse"
+    overlap: Literal["refuse", "fail", "lose", "serialise"] = "refuse"
     """A write that begins while another to the same ticket is in progress is "not supported" (tickets
-    article): 409, 500, or let through."""
+    article): 409, 500, answered 200 and lost, or let through."""
     latency: float = 0.0
     """Seconds a write takes on the socket, from arrival until it is applied."""
 
@@ -44,6 +44,11 @@ class Options:
     """A contact's reply to a closed ticket sets the default status: assumed to be an account's choice."""
     prefix_follows_category: bool = False
     """A moved ticket takes the new category's prefix in its display id: assumed not."""
+
+    list_updates: Literal["asked", "always", "never"] = "asked"
+    """When lists carry `updates`: with `show_updates`, or always (2026 edition of KB 1039)."""
+    html_documents: bool = False
+    """A message's html comes back wrapped in a whole document: seen in recorded answers."""
 
     keep: int = 50_000
     """Calls and deliveries kept in the logs, at least."""

@@ -2,6 +2,7 @@
 
 Statuses, priorities, categories, staff and ticket fields are named by id or by name in any case. Raises
 LookupError for a name or ticket that does not exist, ValueError for a value a field does not take.
+`late`: seconds until the API shows the new ticket or row; webhooks tell of it at once.
 """
 
 from collections.abc import Mapping
@@ -30,14 +31,13 @@ def create_ticket(
     tags: tuple[str, ...] | list[str] = (),
     fields: Mapping[Name, Any] | None = None,
     due_date: str | None = None,
+    late: float = 0.0,
 ) -> Ticket:
     """Open a ticket as the contact with this address, who is made if unknown."""
-    contact = world.contact_by_email(email) or world.new_contact(name or email.partition("@")[0].title(), email)
     message = rows.message(text, html)
     if message is None:
         raise ValueError("A ticket begins with words: give text or html.")
     draft = Draft(
-        contact=contact,
         subject=subject,
         message=message,
         category=world.find(world.categories, category),
@@ -47,17 +47,22 @@ def create_ticket(
         fields=_fields(world, fields),
         due_date=due_date,
         source="TKT_CREATION_EMAIL",  # assumed; only ..._ADMIN_PANEL and ..._API were seen
+        late=late,
+        contact=world.contact_by_email(email)  # last, so that a wrong name above makes nobody
+        or world.new_contact(name or email.partition("@")[0].title(), email),
     )
     return tickets.open_ticket(world, draft)
 
 
-def contact_replies(world: World, ticket: int, text: str, html: str | None = None, email: str | None = None) -> Ticket:
+def contact_replies(
+    world: World, ticket: int, text: str, html: str | None = None, email: str | None = None, late: float = 0.0
+) -> Ticket:
     """Answer as the ticket's contact, or as another contact of the account."""
     before = ticket_of(world, ticket)
     contact = world.contacts[before.contact] if email is None else world.contact_by_email(email)
     if contact is None:
         raise LookupError(f"No contact has the address {email}.")
-    edit = Edit(message=rows.message(text, html), status=reopening(world, before))
+    edit = Edit(message=rows.message(text, html), status=reopening(world, before), late=late)
     return tickets.change_ticket(world, before, rows.by_contact(contact), edit)
 
 
@@ -77,6 +82,7 @@ def staff_updates(
     add_tags: tuple[str, ...] | list[str] = (),
     remove_tags: tuple[str, ...] | list[str] = (),
     fields: Mapping[Name, Any] | None = None,
+    late: float = 0.0,
 ) -> Ticket:
     """Work on a ticket in the panel: reply, note, any properties, in one row."""
     if due_date not in (None, "keep") and read_date(due_date) is None:
@@ -91,6 +97,7 @@ def staff_updates(
         add_tags=tuple(add_tags),
         remove_tags=tuple(remove_tags),
         fields=_fields(world, fields),
+        late=late,
     )
     by = rows.by_staff(world, world.find(world.staff, staff))
     return tickets.change_ticket(world, ticket_of(world, ticket), by, edit)
@@ -107,6 +114,7 @@ def fire_rule(
     assignee: Name | Literal["keep"] | None = "keep",
     add_tags: tuple[str, ...] | list[str] = (),
     remove_tags: tuple[str, ...] | list[str] = (),
+    late: float = 0.0,
 ) -> Ticket:
     """Let the smart rule of this name fire on a ticket."""
     edit = Edit(
@@ -116,6 +124,7 @@ def fire_rule(
         assignee="keep" if assignee == "keep" else _found(world, world.staff, assignee),
         add_tags=tuple(add_tags),
         remove_tags=tuple(remove_tags),
+        late=late,
     )
     return tickets.change_ticket(world, ticket_of(world, ticket), rows.by_rule(name), edit)
 

@@ -40,6 +40,7 @@ class Pending:
     delay: float = 0.0
     fault: Fault | None = None
     writes_to: int | None = None
+    lost: bool = False
     refused: RefusedError | None = None
 
 
@@ -89,9 +90,11 @@ class Pipeline:
         try:
             if pending.refused is not None:
                 raise pending.refused
-            outcome = pending.endpoints[pending.call.method](self.world, pending.arguments)
-            payload, news = outcome.payload, outcome.news
-            applied = pending.call.method != "GET"
+            world = self.world.copy(self.world.clock) if pending.lost else self.world
+            outcome = pending.endpoints[pending.call.method](world, pending.arguments)
+            payload = outcome.payload
+            applied = pending.call.method != "GET" and not pending.lost
+            news = outcome.news if applied else ()
         except RefusedError as refused:
             status, payload = refused.status, refused.payload
             headers |= self._headers_of(refused)
@@ -162,11 +165,11 @@ class Pipeline:
             pending.delay += self.options.latency
 
     def _enter(self, pending: Pending, ticket: int) -> None:
-        overlaps = self.in_progress[ticket] > 0
-        if overlaps:
+        if self.in_progress[ticket]:
             pending.call = replace(pending.call, overlapped=True)
-            if self.options.overlap != "serialise":
+            if self.options.overlap in ("refuse", "fail"):
                 raise RefusedError(409 if self.options.overlap == "refuse" else 500, OVERLAP)
+            pending.lost = self.options.overlap == "lose"
         self.in_progress[ticket] += 1
         pending.writes_to = ticket
 

@@ -12,9 +12,9 @@ NOT_FOUND = {"error": "Cannot find the requested object"}
 
 
 def ticket_of(world: World, arguments: Arguments) -> Ticket:
-    """The ticket a path names. Raises a 404 if there is none."""
+    """The ticket a path names. Raises a 404 if there is none, or it is not visible yet."""
     found = world.tickets.get(arguments.number)
-    if found is None:
+    if found is None or not world.visible(found):
         raise RefusedError(404, NOT_FOUND)
     return found
 
@@ -33,13 +33,15 @@ def tickets(world: World, arguments: Arguments) -> Outcome:
     found = (
         ticket
         for ticket in world.tickets.values()
-        if search.in_status(world, ticket, status)
+        if world.visible(ticket)
+        and search.in_status(world, ticket, status)
         and category in ("", "_all", str(ticket.category))
         and (not q or search.matches(world, ticket, q))
     )
     chosen = search.ordered(world, found, "updated" if q else sort)  # a search ignores `sort` (tickets article)
     rows, info = page(chosen, query)
-    updates = query.get("show_updates", "0").lower() in ("1", "true")
+    asked = query.get("show_updates", "0").lower() in ("1", "true")
+    updates = {"asked": asked, "always": True, "never": False}[world.options.list_updates]
     if query.get("minify_response") == "true":
         data: list[Any] = [ticket.id for ticket in rows]
     else:

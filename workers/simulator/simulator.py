@@ -124,9 +124,9 @@ class Simulator:
         """Open a ticket as a contact by mail; members as in `people.create_ticket`."""
         return self._tell(people.create_ticket(self.world, email, **draft), "ticket-created")
 
-    def contact_replies(self, ticket: int, text: str = "", html: str | None = None, email: str | None = None) -> Ticket:
-        """Answer as the ticket's contact, or as the contact with this address."""
-        return self._tell(people.contact_replies(self.world, ticket, text, html, email))
+    def contact_replies(self, ticket: int, text: str = "", html: str | None = None, **more: Any) -> Ticket:
+        """Answer as the ticket's contact; further members as in `people.contact_replies`."""
+        return self._tell(people.contact_replies(self.world, ticket, text, html, **more))
 
     def staff_updates(self, ticket: int, staff: int | str = 1, **edit: Any) -> Ticket:
         """Reply, note or change properties in the panel; members as in `people.staff_updates`."""

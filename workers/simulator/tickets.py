@@ -5,15 +5,17 @@ The API, people at work and smart rules all end here, so that each leaves the sa
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from workers.simulator import rows
 from workers.simulator.world import Contact, Json, Row, Ticket, World, stamp
 
+DOCUMENT: Final = '<html><head><meta charset="utf-8"></head><body>{}</body></html>'
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A ticket about to be opened. `message` is the opening message's JSON."""
+    """A ticket about to be opened. `message` is the opening message's JSON; `late`: seconds until reads see it."""
 
     contact: Contact
     subject: str
@@ -27,6 +29,7 @@ class Draft:
     created_at: float | None = None
     visible_only_staff: bool = False
     source: str = "TKT_CREATION_API"
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def open_ticket(world: World, draft: Draft) -> Ticket:
             due_date=draft.due_date,
             visible_only_staff=draft.visible_only_staff,
             source=draft.source,
-            rows=(Row(shown["update_id"], at, at, shown),),
+            rows=(Row(shown["update_id"], at, world.now() + draft.late, shown),),
         )
     )
 
@@ -146,6 +149,8 @@ def unfilled_on_completion(world: World, ticket: Ticket, edit: Edit) -> list[int
 
 
 def _row_json(world: World, at: float, by: Json, message: Json | None) -> Json:
+    if message is not None and world.options.html_documents:
+        message = message | {"html": DOCUMENT.format(message["html"])}
     return _no_row() | {
         "update_id": world.next_update(),
         "timestamp": stamp(at),

@@ -175,6 +175,10 @@ class World:
         """Whether a ticket in this status counts as closed."""
         return bool(self.statuses[status]["behavior"] == "completed")
 
+    def visible(self, ticket: Ticket) -> bool:
+        """Whether reads find the ticket yet."""
+        return ticket.rows[0].visible_at <= self.now()
+
     def default(self, table: Table) -> int:
         """The id of the table's default member."""
         return next(i for i, row in table.items() if row["default"])

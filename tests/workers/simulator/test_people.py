@@ -63,6 +63,27 @@ def test_a_name_that_does_not_exist_is_a_lookup_error_listing_what_does(
         simulator.staff_updates(**{"ticket": 1, **edit})  # type: ignore[arg-type]
 
 
+def test_a_late_ticket_and_a_late_row_are_told_before_they_show(
+    api: Caller, simulator: Simulator, clock: Clock
+) -> None:
+    simulator.create_ticket(late=5)
+    assert len(simulator.take_deliveries()) == 1
+    assert api.get("ticket/1/").status == 404
+    assert api.got("tickets/")["data"] == []
+    clock.now += 5
+    simulator.contact_replies(1, "later", late=5)
+    assert len(simulator.take_deliveries()) == 1
+    assert len(api.got("ticket/1/")["updates"]) == 1
+    clock.now += 5
+    assert len(api.got("ticket/1/")["updates"]) == 2
+
+
+def test_a_wrong_name_makes_nobody(simulator: Simulator) -> None:
+    with pytest.raises(LookupError):
+        simulator.create_ticket("new@new.example", category="Nowhere")
+    assert simulator.world.contact_by_email("new@new.example") is None
+
+
 def test_a_wrong_value_is_a_value_error_and_changes_nothing(simulator: Simulator) -> None:
     before = simulator.create_ticket()
     with pytest.raises(ValueError, match="no date"):

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tests.workers.simulator.conftest import Caller, Clock
-from workers.simulator import Simulator
+from workers.simulator import Hook, Simulator
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
 
@@ -121,6 +121,17 @@ def test_what_becomes_of_an_overlapping_write_is_a_switch(clock: Clock, overlap:
     second = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
     assert [api.simulator.end(second).status, api.simulator.end(first).status] == [status, 200]
     assert api.simulator.log[1].overlapped
+
+
+def test_an_overlapping_write_may_be_answered_and_lost(clock: Clock) -> None:
+    api = Caller(Simulator(clock, [Hook("http://hooks.example/", "k")], overlap="lose"))
+    api.simulator.create_ticket()
+    first = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
+    second = api.simulator.begin(api.request("POST", "ticket/1/update_tags/", {"add": "x"}))
+    assert [api.simulator.end(call).status for call in (first, second)] == [200, 200]
+    assert [call.applied for call in api.simulator.log] == [True, False]
+    ticket = api.simulator.world.tickets[1]
+    assert (ticket.tags, len(ticket.rows), len(api.simulator.deliveries)) == ((), 2, 2)
 
 
 def test_a_write_takes_effect_when_it_ends(api: Caller) -> None:

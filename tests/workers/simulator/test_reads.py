@@ -85,6 +85,14 @@ def test_updates_are_listed_on_request(api: Caller) -> None:
     assert len(api.got("tickets/", "show_updates=1")["data"][0]["updates"]) == 2
 
 
+@pytest.mark.parametrize(("switch", "there"), [("always", True), ("never", False)])
+def test_whether_lists_carry_updates_anyway_is_a_switch(clock: Clock, switch: str, there: bool) -> None:
+    api = Caller(Simulator(clock, list_updates=switch))
+    api.simulator.create_ticket()
+    assert ("updates" in api.got("tickets/")["data"][0]) is there
+    assert ("updates" in api.got("tickets/", "show_updates=true")["data"][0]) is there
+
+
 def test_a_minified_list_is_numbers_and_fields_trim_the_rest(api: Caller) -> None:
     assert api.got("tickets/", "minify_response=true")["data"] == [3, 4, 2, 1]
     assert api.got("tickets/", "fields=id,tags&sort=ticketa")["data"][0] == {"id": 1, "tags": "vip,Big deal"}

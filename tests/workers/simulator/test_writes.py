@@ -55,6 +55,15 @@ def test_plain_words_may_be_sent_under_either_name_and_are_escaped(api: Caller, 
     assert (row["message"]["text"], row["message"]["html"]) == ("1 < 2\n\n", "<p>1 &lt; 2</p>")
 
 
+def test_html_may_come_back_as_a_whole_document(clock: Clock) -> None:
+    api = Caller(Simulator(clock, html_documents=True))
+    api.simulator.create_ticket()
+    message = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "<p>{x}</p>"})["updates"][-1]["message"]
+    assert message["html"].startswith("<html><head>")
+    assert "<body><p>{x}</p></body>" in message["html"]
+    assert message["text"] == "{x}\n\n"
+
+
 def test_a_private_note_is_marked_and_leaves_the_reply_times_alone(api: Caller) -> None:
     ticket = api.posted("ticket/1/staff_pvtnote/", {"staff": 7, "html": "<p>psst</p>", "status": 2})
     assert ticket["updates"][-1]["message"]["message_type"] == "p"
