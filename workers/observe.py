@@ -8,12 +8,12 @@ words.
 import logging
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sentry_sdk
 import structlog
 from sentry_sdk.integrations import Integration
-from structlog.typing import EventDict
 
 from workers.settings import Settings
 
@@ -48,17 +48,8 @@ TALKATIVE = ("httpx", "httpcore", "asyncio")
 
 def init_logging(settings: Settings) -> None:
     """Sends every log line of the process to the standard error, as JSON or for a person's eyes."""
-    renderer: Any = structlog.processors.JSONRenderer()
-    if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[_line, structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            foreign_pre_chain=[structlog.processors.TimeStamper(fmt="iso", key="at")],
-            keep_exc_info=True,
-        )
-    )
+    handler.setFormatter(_Lines(settings.log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
@@ -66,26 +57,34 @@ def init_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+class _Lines(logging.Formatter):
     """Makes a line of a record: when, how grave, who, what, and the known fields."""
-    record: logging.LogRecord = event["_record"]
-    line: EventDict = {
-        "at": event["at"],
-        "level": record.levelname.lower(),
-        "logger": record.name,
-        "message": event["event"],
-        "_record": record,
-        "_from_structlog": False,
-    }
-    line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
-    if record.exc_info and record.exc_info[1] is not None:
-        line["exception"] = _frames(record.exc_info[1])
-    return line
+
+    def __init__(self, style: Literal["json", "console"]) -> None:
+        super().__init__()
+        self._render: Any = structlog.processors.JSONRenderer()
+        if style == "console":
+            self._render = structlog.dev.ConsoleRenderer(
+                timestamp_key="at", event_key="message", colors=sys.stderr.isatty(), sort_keys=False
+            )
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
+        if record.exc_info and record.exc_info[1] is not None:
+            line["raised"] = _frames(record.exc_info[1])
+        return str(self._render(None, "", line))
 
 
 def _frames(error: BaseException) -> list[str]:
     """Tells where an exception came from and of which type it is, but not what it says."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    found = traceback.extract_tb(error.__traceback__)
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
     return [*frames, type(error).__qualname__]
 
 

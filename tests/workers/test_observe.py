@@ -1,0 +1,159 @@
+"""Logs and error reports: what is known passes, a customer's words and secrets never do."""
+
+import gzip
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORDS = "words-of-a-customer"
+
+PROGRAM = """
+import asyncio, logging, os, sys
+from pathlib import Path
+import httpx, sentry_sdk
+from starlette.applications import Starlette
+from starlette.routing import Route
+from workers.observe import init_logging, init_sentry
+from workers.settings import load
+
+WORDS = "-".join(["words", "of", "a", "customer"])
+settings = load("web", os.environ, Path.cwd())
+init_logging(settings)
+init_sentry(settings, sys.argv[1])
+log = logging.getLogger("workers.turns")
+log.info("a turn began", extra={"account": "acme", "ticket": 3, "event": "e1", "body": WORDS})
+logging.getLogger("httpx").info("POST %s", WORDS)
+logging.getLogger("somebody.else").warning("they said %s", WORDS)
+
+def handler(body):
+    raise ValueError(body)
+
+try:
+    handler(WORDS)
+except ValueError:
+    log.exception("a handler failed", extra={"handler": "vip.greet", "subject": WORDS})
+
+async def broken(request):
+    body = await request.body()
+    raise RuntimeError(body.decode())
+
+async def ask():
+    app = Starlette(routes=[Route("/webhooks/{account}", broken, methods=["POST"])])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://foxhooks") as client:
+        sentry_sdk.add_breadcrumb(category="httplib", message=WORDS, data={"url": WORDS})
+        await client.post("/webhooks/acme?q=" + WORDS, content=WORDS, headers={"x-name": WORDS, "cookie": WORDS})
+
+if sys.argv[1] == "web":
+    asyncio.run(ask())
+sentry_sdk.flush(10)
+"""
+
+
+class Sentry(http.server.ThreadingHTTPServer):
+    """A Sentry that only listens."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Listener)
+        self.received: list[bytes] = []
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    server: Sentry
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.received.append(body)
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def sentry() -> Iterator[Sentry]:
+    with Sentry() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def run(sentry: Sentry, part: str, **more: str) -> str:
+    """Runs the program and gives what it wrote."""
+    environ = {**os.environ, "HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "a-secret-of-ours"}
+    environ |= {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.server_port}/1", "PYTHONPATH": str(ROOT), **more}
+    command = [sys.executable, "-c", PROGRAM, part]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def reports(sentry: Sentry) -> list[dict[str, object]]:
+    lines = [line for body in sentry.received for line in body.splitlines() if b'"exception"' in line]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("part", ["web", "worker"])
+def test_no_words_and_no_secret_reach_sentry(sentry: Sentry, part: str) -> None:
+    run(sentry, part)
+    assert reports(sentry)
+    everything = b"".join(sentry.received)
+    assert WORDS.encode() not in everything
+    assert b"a-secret-of-ours" not in everything
+
+
+def test_a_report_tells_where_it_happened_and_in_which_handler(sentry: Sentry) -> None:
+    run(sentry, "worker")
+    (report,) = reports(sentry)
+    assert report["extra"] == {"handler": "vip.greet"}
+    assert report["logentry"] == {"message": "a handler failed"}
+    (error,) = report["exception"]["values"]  # type: ignore[index]
+    assert error["type"] == "ValueError"
+    assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "handler"]
+
+
+def test_a_request_is_reported_by_its_path_alone(sentry: Sentry) -> None:
+    run(sentry, "web")
+    requests = [report["request"] for report in reports(sentry) if "request" in report]
+    assert requests
+    for request in requests:
+        assert request["url"].endswith("/webhooks/acme")  # type: ignore[index]
+        assert set(request["headers"]) <= {"content-length", "content-type", "user-agent"}  # type: ignore[index]
+
+
+def test_log_lines_carry_the_known_fields_and_no_words(sentry: Sentry) -> None:
+    lines = [json.loads(line) for line in run(sentry, "worker").splitlines()]
+    ours = [line for line in lines if line["logger"] == "workers.turns"]
+    began, failed = ours
+    assert {name: began[name] for name in ("level", "message", "account", "ticket", "event")} == {
+        "level": "info",
+        "message": "a turn began",
+        "account": "acme",
+        "ticket": 3,
+        "event": "e1",
+    }
+    assert failed["raised"][-1] == "ValueError"
+    assert failed["handler"] == "vip.greet"
+    assert WORDS not in json.dumps(ours)
+
+
+def test_the_console_shows_the_same_for_a_person(sentry: Sentry) -> None:
+    text = run(sentry, "worker", LOG_FORMAT="console")
+    assert "a turn began" in text
+    assert "ticket=3" in text
+    assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line)
