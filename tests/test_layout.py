@@ -173,6 +173,7 @@ def test_pure_parts_ask_no_clock() -> None:
 # Run in an interpreter of its own: prints what each import did, as JSON.
 PROBE = """
 import json, os, sys, threading
+import urllib3  # asks the machine for IPv6 by binding a socket when it is imported; Sentry's client needs it
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_", "REDIS_URL", "SENTRY_DSN")
 module, deeds = None, []
