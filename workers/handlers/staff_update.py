@@ -7,7 +7,6 @@ Every entry that holds is done, the last wins where two set the same. An empty a
 needs the grant staff-update:reply. `on`: the kinds of event; without it, a new ticket and a reply of the contact.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -22,11 +21,7 @@ class Properties:
     priority: str | int | None = None
     assignee: str | int | None = None
     due_date: date | None = None
-    fields: Mapping[str, str | int | float | bool | list[str]] | None = None
-
-    def __post_init__(self) -> None:
-        if "" in (self.status, self.priority):
-            raise ValueError("an empty status or priority; name one")
+    fields: dict[str, str | int | float | bool | list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,8 @@ class Update:
     reply: str = ""
 
     def __post_init__(self) -> None:
+        if "" in (self.set.status, self.set.priority):
+            raise ValueError("an empty status or priority; name one")
         if self.set == Properties() and not self.reply.strip():
             raise ValueError('it does nothing; add set.status = "..." or reply = "..."')
 

@@ -1,0 +1,77 @@
+from typing import Any
+
+import pytest
+
+from workers.handlers.auto_tag import router
+from workers.testing import Result, run, ticket
+
+MATCH = [
+    {"text": "refund|chargeback", "tags": ["refund"]},
+    {"contact_domain": "bigcorp.example", "not_category": "Spam", "tags": ["vip", "gold"]},
+    {"on": "status-changed", "to": "Closed", "tags": ["done"]},
+]
+
+
+def tag(kind: str = "ticket-created", text: str = "", **members: Any) -> Result:
+    return run(router, ticket(**members), kind, text=text, settings={"match": MATCH})
+
+
+def test_every_entry_that_holds_adds_its_tags() -> None:
+    result = tag(email="sam@bigcorp.example", text="A Refund, please.")
+    assert result.tags_added == {"refund", "vip", "gold"}
+    assert len(result.intents) == 1
+
+
+def test_a_reply_is_read_too() -> None:
+    assert tag("contact-replied", "Then I want a chargeback.").tags_added == {"refund"}
+
+
+def test_tags_that_are_there_are_not_added_again() -> None:
+    assert tag(email="sam@bigcorp.example", tags=["vip", "gold"]).intents == ()
+
+
+def test_an_entry_is_only_for_its_kinds() -> None:
+    assert tag("note-added", "refund").intents == ()
+    assert tag("status-changed").intents == ()
+
+
+def test_without_a_table_nothing_happens() -> None:
+    assert run(router, ticket(text="refund"), "ticket-created").intents == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"text": "refund"}, "handlers.auto-tag, match 1: tags is missing; add tags = ..."),
+        (
+            {"tags": []},
+            'handlers.auto-tag, match 1: tags: name at least one, each a text without a comma, as tags = ["vip"]; ',
+        ),
+        ({"tags": ["a,b"]}, "handlers.auto-tag, match 1: tags: name at least one"),
+        ({"tags": "vip"}, "handlers.auto-tag, match 1, tags: expected `array`, got `str`; correct it"),
+        ({"tagz": ["vip"], "tags": ["x"]}, "handlers.auto-tag, match 1: no condition 'tagz'; did you mean 'tag'?"),
+        (
+            {"on": "ticket-creatd", "tags": ["x"]},
+            "handlers.auto-tag, match 1: on: no kind 'ticket-creatd'; did you mean",
+        ),
+        ({"on": [], "tags": ["x"]}, "handlers.auto-tag, match 1: on is empty; name a kind"),
+        ({"on": "later", "tags": ["x"]}, "handlers.auto-tag, match 1: on: kind 'later' is not available yet"),
+    ],
+)
+def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match="match 1") as raised:
+        run(router, ticket(), "ticket-created", settings={"match": [entry]})
+    assert str(raised.value).startswith(complaint)
+
+
+def test_the_complaints_of_all_entries_come_at_once() -> None:
+    wrong = [{"tagz": 1, "on": "x", "text": "("}, 3, {"tags": ["ok"]}, {"tag": "vip"}]
+    with pytest.raises(ValueError, match="match 1") as raised:
+        run(router, ticket(), "ticket-created", settings={"match": wrong})
+    places = [line.partition(":")[0].removeprefix("handlers.auto-tag, ") for line in str(raised.value).splitlines()]
+    assert places == ["match 1"] * 4 + ["match 2", "match 4"]
+
+
+def test_a_match_that_is_no_list_is_refused() -> None:
+    with pytest.raises(ValueError, match="auto-tag, match: is not a list of tables"):
+        run(router, ticket(), "ticket-created", settings={"match": {"tags": ["x"]}})

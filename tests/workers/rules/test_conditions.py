@@ -1,0 +1,290 @@
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.events.change import Actor, Change, Event
+from workers.models.reference import Named
+from workers.models.ticket import TicketRead
+from workers.rules.conditions import KEYS, Condition, ConditionError, Finding, compile
+from workers.testing import NOON, ticket
+
+SAM = ticket(
+    email="Sam@BigCorp.example",
+    subject="Broken printer",
+    text="I want a REFUND now",
+    status="New",
+    priority="High",
+    category="Orders",
+    assignee="Ada King",
+    tags=["vip", "Printer"],
+    fields={"Refund reason": "late", "Count": 3, "Express": True},
+    groups=["Gold", "EU"],
+    raw={
+        "assigned_to": {"id": 7, "name": "Ada King", "email": "ada@desk.example"},
+        "category": {"id": 2, "name": "Orders"},
+    },
+)
+NOBODY = ticket(email="", name="", assignee=None, source="")
+
+
+def event(*changes: Change) -> Event:
+    last = changes[-1]
+    return Event(account="test", kind=last.kind, at=NOON, changes=changes, matched=changes)
+
+
+def change(kind: str = "ticket-created", **members: Any) -> Change:
+    return Change(kind=kind, at=NOON, **members)
+
+
+def ask(table: Mapping[str, Any], on: TicketRead = SAM, *changes: Change) -> Finding:
+    return compile(table, "test").holds(on, event(*(changes or (change(),))), NOON)
+
+
+def problems(table: Mapping[str, Any]) -> list[str]:
+    with pytest.raises(ConditionError) as raised:
+        compile(table, "rule 1")
+    return str(raised.value).splitlines()
+
+
+HOLD: list[dict[str, Any]] = [
+    {"subject": "printer"},
+    {"text": "refund|chargeback"},
+    {"text": ["nothing", r"\brefund\b"]},
+    {"contact_domain": "bigcorp.example"},
+    {"contact_domain": "@BIGCORP.example"},
+    {"contact_email": "sam@bigcorp.example"},
+    {"contact_group": "gold"},
+    {"category": ["Billing", "orders"]},
+    {"category": 2},
+    {"status": " new "},
+    {"priority": "HIGH"},
+    {"assignee": "ada king"},
+    {"assignee": "Ada@desk.example"},
+    {"assignee": 7},
+    {"tag": "printer"},
+    {"source": "tkt_creation_api"},
+    {"fields": {"refund REASON": "Late", "Count": 3, "Express": True}},
+    {"fields": {"Count": ["2", "3"]}},
+    {"fields": {"Unknown": ""}},
+    {"hours": "Mon 12:00-13:00 UTC"},
+    {"hours": ["Tue 12:00-13:00 UTC", "Mon 12:00-13:00 UTC"]},
+    {"any": [{"tag": "nothing"}, {"tag": "vip", "status": "New"}]},
+    {},
+]
+FAIL: list[dict[str, Any]] = [
+    {"subject": "^printer"},
+    {"text": "chargeback"},
+    {"contact_domain": "corp.example"},
+    {"contact_email": "sam"},
+    {"contact_group": "Silver"},
+    {"category": "Billing"},
+    {"category": 3},
+    {"status": ["Closed", "On Hold"]},
+    {"priority": "Low"},
+    {"assignee": ""},
+    {"assignee": 8},
+    {"tag": "refund"},
+    {"source": "email"},
+    {"fields": {"Refund reason": "late", "Count": 4}},
+    {"fields": {"Unknown": "x"}},
+    {"hours": "Mon 13:00-14:00 UTC"},
+    {"any": [{"tag": "nothing"}, {"tag": "vip", "status": "Closed"}]},
+]
+
+
+@pytest.mark.parametrize("table", HOLD, ids=str)
+def test_a_condition_holds(table: dict[str, Any]) -> None:
+    assert ask(table)
+
+
+@pytest.mark.parametrize("table", FAIL, ids=str)
+def test_a_condition_does_not_hold(table: dict[str, Any]) -> None:
+    assert not ask(table)
+
+
+@pytest.mark.parametrize("table", [each for each in (*HOLD, *FAIL) if len(each) == 1], ids=str)
+def test_not_turns_each_round(table: dict[str, Any]) -> None:
+    ((key, value),) = table.items()
+    if key != "fields" or len(value) == 1:
+        assert bool(ask({f"not_{key}": value})) is not bool(ask(table))
+
+
+def test_not_fields_turns_each_field_round() -> None:
+    assert not ask({"not_fields": {"Refund reason": "late", "Count": 4}})
+    assert ask({"not_fields": {"Refund reason": "early", "Count": 4}})
+
+
+def test_all_conditions_of_a_table_must_hold() -> None:
+    assert ask({"tag": "vip", "status": "New"})
+    assert not ask({"tag": "vip", "status": "Closed"})
+
+
+def test_an_empty_text_asks_for_none() -> None:
+    empty = {"assignee": "", "contact_email": "", "contact_domain": "", "source": "", "fields": {"Plan": ""}}
+    assert ask(empty, NOBODY)
+    assert not ask({"tag": "vip"}, NOBODY)
+
+
+def test_the_text_is_that_of_the_message_else_the_first() -> None:
+    reply = change("contact-replied", text="It is a chargeback")
+    assert ask({"text": "chargeback", "not_text": "refund"}, SAM, reply)
+    assert ask({"text": "refund"}, SAM, change("status-changed"))
+    assert not ask({"text": "refund"}, SAM, change("contact-replied"))
+
+
+def test_a_message_in_html_alone_is_read_as_a_person_reads_it() -> None:
+    reply = change("contact-replied", html="<p>charge<b>back</b> &amp; more</p>")
+    assert ask({"text": "chargeback & more"}, SAM, reply)
+
+
+def test_the_change_has_its_conditions() -> None:
+    closed = change(
+        "status-changed", actor=Actor("rule", 5, "Close stale"), old=Named(1, "New"), new=Named(4, "Closed")
+    )
+    assert ask({"actor": "rule", "rule": "close STALE", "from": "new", "to": ["Solved", "Closed"]}, SAM, closed)
+    assert ask({"rule": 5, "from": 1, "to": 4}, SAM, closed)
+    assert not ask({"to": "New"}, SAM, closed)
+    assert not ask({"actor": ["staff", "contact"]}, SAM, closed)
+    assert ask({"not_rule": "Close stale"}, SAM, change("status-changed", actor=Actor("staff", 5, "Close stale")))
+
+
+def test_from_and_to_of_tags_are_those_removed_and_added() -> None:
+    tags = change("tags-changed", added=frozenset({"a", "b"}), removed=frozenset({"c"}))
+    assert ask({"to": "b", "from": "c"}, SAM, tags)
+    assert not ask({"to": "c"}, SAM, tags)
+
+
+def test_conditions_of_the_change_must_hold_for_one_and_the_same() -> None:
+    ours = change("status-changed", actor=Actor("us"), new=Named(4, "Closed"))
+    theirs = change("status-changed", actor=Actor("staff"), new=Named(1, "Open"))
+    assert ask({"to": "Closed", "actor": "us"}, SAM, ours, theirs)
+    assert not ask({"to": "Closed", "not_actor": "us"}, SAM, ours, theirs)
+    assert ask({"not_actor": "us"}, SAM, ours, theirs)
+
+
+def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
+    nothing = Event(account="test", kind="smart-rule", at=NOON, changes=(), matched=())
+    assert not compile({}, "test").holds(SAM, nothing, NOON)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"category": "Billing"}, "category is Orders, wanted Billing"),
+        ({"category": ["Billing", "Returns"]}, "category is Orders, wanted Billing or Returns"),
+        ({"not_category": ["Orders"]}, "category is Orders, which is not wanted"),
+        ({"category": "orders"}, "category is orders"),
+        ({"contact_domain": "else.example"}, "contact's domain is not else.example"),
+        ({"not_tag": "refund"}, "tag is not refund"),
+        ({"assignee": ""}, "assignee is not none"),
+        ({"text": "chargeback"}, "text does not match chargeback"),
+        ({"subject": "printer", "tag": "vip"}, "subject matches 'printer', tag is vip"),
+        ({"fields": {"Count": 4}}, "field 'Count' is not 4"),
+        ({"hours": "Tue 00:00-24:00 UTC"}, "the time is outside Tue 00:00-24:00 UTC"),
+        ({"any": [{"tag": "a"}, {"tag": "b"}]}, "no alternative holds (tag is not a; tag is not b)"),
+        ({}, "there is no condition"),
+    ],
+)
+def test_the_reason_is_in_plain_words(table: dict[str, Any], reason: str) -> None:
+    assert ask(table).reason == reason
+
+
+def test_a_reason_holds_no_word_of_the_customer() -> None:
+    secret = ticket(
+        email="secret@secret.example",
+        name="secret",
+        subject="secret",
+        text="secret",
+        assignee="secret",
+        tags=["secret"],
+        fields={"Plan": "secret"},
+        groups=["secret"],
+    )
+    told = change(
+        "field-changed", old=Named(None, "secret"), new=Named(None, "secret"), actor=Actor("contact", 1, "secret")
+    )
+    for key in KEYS:
+        value: Any = {"fields": {"Plan": "x"}, "any": [{"subject": "x"}], "hours": "Tue 00:00-24:00 UTC"}.get(key, "x")
+        if key == "actor":
+            value = "staff"
+        for written in (key, f"not_{key}"):
+            assert "secret" not in ask({written: value}, secret, told).reason
+
+
+def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = ticket(text="a" * 60 + "b")
+    evil = "(a|aa)+$"
+    conditions: list[Condition] = [compile({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            for condition in conditions:
+                assert not condition.holds(hostile, event(change()), NOON)
+    assert [vars(record)["reason"] for record in caplog.records] == [
+        f"rule 'evil', {key}: {evil!r} took longer than 100 ms; make it simpler" for key in ("text", "not_text")
+    ]
+    assert not compile({"not_any": [{"text": evil}]}, "test").holds(hostile, event(change()), NOON)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({"categry": "x"}, "no condition 'categry'; did you mean 'category'?"),
+        ({"not_tga": "x"}, "no condition 'not_tga'; did you mean 'not_tag'?"),
+        ({"not_not_tag": "x"}, "no condition 'not_not_tag'; did you mean 'not_tag'?"),
+        ({"text": "("}, "text: the expression '(' is broken (missing ) at position 1); correct it"),
+        ({"text": ""}, "text: an empty expression matches everything; write what to look for, or remove it"),
+        (
+            {"subject": "\brefund\b"},
+            "subject: the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\"",
+        ),
+        ({"text": 3}, 'text is not a text or a list of them; write it as text = "..."'),
+        ({"status": 1.5}, 'status is not a text or a number or a list of them; write it as status = "..."'),
+        ({"status": True}, "status: True is no name; write a name in quotes, or a number as an id"),
+        ({"status": ""}, "status: an empty text never holds; name one, or remove it"),
+        ({"tag": []}, "tag is an empty list, which never holds; name one, or remove it"),
+        ({"contact_domain": 3}, 'contact_domain is not a text or a list of them; write it as contact_domain = "..."'),
+        ({"actor": "stafff"}, "actor: no actor 'stafff'; did you mean 'staff'?"),
+        ({"fields": "x"}, 'fields is not a table; write fields."Name of the field" = "value"'),
+        (
+            {"fields": {"Plan": {}}},
+            'fields.Plan is not a text or a number or a list of them; write it as fields.Plan = "..."',
+        ),
+        ({"hours": "Mon 9"}, "hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin"),
+        ({"any": []}, 'any is not a list of tables; write it as [{ tag = "vip" }, { status = "New" }]'),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_named_with_its_cure(table: dict[str, Any], complaint: str) -> None:
+    assert problems(table) == [f"rule 1: {complaint}"]
+
+
+def test_all_mistakes_are_told_at_once_also_those_of_alternatives() -> None:
+    assert problems({"categry": "x", "text": ["(", "ok", 3], "any": [{"tga": "x"}, {}, {"tag": "ok"}]}) == [
+        "rule 1: no condition 'categry'; did you mean 'category'?",
+        "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
+        'rule 1: text is not a text or a list of them; write it as text = "..."',
+        "rule 1, any 1: no condition 'tga'; did you mean 'tag'?",
+        'rule 1, any 2: is not a table with conditions; write it as { tag = "vip" }',
+    ]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+tables = st.dictionaries(st.sampled_from([*KEYS, *(f"not_{key}" for key in KEYS)]) | st.text(max_size=5), anything)
+
+
+@given(tables)
+def test_any_table_is_compiled_or_refused_with_complaints(table: dict[str, Any]) -> None:
+    try:
+        condition = compile(table, "test")
+    except ConditionError as error:
+        assert error.complaints  # noqa: PT017
+    else:
+        assert condition.holds(SAM, event(change()), NOON).reason

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from workers.errors import GiveUp, Retry
+from workers.events.change import Change, Event
+from workers.models.ticket import TicketRead
+from workers.testing import NOON, ticket
+from workers.turns.context import Context
+from workers.turns.decide import decide, wants
+from workers.turns.intents import Note, Set, Tags
+from workers.turns.router import Handler, Router
+from workers.turns.ticket import Ticket
+
+CHANGE = Change(kind="ticket-created", at=NOON)
+EVENT = Event(account="test", kind="ticket-created", at=NOON, changes=(CHANGE,), matched=(CHANGE,))
+CONTEXT = Context(now=NOON, settings="the settings", log=None, happyfox=None)
+
+
+def handler(function: Callable[..., Any], when: Callable[..., object] | None = None) -> Handler:
+    router = Router("test")
+    router.on("ticket-created", when=when)(function)
+    return router.handlers[0]
+
+
+def test_a_handler_without_when_wants_to_run() -> None:
+    assert wants(handler(lambda ticket: None), ticket(), EVENT)
+
+
+def test_when_is_given_the_event_if_it_names_it() -> None:
+    def never(event: Event, ticket: TicketRead) -> bool:
+        return event.kind != "ticket-created" and ticket.id == 1
+
+    assert not wants(handler(lambda ticket: None, never), ticket(), EVENT)
+    assert wants(handler(lambda ticket: None, lambda ticket: ticket.subject), ticket(), EVENT) is True
+
+
+def test_when_cannot_record_intents() -> None:
+    with pytest.raises(AttributeError):
+        wants(handler(lambda ticket: None, lambda ticket: ticket.delete()), ticket(), EVENT)
+
+
+def test_intents_are_given_in_the_order_they_were_recorded() -> None:
+    def record(ctx: Context, event: Event, ticket: Ticket) -> None:
+        ticket.note(f"{event.kind} {ctx.settings}")
+        ticket.add_tags("a")
+        ticket.set(status="Closed")
+
+    read = ticket()
+    wanted = (Note("ticket-created the settings"), Tags(add=("a",)), Set({"status": "Closed"}, {}))
+    assert decide(handler(record), read, EVENT, CONTEXT) == wanted
+    assert decide(handler(record), read, EVENT, CONTEXT) == wanted, "a second run begins with an empty record"
+
+
+@pytest.mark.parametrize("error", [Retry("later"), GiveUp("never"), KeyError("x")])
+def test_what_a_handler_raises_goes_through(error: Exception) -> None:
+    def fail(ticket: Ticket) -> None:
+        ticket.note("void")
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        decide(handler(fail), ticket(), EVENT, CONTEXT)
+    assert raised.value is error
+
+
+async def wait(ticket: Ticket) -> None:
+    """A coroutine function that the router cannot see behind a lambda."""
+
+
+@pytest.mark.parametrize("returned", [lambda _: "secret", lambda _: False, lambda _: (x for x in "secret"), wait])
+def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[Ticket], object]) -> None:
+    with pytest.raises(GiveUp, match="a handler returns None: record intents on the ticket") as raised:
+        decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)
+    assert "secret" not in str(raised.value)
