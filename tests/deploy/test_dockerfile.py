@@ -33,9 +33,7 @@ def test_the_image_runs_as_a_numeric_user_that_is_not_root() -> None:
 
 def test_the_base_image_is_pinned_to_the_python_that_heroku_runs() -> None:
     wanted = f"python:{(ROOT / '.python-version').read_text().strip()}-slim"
-    assert {arguments.split()[0] for name, arguments in dockerfile.instructions() if name == "FROM"} == {
-        wanted
-    }
+    assert {arguments.split()[0] for name, arguments in dockerfile.instructions() if name == "FROM"} == {wanted}
 
 
 @pytest.mark.timeout(600)
@@ -46,9 +44,7 @@ from importlib.resources import files
 print(*sorted(found.name.lower() for found in importlib.metadata.distributions()))
 print((files("workers.lanes") / "lua" / "claim.lua").is_file())
 """
-    done = subprocess.run(
-        [image / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([image / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     names, has_scripts = done.stdout.splitlines()
     assert "foxhooks" in names.split()
     assert not {"pip", "pytest", "setuptools", "wheel"} & set(names.split())
@@ -57,8 +53,6 @@ print((files("workers.lanes") / "lua" / "claim.lua").is_file())
 
 @pytest.mark.timeout(600)
 def test_the_command_is_there(image: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [image / "foxhooks", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([image / "foxhooks", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "worker" in done.stdout

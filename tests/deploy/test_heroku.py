@@ -70,10 +70,7 @@ APP = {
 
 def procfile(folder: Path) -> dict[str, str]:
     """Process types with their commands, read as Heroku reads them."""
-    lines = (
-        re.fullmatch(r"([A-Za-z0-9_-]+):\s*(.+)", line)
-        for line in (folder / "Procfile").read_text().splitlines()
-    )
+    lines = (re.fullmatch(r"([A-Za-z0-9_-]+):\s*(.+)", line) for line in (folder / "Procfile").read_text().splitlines())
     return {found[1]: found[2] for found in lines if found}
 
 

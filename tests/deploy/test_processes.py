@@ -118,9 +118,7 @@ def _small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(new.split(), cwd=folder, capture_output=True, check=True)
     port = str(free_port())
     tls = ["--tls-port", port, "--tls-auth-clients", "no", "--bind", "127.0.0.1", "--maxclients", "20"]
-    with stores.running(
-        "redis", *tls, "--tls-cert-file", f"{folder}/certificate", "--tls-key-file", f"{folder}/key"
-    ):
+    with stores.running("redis", *tls, "--tls-cert-file", f"{folder}/certificate", "--tls-key-file", f"{folder}/key"):
         yield f"rediss://127.0.0.1:{port}?ssl_cert_reqs=none"
 
 
@@ -174,9 +172,7 @@ def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> De
     containers = {name: pod(f"foxhooks-{name}")["containers"][0] for name in ("web", "worker")}
     config = {key for found in resources() if found["kind"] == "ConfigMap" for key in found["data"]}
     secrets = {
-        found["metadata"]["name"]: set(found["stringData"])
-        for found in resources()
-        if found["kind"] == "Secret"
+        found["metadata"]["name"]: set(found["stringData"]) for found in resources() if found["kind"] == "Secret"
     }
 
     def environment(name: str) -> dict[str, str]:
@@ -223,9 +219,7 @@ def without_the_project(image: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(params=["project on Heroku", "starter on Heroku", "Kubernetes"])
-def deployment(
-    request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str
-) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str) -> Iterator[Deployment]:
     app = tmp_path / "app"
     if request.param == "Kubernetes":
         mounted(app, {name: (STARTER / name).read_text() for name in ("handlers.py", "foxhooks.toml")})
