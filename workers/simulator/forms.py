@@ -1,5 +1,6 @@
 """Validation with HappyFox's own words: system fields end with a full stop, custom fields do not."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -89,6 +90,15 @@ class Form:
             return None
         return number
 
+    def choices(self, name: str, table: Mapping[int, Any]) -> list[int]:
+        """The ids in a list, or in a form's single member."""
+        value = self.members.get(name)
+        given = value if isinstance(value, list) else [] if value in (None, "") else [value]
+        numbers = [number for number in map(whole, given) if number is not None and number in table]
+        if len(numbers) < len(given):
+            self.complain(name, NOT_A_CHOICE)
+        return numbers
+
     def tags(self, name: str) -> tuple[str, ...]:
         """The members of a comma-separated string."""
         return tuple(split(self.text(name)))
@@ -152,7 +162,7 @@ def whole(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}\s*", value):
         return int(value)
     return None
 

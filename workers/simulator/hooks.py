@@ -130,7 +130,7 @@ class Postbox:
 
     def _renumber(self, delivery: Delivery) -> int:
         """Numbers follow the order of sending, so a held delivery gets a new one."""
-        del self.log[delivery.number]
+        self.log.pop(delivery.number, None)
         number = self._next()
         self._note(replace(delivery, number=number))
         return number

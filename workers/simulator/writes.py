@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from workers.simulator import rows, tickets
 from workers.simulator.creation import CONTACT_FIELDS, attach, fill_contact
-from workers.simulator.forms import NOT_A_CHOICE, REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
+from workers.simulator.forms import REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
 from workers.simulator.reads import ticket_of
 from workers.simulator.route import Arguments, News, Outcome
 from workers.simulator.tickets import Edit
@@ -109,12 +109,9 @@ def subscribe(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/subscribe/: `staff_id` and further ids in `data`. No row, no webhook."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
     staff = form.needed("staff_id", world.staff)
-    more = form.members.get("data") or []
-    numbers = [staff, *(more if isinstance(more, list) else [more])]
-    if any(number not in world.staff for number in numbers[1:]):
-        form.complain("data", NOT_A_CHOICE)
+    others = form.choices("data", world.staff)
     form.refuse_if_wrong()
-    chosen = tuple(dict.fromkeys(numbers))
+    chosen = tuple(dict.fromkeys((staff, *others)))
     subscribers = tuple(dict.fromkeys((*ticket.subscribers, *chosen)))
     world.put(replace(ticket, subscribers=subscribers, modified_at=world.now()))
     names = "".join(f"{world.staff[number]['name']}, " for number in chosen)

@@ -256,3 +256,10 @@ def test_update_ids_and_ticket_numbers_rise_across_the_account(api: Caller, simu
         api.posted(f"ticket/{number}/staff_update/", {"staff": 7})
     assert [row["update_id"] for row in api.got("ticket/1/")["updates"]] == [1, 3, 5]
     assert [row["update_id"] for row in api.got("ticket/2/")["updates"]] == [2, 4]
+
+
+@pytest.mark.parametrize("data", [[99], ["x"], [[2]], {"a": 1}, [None]])
+def test_a_subscriber_has_to_be_staff(api: Caller, data: Any) -> None:
+    wrong = api.refused("ticket/1/subscribe/", {"staff_id": 7, "data": data})
+    assert wrong["error"][0]["field"] == "data"
+    assert api.got("ticket/1/")["subscribers"] == []

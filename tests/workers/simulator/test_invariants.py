@@ -1,0 +1,88 @@
+"""Whatever is sent, the simulator answers; whatever happens, its books are right."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.workers.simulator.conftest import Caller, Clock
+from workers.simulator import Hook, Simulator
+from workers.simulator.api import ENDPOINTS
+
+NAMES = (
+    *("staff", "staff_id", "user", "client", "name", "email", "subject", "text", "html", "plaintext", "category"),
+    *("priority", "status", "assignee", "tags", "add", "remove", "due_date", "created_at", "time_spent", "data"),
+    *("to", "target_category_id", "assign_to", "move_note", "t-cf-1", "t-cf-2", "t-cf-3", "t-cf-4", "t-cf-5"),
+    *("t-cf-99", "c-cf-1", "ccf-4", "t-cf-", "t-cf-²", "update_customer"),
+)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 9)
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["1", "--5", "2", "7"])
+)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+)
+VALID = {
+    "staff": 7,
+    "staff_id": 7,
+    "user": 1,
+    "client": 1,
+    "subject": "s",
+    "text": "t",
+    "category": 1,
+    "to": "a@b.example",
+}
+VALID |= {"target_category_id": 2, "status": 2, "add": "x"}
+wrong = st.dictionaries(st.sampled_from(NAMES), values, max_size=3)
+bodies = wrong.map(lambda members: VALID | members) | wrong | values | st.lists(wrong, max_size=2)
+paths = st.sampled_from([path.replace("*", "1") for path, methods in ENDPOINTS.items() if "POST" in methods])
+queries = st.text(alphabet='idtagq=:"&+%, _-aN/1', max_size=30)
+
+
+def busy() -> Caller:
+    api = Caller(Simulator(Clock(), [Hook("http://hooks.example/", "k", "rest")], gets=10**6, posts=10**6))
+    api.simulator.create_ticket(tags=["a"])
+    return api
+
+
+@settings(max_examples=300)
+@given(calls=st.lists(st.tuples(paths, bodies), max_size=6))
+def test_any_json_is_answered_and_a_refused_call_changes_nothing(calls: list[tuple[str, Any]]) -> None:
+    api = busy()
+    for path, body in calls:
+        before = dict(api.simulator.world.tickets)
+        response = api.post(path, msgspec.json.encode(body))
+        msgspec.json.decode(response.body)
+        assert response.status in (200, 400, 403, 404)
+        if response.status != 200:
+            assert api.simulator.world.tickets == before
+    check_books(api.simulator)
+
+
+@given(
+    query=queries,
+    raw=st.binary(max_size=40),
+    kind=st.sampled_from(
+        ["", "application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
+    ),
+)
+def test_any_query_and_any_bytes_are_answered(query: str, raw: bytes, kind: str) -> None:
+    api = busy()
+    assert api.get("tickets/", query).status == 200
+    assert api.post("ticket/1/staff_update/", raw, kind).status in (200, 400)
+
+
+def check_books(simulator: Simulator) -> None:
+    world = simulator.world
+    ids = sorted(row.update_id for ticket in world.tickets.values() for row in ticket.rows)
+    assert len(ids) == len(set(ids))
+    assert all(update_id <= world.last_update for update_id in ids)
+    for contact in world.contacts:
+        owned = [ticket for ticket in world.tickets.values() if ticket.contact == contact]
+        assert world.tickets_of[contact] == len(owned)
+        assert world.pending_of[contact] == sum(not world.completed(ticket.status) for ticket in owned)
