@@ -90,7 +90,8 @@ class _Compiler:
             else:
                 cure = near(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
                 self.complain(f"no condition {given!r}", cure)
-        return All(tuple(checks))
+        # Expressions cost the most by far, so they are asked last.
+        return All(tuple(sorted(checks, key=_searches)))
 
     def checks(self, key: str, given: str, value: object) -> list[Check]:
         if key == "any":
@@ -179,6 +180,10 @@ class _Compiler:
 
 def _same(check: Check) -> Check:
     return check
+
+
+def _searches(check: Check) -> bool:
+    return isinstance(check.check if isinstance(check, Not) else check, Expressions)
 
 
 def _field_text(value: str | int | float) -> str:

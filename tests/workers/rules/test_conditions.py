@@ -182,7 +182,7 @@ def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
         ({"not_tag": "refund"}, "tag is not refund"),
         ({"assignee": ""}, "assignee is not none"),
         ({"text": "chargeback"}, "text does not match chargeback"),
-        ({"subject": "printer", "tag": "vip"}, "subject matches 'printer', tag is vip"),
+        ({"subject": "printer", "tag": "vip"}, "tag is vip, subject matches 'printer'"),
         ({"fields": {"Count": 4}}, "field 'Count' is not 4"),
         ({"hours": "Tue 00:00-24:00 UTC"}, "the time is outside Tue 00:00-24:00 UTC"),
         ({"any": [{"tag": "a"}, {"tag": "b"}]}, "no alternative holds (tag is not a; tag is not b)"),
