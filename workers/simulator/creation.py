@@ -18,7 +18,7 @@ CONTACT_FIELDS: Final = ("ccf", "c-cf")
 def create(world: World, arguments: Arguments) -> Outcome:
     """POST /tickets/: one object, or a list of up to 100 with a result for each."""
     if not isinstance(arguments.body, list):
-        ticket = _create(world, arguments.body, attach(world, arguments))
+        ticket = _create(world, arguments.body, arguments.late, attach(world, arguments))
         return Outcome(rows.ticket_json(world, ticket), (News("ticket-created", ticket),))
     if len(arguments.body) > BULK:
         raise RefusedError(400, {"error": f"At most {BULK} tickets can be created in one request."})
@@ -26,7 +26,7 @@ def create(world: World, arguments: Arguments) -> Outcome:
     news: list[News] = []
     for members in arguments.body:
         try:
-            ticket = _create(world, members, [])
+            ticket = _create(world, members, arguments.late, [])
         except RefusedError as refused:
             results.append({"success": False, **refused.payload})
         else:
@@ -52,7 +52,7 @@ def attach(world: World, arguments: Arguments) -> list[Json]:
     return attached
 
 
-def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
+def _create(world: World, members: Any, late: float, attachments: list[Json]) -> Ticket:
     form = Form(members)
     subject = form.text("subject", required=True)
     if not form.text("text") and not form.text("html"):
@@ -90,6 +90,7 @@ def _create(world: World, members: Any, attachments: list[Json]) -> Ticket:
             due_date=due_date,
             created_at=created_at,
             visible_only_staff=form.boolean("visible_only_staff"),
+            late=late,
         ),
     )
 

@@ -27,7 +27,7 @@ class Fault:
     - `cut`: the connection is closed without an answer
     - `hang`: nothing for `seconds`; `before` means the call lands after that time, client gone or not
     - `trickle`: the answer comes at `seconds` a byte
-    - `late-row`: the update row becomes visible to reads only after `seconds`
+    - `late-row`: the update row, or the new ticket, becomes visible to reads only after `seconds`
     """
 
     kind: FaultKind
