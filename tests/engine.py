@@ -1,7 +1,7 @@
 """The engine on a virtual clock: real scripts on a real store, the simulator as HappyFox, no sockets and no threads.
 
-A ``World`` performs the steps that turns yield. Time passes only when a test says so; faults strike where a test, a sweep
-or a seeded schedule puts them.
+A ``World`` performs the steps that turns yield. Time passes only when a test says so; faults strike where a test, a
+sweep or a seeded schedule puts them.
 """
 
 from base64 import b64encode

@@ -17,7 +17,7 @@ T = TypeVar("T")
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of one worker process for scripts; waiting for work takes one more. A small Heroku store allows 20 in all.
+#: Connections of a worker process for scripts; waiting for work takes one more. A small Heroku store allows 20 in all.
 POOL = 4
 
 

@@ -13,8 +13,8 @@ DAY = 86_400_000
 class Terms:
     """One account's terms: who we write as, which handlers run in which order, and all times in ms.
 
-    ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms from
-    an arbitrary point and never goes back; ``record_life`` is how long events and records are kept.
+    ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
+    from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept.
     """
 
     claim: ClaimTerms

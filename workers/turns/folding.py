@@ -1,8 +1,8 @@
 """Folding: from the intents of all handlers to the fewest effects, in the order they will be performed. Pure.
 
-Messages are never merged or dropped, except equal notes of one turn. Order: tags, then messages as recorded, forwards and
-subscriptions, moves, deletion last. Properties ride on the last message, or make one staff update of their own. What the
-ticket already shows is left out: it would cost a call and change nothing.
+Messages are never merged or dropped, except equal notes of one turn. Order: tags, then messages as recorded, forwards
+and subscriptions, moves, deletion last. Properties ride on the last message, or make one staff update of their own.
+What the ticket already shows is left out: it would cost a call and change nothing.
 """
 
 from collections.abc import Callable, Sequence

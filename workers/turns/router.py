@@ -38,8 +38,8 @@ class Handler:
 class Router:
     """A named collection of handlers.
 
-    ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance in
-    ``ctx.settings``.
+    ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance
+    in ``ctx.settings``.
     """
 
     def __init__(self, name: str, *, settings: type[Any] | None = None) -> None:
