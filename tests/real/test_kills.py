@@ -1,0 +1,122 @@
+"""Workers killed at every step of a turn: each message is noted exactly once and in order, and nothing is lost."""
+
+import random
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.real.fleet import Fleet, Process
+from tests.real.handlers import FAITHFUL
+
+pytestmark = pytest.mark.timeout(240)
+
+#: Where a call is held open while its worker is killed: method, end of the path, and whether it is applied only later,
+#: when its worker is dead already, or was applied before.
+HELD = {
+    "the read": ("GET", "", False),
+    "the tags, applied afterwards": ("POST", "/update_tags", True),
+    "the tags, applied": ("POST", "/update_tags", False),
+    "the note, applied afterwards": ("POST", "/staff_pvtnote", True),
+    "the note, applied": ("POST", "/staff_pvtnote", False),
+    "the reply, applied afterwards": ("POST", "/staff_update", True),
+    "the reply, applied": ("POST", "/staff_update", False),
+}
+ROUNDS = 2
+#: Kills at random moments, while several workers are busy.
+RANDOM = 16
+TICKETS = 12
+REPLIES = 5
+
+
+class Story:
+    """What contacts wrote into each ticket, in order."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.told: dict[int, list[str]] = {}
+
+    def open(self) -> int:
+        """Lets a contact open the next ticket; its number is known before anybody hears of it."""
+        number = len(self.told) + 1
+        self.told[number] = [f"message 0 of ticket {number}"]
+        assert self.fleet.open_ticket(text=self.told[number][0]) == number
+        return number
+
+    def reply(self, number: int) -> None:
+        text = f"message {len(self.told[number])} of ticket {number}"
+        self.told[number].append(text)
+        self.fleet.reply(number, text)
+
+    def check(self) -> None:
+        """Every message is noted once and in order, every turn answered once, the last message for certain."""
+        for number, told in self.told.items():
+            texts = self.fleet.notes(number)
+            notes = [text for text in texts if text.startswith("noted")]
+            assert notes == [f"noted: {text}" for text in told], self.fleet.trail(number)
+            answers = [told.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
+            assert all(before < after for before, after in pairwise(answers)), self.fleet.trail(number)
+            assert answers[-1] == len(told) - 1, self.fleet.trail(number)
+
+
+def kill(fleet: Fleet, worker: Process) -> None:
+    fleet.start_worker()  # boots meanwhile
+    worker.kill()
+
+
+def kill_while_deciding(fleet: Fleet, story: Story) -> None:
+    number = len(story.told) + 1
+    hold = fleet.folder / f"hold-{number}"
+    hold.touch()
+    story.open()
+    fleet.wait((fleet.folder / f"deciding-{number}").exists, "the handler runs")
+    kill(fleet, fleet.workers[-1])
+    hold.unlink()
+
+
+def kill_while_calling(fleet: Fleet, story: Story, method: str, ending: str, late: bool) -> None:
+    number = len(story.told) + 1
+    path = f"ticket/{number}{ending}"
+    fleet.fault("hang", method=method, path=path, seconds=2.0 if late else 600.0, before=late)
+    story.open()
+    fleet.wait(lambda: fleet.calls(method, path), f"the call {method} {path} is under way")
+    if not late and method == "POST":
+        fleet.wait(lambda: fleet.calls(method, path)[0].applied, "the write is applied")
+    kill(fleet, fleet.workers[-1])
+
+
+def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
+    """Lets contacts write while workers die; connections are cut before and after a write was applied."""
+    for _ in range(TICKETS):
+        story.open()
+    waiting = [number for number in list(story.told)[-TICKETS:] for _ in range(REPLIES)]
+    chance.shuffle(waiting)
+    for before in (True, False):
+        fleet.fault("cut", method="POST", count=6, before=before)
+    for kills in range(RANDOM):
+        for number in waiting[kills * len(waiting) // RANDOM : (kills + 1) * len(waiting) // RANDOM]:
+            story.reply(number)
+        time.sleep(chance.uniform(0.02, 0.5))  # the moment is what is random
+        alive = [worker for worker in fleet.workers if worker.code is None]
+        kill(fleet, chance.choice([worker for worker in alive if worker.ready()] or alive))
+
+
+def test_a_note_is_there_exactly_once_whatever_dies_and_whenever(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(FAITHFUL, latency=0.01)
+    story = Story(fleet)
+    fleet.start_web()
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    fleet.ready_worker()
+    for _ in range(ROUNDS):
+        for method, ending, late in HELD.values():
+            kill_while_calling(fleet, story, method, ending, late)
+        kill_while_deciding(fleet, story)
+    fleet.start_worker()
+    fleet.ready_worker()
+    kill_at_random(fleet, story, random.Random(20))
+    fleet.settle(90)
+    story.check()
+    killed = [worker for worker in fleet.workers if worker.code == -9]
+    assert len(killed) == ROUNDS * (len(HELD) + 1) + RANDOM >= 30
+    assert "dead letter" not in fleet.logs()
