@@ -91,6 +91,8 @@ def end_with_parent() -> None:
     """Ends this process in order once its parent is gone: the pipe that is its standard input closes then."""
 
     def watch() -> None:
+        # Left to the main thread, which may have blocked them while it makes processes of its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         with suppress(OSError):
             while os.read(0, 1024):
                 pass

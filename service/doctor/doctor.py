@@ -35,7 +35,7 @@ def look(offline: bool) -> Iterator[Finding]:
         settings = settings_of("all")
     except SettingsError as wrong:
         for complaint in wrong.complaints:
-            yield error("settings", f"{complaint.setting} {complaint.problem}", complaint.cure)
+            yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.cure)
         return
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")

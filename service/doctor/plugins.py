@@ -14,7 +14,7 @@ def look(accounts: Collection[Account]) -> Iterator[Finding]:
         loaded = load_accounts(accounts, Path.cwd())
     except LoadError as wrong:
         for complaint in wrong.complaints:
-            yield error("handlers", f"{complaint.setting} {complaint.problem}", complaint.cure)
+            yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.cure)
         return
     for name, routers in loaded.items():
         names = ", ".join(each.router.name for each in routers) or "none"

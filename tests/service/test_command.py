@@ -1,0 +1,105 @@
+"""The command line: what help tells, what is refused, and with which exit code."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.project import Project, clean, end, wait_ready
+from tests.service.waiting import wait_until
+
+COMMANDS = (
+    *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead"),
+    *("events", "explain", "pause", "resume", "rules", "backtest", "api"),
+)
+NOT_YET = (
+    "events|explain 3|pause|resume|rules check r.toml|backtest|api GET /staff/|dead show 1|dead replay 1|dead discard 1"
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_help_names_every_command_and_what_to_do_first(project: Project) -> None:
+    shown = project.run("--help")
+    assert shown.returncode == 0
+    assert all(f" {command} " in shown.stdout for command in COMMANDS)
+    assert "foxhooks demo" in shown.stdout
+    assert "foxhooks doctor" in shown.stdout
+
+
+def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "service", "--help"],
+        cwd=project.folder,
+        env=clean(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in shown.stderr.splitlines()}
+    assert not loaded & {"redis", "httpx", "starlette", "uvicorn", "dramatiq", "msgspec", "workers"}
+
+
+@pytest.mark.parametrize("line", NOT_YET.split("|"))
+def test_what_is_not_built_yet_is_refused(project: Project, line: str) -> None:
+    refused = project.run(*line.split(), "--whatever")
+    assert refused.returncode == 1
+    assert "not available yet" in refused.stderr
+
+
+@pytest.mark.parametrize("line", ["nothing", "up --nothing", "send", "send --sample nothing", "send f --sample reply"])
+def test_wrong_usage_is_exit_code_2(project: Project, line: str) -> None:
+    assert project.run(*line.split()).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["up", "web", "worker"])
+def test_every_wrong_setting_is_listed_without_a_traceback(tmp_path: Path, command: str) -> None:
+    project = Project(tmp_path)
+    (project.folder / "foxhooks.toml").unlink()
+    refused = project.run(command, HAPPYFOX_URL="nonsense", PORT="many", HAPPYFOX_WEBHOOK_SECRETS="hidden-secret")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "hidden-secret" not in refused.stderr
+    assert refused.stderr.count("  - ") >= 2 or command == "worker"
+
+
+@pytest.mark.parametrize("line", ["web", "worker", "status", "status --worker", "dead list"])
+def test_without_a_store_they_say_how_to_get_one(project: Project, line: str) -> None:
+    refused = project.run(*line.split())
+    assert refused.returncode == 1
+    assert "start `foxhooks up`, or set REDIS_URL" in refused.stderr
+
+
+@pytest.fixture
+def running(project: Project, valkey_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    (project.folder / "quiet.py").write_text("from pathlib import Path\nPath('imported').touch()\n")
+    process = project.up("web", REDIS_URL=valkey_url, HOST="127.0.0.1")
+    try:
+        wait_ready(project)
+        yield process
+    finally:
+        if process.poll() is None:
+            end(process)
+
+
+def test_web_imports_no_handler_and_ends_well_when_asked(project: Project, running: "subprocess.Popen[bytes]") -> None:
+    assert project.deliver(3).status_code == 200
+    assert not (project.folder / "imported").exists()
+    assert end(running) == 0
+
+
+def test_a_simulator_answers_and_ends_well_when_asked(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    process = project.up("simulator")
+    try:
+        wait_until(lambda: "HAPPYFOX_URL=http://127.0.0.1:8010" in project.printed(), "the simulator says where it is")
+        assert end(process) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
