@@ -94,3 +94,10 @@ def worst_window(arrivals: Sequence[float], window: float) -> int:
             first += 1
         worst = max(worst, last - first + 1)
     return worst
+
+
+def used(arrivals: Sequence[float], limit: int, window: float) -> float:
+    """The part of the budget that was used by saturating work: how much longer than a window `limit` calls took."""
+    ordered = sorted(arrivals)
+    spans = [later - earlier for earlier, later in zip(ordered, ordered[limit:], strict=False)]
+    return window * len(spans) / sum(spans)
