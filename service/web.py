@@ -1,5 +1,6 @@
 """The web process: uvicorn around the application."""
 
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,3 +60,10 @@ def prepare(settings: Settings) -> None:
     """Sets logs and error reports up, once in each process."""
     init_logging(settings)
     init_sentry(settings, "web")
+    calm()
+
+
+def calm() -> None:
+    """Lets the garbage collector look rarely: a delivery leaves no cycles, and looking costs a tenth."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -3,8 +3,8 @@
     python -m tests.bench.endpoint [--rounds 5] [--seconds 4] [--connections 64]
 
 Both run under uvicorn with the same options on one core; the store (Valkey, appendfsync always) and the load
-are on another. Every delivery is a new event: the store is emptied faster than the bodies repeat. Rounds are
-interleaved, figures are medians. CPU per delivery is the server's own, the steadier figure on a busy machine.
+are on another. Every delivery is a new event: there are more bodies than a run can send. Rounds are interleaved,
+figures are medians. CPU per delivery is the server's own, the steadier figure on a busy machine.
 """
 
 import argparse
@@ -33,12 +33,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.app import build
+from service.web import calm
 from tests import stores
 from workers.events.signature import HEADER, Verifier, sign
 from workers.settings import load
 
 KEY = "signing-key-of-the-benchmark"
-BODIES = 4096
+BODIES = 20_000  # for each second of a run
 PATH = "/webhooks/acme/"
 BAR = 0.80
 PREFIX = "foxhooks:{acme}:"
@@ -86,6 +87,7 @@ def ours(url: str) -> Starlette:
 
 def serve(which: str, port: int, url: str) -> None:
     pin(0)
+    calm()
     uvicorn.run(
         bare() if which == "bare" else ours(url),
         host="127.0.0.1",
@@ -183,12 +185,13 @@ class Load:
         self.connections, self.seconds = connections, seconds
         self.wrk = shutil.which("wrk")
         bodies = folder / "bodies"
-        bodies.write_text("".join(f"{body(n).decode()}\n{sign(KEY, body(n))}\n" for n in range(1, BODIES + 1)))
+        numbers = range(1, int(BODIES * seconds) + 1)
+        bodies.write_text("".join(f"{body(n).decode()}\n{sign(KEY, body(n))}\n" for n in numbers))
         self.script = folder / "load.lua"
         self.script.write_text(LUA.format(file=bodies, path=PATH, header=HEADER))
 
-    def run(self, port: int) -> float:
-        """Gives requests answered with 200 in a second."""
+    def run(self, port: int) -> tuple[int, float]:
+        """Gives how many requests were answered, all with 200, and how many in a second."""
         command = [sys.executable, "-m", "tests.bench.endpoint", "--load", "--port", str(port)]
         command += ["--connections", str(self.connections), "--seconds", str(self.seconds)]
         if self.wrk:
@@ -206,14 +209,16 @@ class Load:
         out = process.communicate()[0]
         assert "Non-2xx" not in out, out
         assert "Socket errors" not in out, out
-        found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-        assert found, out
-        return float(found[1])
+        answered = re.search(r"(\d+) requests in", out)
+        speed = re.search(r"Requests/sec:\s+([\d.]+)", out)
+        assert answered, out
+        assert speed, out
+        return int(answered[1]), float(speed[1])
 
 
 async def generate(port: int, connections: int, seconds: float) -> None:
     """The load where wrk is not installed; prints its figure as wrk does."""
-    requests = [request(n) for n in range(1, BODIES + 1)]
+    requests = [request(n) for n in range(1, int(BODIES * seconds) + 1)]
     end = time.perf_counter() + seconds
     sent = 0
 
@@ -222,42 +227,14 @@ async def generate(port: int, connections: int, seconds: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < end:
             sent += 1
-            writer.write(requests[sent % BODIES])
+            writer.write(requests[sent % len(requests)])
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), f"Non-2xx: {head!r}"
             await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
         writer.close()
 
     await asyncio.gather(*[one() for _ in range(connections)])
-    print(f"Requests/sec: {sent / seconds:.1f}")
-
-
-EMPTIER = """
-import sys, time, redis
-store, kept = redis.Redis.from_url(sys.argv[1]), {}
-while True:
-    time.sleep(0.15)
-    with store.pipeline() as pipe:
-        pipe.hgetall(sys.argv[2] + "counts").get(sys.argv[2] + "batches").flushall(asynchronous=True)
-        found, batches, _ = pipe.execute()
-    found[b"batches"] = batches or 0
-    for name in (b"accepted", b"duplicate", b"batches"):
-        kept[name] = kept.get(name, 0) + int(found.get(name, 0))
-    print(*kept.values(), flush=True)
-"""
-
-
-@contextmanager
-def emptied(url: str) -> Iterator[list[int]]:
-    """Empties the store all the time; the list holds in the end: accepted, duplicate, batches."""
-    process = subprocess.Popen([sys.executable, "-c", EMPTIER, url, PREFIX], stdout=subprocess.PIPE, text=True)
-    pin(1, process.pid)
-    counts: list[int] = []
-    try:
-        yield counts
-    finally:
-        process.terminate()
-        counts[:] = [int(word) for word in process.communicate()[0].splitlines()[-1].split()]
+    print(f"{sent} requests in {seconds} s\nRequests/sec: {sent / seconds:.1f}")
 
 
 def measure(rounds: int, seconds: float, connections: int) -> float:
@@ -265,30 +242,33 @@ def measure(rounds: int, seconds: float, connections: int) -> float:
     folder = Path(tempfile.mkdtemp())
     speeds: dict[str, list[float]] = {"bare": [], "ours": []}
     costs: dict[str, list[float]] = {"bare": [], "ours": []}
-    with stores.running("valkey", "--appendfsync", "always") as url:
-        with redis.Redis.from_url(url) as client:
-            pin(1, client.info("server")["process_id"])
-        sender = Load(folder, connections, seconds)
-        with server("bare", url) as first, server("ours", url) as second, emptied(url) as counts:
+    stored = duplicates = batches = 0
+    sender = Load(folder, connections, seconds)
+    with stores.running("valkey", "--appendfsync", "always") as url, redis.Redis.from_url(url) as store:
+        pin(1, store.info("server")["process_id"])
+        with server("bare", url) as first, server("ours", url) as second:
             for number in range(rounds + 1):
                 for one in (first, second) if number % 2 else (second, first):
-                    before, start = one.cpu(), time.perf_counter()
-                    speed = sender.run(one.port)
-                    if number:  # the first round warms up
-                        speeds[one.name].append(speed)
-                        sent = speed * (time.perf_counter() - start)
-                        costs[one.name].append((one.cpu() - before) / sent * 1e6)
+                    store.flushall()
+                    before = one.cpu()
+                    sent, speed = sender.run(one.port)
+                    if number == 0:
+                        continue  # to warm up
+                    speeds[one.name].append(speed)
+                    costs[one.name].append((one.cpu() - before) / sent * 1e6)
+                    stored += int(store.hget(PREFIX + "counts", "accepted") or 0)
+                    duplicates += int(store.hget(PREFIX + "counts", "duplicate") or 0)
+                    batches += int(store.get(PREFIX + "batches") or 0)
     shutil.rmtree(folder)
-    for name in speeds:
-        low, high = min(speeds[name]), max(speeds[name])
+    for name, found in speeds.items():
         print(
-            f"{name:5} {statistics.median(speeds[name]):8.0f} deliveries/s ({low:.0f} to {high:.0f}), "
+            f"{name} {statistics.median(found):8.0f} deliveries/s ({min(found):.0f} to {max(found):.0f}), "
             f"{statistics.median(costs[name]):5.1f} us of CPU each"
         )
     ratio = statistics.median(speeds["ours"]) / statistics.median(speeds["bare"])
     print(
-        f"ratio {ratio:.2f}, to reach {BAR:.2f}; {counts[0]} stored in batches of {counts[0] / counts[2]:.0f}, "
-        f"{counts[1]} duplicates"
+        f"ratio {ratio:.2f}, to reach {BAR:.2f}; "
+        f"{stored} stored in batches of {stored / batches:.0f}, {duplicates} duplicates"
     )
     return ratio
 
