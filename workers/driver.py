@@ -39,7 +39,7 @@ class Account:
 class Driver:
     """Works the lanes of one account: claims, drives the turn, and goes on while lanes are due.
 
-    ``stopped`` tells when no further lane may be claimed.
+    ``stopped`` tells when no further lane may be claimed, and no further read, handler or effect begun.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class Driver:
         return result.next, driven.began
 
     def perform(self, held: Held, step: Step) -> Any:
-        """Performs one step and gives what the turn is sent."""
+        """Performs one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
+        if self._stopped() and _can_wait(step):
+            raise NotNow(0, "the worker ends")
         if isinstance(step, Script):
             return self._store.run(step)
         if isinstance(step, Call):
@@ -126,6 +128,13 @@ class Driver:
         if refused:
             raise refused[0]
         return decision
+
+
+def _can_wait(step: Step) -> bool:
+    """Tells whether a turn may end before this step: nothing is under way, and another worker can go on from here."""
+    if isinstance(step, Script):
+        return step.name == "begin"
+    return isinstance(step, Decide) or step.request.method == "GET"
 
 
 class _Driven:

@@ -1,7 +1,9 @@
 """Limits: a handler runs in a thread of its own, so that one that hangs cannot hold up the engine.
 
-The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A handler
-over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking call.
+The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A
+handler over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking
+call. When the worker is on its way out, a handler is left behind sooner: it has done nothing outside, and the next
+worker runs it again.
 """
 
 import contextvars
@@ -9,16 +11,23 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from dramatiq.middleware.threading import raise_thread_exception
 
+from workers.errors import NotNow
+
 T = TypeVar("T")
 
 #: So many handlers hanging in blocking calls at the same time end the process: a fresh one works better.
 STUCK = 32
+
+#: Seconds a handler may go on after the worker was told to end, and how often that is looked at.
+GRACE = 5.0
+LOOK = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +41,42 @@ class _Stop(Exception):
 
 
 class Limits:
-    """Runs functions with a limit of ``seconds``, each calling thread with a companion thread of its own."""
+    """Runs functions with a limit of ``seconds``, each calling thread with a companion thread of its own.
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    ``stopped`` tells that the worker is on its way out.
+    """
+
+    def __init__(self, seconds: float, stopped: Callable[[], bool]) -> None:
+        self._seconds, self._stopped = seconds, stopped
         self._local = threading.local()
         self._stuck: set[threading.Thread] = set()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Gives what the function gives, or raises what it raises, or ``OverLimit``."""
+        """Gives what the function gives or raises what it raises; ``OverLimit``, or ``NotNow`` when the worker ends."""
         companion: _Companion | None = getattr(self._local, "companion", None)
         if companion is None:
             companion = self._local.companion = _Companion()
         box = companion.start(function)
-        if not box.done.wait(self._seconds):
+        if not self._wait(box):
             self._local.companion = None
             self._leave(companion)
+            if self._stopped():
+                raise NotNow(0, "the worker ends")
             raise OverLimit(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
         if box.error is not None:
             raise box.error
         result: T = box.result
         return result
+
+    def _wait(self, box: "_Box") -> bool:
+        give_up = time.monotonic() + self._seconds
+        hurried = False
+        while (left := give_up - time.monotonic()) > 0:
+            if box.done.wait(min(left, LOOK)):
+                return True
+            if self._stopped() and not hurried:
+                hurried, give_up = True, min(give_up, time.monotonic() + GRACE)
+        return False
 
     def _leave(self, companion: "_Companion") -> None:
         self._stuck = {thread for thread in self._stuck if thread.is_alive()} | {companion.thread}

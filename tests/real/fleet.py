@@ -88,6 +88,11 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def signal_one(self, pid: int, number: int) -> None:
+        """Sends a signal to one process of the group."""
+        if os.getpgid(pid) == self.pid:
+            os.kill(pid, number)
+
     def kill(self) -> None:
         """Kills the whole group, frozen or not, and waits for its end."""
         if self.code is None:
@@ -237,6 +242,11 @@ class Fleet:
                 pytest.fail(f"never happened: {what}\n" + "\n".join(self.logs().splitlines()[-40:]))
             time.sleep(0.01)
         return answer
+
+    def held(self, method: str, path: str) -> Call:
+        """Waits for a call and gives it, as far as it has come."""
+        self.wait(lambda: self.calls(method, path), f"the call {method} {path}")
+        return self.calls(method, path)[0]
 
     def settle(self, seconds: float = 60.0) -> None:
         """Waits until nothing is left to do."""

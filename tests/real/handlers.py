@@ -2,7 +2,7 @@
 
 #: Answers every message of a contact: tags, a note and a reply, each naming the message. Waits while `hold-<ticket>`
 #: lies in the folder, having said so by a file.
-FAITHFUL = '''
+FAITHFUL = """
 import os, pathlib, time
 from workers import Router
 
@@ -21,4 +21,4 @@ def answer(ticket, event):
         ticket.note(f"noted: {change.text}")
     ticket.add_tags("seen")
     ticket.reply(f"answer to: {event.matched[-1].text}", status="In Progress")
-'''
+"""

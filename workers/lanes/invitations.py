@@ -55,7 +55,6 @@ class Invitations:
             self._invited.clear()
             self._changed.notify_all()
 
-    @property
     def stopped(self) -> bool:
         """Tells whether the process is on its way out: no further lane is to be claimed."""
         return self._stopped
@@ -70,6 +69,8 @@ class Invitations:
         with self._changed:
             self._free += 1
             self._changed.notify_all()
+        if self._stopped:
+            self._hand_over()
 
     def wait(self) -> int:
         """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
@@ -107,8 +108,7 @@ class Invitations:
                 pauses.append(pause)
             if lanes > most:
                 # More than this process can take: another one may be asleep.
-                self._idle.lpush(WAKE, 1)
-                self._idle.ltrim(WAKE, 0, 0)
+                self._hint()
         return len(self._due), min(pauses, default=-1)
 
     def _invite(self, most: int) -> int:
@@ -126,6 +126,17 @@ class Invitations:
             order.append((rounds[terms.account], terms))
         order.sort(key=lambda entry: entry[0])
         return [terms for _, terms in order[:most]]
+
+    def _hand_over(self) -> None:
+        """Wakes another process for what this one leaves; a lost hint costs one poll."""
+        try:
+            self._hint()
+        except redis.RedisError:
+            log.warning("no other worker could be woken; it looks by itself within %g s", POLL)
+
+    def _hint(self) -> None:
+        self._store.client.lpush(WAKE, 1)
+        self._store.client.ltrim(WAKE, 0, 0)
 
     def _unreachable(self, error: Exception) -> None:
         if not self._down:

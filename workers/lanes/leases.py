@@ -58,7 +58,10 @@ class Leases:
             try:
                 self.renew()
             except StoreUnavailable as error:
-                log.warning("leases could not be renewed: %s", error)
+                log.warning("leases could not be renewed", extra={"error": str(error)})
+            except Exception:
+                # This thread has to go on: without it every lane is lost in the middle of its turn.
+                log.exception("leases could not be renewed")
             if os.getppid() != self._parent:
                 log.error("the parent process is gone, so this worker ends")
                 os.kill(os.getpid(), signal.SIGTERM)
