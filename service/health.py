@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from service.commit import Commit
 from workers.errors import StoreUnavailable
-from workers.lanes.keys import prefix
+from workers.lanes.keys import WORKER_LIFE, WORKERS, prefix
 
 #: Seconds for a look at what does not prevent storing.
 LOOK = 2.0
@@ -48,9 +48,21 @@ class Health:
 
     async def _degraded(self) -> list[str]:
         try:
-            return [*await self._policy(), *await self._file(), *await self._gates()]
+            return [
+                *await self._workers(),
+                *await self._gates(),
+                *await self._policy(),
+                *await self._file(),
+            ]
         except (RedisError, OSError) as error:
             return [f"the store could not be asked about itself ({type(error).__name__})"]
+
+    async def _workers(self) -> list[str]:
+        signs = await self._client.hvals(WORKERS)
+        seconds, _ = await self._client.time()
+        if any(int(sign) > seconds * 1000 - WORKER_LIFE for sign in signs):
+            return []
+        return ["no worker is running: deliveries are stored and wait; start `foxhooks worker`"]
 
     async def _policy(self) -> list[str]:
         try:
@@ -64,16 +76,12 @@ class Health:
         found = await self._client.info("persistence")
         if found.get("aof_enabled") == 1:
             return []
-        return [
-            "the store keeps no append-only file: a crash of it loses accepted events; set appendonly yes"
-        ]
+        return ["the store keeps no append-only file: a crash of it loses accepted events; set appendonly yes"]
 
     async def _gates(self) -> list[str]:
         degraded = []
         for account in self._accounts:
             state = str(await self._client.hget(prefix(account) + "gate", "state") or "open")
             if state != "open":
-                degraded.append(
-                    f"account {account}: the gate to HappyFox is {state}; deliveries are stored meanwhile"
-                )
+                degraded.append(f"account {account}: the gate to HappyFox is {state}; deliveries are stored meanwhile")
         return degraded

@@ -32,9 +32,7 @@ _NO_FSYNC = (
     "appendfsync is not always or may not be read; set appendonly yes and appendfsync always there, "
     "or FOXHOOKS_DURABILITY=everysec"
 )
-_NO_FILE = (
-    "the store keeps no append-only file; set appendonly yes there, or choose another FOXHOOKS_DURABILITY"
-)
+_NO_FILE = "the store keeps no append-only file; set appendonly yes there, or choose another FOXHOOKS_DURABILITY"
 
 
 class Link:
@@ -109,7 +107,7 @@ class Link:
         answers = [await connection.read_response() for _ in commands]
         if self._waits and answers[-1][0] < 1:
             raise StoreUnavailable("the store did not write to its disk in time")
-        return [script.read(answer) for script, answer in zip(scripts, answers, strict=False)]
+        return [script.read(answer) for script, answer in zip(scripts, answers[: len(scripts)], strict=True)]
 
     async def close(self) -> None:
         """Drops the connection; the next use makes a new one."""

@@ -9,6 +9,7 @@ import redis
 
 from service.app import build
 from tests.service.intake import P, Server, client, settings
+from workers.lanes.keys import WORKER_LIFE, WORKERS
 
 
 def ask(url: str, path: str = "/readyz", **more: str) -> httpx.Response:
@@ -52,6 +53,15 @@ def test_not_ready_when_the_store_is_full(valkey_url: str, store: redis.Redis) -
         assert ask(valkey_url).status_code == 503
     finally:
         store.config_set("maxmemory", "0")
+
+
+def test_no_worker_is_degraded_and_a_living_one_is_not(valkey_url: str, store: redis.Redis) -> None:
+    assert "no worker is running" in ask(valkey_url).json()["degraded"][0]
+    now = store.time()[0] * 1000
+    store.hset(WORKERS, "one", now - 2 * WORKER_LIFE)
+    assert "no worker is running" in ask(valkey_url).json()["degraded"][0]
+    store.hset(WORKERS, "two", now)
+    assert ask(valkey_url).json()["degraded"] == []
 
 
 def test_a_closed_gate_and_a_bad_eviction_policy_are_degraded(valkey_url: str, store: redis.Redis) -> None:

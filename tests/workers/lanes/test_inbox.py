@@ -133,6 +133,15 @@ def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -
     assert score(engine, 3) == NOW
 
 
+def test_a_lane_that_has_just_written_stays_quiet_for_a_moment(engine: Store) -> None:
+    engine.client.set(P + "quiet:3", NOW + 2000)
+    engine.client.set(P + "quiet:4", NOW + 2000)
+    engine.client.zadd(P + "sched", {"4": NOW + 60_000})
+    engine.client.hset(P + "turn:4", "retry", NOW + 60_000)
+    take(engine, delivery(3), delivery(4))
+    assert (score(engine, 3), score(engine, 4)) == (NOW + 2000, NOW + 2000)
+
+
 def test_a_lane_that_is_due_keeps_its_place(engine: Store) -> None:
     engine.client.zadd(P + "sched", {"3": NOW - 500})
     take(engine, delivery(3))

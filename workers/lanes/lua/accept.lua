@@ -36,13 +36,13 @@ end
 local function schedule(ticket)
   local sched = P .. 'sched'
   -- A lane that has just written is quiet for a moment, so that the echoes of its writes share one read.
-  local quiet = tonumber(redis.call('GET', P .. 'quiet:' .. ticket) or 0)
-  if redis.call('ZADD', sched, 'NX', math.max(now, quiet), ticket) == 1 then return end
+  local ready = math.max(now, tonumber(redis.call('GET', P .. 'quiet:' .. ticket) or 0))
+  if redis.call('ZADD', sched, 'NX', ready, ticket) == 1 then return end
   if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
   -- Parked. Only a lane that waits for nothing but an owed handler becomes due by an event.
   local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
   local due = tonumber(redis.call('ZSCORE', sched, ticket))
-  if retry and retry == due and due > now then redis.call('ZADD', sched, now, ticket) end
+  if retry and retry == due and due > ready then redis.call('ZADD', sched, ready, ticket) end
 end
 
 local function quarantine(id, a, body)
