@@ -29,7 +29,11 @@ local function permits_budget(json)
   return cjson.decode(json)
 end
 
+-- Most accounts never saw their gate closed; for them this is all it takes.
+local OPEN = {state = 'open', till = 0, alone_till = 0, opened = -HOUR * 1000, share = 1000, share_till = 0, denials = 0}
+
 local function permits_gate(P)
+  if redis.call('EXISTS', P .. 'gate') == 0 then return OPEN end
   local v = redis.call('HMGET', P .. 'gate', 'state', 'until', 'why', 'probe', 'alone', 'alone_until', 'opened',
     'share', 'share_until', 'denials')
   return {state = v[1] or 'open', till = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
@@ -67,13 +71,20 @@ local function permits_pass(gate, now, method)
   return 0
 end
 
+-- How many members of a set of times are still to come. Those that are over go only when `most` is reached, which keeps
+-- the set bounded and spares the common call a command.
+local function permits_count(key, now, most)
+  local count = redis.call('ZCARD', key)
+  if count < most then return count end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  return redis.call('ZCARD', key)
+end
+
 -- Room for one more call of a class: wait and why, wait 0 if there is.
 local function permits_space(P, now, B, gate, method, class)
-  redis.call('ZREMRANGEBYSCORE', P .. 'flight', '-inf', now)
-  if redis.call('ZCARD', P .. 'flight') >= B.in_flight then return SOON, 'flight' end
-  local key = P .. 'permits:' .. method
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  local used, limit = redis.call('ZCARD', key), permits_limit(B, gate, now, method, class)
+  if permits_count(P .. 'flight', now, B.in_flight) >= B.in_flight then return SOON, 'flight' end
+  local key, limit = P .. 'permits:' .. method, permits_limit(B, gate, now, method, class)
+  local used = permits_count(key, now, limit)
   if used < limit then return 0 end
   local wait = B.window + B.guard
   if limit > 0 then wait = math.min(wait, redis.call('ZRANGE', key, used - limit, used - limit, 'WITHSCORES')[2] - now) end
@@ -86,7 +97,8 @@ end
 local function permits_grant(P, now, B, method, id, class, life)
   if method ~= 'get' then method = 'post' end
   local key = P .. 'permits:' .. method
-  if redis.call('ZSCORE', key, id) then return 0, '' end
+  local slot = redis.call('ZSCORE', key, id)
+  if slot and tonumber(slot) > now then return 0, '' end
   life = tonumber(life)
   local gate = permits_gate(P)
   local wait, role = permits_pass(gate, now, method)
@@ -197,6 +209,8 @@ local function permits_wait(P, now, B, method, class)
   local full, why = permits_space(P, now, B, gate, method, class)
   if full > 0 then return math.ceil(full), why, 0 end
   if role then return 0, '', 1 end
-  local free = permits_limit(B, gate, now, method, class) - redis.call('ZCARD', P .. 'permits:' .. method)
-  return 0, '', math.min(free, B.in_flight - redis.call('ZCARD', P .. 'flight'))
+  local past = '(' .. string.format('%.0f', now)
+  local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
+  local flying = redis.call('ZCOUNT', P .. 'flight', past, '+inf')
+  return 0, '', math.min(permits_limit(B, gate, now, method, class) - used, B.in_flight - flying)
 end
