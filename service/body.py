@@ -7,6 +7,8 @@ from starlette.types import Receive
 
 #: Bytes of a body. HappyFox sends links to attachments, never their bytes.
 LIMIT: Final = 5 * 1024 * 1024
+#: Bytes of all bodies that are on their way at the same time; anybody can send some, signed or not.
+HELD: Final = 64 * 1024 * 1024
 #: Seconds within which a body has to be here.
 PATIENCE: Final = 15.0
 
@@ -23,17 +25,22 @@ class TooSlowError(Exception):
     """The body was not complete in time."""
 
 
+class CrowdedError(Exception):
+    """All bodies on their way together have more than ``HELD`` bytes."""
+
+
 class Bodies:
     """Reads bodies, watched over by one timer: one for each body would cost more than verifying it."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
+        self._held = 0
         self._until: dict[asyncio.Task[object], float] = {}  # in the order of their ends
         self._late: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive) -> bytes:
-        """Reads one body to its end; raises ``DisconnectedError``, ``TooLargeError`` or ``TooSlowError``."""
+        """Reads one body to its end; raises one of the errors above."""
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
@@ -41,7 +48,7 @@ class Bodies:
         if self._timer is None:
             self._timer = loop.call_at(until, self._look)
         try:
-            return await _read(receive)
+            return await self._collect(receive)
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
@@ -63,20 +70,23 @@ class Bodies:
             self._late.add(task)
             task.cancel()
 
-
-async def _read(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise DisconnectedError
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > LIMIT:
-            raise TooLargeError
-        more = message.get("more_body", False)
-        if not more and not parts:
-            return part
-        parts.append(part)
-    return b"".join(parts)
+    async def _collect(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size, more = 0, True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise DisconnectedError
+                part: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                size += len(part)
+                self._held += len(part)
+                if size > LIMIT:
+                    raise TooLargeError
+                if self._held > HELD:
+                    raise CrowdedError
+                parts.append(part)
+        finally:
+            self._held -= size
+        return b"".join(parts) if len(parts) > 1 else parts[0]

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from service.body import LIMIT, Bodies, DisconnectedError, TooLargeError, TooSlowError
+from service.body import LIMIT, Bodies, CrowdedError, DisconnectedError, TooLargeError, TooSlowError
 from service.commit import Commit
 from workers.errors import StoreUnavailable
 from workers.events.delivery import Unreadable, parse
@@ -37,6 +37,7 @@ _KEPT: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
 _OWN: Final = b"x-happyfox-"  # HappyFox names no other header of its own; if one appears, it is kept
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_LATER: Final = (b"retry-after", str(RETRY_AFTER).encode())
 _CLOSE: Final = (b"connection", b"close")
 _TOO_LARGE: Final = (413, "too-large", "a delivery has at most 5 MiB")
 
@@ -60,9 +61,7 @@ class Webhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         if method not in ("POST", "GET", "HEAD"):
-            await _refuse(
-                send, RefusedError(405, "method", "send deliveries by POST", (b"allow", b"GET, HEAD, POST"))
-            )
+            await _refuse(send, RefusedError(405, "method", "send deliveries by POST", (b"allow", b"GET, HEAD, POST")))
             return
         account = scope["path_params"]["account"]
         kind = _KINDS.get(scope["path_params"].get("kind", ""))
@@ -85,8 +84,7 @@ class Webhook:
             self._commit.refuse(account, "truncated")
         except StoreUnavailable as error:
             self._commit.refuse(account, "not-stored")
-            retry = (b"retry-after", str(RETRY_AFTER).encode())
-            await _refuse(send, RefusedError(503, "not-stored", str(error), retry))
+            await _refuse(send, RefusedError(503, "not-stored", str(error), _LATER))
         else:
             body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
             await _answer(send, 200, body.encode(), _JSON)
@@ -111,6 +109,8 @@ class Webhook:
             body = await self._bodies.read(receive)
         except TooLargeError:
             raise RefusedError(*_TOO_LARGE) from None
+        except CrowdedError:
+            raise RefusedError(503, "crowded", "too many large bodies are on their way", _LATER) from None
         except TooSlowError:
             raise RefusedError(408, "slow", "the body did not arrive in time", _CLOSE) from None
         if signatures != 1:

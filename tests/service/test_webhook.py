@@ -203,3 +203,23 @@ def test_a_body_of_just_the_limit_is_accepted(run: Any) -> None:
     body = b'{"ticket_id":3,"text":"' + b"x" * (5 * 1024 * 1024 - 25) + b'"}'
     assert len(body) == 5 * 1024 * 1024
     assert post(run, body).json()["status"] == "accepted"
+
+
+def test_bodies_on_their_way_share_a_limit_of_memory(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.body.HELD", 2_500_000)
+    body = b'{"ticket_id":3,"text":"' + b"x" * 1_000_000 + b'"}'
+
+    async def pieces() -> Any:
+        for start in range(0, len(body), 100_000):
+            await asyncio.sleep(0)
+            yield body[start : start + 100_000]
+
+    async def scenario(http: httpx.AsyncClient) -> list[httpx.Response]:
+        headers = {HEADER: sign(KEY, body)}
+        many = [http.post("/webhooks/acme", content=pieces(), headers=headers) for _ in range(10)]
+        first = await asyncio.gather(*many)
+        return [*first, await http.post("/webhooks/acme", content=pieces(), headers=headers)]
+
+    answers = run(scenario)
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert answers[-1].status_code == 200
