@@ -1,0 +1,50 @@
+"""What the store still knows of settled turns and of a ticket's trail, read for looking at it."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+import redis
+
+from workers.lanes.keys import prefix
+from workers.turns.plan import Record
+
+#: A line of a trail, as turns write it.
+_LINE = msgspec.json.Decoder(dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a ticket's trail: when (ms), in which turn, what."""
+
+    at: int
+    turn: str
+    text: str
+
+
+class Records:
+    """The records and trails of one account."""
+
+    def __init__(self, client: redis.Redis, account: str) -> None:
+        self._client, self.account, self._keys = client, account, prefix(account)
+
+    def of(self, turn: str) -> Record | None:
+        """Gives the record of a turn, None when its time is over or nothing was new in it."""
+        stored = cast(bytes | None, self._client.get(f"{self._keys}record:{turn}"))
+        return None if stored is None else msgspec.json.decode(zlib.decompress(stored), type=Record)
+
+    def since(self, at: int, most: int) -> Iterator[Record]:
+        """Gives the records of turns settled at ``at`` (ms) or later, the newest first."""
+        turns = cast(
+            list[bytes],
+            self._client.zrange(self._keys + "turns", "+inf", at, desc=True, byscore=True, offset=0, num=most),
+        )
+        return (record for turn in turns if (record := self.of(turn.decode())) is not None)
+
+    def trail(self, ticket: int) -> list[Line]:
+        """Gives the trail of a ticket, oldest line first."""
+        stored = cast(list[bytes], self._client.lrange(f"{self._keys}trail:{ticket}", 0, -1))
+        lines = (_LINE.decode(each) for each in stored)
+        return [Line(int(line["at"]), str(line["turn"]), str(line["text"])) for line in lines]
