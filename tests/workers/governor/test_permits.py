@@ -245,12 +245,14 @@ def test_a_probe_whose_process_died_is_replaced_and_can_no_longer_open(account: 
     assert account.forecast().gate == "open"
 
 
-def test_a_probe_that_never_left_lets_another_try(account: Account) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_probe_that_never_left_lets_the_next_call_try_at_once(account: Account, method: str) -> None:
     account.lock()
     account.now += LOCKOUT
     account.call("GET", "probe", "unsent")
-    account.now += 1_000
-    assert account.ask("GET", "second") == GRANTED
+    assert account.forecast().reopens == 0
+    assert account.call(method, "second") == GRANTED
+    assert account.forecast().gate == "open"
 
 
 def test_a_429_to_the_probe_locks_again_without_halving_again(account: Account) -> None:

@@ -138,14 +138,15 @@ local function permits_limited(P, gate, now, B, why, age, wait)
   permits_close(P, gate, now, 'locked', why, till)
 end
 
--- The probe came back: an answer opens the gate, anything else closes it for a while.
+-- The probe came back: an answer opens the gate, anything else closes it for a while. One that never left lets the next
+-- call try at once, a write too: a turn that resumes a young plan takes a permit to read and gives it back unused.
 local function permits_probed(P, gate, now, B, outcome)
   if outcome == 'answered' or (outcome == 'forbidden' and gate.why ~= 'denied') then
     redis.call('HSET', P .. 'gate', 'state', 'open', 'alone', 'next', 'opened', now)
     redis.call('HDEL', P .. 'gate', 'probe', 'until')
     return
   end
-  local pause = outcome == 'unsent' and math.min(1000, B.lockout) or permits_again(B)
+  local pause = outcome == 'unsent' and -PATIENCE or permits_again(B)
   if outcome == 'forbidden' then pause = math.min(60000, B.lockout) end
   redis.call('HSET', P .. 'gate', 'state', gate.why == 'denied' and 'denied' or 'locked', 'until', now + pause)
   redis.call('HDEL', P .. 'gate', 'probe')
