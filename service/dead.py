@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.access import accounts_of, store_of
+from service.failures import CommandError
 from service.times import ago, now_of
 from workers.errors import seconds
 from workers.lanes.keys import prefix
@@ -28,24 +29,28 @@ class Filter:
     ticket: int | None
     since: str
 
-    def takes(self, letter: Mapping[str, Any], now: int) -> bool:
-        """Tells whether a letter is wanted."""
+    def takes(self, letter: Mapping[str, Any], now: int, since: float) -> bool:
+        """Tells whether a letter is wanted; ``since`` is the longest it may be ago, in seconds."""
         handler = letter.get("handler", "")
         return (
             (not self.handler or handler == self.handler or handler.startswith(f"{self.handler}."))
             and self.error.casefold() in letter["reason"].casefold()
             and self.ticket in (None, letter["ticket"])
-            and (not self.since or letter["at"] >= now - seconds(self.since) * 1000)
+            and (not since or letter["at"] >= now - since * 1000)
         )
 
 
 def run(wanted: Filter, quarantine: bool, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
     settings = accounts_of().settings
+    try:
+        since = seconds(wanted.since or 0)
+    except ValueError as wrong:
+        raise CommandError(f"--since: {wrong}") from None
     with store_of(settings) as client:
         now = now_of(client)
         read = _quarantined if quarantine else _letters
-        found = [each for name in settings.accounts for each in read(client, name) if wanted.takes(each, now)]
+        found = [each for name in settings.accounts for each in read(client, name) if wanted.takes(each, now, since)]
     found.sort(key=lambda letter: letter["at"], reverse=True)
     if as_json:
         print(json.dumps(found, indent=2))
