@@ -15,7 +15,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from typing import Any
 
@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 #: The largest answer that is read, unpacked.
 MOST_BYTES = 32 * 1024 * 1024
 
-#: Seconds an idle connection is kept; a longer life makes it likelier that the server closes it under a
-#: write.
+#: Seconds an idle connection is kept; the longer, the likelier the server closes it under a write.
 KEEP_ALIVE = 5.0
 
 #: The moment before the first byte of a call leaves.
@@ -143,10 +142,7 @@ class GovernedTransport(httpx.BaseTransport):
             at = monotonic()
             if incoming.status == 429:
                 self._locked_until = at + self._governor.lockout
-            try:
-                body = _body(incoming)
-            finally:
-                incoming.close()
+            body = _body(incoming)
         except (
             httpcore.TimeoutException,
             httpcore.NetworkError,
@@ -188,7 +184,7 @@ class Wire:
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "Authorization": "Basic " + base64.b64encode(f"{api_key}:{auth_code}".encode()).decode(),
-            "User-Agent": f"foxhooks/{version('foxhooks')}",
+            "User-Agent": f"foxhooks/{_version()}",
         }
         self._transport = GovernedTransport(governor, store, governor.in_flight, timeout)
 
@@ -202,8 +198,7 @@ class Wire:
         timeout: float | None = None,
         class_: Class = "normal",
     ) -> Answer:
-        """Makes one call, whatever its status; raises ``NotNow``, ``Unsent`` or ``InDoubt`` if there is no
-        answer.
+        """Makes one call and gives its answer, whatever its status; raises ``NotNow``, ``Unsent``, ``InDoubt``.
 
         A ``permit`` given is settled by the caller, and its life has to reach past the time left until
         ``send_by`` and ``timeout`` together. Without one, a permit of ``class_`` is taken and settled here.
@@ -296,7 +291,7 @@ class _Backend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError("the host's name is not known") from error
         failure: Exception | None = None
         for *_, address in addresses:
@@ -311,7 +306,18 @@ class _Backend(httpcore.SyncBackend):
 
 
 def _body(response: httpcore.Response) -> bytes:
-    """Reads the answer to its end, unpacked; a broken or oversized one leaves the call in doubt."""
+    """Reads the answer to its end, unpacked; only a success has to be whole, for an error its status says it all."""
+    try:
+        return _whole(response)
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, zlib.error, InDoubt):
+        if 200 <= response.status < 300:
+            raise
+        return b""
+    finally:
+        response.close()
+
+
+def _whole(response: httpcore.Response) -> bytes:
     encoding = next((value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity")
     if encoding.lower() not in (b"identity", b"gzip"):
         raise InDoubt("the answer is packed in a way nobody asked for")
@@ -336,6 +342,13 @@ def _name(error: BaseException) -> str:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return type(error).__name__
+
+
+def _version() -> str:
+    try:
+        return version("foxhooks")
+    except PackageNotFoundError:  # Heroku runs the checkout and installs its requirements only
+        return "0"
 
 
 def _is_loopback(host: str) -> bool:

@@ -195,6 +195,13 @@ def test_a_broken_answer_leaves_the_call_in_doubt_and_is_not_repeated(account: A
     assert (account.forecast.posts_used, account.forecast.in_flight) == (1, 0)
 
 
+@behaving(sends(b"HTTP/1.1 429 Too Many\r\nContent-Length: 100\r\n\r\nshort"))
+def test_an_error_counts_by_its_status_even_when_its_body_is_cut_off(account: Account) -> None:
+    answer = account.wire.send(WRITE)
+    assert (answer.status, answer.body) == (429, b"")
+    assert account.forecast.gate == "locked"
+
+
 @behaving(says(200, gzip.compress(b'{"id": 3}'), "Content-Encoding: gzip\r\n"))
 def test_a_packed_answer_is_unpacked(account: Account) -> None:
     answer = account.wire.send(READ)
