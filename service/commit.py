@@ -19,6 +19,8 @@ WAITING_BYTES = 64 * 1024 * 1024
 #: Seconds between two writes of the counters of refused deliveries.
 FLUSH = 1.0
 
+_PROBED = Acceptance("accepted", "")
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,6 +29,35 @@ class _Request(NamedTuple):
     arrival: Arrival | None
     since: float
     done: "asyncio.Future[Acceptance]"
+
+
+class _Batch:
+    """What goes to the store together for one account, and who waits for the answers."""
+
+    __slots__ = ("arrivals", "probes", "waiting")
+
+    def __init__(self) -> None:
+        self.arrivals: list[Arrival] = []
+        self.waiting: list[asyncio.Future[Acceptance]] = []
+        self.probes: list[asyncio.Future[Acceptance]] = []
+
+    def add(self, arrival: Arrival | None, done: "asyncio.Future[Acceptance]") -> None:
+        if arrival is None:
+            self.probes.append(done)
+        else:
+            self.arrivals.append(arrival)
+            self.waiting.append(done)
+
+    def answer(self, acceptances: list[Acceptance]) -> None:
+        probed = [_PROBED] * len(self.probes)
+        for done, acceptance in zip(self.waiting + self.probes, acceptances + probed, strict=True):
+            if not done.done():
+                done.set_result(acceptance)
+
+    def fail(self, text: str) -> None:
+        for done in self.waiting + self.probes:
+            if not done.done():
+                done.set_exception(StoreUnavailable(text))
 
 
 class Commit:
@@ -85,67 +116,54 @@ class Commit:
     async def _run(self) -> None:
         try:
             while self._waiting or self._flush:
-                await self._commit(self._take(), self._take_refused())
+                refused = self._take_refused()
+                batches = self._take({account: _Batch() for account in refused})
+                if batches:
+                    await self._commit(batches, refused)
         finally:
             self._task = None
 
-    async def _commit(self, batch: list[_Request], refused: dict[str, Counter[str]]) -> None:
-        by_account: dict[str, list[_Request]] = {account: [] for account in refused}
-        for request in batch:
-            by_account.setdefault(request.account, []).append(request)
-        if not by_account:
-            return
-        scripts = []
-        for account, requests in by_account.items():
-            arrivals = [request.arrival for request in requests if request.arrival is not None]
-            scripts.append(accept(account, arrivals, self._keep, refused.get(account)))
-        wake = any(request.arrival is not None and not request.arrival.reason for request in batch)
-        try:
-            answers = await self._link.run(scripts, wake)
-        except Exception as error:
-            self._fail(batch, refused, error)
-            return
-        for requests, acceptances in zip(by_account.values(), answers, strict=True):
-            found = iter(acceptances)
-            for request in requests:
-                answer = _PROBED if request.arrival is None else next(found)
-                if not request.done.done():
-                    request.done.set_result(answer)
-
-    def _fail(self, batch: list[_Request], refused: dict[str, Counter[str]], error: Exception) -> None:
-        if not isinstance(error, StoreUnavailable):
-            _log.exception("a batch of deliveries could not be stored")
-        text = str(error) if isinstance(error, StoreUnavailable) else "the batch could not be stored"
-        for request in batch:
-            if not request.done.done():
-                request.done.set_exception(StoreUnavailable(text))
-        for account, counts in refused.items():
-            self._refused.setdefault(account, Counter()).update(counts)
-
-    def _take(self) -> list[_Request]:
-        """Takes the next batch, and turns away what has waited too long already."""
+    def _take(self, batches: dict[str, _Batch]) -> dict[str, _Batch]:
+        """Takes what goes next, by account, and turns away what has waited too long already."""
         late = asyncio.get_running_loop().time() - TRIP
-        batch: list[_Request] = []
         size = taken = 0
-        for request in self._waiting[: 2 * BATCH]:
-            length = 0 if request.arrival is None else len(request.arrival.body)
-            if len(batch) == BATCH or (batch and size + length > BATCH_BYTES):
+        for account, arrival, since, done in self._waiting:
+            length = 0 if arrival is None else len(arrival.body)
+            if taken == BATCH or (size and size + length > BATCH_BYTES):
                 break
             taken += 1
-            self._bytes -= length
-            if request.since >= late:
-                batch.append(request)
-                size += length
-            elif not request.done.done():
-                request.done.set_exception(StoreUnavailable("the store is too slow"))
+            size += length
+            if since >= late:
+                batch = batches.get(account) or batches.setdefault(account, _Batch())
+                batch.add(arrival, done)
+            elif not done.done():
+                done.set_exception(StoreUnavailable("the store is too slow"))
         del self._waiting[:taken]
-        return batch
+        self._bytes -= size
+        return batches
+
+    async def _commit(self, batches: dict[str, _Batch], refused: dict[str, Counter[str]]) -> None:
+        try:
+            scripts = [
+                accept(account, batch.arrivals, self._keep, refused.get(account)) for account, batch in batches.items()
+            ]
+            wake = any(not arrival.reason for batch in batches.values() for arrival in batch.arrivals)
+            answers = await self._link.run(scripts, wake)
+        except Exception as error:
+            text = str(error)
+            if not isinstance(error, StoreUnavailable):
+                _log.exception("a batch of deliveries could not be stored")
+                text = "the batch could not be stored"
+            for batch in batches.values():
+                batch.fail(text)
+            for account, counts in refused.items():
+                self._refused.setdefault(account, Counter()).update(counts)
+        else:
+            for batch, acceptances in zip(batches.values(), answers, strict=True):
+                batch.answer(acceptances)
 
     def _take_refused(self) -> dict[str, Counter[str]]:
         if not self._flush:
             return {}
         refused, self._refused, self._flush = self._refused, {}, False
         return refused
-
-
-_PROBED = Acceptance("accepted", "")
