@@ -77,12 +77,12 @@ class Deployment:
         self.wait_until(lambda: answers(f"{url}/readyz"), "readiness")
         return url
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Returns once the condition holds; fails when a process has ended, or after a minute."""
-        give_up = time.monotonic() + 60
+    def wait_until(self, condition: Callable[[], bool], what: str, *, seconds: float = 60, alive: bool = True) -> None:
+        """Returns once the condition holds; fails after `seconds`, or when a process that is to stay alive ends."""
+        give_up = time.monotonic() + seconds
         while not condition():
             ended = [name for name, process in self.started.items() if process.poll() is not None]
-            if ended or time.monotonic() > give_up:
+            if time.monotonic() > give_up or (ended and alive):
                 pytest.fail(f"{what} never happened; ended: {ended}\n{self.logs()}")
             time.sleep(0.05)
 
@@ -90,7 +90,10 @@ class Deployment:
         """Stops the processes as the platform does and gives their exit codes; both kill after 30 s."""
         for process in self.started.values():
             self.stop(process.pid, signal.SIGTERM)
-        return {name: process.wait(30) for name, process in self.started.items()}
+        self.wait_until(
+            lambda: all(one.poll() is not None for one in self.started.values()), "the end", seconds=30, alive=False
+        )
+        return {name: process.returncode for name, process in self.started.items()}
 
     def kill(self) -> None:
         for process in self.started.values():
