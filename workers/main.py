@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -140,6 +141,18 @@ class _Boot(dramatiq.Middleware):
 
     def __init__(self, store: Store, leases: Leases, accounts: Mapping[str, Account]) -> None:
         self._store, self._leases, self._accounts = store, leases, accounts
+
+    def after_process_boot(self, broker: Any) -> None:
+        # Heroku sends SIGTERM to every process, and Dramatiq's parent passes its own on. At the second one Dramatiq
+        # would give up its orderly stop, and hang for the threads that still run.
+        stop = signal.getsignal(signal.SIGTERM)
+
+        def once(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if callable(stop):
+                stop(number, frame)
+
+        signal.signal(signal.SIGTERM, once)
 
     def after_worker_boot(self, broker: Any, worker: Any) -> None:
         try:
