@@ -1,0 +1,133 @@
+"""The doctor: each finding with its level and its cure."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.demo.stage import free_ports
+from service.doctor import doctor, store
+from service.doctor.finding import Finding
+from service.simulator import running
+from tests import stores
+from workers.settings import Settings, load
+from workers.simulator import Simulator
+
+HANDLER = 'from workers import Router\nrouter = Router("quiet")\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the current one, with sound settings in the environment and a handler in it."""
+    (tmp_path / "doctored.py").write_text(HANDLER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HAPPYFOX_ACCOUNT", "acme")
+    monkeypatch.setenv("HAPPYFOX_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("HAPPYFOX_API_KEY", "demo-key")
+    monkeypatch.setenv("HAPPYFOX_AUTH_CODE", "demo-code")
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "hidden-secret")
+    monkeypatch.setenv("HAPPYFOX_STAFF_ID", "7")
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "doctored:router")
+    return tmp_path
+
+
+def errors(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def test_a_sound_project_has_no_finding_to_cure(
+    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        assert doctor.run(offline=False, as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert "no errors, no warnings" in shown
+    assert "Foxhooks Bot" in shown
+    assert "hidden-secret" not in shown
+
+
+def test_offline_makes_no_call_and_forgives_a_store_that_is_away(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_ports(1)[0]}")
+    assert doctor.run(offline=True, as_json=False) == 0
+    assert doctor.run(offline=False, as_json=False) == 1
+    assert not any("HappyFox" in finding.subject for finding in doctor.look(offline=True))
+
+
+def test_every_wrong_setting_is_a_finding(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAPPYFOX_STAFF_ID", "nobody")
+    monkeypatch.setenv("PORT", "many")
+    assert doctor.run(offline=True, as_json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {finding["subject"] for finding in found} == {"settings"}
+    assert all(finding["cure"] for finding in found)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FOXHOOKS_HANDLERS", "nowhere_at_all:router", "nowhere_at_all"),
+        ("FOXHOOKS_ALLOW", "somebody:reply", "somebody"),
+    ],
+)
+def test_a_plug_in_that_does_not_load_is_an_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = errors(list(doctor.look(offline=True)))
+    assert any(words in finding.text and finding.cure for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("HAPPYFOX_API_KEY", "another-key", "Apps > Goodies > API"),
+        ("HAPPYFOX_STAFF_ID", "99", "Foxhooks Bot is 7"),
+        ("HAPPYFOX_URL", "http://127.0.0.1:9", "HAPPYFOX_URL"),
+    ],
+)
+def test_what_happyfox_refuses_is_an_error_with_its_cure(
+    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, cure: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        monkeypatch.setenv(name, value)
+        found = errors(list(doctor.look(offline=False)))
+    assert len(found) == 1
+    assert cure in found[0].cure
+
+
+def judge(*options: str, **environ: str) -> list[Finding]:
+    """What the doctor says of a new store with these options."""
+    with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
+        settings: Settings = load("store", {"REDIS_URL": url, **environ}, Path("/nowhere"))
+        return [finding for finding in store.look(client, settings) if finding.level != "ok"]
+
+
+def test_a_store_without_a_file_is_judged_by_what_a_200_promises() -> None:
+    off = ("--appendonly", "no")
+    assert [finding.level for finding in judge(*off, FOXHOOKS_DURABILITY="fsync")] == ["error"]
+    assert [finding.level for finding in judge(*off, FOXHOOKS_DURABILITY="everysec")] == ["warning"]
+    assert judge(*off, FOXHOOKS_DURABILITY="memory") == []
+
+
+def test_a_store_that_evicts_is_an_error() -> None:
+    (finding,) = judge("--maxmemory-policy", "allkeys-lru")
+    assert finding.level == "error"
+    assert "noeviction" in finding.cure
+
+
+def test_a_store_with_too_few_connections_is_an_error() -> None:
+    (finding,) = judge("--maxclients", "8")
+    assert finding.level == "error"
+    assert "FOXHOOKS_PROCESSES" in finding.cure
+    assert judge("--maxclients", "20") == []
