@@ -65,6 +65,15 @@ class Forecast:
         """Writes that could be made now, were the gate open."""
         return max(0, self.posts - self.posts_used)
 
+    def drained(self, reads: int, writes: int, window: float) -> float:
+        """Gives the seconds until so many calls will have been granted, at the limits of now.
+
+        What is free now goes at once; each further window of ``window`` seconds grants the limit again.
+        """
+        behind_reads = max(0, reads - self.gets_free) / max(1, self.gets)
+        behind_writes = max(0, writes - self.posts_free) / max(1, self.posts)
+        return self.reopens + window * max(math.ceil(behind_reads), math.ceil(behind_writes))
+
 
 class Governor:
     """Builds the scripts of one account's governor; ``budget`` is the argument that other scripts pass on."""

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from workers.happyfox import protocol
+from workers.happyfox import contacts, protocol
 from workers.happyfox.protocol import Answer, Request
 
 
 class Client:
     """Calls endpoints through ``send`` and gives their decoded answers; raises what ``protocol.read`` raises.
 
-    Keyword arguments are those of the functions in ``protocol``. ``send`` may raise ``NotNow``, ``Unsent``
-    and ``InDoubt``; a write that raised ``InDoubt`` has to be looked up before it is made again.
+    Keyword arguments are those of the functions in ``protocol`` and ``contacts``; ``call`` takes the requests that
+    have no method here. ``send`` may raise ``NotNow``, ``Unsent`` and ``InDoubt``; a write that raised ``InDoubt``
+    has to be looked up before it is made again.
     """
 
     def __init__(self, send: Callable[[Request], Answer]) -> None:
@@ -102,3 +103,23 @@ class Client:
     def ticket_custom_fields(self) -> Any:
         """Lists the custom fields of tickets."""
         return self.call(protocol.ticket_custom_fields())
+
+    def contact(self, who: int | str) -> Any:
+        """Reads a contact by id or e-mail address."""
+        return self.call(contacts.contact(who))
+
+    def contacts(self, **query: Any) -> Any:
+        """Reads a page of contacts, with its ``page_info``."""
+        return self.call(contacts.contacts(**query))
+
+    def contact_custom_fields(self) -> Any:
+        """Lists the custom fields of contacts."""
+        return self.call(contacts.contact_custom_fields())
+
+    def groups(self) -> Any:
+        """Lists the contact groups."""
+        return self.call(contacts.groups())
+
+    def group(self, id: int) -> Any:
+        """Reads one contact group with its contacts."""
+        return self.call(contacts.group(id))

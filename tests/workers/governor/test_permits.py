@@ -397,6 +397,13 @@ def test_the_forecast_tells_all_and_changes_nothing(account: Account, either_sto
     assert {key: either_store.dump(key) for key in either_store.scan_iter()} == before
 
 
+def test_the_forecast_tells_when_a_backlog_will_be_drained() -> None:
+    forecast = Forecast(400, 450, 0, 270, 0, "locked", "limited", 300.0, 1, 1.0)
+    assert forecast.drained(50, 270, 60) == 300
+    assert forecast.drained(51, 0, 60) == 360
+    assert forecast.drained(0, 270 + 541, 60) == 300 + 3 * 60
+
+
 def test_the_budget_is_scaled_by_the_share_and_never_to_nothing() -> None:
     assert argument(Budget(500, 300, 60, 600, 0.9, 8)) == (
         b'{"get":450,"post":270,"window":60000,"guard":600,"lockout":600000,"lockguard":5000,'

@@ -60,3 +60,11 @@ def test_every_call_of_the_protocol_has_its_method() -> None:
     for read in (client.statuses, client.priorities, client.categories, client.ticket_custom_fields):
         assert read() == said
     assert [request.method for request in desk.asked] == ["POST"] * 11 + ["GET"] * 4
+
+
+def test_contacts_and_groups_are_read() -> None:
+    desk = Desk(**{"5": {"id": 5}}, users={"data": []}, user_custom_fields=[], contact_groups=[])
+    client = Client(desk.send)
+    assert client.contact(5) == {"id": 5}
+    assert client.contacts(q="sam") == {"data": []}
+    assert (client.contact_custom_fields(), client.groups(), client.group(5)) == ([], [], {"id": 5})
