@@ -20,6 +20,14 @@ SOCKET = "store.sock"
 #: Connections of a worker process for scripts; waiting for work takes one more. A small Heroku store allows 20 in all.
 POOL = 4
 
+#: What a store answers that is full, loading, failing over or read-only; redis-py makes classes of them.
+REFUSALS = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ClusterDownError,
+)
+
 
 def url_of(redis_url: str | None, data: Path) -> str:
     """Gives the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
@@ -63,6 +71,8 @@ class Store:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         except redis.exceptions.TimeoutError as error:
             raise StoreUnavailable("the store did not answer in time") from error
+        except REFUSALS as error:
+            raise StoreUnavailable(f"the store refuses to work ({type(error).__name__})") from error
         except redis.exceptions.ResponseError as error:
             raise _response_error(script.name, error) from error
         return script.read(raw)
@@ -82,6 +92,6 @@ class Store:
 
 def _response_error(name: str, error: Any) -> Exception:
     text = str(error)
-    if text.startswith(("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "NOREPLICAS", "MASTERDOWN")):
+    if text.startswith(("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "TRYAGAIN")):
         return StoreUnavailable(f"the store refuses to work: {text.split('.')[0]}")
     return RuntimeError(f"script {name} failed in the store: {text}")
