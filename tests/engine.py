@@ -13,10 +13,9 @@ import msgspec
 import redis
 
 from workers import Router
-from workers.errors import GiveUp, InDoubt, NotNow, Retry, Unsent
+from workers.errors import GiveUp, InDoubt, Retry, Unsent
 from workers.events.delivery import parse
 from workers.governor.governor import Governor
-from workers.happyfox.answers import settlement
 from workers.happyfox.protocol import BASE, Answer
 from workers.lanes.inbox import Acceptance, accept, receive
 from workers.lanes.lanes import ClaimTerms, Held, claim
@@ -28,7 +27,7 @@ from workers.simulator.exchange import Request
 from workers.simulator.hooks import Delivery, Hook
 from workers.turns.account import Terms
 from workers.turns.context import Context
-from workers.turns.decide import decide, wants
+from workers.turns.decide import decide, refusal
 from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Step, Steps
 from workers.turns.turn import Result, take_turn
 
@@ -138,12 +137,7 @@ class World:
             step = next(turn)
             while True:
                 self.before(step)
-                try:
-                    result = self.after(step, self.perform(step))
-                except NotNow as error:
-                    step = turn.throw(error)
-                else:
-                    step = turn.send(result)
+                step = turn.send(self.after(step, self.perform(step)))
         except StopIteration as stop:
             result = stop.value
             assert isinstance(result, Result)
@@ -154,21 +148,8 @@ class World:
         if isinstance(step, Script):
             return self.store.run(step)
         if isinstance(step, Call):
-            return self._call(step)
-        return self._decide(step)
-
-    def _call(self, step: Call) -> Answer | Unsent | InDoubt:
-        method = step.request.method
-        if step.permit is not None:
             return self.answer(step)
-        permit = f"own-{self.nonce()}"
-        grant = self.store.run(self.governor.permit(method, permit, "normal", 20_000))
-        if grant.wait:
-            raise NotNow(grant.wait, grant.why)
-        answer = self.answer(step)
-        outcome, wait = settlement(method, answer)
-        self.store.run(self.governor.release(method, permit, outcome, 0, wait))
-        return answer
+        return self.decide(step)
 
     def answer(self, step: Call) -> Answer | Unsent | InDoubt:
         """Lets the simulator answer a call; what a fault does to the connection is in doubt."""
@@ -187,11 +168,12 @@ class World:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, response.body)
 
-    def _decide(self, step: Decide) -> Decision | Failure:
+    def decide(self, step: Decide) -> Decision | Failure:
+        """Lets a handler decide."""
         handler = step.bound.handler
         try:
-            if not wants(handler, step.ticket, step.event):
-                return Decision((), "its `when` does not hold")
+            if reason := refusal(handler, step.ticket, step.event, step.now):
+                return Decision((), reason)
             context = Context(now=step.now, settings=step.bound.settings, log=None, happyfox=None)
             return Decision(decide(handler, step.ticket, step.event, context))
         except Retry as error:

@@ -21,7 +21,7 @@ from workers.lanes.store import Store
 from workers.limits import Limits, OverLimit
 from workers.turns.account import Terms
 from workers.turns.context import Context
-from workers.turns.decide import decide, wants
+from workers.turns.decide import decide, refusal
 from workers.turns.steps import Call, Decide, Decision, Failure, Step, Steps
 from workers.turns.turn import Result, take_turn
 
@@ -113,8 +113,8 @@ class Driver:
         )
 
         def run() -> Decision:
-            if not wants(handler, step.ticket, step.event):
-                return Decision((), "its `when` does not hold")
+            if reason := refusal(handler, step.ticket, step.event, step.now):
+                return Decision((), reason)
             return Decision(decide(handler, step.ticket, step.event, context))
 
         try:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import regex
@@ -13,6 +14,9 @@ from workers.rules.sight import Sight, Word
 
 #: How long (s) one search may take: an expression can need exponential time, and contacts choose the text.
 LIMIT = 0.1
+
+#: Characters that mean more than themselves in an expression, `|` apart.
+SPECIAL = frozenset(".^$*+?{}[]()\\")
 
 logger = logging.getLogger(__name__)
 
@@ -38,16 +42,50 @@ class Equals:
 
     word: Word
     wanted: tuple[str | int, ...]
+    names: frozenset[str] = field(init=False, repr=False)
+    refusal: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        names = frozenset(_key(each) for each in self.wanted if isinstance(each, str))
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "refusal", f"{self.word.label} is not {_either(self.wanted)}")
 
     def look(self, sight: Sight) -> Answer:
         found = list(self.word.found(sight))
-        same = next((each for each in self.wanted if any(_equal(each, thing) for thing in found)), None)
-        if same is not None:
-            return Answer(True, f"{self.word.label} is {_shown(same)}")
+        for thing in found:
+            if _key(thing.name) in self.names or (thing.id is not None and thing.id in self.wanted):
+                same = next(each for each in self.wanted if _equal(each, thing))
+                return Answer(True, f"{self.word.label} is {_shown(same)}")
         if self.word.shown:
             names = _either(thing.name for thing in found)
             return Answer(False, f"{self.word.label} is {names}, wanted {_either(self.wanted)}")
-        return Answer(False, f"{self.word.label} is not {_either(self.wanted)}")
+        return Answer(False, self.refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A regular expression, in any case. One of plain words between `|` is looked for without the machinery."""
+
+    pattern: "regex.Pattern[str]"
+    words: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        written = self.pattern.pattern
+        words = () if SPECIAL & set(written) else tuple(written.split("|"))
+        object.__setattr__(self, "words", tuple(map(fold, words)) if all(words) else ())
+
+    def found(self, text: str) -> bool:
+        """Tells whether it matches somewhere. Raises TimeoutError after LIMIT."""
+        if self.words:
+            folded = fold(text)
+            return any(word in folded for word in self.words)
+        return self.pattern.search(text, timeout=LIMIT) is not None
+
+
+@lru_cache(maxsize=64)
+def fold(text: str) -> str:
+    """Gives a text without its case; a turn asks for the same few texts again and again."""
+    return text.casefold().replace("\u0307", "")  # what remains of the dot of a Turkish capital i
 
 
 @dataclass(slots=True)
@@ -57,21 +95,25 @@ class Expressions:
     label: str
     where: str
     text: Callable[[Sight], str]
-    patterns: "Sequence[regex.Pattern[str]]"
+    expressions: Sequence[Expression]
     slow: set[str] = field(default_factory=set)
+    refusal: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.refusal = f"{self.label} does not match {_either(each.pattern.pattern for each in self.expressions)}"
 
     def look(self, sight: Sight) -> Answer:
         text, late = self.text(sight), ""
-        for pattern in self.patterns:
+        for each in self.expressions:
             try:
-                if pattern.search(text, timeout=LIMIT):
-                    return Answer(True, f"{self.label} matches {pattern.pattern!r}")
+                if each.found(text):
+                    return Answer(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
-                late = pattern.pattern
+                late = each.pattern.pattern
                 self._report(late)
         if late:
             return Answer(None, f"{self.label}: {late!r} took longer than {LIMIT * 1000:.0f} ms, so it does not count")
-        return Answer(False, f"{self.label} does not match {_either(each.pattern for each in self.patterns)}")
+        return Answer(False, self.refusal)
 
     def _report(self, pattern: str) -> None:
         if pattern not in self.slow:
@@ -142,7 +184,11 @@ class AnyOf:
 def _equal(wanted: str | int, thing: Named) -> bool:
     if isinstance(wanted, int):
         return thing.id == wanted
-    return thing.name.strip().casefold() == wanted.strip().casefold()
+    return _key(thing.name) == _key(wanted)
+
+
+def _key(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _either(values: Iterable[object]) -> str:

@@ -7,7 +7,7 @@ All keys of a table must hold, for one and the same of the changes that the even
 values, `not_` before a key turns it round, `any` lists tables of which one must hold.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import regex
 
-from workers.events.change import Event
+from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
-from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
+from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expression, Expressions, Not, Within
 from workers.rules.hours import hours
 from workers.rules.sight import WORDS, Sight, Word, field, text
 from workers.settings.complaints import Complaint
@@ -35,10 +35,14 @@ class ConditionError(FitError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Whether a condition holds, and why, in words made of configured values, never of a customer's."""
+    """Whether a condition holds, and why, in words made of configured values, never of a customer's.
+
+    `change` is the change it holds for.
+    """
 
     holds: bool
     reason: str
+    change: Change | None = None
 
     def __bool__(self) -> bool:
         return self.holds
@@ -48,15 +52,18 @@ class Finding:
 class Condition:
     """A compiled condition."""
 
-    check: Check
+    check: All
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
-        """Tells whether one of the matched changes, with the ticket and the time (aware), fulfils the condition."""
+        """Tells whether one of the matched changes, with the ticket and the time (aware), fulfils the condition.
+
+        The newest is asked first.
+        """
         answer = Answer(False, "no change was asked for")
-        for change in event.matched:
+        for change in reversed(event.matched):
             answer = self.check.look(Sight(ticket, change, now))
             if answer.holds:
-                return Finding(True, answer.reason)
+                return Finding(True, answer.reason, change)
         return Finding(False, answer.reason)
 
 
@@ -70,6 +77,11 @@ def compile(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) 
     if compiler.complaints:
         raise ConditionError(compiler.complaints)
     return Condition(check)
+
+
+def together(checks: Iterable[Check]) -> All:
+    """Makes one check of several that must all hold; expressions cost the most by far, so they are asked last."""
+    return All(tuple(sorted(checks, key=_searches)))
 
 
 class _Compiler:
@@ -90,8 +102,7 @@ class _Compiler:
             else:
                 cure = near(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
                 self.complain(f"no condition {given!r}", cure)
-        # Expressions cost the most by far, so they are asked last.
-        return All(tuple(sorted(checks, key=_searches)))
+        return together(checks)
 
     def checks(self, key: str, given: str, value: object) -> list[Check]:
         if key == "any":
@@ -144,7 +155,7 @@ class _Compiler:
             raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {near(str(value), word.known)}")
         return value.lstrip("@") if word is WORDS["contact_domain"] and isinstance(value, str) else value
 
-    def expression(self, _: str, value: str) -> "regex.Pattern[str]":
+    def expression(self, _: str, value: str) -> Expression:
         if not value:
             raise ValueError("an empty expression matches everything; write what to look for, or remove it")
         if any(ord(letter) < 32 and letter not in "\t\n" for letter in value):
@@ -152,7 +163,7 @@ class _Compiler:
                 "the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\""
             )
         try:
-            return regex.compile(value, regex.IGNORECASE)
+            return Expression(regex.compile(value, regex.IGNORECASE))
         except (regex.error, OverflowError, RecursionError) as error:
             raise ValueError(f"the expression {value!r} is broken ({error}); correct it") from None
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from workers.events.change import Change
 from workers.events.words import words
@@ -45,8 +46,13 @@ def text(sight: Sight) -> str:
     change = sight.change
     if change.kind not in MESSAGES:
         return sight.ticket.first_message
-    own = change.text or " ".join(words(change.html))
+    own = change.text or _words(change.html)
     return own or (sight.ticket.first_message if change.kind == "ticket-created" else "")
+
+
+@lru_cache(maxsize=16)
+def _words(html: str) -> str:
+    return " ".join(words(html))
 
 
 def field(sight: Sight, name: str) -> Named:

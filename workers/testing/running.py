@@ -19,7 +19,7 @@ from workers.models.row import Message, Row
 from workers.models.ticket import TicketRead
 from workers.testing.sample import NOON
 from workers.turns.context import Context
-from workers.turns.decide import decide, wants
+from workers.turns.decide import decide, refusal
 from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
 from workers.turns.loading import settings_of
 from workers.turns.permissions import denied
@@ -93,8 +93,8 @@ def run(
         if event is None:
             continue
         try:
-            if not wants(handler, ticket, event):
-                skipped[handler.name] = "its `when` does not hold"
+            if reason := refusal(handler, ticket, event, now):
+                skipped[handler.name] = reason
                 continue
             wanted = decide(handler, ticket, event, context)
         except Exception as error:

@@ -1,6 +1,7 @@
 """Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from workers.errors import GiveUp
 from workers.events.change import Event
@@ -11,15 +12,18 @@ from workers.turns.router import Handler
 from workers.turns.ticket import for_handler
 
 
-def wants(handler: Handler, ticket: TicketRead, event: Event) -> bool:
-    """Tells whether the handler's `when` holds; `event` is already of a kind it asked for.
+def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime) -> str:
+    """Tells why the handler's `when` does not hold, empty when it does; `event` is already of a kind it asked for.
 
     `when` is given the ticket without the methods that record intents: it looks, the handler decides.
     """
     if handler.when is None:
-        return True
-    given = {"ticket": ticket, "event": event}
-    return bool(handler.when(**{name: given[name] for name in handler.when_takes}))
+        return ""
+    given = {"ticket": ticket, "event": event, "now": now}
+    held = handler.when(**{name: given[name] for name in handler.when_takes})
+    if held:
+        return ""
+    return str(getattr(held, "reason", "")) or "its `when` does not hold"
 
 
 def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyIntent, ...]:

@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 #: The parameters that a handler and a `when` may have, matched by name.
 HANDLER_TAKES = ("ticket", "event", "ctx")
-WHEN_TAKES = ("ticket", "event")
+WHEN_TAKES = ("ticket", "event", "now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ class Router:
         self.handlers: list[Handler] = []
 
     def on(self, *kinds: str, when: Callable[..., object] | None = None) -> Callable[[Function], Function]:
-        """Registers a function for kinds of change; ``when(ticket)`` or ``when(ticket, event)`` must hold as well."""
+        """Registers a function for kinds of change; ``when`` must hold as well.
+
+        ``when`` takes ``ticket`` and, if it names them, ``event`` and ``now`` (the time of the turn). What it returns
+        counts by its truth; when that is an object with a ``reason``, the reason is told why the handler did not run.
+        """
         if not kinds:
             raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")
         asked = frozenset(check(kind) for kind in kinds)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -6,9 +7,10 @@ import pytest
 from workers.errors import GiveUp, Retry
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
+from workers.rules.conditions import Finding
 from workers.testing import NOON, ticket
 from workers.turns.context import Context
-from workers.turns.decide import decide, wants
+from workers.turns.decide import decide, refusal
 from workers.turns.intents import Note, Set, Tags
 from workers.turns.router import Handler, Router
 from workers.turns.ticket import Ticket
@@ -24,21 +26,30 @@ def handler(function: Callable[..., Any], when: Callable[..., object] | None = N
     return router.handlers[0]
 
 
+def why_not(when: Callable[..., object] | None) -> str:
+    return refusal(handler(lambda ticket: None, when), ticket(), EVENT, NOON)
+
+
 def test_a_handler_without_when_wants_to_run() -> None:
-    assert wants(handler(lambda ticket: None), ticket(), EVENT)
+    assert why_not(None) == ""
 
 
-def test_when_is_given_the_event_if_it_names_it() -> None:
-    def never(event: Event, ticket: TicketRead) -> bool:
-        return event.kind != "ticket-created" and ticket.id == 1
+def test_when_is_given_the_event_and_the_time_if_it_names_them() -> None:
+    def never(event: Event, now: datetime, ticket: TicketRead) -> bool:
+        return (event.kind, now) != ("ticket-created", NOON) and ticket.id == 1
 
-    assert not wants(handler(lambda ticket: None, never), ticket(), EVENT)
-    assert wants(handler(lambda ticket: None, lambda ticket: ticket.subject), ticket(), EVENT) is True
+    assert why_not(never) == "its `when` does not hold"
+    assert why_not(lambda ticket: ticket.subject) == ""
+
+
+def test_the_reason_of_what_when_returns_is_told() -> None:
+    assert why_not(lambda ticket: Finding(False, "status is New, wanted Closed")) == "status is New, wanted Closed"
+    assert why_not(lambda ticket: Finding(True, "status is New")) == ""
 
 
 def test_when_cannot_record_intents() -> None:
     with pytest.raises(AttributeError):
-        wants(handler(lambda ticket: None, lambda ticket: ticket.delete()), ticket(), EVENT)
+        why_not(lambda ticket: ticket.delete())
 
 
 def test_intents_are_given_in_the_order_they_were_recorded() -> None:

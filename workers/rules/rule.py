@@ -1,0 +1,222 @@
+"""A rule: a handler written in TOML, and how it is read from its table."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from workers.events.change import Event
+from workers.events.kinds import check
+from workers.models.ticket import TicketRead
+from workers.rules.actions import GRANTS, Action, Name, Reader
+from workers.rules.checks import Check
+from workers.rules.conditions import KEYS, Condition, ConditionError, Finding, compile, together
+from workers.rules.faults import Fault
+from workers.rules.views import views
+from workers.turns.context import Context
+from workers.turns.fitting import near
+from workers.turns.ticket import Ticket
+
+#: What a rule will know one day.
+LATER = ("once", "every", "find", "older_than")
+RULE_KEYS = ("name", "on", "when", *GRANTS, *LATER)
+CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
+
+#: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
+CONDITION_NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
+KIND_NAMES = {
+    "status-changed": "status",
+    "priority-changed": "priority",
+    "moved": "category",
+    "assigned": "staff member",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that can run; `function` is its name as a handler."""
+
+    name: str
+    function: str
+    kinds: tuple[str, ...]
+    condition: Condition
+    actions: tuple[Action, ...]
+
+    def when(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
+        """Tells whether its conditions hold, and why."""
+        return self.condition.holds(ticket, event, now)
+
+    def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
+        """Records what it does, with the words of the change that its conditions hold for."""
+        change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
+        words = views(ticket, event, change)
+        for action in self.actions:
+            action.run(ticket, words)
+
+
+def function_of(name: str) -> str:
+    """Gives the name of a rule as that of a handler, as `reopen-vip` of "Reopen: VIP"; empty when nothing is left."""
+    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A tag that a condition asks for, and where."""
+
+    tag: str
+    path: tuple[str, ...]
+
+
+class RuleReader:
+    """One pass over the table of a rule, which collects its parts and every mistake in it.
+
+    `names` are those that HappyFox must know, `asked` the tags that conditions ask for, `line` tells where a key
+    stands.
+    """
+
+    def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int]) -> None:
+        self.table, self.line = table, line
+        name = table.get("name")
+        self.name = " ".join(name.split()) if isinstance(name, str) else ""
+        self.where = f"rule {self.name!r}" if self.name else f"rule {number}"
+        self.faults: list[Fault] = []
+        self.names: list[Name] = []
+        self.asked: list[Asked] = []
+
+    def read(self) -> Rule | None:
+        """Reads it; None when there is something wrong."""
+        function = self._function()
+        kinds = self._kinds()
+        unknown = [key for key in self.table if key not in RULE_KEYS]
+        for key in unknown:
+            self.complain((key,), *_unknown(key))
+        condition = self._condition(self.table.get("when", {}), kinds)
+        reader = Reader(self.complain)
+        actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
+        self.names += reader.names
+        self._later()
+        if not actions and not unknown:
+            self.complain((), "it does nothing", 'add what it does, as add_tags = ["vip"]')
+        if self.faults:
+            return None
+        return Rule(self.name, function, kinds, condition, tuple(each for each in actions if each))
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags it adds, as they are written."""
+        given = self.table.get("add_tags")
+        return [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
+
+    def grants_missing(self, granted: frozenset[str]) -> Iterator[Fault]:
+        """Yields the actions it has no grant for; the engine would leave them out."""
+        for key, permission in GRANTS.items():
+            if key in self.table and permission and permission not in granted:
+                cure = f"add it: FOXHOOKS_ALLOW=rules:{permission}"
+                problem = f"{key} needs the grant rules:{permission}"
+                yield Fault(self.line(key), self.where, problem, cure, warning=True)
+
+    def complain(self, path: tuple[str, ...], problem: str, cure: str) -> None:
+        """Takes what is wrong with a key."""
+        self.faults.append(Fault(self.line(*path), self.where, problem, cure))
+
+    def _function(self) -> str:
+        if "name" not in self.table:
+            self.complain((), "name is missing", 'add name = "..."; it stands in `foxhooks explain` and the logs')
+        elif not isinstance(self.table["name"], str):
+            self.complain(("name",), "name is not a text", 'write it as name = "refunds"')
+        elif not (function := function_of(self.name)) or len(function) > 80:
+            self.complain(("name",), "name has no letters or digits, or over 80", 'write it as name = "refunds"')
+        else:
+            return function
+        return ""
+
+    def _kinds(self) -> tuple[str, ...]:
+        given = self.table.get("on")
+        kinds = given if isinstance(given, list) else [given]
+        if given is None:
+            self.complain((), "on is missing", 'say when it is asked, as on = ["ticket-created", "contact-replied"]')
+            return ()
+        if not kinds:
+            self.complain(("on",), "on is empty", 'name a kind, as on = "ticket-created"')
+        for kind in kinds:
+            if not isinstance(kind, str):
+                self.complain(("on",), f"on: {kind!r} is no kind", 'write it as on = "ticket-created"')
+                continue
+            try:
+                check(kind)
+            except ValueError as error:
+                problem, _, cure = str(error).partition("; ")
+                self.complain(("on",), f"on: {problem}", cure)
+        return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
+
+    def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
+        if not isinstance(table, Mapping):
+            self.complain(("when",), "when is not a table", "write it as when.text = 'refund'")
+            return Condition(together(()))
+        checks: list[Check] = []
+        for key, value in table.items():
+            try:
+                checks += compile({key: value}, self.where).check.checks
+            except ConditionError as error:
+                for each in error.complaints:
+                    inner = each.setting.removeprefix(self.where).removeprefix(", ")
+                    problem = f"{inner}: {each.problem}" if inner else each.problem
+                    cure = each.cure
+                    if key not in CONDITIONS and key in GRANTS:
+                        cure = f"{key} is an action: write it without when"
+                    self.complain(("when", key), problem, cure)
+            else:
+                self._ask(("when", key), key, value, kinds)
+        return Condition(together(checks))
+
+    def _ask(self, path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> None:
+        """Notes the tags and the names that a condition asks for."""
+        key = given.removeprefix("not_")
+        if key == "any":
+            for table in value:
+                for inner, one in table.items():
+                    self._ask(path, inner, one, kinds)
+            return
+        if key == "fields":
+            for name, one in value.items():
+                self.names.append(Name("field", name, (*path, name), tuple(_each(one))))
+            return
+        what = CONDITION_NAMES.get(key, "")
+        if key in ("from", "to") and len(kinds) == 1:
+            what = KIND_NAMES.get(kinds[0], "")
+        for one in _each(value):
+            if key == "tag":
+                self.asked.append(Asked(one, path))
+            elif what and one != "":
+                self.names.append(Name(what, one, path))
+
+    def _later(self) -> None:
+        for key in LATER:
+            if key in self.table and self.table[key] is not False:
+                kind = key == "once" and not isinstance(self.table[key], bool)
+                problem, cure = (
+                    ("once is not true or false", "write once = true")
+                    if kind
+                    else (f"{key} is not available yet", f"remove it{_instead(key)}")
+                )
+                self.complain((key,), problem, cure)
+
+
+def _instead(key: str) -> str:
+    return '; a tag does it too: when.not_tag = "done" with add_tags = ["done"]' if key == "once" else ""
+
+
+def _unknown(key: str) -> tuple[str, str]:
+    """Says what an unknown key of a rule may be meant to be."""
+    if key in ("status", "priority", "assignee"):
+        return f"no key {key!r}", f"write when.{key} to ask for it, set.{key} to set it"
+    if key in CONDITIONS:
+        return f"no key {key!r}", f"write when.{key}"
+    if key == "due_date":
+        return f"no key {key!r}", "write set.due_date"
+    return f"no key {key!r}", near(key, RULE_KEYS)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
