@@ -23,11 +23,6 @@ class Child:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._process.pid if self._process is not None else None
-
     def start(self, show: Callable[[str, str], None], ended: Callable[["Child", int], None]) -> None:
         """Starts the part; each line it prints goes to ``show(name, line)``, its exit code to ``ended``."""
         process = subprocess.Popen(

@@ -59,7 +59,7 @@ class Embedded:
 
         Returns when it answers. Raises ``CommandError`` when it does not within ``patience`` seconds.
         """
-        self._prepare()
+        self.prepare()
         give_up = time.monotonic() + patience
         started = False
         while True:
@@ -74,9 +74,7 @@ class Embedded:
                     f"the embedded store ended at once:\n{self._last_lines()}\nIts whole log: {self.log}"
                 )
             if time.monotonic() > give_up:
-                raise CommandError(
-                    f"the embedded store in {self.folder} does not answer; its log: {self.log}"
-                )
+                raise CommandError(f"the embedded store in {self.folder} does not answer; its log: {self.log}")
             time.sleep(0.02)
 
     def alive(self) -> bool:
@@ -112,7 +110,8 @@ class Embedded:
         self._remove_link()
         self.forget()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Makes the folder, for its owner alone; raises ``CommandError`` where that cannot be."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)

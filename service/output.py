@@ -1,14 +1,18 @@
 """The output of several processes as one: each line says whose it is."""
 
+import json
 import threading
 from typing import TextIO
 
-COLOURS = {"web": "36", "worker": "32", "simulator": "35", "foxhooks": "1"}
+#: The name under which the supervisor speaks.
+OURSELVES = "foxhooks"
+
+COLOURS = {"web": "36", "worker": "32", "simulator": "35", OURSELVES: "1"}
 WIDTH = max(map(len, COLOURS))
 
 
 class Output:
-    """Writes whole lines of parts to one stream; ``plain`` leaves them as they are, for machines."""
+    """Writes whole lines of parts to one stream; ``plain`` leaves them as they are, JSON for machines."""
 
     def __init__(self, stream: TextIO, plain: bool = False) -> None:
         self._stream, self._plain = stream, plain
@@ -17,9 +21,11 @@ class Output:
 
     def show(self, name: str, line: str) -> None:
         """Writes one line of a part."""
-        prefix = f"{name:>{WIDTH}} | "
-        if self._colour:
+        if self._plain and name == OURSELVES:
+            line = json.dumps({"level": "info", "logger": "service.supervisor", "message": line})
+        prefix = "" if self._plain else f"{name:>{WIDTH}} | "
+        if self._colour and not self._plain:
             prefix = f"\x1b[{COLOURS.get(name, '0')}m{prefix}\x1b[0m"
         with self._lock:
-            self._stream.write(f"{line}\n" if self._plain and name != "foxhooks" else f"{prefix}{line}\n")
+            self._stream.write(f"{prefix}{line}\n")
             self._stream.flush()

@@ -1,6 +1,7 @@
 """`foxhooks status`: what came in, what is left of the budget, what waits; for a person, a program or a probe."""
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -70,8 +71,13 @@ def alive(client: redis.Redis, now: int) -> list[str]:
 
 
 def _probe() -> int:
+    here = f"{socket.gethostname()}-"
     with store_of(settings_of("store")) as client:
+        known = [name.decode() for name in cast(list[bytes], client.hkeys(WORKERS))]
         workers = alive(client, now_of(client))
+    # A probe on a worker's machine asks for that worker; its neighbours do not make up for it.
+    if any(name.startswith(here) for name in known):
+        workers = [name for name in workers if name.startswith(here)]
     if not workers:
         raise CommandError(f"no worker has given a sign of life for {SILENT // 1000} s")
     print(f"alive: {', '.join(workers)}")

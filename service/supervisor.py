@@ -11,9 +11,12 @@ from types import FrameType
 from service.child import Child
 from service.embedded import Embedded
 from service.failures import CommandError
+from service.output import OURSELVES
 
 #: Seconds between the death of a part and its restart; the last one holds from then on.
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: So many deaths in a row mean that waiting will not help.
+HOPELESS = 3
 #: A part that ran this many seconds is healthy: its next death counts as the first.
 HEALTHY = 30.0
 #: Seconds each part has to end in, in this order; platforms kill 30 s after they asked.
@@ -34,7 +37,7 @@ class Supervisor:
     """Keeps a store, if it is given one, and parts running; they start in the order given and end in it too.
 
     ``show(name, line)`` gets every line a part prints and is called from threads; what the supervisor has
-    to say comes under the name ``foxhooks``.
+    to say comes under the name ``OURSELVES``.
     """
 
     def __init__(self, children: Sequence[Child], store: Embedded | None, show: Show) -> None:
@@ -42,12 +45,15 @@ class Supervisor:
         self._store = store
         self._show = show
         self._ends: SimpleQueue[tuple[str, int] | None] = SimpleQueue()
+        self._store_at = 0.0
         self.stopping = False
 
     @contextmanager
     def running(self) -> Iterator["Supervisor"]:
         """Starts everything and ends it with the block; a signal sets ``stopping``, a second one kills."""
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says so
+            signals.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._asked_to_stop) for number in signals}
         try:
             self._start()
@@ -69,14 +75,14 @@ class Supervisor:
             self._note_death(*ended)
         self._revive()
 
-    def pid(self, name: str) -> int | None:
-        """The process id of a part."""
-        return self._watched[name].child.pid
+    def hopeless(self) -> str | None:
+        """Names a part that dies again and again."""
+        return next((name for name, watched in self._watched.items() if watched.deaths >= HOPELESS), None)
 
     def _start(self) -> None:
         if self._store is not None:
             started = self._store.start()
-            self._show("foxhooks", f"store {'started' if started else 'taken over'} in {self._store.folder}")
+            self._show(OURSELVES, f"store {'started' if started else 'taken over'} in {self._store.folder}")
         for watched in self._watched.values():
             if not self.stopping:
                 self._launch(watched)
@@ -91,16 +97,17 @@ class Supervisor:
         pause = PAUSES[min(watched.deaths, len(PAUSES)) - 1]
         watched.restart_at = now + pause
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._show("foxhooks", f"{name} {how}; starting it again in {pause:g} s")
+        self._show(OURSELVES, f"{name} {how}; starting it again in {pause:g} s")
 
     def _revive(self) -> None:
-        if self._store is not None and not self._store.alive():
-            self._show("foxhooks", "the store ended; starting it again")
+        if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_at:
+            self._show(OURSELVES, "the store ended; starting it again")
             self._store.forget()
             try:
                 self._store.start()
             except CommandError as failure:
-                self._show("foxhooks", str(failure))
+                self._show(OURSELVES, str(failure))
+                self._store_at = time.monotonic() + PAUSES[-2]
         for watched in self._watched.values():
             if watched.restart_at is not None and watched.restart_at <= time.monotonic():
                 self._launch(watched)
@@ -119,7 +126,7 @@ class Supervisor:
             child = watched.child
             child.terminate()
             if not child.wait(GRACE[child.name]):
-                self._show("foxhooks", f"{child.name} did not end in time and is killed")
+                self._show(OURSELVES, f"{child.name} did not end in time and is killed")
                 child.kill()
                 child.wait(1)
             child.close()

@@ -4,14 +4,14 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from service.access import settings_of
 from service.child import Child
 from service.embedded import Embedded
 from service.failures import CommandError
-from service.output import Output
+from service.output import OURSELVES, Output
 from service.supervisor import Supervisor
 from workers.settings import Settings
 
@@ -21,31 +21,31 @@ LOOPBACK = "127.0.0.1"
 def run() -> None:
     """Keeps everything running until Ctrl-C or SIGTERM."""
     settings = settings_of("all")
-    with only_one(settings.data):
-        store = Embedded(settings.data) if settings.redis_url is None else None
+    store = Embedded(settings.data) if settings.redis_url is None else None
+    with nullcontext() if store is None else only_one(store):
         output = Output(sys.stdout, plain=settings.log_format == "json" and not sys.stdout.isatty())
         environ = _environ(settings)
         children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
         supervisor = Supervisor(children, store, output.show)
         with supervisor.running():
             for line in _greeting(settings):
-                output.show("foxhooks", line)
+                output.show(OURSELVES, line)
             while not supervisor.stopping:
                 supervisor.poll(0.5)
-            output.show("foxhooks", "stopping; press Ctrl-C again to stop at once")
+            output.show(OURSELVES, "stopping; press Ctrl-C again to stop at once")
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process tree; raises ``CommandError`` while another one has it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "up.lock").open("a+") as lock:
+def only_one(store: Embedded) -> Iterator[None]:
+    """Holds the store's folder for this process tree; raises ``CommandError`` while another one has it."""
+    store.prepare()
+    with (store.folder / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             raise CommandError(
-                f"process {lock.read().strip()} runs in {folder} already: stop it, or set FOXHOOKS_DATA"
+                f"process {lock.read().strip()} runs in {store.folder} already: stop it, or set FOXHOOKS_DATA"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

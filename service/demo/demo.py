@@ -38,7 +38,7 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
                     return _play(stage, supervisor, store, view, once)
                 except KeyboardInterrupt:
                     return 1
-                except CommandError as error:
+                except (CommandError, httpx.HTTPError) as error:
                     view.failure(str(error), _last_lines(stage.folder / "demo.log"))
                     return 1
 
@@ -107,6 +107,8 @@ class Play:
             self._supervisor.poll(0.05)
             if self._supervisor.stopping:
                 raise KeyboardInterrupt
+            if (part := self._supervisor.hopeless()) is not None:
+                raise CommandError(f"{part} ends again and again; the processes said last:")
             if time.monotonic() > give_up:
                 raise CommandError(f"waited {PATIENCE:g} s in vain until {what}; the processes said last:")
 

@@ -1,12 +1,11 @@
 """What the engine wrote down about its turns, read from the store for the eyes of a person."""
 
-import zlib
 from typing import cast
 
-import msgspec
 import redis
 
 from service.demo.stage import ACCOUNT
+from service.records import Records
 from workers.governor.governor import Forecast, Governor
 from workers.lanes.keys import prefix
 from workers.lanes.store import Store
@@ -32,8 +31,8 @@ class Turns:
         settled = cast(list[bytes], self._client.zrange(P + "turns", 0, -1))
         new = [turn for turn in settled if turn not in self._shown]
         self._shown.update(new)
-        stored = [cast(bytes | None, self._client.get(P + "record:" + turn.decode())) for turn in new]
-        return [msgspec.json.decode(zlib.decompress(each), type=Record) for each in stored if each]
+        records = Records(self._client, ACCOUNT)
+        return [record for turn in new if (record := records.of(turn.decode())) is not None]
 
     def forecast(self) -> Forecast:
         """Gives what is used of the budget, and how the gate stands."""

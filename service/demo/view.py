@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -83,15 +85,23 @@ class View:
 
     def stay(self, stage: Stage) -> None:
         """Says where to look while everything keeps running."""
-        self.console.print(
-            "\n[bold]Everything keeps running; Ctrl-C ends it.[/bold] Meanwhile, in another terminal:\n"
-            f"  cd {stage.folder}                       # foxhooks.toml is there, with the handlers' tables\n"
-            "  foxhooks status                         # deliveries, budget, backlog\n"
-            "  foxhooks send --sample reply --ticket 1 # a webhook by hand\n"
-            f"  curl {stage.happyfox}/simulator/ticket/1     # the ticket\n"
-            f'  curl {stage.happyfox}/simulator/ticket/2/contact -d \'{{"text": "I want a refund"}}\'\n'
-            f"  less {stage.folder}/demo.log      # what the processes print"
-        )
+        contact = f"{stage.happyfox}/simulator/ticket/2/contact"
+        self.console.print("\n[bold]Everything keeps running; Ctrl-C ends it.[/bold] In another terminal:")
+        for says, line in {
+            "Mia writes again, and is tagged": f'curl {contact} -d \'{{"text": "I want a refund"}}\'',
+            "the ticket as it is now": f"curl {stage.happyfox}/simulator/ticket/2",
+            "deliveries, budget, backlog": f"cd {stage.folder} && {_command()} status",
+            "settings of handlers and account": f"less {stage.folder}/foxhooks.toml",
+            "what the processes print": f"less {stage.folder}/demo.log",
+        }.items():
+            self.console.print(f"  [dim]# {says}[/dim]")
+            self.console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def _command() -> str:
+    """How this command was called, for calling it again from elsewhere."""
+    called = Path(sys.argv[0])
+    return str(called.absolute()) if called.name == "foxhooks" else f"{sys.executable} -m service"
 
 
 def _section(table: Table, label: str, lines: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """status and dead list: what a person, a program and a probe see of the store."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,13 @@ def test_the_probe_tells_a_living_worker_from_one_that_fell_silent(store: redis.
         status.run(worker=True, as_json=False)
     store.hset(WORKERS, "young", now_of(store))
     assert status.run(worker=True, as_json=False) == 0
+
+
+def test_a_probe_on_the_machine_of_a_silent_worker_ignores_its_neighbours(store: redis.Redis) -> None:
+    store.hset(WORKERS, "neighbour", now_of(store))
+    store.hset(WORKERS, f"{socket.gethostname()}-77-abc", now_of(store) - status.SILENT)
+    with pytest.raises(CommandError, match="sign of life"):
+        status.run(worker=True, as_json=False)
 
 
 def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, ticket: int = 3) -> None:
