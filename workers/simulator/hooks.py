@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from workers.events.signature import HEADER, sign
 from workers.simulator import rows
+from workers.simulator.api.route import Label, News
 from workers.simulator.faults import HookFault, Switchboard
-from workers.simulator.route import Label, News
 from workers.simulator.world import Json, Ticket, World, stamp
 
 Shape = Literal["flat", "rest", "wrapped"]
@@ -193,7 +193,7 @@ def _wrapped(world: World, news: News, event_key: str) -> Json:
     """The shape of a handler in a public repository that may never have met a real delivery."""
     ticket: Ticket = news.ticket
     shown = rows.ticket_json(world, ticket)
-    opening = ticket.rows[0].shown["message"]
+    opening = rows.row_json(world, ticket.rows[0])["message"]
     contact = world.contacts[ticket.contact]
     phone = contact.phones[0]["number"] if contact.phones else None
     status: Json = shown["status"]

@@ -31,6 +31,8 @@ class RateGate:
         """Count this arrival, or refuse it."""
         which = class_of(method)
         if now < self.locked_until[which]:
+            if self.options.lockout_extends:
+                self.lock(now, which if self.options.lockout_scope == "class" else None)
             return False
         arrivals = self._in_window(which, now)
         if len(arrivals) >= self._limit(which):
@@ -51,6 +53,17 @@ class RateGate:
         """Calls counted in the current window."""
         return len(self._in_window(which, now))
 
+    def forget(self, method: str, at: float) -> None:
+        """Take the arrival of a call that failed out of the count."""
+        arrivals = self.arrivals[class_of(method)]
+        if at in arrivals:
+            arrivals.remove(at)
+
+    def left(self, method: str, now: float) -> int:
+        """Calls of this method's class that the window still takes."""
+        which = class_of(method)
+        return max(0, self._limit(which) - self.used(which, now))
+
     def fork(self) -> "RateGate":
         """An independent copy."""
         arrivals: dict[Class, deque[float]] = {name: deque(times) for name, times in self.arrivals.items()}
@@ -61,6 +74,9 @@ class RateGate:
 
     def _in_window(self, which: Class, now: float) -> deque[float]:
         arrivals = self.arrivals[which]
-        while arrivals and arrivals[0] <= now - self.options.window:
+        window = self.options.window
+        sliding = self.options.window_shape == "sliding"
+        since = now - window if sliding else now // window * window
+        while arrivals and (arrivals[0] <= since if sliding else arrivals[0] < since):
             arrivals.popleft()
         return arrivals

@@ -8,11 +8,12 @@ LookupError for a name or ticket that does not exist, ValueError for a value a f
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from workers.simulator import rows, tickets
-from workers.simulator.forms import field_value, read_date
-from workers.simulator.tickets import Draft, Edit
-from workers.simulator.world import Json, Table, Ticket, World
-from workers.simulator.writes import reopening
+from workers.simulator import rows
+from workers.simulator.api.fields import field_value
+from workers.simulator.api.forms import read_date
+from workers.simulator.api.writes import reopening
+from workers.simulator.world import Json, Table, Ticket, World, changes
+from workers.simulator.world.changes import Draft, Edit
 
 Name = int | str
 
@@ -51,7 +52,7 @@ def create_ticket(
         contact=world.contact_by_email(email)  # last, so that a wrong name above makes nobody
         or world.new_contact(name or email.partition("@")[0].title(), email),
     )
-    return tickets.open_ticket(world, draft)
+    return changes.open_ticket(world, draft)
 
 
 def contact_replies(
@@ -63,7 +64,7 @@ def contact_replies(
     if contact is None:
         raise LookupError(f"No contact has the address {email}.")
     edit = Edit(message=rows.message(text, html), status=reopening(world, before), late=late)
-    return tickets.change_ticket(world, before, rows.by_contact(contact), edit)
+    return changes.change_ticket(world, before, rows.by_contact(contact), edit)
 
 
 def staff_updates(
@@ -100,7 +101,7 @@ def staff_updates(
         late=late,
     )
     by = rows.by_staff(world, world.find(world.staff, staff))
-    return tickets.change_ticket(world, ticket_of(world, ticket), by, edit)
+    return changes.change_ticket(world, ticket_of(world, ticket), by, edit)
 
 
 def fire_rule(
@@ -126,7 +127,7 @@ def fire_rule(
         remove_tags=tuple(remove_tags),
         late=late,
     )
-    return tickets.change_ticket(world, ticket_of(world, ticket), rows.by_rule(name), edit)
+    return changes.change_ticket(world, ticket_of(world, ticket), rows.by_rule(name), edit)
 
 
 def ticket_of(world: World, number: int) -> Ticket:

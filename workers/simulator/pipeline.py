@@ -6,21 +6,21 @@ The order is assumed; HappyFox does not say. A call has a beginning and an end, 
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 import msgspec
 
-from workers.simulator import api, bodies
+from workers.simulator import bodies
+from workers.simulator.api import table
+from workers.simulator.api.forms import InvalidError, RefusedError
+from workers.simulator.api.paging import NOT_FOUND
+from workers.simulator.api.route import Arguments, News
 from workers.simulator.exchange import RATE_LIMITED, Call, CallLog, Request, Response
 from workers.simulator.faults import Fault, Switchboard, strike
-from workers.simulator.forms import RefusedError
 from workers.simulator.limits import RateGate
-from workers.simulator.reads import NOT_FOUND
-from workers.simulator.route import Arguments, News
 from workers.simulator.world import World
 
 OVERLAP: Final = {
@@ -34,8 +34,7 @@ class Pending:
 
     pipeline: "Pipeline"
     call: Call
-    path: str | None
-    endpoints: Mapping[str, api.Endpoint]
+    place: table.Place | None
     arguments: Arguments
     delay: float = 0.0
     fault: Fault | None = None
@@ -83,33 +82,33 @@ class Pipeline:
         """Apply the call; its answer and the news it makes."""
         if pending.writes_to is not None:
             self._release(pending.writes_to)
-        payload: Any
-        applied, status = False, 200
+        call, applied, status = pending.call, False, 200
         news: tuple[News, ...] = ()
-        headers = {"Content-Type": "application/json"}
+        headers: dict[str, str] = {}
         try:
-            if pending.refused is not None:
-                raise pending.refused
+            if pending.refused is not None or pending.place is None:
+                raise pending.refused or RefusedError(404, NOT_FOUND)
             world = self.world.copy(self.world.clock) if pending.lost else self.world
-            outcome = pending.endpoints[pending.call.method](world, pending.arguments)
-            payload = outcome.payload
-            applied = pending.call.method != "GET" and not pending.lost
+            outcome = pending.place.methods[call.method](world, pending.arguments)
+            payload, media = outcome.payload, outcome.media
+            applied = call.method != "GET" and not pending.lost
             news = outcome.news if applied else ()
         except RefusedError as refused:
-            status, payload = refused.status, refused.payload
-            headers |= self._headers_of(refused)
-        body = b"" if payload is None else msgspec.json.encode(payload)
-        response = Response(status, body, headers)
+            payload, media = refused.payload, "application/json"
+            status = self.options.validation_status if isinstance(refused, InvalidError) else refused.status
+            headers = self._headers_of(refused)
+            if call.counted and not self.options.failed_calls_count:
+                self.gate.forget(call.method, call.arrived)
+        response = Response(status, _encoded(payload), {"Content-Type": media, **headers})
         if pending.fault is not None:
             response = strike(response, pending.fault)
-        response = replace(response, headers={**response.headers, "Date": formatdate(self.world.now(), usegmt=True)})
-        self.log.close(replace(pending.call, applied=applied, status=response.status, answered=self.world.now()))
+        response = replace(response, headers={**response.headers, **self._headers_of_all(call)})
+        self.log.close(replace(call, applied=applied, status=response.status, answered=self.world.now()))
         return response, news
 
     def _read(self, request: Request) -> Pending:
         """What the call says, logged whatever becomes of it."""
-        path = api.below_base(request.path)
-        endpoints, number = api.find(path or "")
+        place = table.find(request.path)
         try:
             body, files = bodies.parse(request.headers.get("content-type", ""), request.body)
         except ValueError:
@@ -120,26 +119,36 @@ class Pipeline:
             path=request.path,
             query=request.query,
             arrived=self.world.now(),
-            ticket=number or None,
+            ticket=place.ticket if place else None,
             body=body,
             files=tuple(file.filename for file in files),
         )
-        arguments = Arguments(number=number, query=dict(parse_qsl(request.query)), body=body, files=files)
-        return Pending(self, call, path, endpoints, arguments)
+        every = parse_qs(request.query)
+        query = {name: several[-1] for name, several in every.items()}
+        number, word = (place.number, place.word) if place else (0, "")
+        arguments = Arguments(number=number, word=word, query=query, every=every, body=body, files=files)
+        return Pending(self, call, place, arguments)
 
     def _admit(self, pending: Pending, request: Request) -> None:
-        """Credentials and rate gate."""
-        if pending.path is None:
+        """Credentials and rate gate; links to files need no credentials and cost no budget."""
+        if pending.place is None:
             raise RefusedError(404, NOT_FOUND)
-        if not self.options.enabled or not self._knows(request.headers.get("authorization", "")):
+        authorization = request.headers.get("authorization", "")
+        if pending.place.open:
+            if authorization and self.options.links_refuse_credentials:
+                raise RefusedError(400, b"<Error><Code>InvalidArgument</Code></Error>")
+            return
+        if not self._knows(authorization):
             raise RefusedError(401, {"error": "Invalid credentials"})
+        if not self.options.enabled:
+            raise RefusedError(self.options.disabled_status, {"error": "This API key is disabled."})
         if not self.gate.admit(request.method, pending.call.arrived):
             raise RefusedError(self.options.lockout_status, RATE_LIMITED)
         pending.call = replace(pending.call, counted=True)
 
     def _strike_before(self, pending: Pending) -> None:
         """Find the fault for this call, and let it strike if it comes before the call is applied."""
-        pending.fault = fault = self.faults.take(pending.call.method, pending.path or "")
+        pending.fault = fault = self.faults.take(pending.call.method, pending.place.path if pending.place else "")
         if fault is None:
             return
         pending.call = replace(pending.call, fault=fault.kind)
@@ -152,10 +161,10 @@ class Pipeline:
 
     def _route(self, pending: Pending) -> None:
         """Known path and method, readable body, same-ticket gate."""
-        method = pending.call.method
-        if not pending.endpoints:
+        method, methods = pending.call.method, pending.place.methods if pending.place else {}
+        if not methods:
             raise RefusedError(404, NOT_FOUND)
-        if method not in pending.endpoints:
+        if method not in methods:
             raise RefusedError(405, {"error": f"Method {method} is not allowed."})
         if pending.call.body is None:
             raise RefusedError(400, {"error": "The body could not be read."})
@@ -188,8 +197,20 @@ class Pipeline:
 
     def _headers_of(self, refused: RefusedError) -> dict[str, str]:
         if refused.status == 401:
-            return {"WWW-Authenticate": 'Basic realm="API"'}
+            return {"WWW-Authenticate": f'Basic realm="{self.options.realm}"'}
         if refused.payload is RATE_LIMITED and self.options.retry_after:
             left = max(self.gate.locked_until.values()) - self.world.now()
             return {"Retry-After": str(max(1, round(left)))}
         return {}
+
+    def _headers_of_all(self, call: Call) -> dict[str, str]:
+        headers = {"Date": formatdate(self.world.now(), usegmt=True)}
+        if call.counted and self.options.remaining_header:
+            headers["X-RateLimit-Remaining"] = str(self.gate.left(call.method, self.world.now()))
+        return headers
+
+
+def _encoded(payload: Any) -> bytes:
+    if payload is None or isinstance(payload, bytes):
+        return payload or b""
+    return msgspec.json.encode(payload)

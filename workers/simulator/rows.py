@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from html import escape, unescape
 from typing import Any
 
-from workers.simulator.world import Contact, Json, Table, Ticket, World, stamp
+from workers.simulator.world import Contact, Json, Row, Table, Ticket, World, stamp
 
 
 def by_staff(world: World, number: int) -> Json:
@@ -70,22 +70,30 @@ def change(table: Table, new: int | None, old: int | None) -> Json:
     }
 
 
-def field_value(definition: Json, stored: Any) -> tuple[Any, Any]:
-    """`value` and `value_id` of a stored field. Several choices: labels joined by commas, and a list of ids
-    (assumed; HappyFox does not say)."""
+def field_value(definition: Json, stored: Any, *, listed: bool = False) -> tuple[Any, Any]:
+    """`value` and `value_id` of a stored field. Several choices: labels joined by commas or `listed`, and a list
+    of ids (assumed; HappyFox does not say)."""
     if stored is None or not definition["choices"]:
         return stored, None
     labels = {choice["id"]: choice["text"] for choice in definition["choices"]}
     if definition["type"] == "choice":
         return labels.get(stored), stored
-    return ", ".join(labels[i] for i in stored if i in labels), list(stored)
+    chosen = [labels[i] for i in stored if i in labels]
+    return chosen if listed else ", ".join(chosen), list(stored)
+
+
+def primary_phone(contact: Contact) -> Json | None:
+    """The phone marked as primary, or else the first one."""
+    marked = (phone for phone in contact.phones if phone["id"] == contact.primary)
+    return next(marked, contact.phones[0] if contact.phones else None)
 
 
 def contact_json(world: World, contact: Contact) -> Json:
     """A contact as the API shows it."""
+    listed = world.options.multiple_values == "list"
     fields = []
     for number, definition in world.contact_fields.items():
-        value, value_id = field_value(definition, contact.fields.get(number))
+        value, value_id = field_value(definition, contact.fields.get(number), listed=listed)
         fields.append(
             {
                 "id": number,
@@ -100,13 +108,15 @@ def contact_json(world: World, contact: Contact) -> Json:
         "id": contact.id,
         "name": contact.name,
         "email": contact.email,
-        "primary_phone": contact.phones[0] if contact.phones else None,
+        "primary_phone": primary_phone(contact),
         "phones": list(contact.phones),
         "created_at": stamp(contact.created_at),
         "updated_at": stamp(contact.updated_at),
         "tickets_count": world.tickets_of[contact.id],
         "pending_tickets_count": world.pending_of[contact.id],
-        "contact_groups": [world.groups[i] | {"access_all_tickets_in_group": False} for i in contact.groups],
+        "contact_groups": [
+            world.groups[i] | {"access_all_tickets_in_group": access} for i, access in contact.groups.items()
+        ],
         "custom_fields": fields,
     }
 
@@ -136,7 +146,7 @@ def ticket_json(world: World, ticket: Ticket, *, updates: bool = True, field_cha
         "time_spent": ticket.time_spent,
         "messages_count": len(words),
         "attachments_count": sum(len(word["attachments"]) for word in words),
-        "sla_breaches": 0,
+        "sla_breaches": ticket.sla_breaches,
         "tags": ",".join(ticket.tags),
         "custom_fields": ticket_fields_json(world, ticket),
         "visible_only_staff": ticket.visible_only_staff,
@@ -146,17 +156,28 @@ def ticket_json(world: World, ticket: Ticket, *, updates: bool = True, field_cha
         "merged_to": None,
     }
     if updates:
-        shown["updates"] = [
-            row.shown | {"custom_field_change": row.field_changes} if field_changes else row.shown for row in rows
-        ]
+        shown["updates"] = [row_json(world, row, field_changes=field_changes) for row in rows]
+    return shown
+
+
+def row_json(world: World, row: Row, *, field_changes: bool = False) -> Json:
+    """An update row, with fresh links to its attachments."""
+    shown = row.shown
+    if field_changes:
+        shown = shown | {"custom_field_change": row.field_changes}
+    message = shown["message"]
+    if message is not None and message["attachments"]:
+        links = [one | {"url": world.link(one["id"], one["filename"])} for one in message["attachments"]]
+        shown = shown | {"message": message | {"attachments": links}}
     return shown
 
 
 def ticket_fields_json(world: World, ticket: Ticket) -> list[Json]:
     """The values of the fields that the ticket's category has."""
+    listed = world.options.multiple_values == "list"
     fields = []
     for definition in world.fields_of(ticket.category):
-        value, value_id = field_value(definition, ticket.fields.get(definition["id"]))
+        value, value_id = field_value(definition, ticket.fields.get(definition["id"]), listed=listed)
         fields.append(
             {
                 "id": definition["id"],

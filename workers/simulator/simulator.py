@@ -9,15 +9,15 @@ from typing import Any
 
 from workers.events.signature import SPELLINGS
 from workers.simulator import people
+from workers.simulator.api.route import Label, News
 from workers.simulator.exchange import CallLog, Request, Response
 from workers.simulator.faults import Fault, HookFault, Switchboard
 from workers.simulator.hooks import Delivery, Hook, Postbox
 from workers.simulator.limits import RateGate
 from workers.simulator.options import Options
 from workers.simulator.pipeline import Pending, Pipeline
-from workers.simulator.route import Label, News
-from workers.simulator.seed import new_world
 from workers.simulator.world import Ticket, World
+from workers.simulator.world.seed import new_world
 
 
 class Simulator:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.workers.simulator.conftest import Caller, Clock
 from workers.simulator import Hook, Simulator
-from workers.simulator.api import ENDPOINTS
+from workers.simulator.api.table import ENDPOINTS
 
 NAMES = (
     *("staff", "staff_id", "user", "client", "name", "email", "subject", "text", "html", "plaintext", "category"),

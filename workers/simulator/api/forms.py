@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from workers.simulator.world import Json, Table, split
+from workers.simulator.world import split
 
 REQUIRED = "This field is required."
 REQUIRED_FIELD = "This field is required"
@@ -20,6 +20,10 @@ class RefusedError(Exception):
         super().__init__(status, payload)
         self.status = status
         self.payload = payload
+
+
+class InvalidError(RefusedError):
+    """A call refused by validation."""
 
 
 class Form:
@@ -41,9 +45,8 @@ class Form:
     def refuse_if_wrong(self) -> None:
         """Raise a 400 in the shape of the tickets article if anything was wrong."""
         if self.errors:
-            raise RefusedError(
-                400, {"error": [{"field": name, "errors": texts} for name, texts in self.errors.items()]}
-            )
+            listed = [{"field": name, "errors": texts} for name, texts in self.errors.items()]
+            raise InvalidError(400, {"error": listed})
 
     def given(self, name: str) -> bool:
         """Whether the member is there, be it null."""
@@ -122,39 +125,6 @@ class Form:
             self.complain(name, "Enter a valid date/time.")
             return None
 
-    def fields(self, prefixes: tuple[str, ...], definitions: Table) -> dict[int, Any]:
-        """The values of custom fields, by id. Unknown ids are ignored (assumed); None clears (assumed)."""
-        values: dict[int, Any] = {}
-        for name, value in self.members.items():
-            prefix, _, number = name.rpartition("-")
-            definition = definitions.get(int(number)) if number.isdecimal() and prefix in prefixes else None
-            if definition is None:
-                continue
-            try:
-                values[definition["id"]] = field_value(definition, value)
-            except ValueError as wrong:
-                self.complain(name, str(wrong))
-        return values
-
-
-def field_value(definition: Json, value: Any) -> Any:
-    """A custom field's value as it is stored. Raises ValueError with the text for the answer."""
-    if value in (None, "", []):
-        return None
-    kind = definition["type"]
-    if kind == "number":
-        return _number(value)
-    if kind == "date":
-        day = read_date(str(value))
-        if day is None:
-            raise ValueError("Enter a valid date")
-        return day
-    if kind == "choice":
-        return _choice(definition, value)
-    if kind == "multiple_choice":
-        return tuple(_choice(definition, one) for one in (value if isinstance(value, list) else [value]))
-    return str(value)
-
 
 def whole(value: Any) -> int | None:
     """A whole number from a number or digits; None for anything else."""
@@ -176,20 +146,3 @@ def read_date(value: str) -> str | None:
         return date.fromisoformat(value).isoformat()
     except ValueError:
         return None
-
-
-def _number(value: Any) -> int | float:
-    number = whole(value)
-    if number is not None:
-        return number
-    try:
-        return round(float(value), 2)
-    except (TypeError, ValueError):
-        raise ValueError("Enter a number") from None
-
-
-def _choice(definition: Json, value: Any) -> int:
-    number = whole(value)
-    if number is None or all(choice["id"] != number for choice in definition["choices"]):
-        raise ValueError(NOT_A_CHOICE.rstrip("."))
-    return number

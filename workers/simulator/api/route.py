@@ -12,16 +12,23 @@ Label = Literal["ticket-created", "ticket-updated"]
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """A call's parts: the number in its path (0 without one), its query and its body.
+    """A call's parts: the number or the word in its path (0 or empty without one), its query and its body.
 
-    `late`: seconds after which reads see the row this call writes.
+    `every` holds all values of a query parameter, `query` the last. `late`: seconds after which reads see the row
+    this call writes.
     """
 
     number: int = 0
+    word: str = ""
     query: dict[str, str] = field(default_factory=dict)
+    every: Mapping[str, list[str]] = field(default_factory=dict)
     body: Any = field(default_factory=dict)
     files: tuple[Upload, ...] = ()
     late: float = 0.0
+
+    def flag(self, name: str) -> bool:
+        """Whether a query parameter is `true` or `1`."""
+        return self.query.get(name, "").lower() in ("1", "true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,9 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An endpoint's answer of 200 with this JSON, and the news it makes."""
+    """An endpoint's answer of 200, and the news it makes. The payload is JSON; None is an empty body, and bytes
+    are sent as they are under `media`."""
 
-    payload: Mapping[str, Any] | list[Any]
+    payload: Mapping[str, Any] | list[Any] | bytes | None
     news: tuple[News, ...] = ()
+    media: str = "application/json"

@@ -5,7 +5,12 @@ from types import MappingProxyType
 from typing import Any
 
 from workers.simulator.options import Options
-from workers.simulator.world import Contact, Json, Table, World
+from workers.simulator.world import company
+from workers.simulator.world.things import Contact, Json, Table
+from workers.simulator.world.world import World
+
+EVERYTHING = ("move_tickets", "manage_assets", "manage_contacts")
+"""The permissions asked for here; only `move_tickets` is a name HappyFox has been seen to use."""
 
 
 def _table(rows: Iterable[Json]) -> Table:
@@ -38,7 +43,7 @@ def _priority(number: int, name: str, order: int) -> Json:
     return {"id": number, "name": name, "order": order, "default": number == 1}
 
 
-def _staff(number: int, name: str, role: str, permissions: tuple[str, ...] = ("move_tickets",)) -> Json:
+def _staff(number: int, name: str, role: str, permissions: tuple[str, ...] = EVERYTHING) -> Json:
     admin = role == "Administrator"
     return {
         "id": number,
@@ -97,7 +102,7 @@ STAFF = _table(
         _staff(1, "Ada King", "Administrator"),
         _staff(2, "Lin Wu", "Agent"),
         _staff(3, "Omar Haddad", "Agent"),
-        _staff(4, "Grace Park", "Agent", permissions=()),  # may not move tickets
+        _staff(4, "Grace Park", "Agent", permissions=()),  # may not move tickets nor manage assets
         _staff(7, "Foxhooks Bot", "Agent"),
     ]
 )
@@ -137,10 +142,23 @@ def new_world(options: Options, clock: Callable[[], float]) -> World:
         groups=GROUPS,
         ticket_fields=TICKET_FIELDS,
         contact_fields=CONTACT_FIELDS,
+        asset_types=company.ASSET_TYPES,
+        asset_fields=company.ASSET_FIELDS,
+        reports=company.REPORTS,
+        agreements=company.AGREEMENTS,
+        sections=company.SECTIONS,
+        articles=company.ARTICLES,
+        assets=company.assets(clock()),
+        last_phone=1,
+        last_group=len(GROUPS),
+        last_asset=2,
+        last_choice=max(choice["id"] for field in TICKET_FIELDS.values() for choice in field["choices"] or ()),
     )
     phone: Json = {"id": 1, "type": "o", "number": "555 0100"}
     now = clock()
-    sam = Contact(1, "Sam Reed", "sam@bigcorp.example", now, None, (phone,), (1,), {1: "Big Corp", 3: 3})
+    sam = Contact(
+        1, "Sam Reed", "sam@bigcorp.example", now, None, (phone,), {1: False}, {1: "Big Corp", 3: 3}, primary=1
+    )
     world.put_contact(sam)
     world.put_contact(Contact(2, "Mia Novak", "mia@smallshop.example", now))
     world.put_contact(Contact(3, "José Ñandú", "jose@cafe.example", now, fields={1: "Café ☕"}))

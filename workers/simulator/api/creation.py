@@ -4,29 +4,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from workers.simulator import rows, tickets
-from workers.simulator.forms import REQUIRED, REQUIRED_FIELD, Form, RefusedError
-from workers.simulator.route import Arguments, News, Outcome
-from workers.simulator.tickets import Draft
-from workers.simulator.world import Contact, Json, Ticket, World
+from workers.simulator import rows
+from workers.simulator.api import fields, files
+from workers.simulator.api.forms import REQUIRED, REQUIRED_FIELD, Form, RefusedError
+from workers.simulator.api.route import Arguments, News, Outcome
+from workers.simulator.world import Contact, Json, Ticket, World, changes
+from workers.simulator.world.changes import Draft
 
 BULK: Final = 100
-CONTACT_FIELDS: Final = ("ccf", "c-cf")
-"""Prefixes of a contact field's key: the article's table and its example differ."""
+THIN: Final = ("last_modified", "visible_only_staff")
 
 
 def create(world: World, arguments: Arguments) -> Outcome:
     """POST /tickets/: one object, or a list of up to 100 with a result for each."""
     if not isinstance(arguments.body, list):
-        ticket = _create(world, arguments.body, arguments.late, attach(world, arguments))
-        return Outcome(rows.ticket_json(world, ticket), (News("ticket-created", ticket),))
+        ticket = _create(world, arguments)
+        shown = rows.ticket_json(world, ticket)
+        if world.options.thin_creations:
+            shown = {name: value for name, value in shown.items() if name not in THIN} | {"time_spent": None}
+        return Outcome(shown, (News("ticket-created", ticket),))
     if len(arguments.body) > BULK:
         raise RefusedError(400, {"error": f"At most {BULK} tickets can be created in one request."})
     results: list[Json] = []
     news: list[News] = []
     for members in arguments.body:
         try:
-            ticket = _create(world, members, arguments.late, [])
+            ticket = _create(world, Arguments(body=members, late=arguments.late))
         except RefusedError as refused:
             results.append({"success": False, **refused.payload})
         else:
@@ -42,41 +45,38 @@ def fill_contact(world: World, contact: Contact, fields: Mapping[int, Any]) -> C
     return world.put_contact(replace(contact, fields={**contact.fields, **fields}, updated_at=world.now()))
 
 
-def attach(world: World, arguments: Arguments) -> list[Json]:
-    """The files of a call as attachments of a message."""
-    attached = []
-    for upload in arguments.files:
-        number = world.next_attachment()
-        url = f"{world.url}/attachments/{number}/{upload.filename}"
-        attached.append({"id": number, "filename": upload.filename, "url": url})
-    return attached
+def contact_keys(world: World) -> tuple[str, ...]:
+    """The prefixes of a contact field's key on ticket calls: the article's table and its example differ."""
+    key = world.options.contact_field_key
+    return ("ccf", "c-cf") if key == "both" else (key,)
 
 
-def _create(world: World, members: Any, late: float, attachments: list[Json]) -> Ticket:
-    form = Form(members)
+def _create(world: World, arguments: Arguments) -> Ticket:
+    form = Form(arguments.body)
     subject = form.text("subject", required=True)
     if not form.text("text") and not form.text("html"):
         form.complain("text", REQUIRED)
     category = form.needed("category", {i: row for i, row in world.categories.items() if row["public"]})
     priority = form.choice("priority", world.priorities)
     assignee = form.choice("assignee", world.staff)
-    fields = form.fields(("t-cf",), world.ticket_fields)
-    about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
+    values = fields.read(form, ("t-cf",), world.ticket_fields, world.options)
+    about_contact = fields.read(form, contact_keys(world), world.contact_fields, world.options)
     for definition in world.fields_of(category) if category else ():
         name = f"t-cf-{definition['id']}"
-        if definition["required"] and fields.get(definition["id"]) is None and name not in form.errors:
+        if definition["required"] and values.get(definition["id"]) is None and name not in form.errors:
             form.complain(name, REQUIRED_FIELD)
     due_date, created_at = form.date("due_date"), form.time("created_at")
     _check_contact(world, form)
+    files.check(form, arguments)
     form.refuse_if_wrong()
     message = rows.message(
         form.text("text"),
         form.text("html"),
         cc=form.text("cc"),
         bcc=form.text("bcc"),
-        attachments=attachments,
+        attachments=files.attach(world, arguments),
     )
-    return tickets.open_ticket(
+    return changes.open_ticket(
         world,
         Draft(
             contact=fill_contact(world, _contact(world, form), about_contact),
@@ -86,11 +86,11 @@ def _create(world: World, members: Any, late: float, attachments: list[Json]) ->
             priority=priority,
             assignee=assignee,
             tags=form.tags("tags"),
-            fields=fields,
+            fields=values,
             due_date=due_date,
             created_at=created_at,
             visible_only_staff=form.boolean("visible_only_staff"),
-            late=late,
+            late=arguments.late,
         ),
     )
 

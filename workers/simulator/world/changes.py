@@ -57,7 +57,7 @@ class Edit:
 def open_ticket(world: World, draft: Draft) -> Ticket:
     """Open a ticket. Its first row, the contact's message, carries priority and status with no old value."""
     at = world.now() if draft.created_at is None else draft.created_at
-    number = world.next_ticket()
+    number = world.next("ticket")
     priority = world.default(world.priorities) if draft.priority is None else draft.priority
     status = world.default(world.statuses)
     shown = _row_json(world, at, rows.by_contact(draft.contact), draft.message)
@@ -115,7 +115,7 @@ def change_ticket(world: World, ticket: Ticket, by: Json, edit: Edit) -> Ticket:
         modified_at=now,
     )
     if edit.message is not None:
-        after = _spoken(after, by, edit.message, now)
+        after = _spoken(after, by, edit.message, now, notes=world.options.notes_count_as_replies)
     if edit.row:
         row = Row(shown["update_id"], now, now + edit.late, shown, field_changes or None)
         after = replace(after, rows=(*after.rows, row))
@@ -136,6 +136,14 @@ def changes_nothing(ticket: Ticket, edit: Edit) -> bool:
     )
 
 
+def last_staff_message(ticket: Ticket) -> int | None:
+    """The update id of the last row in which staff said something."""
+    said = (
+        row.update_id for row in reversed(ticket.rows) if row.shown["message"] and row.shown["by"]["type"] == "staff"
+    )
+    return next(said, None)
+
+
 def unfilled_on_completion(world: World, ticket: Ticket, edit: Edit) -> list[int]:
     """The fields that must be filled before this edit may complete the ticket."""
     if edit.status is None or not world.completed(edit.status) or world.completed(ticket.status):
@@ -149,10 +157,13 @@ def unfilled_on_completion(world: World, ticket: Ticket, edit: Edit) -> list[int
 
 
 def _row_json(world: World, at: float, by: Json, message: Json | None) -> Json:
+    number = world.next("update")
     if message is not None and world.options.html_documents:
         message = message | {"html": DOCUMENT.format(message["html"])}
+    if message is not None and world.options.message_ids:
+        message = {"id": number, **message}  # the row's own: only that it rises is needed
     return _no_row() | {
-        "update_id": world.next_update(),
+        "update_id": number,
         "timestamp": stamp(at),
         "by": by,
         "message": message,
@@ -200,9 +211,11 @@ def _properties(world: World, ticket: Ticket, edit: Edit, shown: Json) -> Ticket
     return after
 
 
-def _spoken(ticket: Ticket, by: Json, message: Json, now: float) -> Ticket:
-    if message["message_type"] == "p" or message["forward_list"]:
-        return ticket  # a note leaves the reply times alone: assumed
+def _spoken(ticket: Ticket, by: Json, message: Json, now: float, *, notes: bool) -> Ticket:
+    if message["forward_list"]:
+        return ticket
+    if message["message_type"] == "p":
+        return replace(ticket, staff_replied_at=now, updated_at=now) if notes and by["type"] == "staff" else ticket
     if by["type"] == "user":
         return replace(ticket, contact_replied_at=now, updated_at=now, unresponded=True)
     return replace(ticket, staff_replied_at=now, updated_at=now, unresponded=False)

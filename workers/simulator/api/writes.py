@@ -3,13 +3,15 @@
 import re
 from dataclasses import replace
 
-from workers.simulator import rows, tickets
-from workers.simulator.creation import CONTACT_FIELDS, attach, fill_contact
-from workers.simulator.forms import REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
-from workers.simulator.reads import ticket_of
-from workers.simulator.route import Arguments, News, Outcome
-from workers.simulator.tickets import Edit
-from workers.simulator.world import Ticket, World
+from workers.simulator import rows
+from workers.simulator.api import fields, files
+from workers.simulator.api.creation import contact_keys, fill_contact
+from workers.simulator.api.forms import REQUIRED, REQUIRED_FIELD, UNFILLED, Form, RefusedError
+from workers.simulator.api.paging import NOT_FOUND
+from workers.simulator.api.reads import ticket_of
+from workers.simulator.api.route import Arguments, News, Outcome
+from workers.simulator.world import Ticket, World, changes
+from workers.simulator.world.changes import Edit
 
 
 def staff_update(world: World, arguments: Arguments) -> Outcome:
@@ -27,6 +29,7 @@ def user_reply(world: World, arguments: Arguments) -> Outcome:
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
     contact = form.needed("user", world.contacts)
     said = form.text("text", required=True)
+    files.check(form, arguments)
     form.refuse_if_wrong()
     marked_up = re.search(r"<[a-zA-Z][^>]*>", said) is not None  # "in text format or html format"
     message = rows.message(
@@ -34,17 +37,18 @@ def user_reply(world: World, arguments: Arguments) -> Outcome:
         said if marked_up else None,
         cc=form.text("cc"),
         bcc=form.text("bcc"),
-        attachments=attach(world, arguments),
+        attachments=files.attach(world, arguments),
     )
     edit = Edit(message=message, status=reopening(world, ticket), late=arguments.late)
     by = rows.by_contact(world.contacts[contact])
-    return _changed(world, tickets.change_ticket(world, ticket, by, edit))
+    return _changed(world, changes.change_ticket(world, ticket, by, edit), shown=not world.options.bare_writes)
 
 
 def update_tags(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/update_tags/: `add` and `remove`; older accounts send no `staff_id`."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
-    staff = form.choice("staff_id", world.staff)
+    needed = world.options.tags_need_staff
+    staff = form.needed("staff_id", world.staff) if needed else form.choice("staff_id", world.staff)
     edit = Edit(
         add_tags=form.tags("add"),
         remove_tags=form.tags("remove"),
@@ -53,21 +57,22 @@ def update_tags(world: World, arguments: Arguments) -> Outcome:
     )
     form.refuse_if_wrong()
     by = rows.by_staff(world, staff) if staff else {"id": None, "name": "", "email": None, "type": "staff"}
-    return _changed(world, tickets.change_ticket(world, ticket, by, edit), row=edit.row)
+    return _changed(world, changes.change_ticket(world, ticket, by, edit), row=edit.row)
 
 
 def update_custom_fields(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/update_custom_fields/: `t-cf-<id>` members."""
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
     staff = form.needed("staff", world.staff)
-    fields = form.fields(("t-cf",), world.ticket_fields)
+    values = fields.read(form, ("t-cf",), world.ticket_fields, world.options)
     for definition in world.fields_of(ticket.category):
         number = definition["id"]
-        if definition["required"] and {**ticket.fields, **fields}.get(number) is None:
+        if definition["required"] and {**ticket.fields, **values}.get(number) is None:
             form.complain(f"t-cf-{number}", REQUIRED_FIELD)
     form.refuse_if_wrong()
-    edit = Edit(fields=fields, late=arguments.late)
-    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit))
+    edit = Edit(fields=values, late=arguments.late)
+    after = changes.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
+    return _changed(world, after, shown=not world.options.bare_writes)
 
 
 def move(world: World, arguments: Arguments) -> Outcome:
@@ -78,14 +83,14 @@ def move(world: World, arguments: Arguments) -> Outcome:
     assignee = form.choice("assign_to", world.staff)
     form.refuse_if_wrong()
     if not {"move_tickets", "move_ticket_to_any_category"} & set(world.staff[staff]["permissions"]):
-        raise RefusedError(403, {"error": "You do not have permission to move this ticket."})
+        raise RefusedError(world.options.forbidden_status, {"error": "You do not have permission to move this ticket."})
     edit = Edit(
         message=rows.message(form.text("move_note"), None, private=True),
         category=category,
         assignee=assignee or "keep",
         late=arguments.late,
     )
-    after = tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
+    after = changes.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
     answer = {"status_code": 200, "message": f"moved ticket to {world.categories[category]['name']}"}
     return Outcome(answer, (News("ticket-updated", after),))
 
@@ -96,12 +101,15 @@ def forward(world: World, arguments: Arguments) -> Outcome:
     staff = form.needed("staff_id", world.staff)
     to = form.text("to", required=True)
     subject = form.text("subject", required=True)
+    form.choices("ticket_attachments", _attached(ticket))
+    files.check(form, arguments)
     form.refuse_if_wrong()
+    attached = files.attach(world, arguments)
     if world.options.forward_rows:
         text = form.text("message") or form.text("text") or subject
-        message = rows.message(text, form.text("html"), subject=subject, forward=to)
+        message = rows.message(text, form.text("html"), subject=subject, forward=to, attachments=attached)
         edit = Edit(message=message, late=arguments.late)
-        tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
+        changes.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
     return Outcome({"message": f"Successfully forwarded the ticket {ticket.display_id}"})
 
 
@@ -130,6 +138,8 @@ def unsubscribe(world: World, arguments: Arguments) -> Outcome:
 
 def delete(world: World, arguments: Arguments) -> Outcome:
     """POST /ticket/<n>/delete/: gone for good; tells no webhook."""
+    if arguments.number not in world.tickets:
+        raise RefusedError(world.options.gone_status, NOT_FOUND)
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
     form.needed("staff_id", world.staff)
     form.refuse_if_wrong()
@@ -143,36 +153,54 @@ def reopening(world: World, ticket: Ticket) -> int | None:
     return world.default(world.statuses) if reopens else None
 
 
-def _changed(world: World, after: Ticket, *, row: bool = True) -> Outcome:
-    return Outcome(rows.ticket_json(world, after), (News("ticket-updated", after, row),))
+def _changed(world: World, after: Ticket, *, row: bool = True, shown: bool = True) -> Outcome:
+    return Outcome(rows.ticket_json(world, after) if shown else None, (News("ticket-updated", after, row),))
+
+
+def _attached(ticket: Ticket) -> dict[int, str]:
+    messages = (row.shown["message"] for row in ticket.rows)
+    return {one["id"]: one["filename"] for message in messages if message for one in message["attachments"]}
 
 
 def _staff_edit(world: World, arguments: Arguments, *, private: bool) -> Outcome:
     ticket, form = ticket_of(world, arguments), Form(arguments.body)
+    options = world.options
     staff = form.needed("staff", world.staff)
     edit = _properties(world, form)
-    about_contact = form.fields(CONTACT_FIELDS, world.contact_fields)
+    about_contact = fields.read(form, contact_keys(world), world.contact_fields, options)
     if world.categories[ticket.category]["time_spent_mandatory"] and edit.time_spent is None:
         form.complain("time_spent", REQUIRED)
+    files.check(form, arguments)
+    known = form.integer("last_staff_message")
     form.refuse_if_wrong()
-    unfilled = tickets.unfilled_on_completion(world, ticket, edit)
+    if known is not None and options.last_staff_message == "refuse" and known != changes.last_staff_message(ticket):
+        raise RefusedError(409, {"error": "Another staff message was added in the meantime."})
+    unfilled = changes.unfilled_on_completion(world, ticket, edit)
     if unfilled:  # an object, not a list: the article shows it so
-        raise RefusedError(400, {"error": {f"t-cf-{number}": UNFILLED for number in unfilled}})
+        wrong = {f"t-cf-{number}": UNFILLED for number in unfilled}
+        raise RefusedError(options.completion_status, {"error": wrong})
+    wordless = not (_words(world, form) or form.text("html") or arguments.files or about_contact)
+    if options.nothing_to_update and wordless and changes.changes_nothing(ticket, edit):
+        raise RefusedError(400, {"error": "Nothing to update"})
     message = rows.message(
-        form.text("plaintext") or form.text("text"),  # sources differ on the name
+        _words(world, form),
         form.text("html"),
         private=private,
         subject="" if private else form.text("subject"),
         cc="" if private else form.text("cc"),
         bcc="" if private else form.text("bcc"),
         notified=not private and form.boolean("update_customer"),
-        attachments=attach(world, arguments),
+        attachments=files.attach(world, arguments),
     )
-    edit = replace(edit, message=message, late=arguments.late)
-    if world.options.nothing_to_update and tickets.changes_nothing(ticket, edit) and not about_contact:
-        raise RefusedError(400, {"error": "Nothing to update"})
     fill_contact(world, world.contacts[ticket.contact], about_contact)
-    return _changed(world, tickets.change_ticket(world, ticket, rows.by_staff(world, staff), edit))
+    edit = replace(edit, message=message, late=arguments.late)
+    after = changes.change_ticket(world, ticket, rows.by_staff(world, staff), edit)
+    return _changed(world, after, shown=not (private and options.bare_writes))
+
+
+def _words(world: World, form: Form) -> str:
+    key = world.options.plain_text_key
+    return (form.text("plaintext") or form.text("text")) if key == "both" else form.text(key)
 
 
 def _properties(world: World, form: Form) -> Edit:
@@ -190,5 +218,5 @@ def _properties(world: World, form: Form) -> Edit:
         time_spent=form.integer("time_spent"),
         add_tags=() if replacing else tags,
         replace_tags=tags if replacing else None,
-        fields=form.fields(("t-cf",), world.ticket_fields),
+        fields=fields.read(form, ("t-cf",), world.ticket_fields, world.options),
     )

@@ -1,80 +1,27 @@
-"""The state of the account: tables, contacts, tickets, and counters that rise account-wide.
+"""The tables, contacts, tickets, files and counters of the account; counters rise account-wide.
 
-Contacts, tickets and rows are frozen and replaced when they change, so a copy of the whole world costs one
-pointer for each of them, and yesterday's ticket stays as it was for whoever holds it.
+Contacts, tickets and rows are frozen and replaced when they change, and tables that change seldom are replaced
+as a whole, so a copy of the world costs little, and yesterday's ticket stays as it was for whoever holds it.
 """
 
+import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Final, Literal
+from urllib.parse import quote
 
 from workers.simulator.options import Options
+from workers.simulator.world.things import Asset, Contact, Json, StoredFile, Table, Ticket
 
-Json = dict[str, Any]
-Table = Mapping[int, Json]
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """A contact; `fields` maps a contact field's id to its stored value."""
-
-    id: int
-    name: str
-    email: str | None
-    created_at: float
-    updated_at: float | None = None
-    phones: tuple[Json, ...] = ()
-    groups: tuple[int, ...] = ()
-    fields: Mapping[int, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One entry of a ticket's `updates`. `shown` is its JSON, never changed after it was made; field changes
-    stand beside it because reads show them only on request. Reads see the row from `visible_at`."""
-
-    update_id: int
-    at: float
-    visible_at: float
-    shown: Json
-    field_changes: Json | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A ticket; status, priority, category, contact and assignee by id, times in epoch seconds."""
-
-    id: int
-    display_id: str
-    subject: str
-    first_message: str
-    contact: int
-    category: int
-    status: int
-    priority: int
-    created_at: float
-    updated_at: float
-    modified_at: float
-    assignee: int | None = None
-    tags: tuple[str, ...] = ()
-    fields: Mapping[int, Any] = field(default_factory=dict)
-    subscribers: tuple[int, ...] = ()
-    contact_replied_at: float | None = None
-    staff_replied_at: float | None = None
-    closed_at: float | None = None
-    due_date: str | None = None
-    time_spent: int = 0
-    visible_only_staff: bool = False
-    unresponded: bool = True
-    source: str = "TKT_CREATION_API"
-    rows: tuple[Row, ...] = ()
+LINK_KEY: Final = b"links of a simulated account"
 
 
 @dataclass(slots=True)
 class World:
-    """Everything the simulated account remembers. Tables hold the JSON the API answers, by id."""
+    """The whole state. Tables hold the JSON the API answers, by id; those after `articles` may be replaced."""
 
     options: Options
     clock: Callable[[], float]
@@ -83,30 +30,43 @@ class World:
     priorities: Table
     statuses: Table
     staff: Table
+    contact_fields: Table
+    asset_types: Table
+    asset_fields: Table
+    reports: Table
+    agreements: Table
+    sections: Table
+    articles: Table
     groups: Table
     ticket_fields: Table
-    contact_fields: Table
     contacts: dict[int, Contact] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
+    assets: Mapping[int, Asset] = field(default_factory=dict)
+    files: Mapping[int, StoredFile] = field(default_factory=dict)
     emails: dict[str, int] = field(default_factory=dict)
     tickets_of: Counter[int] = field(default_factory=Counter)
     pending_of: Counter[int] = field(default_factory=Counter)
+    spent_links: Mapping[int, int] = field(default_factory=dict)
+    files_at: str = ""
     last_ticket: int = 0
     last_update: int = 0
     last_contact: int = 0
-    last_attachment: int = 0
+    last_phone: int = 0
+    last_group: int = 0
+    last_asset: int = 0
+    last_file: int = 0
+    last_link: int = 0
+    last_choice: int = 0
 
     def copy(self, clock: Callable[[], float]) -> "World":
         """An independent world in the same state, under a clock."""
-        return replace(
-            self,
-            clock=clock,
-            contacts=dict(self.contacts),
-            tickets=dict(self.tickets),
-            emails=dict(self.emails),
-            tickets_of=self.tickets_of.copy(),
-            pending_of=self.pending_of.copy(),
-        )
+        other = World.__new__(World)
+        for name in World.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.clock = clock
+        other.contacts, other.tickets, other.emails = dict(self.contacts), dict(self.tickets), dict(self.emails)
+        other.tickets_of, other.pending_of = self.tickets_of.copy(), self.pending_of.copy()
+        return other
 
     def now(self) -> float:
         """The time by the injected clock, in epoch seconds."""
@@ -117,23 +77,42 @@ class World:
         """The account's address as it stands in links. It is not where the simulator listens."""
         return f"https://{self.options.account}.happyfox.example"
 
-    def next_ticket(self) -> int:
-        """A new ticket number."""
-        self.last_ticket += 1
-        return self.last_ticket
+    def next(self, kind: Literal["ticket", "update", "contact", "phone", "group", "asset", "file", "choice"]) -> int:
+        """A number that nothing of this kind has had."""
+        number = int(getattr(self, f"last_{kind}")) + 1
+        setattr(self, f"last_{kind}", number)
+        return number
 
-    def next_update(self) -> int:
-        """A new update id."""
-        self.last_update += 1
-        return self.last_update
+    def store(self, filename: str, content_type: str, content: bytes) -> StoredFile:
+        """Keep an uploaded file."""
+        stored = StoredFile(self.next("file"), filename, content_type, content)
+        self.files = {**self.files, stored.id: stored}
+        return stored
 
-    def next_attachment(self) -> int:
-        """A new attachment id."""
-        self.last_attachment += 1
-        return self.last_attachment
+    def link(self, number: int, filename: str) -> str:
+        """A new signed link to a file: for anybody, for a while and, by default, for one download."""
+        self.last_link += 1
+        expires = int(self.now() + self.options.link_seconds)
+        base = "" if self.options.relative_links else self.files_at or self.url
+        proof = f"expires={expires}&serial={self.last_link}"
+        return f"{base}/attachments/{number}/{quote(filename)}?{proof}&signature={_seal(number, proof)}"
+
+    def redeem(self, number: int, expires: int, serial: int, signature: str) -> StoredFile | None:
+        """The file behind a link, counting its use; None for a link that is forged, dead or used up."""
+        proof = f"expires={expires}&serial={serial}"
+        allowed, used = self.options.link_uses, self.spent_links.get(serial, 0)
+        if not hmac.compare_digest(signature.encode(), _seal(number, proof).encode()) or self.now() > expires:
+            return None
+        if allowed is not None and used >= allowed:
+            return None
+        self.spent_links = {**self.spent_links, serial: used + 1}
+        return self.files.get(number)
 
     def put_contact(self, contact: Contact) -> Contact:
         """Store a contact, new or changed."""
+        before = self.contacts.get(contact.id)
+        if before is not None and before.email and before.email != contact.email:
+            self.emails.pop(before.email.lower(), None)
         self.contacts[contact.id] = contact
         self.last_contact = max(self.last_contact, contact.id)
         if contact.email:
@@ -148,15 +127,15 @@ class World:
     def new_contact(self, name: str, email: str | None, phone: str | None = None) -> Contact:
         """Make a contact; its e-mail domain decides the groups it joins (contacts article)."""
         domain = (email or "").rpartition("@")[2].lower()
-        number = self.last_contact + 1
+        phones: tuple[Json, ...] = ({"id": self.next("phone"), "type": "o", "number": phone},) if phone else ()
         return self.put_contact(
             Contact(
-                id=number,
+                id=self.next("contact"),
                 name=name,
                 email=email,
                 created_at=self.now(),
-                phones=({"id": number, "type": "o", "number": phone},) if phone else (),
-                groups=tuple(i for i, g in self.groups.items() if domain in split(g["tagged_domains"])),
+                phones=phones,
+                groups={i: False for i, g in self.groups.items() if domain in split(g["tagged_domains"].lower())},
             )
         )
 
@@ -176,7 +155,9 @@ class World:
         return bool(self.statuses[status]["behavior"] == "completed")
 
     def visible(self, ticket: Ticket) -> bool:
-        """Whether reads find the ticket yet."""
+        """Whether reads find the ticket: it has appeared, and the key may see its category."""
+        if self.options.acts_as is not None and ticket.category not in self.staff[self.options.acts_as]["categories"]:
+            return False
         return ticket.rows[0].visible_at <= self.now()
 
     def default(self, table: Table) -> int:
@@ -214,3 +195,7 @@ def stamp(at: float | None) -> str | None:
 def _is_called(row: Json, number: int, wanted: str) -> bool:
     words = wanted.strip().lower()
     return words in (str(number), row["name"].lower(), str(row.get("email", "")).lower())
+
+
+def _seal(number: int, proof: str) -> str:
+    return hmac.new(LINK_KEY, f"{number}?{proof}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Finding and ordering: the `q` grammar of tickets and contacts, and the sort codes."""
