@@ -161,7 +161,7 @@ def _fields(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) 
     found = []
     for field in ticket.field_values:
         old = seen.fields.get(str(field.id), "")
-        if old != field.value:
+        if old is not None and old != field.value:
             found.append(
                 Change(
                     kind="field-changed",

@@ -26,7 +26,8 @@ HOUR = 3_600_000
 class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The memory of a ticket.
 
-    Rows up to ``floor`` and those in ``ids`` are seen or ours. ``fields`` maps a custom field's id to its value as text.
+    Rows up to ``floor`` and those in ``ids`` are seen or ours. ``fields`` maps a custom field's id to its value as
+    text, None for one that we set and have not read since: HappyFox may write it in its own way.
     ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
     """
@@ -35,7 +36,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     floor: int = 0
     ids: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
-    fields: Mapping[str, str] = {}
+    fields: Mapping[str, str | None] = {}
     properties: Mapping[str, str] = {}
     created: bool = False
     expected: tuple[Mark, ...] = ()
@@ -89,7 +90,7 @@ def advance(
     rows: Iterable[int] = (),
     tags_added: Iterable[str] = (),
     tags_removed: Iterable[str] = (),
-    fields: Mapping[str, str] | None = None,
+    fields: Mapping[str, str | None] | None = None,
     changed: Mapping[str, str] | None = None,
     expected: Iterable[Mark] = (),
     writes: Iterable[int] = (),

@@ -12,9 +12,9 @@ from workers.models.row import PropertyChange, Row
 class Mark(msgspec.Struct, frozen=True, array_like=True):
     """The look of an effect's row.
 
-    ``author`` and ``author_id`` tell whom the effect writes as; ``anonymous`` that the row may name nobody (KB 1039: the
-    2020 edition of ``update_tags`` has no staff id). ``message`` is the sort of message or empty; ``words`` what it says,
-    as a person reads it. ``changes`` maps a property to the id, or day, it is set to, empty when cleared.
+    ``author`` and ``author_id`` tell whom the effect writes as; ``anonymous`` that the row may name nobody (KB 1039:
+    the 2020 edition of ``update_tags`` has no staff id). ``message`` is the sort of message or empty; ``words`` what it
+    says, as a person reads it. ``changes`` maps a property to the id, or day, it is set to, empty when cleared.
     """
 
     author: Literal["staff", "contact"]

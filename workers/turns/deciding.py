@@ -121,7 +121,7 @@ def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed
 
 
 def _wait(salt: str, attempt: int) -> int:
-    """The time to the next attempt; the jitter comes from the turn's id, so that a turn is the same however often run."""
+    """The time to the next attempt; the jitter comes from the turn's id, so that a turn run again is the same."""
     base = RETRIES[attempt - 1]
     return base + crc32(salt.encode()) % (base // 5)
 

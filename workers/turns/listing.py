@@ -22,14 +22,15 @@ def directory(state: State, *, fresh: bool) -> Steps[Directory]:
 
 
 def _fetch(state: State, name: str) -> Steps[list[object]]:
-    yield from state.release_read()
-    outcome = yield from state.call(Directory.LISTS[name], None)
+    outcome = yield from state.get(Directory.LISTS[name])
     if not isinstance(outcome, Answer):
         raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
     try:
         content = read(outcome)
     except HappyFoxError as error:
         raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
-    found = content if isinstance(content, list) else []
-    yield from ask(remember(state.held.account, name, msgspec.json.encode(found)))
-    return found
+    if not isinstance(content, list):
+        # Kept for an hour, an empty answer would make every name an unknown one.
+        raise Parked(5_000, f"HappyFox answered the list of {name} with something else than a list")
+    yield from ask(remember(state.held.account, name, msgspec.json.encode(content)))
+    return content

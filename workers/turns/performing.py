@@ -1,4 +1,4 @@
-"""Performing: one effect of the plan after another, each journaled before and after; what is in doubt is looked up first.
+"""Performing: one effect of the plan after another, each journaled before and after; what is in doubt is looked up.
 
 HappyFox has no key for telling a repeated write from a new one. So an effect that began and was not confirmed is never
 sent again before the ticket shows that it did not land, and only after the old call can no longer land.
@@ -16,7 +16,7 @@ from workers.models.fields import field_values
 from workers.models.row import Row
 from workers.models.ticket import TicketRead, read_rows
 from workers.turns.effects import Effect, mark, split
-from workers.turns.plan import Entry, Letter, Plan
+from workers.turns.plan import Entry, Plan
 from workers.turns.requests import request
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Outcome, Steps, ask
@@ -27,17 +27,19 @@ STALE = 30_000
 #: How often an effect is sent before what became of it counts as undecidable.
 TRIES = 3
 
+#: What is said of an effect of which nobody can tell whether it happened.
+UNDECIDED = "it may or may not have happened; look at the ticket"
+
 
 class Gone(Exception):
     """The ticket does not exist any more: the plan ends here."""
 
 
 class Performer:
-    """Performs one plan; ``letters`` are the effects it had to give up."""
+    """Performs one plan; the journal tells what became of each effect."""
 
     def __init__(self, state: State, plan: Plan) -> None:
         self.state, self.plan = state, plan
-        self.letters: list[Letter] = []
         self._checked: TicketRead | None = None
         self._read_at = plan.read_at
 
@@ -139,22 +141,8 @@ class Performer:
         elif len(effect.handlers) > 1 and "." not in key:
             yield from enter(Entry("split", said=str(error)))
         else:
-            yield from enter(Entry("refused", said=str(error)))
-            problems = getattr(error, "problems", ())
-            self._give_up(key, effect, str(error), {"fields": [field for field, _ in problems]})
-
-    def _give_up(self, key: str, effect: Effect, reason: str, evidence: dict[str, object]) -> None:
-        for handler in effect.handlers:
-            self.letters.append(
-                Letter(
-                    id=f"{self.plan.turn}.{key}.{handler}",
-                    handler=handler,
-                    reason=reason,
-                    changes=self.plan.changes,
-                    effect=effect,
-                    evidence=evidence,
-                )
-            )
+            complained = [field for field, _ in error.problems] if isinstance(error, Refused) else []
+            yield from enter(Entry("refused", said=str(error), evidence={"fields": complained}))
 
     def _done(self, effect: Effect, rows: tuple[Row, ...], shown: dict[str, object]) -> Entry:
         """Makes the entry of an effect that landed, from the rows and fields of a read or an answer."""
@@ -189,9 +177,8 @@ class Performer:
             raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
         if effect.sort == "forward" or entry.tries >= TRIES:
             # A forward leaves no row (KB 1039 shows none): nobody can tell whether it went out.
-            yield from state.enter(key, Entry("refused", tries=entry.tries, said="in doubt, and cannot be decided"))
             evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": entry.tries}
-            self._give_up(key, effect, "it may or may not have happened; look at the ticket", evidence)
+            yield from state.enter(key, Entry("refused", said=UNDECIDED, evidence=evidence))
             return
         self._checked, self._read_at = ticket, state.now()
         if not (yield from self._withheld(key, effect)):

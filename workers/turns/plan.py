@@ -50,9 +50,8 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
 class Plan(msgspec.Struct, frozen=True):
     """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
 
-    ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look`` the
-    ms until these are looked at again, ``ticket`` is the answer
-    of that read.
+    ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
+    the ms until these are looked at again, ``ticket`` is the answer of that read.
     """
 
     format: int
@@ -76,8 +75,9 @@ class Plan(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the journal says of an effect.
 
-    ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected`` when
-    its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now.
+    ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected``
+    when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
+    whoever looks at what was ``refused``.
     """
 
     state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]
@@ -90,6 +90,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     expected: bool = False
     fields: Mapping[str, str] = {}
     said: str = ""
+    evidence: Mapping[str, Any] = {}
 
 
 class Record(msgspec.Struct, frozen=True):

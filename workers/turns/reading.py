@@ -17,8 +17,8 @@ from workers.turns.steps import Outcome, Steps
 #: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
 MARGIN = timedelta(seconds=120)
 
-#: When nothing explains an event, the ticket is looked at again after these times (ms): a row may show up late.
-LOOKS = (5_000, 30_000, 120_000)
+#: The ages (ms) at which an event that nothing explains has its ticket looked at again: a row may show up late.
+LOOKS = (5_000, 35_000, 155_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,16 @@ def read(state: State) -> Steps[Reading | Absent]:
     outcome = yield from state.fetch()
     ticket = state.understand(outcome)
     seen = decode(state.held.seen)
-    looks = max((hint.looks for hint in state.held.hints), default=0)
     if ticket is None:
         # A webhook may be faster than the read: only a ticket seen before is gone at the first 404.
-        return Absent(LOOKS[looks] if seen is None and looks < len(LOOKS) and state.held.hints else 0)
+        return Absent(max((_look(hint, state.now()) for hint in state.held.hints), default=0) if seen is None else 0)
     found = news(ticket, seen, _first_sight(state, outcome), state.moment())
-    return _explain(state.held.hints, ticket, found)
+    return _explain(state, ticket, found)
+
+
+def _look(hint: Hint, now: int) -> int:
+    """The ms until an event that nothing explains is worth another look, 0 when it never will be."""
+    return next((look - (now - hint.at) for look in LOOKS if hint.at + look > now), 0)
 
 
 def _first_sight(state: State, outcome: Outcome) -> FirstSight:
@@ -71,33 +75,31 @@ def _skew(state: State, outcome: Outcome) -> timedelta:
         return timedelta(0)
 
 
-def _explain(hints: tuple[Hint, ...], ticket: TicketRead, found: News) -> Reading:
+def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
     """Tells which events the read explains.
 
-    A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up one
-    change that no delivery has told of yet.
+    A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
+    one change that no delivery has told of yet.
     """
     rows = {row.id for row in ticket.history}
     unheard = sorted(found.seen.unheard)
-    left: list[Hint] = []
-    for hint in hints:
-        if hint.looks >= len(LOOKS):
-            continue
+    left: dict[str, int] = {}
+    for hint in state.held.hints:
+        look = _look(hint, state.now())
         if hint.update_id is not None:
-            if hint.update_id not in rows and hint.update_id > found.seen.floor:
-                left.append(hint)
+            if look and hint.update_id not in rows and hint.update_id > found.seen.floor:
+                left[hint.id] = look
         elif hint.update and hint.kind != "created":
             if unheard:
                 unheard.pop(0)
-            else:
-                left.append(hint)
-    gone = {hint.id for hint in left}
+            elif look:
+                left[hint.id] = look
     return Reading(
         ticket,
         News(found.changes, _heard(found.seen, unheard), found.fresh),
-        tuple(hint.id for hint in hints if hint.id not in gone),
-        tuple(hint.id for hint in left),
-        LOOKS[min((hint.looks for hint in left), default=0)],
+        tuple(hint.id for hint in state.held.hints if hint.id not in left),
+        tuple(left),
+        min(left.values(), default=0),
     )
 
 

@@ -1,7 +1,7 @@
 """Settling: the end of a turn. What was done becomes part of last seen; the record and the trail tell the story."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -30,7 +30,7 @@ ENDS = {
 }
 
 
-def close(state: State, plan: Plan, letters: Sequence[Letter], nonce: str | None) -> Steps[Closed]:
+def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
     terms = state.terms
     owed = min((debt.retry for debt in plan.owed), default=0)
@@ -44,35 +44,51 @@ def close(state: State, plan: Plan, letters: Sequence[Letter], nonce: str | None
         look=plan.look,
         quiet=QUIET if state.posts else 0,
         retry=owed,
-        letters={letter.id: msgspec.json.encode(letter).decode() for letter in (*plan.letters, *letters)},
+        letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=[trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal)],
         permit=read.id or "",
         outcome=read.outcome,
         age=read.age,
         lives={"seen": terms.seen_life, "record": terms.record_life, "trail": terms.trail_life},
     )
-    seen = encode(_memory(state, plan))
+    # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
+    seen = encode(_memory(state, plan)) if plan.ticket else b""
     stored = msgspec.json.encode(plan.owed) if plan.owed else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     return (yield from ask(settle(state.held.account, settlement, seen, record, stored, terms.claim, nonce)))
 
 
-def _pieces(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[Effect, Entry]]:
-    """Gives each effect, or the parts it was split into, with its journal entry."""
+def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
+    """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
+    yield from plan.letters
+    for key, effect, entry in _pieces(plan, journal):
+        for handler in effect.handlers if entry.state == "refused" else ():
+            yield Letter(
+                id=f"{plan.turn}.{key}.{handler}",
+                handler=handler,
+                reason=entry.said,
+                changes=plan.changes,
+                effect=effect,
+                evidence=entry.evidence,
+            )
+
+
+def _pieces(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
+    """Gives each effect, or the parts it was split into, with its key in the journal and its entry there."""
     for index, effect in enumerate(plan.effects):
         entry = journal.get(str(index))
         if entry is not None and entry.state == "split":
             for part, piece in enumerate(split(effect)):
                 if (own := journal.get(f"{index}.{part}")) is not None:
-                    yield piece, own
+                    yield f"{index}.{part}", piece, own
         elif entry is not None:
-            yield effect, entry
+            yield str(index), effect, entry
 
 
 def _memory(state: State, plan: Plan) -> LastSeen:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     seen = plan.seen
-    for effect, entry in _pieces(plan, state.journal):
+    for _, effect, entry in _pieces(plan, state.journal):
         if entry.state != "done":
             continue
         expected: list[Mark] = []
@@ -86,7 +102,7 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             rows=entry.rows,
             tags_added=effect.add,
             tags_removed=effect.remove,
-            fields={**{name: str(value) for name, value in effect.fields.items()}, **entry.fields},
+            fields={**dict.fromkeys(effect.fields), **entry.fields},
             changed=changed,
             expected=expected,
             writes=[state.now()],
@@ -122,6 +138,6 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
             f"; denied, add {line}" for line in verdict.denied
         )
     yield from plan.remarks
-    for effect, entry in _pieces(plan, journal):
+    for _, effect, entry in _pieces(plan, journal):
         rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
         yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")

@@ -82,7 +82,7 @@ class State:
                 self.terms.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
             )
 
-    def call(self, request: protocol.Request, permit: str | None) -> Steps[steps.Outcome]:
+    def call(self, request: protocol.Request, permit: str) -> Steps[steps.Outcome]:
         """Makes a call and notes when its answer came."""
         outcome = yield from call(request, permit, SEND_BY)
         self._arrived = self.now()
@@ -90,11 +90,28 @@ class State:
 
     def fetch(self) -> Steps[steps.Outcome]:
         """Reads the ticket, with the permit that came with the claim or, later in the turn, with a fresh one."""
-        permit = self.read.id if self.read.outcome == UNUSED else None
-        outcome = yield from self.call(protocol.ticket(self.held.ticket), permit)
-        if permit is not None:
-            result, wait = protocol.settlement("GET", outcome)
-            self.read = ReadPermit(permit, result, 0, wait)
+        request = protocol.ticket(self.held.ticket)
+        if self.read.id is None or self.read.outcome != UNUSED:
+            return (yield from self.get(request))
+        outcome = yield from self.call(request, self.read.id)
+        result, wait = protocol.settlement("GET", outcome)
+        self.read = ReadPermit(self.read.id, result, 0, wait)
+        return outcome
+
+    def get(self, request: protocol.Request) -> Steps[steps.Outcome]:
+        """Makes a read beside the first one; parks the turn when there is no permit.
+
+        It may use the slots that claims leave: else many claims could use up every slot for first reads, and no turn
+        that needs a second one would ever come to its end.
+        """
+        yield from self.release_read()
+        id, governor = self.permit_id(), self.terms.governor
+        grant = yield from ask(governor.permit("get", id, "interactive", self.terms.life))
+        if grant.wait:
+            raise Parked(grant.wait, f"no permit ({grant.why})")
+        outcome = yield from self.call(request, id)
+        result, wait = protocol.settlement("GET", outcome)
+        yield from ask(governor.release("get", id, result, self.age(), wait))
         return outcome
 
     def ticket(self) -> Steps[TicketRead | None]:

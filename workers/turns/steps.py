@@ -4,7 +4,7 @@
     Call(request, ...)             -> Answer, Unsent or InDoubt
     Decide(handler, ticket, event) -> Decision or Failure
 
-A driver may throw ``NotNow`` (no permit for a call that brings none) and ``StoreUnavailable`` at any step.
+A driver may throw ``NotNow`` at a ``Decide`` whose handler had no permit for a read, and ``LeaseLost`` at any step.
 """
 
 from collections.abc import Callable, Generator
@@ -25,15 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to HappyFox.
+    """One call to HappyFox, under a permit that the turn's scripts take and settle.
 
-    With a ``permit`` the turn's scripts settle it; without one the transport takes and settles its own. The first byte
-    must leave within ``send_by`` ms from now and while the lease is held, or the call is ``Unsent``.
+    The first byte must leave within ``send_by`` ms from now and while the lease is held, or the call is ``Unsent``.
     """
 
     request: Request
-    permit: str | None = None
-    send_by: int | None = None
+    permit: str
+    send_by: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def ask(script: Script[T]) -> Steps[T]:
     return answer
 
 
-def call(request: Request, permit: str | None = None, send_by: int | None = None) -> Steps[Outcome]:
+def call(request: Request, permit: str, send_by: int) -> Steps[Outcome]:
     """Yields a call and gives what came of it."""
     outcome: Outcome = yield Call(request, permit, send_by)
     return outcome

@@ -20,7 +20,7 @@ from workers.turns.deciding import decide
 from workers.turns.performing import Performer
 from workers.turns.plan import Entry, Letter, Owed, Plan, Unreadable, Verdict, decode_owed, decode_plan
 from workers.turns.reading import Absent, read
-from workers.turns.settling import close
+from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
 
@@ -65,11 +65,10 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
             stored = store_plan(state.held, msgspec.json.encode(plan), state.terms.budget, state.take_read_permit())
             if not (yield from ask(stored)):
                 raise Lost
-    performer = Performer(state, plan)
-    yield from performer.perform()
-    settled, following = yield from close(state, plan, performer.letters, nonce)
-    letters = (*plan.letters, *performer.letters)
-    return Result("settled" if settled else "lost", "", plan, state.journal, letters, following)
+    yield from Performer(state, plan).perform()
+    settled, following = yield from close(state, plan, nonce)
+    dead = tuple(letters(plan, state.journal))
+    return Result("settled" if settled else "lost", "", plan, state.journal, dead, following)
 
 
 def _make_plan(state: State) -> Steps[Plan]:
@@ -133,5 +132,5 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
         _empty(state, seen, reason), letters=(letter,), verdicts=(Verdict("", "dead", reason),)
     )
     state.journal = {}
-    settled, following = yield from close(state, plan, (), nonce)
+    settled, following = yield from close(state, plan, nonce)
     return Result("settled" if settled else "lost", reason, plan, {}, (letter,), following)

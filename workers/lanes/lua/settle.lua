@@ -16,7 +16,6 @@ local lane, turn = S.lane, P .. 'turn:' .. S.lane
 
 local function remove_handled()
   for _, id in ipairs(S.handled) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
-  for _, id in ipairs(S.left) do redis.call('HINCRBY', P .. 'event:' .. id, 'looks', 1) end
 end
 
 -- What is left decides when the lane is due: new events soon, events to look at again later, owed handlers at their time.
@@ -32,8 +31,9 @@ local function schedule()
     redis.call('HSET', turn, 'retry', S.retry)
   end
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
-  -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read.
-  if S.quiet > 0 then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet) end
+  -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read. What counts is the
+  -- value; the lifetime only clears it away.
+  if S.quiet > 0 then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
 end
 
 local function keep()

@@ -1,0 +1,94 @@
+"""A witness of turns: it notes what became durable, from the scripts that ran, not from what the engine says of itself.
+
+What handlers were shown counts from the moment in which a plan or a settling made it last; what a worker that died had
+shown its handlers before does not.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from workers.events.change import Change, matches
+from workers.lanes.lanes import Settlement
+from workers.lanes.scripts import Script
+from workers.turns.plan import Letter, Owed, Plan, decode_plan
+from workers.turns.steps import Decide, Decision, Step
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a handler was shown once and for all: by a run that counts, or as the evidence of a dead letter."""
+
+    ticket: int
+    handler: str
+    changes: tuple[Change, ...]
+    asked: frozenset[str]
+    tags: frozenset[str] = frozenset()
+    dead: str = ""
+
+    @property
+    def matched(self) -> tuple[Change, ...]:
+        """The changes of kinds that the handler asked for."""
+        return tuple(change for change in self.changes if matches(self.asked, change))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A turn that ended: its ticket, the events it handled, what it left owed."""
+
+    ticket: int
+    turn: str
+    handled: tuple[str, ...]
+    owed: tuple[Owed, ...]
+    letters: tuple[Letter, ...]
+
+
+class Witness:
+    """Everything that became durable, in order."""
+
+    def __init__(self, kinds: Mapping[str, frozenset[str]]) -> None:
+        self.kinds = kinds
+        self.shown: list[Shown] = []
+        self.plans: dict[str, tuple[int, Plan]] = {}
+        self.settled: list[Settled] = []
+        self._said: dict[Hashable, list[Shown]] = {}
+        self._kept: set[str] = set()
+
+    def begins(self, worker: Hashable) -> None:
+        """A worker takes up a lane: what it saw in earlier turns and did not keep is void."""
+        self._said[worker] = []
+
+    def saw(self, worker: Hashable, step: Step, answer: Any) -> None:
+        """A step was performed, whether or not its answer reached the worker."""
+        if isinstance(step, Decide) and isinstance(answer, Decision):
+            handler = step.bound.handler
+            shown = Shown(step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
+            self._said.setdefault(worker, []).append(shown)
+        elif isinstance(step, Script) and step.name == "plan" and answer:
+            plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
+            self._keep(worker, int(step.args[0]), plan.turn, plan.letters)
+            self.plans.setdefault(plan.turn, (int(step.args[0]), plan))
+        elif isinstance(step, Script) and step.name == "settle" and answer[0]:
+            self._settle(worker, step)
+
+    def _settle(self, worker: Hashable, step: Script[Any]) -> None:
+        told = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
+        if any(settled.turn == told.turn for settled in self.settled):
+            return
+        letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
+        owed = bytes(step.args[3])  # type: ignore[arg-type]
+        self._keep(worker, int(told.lane), told.turn, letters)
+        debts = msgspec.json.decode(owed, type=tuple[Owed, ...]) if owed else ()
+        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), debts, letters))
+
+    def _keep(self, worker: Hashable, ticket: int, turn: str, letters: tuple[Letter, ...]) -> None:
+        if turn in self._kept:
+            return
+        self._kept.add(turn)
+        dead = {letter.handler: letter for letter in letters if letter.effect is None and letter.handler in self.kinds}
+        self.shown += [shown for shown in self._said.pop(worker, []) if shown.handler not in dead]
+        self.shown += [
+            Shown(ticket, name, letter.changes, self.kinds[name], dead=letter.reason) for name, letter in dead.items()
+        ]
