@@ -187,13 +187,17 @@ def _place(error: BaseException) -> str:
 
 
 def _tell(held: Held, result: Result) -> None:
-    """Writes one line for the turn, and one for each dead letter."""
+    """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
+    plan = result.plan
+    level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
+    if not log.isEnabledFor(level) and not result.letters:
+        return
     fields = {"account": held.account, "ticket": held.ticket, "turn": held.turn, "attempt": held.claims}
     if result.end != "settled":
         log.info("turn %s", result.end, extra={**fields, "reason": result.why})
         return
     ends = [entry.state for entry in (result.journal or {}).values()]
-    kinds = ",".join(dict.fromkeys(change.kind for change in result.plan.changes)) if result.plan else ""
-    log.info("turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
+    kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""
+    log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
     for letter in result.letters:
         log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})
