@@ -26,6 +26,7 @@ from workers.lanes.leases import Leases
 from workers.lanes.store import Store, connect, url_of
 from workers.limits import Limits
 from workers.observe import init_logging, init_sentry
+from workers.rules import file as rules
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, load
 from workers.turns.account import Terms
@@ -67,7 +68,7 @@ def build(settings: Settings) -> LaneBroker:
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
-    loaded = load_accounts(settings.accounts.values(), Path.cwd())
+    loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
     accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     leases = Leases(store, settings.lease, monotonic, worker)

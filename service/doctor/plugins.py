@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from service.doctor.finding import Finding, error, ok
+from workers.rules import file as rules
 from workers.settings import Account
 from workers.turns.loading import LoadError, load_accounts
 
@@ -11,7 +12,7 @@ from workers.turns.loading import LoadError, load_accounts
 def look(accounts: Collection[Account]) -> Iterator[Finding]:
     """Imports the handlers as the worker does; an account's own tables and grants are judged with the others'."""
     try:
-        loaded = load_accounts(accounts, Path.cwd())
+        loaded = load_accounts(accounts, Path.cwd(), rules.load)
     except LoadError as wrong:
         for complaint in wrong.complaints:
             yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.cure)

@@ -25,12 +25,9 @@ from workers.rules.rule import Rule, RuleReader, function_of
 from workers.settings.complaints import Complaint
 from workers.turns.context import Context
 from workers.turns.fitting import near
-from workers.turns.importing import LoadError
+from workers.turns.loading import RULES, LoadError
 from workers.turns.router import Router
 from workers.turns.ticket import Ticket
-
-#: The router that rules run as.
-ROUTER = "rules"
 
 #: How much alike two tags are when one is probably a slip for the other.
 ALIKE = 0.8
@@ -68,7 +65,7 @@ def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
         raise LoadError(wrong)
     for fault in found.faults:
         logger.warning("A rule may not do what it should.", extra={"reason": str(fault.complaint(path.name))})
-    router = Router(ROUTER)
+    router = Router(RULES)
     for rule in found.rules:
         router.on(*rule.kinds, when=rule.when)(_handler(rule))
     return router
@@ -96,7 +93,7 @@ def content(path: Path) -> str:
 
 def granted(allow: frozenset[tuple[str, str]]) -> frozenset[str]:
     """Gives what rules are permitted to do."""
-    return frozenset(permission for router, permission in allow if router == ROUTER)
+    return frozenset(permission for router, permission in allow if router == RULES)
 
 
 def read(text: str, granted: frozenset[str]) -> Rules:

@@ -4,7 +4,7 @@ The environment wins over the file. Nothing is read but the mapping that is pass
 """
 
 from workers.settings.complaints import Complaint, SettingsError
-from workers.settings.loading import load
+from workers.settings.loading import RulesFile, load, rules_files
 from workers.settings.secret import Secret
 from workers.settings.setting import Part
 from workers.settings.values import Account, Budget, Durability, Settings
@@ -15,8 +15,10 @@ __all__ = [
     "Complaint",
     "Durability",
     "Part",
+    "RulesFile",
     "Secret",
     "Settings",
     "SettingsError",
     "load",
+    "rules_files",
 ]

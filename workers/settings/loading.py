@@ -1,6 +1,7 @@
 """Loads the settings: every value that a part reads, and every complaint at once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,10 +13,13 @@ from workers.settings.names import plain
 from workers.settings.readers import account_name, text
 from workers.settings.setting import BOTH, WORKER, Part, Setting
 from workers.settings.sources import Found, Sources, read_file
-from workers.settings.table import DURABILITY, HANDLERS, NAME, NOT_YET, SETTINGS, URL
+from workers.settings.table import ALLOW, DURABILITY, HANDLERS, NAME, NOT_YET, RULES, SETTINGS, URL
 from workers.settings.values import Account, Budget, Settings
 
 _UNNAMED = ""
+
+RULES_ROUTER = "rules"
+"""The name that stands for the rules among the routers."""
 
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -31,6 +35,33 @@ def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     if reading.complaints:
         raise SettingsError(dict.fromkeys(reading.complaints))
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class RulesFile:
+    """A rules file and what it is permitted to do; `account` is empty for what holds for all."""
+
+    account: str
+    path: Path | None
+    allow: frozenset[tuple[str, str]]
+
+
+def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
+    """Returns the rules file of each account, or what there is without one; no other setting has to be right.
+
+    Raises SettingsError with every complaint about what it reads.
+    """
+    sources = Sources(environ, folder, read_file(environ, folder))
+    reading = _Reading(sources, "worker")
+    if sources.file.complaint:
+        reading.complaints.append(sources.file.complaint)
+    found = [
+        RulesFile(name, reading.value(RULES, name), reading.value(ALLOW, name))
+        for name in (list(sources.file.accounts) or [_UNNAMED])
+    ]
+    if reading.complaints:
+        raise SettingsError(dict.fromkeys(reading.complaints))
+    return found
 
 
 class _Reading:
@@ -145,12 +176,16 @@ class _Reading:
         return found.base / value if isinstance(value, Path) else value
 
     def handlers(self, names: tuple[str, ...], rules: Path | None, account: str) -> tuple[str, ...]:
+        """Returns the routers to run, the rules last unless they are named."""
         found = self.sources.find(HANDLERS, account) if self.part in WORKER else None
-        if found and "rules" in names and "FOXHOOKS_RULES" in NOT_YET:
-            self.complain(found.where, UnfitError("names rules, which are not available yet", "remove the word rules"))
-        if self.part in WORKER and found is None and rules is None:
+        if rules is None and RULES_ROUTER in names and found and self.sources.find(RULES, account) is None:
+            problem = f"names rules, and {RULES.variable} is not set"
+            self.complain(
+                found.where, UnfitError(problem, "set it to the path of a rules file, or remove the word rules")
+            )
+        if self.part in WORKER and found is None and rules is None and self.sources.find(RULES, account) is None:
             self.missing(HANDLERS, account)
-        return names
+        return names if rules is None or RULES_ROUTER in names else (*names, RULES_ROUTER)
 
     def router_settings(self) -> Mapping[str, Mapping[str, Any]]:
         tables: dict[str, Mapping[str, Any]] = {}

@@ -15,7 +15,7 @@ from workers.settings.table import CONFIG
 
 Table = Mapping[str, Any]
 
-_ROUTER_HEADER = re.compile(r"^([ \t]*\[[ \t]*)handlers([ \t]*\.)", re.MULTILINE)
+_ROUTER_HEADER = re.compile(r"^([ \t]*\[\[?[ \t]*)handlers([ \t]*\.)", re.MULTILINE)
 _ROUTERS = "handlers of routers"
 """What [handlers.NAME] is called inside, see `_parse`; no key a person writes."""
 

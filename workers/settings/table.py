@@ -7,12 +7,7 @@ from workers.settings import readers as read
 from workers.settings.secret import Secret
 from workers.settings.setting import BOTH, EVERY, WEB, WORKER, Setting
 
-NOT_YET = frozenset(
-    {
-        "FOXHOOKS_ADMIN_PASSWORD",
-        "FOXHOOKS_RULES",  # with it the word `rules` in FOXHOOKS_HANDLERS
-    }
-)
+NOT_YET = frozenset({"FOXHOOKS_ADMIN_PASSWORD"})
 """Settings with a meaning that is not built yet: refused, never ignored."""
 
 _DAY = 86_400
@@ -50,7 +45,17 @@ HANDLERS = Setting(
     lists.handlers,
     "the routers that run, in order, as vip:router",
     (),
-    shown="required",
+    shown="required, unless `FOXHOOKS_RULES` is set",
+)
+RULES = Setting("FOXHOOKS_RULES", "shared", WORKER, read.path, "a rules file")
+ALLOW = Setting(
+    "FOXHOOKS_ALLOW",
+    "shared",
+    WORKER,
+    lists.grants,
+    "grants, as vip:reply",
+    frozenset(),
+    also=("permissions",),
 )
 DURABILITY = Setting(
     "FOXHOOKS_DURABILITY",
@@ -146,16 +151,8 @@ SETTINGS: tuple[Setting, ...] = (
         30.0,
     ),
     HANDLERS,
-    Setting("FOXHOOKS_RULES", "shared", WORKER, read.path, "a rules file"),
-    Setting(
-        "FOXHOOKS_ALLOW",
-        "shared",
-        WORKER,
-        lists.grants,
-        "grants, as vip:reply",
-        frozenset(),
-        also=("permissions",),
-    ),
+    RULES,
+    ALLOW,
     Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, read.switch, "plan and show everything, send nothing", False),
     Setting("FOXHOOKS_FUSE", "shared", WORKER, read.whole(10**6), "writes of ours per ticket and hour", 20),
     Setting(

@@ -46,8 +46,9 @@ class Account:
     doubt: float
     """Seconds after its deadline in which a call may still land."""
     handlers: tuple[str, ...]
-    """Import strings or entry-point names, in the order they run; `rules` may stand among them."""
+    """Import strings or entry-point names, in the order they run; `rules` is among them when there is a rules file."""
     rules: Path | None
+    """The rules file."""
     allow: frozenset[tuple[str, str]]
     """Grants, as (router, permission)."""
     dry_run: bool

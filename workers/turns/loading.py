@@ -1,6 +1,6 @@
 """Loading: the routers that FOXHOOKS_HANDLERS names with their settings, and every complaint at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,13 @@ from workers.turns.fitting import FitError, fit, near
 from workers.turns.importing import LoadError, append, fault, find
 from workers.turns.router import Router
 
-__all__ = ["LoadError", "Loaded", "load_accounts", "load_routers", "settings_of"]
+__all__ = ["LoadError", "Loaded", "ReadRules", "load_accounts", "settings_of"]
+
+ReadRules = Callable[[Path, frozenset[tuple[str, str]]], Router]
+"""Makes a router of a rules file and the account's grants; raises LoadError."""
+
+#: The name among the handlers that stands for the rules file, and the name of its router.
+RULES = "rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +28,17 @@ class Loaded:
     settings: Any
 
 
-def load_routers(
-    names: Sequence[str],
-    router_settings: Mapping[str, Mapping[str, Any]],
-    allow: frozenset[tuple[str, str]],
-    folder: Path,
-) -> list[Loaded]:
-    """Loads the routers of one account in the order of their names; `folder` is appended to Python's path.
+def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRules) -> dict[str, list[Loaded]]:
+    """Loads the routers of several accounts by the account's name, in the order of their names.
 
+    `folder` is appended to Python's path. The name `rules` stands for the account's rules file. The `[handlers.NAME]`
+    tables are common to all: one is unknown only when no account loads its router.
     Raises LoadError with every complaint.
     """
-    loading = _Loading(router_settings, folder)
-    loaded = loading.load(names)
-    loading.finish(allow)
-    return loaded
-
-
-def load_accounts(accounts: Iterable[Account], folder: Path) -> dict[str, list[Loaded]]:
-    """Loads the routers of several accounts by the account's name.
-
-    The `[handlers.NAME]` tables are common to all: one is unknown only when no account loads its router.
-    """
     accounts = list(accounts)
-    loading = _Loading({name: table for each in accounts for name, table in each.router_settings.items()}, folder)
-    loaded = {account.name: loading.load(account.handlers) for account in accounts}
+    tables = {name: table for each in accounts for name, table in each.router_settings.items()}
+    loading = _Loading(tables, folder, read_rules)
+    loaded = {account.name: loading.load(account) for account in accounts}
     loading.finish(frozenset(grant for account in accounts for grant in account.allow))
     return loaded
 
@@ -63,22 +56,25 @@ def settings_of(router: Router, table: Mapping[str, Any]) -> Any:
 class _Loading:
     """One pass over the names of all accounts, which collects routers and complaints."""
 
-    def __init__(self, tables: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    def __init__(self, tables: Mapping[str, Mapping[str, Any]], folder: Path, read_rules: ReadRules) -> None:
         self.tables = tables
         self.folder = folder
+        self.read_rules = read_rules
         self.complaints: list[Complaint] = []
-        self.loaded: dict[str, Loaded | None] = {}
+        self.loaded: dict[object, Loaded | None] = {}
         self.routers: set[str] = set()
         self.lost = False
 
-    def load(self, names: Sequence[str]) -> list[Loaded]:
-        if any(":" in name for name in names):
+    def load(self, account: Account) -> list[Loaded]:
+        if any(":" in name for name in account.handlers):
             self.complaints += append(self.folder)
         found: dict[str, Loaded] = {}
-        for name in names:
-            if name not in self.loaded:
-                self.loaded[name] = self.one(name)
-            loaded = self.loaded[name]
+        for name in account.handlers:
+            rules = account.rules if name == RULES else None
+            key = (name, rules, account.allow if rules else None)
+            if key not in self.loaded:
+                self.loaded[key] = self.one(name, account)
+            loaded = self.loaded[key]
             if loaded is None:
                 continue
             if loaded.router.name in found:
@@ -87,16 +83,16 @@ class _Loading:
             found[loaded.router.name] = loaded
         return list(found.values())
 
-    def one(self, name: str) -> Loaded | None:
-        if name == "rules":
-            self.complain("FOXHOOKS_HANDLERS: rules", "rules are not available yet", "remove the word rules")
-            self.routers.add(name)
-            return None
+    def one(self, name: str, account: Account) -> Loaded | None:
         try:
-            router = find(name, self.folder)
+            if name == RULES and account.rules:
+                self.routers.add(RULES)
+                router = self.read_rules(account.rules, account.allow)
+            else:
+                router = find(name, self.folder)
         except LoadError as error:
             self.complaints += error.complaints
-            self.lost = True
+            self.lost = self.lost or name != RULES
             return None
         self.routers.add(router.name)
         try:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.settings.conftest import WHOLE, Loaded, Refused
-from workers.settings import Budget, Part, Secret, SettingsError, load
+from workers.settings import Budget, Part, RulesFile, Secret, SettingsError, load, rules_files
 
 TABLES = """
 [accounts.acme]
@@ -84,7 +84,7 @@ def test_the_worker_needs_no_webhook_secret(loaded: Loaded) -> None:
         ("HAPPYFOX_API_KEY", None),
         ("HAPPYFOX_BUDGET_SHARE", "7"),
         ("FOXHOOKS_HANDLERS", "!"),
-        ("FOXHOOKS_RULES", "rules.toml"),
+        ("FOXHOOKS_RULES", "a\nb"),
         ("FOXHOOKS_ALLOW", "vip"),
         ("FOXHOOKS_THREADS", "many"),
         ("FOXHOOKS_HANDLRS", "a misspelt one"),
@@ -300,27 +300,54 @@ def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> No
     assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"
 
 
+# Rules
+
+
+def test_rules_run_last_unless_they_are_named(loaded: Loaded, tmp_path: Path) -> None:
+    def handlers(names: str | None) -> tuple[str, ...]:
+        account = loaded({"FOXHOOKS_RULES": "rules.toml", "FOXHOOKS_HANDLERS": names}).accounts["acme"]
+        assert account.rules == tmp_path / "rules.toml"
+        return account.handlers
+
+    assert handlers("vip:router") == ("vip:router", "rules")
+    assert handlers("rules,vip:router") == ("rules", "vip:router")
+    assert handlers(None) == ("rules",)
+
+
+def test_the_word_rules_needs_a_rules_file(refused: Refused) -> None:
+    (complaint,) = refused({"FOXHOOKS_HANDLERS": "vip:router,rules"})
+
+    assert str(complaint) == (
+        "FOXHOOKS_HANDLERS (environment): names rules, and FOXHOOKS_RULES is not set; "
+        "set it to the path of a rules file, or remove the word rules"
+    )
+
+
+def test_each_account_may_have_rules_of_its_own(loaded: Loaded, tmp_path: Path) -> None:
+    toml = 'rules = "all.toml"\n' + TABLES + 'rules = "beta.toml"\n'
+
+    accounts = loaded(NO_ACCOUNT, toml).accounts
+
+    assert [accounts[name].rules for name in ("acme", "beta")] == [tmp_path / "all.toml", tmp_path / "beta.toml"]
+    assert accounts["beta"].handlers[-1] == "rules"
+
+
+def test_the_rules_files_can_be_had_when_nothing_else_is_right(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text('rules = "r.toml"\nallow = ["rules:reply"]\nnonsense = 3\n')
+    (found,) = rules_files({"FOXHOOKS_THREADS": "many"}, tmp_path)
+    assert found == RulesFile("", tmp_path / "r.toml", frozenset({("rules", "reply")}))
+
+    with pytest.raises(SettingsError, match="FOXHOOKS_ALLOW"):
+        rules_files({"FOXHOOKS_ALLOW": "rules"}, tmp_path)
+    assert rules_files({}, tmp_path / "elsewhere") == [RulesFile("", None, frozenset())]
+
+
 # Not available yet
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"FOXHOOKS_RULES": "rules.toml"},
-        {"FOXHOOKS_ADMIN_PASSWORD": "hunter2"},
-        {"FOXHOOKS_HANDLERS": "rules"},
-    ],
-)
-def test_what_is_not_built_is_refused(refused: Refused, changes: dict[str, str | None]) -> None:
-    (complaint,) = refused(changes)
+def test_what_is_not_built_is_refused(refused: Refused) -> None:
+    (in_environment,) = refused({"FOXHOOKS_ADMIN_PASSWORD": "hunter2"})
+    (in_file,) = refused(toml='admin_password = "hunter2"')
 
-    assert "not available yet" in complaint.problem
-
-
-def test_what_is_not_built_is_refused_in_the_file_too(refused: Refused) -> None:
-    complaints = refused(NO_ACCOUNT, 'admin_password = "hunter2"\n' + TABLES + 'rules = "rules.toml"\n')
-
-    assert [(complaint.setting, complaint.problem) for complaint in complaints] == [
-        ("admin_password (foxhooks.toml)", "is not available yet"),
-        ("accounts.beta.rules (foxhooks.toml)", "is not available yet"),
-    ]
+    assert (in_environment.problem, in_file.problem) == ("is not available yet", "is not available yet")
+    assert in_file.setting == "admin_password (foxhooks.toml)"

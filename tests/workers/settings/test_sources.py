@@ -149,6 +149,21 @@ def test_the_list_and_the_tables_of_handlers_stand_in_one_file(loaded: Loaded) -
     assert account.router_settings == {"crm": {"url": "x"}, "vip": {"n": 1}}
 
 
+def test_lists_of_tables_of_a_router_stand_beside_the_list_too(loaded: Loaded) -> None:
+    toml = """
+handlers = ["staff-update"]
+[[handlers.staff-update.match]]
+status = "Closed"
+[[ handlers.staff-update.match ]]
+status = "New"
+"""
+
+    account = loaded({"FOXHOOKS_HANDLERS": None}, toml).accounts["acme"]
+
+    assert account.handlers == ("staff-update",)
+    assert account.router_settings == {"staff-update": {"match": [{"status": "Closed"}, {"status": "New"}]}}
+
+
 def test_a_mistake_beside_both_is_told_with_its_line_and_the_name_in_the_file(refused: Refused) -> None:
     toml = 'handlers = ["crm:router"]\n[handlers.crm]\na = 1\n[handlers.crm]\nb = 2\n'
 

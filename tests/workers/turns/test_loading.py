@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from workers.handlers import auto_tag, private_note
+from workers.rules.file import load as load_rules
 from workers.settings.secret import Secret
 from workers.settings.values import Account, Budget
-from workers.turns.loading import Loaded, LoadError, load_accounts, load_routers
+from workers.turns.loading import Loaded, LoadError, load_accounts
 
 VIP = """
     from workers import Router, Ticket
@@ -60,7 +61,7 @@ def load(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     allow: frozenset[tuple[str, str]] = frozenset(),
 ) -> list[Loaded]:
-    return load_routers(names, tables or {}, allow, folder)
+    return load_accounts([account("acme", names, tables or {}, allow)], folder, load_rules)["acme"]
 
 
 def complaints(folder: Path, *names: str, **more: Any) -> list[str]:
@@ -116,7 +117,6 @@ def register(folder: Path, package: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("rules", "rules are not available yet; remove the word rules"),
         ("greter:router", "there is no module 'greter' in HERE or installed; did you mean greeter?"),
         ("nothing.like:it", "there is no module 'nothing' in HERE or installed; correct the name, or install the"),
         ("greeter.sub:router", "there is no module 'greeter.sub' in HERE or installed"),
@@ -225,7 +225,7 @@ def test_the_folder_of_foxhooks_itself_is_fine(monkeypatch: pytest.MonkeyPatch) 
 def test_every_complaint_comes_at_once(folder: Path) -> None:
     (folder / "service.py").write_text("")
     write(folder, "broken", "1 / 0")
-    told = complaints(folder, "broken:router", "rules", "greeter:rooter", "crm:router", "nothing")
+    told = complaints(folder, "broken:router", "rules:x", "greeter:rooter", "crm:router", "nothing")
     assert len(told) == 6
 
 
@@ -235,17 +235,51 @@ def test_accounts_share_tables_and_may_have_routers_of_their_own(folder: Path) -
         account("acme", ("greeter:router",), tables, frozenset({("vip", "reply")})),
         account("beta", ("crm:router", "greeter:router"), tables, frozenset()),
     ]
-    loaded = load_accounts(accounts, folder)
+    loaded = load_accounts(accounts, folder, load_rules)
     assert {name: [each.router.name for each in routers] for name, routers in loaded.items()} == {
         "acme": ["vip"],
         "beta": ["crm", "vip"],
     }
     with pytest.raises(LoadError, match=r"handlers\.crm: no router 'crm' is loaded"):
-        load_accounts(accounts[:1], folder)
+        load_accounts(accounts[:1], folder, load_rules)
+
+
+def test_rules_run_at_their_place_each_account_with_its_own(folder: Path) -> None:
+    for name in ("acme", "beta"):
+        text = f'[[rule]]\nname = "of {name}"\non = "ticket-created"\nadd_tags = ["x"]\n'
+        (folder / f"{name}.toml").write_text(text)
+    allow = frozenset({("rules", "reply")})
+    accounts = [
+        account("acme", ("rules", "greeter:router"), {}, allow, folder / "acme.toml"),
+        account("beta", ("greeter:router", "rules"), {}, frozenset(), folder / "beta.toml"),
+    ]
+    loaded = load_accounts(accounts, folder, load_rules)
+    assert {
+        name: [handler.name for each in routers for handler in each.router.handlers] for name, routers in loaded.items()
+    } == {"acme": ["rules.of-acme", "vip.greet"], "beta": ["vip.greet", "rules.of-beta"]}
+
+
+def test_mistakes_in_rules_are_told_with_those_of_plug_ins(folder: Path) -> None:
+    (folder / "rules.toml").write_text('[[rule]]\nname = "a"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
+    broken = account("acme", ("rules", "greter:router", "crm:router"), {}, frozenset(), folder / "rules.toml")
+    with pytest.raises(LoadError) as raised:
+        load_accounts([broken], folder, load_rules)
+    told = str(raised.value).splitlines()
+    assert len(told) == 3
+    assert told[0] == "rules.toml, line 3, rule 'a': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"
+
+
+def test_a_grant_to_rules_without_a_rules_file_is_refused(folder: Path) -> None:
+    (told,) = complaints(folder, "greeter:router", allow=frozenset({("rules", "reply")}))
+    assert "granted to 'rules', and no such router is loaded" in told
 
 
 def account(
-    name: str, handlers: tuple[str, ...], tables: Mapping[str, Mapping[str, Any]], allow: frozenset[tuple[str, str]]
+    name: str,
+    handlers: tuple[str, ...],
+    tables: Mapping[str, Mapping[str, Any]],
+    allow: frozenset[tuple[str, str]],
+    rules: Path | None = None,
 ) -> Account:
     return Account(
         name=name,
@@ -258,7 +292,7 @@ def account(
         timeout=15,
         doubt=30,
         handlers=handlers,
-        rules=None,
+        rules=rules,
         allow=allow,
         dry_run=False,
         fuse=20,
