@@ -22,6 +22,7 @@ class Child:
         self._environ = _with_ourselves(environ)
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     def start(self, show: Callable[[str, str], None], ended: Callable[["Child", int], None]) -> None:
         """Starts the part; each line it prints goes to ``show(name, line)``, its exit code to ``ended``."""
@@ -51,8 +52,9 @@ class Child:
             self.kill()  # what the part started itself and left behind
             ended(self, code)
 
-        for task in (watch, wait):
-            threading.Thread(target=task, name=f"{self.name}-{task.__name__}", daemon=True).start()
+        self._reader = threading.Thread(target=watch, name=f"{self.name}-output", daemon=True)
+        self._reader.start()
+        threading.Thread(target=wait, name=f"{self.name}-end", daemon=True).start()
 
     def terminate(self) -> None:
         """Asks the part to end."""
@@ -76,10 +78,12 @@ class Child:
         return True
 
     def close(self) -> None:
-        """Lets go of the pipe; a part that still ran would end itself now."""
+        """Lets go of the pipes once the last line is shown; a part that still ran would end itself now."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
+        if self._reader is not None:
+            self._reader.join(1.0)
 
 
 def end_with_parent() -> None:

@@ -38,7 +38,7 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
                     return _play(stage, supervisor, store, view, once)
                 except KeyboardInterrupt:
                     return 1
-                except (CommandError, httpx.HTTPError) as error:
+                except (CommandError, httpx.HTTPError, redis.RedisError) as error:
                     view.failure(str(error), _last_lines(stage.folder / "demo.log"))
                     return 1
 

@@ -83,6 +83,15 @@ def test_after_a_kill_of_its_head_nothing_is_lost_and_a_new_one_takes_over(
         stop(project, second)
 
 
+def test_a_part_that_does_not_end_in_time_is_killed(project: Project, up: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
+    children = children_of(up.pid)
+    os.kill(children["web"], signal.SIGSTOP)
+    assert end(up) == 0
+    assert "web did not end in time" in project.printed()
+    assert all(gone(pid) for pid in children.values())
+
+
 def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subprocess.Popen[bytes]") -> None:
     refused = project.run("up")
     assert refused.returncode == 1
@@ -104,9 +113,9 @@ def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(proj
         stop(project, process)
 
 
-def test_it_works_in_a_deep_folder(tmp_path: Path) -> None:
+def test_it_works_in_a_deep_folder_with_several_processes_of_each(tmp_path: Path) -> None:
     project = Project(tmp_path / ("a" * 60) / ("b" * 60))
-    process = project.up()
+    process = project.up(WEB_CONCURRENCY="2", FOXHOOKS_PROCESSES="2")
     try:
         wait_ready(project)
         wait_until(project.worker_alive, "the worker reaches the store")
