@@ -6,7 +6,6 @@ locked as long as it lives, so that two servers never write one file.
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -172,7 +171,10 @@ class Embedded:
 
     def _remove_link(self) -> None:
         if self._link.is_symlink():
-            shutil.rmtree(self._link.readlink().parent, ignore_errors=True)
+            short = self._link.readlink()
+            short.unlink(missing_ok=True)
+            with suppress(OSError):
+                short.parent.rmdir()
         self._link.unlink(missing_ok=True)
 
     def _last_lines(self, most: int = 5) -> str:

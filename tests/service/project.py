@@ -55,11 +55,11 @@ class Project:
             check=False,
         )
 
-    def up(self, command: str = "up", **environ: str) -> subprocess.Popen[bytes]:
+    def up(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
         """Starts `foxhooks up`, or another command that stays; what it prints goes to `log`."""
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "service", command],
+                [sys.executable, "-P", "-m", "service", *(arguments or ("up",))],
                 cwd=self.folder,
                 env=clean(**environ),
                 stdout=log,

@@ -95,9 +95,10 @@ def test_web_imports_no_handler_and_ends_well_when_asked(project: Project, runni
 
 def test_a_simulator_answers_and_ends_well_when_asked(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    process = project.up("simulator")
+    process = project.up("simulator", "--port", str(project.happyfox))
     try:
-        wait_until(lambda: "HAPPYFOX_URL=http://127.0.0.1:8010" in project.printed(), "the simulator says where it is")
+        where = f"HAPPYFOX_URL=http://127.0.0.1:{project.happyfox}"
+        wait_until(lambda: where in project.printed(), "the simulator says where it is")
         assert end(process) == 0
     finally:
         if process.poll() is None:
