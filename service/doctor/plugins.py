@@ -1,9 +1,10 @@
-"""Looks at the plug-ins: do they import, do their settings fit, does every grant name a router that runs."""
+"""Looks at plug-ins and rules: do they load, do their settings fit, does every grant name a router that runs."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from service.doctor.finding import Finding, error, ok
+from workers.rules import file as rules
 from workers.rules import file as rules
 from workers.settings import Account
 from workers.turns.loading import LoadError, load_accounts
