@@ -5,7 +5,6 @@ from pathlib import Path
 
 from service.doctor.finding import Finding, error, ok
 from workers.rules import file as rules
-from workers.rules import file as rules
 from workers.settings import Account
 from workers.turns.loading import LoadError, load_accounts
 
