@@ -53,6 +53,7 @@ def serve(
 ) -> None:
     """Serve until interrupted. Port 0 takes a free one; `announce` is told the address first."""
     listener = socket.create_server((host, port))
+    simulator.listens_at(_address(listener))
     announce(_address(listener))
     _server(simulator).run(sockets=[listener])
 
@@ -64,6 +65,7 @@ def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Ite
     Change the simulator over HTTP while it runs; reading its logs and world from outside is safe.
     """
     listener = socket.create_server((host, port))
+    simulator.listens_at(_address(listener))
     server = _server(simulator)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator")
     thread.start()

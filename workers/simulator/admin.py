@@ -8,6 +8,10 @@
 | `POST /simulator/ticket/<n>/contact` | a contact replies: `text` or `html`, `email` for another contact |
 | `POST /simulator/ticket/<n>/staff` | `staff`, members of `people.staff_updates`: reply, note, properties |
 | `POST /simulator/ticket/<n>/rule` | a smart rule fires: `name` and members of `people.fire_rule` |
+| `POST /simulator/ticket/<n>/breach` | the ticket breaks `count` more agreements on service |
+| `GET /simulator/contacts`, `/assets`, `/files` | the rest of the state, with what the API does not show |
+| any method `/simulator/json/<path>` | the API call of this path, without credentials, budget, log or faults |
+| `GET`, `PUT /simulator/tables/<name>` | a table, as `statuses` or `reports`: a list of rows; PUT adds and changes |
 | `GET`, `POST`, `DELETE /simulator/faults` | faults for API calls: list, add a `Fault`, clear |
 | `GET`, `POST`, `DELETE /simulator/hook-faults` | faults for deliveries: list, add a `HookFault`, clear |
 | `GET`, `PUT /simulator/hooks` | the configured webhooks: a list of `Hook` |
@@ -21,11 +25,13 @@ Answers are 200 with JSON; 400 with `{"error": "..."}` for a wrong body, 404 for
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from workers.simulator import state
 from workers.simulator.exchange import Request, Response
 from workers.simulator.faults import Fault, HookFault
 from workers.simulator.hooks import Delivery, Hook
@@ -42,6 +48,8 @@ BASE: Final = "/simulator"
 def handle(simulator: Simulator, request: Request) -> Response:
     """Answer a call to the simulator's own API."""
     path = request.path.removeprefix(BASE).strip("/")
+    if path.startswith("json/"):
+        return simulator.perform(replace(request, path=f"/api/1.1/{path}"))
     try:
         body = msgspec.json.decode(request.body) if request.body else {}
         payload = _answer(simulator, request.method, path, dict(parse_qsl(request.query)), body)
@@ -86,10 +94,15 @@ def _answer(simulator: Simulator, method: str, path: str, query: dict[str, str],
     number, _, action = rest.partition("/")
     if head == "ticket" and number.isdecimal():
         return _ticket(simulator, method, int(number), action, body)
+    if head == "tables" and method in ("GET", "PUT"):
+        return state.table(simulator.world, rest) if method == "GET" else state.merge(simulator.world, rest, body)
     answers: dict[str, Callable[[], Any]] = {
         "GET ": lambda: overview(simulator),
         "GET tickets": lambda: [_shown(simulator, ticket) for ticket in simulator.world.tickets.values()],
         "POST tickets": lambda: _shown(simulator, simulator.create_ticket(**_members(body))),
+        "GET contacts": lambda: state.contacts(simulator.world),
+        "GET assets": lambda: state.assets(simulator.world),
+        "GET files": lambda: state.files(simulator.world),
         "GET faults": lambda: simulator.faults.faults,
         "POST faults": lambda: simulator.faults.add(msgspec.convert(body, Fault)),
         "DELETE faults": simulator.faults.clear,
@@ -118,6 +131,8 @@ def _ticket(simulator: Simulator, method: str, number: int, action: str, body: A
         return _shown(simulator, simulator.contact_replies(number, **_members(body)))
     if method == "POST" and action == "staff":
         return _shown(simulator, simulator.staff_updates(number, **_members(body)))
+    if method == "POST" and action == "breach":
+        return _shown(simulator, simulator.breach(number, **_members(body)))
     if method == "POST" and action == "rule":
         return _shown(simulator, simulator.fire_rule(number, **_members(body)))
     raise LookupError(f"There is no {method} {BASE}/ticket/<n>/{action}; GET {BASE}/ lists what there is.")

@@ -1,12 +1,17 @@
-"""The rate gate: so many calls in any window, then nothing for ten minutes (KB 1148)."""
+"""Two gates: so many calls in a window, then nothing for ten minutes (KB 1148); and one write at a time to a ticket."""
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from workers.simulator.api.forms import RefusedError
 from workers.simulator.options import Options
 
 Class = Literal["get", "post"]
+
+OVERLAP: Final = {
+    "error": "Another call to this ticket is in progress; parallel calls to one ticket are not supported."
+}
 
 
 def class_of(method: str) -> Class:
@@ -80,3 +85,27 @@ class RateGate:
         while arrivals and (arrivals[0] <= since if sliding else arrivals[0] < since):
             arrivals.popleft()
         return arrivals
+
+
+class TicketGate:
+    """Notes which tickets are being written to. What becomes of a write that overlaps another is a switch."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.in_progress: Counter[int] = Counter()
+
+    def is_busy(self, ticket: int) -> bool:
+        """Whether a write to the ticket is in progress."""
+        return self.in_progress[ticket] > 0
+
+    def enter(self, ticket: int) -> None:
+        """Begin a write. Raises a 409 or 500 if it overlaps another and the switch says so."""
+        if self.is_busy(ticket) and self.options.overlap in ("refuse", "fail"):
+            raise RefusedError(409 if self.options.overlap == "refuse" else 500, OVERLAP)
+        self.in_progress[ticket] += 1
+
+    def leave(self, ticket: int) -> None:
+        """End a write."""
+        self.in_progress[ticket] -= 1
+        if not self.in_progress[ticket]:
+            del self.in_progress[ticket]

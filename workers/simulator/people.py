@@ -6,14 +6,15 @@ LookupError for a name or ticket that does not exist, ValueError for a value a f
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from workers.simulator import rows
 from workers.simulator.api.fields import field_value
 from workers.simulator.api.forms import read_date
-from workers.simulator.api.writes import reopening
+from workers.simulator.api.replies import reopening
 from workers.simulator.world import Json, Table, Ticket, World, changes
-from workers.simulator.world.changes import Draft, Edit
+from workers.simulator.world.edits import Draft, Edit
 
 Name = int | str
 
@@ -128,6 +129,12 @@ def fire_rule(
         late=late,
     )
     return changes.change_ticket(world, ticket_of(world, ticket), rows.by_rule(name), edit)
+
+
+def breach(world: World, ticket: int, count: int = 1) -> Ticket:
+    """Let a ticket break `count` more agreements on service."""
+    before = ticket_of(world, ticket)
+    return world.put(replace(before, sla_breaches=before.sla_breaches + count))
 
 
 def ticket_of(world: World, number: int) -> Ticket:

@@ -5,10 +5,9 @@ The order is assumed; HappyFox does not say. A call has a beginning and an end, 
 
 import base64
 import binascii
-from collections import Counter
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -17,15 +16,11 @@ from workers.simulator import bodies
 from workers.simulator.api import table
 from workers.simulator.api.forms import InvalidError, RefusedError
 from workers.simulator.api.paging import NOT_FOUND
-from workers.simulator.api.route import Arguments, News
+from workers.simulator.api.route import Arguments, News, Outcome
 from workers.simulator.exchange import RATE_LIMITED, Call, CallLog, Request, Response
 from workers.simulator.faults import Fault, Switchboard, strike
-from workers.simulator.limits import RateGate
+from workers.simulator.limits import RateGate, TicketGate
 from workers.simulator.world import World
-
-OVERLAP: Final = {
-    "error": "Another call to this ticket is in progress; parallel calls to one ticket are not supported."
-}
 
 
 @dataclass(slots=True)
@@ -52,7 +47,7 @@ class Pipeline:
         self.gate = RateGate(world.options)
         self.faults: Switchboard[Fault] = Switchboard()
         self.log = CallLog(world.options.keep)
-        self.in_progress: Counter[int] = Counter()
+        self.tickets = TicketGate(world.options)
 
     def fork(self, world: World) -> "Pipeline":
         """An independent copy over another world, with no call in progress."""
@@ -81,30 +76,41 @@ class Pipeline:
     def end(self, pending: Pending) -> tuple[Response, tuple[News, ...]]:
         """Apply the call; its answer and the news it makes."""
         if pending.writes_to is not None:
-            self._release(pending.writes_to)
-        call, applied, status = pending.call, False, 200
-        news: tuple[News, ...] = ()
-        headers: dict[str, str] = {}
-        try:
-            if pending.refused is not None or pending.place is None:
-                raise pending.refused or RefusedError(404, NOT_FOUND)
-            world = self.world.copy(self.world.clock) if pending.lost else self.world
-            outcome = pending.place.methods[call.method](world, pending.arguments)
-            payload, media = outcome.payload, outcome.media
-            applied = call.method != "GET" and not pending.lost
-            news = outcome.news if applied else ()
-        except RefusedError as refused:
-            payload, media = refused.payload, "application/json"
-            status = self.options.validation_status if isinstance(refused, InvalidError) else refused.status
-            headers = self._headers_of(refused)
-            if call.counted and not self.options.failed_calls_count:
-                self.gate.forget(call.method, call.arrived)
-        response = Response(status, _encoded(payload), {"Content-Type": media, **headers})
+            self.tickets.leave(pending.writes_to)
+        response, outcome = self._apply(pending)
+        call, applied = pending.call, outcome is not None and pending.call.method != "GET" and not pending.lost
+        if response.status >= 400 and call.counted and not self.options.failed_calls_count:
+            self.gate.forget(call.method, call.arrived)
         if pending.fault is not None:
             response = strike(response, pending.fault)
         response = replace(response, headers={**response.headers, **self._headers_of_all(call)})
         self.log.close(replace(call, applied=applied, status=response.status, answered=self.world.now()))
-        return response, news
+        return response, outcome.news if outcome is not None and applied else ()
+
+    def perform(self, request: Request) -> tuple[Response, tuple[News, ...]]:
+        """Apply a call without credentials, rate gate, log or faults."""
+        pending = self._read(request)
+        try:
+            self._route(pending)
+        except RefusedError as refused:
+            pending.refused = refused
+        if pending.writes_to is not None:
+            self.tickets.leave(pending.writes_to)
+        response, outcome = self._apply(pending)
+        return response, () if outcome is None else outcome.news
+
+    def _apply(self, pending: Pending) -> tuple[Response, Outcome | None]:
+        """The answer, and what was done; None when it was refused."""
+        try:
+            if pending.refused is not None or pending.place is None:
+                raise pending.refused or RefusedError(404, NOT_FOUND)
+            world = self.world.copy(self.world.clock) if pending.lost else self.world
+            outcome = pending.place.methods[pending.call.method](world, pending.arguments)
+        except RefusedError as refused:
+            status = self.options.validation_status if isinstance(refused, InvalidError) else refused.status
+            headers = {"Content-Type": "application/json", **self._headers_of(refused)}
+            return Response(status, _encoded(refused.payload), headers), None
+        return Response(200, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
 
     def _read(self, request: Request) -> Pending:
         """What the call says, logged whatever becomes of it."""
@@ -174,18 +180,12 @@ class Pipeline:
             pending.delay += self.options.latency
 
     def _enter(self, pending: Pending, ticket: int) -> None:
-        if self.in_progress[ticket]:
+        overlaps = self.tickets.is_busy(ticket)
+        if overlaps:
             pending.call = replace(pending.call, overlapped=True)
-            if self.options.overlap in ("refuse", "fail"):
-                raise RefusedError(409 if self.options.overlap == "refuse" else 500, OVERLAP)
             pending.lost = self.options.overlap == "lose"
-        self.in_progress[ticket] += 1
+        self.tickets.enter(ticket)
         pending.writes_to = ticket
-
-    def _release(self, ticket: int) -> None:
-        self.in_progress[ticket] -= 1
-        if not self.in_progress[ticket]:
-            del self.in_progress[ticket]
 
     def _knows(self, authorization: str) -> bool:
         scheme, _, secret = authorization.partition(" ")

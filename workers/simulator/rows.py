@@ -6,6 +6,7 @@ from html import escape, unescape
 from typing import Any
 
 from workers.simulator.world import Contact, Json, Row, Table, Ticket, World, stamp
+from workers.simulator.world.links import link
 
 
 def by_staff(world: World, number: int) -> Json:
@@ -167,7 +168,7 @@ def row_json(world: World, row: Row, *, field_changes: bool = False) -> Json:
         shown = shown | {"custom_field_change": row.field_changes}
     message = shown["message"]
     if message is not None and message["attachments"]:
-        links = [one | {"url": world.link(one["id"], one["filename"])} for one in message["attachments"]]
+        links = [one | {"url": link(world, one["id"], one["filename"])} for one in message["attachments"]]
         shown = shown | {"message": message | {"attachments": links}}
     return shown
 

@@ -30,6 +30,7 @@ class Simulator:
     def __init__(self, clock: Callable[[], float], hooks: Iterable[Hook] = (), **options: Any) -> None:
         self.clock = clock
         self.options = Options(**options)
+        self.address = ""
         self.pipeline = Pipeline(new_world(self.options, clock))
         self.postbox = Postbox(self.options.keep)
         self.set_hooks(hooks)
@@ -37,13 +38,18 @@ class Simulator:
     def reset(self) -> None:
         """Back to the seeded account; hooks and options stay, faults, logs and counts go."""
         self.pipeline = Pipeline(new_world(self.options, self.clock))
+        self.world.files_at = self.address
         self.postbox = Postbox(self.options.keep, self.hooks)
+
+    def listens_at(self, address: str) -> None:
+        """Make links to files lead to this address, as in `http://127.0.0.1:4711`."""
+        self.address = self.world.files_at = address
 
     def fork(self, clock: Callable[[], float] | None = None) -> "Simulator":
         """An independent simulator in the same state, with no call in progress. Costs no deep copy."""
         other = Simulator.__new__(Simulator)
         other.clock = clock or self.clock
-        other.options = self.options
+        other.options, other.address = self.options, self.address
         other.pipeline = self.pipeline.fork(self.world.copy(other.clock))
         other.postbox = self.postbox.fork()
         return other
@@ -87,6 +93,13 @@ class Simulator:
         if pending.pipeline is self.pipeline:  # a call from before a reset tells nobody
             for one in news:
                 self.postbox.post(self.world, one)
+        return response
+
+    def perform(self, request: Request) -> Response:
+        """Do what an API call does, without credentials, rate gate, log or faults; webhooks are told."""
+        response, news = self.pipeline.perform(request)
+        for one in news:
+            self.postbox.post(self.world, one)
         return response
 
     @property
@@ -135,6 +148,10 @@ class Simulator:
     def fire_rule(self, ticket: int, name: str, **edit: Any) -> Ticket:
         """Let a smart rule fire; members as in `people.fire_rule`."""
         return self._tell(people.fire_rule(self.world, ticket, name, **edit))
+
+    def breach(self, ticket: int, count: int = 1) -> Ticket:
+        """Let a ticket break `count` more agreements on service; no row, no webhook (assumed)."""
+        return people.breach(self.world, ticket, count)
 
     def _tell(self, ticket: Ticket, label: Label = "ticket-updated") -> Ticket:
         self.postbox.post(self.world, News(label, ticket))

@@ -9,7 +9,7 @@ from workers.simulator.api import fields, files
 from workers.simulator.api.forms import REQUIRED, REQUIRED_FIELD, Form, RefusedError
 from workers.simulator.api.route import Arguments, News, Outcome
 from workers.simulator.world import Contact, Json, Ticket, World, changes
-from workers.simulator.world.changes import Draft
+from workers.simulator.world.edits import Draft
 
 BULK: Final = 100
 THIN: Final = ("last_modified", "visible_only_staff")

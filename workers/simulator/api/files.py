@@ -4,7 +4,7 @@ from typing import Final
 
 from workers.simulator.api.forms import REQUIRED, Form, RefusedError, whole
 from workers.simulator.api.route import Arguments, Outcome
-from workers.simulator.world import Json, World
+from workers.simulator.world import Json, World, links
 
 MEGABYTES: Final = 25
 LIMIT: Final = MEGABYTES * 1024 * 1024
@@ -24,7 +24,7 @@ def attach(world: World, arguments: Arguments) -> list[Json]:
     attached = []
     for upload in arguments.files:
         if upload.field == "attachments":  # files under other names are ignored: assumed
-            stored = world.store(upload.filename, upload.content_type, upload.content)
+            stored = links.store(world, upload.filename, upload.content_type, upload.content)
             attached.append({"id": stored.id, "filename": stored.filename, "url": None})
     return attached
 
@@ -38,7 +38,7 @@ def upload_image(world: World, arguments: Arguments) -> Outcome:
     elif len(images) > 1 or len(images[0].content) > LIMIT or not images[0].content_type.startswith("image/"):
         form.complain("file", f"Upload one image of at most {MEGABYTES} MB.")
     form.refuse_if_wrong()
-    stored = world.store(images[0].filename, images[0].content_type, images[0].content)
+    stored = links.store(world, images[0].filename, images[0].content_type, images[0].content)
     return Outcome({"url": f"{world.files_at or world.url}/{IMAGE_PATH}/{stored.id}/"})
 
 
@@ -54,7 +54,7 @@ def download(world: World, arguments: Arguments) -> Outcome:
     """GET of an attachment by a signed link, without credentials: once, and only for a few minutes."""
     query = arguments.query
     expires, serial = whole(query.get("expires")), whole(query.get("serial"))
-    stored = world.redeem(arguments.number, expires or 0, serial or 0, query.get("signature", ""))
+    stored = links.redeem(world, arguments.number, expires or 0, serial or 0, query.get("signature", ""))
     if stored is None:
         raise RefusedError(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
     return Outcome(stored.content, media=stored.content_type)

@@ -4,19 +4,14 @@ Contacts, tickets and rows are frozen and replaced when they change, and tables 
 as a whole, so a copy of the world costs little, and yesterday's ticket stays as it was for whoever holds it.
 """
 
-import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
-from urllib.parse import quote
+from typing import Literal
 
 from workers.simulator.options import Options
 from workers.simulator.world.things import Asset, Contact, Json, StoredFile, Table, Ticket
-
-LINK_KEY: Final = b"links of a simulated account"
 
 
 @dataclass(slots=True)
@@ -82,31 +77,6 @@ class World:
         number = int(getattr(self, f"last_{kind}")) + 1
         setattr(self, f"last_{kind}", number)
         return number
-
-    def store(self, filename: str, content_type: str, content: bytes) -> StoredFile:
-        """Keep an uploaded file."""
-        stored = StoredFile(self.next("file"), filename, content_type, content)
-        self.files = {**self.files, stored.id: stored}
-        return stored
-
-    def link(self, number: int, filename: str) -> str:
-        """A new signed link to a file: for anybody, for a while and, by default, for one download."""
-        self.last_link += 1
-        expires = int(self.now() + self.options.link_seconds)
-        base = "" if self.options.relative_links else self.files_at or self.url
-        proof = f"expires={expires}&serial={self.last_link}"
-        return f"{base}/attachments/{number}/{quote(filename)}?{proof}&signature={_seal(number, proof)}"
-
-    def redeem(self, number: int, expires: int, serial: int, signature: str) -> StoredFile | None:
-        """The file behind a link, counting its use; None for a link that is forged, dead or used up."""
-        proof = f"expires={expires}&serial={serial}"
-        allowed, used = self.options.link_uses, self.spent_links.get(serial, 0)
-        if not hmac.compare_digest(signature.encode(), _seal(number, proof).encode()) or self.now() > expires:
-            return None
-        if allowed is not None and used >= allowed:
-            return None
-        self.spent_links = {**self.spent_links, serial: used + 1}
-        return self.files.get(number)
 
     def put_contact(self, contact: Contact) -> Contact:
         """Store a contact, new or changed."""
@@ -195,7 +165,3 @@ def stamp(at: float | None) -> str | None:
 def _is_called(row: Json, number: int, wanted: str) -> bool:
     words = wanted.strip().lower()
     return words in (str(number), row["name"].lower(), str(row.get("email", "")).lower())
-
-
-def _seal(number: int, proof: str) -> str:
-    return hmac.new(LINK_KEY, f"{number}?{proof}".encode(), hashlib.sha256).hexdigest()[:32]
