@@ -6,6 +6,7 @@ Exception
     ├── GiveUp                a handler says: never run me again for this
     │   └── UnknownName       a name that HappyFox does not know; lists what exists
     ├── StoreUnavailable      the store did not answer: try again, nothing was done
+    ├── Unfit                 a call that cannot be made as asked: correct it, nothing was sent
     └── HappyFoxError         a call was answered with anything but success
         ├── Refused           the request is wrong: correct it, never repeat it
         ├── Gone              the object does not exist (any more)
@@ -68,6 +69,10 @@ class UnknownName(GiveUp):
 
 class StoreUnavailable(FoxhooksError):
     """The store cannot be reached or refuses to write; nothing was changed."""
+
+
+class Unfit(FoxhooksError, ValueError):
+    """A call that HappyFox could not take, or that cannot be put together; nothing was sent."""
 
 
 class HappyFoxError(FoxhooksError):

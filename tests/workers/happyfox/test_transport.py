@@ -27,7 +27,7 @@ from tests.workers.happyfox.peer import (
 )
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.governor.governor import Forecast, Governor
-from workers.happyfox import protocol, transport
+from workers.happyfox import protocol, unpacking
 from workers.happyfox.transport import GovernedTransport, Wire, monotonic
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
@@ -214,7 +214,7 @@ def test_a_packed_answer_is_unpacked(account: Account) -> None:
     says(200, gzip.compress(b"x" * 5_000_000), "Content-Encoding: gzip\r\n"),
 )
 def test_an_answer_that_is_too_large_is_not_read(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MOST_BYTES", 4_000)
+    monkeypatch.setattr(unpacking, "MOST_BYTES", 4_000)
     with pytest.raises(InDoubt, match="4000 bytes"):
         account.wire.send(READ)
 
