@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import redis
@@ -17,8 +18,10 @@ T = TypeVar("T")
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of a worker process for scripts; waiting for work takes one more. A small Heroku store allows 20 in all.
-POOL = 4
+#: Connections of a worker process: for scripts, for which threads wait in turn, and for all else. Waiting for work
+#: takes one more. A small Heroku store allows 20 in all.
+LINES = 3
+POOL = 1
 
 #: What a store answers that is full, loading, failing over or read-only; redis-py makes classes of them.
 REFUSALS = (
@@ -52,11 +55,18 @@ def connect(url: str, connections: int = POOL) -> "redis.Redis":
 
 
 class Store:
-    """Runs scripts on a client; with ``clock`` (milliseconds) every script is given that time instead of its own."""
+    """Runs scripts on a client; with ``clock`` (milliseconds) every script is given that time instead of its own.
+
+    It has up to ``LINES`` connections of its own, made as the client's are: fetching one from the pool for every script
+    costs more than the script.
+    """
 
     def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
         self.client = client
         self._clock = clock
+        self._lines: SimpleQueue[redis.Connection | None] = SimpleQueue()
+        for _ in range(LINES):
+            self._lines.put(None)
 
     def run(self, script: Script[T]) -> T:
         """Runs a script and gives its answer; raises ``StoreUnavailable`` when the store cannot do it now."""
@@ -64,9 +74,9 @@ class Store:
         text = source(script.name)
         try:
             try:
-                raw = self.client.evalsha(text.sha, 1, script.prefix, now, *script.args)
+                raw = self._ask("EVALSHA", text.sha, 1, script.prefix, now, *script.args)
             except redis.exceptions.NoScriptError:
-                raw = self.client.eval(text.text, 1, script.prefix, now, *script.args)
+                raw = self._ask("EVAL", text.text, 1, script.prefix, now, *script.args)
         except redis.exceptions.ConnectionError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         except redis.exceptions.TimeoutError as error:
@@ -76,6 +86,17 @@ class Store:
         except redis.exceptions.ResponseError as error:
             raise _response_error(script.name, error) from error
         return script.read(raw)
+
+    def _ask(self, *command: Any) -> Any:
+        """Sends a command and reads its answer, as the client would; after a lost connection it is repeated."""
+        line = self._lines.get()
+        try:
+            if line is None:
+                pool = self.client.connection_pool
+                line = pool.connection_class(**pool.connection_kwargs)
+            return line.retry.call_with_retry(lambda: _trip(line, command), lambda _: _drop(line))
+        finally:
+            self._lines.put(line)
 
     def beat(self, key: str, worker: str) -> None:
         """Writes a worker's sign of life at the store's own time and forgets workers that are long dead."""
@@ -88,6 +109,15 @@ class Store:
                 self.client.hdel(key, *dead)
         except redis.exceptions.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+
+
+def _trip(line: redis.Connection, command: tuple[Any, ...]) -> Any:
+    line.send_command(*command)  # type: ignore[no-untyped-call]
+    return line.read_response()
+
+
+def _drop(line: redis.Connection) -> None:
+    line.disconnect()  # type: ignore[no-untyped-call]
 
 
 def _response_error(name: str, error: Any) -> Exception:
