@@ -2,11 +2,14 @@ import base64
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from workers.simulator import Hook, Request, Response, Simulator
 
+Files = list[tuple[str, str, str, bytes]]
+"""Member, file name, content type, bytes."""
 AUTH = "Basic " + base64.b64encode(b"demo-key:demo-code").decode()
 
 
@@ -38,6 +41,18 @@ class Caller:
     def post(self, path: str, body: Any = None, kind: str = "application/json") -> Response:
         return self.simulator.handle(self.request("POST", path, body, kind=kind))
 
+    def send(self, method: str, path: str, body: Any = None, query: str = "") -> Response:
+        return self.simulator.handle(self.request(method, path, body, query))
+
+    def upload(self, path: str, members: dict[str, str], files: Files) -> Response:
+        kind, body = multipart(members, files)
+        return self.post(path, body, kind)
+
+    def follow(self, url: str, headers: dict[str, str] | None = None) -> Response:
+        """Follow a link, without credentials."""
+        parts = urlsplit(url)
+        return self.simulator.handle(Request("GET", unquote(parts.path), parts.query, headers or {}))
+
     def got(self, path: str, query: str = "") -> Any:
         return read(self.get(path, query))
 
@@ -48,6 +63,18 @@ class Caller:
         response = self.post(path, body)
         assert response.status == status
         return json.loads(response.body)
+
+
+def multipart(members: dict[str, str], files: Files) -> tuple[str, bytes]:
+    """The content type and the body of a multipart form."""
+    parts = [
+        b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value.encode())
+        for name, value in members.items()
+    ]
+    for name, filename, kind, content in files:
+        head = f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
+        parts.append(f"{head}Content-Type: {kind}\r\n\r\n".encode() + content + b"\r\n")
+    return "multipart/form-data; boundary=B", b"".join(parts) + b"--B--\r\n"
 
 
 def read(response: Response) -> Any:
