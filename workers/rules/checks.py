@@ -2,21 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Protocol
 
-import regex
-
-from workers.models.reference import Named
+from workers.rules.expression import LIMIT, Expression
 from workers.rules.hours import Hours
-from workers.rules.sight import Sight, Word
-
-#: How long (s) one search may take: an expression can need exponential time, and contacts choose the text.
-LIMIT = 0.1
-
-#: Characters that mean more than themselves in an expression, `|` apart.
-SPECIAL = frozenset(".^$*+?{}[]()\\")
+from workers.rules.sight import Sight, Word, key
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +19,9 @@ class Answer:
     holds: bool | None
     reason: str
 
+    def __bool__(self) -> bool:
+        return self.holds is True
+
 
 class Check(Protocol):
     """One condition, or several in one."""
@@ -36,56 +30,29 @@ class Check(Protocol):
         """Answers for this sight."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Equals:
     """One of the wanted values is found: names in any case, integers as ids."""
 
     word: Word
     wanted: tuple[str | int, ...]
-    names: frozenset[str] = field(init=False, repr=False)
-    refusal: str = field(init=False, repr=False)
+    keys: frozenset[str | int] = field(init=False, repr=False)
+    shown: str = field(init=False, repr=False)
+    refusal: Answer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        names = frozenset(_key(each) for each in self.wanted if isinstance(each, str))
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "refusal", f"{self.word.label} is not {_either(self.wanted)}")
+        self.keys = frozenset(map(key, self.wanted))
+        self.shown = _either(self.wanted)
+        self.refusal = Answer(False, f"{self.word.label} is not {self.shown}")
 
     def look(self, sight: Sight) -> Answer:
-        found = list(self.word.found(sight))
-        for thing in found:
-            if _key(thing.name) in self.names or (thing.id is not None and thing.id in self.wanted):
-                same = next(each for each in self.wanted if _equal(each, thing))
-                return Answer(True, f"{self.word.label} is {_shown(same)}")
+        keys, names = sight.found(self.word)
+        if not self.keys.isdisjoint(keys):
+            same = next(each for each in self.wanted if key(each) in keys)
+            return Answer(True, f"{self.word.label} is {_shown(same)}")
         if self.word.shown:
-            names = _either(thing.name for thing in found)
-            return Answer(False, f"{self.word.label} is {names}, wanted {_either(self.wanted)}")
-        return Answer(False, self.refusal)
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A regular expression, in any case. One of plain words between `|` is looked for without the machinery."""
-
-    pattern: "regex.Pattern[str]"
-    words: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        written = self.pattern.pattern
-        words = () if SPECIAL & set(written) else tuple(written.split("|"))
-        object.__setattr__(self, "words", tuple(map(fold, words)) if all(words) else ())
-
-    def found(self, text: str) -> bool:
-        """Tells whether it matches somewhere. Raises TimeoutError after LIMIT."""
-        if self.words:
-            folded = fold(text)
-            return any(word in folded for word in self.words)
-        return self.pattern.search(text, timeout=LIMIT) is not None
-
-
-@lru_cache(maxsize=64)
-def fold(text: str) -> str:
-    """Gives a text without its case; a turn asks for the same few texts again and again."""
-    return text.casefold().replace("\u0307", "")  # what remains of the dot of a Turkish capital i
+            return Answer(False, f"{self.word.label} is {names}, wanted {self.shown}")
+        return self.refusal
 
 
 @dataclass(slots=True)
@@ -94,26 +61,33 @@ class Expressions:
 
     label: str
     where: str
-    text: Callable[[Sight], str]
+    text: Callable[[Sight], tuple[str, str]]
     expressions: Sequence[Expression]
     slow: set[str] = field(default_factory=set)
-    refusal: str = field(init=False, repr=False)
+    refusal: Answer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.refusal = f"{self.label} does not match {_either(each.pattern.pattern for each in self.expressions)}"
+        patterns = _either(each.pattern.pattern for each in self.expressions)
+        self.refusal = Answer(False, f"{self.label} does not match {patterns}")
 
     def look(self, sight: Sight) -> Answer:
-        text, late = self.text(sight), ""
+        text, folded = self.text(sight)
+        late = ""
         for each in self.expressions:
             try:
-                if each.found(text):
+                if each.found(text, folded):
                     return Answer(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
                 late = each.pattern.pattern
                 self._report(late)
         if late:
             return Answer(None, f"{self.label}: {late!r} took longer than {LIMIT * 1000:.0f} ms, so it does not count")
-        return Answer(False, self.refusal)
+        return self.refusal
+
+    @property
+    def cost(self) -> int:
+        """What it costs to ask, next to others."""
+        return 1 if all(each.plain for each in self.expressions) else 3
 
     def _report(self, pattern: str) -> None:
         if pattern not in self.slow:
@@ -145,7 +119,7 @@ class Not:
         if answer.holds is None:
             return answer
         reason = answer.reason if not answer.holds else f"{answer.reason}, which is not wanted"
-        return replace(answer, holds=not answer.holds, reason=reason)
+        return Answer(not answer.holds, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +129,13 @@ class All:
     checks: tuple[Check, ...]
 
     def look(self, sight: Sight) -> Answer:
-        answers = []
+        reasons = []
         for check in self.checks:
             answer = check.look(sight)
             if not answer.holds:
                 return answer
-            answers.append(answer.reason)
-        return Answer(True, ", ".join(answers) or "there is no condition")
+            reasons.append(answer.reason)
+        return Answer(True, ", ".join(reasons) or "there is no condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +153,6 @@ class AnyOf:
             answers.append(answer)
         holds = None if any(answer.holds is None for answer in answers) else False
         return Answer(holds, f"no alternative holds ({'; '.join(answer.reason for answer in answers)})")
-
-
-def _equal(wanted: str | int, thing: Named) -> bool:
-    if isinstance(wanted, int):
-        return thing.id == wanted
-    return _key(thing.name) == _key(wanted)
-
-
-def _key(name: str) -> str:
-    return name.strip().casefold()
 
 
 def _either(values: Iterable[object]) -> str:

@@ -17,14 +17,17 @@ import regex
 
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
-from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expression, Expressions, Not, Within
+from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
+from workers.rules.expression import Expression
 from workers.rules.hours import hours
-from workers.rules.sight import WORDS, Sight, Word, field, text
+from workers.rules.sight import WORDS, Sight, Word, field
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import FitError, near
 
-EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
+EXPRESSIONS: dict[str, Callable[[Sight], tuple[str, str]]] = {"subject": Sight.subject, "text": Sight.text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
+
+NOTHING = Answer(False, "no change was asked for")
 
 Value = TypeVar("Value")
 
@@ -59,11 +62,15 @@ class Condition:
 
         The newest is asked first.
         """
-        answer = Answer(False, "no change was asked for")
-        for change in reversed(event.matched):
-            answer = self.check.look(Sight(ticket, change, now))
+        return self.look(Sight(ticket, change, now) for change in reversed(event.matched))
+
+    def look(self, sights: Iterable[Sight]) -> Finding:
+        """Tells whether one of the sights fulfils the condition."""
+        answer = NOTHING
+        for sight in sights:
+            answer = self.check.look(sight)
             if answer.holds:
-                return Finding(True, answer.reason, change)
+                return Finding(True, answer.reason, sight.change)
         return Finding(False, answer.reason)
 
 
@@ -80,8 +87,8 @@ def compile(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) 
 
 
 def together(checks: Iterable[Check]) -> All:
-    """Makes one check of several that must all hold; expressions cost the most by far, so they are asked last."""
-    return All(tuple(sorted(checks, key=_searches)))
+    """Makes one check of several that must all hold; those that cost little and refuse often are asked first."""
+    return All(tuple(sorted(checks, key=_cost)))
 
 
 class _Compiler:
@@ -193,8 +200,11 @@ def _same(check: Check) -> Check:
     return check
 
 
-def _searches(check: Check) -> bool:
-    return isinstance(check.check if isinstance(check, Not) else check, Expressions)
+def _cost(check: Check) -> int:
+    """What a check costs: one that is turned round seldom refuses, and an expression costs the most by far."""
+    if isinstance(check, Not):
+        return 2 + _cost(check.check)
+    return check.cost if isinstance(check, Expressions) else 0
 
 
 def _field_text(value: str | int | float) -> str:

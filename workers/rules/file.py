@@ -11,23 +11,21 @@ add_tags = ["refund"]
 import logging
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from workers.events.change import Event
 from workers.rules.actions import Name
 from workers.rules.faults import Fault
 from workers.rules.lines import Lines
 from workers.rules.rule import Rule, RuleReader, function_of
+from workers.rules.sight import Sights
 from workers.settings.complaints import Complaint
-from workers.turns.context import Context
 from workers.turns.fitting import near
 from workers.turns.loading import RULES, LoadError
-from workers.turns.router import Router
-from workers.turns.ticket import Ticket
+from workers.turns.router import HANDLER_TAKES, WHEN_TAKES, Handler, Router
 
 #: How much alike two tags are when one is probably a slip for the other.
 ALIKE = 0.8
@@ -66,17 +64,21 @@ def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
     for fault in found.faults:
         logger.warning("A rule may not do what it should.", extra={"reason": str(fault.complaint(path.name))})
     router = Router(RULES)
-    for rule in found.rules:
-        router.on(*rule.kinds, when=rule.when)(_handler(rule))
+    router.handlers += map(_handler, found.rules)
     return router
 
 
-def _handler(rule: Rule) -> Callable[..., None]:
-    def decide(ticket: Ticket, event: Event, ctx: Context) -> None:
-        rule.decide(ticket, event, ctx)
-
-    decide.__name__ = rule.function
-    return decide
+def _handler(rule: Rule) -> Handler:
+    return Handler(
+        router=RULES,
+        function=rule.function,
+        kinds=frozenset(rule.kinds),
+        decide=rule.decide,
+        takes=HANDLER_TAKES,
+        when=rule.when,
+        when_takes=WHEN_TAKES,
+        quick=True,
+    )
 
 
 def content(path: Path) -> str:
@@ -115,8 +117,9 @@ def _rules(parsed: Mapping[str, Any], lines: Lines, granted: frozenset[str]) -> 
             Fault(lines.of("rule"), "", "rule is no list of tables", "write [[rule]], in two pairs of brackets")
         )
         return Rules(faults=tuple(faults))
+    sights = Sights()
     readers = [
-        RuleReader(number + 1, table, lambda *path, at=number: lines.of("rule", at, *path))
+        RuleReader(number + 1, table, lambda *path, at=number: lines.of("rule", at, *path), sights)
         for number, table in enumerate(tables)
     ]
     rules = [rule for reader in readers if (rule := reader.read())]

@@ -10,9 +10,10 @@ from workers.events.change import Event
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.rules.actions import GRANTS, Action, Name, Reader
-from workers.rules.checks import Check
-from workers.rules.conditions import KEYS, Condition, ConditionError, Finding, compile, together
+from workers.rules.checks import Answer, Check
+from workers.rules.conditions import KEYS, NOTHING, Condition, ConditionError, compile, together
 from workers.rules.faults import Fault
+from workers.rules.sight import Sights
 from workers.rules.views import views
 from workers.turns.context import Context
 from workers.turns.fitting import near
@@ -35,17 +36,23 @@ KIND_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that can run; `function` is its name as a handler."""
+    """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules."""
 
     name: str
     function: str
     kinds: tuple[str, ...]
     condition: Condition
     actions: tuple[Action, ...]
+    sights: Sights
 
-    def when(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
+    def when(self, ticket: TicketRead, event: Event, now: datetime) -> Answer:
         """Tells whether its conditions hold, and why."""
-        return self.condition.holds(ticket, event, now)
+        answer = NOTHING
+        for sight in self.sights.of(ticket, event, now):
+            answer = self.condition.check.look(sight)
+            if answer.holds:
+                break
+        return answer
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Records what it does, with the words of the change that its conditions hold for."""
@@ -75,8 +82,8 @@ class RuleReader:
     stands.
     """
 
-    def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int]) -> None:
-        self.table, self.line = table, line
+    def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int], sights: Sights) -> None:
+        self.table, self.line, self.sights = table, line, sights
         name = table.get("name")
         self.name = " ".join(name.split()) if isinstance(name, str) else ""
         self.where = f"rule {self.name!r}" if self.name else f"rule {number}"
@@ -100,7 +107,7 @@ class RuleReader:
             self.complain((), "it does nothing", 'add what it does, as add_tags = ["vip"]')
         if self.faults:
             return None
-        return Rule(self.name, function, kinds, condition, tuple(each for each in actions if each))
+        return Rule(self.name, function, kinds, condition, tuple(each for each in actions if each), self.sights)
 
     @property
     def tags(self) -> list[str]:

@@ -7,8 +7,12 @@ from zlib import crc32
 import msgspec
 
 from workers.events.change import Change, Event, event_for
+from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
+from workers.turns.decide import refusal
+from workers.turns.effects import Effect
+from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
 from workers.turns.listing import directory
 from workers.turns.permissions import denied
@@ -47,7 +51,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         seen=reading.news.seen,
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
-        effects=tuple(folded.effects),
+        effects=_missing(state, reading, folded),
         owed=tuple(ballot.owed),
         letters=tuple(ballot.letters),
         remarks=tuple(folded.remarks),
@@ -60,24 +64,40 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     )
 
 
+def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
+    """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
+    found = attribute([mark_of(effect, state.terms.staff) for effect in folded.effects], reading.news.stray)
+    folded.remarks += [f"{folded.effects[index].words}: there already (row {row})" for index, row in found.items()]
+    return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
+
+
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
     ballot = Ballot()
     debts = {debt.handler: debt for debt in owed}
     blown = _fuse(state, reading, ballot)
-    for bound in state.terms.handlers:
-        debt = debts.pop(bound.name, None)
-        changes = (*(debt.changes if debt else ()), *reading.news.changes)
-        event = event_for(state.held.account, bound.handler.kinds, changes)
+    news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
+    account, handlers = state.held.account, state.terms.handlers
+    # Hundreds of rules ask for the same few kinds.
+    events = {kinds: event_for(account, kinds, news) for kinds in {bound.handler.kinds for bound in handlers}}
+    for bound in handlers:
+        name, kinds = bound.name, bound.handler.kinds
+        debt = debts.pop(name, None) if debts else None
+        changes = (*debt.changes, *news) if debt else news
+        event = event_for(account, kinds, changes) if debt else events[kinds]
         if debt and state.now() < debt.retry:
             ballot.owed.append(msgspec.structs.replace(debt, changes=changes))
-            ballot.verdicts.append(Verdict(bound.name, "owed", "waits for its retry", debt.attempt))
+            ballot.verdicts.append(Verdict(name, "owed", "waits for its retry", debt.attempt))
         elif event is None:
             if changes:
-                ballot.verdicts.append(Verdict(bound.name, "skipped", "no change of its kinds"))
+                ballot.verdicts.append(Verdict(name, "skipped", "no change of its kinds"))
         elif blown:
-            ballot.verdicts.append(Verdict(bound.name, "skipped", "the fuse of this ticket is blown"))
-        elif state.held.mark == bound.name:
-            _give_up(state, ballot, bound.name, changes, "it ended the worker process again and again")
+            ballot.verdicts.append(Verdict(name, "skipped", "the fuse of this ticket is blown"))
+        elif state.held.mark == name:
+            _give_up(state, ballot, name, changes, "it ended the worker process again and again")
+        elif (
+            bound.handler.quick and not suspicious and (reason := refusal(bound.handler, reading.ticket, event, moment))
+        ):
+            ballot.verdicts.append(Verdict(name, "skipped", reason, debt.attempt + 1 if debt else 1))
         else:
             yield from _ask(state, reading, ballot, bound, event, debt)
     for debt in debts.values():

@@ -19,7 +19,11 @@ WHEN_TAKES = ("ticket", "event", "now")
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function on a router: it decides for the kinds it asked for, and performs nothing."""
+    """A function on a router: it decides for the kinds it asked for, and performs nothing.
+
+    ``quick``: its ``when`` is made of conditions, takes next to no time and raises nothing, so that the engine asks it
+    without the precautions that other people's code needs.
+    """
 
     router: str
     function: str
@@ -28,6 +32,7 @@ class Handler:
     takes: tuple[str, ...]
     when: Callable[..., object] | None
     when_takes: tuple[str, ...]
+    quick: bool = False
 
     @property
     def name(self) -> str:

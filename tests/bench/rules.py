@@ -1,0 +1,191 @@
+"""How much do 200 rules slow a worker down, next to one rule?
+
+    python -m tests.bench.rules [--rounds 5] [--turns 400] [--rules 200]
+
+A real worker process with 8 threads turns lanes that wait already: each turn reads its ticket from the simulated
+HappyFox in another process, asks every rule, and settles. No rule holds, which is the hardest case: where one does,
+the write it asks for takes longer than all the asking. Rounds are interleaved, figures are medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+
+from service.demo.stage import free_ports
+from tests import stores
+from workers.events.delivery import parse
+from workers.lanes.inbox import accept, receive
+from workers.lanes.store import Store
+
+THREADS = 8
+BAR = 0.7
+ACCOUNT = "acme"
+WORDS = [
+    "refund",
+    "chargeback",
+    "invoice",
+    "delivery",
+    "parcel",
+    "damaged",
+    "password",
+    "login",
+    "licence",
+    "upgrade",
+    "cancel",
+    "complaint",
+]
+RULE = """
+[[rule]]
+name = "rule {number}"
+on = ["ticket-created", "contact-replied"]
+{condition}
+when.not_tag = "tag-{number}"
+add_tags = ["tag-{number}"]
+note = "About {number}, from {{{{ ticket.contact.name }}}}"
+"""
+CONDITIONS = (
+    "when.text = '{word}{number}|{other}{number}'",
+    "when.text = '\\b{word}s?{number}\\b'",
+    'when.subject = \'{word}{number}\'\nwhen.category = ["Support", "Sales"]',
+    'when.contact_domain = "customer{number}.example"',
+    "when.status = \"Closed\"\nwhen.text = '{word}'",
+)
+
+
+def rules(count: int) -> str:
+    """So many rules of every sort, none of which holds."""
+    found = []
+    for number in range(count):
+        word, other = WORDS[number % len(WORDS)], WORDS[number // 5 % len(WORDS)]
+        condition = CONDITIONS[number % len(CONDITIONS)].format(word=word, other=other, number=number)
+        found.append(RULE.format(number=number, condition=condition))
+    return "".join(found)
+
+
+@contextmanager
+def happyfox() -> Iterator[str]:
+    """The address of a simulated HappyFox without limits to speak of."""
+    (port,) = free_ports(1)
+    options = ["--port", str(port), "--gets", "1000000", "--posts", "1000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "simulator", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        give_up = time.monotonic() + 20
+        while time.monotonic() < give_up:
+            try:
+                httpx.get(url, trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def open_tickets(url: str, count: int) -> list[int]:
+    """Opens so many tickets."""
+    basic = b64encode(b"demo-key:demo-code").decode()
+    text = "Hello, the thing I bought last week does not work as it should, and nobody could tell me why. " * 8
+    with httpx.Client(trust_env=False, headers={"Authorization": f"Basic {basic}"}) as client:
+        ids = []
+        for number in range(count):
+            body = {
+                "name": f"Sam {number}",
+                "email": f"sam{number}@example.com",
+                "category": 1,
+                "subject": f"Question {number}",
+                "text": text,
+            }
+            answer = client.post(f"{url}/api/1.1/json/tickets/", json=body)
+            answer.raise_for_status()
+            ids.append(int(answer.json()["id"]))
+    return ids
+
+
+def worker(store: str, happyfox: str, count: int, turns: list[int]) -> float:
+    """Turns each ticket's lane once in this process; gives turns per second."""
+    import dramatiq
+
+    from workers import main
+    from workers.settings import load
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "rules.toml").write_text(rules(count))
+    environ = {
+        "FOXHOOKS_RULES": "rules.toml",
+        "HAPPYFOX_ACCOUNT": ACCOUNT,
+        "HAPPYFOX_URL": happyfox,
+        "HAPPYFOX_API_KEY": "demo-key",
+        "HAPPYFOX_AUTH_CODE": "demo-code",
+        "HAPPYFOX_STAFF_ID": "1",
+        "HAPPYFOX_GETS_PER_MINUTE": "1000000",
+        "REDIS_URL": store,
+        "LOG_LEVEL": "ERROR",
+    }
+    client = redis.Redis.from_url(store)
+    broker = main.build(load("worker", environ, folder))
+    bodies = [json.dumps({"event_type": "ticket-created", "ticket_id": number}).encode() for number in turns]
+    for start in range(0, len(bodies), 100):
+        some = bodies[start : start + 100]
+        Store(client).run(accept(ACCOUNT, [receive(parse(each), each) for each in some], keep=3600))
+    began = time.perf_counter()
+    dramatiq.Worker(broker, worker_threads=THREADS).start()
+    while client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched"):
+        time.sleep(0.005)
+    return len(turns) / (time.perf_counter() - began)
+
+
+def measure(rounds: int, turns: int, count: int) -> bool:
+    """Prints the figures; True if the bar is reached."""
+    found: dict[int, list[float]] = {1: [], count: []}
+    with stores.running("valkey") as url, redis.Redis.from_url(url) as store, happyfox() as desk:
+        tickets = open_tickets(desk, turns)
+        for number in range(rounds):
+            for which in (1, count) if number % 2 else (count, 1):
+                store.flushall()
+                order: Any = {"store": url, "happyfox": desk, "count": which, "turns": tickets}
+                command = [sys.executable, "-m", "tests.bench.rules", "--run", json.dumps(order)]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                found[which].append(float(done.stdout))
+    for which, speeds in found.items():
+        least, most = min(speeds), max(speeds)
+        print(f"{which:4} rules: {statistics.median(speeds):6.0f} turns/s ({least:.0f} to {most:.0f})")
+    ratio = statistics.median(found[count]) / statistics.median(found[1])
+    print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
+    return ratio >= BAR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=400)
+    parser.add_argument("--rules", type=int, default=200)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if not args.run:
+        sys.exit(0 if measure(args.rounds, args.turns, args.rules) else 1)
+    print(worker(**json.loads(args.run)), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
