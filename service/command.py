@@ -28,9 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dead = typer.Typer(help="Dead letters: what was given up, with the evidence.", no_args_is_help=True)
-rules = typer.Typer(help="(not available yet) Rules in TOML.", no_args_is_help=True)
+rules = typer.Typer(help="Rules: automation in TOML, without code.", no_args_is_help=True)
 app.add_typer(dead, name="dead", rich_help_panel=LOOK)
-app.add_typer(rules, name="rules", rich_help_panel=LATER)
+app.add_typer(rules, name="rules", rich_help_panel=LOOK)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 IsChild = Annotated[bool, typer.Option("--child", hidden=True)]
@@ -165,6 +165,17 @@ def dead_list(
     raise typer.Exit(dead.run(dead.Filter(handler, error, ticket, since), quarantine, json))
 
 
+@rules.command("check")
+def rules_check(
+    file: Annotated[str, typer.Argument(help="The rules file; without it, that of the settings.")] = "",
+    json: Json = False,
+) -> None:
+    """Tell what is wrong with a rules file, with line and cure; also names that HappyFox does not know."""
+    from service import rules
+
+    raise typer.Exit(rules.run(file, json))
+
+
 ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -190,7 +201,6 @@ for _path, _help in {
     "api": "Make one call to HappyFox within the limits.",
 }.items():
     _not_yet(app, _path, _help)
-_not_yet(rules, "rules check", "Check a rules file.")
 for _path, _help in {
     "dead show": "Show a letter with its evidence.",
     "dead replay": "Handle letters again.",

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.access import settings_of, store_of
+from service.access import store_of
 from service.failures import CommandError
 from service.names import NoNames, directory_of
 from workers.errors import StoreUnavailable
 from workers.rules import file
 from workers.rules.faults import Fault
 from workers.rules.names import unknown
-from workers.settings import RulesFile, Settings, SettingsError, rules_files
+from workers.settings import RulesFile, Settings, SettingsError, load, rules_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,16 @@ def _reports(given: str) -> Iterator[Report]:
         raise CommandError(
             "there is no rules file: name one, as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
         )
-    settings, why = _settings()
+    settings, why = _settings(given)
     files = dict.fromkeys(each.path for each in here if each.path)
     for one in files:
         yield _report(one, [each for each in here if each.path == one], settings, why)
 
 
-def _settings() -> tuple[Settings | None, str]:
+def _settings(given: str) -> tuple[Settings | None, str]:
+    """Gives what is needed to ask HappyFox, or why it cannot be had."""
     try:
-        return settings_of("worker"), ""
+        return load("worker", {**os.environ, **({"FOXHOOKS_RULES": given} if given else {})}, Path.cwd()), ""
     except SettingsError as wrong:
         return None, f"{wrong.complaints[0].setting} {wrong.complaints[0].problem}; `foxhooks doctor` tells more"
 
@@ -115,8 +116,13 @@ def _show(report: Report) -> None:
         console.print(f"Names were not checked: {escape(report.unchecked)}.")
     elif not faults:
         console.print("All names are known to HappyFox.")
-    count = len(faults)
-    if count:
-        console.print(f"{escape(name)}: {count} thing{'s' if count > 1 else ''} to correct.")
+    if faults:
+        console.print(f"{escape(name)}: {_number(len(faults), 'thing')} to correct.")
     else:
-        console.print(f"[green]✓[/green] {escape(name)}: {len(report.rules.rules)} rules, nothing to correct.")
+        console.print(
+            f"[green]✓[/green] {escape(name)}: {_number(len(report.rules.rules), 'rule')}, nothing to correct."
+        )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'s' if count != 1 else ''}"

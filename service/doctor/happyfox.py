@@ -1,6 +1,7 @@
 """Looks at HappyFox: credentials, the staff member we write as, and the lists of names. One GET for each list."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -12,7 +13,10 @@ from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
 from workers.happyfox.transport import Wire
 from workers.lanes.store import Store
+from workers.rules import file as rules
+from workers.rules.names import unknown
 from workers.settings import Account
+from workers.turns.loading import LoadError
 
 API = "Apps > Goodies > API in HappyFox"
 
@@ -45,6 +49,22 @@ def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
         wire.close()
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account.staff_id)
+    if account.rules:
+        directory = Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
+        yield from _names(account, account.rules, directory)
+
+
+def _names(account: Account, path: Path, directory: Directory) -> Iterator[Finding]:
+    """Looks for names that rules use and the account does not know; a file that cannot be read was told before."""
+    try:
+        used = rules.read(rules.content(path), rules.granted(account.allow)).names
+    except LoadError:
+        return
+    wrong = [fault.complaint(path.name) for fault in unknown(used, directory, account.name)]
+    if not wrong:
+        yield ok("rules", f"{account.name} knows the names that {path.name} uses")
+    for told in wrong:
+        yield error("rules", f"{told.setting}: {told.problem}", told.cure)
 
 
 def _staff(subject: str, staff: Any, number: int) -> Finding:

@@ -54,15 +54,21 @@ class Rules:
 
 
 def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
+    """Reads a file for running it: as `router_of`, and warnings are logged."""
+    for fault in read(content(path), granted(allow)).faults:
+        if fault.warning:
+            logger.warning("A rule may not do what it should.", extra={"reason": str(fault.complaint(path.name))})
+    return router_of(path, allow)
+
+
+def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
     """Reads a file and makes the router `rules` of it, one handler for each rule, in their order.
 
-    Raises LoadError with every mistake; what is only a warning is logged.
+    Raises LoadError with every mistake that is more than a warning.
     """
     found = read(content(path), granted(allow))
     if wrong := [fault.complaint(path.name) for fault in found.faults if not fault.warning]:
         raise LoadError(wrong)
-    for fault in found.faults:
-        logger.warning("A rule may not do what it should.", extra={"reason": str(fault.complaint(path.name))})
     router = Router(RULES)
     router.handlers += map(_handler, found.rules)
     return router
