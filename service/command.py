@@ -148,6 +148,31 @@ def status(
     raise typer.Exit(status.run(worker, json))
 
 
+@app.command(rich_help_panel=LOOK)
+def events(
+    ticket: Annotated[int | None, typer.Option(help="Only events of this ticket.", min=1)] = None,
+    kind: Annotated[str, typer.Option(help="Only events that led to a change of this kind.")] = "",
+    since: Annotated[str, typer.Option(help="Only events of the last 90s, 10m, 2h, 1d.")] = "",
+    json: Json = False,
+) -> None:
+    """List what came in lately and what became of it, newest first."""
+    from service import events
+
+    raise typer.Exit(events.run(events.Filter(ticket, kind, since), json))
+
+
+@app.command(rich_help_panel=LOOK)
+def explain(
+    ticket: Annotated[int, typer.Argument(help="The ticket's number.", min=1)],
+    account: Annotated[str, typer.Option(help="The account, where there are several.")] = "",
+    json: Json = False,
+) -> None:
+    """Tell the story of a ticket: what came in, what each handler decided and why, what was done."""
+    from service import explain
+
+    raise typer.Exit(explain.run(ticket, account, json))
+
+
 @dead.command("list")
 def dead_list(
     handler: Annotated[str, typer.Option(help="Only letters of this router or router.function.")] = "",
@@ -193,8 +218,6 @@ def _not_yet(parent: typer.Typer, path: str, help: str) -> None:
 
 
 for _path, _help in {
-    "events": "List the events that came in.",
-    "explain": "Tell what happened to a ticket, and why.",
     "pause": "Stop taking turns; deliveries are still accepted.",
     "resume": "Take turns again.",
     "backtest": "Run handlers on what was recorded.",
