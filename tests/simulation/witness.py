@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from workers.events.change import Change, matches
+from workers.events.last_seen import LastSeen, decode
 from workers.lanes.lanes import Settlement
 from workers.lanes.scripts import Script
 from workers.turns.plan import Letter, Owed, Plan, decode_plan
@@ -53,6 +54,7 @@ class Witness:
         self.shown: list[Shown] = []
         self.plans: dict[str, tuple[int, Plan]] = {}
         self.settled: list[Settled] = []
+        self.first: dict[int, LastSeen] = {}
         self._said: dict[Hashable, list[Shown]] = {}
         self._kept: set[str] = set()
 
@@ -79,6 +81,8 @@ class Witness:
             return
         letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
         owed = bytes(step.args[3])  # type: ignore[arg-type]
+        if (seen := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
+            self.first.setdefault(int(told.lane), seen)
         self._keep(worker, int(told.lane), told.turn, letters)
         debts = msgspec.json.decode(owed, type=tuple[Owed, ...]) if owed else ()
         self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), debts, letters))

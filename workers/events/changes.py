@@ -1,5 +1,6 @@
 """From a read and what was last seen to the changes: the ticket is the truth, deliveries are hints. Pure."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,24 +34,28 @@ class FirstSight:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a read tells: the changes made by others, oldest first, and the memory to settle with."""
+    """What a read tells: the changes made by others, oldest first, and the memory to settle with.
+
+    ``stray`` are new rows by the staff member we write as that no effect is known to have made: the store forgot it, or
+    a call landed after all hope. They are no news, and an effect that would make such a row again finds it there.
+    """
 
     changes: tuple[Change, ...]
     seen: LastSeen
-    #: Rows that this read showed for the first time, ours included.
-    fresh: int
+    stray: tuple[Row, ...] = ()
 
 
-def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: datetime) -> News:
-    """Compares a read with what was last seen; our own rows and operations are left out.
+def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: datetime, staff: int) -> News:
+    """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
 
     On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
     """
     if seen is None:
-        return _first(ticket, first, now)
+        return _first(ticket, first, now, staff)
     rows = [row for row in ticket.history if not seen.knows(row.id)]
-    own = attribute(seen.expected, rows, ())
-    foreign = [row for row in rows if row.id not in own.values()]
+    own = attribute([mark for _, mark in seen.expected], rows)
+    others = [row for row in rows if row.id not in own.values()]
+    foreign = [row for row in others if not _by(row, staff)]
     bare = [row for row in foreign if _bare(row, ticket)]
     quiet = _tags(ticket, seen, bare, now) + _fields(ticket, seen, bare, now)
     if not rows:
@@ -61,24 +66,33 @@ def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: date
     memory = msgspec.structs.replace(
         memory,
         created=memory.created or bool(late) or any(change.kind == "ticket-created" for change in told),
-        expected=tuple(mark for index, mark in enumerate(seen.expected) if index not in own),
-        unheard=(*memory.unheard, *([_ms(now)] * (len(foreign) or bool(quiet)))),
+        expected=tuple(each for index, each in enumerate(memory.expected) if index not in own),
+        unheard=(*memory.unheard, *([_ms(now)] * (len(others) or bool(quiet)))),
     )
-    return News((*late, *told, *quiet), memory, len(rows))
+    # What has no row of its own stands where the row stands that was made with it, else last.
+    changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
+    return News(tuple(changes), memory, tuple(row for row in others if _by(row, staff)))
 
 
-def _first(ticket: TicketRead, first: FirstSight, now: datetime) -> News:
+def _by(row: Row, staff: int) -> bool:
+    return row.author == "staff" and row.author_id == staff
+
+
+def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int) -> News:
     changes: list[Change] = []
+    recent = [row for row in ticket.history if row.at is not None and row.at >= first.since]
     for row in ticket.history:
         opening = row is ticket.history[0]
-        if (row.at is not None and row.at >= first.since) or (opening and first.created):
+        if (row in recent or (opening and first.created)) and not _by(row, staff):
             changes += _changes(row, ticket, now)
     if first.created and not ticket.history:
         changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
     created = any(change.kind == "ticket-created" for change in changes)
-    changes = changes or [Change(kind="ticket-updated", at=ticket.modified_at or now)]
-    memory = msgspec.structs.replace(snapshot(ticket), created=created, unheard=(_ms(now),) * len(changes))
-    return News(tuple(changes), memory, len(ticket.history))
+    if not changes and not recent:
+        changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
+    heard = max(len(changes), len(recent))
+    memory = msgspec.structs.replace(snapshot(ticket), created=created, unheard=(_ms(now),) * heard)
+    return News(tuple(changes), memory, tuple(row for row in recent if _by(row, staff)))
 
 
 def _creation(

@@ -28,7 +28,8 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     Rows up to ``floor`` and those in ``ids`` are seen or ours. ``fields`` maps a custom field's id to its value as
     text, None for one that we set and have not read since: HappyFox may write it in its own way.
-    ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer.
+    ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer,
+    with the time (ms) of each.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
     """
 
@@ -39,7 +40,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     fields: Mapping[str, str | None] = {}
     properties: Mapping[str, str] = {}
     created: bool = False
-    expected: tuple[Mark, ...] = ()
+    expected: tuple[tuple[int, Mark], ...] = ()
     unheard: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
 
@@ -92,7 +93,7 @@ def advance(
     tags_removed: Iterable[str] = (),
     fields: Mapping[str, str | None] | None = None,
     changed: Mapping[str, str] | None = None,
-    expected: Iterable[Mark] = (),
+    expected: Iterable[tuple[int, Mark]] = (),
     writes: Iterable[int] = (),
     unheard: Iterable[int] = (),
 ) -> LastSeen:
@@ -119,7 +120,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         floor=floor,
         ids=tuple(sorted(identity for identity in {*seen.ids, *shot.ids} if identity > floor)),
         created=seen.created,
-        expected=seen.expected,
+        expected=tuple((at, mark) for at, mark in seen.expected if at > now - LATE),
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
     )

@@ -1,6 +1,6 @@
 """Marks: what the row of one of our effects looks like, so that it is known when it appears."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -51,12 +51,12 @@ def _new(change: PropertyChange) -> str:
     return str(change.new.id) if change.new.id is not None else change.new.name
 
 
-def attribute(marks: Sequence[Mark | None], rows: Iterable[Row], taken: Collection[int]) -> dict[int, int]:
+def attribute(marks: Sequence[Mark | None], rows: Iterable[Row]) -> dict[int, int]:
     """Gives each mark, in order, the lowest fitting row that no other has: index of the mark -> id of the row.
 
-    A None among the marks stands for an effect that has its row already, or that must not be given one.
+    A None among the marks stands for an effect that leaves no row.
     """
-    free = [row for row in sorted(rows, key=lambda row: row.id) if row.id not in taken]
+    free = sorted(rows, key=lambda row: row.id)
     found: dict[int, int] = {}
     for index, mark in enumerate(marks):
         row = next((row for row in free if mark is not None and fits(mark, row)), None)

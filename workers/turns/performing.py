@@ -4,11 +4,13 @@ HappyFox has no key for telling a repeated write from a new one. So an effect th
 sent again before the ticket shows that it did not land, and only after the old call can no longer land.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import msgspec
 
 from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
 from workers.events.last_seen import properties
-from workers.events.mark import attribute
+from workers.events.mark import Mark, attribute
 from workers.happyfox.answers import nothing_to_update, read, settlement
 from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import FORGET, LEAVE, Begun, begin
@@ -16,7 +18,7 @@ from workers.models.fields import field_values
 from workers.models.row import Row
 from workers.models.ticket import TicketRead, read_rows
 from workers.turns.effects import Effect, mark, split
-from workers.turns.plan import Entry, Plan
+from workers.turns.plan import Entry, Plan, pieces
 from workers.turns.requests import request
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Outcome, Steps, ask
@@ -68,13 +70,16 @@ class Performer:
         while self._entry(key) in ("", "begun"):
             if self._entry(key) == "begun":
                 yield from self._look_up(key, effect)
-            elif not (yield from self._withheld(key, effect)):
+            else:
                 yield from self._send(key, effect)
 
     # -- sending
 
-    def _send(self, key: str, effect: Effect, tries: int = 0) -> Steps[None]:
+    def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, terms = self.state, self.state.terms
+        effect = yield from self._allowed(key, wanted)
+        if effect is None:
+            return
         yield from state.release_read()
         permit = state.permit_id()
         begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(), tries))
@@ -86,18 +91,22 @@ class Performer:
         state.journal[key] = entry
         state.posts += 1
         outcome = yield from state.call(request(effect, state.held.ticket, terms.staff), permit)
-        yield from self._understand(key, effect, permit, outcome)
+        yield from self._understand(key, effect, permit, outcome, tuple(wanted.set.keys() - effect.set.keys()))
 
     def _class(self) -> str:
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
         return "interactive" if urgent else "normal"
 
-    def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
+    def _understand(
+        self, key: str, effect: Effect, permit: str, outcome: Outcome, without: tuple[str, ...]
+    ) -> Steps[None]:
         """Takes what came of a write; anything but a clear answer leaves it in doubt."""
         state = self.state
         result, wait = settlement("POST", outcome)
 
         def enter(entry: Entry | bytes) -> Steps[None]:
+            if isinstance(entry, Entry) and without:
+                entry = msgspec.structs.replace(entry, without=without)
             return state.enter(key, entry, permit, result, wait)
 
         if isinstance(outcome, Unsent):
@@ -147,13 +156,12 @@ class Performer:
     def _done(self, effect: Effect, rows: tuple[Row, ...], shown: dict[str, object]) -> Entry:
         """Makes the entry of an effect that landed, from the rows and fields of a read or an answer."""
         look = mark(effect, self.state.terms.staff)
-        fresh = [row for row in rows if not self.plan.seen.knows(row.id)]
-        found = attribute([look], fresh, self.state.own_rows())
+        _, found = self._attribute(rows, look)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
         return Entry(
             "done",
-            rows=tuple(found.values()),
-            expected=look is not None and not found,
+            rows=() if found is None else (found,),
+            expected=look is not None and found is None,
             fields={identity: values[identity] for identity in effect.fields if identity in values},
         )
 
@@ -181,9 +189,8 @@ class Performer:
             yield from state.enter(key, Entry("refused", said=UNDECIDED, evidence=evidence))
             return
         self._checked, self._read_at = ticket, state.now()
-        if not (yield from self._withheld(key, effect)):
-            yield from state.enter(key, FORGET)
-            yield from self._send(key, effect, entry.tries)
+        yield from state.enter(key, FORGET)
+        yield from self._send(key, effect, entry.tries)
 
     def _shows(self, effect: Effect, ticket: TicketRead) -> bool:
         """Tells whether the ticket shows what an effect without message wanted."""
@@ -196,32 +203,47 @@ class Performer:
             return False
         return all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())
 
+    def _attribute(self, rows: Iterable[Row], look: Mark | None = None) -> tuple[list[Row], int | None]:
+        """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
+
+        A row that an earlier effect made, or is still expected to show, is never given to a later one.
+        """
+        seen, staff, journal = self.plan.seen, self.state.terms.staff, self.state.journal
+        taken = {row for entry in journal.values() for row in entry.rows}
+        expected: list[Mark | None] = [look for _, look in seen.expected]
+        expected += [mark(effect, staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
+        fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
+        found = attribute([*expected, look], fresh)
+        return [row for row in fresh if row.id not in found.values()], found.get(len(expected))
+
     # -- people come first
 
-    def _withheld(self, key: str, effect: Effect) -> Steps[bool]:
-        """Withholds an effect that would go over what a person did since the read; fresh plans need no look."""
-        state = self.state
-        if self._checked is None:
-            if state.now() - self._read_at <= STALE:
-                return False
-            self._checked = yield from state.ticket()
-            self._read_at = state.now()
+    def _allowed(self, key: str, effect: Effect) -> Steps[Effect | None]:
+        """Gives what of an effect does not go over what a person did since the read; None when it is withheld."""
+        if self.state.now() - self._read_at > STALE:
+            self._checked, self._read_at = (yield from self.state.ticket()), self.state.now()
             if self._checked is None:
                 raise Gone
-        reason = _overtaken(effect, state.foreign(self._checked, self.plan.seen))
+        if self._checked is None:
+            return effect
+        others, _ = self._attribute(self._checked.history)
+        reason = _answered(others) if effect.sort == "reply" else ""
+        changed = {name for row in others for name in row.changes}
+        both = changed & ({"category"} if effect.sort == "move" else effect.set.keys())
+        if both and not reason:
+            left = {name: value for name, value in effect.set.items() if name not in both}
+            if left or effect.fields or effect.sort in ("note", "reply"):
+                return msgspec.structs.replace(effect, set=left)
+            reason = f"{', '.join(sorted(both))} was changed meanwhile"
         if not reason:
-            return False
-        yield from state.enter(key, Entry("withheld", said=reason))
-        return True
+            return effect
+        yield from self.state.enter(key, Entry("withheld", said=reason))
+        return None
 
 
-def _overtaken(effect: Effect, rows: list[Row]) -> str:
-    """Says what a person did meanwhile that an effect must not go over, or nothing."""
+def _answered(rows: list[Row]) -> str:
+    """Says which colleague answered meanwhile, or nothing."""
     for row in rows:
-        message = row.message
-        if effect.sort == "reply" and row.author == "staff" and message is not None and not message.private:
+        if row.author == "staff" and row.message is not None and not row.message.private:
             return f"{row.author_name or 'a colleague'} answered meanwhile (row {row.id})"
-        both = set(row.changes) & ({*effect.set} | ({"category"} if effect.sort == "move" else set()))
-        if both:
-            return f"{', '.join(sorted(both))} was changed meanwhile (row {row.id})"
     return ""

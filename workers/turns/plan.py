@@ -1,6 +1,6 @@
 """The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -8,11 +8,14 @@ import msgspec
 from workers.events.change import Change
 from workers.events.last_seen import LastSeen
 from workers.lanes.lanes import Hint
-from workers.turns.effects import Effect
+from workers.turns.effects import Effect, split
 
 
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one handler in a turn, in words for the trail."""
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What became of one handler in a turn, in words for the trail.
+
+    Holds texts only, so the garbage collector need not look at the hundreds that a turn may have.
+    """
 
     handler: str
     state: Literal["decided", "skipped", "owed", "dead"]
@@ -77,7 +80,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected``
     when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
-    whoever looks at what was ``refused``.
+    whoever looks at what was ``refused``, ``without`` the properties that were left out of it.
     """
 
     state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]
@@ -91,6 +94,19 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: Mapping[str, str] = {}
     said: str = ""
     evidence: Mapping[str, Any] = {}
+    without: tuple[str, ...] = ()
+
+
+def pieces(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
+    """Gives each effect, or the parts it was split into, with its key in the journal and its entry there."""
+    for index, effect in enumerate(plan.effects):
+        entry = journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(split(effect)):
+                if (own := journal.get(f"{index}.{part}")) is not None:
+                    yield f"{index}.{part}", piece, own
+        elif entry is not None:
+            yield str(index), effect, entry
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ def read(state: State) -> Steps[Reading | Absent]:
     if ticket is None:
         # A webhook may be faster than the read: only a ticket seen before is gone at the first 404.
         return Absent(max((_look(hint, state.now()) for hint in state.held.hints), default=0) if seen is None else 0)
-    found = news(ticket, seen, _first_sight(state, outcome), state.moment())
+    found = news(ticket, seen, _first_sight(state, outcome), state.moment(), state.terms.staff)
     return _explain(state, ticket, found)
 
 
@@ -96,7 +96,7 @@ def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
                 left[hint.id] = look
     return Reading(
         ticket,
-        News(found.changes, _heard(found.seen, unheard), found.fresh),
+        News(found.changes, _heard(found.seen, unheard), found.stray),
         tuple(hint.id for hint in state.held.hints if hint.id not in left),
         tuple(left),
         min(left.values(), default=0),

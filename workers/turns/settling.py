@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import msgspec
 
 from workers.events.last_seen import LastSeen, advance, encode
-from workers.events.mark import Mark
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
-from workers.turns.effects import Effect, mark, split
-from workers.turns.plan import Entry, Letter, Plan, Record
+from workers.turns.effects import mark
+from workers.turns.plan import Entry, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 
@@ -18,6 +17,9 @@ QUIET = 2_000
 
 #: Whether the lease was held, and what the claim in the same trip got.
 Closed = tuple[bool, Held | Nothing | None]
+
+#: So many handlers that did not run are told one by one in the trail; of more only how many they are.
+FEW = 10
 
 #: How the ends of an effect are told.
 ENDS = {
@@ -61,7 +63,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
 def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
     """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
     yield from plan.letters
-    for key, effect, entry in _pieces(plan, journal):
+    for key, effect, entry in pieces(plan, journal):
         for handler in effect.handlers if entry.state == "refused" else ():
             yield Letter(
                 id=f"{plan.turn}.{key}.{handler}",
@@ -73,28 +75,16 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
             )
 
 
-def _pieces(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
-    """Gives each effect, or the parts it was split into, with its key in the journal and its entry there."""
-    for index, effect in enumerate(plan.effects):
-        entry = journal.get(str(index))
-        if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split(effect)):
-                if (own := journal.get(f"{index}.{part}")) is not None:
-                    yield f"{index}.{part}", piece, own
-        elif entry is not None:
-            yield str(index), effect, entry
-
-
 def _memory(state: State, plan: Plan) -> LastSeen:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     seen = plan.seen
-    for _, effect, entry in _pieces(plan, state.journal):
+    for _, effect, entry in pieces(plan, state.journal):
         if entry.state != "done":
             continue
-        expected: list[Mark] = []
-        if entry.expected and (look := mark(effect, state.terms.staff)) is not None:
-            expected.append(look)
-        changed = {name: "" if value is None else str(value) for name, value in effect.set.items()}
+        look = mark(effect, state.terms.staff)
+        changed = {
+            name: "" if value is None else str(value) for name, value in effect.set.items() if name not in entry.without
+        }
         if effect.sort == "move":
             changed["category"] = str(effect.category)
         seen = advance(
@@ -104,9 +94,9 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             tags_removed=effect.remove,
             fields={**dict.fromkeys(effect.fields), **entry.fields},
             changed=changed,
-            expected=expected,
+            expected=[(state.now(), look)] if entry.expected and look else [],
             writes=[state.now()],
-            unheard=[state.now()] if mark(effect, state.terms.staff) else [],
+            unheard=[state.now()] if look else [],
         )
     return seen
 
@@ -133,11 +123,16 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
     """Tells the turn in plain words: what changed, what each handler said, what was done."""
     for change in plan.changes:
         yield f"{change.kind} by {change.actor.kind}" + (f" (row {change.update_id})" if change.update_id else "")
+    skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
+    if skipped > FEW:
+        yield f"{skipped} handlers did not run; the turn's record tells why"
     for verdict in plan.verdicts:
+        if verdict.state == "skipped" and skipped > FEW:
+            continue
         yield f"{verdict.handler} {verdict.state}: {verdict.reason}" + "".join(
             f"; denied, add {line}" for line in verdict.denied
         )
     yield from plan.remarks
-    for _, effect, entry in _pieces(plan, journal):
+    for _, effect, entry in pieces(plan, journal):
         rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
         yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")

@@ -1,18 +1,15 @@
 """The state of one turn while it runs: what it holds, what it has read, what its journal says."""
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
 
 from workers.errors import Unsent
-from workers.events.last_seen import LastSeen
 from workers.governor.governor import Outcome
 from workers.happyfox import protocol
 from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import UNUSED, Held, ReadPermit, done, park
-from workers.models.row import Row
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns import steps
 from workers.turns.account import Terms
@@ -157,15 +154,6 @@ class State:
         line = trail_line(self.now(), self.held.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
         script = park(self.held, delay, self.terms.budget, self.take_read_permit(), line, self.terms.trail_life)
         return (yield from ask(script))
-
-    def own_rows(self) -> Collection[int]:
-        """Gives the rows that this turn's effects made, as far as they are known."""
-        return {row for entry in self.journal.values() for row in entry.rows}
-
-    def foreign(self, ticket: TicketRead, seen: LastSeen) -> list[Row]:
-        """Gives the rows newer than the snapshot that no effect of this turn made."""
-        own = self.own_rows()
-        return [row for row in ticket.history if not seen.knows(row.id) and row.id not in own]
 
 
 def trail_line(at: int, turn: str, text: str) -> str:

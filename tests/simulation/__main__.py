@@ -1,0 +1,90 @@
+"""Runs many seeds on both cores, or one again: ``python -m tests.simulation --seeds 1000`` or ``--seed 17``."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import redis
+
+from tests import stores
+from tests.simulation.checkers import check, undecided
+from tests.simulation.simulation import FAULTS, Simulation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch of seeds gave: the complaints by seed, how often each fault struck, and a few sums."""
+
+    complaints: dict[int, list[str]]
+    faults: Counter[str]
+    sums: Counter[str]
+
+
+def play(client: "redis.Redis", seed: int) -> Outcome:
+    """Plays one seed and checks it."""
+    history = Simulation(client, seed).run()
+    complaints = check(history)
+    settled = history.witness.settled
+    sums = Counter(
+        seeds=1,
+        deliveries=len(history.accepted),
+        turns=len(settled),
+        steps=history.steps,
+        calls=len(history.sent),
+        shown=len(history.witness.shown),
+        letters=sum(len(turn.letters) for turn in settled),
+        undecided=undecided(history),
+        **{"fewest deliveries": 0},
+    )
+    return Outcome({seed: complaints} if complaints else {}, history.faults, sums)
+
+
+def batch(seeds: list[int]) -> Outcome:
+    """Plays seeds one after another on a store of their own."""
+    complaints: dict[int, list[str]] = {}
+    faults: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    with stores.running("valkey", "--appendonly", "no") as url, redis.Redis.from_url(url) as client:
+        for seed in seeds:
+            one = play(client, seed)
+            complaints |= one.complaints
+            faults += one.faults
+            sums += one.sums
+    return Outcome(complaints, faults, sums)
+
+
+def main() -> int:
+    """Plays the seeds asked for and tells what happened; 1 when any checker complains."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seed", type=int, help="play this one seed again")
+    parser.add_argument("--seeds", type=int, default=1000, help="play so many, from --first on")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    first, count = (asked.seed, 1) if asked.seed is not None else (asked.first, asked.seeds)
+    began = time.monotonic()
+    seeds = list(range(first, first + count))
+    shares = [share for share in (seeds[index :: asked.processes] for index in range(asked.processes)) if share]
+    with ProcessPoolExecutor(len(shares)) as pool:
+        outcomes = list(pool.map(batch, shares))
+    complaints = {seed: lines for outcome in outcomes for seed, lines in outcome.complaints.items()}
+    faults = sum((outcome.faults for outcome in outcomes), Counter[str]())
+    sums = sum((outcome.sums for outcome in outcomes), Counter[str]())
+    for name in [name for sort in FAULTS.values() for name in sort]:
+        faults.setdefault(name, 0)
+    for name, times in sorted(faults.items()):
+        print(f"{times:8} {name}")
+    print(", ".join(f"{value} {name}" for name, value in sums.items()), f"in {time.monotonic() - began:.0f} s")
+    for seed, lines in sorted(complaints.items()):
+        print(f"seed {seed} fails; again with: python -m tests.simulation --seed {seed}")
+        print("".join(f"    {line}\n" for line in lines[:8]), end="")
+    print(f"{len(complaints)} of {count} seeds fail")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
