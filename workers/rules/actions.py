@@ -96,12 +96,20 @@ class Reader:
         return lambda ticket, _: ticket.remove_tags(*tags)
 
     def _note(self, key: str, value: object) -> Run:
-        template = self._template((key,), value)
-        return lambda ticket, words: ticket.note(_fitting(template.fill(words)))
+        return self._said(key, value, Ticket.note)
 
     def _reply(self, key: str, value: object) -> Run:
+        return self._said(key, value, Ticket.reply)
+
+    def _said(self, key: str, value: object, say: Callable[[Ticket, str], None]) -> Run:
+        """Reads a message; one that comes out empty, as of an `if` that does not hold, is not written."""
         template = self._template((key,), value)
-        return lambda ticket, words: ticket.reply(_fitting(template.fill(words)))
+
+        def run(ticket: Ticket, words: Words) -> None:
+            if (text := template.fill(words)).strip():
+                say(ticket, _fitting(text))
+
+        return run
 
     def _move(self, key: str, value: object) -> Run:
         table = value if isinstance(value, Mapping) else {"category": value}

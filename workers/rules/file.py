@@ -185,7 +185,7 @@ def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
 
 def _no_toml(error: Exception, text: str, before: int) -> Fault:
     place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-    line = int(place[1]) if place else text.count("\n") + 1
+    line = int(place[1]) if place else text.rstrip().count("\n") + 1
     said = re.sub(r" \(at .*\)$", "", str(error)) or "nested too deeply"
     rows = text.split("\n")
     row = rows[line - 1] if line <= len(rows) else ""

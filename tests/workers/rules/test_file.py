@@ -1,0 +1,328 @@
+import logging
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.events.change import Change
+from workers.models.reference import Named
+from workers.rules.conditions import KEYS
+from workers.rules.file import load, read
+from workers.rules.rule import RULE_KEYS, RuleReader
+from workers.rules.sight import Sights
+from workers.settings import SettingsError
+from workers.testing import NOON, Result, run, ticket
+from workers.turns.intents import Forward, Move, NameOrId
+from workers.turns.router import Router
+
+CONTRACT = """\
+[[rule]]
+name = "refunds"
+on = ["ticket-created", "contact-replied"]
+when.text = 'refund|chargeback'              # subject, text: regular expressions, any case, in single quotes
+when.category = ["Billing", "Orders"]         # the rest: equal, any case; a list means any of them
+when.not_tag = "refund"                       # not_ turns a condition round
+add_tags = ["refund"]
+note = "Refund request from {{ ticket.contact.name }}: policy in article 12."
+set.status = "In Progress"
+set.fields."Refund reason" = "customer asked"
+"""
+ALL = frozenset({("rules", grant) for grant in ("reply", "move", "forward", "subscribe")})
+
+
+def router(tmp_path: Path, text: str) -> Router:
+    path = tmp_path / "rules.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, ALL)
+
+
+def rule(body: str, name: str = "it", on: str = "ticket-created") -> str:
+    return f'[[rule]]\nname = "{name}"\non = "{on}"\n{body}\n'
+
+
+def told(text: str, granted: frozenset[str] = frozenset({"reply", "forward", "move", "subscribe"})) -> list[str]:
+    return [
+        f"{fault.line}{'!' if fault.warning else ''} {fault.rule}: {fault.problem}; {fault.cure}"
+        for fault in read(text, granted).faults
+    ]
+
+
+def done(tmp_path: Path, body: str, **members: Any) -> Result:
+    allow = [grant for _, grant in ALL]
+    result = run(router(tmp_path, rule(body)), ticket(**members), "ticket-created", allow=allow)
+    assert result.failed == {}
+    return result
+
+
+# What rules do
+
+
+def test_the_rule_of_the_contract_works(tmp_path: Path) -> None:
+    rules = router(tmp_path, CONTRACT)
+    result = run(rules, ticket(text="I want a REFUND", category="billing", name="Sam"), "ticket-created")
+    assert result.tags_added == {"refund"}
+    assert result.notes == ("Refund request from Sam: policy in article 12.",)
+    assert result.properties == {"status": "In Progress"}
+    assert result.fields == {"Refund reason": "customer asked"}
+    assert [handler.name for handler in rules.handlers] == ["rules.refunds"]
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"text": "hello", "category": "Orders"}, "text does not match refund|chargeback"),
+        ({"text": "refund", "category": "Sales"}, "category is Sales, wanted Billing or Orders"),
+        ({"text": "refund", "category": "Orders", "tags": ["Refund"]}, "tag is refund, which is not wanted"),
+    ],
+)
+def test_why_a_rule_did_not_run_is_told(tmp_path: Path, members: dict[str, Any], reason: str) -> None:
+    assert run(router(tmp_path, CONTRACT), ticket(**members), "ticket-created").skipped == {"rules.refunds": reason}
+
+
+def test_rules_run_top_to_bottom_all_that_match(tmp_path: Path) -> None:
+    text = rule('note = "one"\nset.status = "A"', "B first") + rule('note = "two"\nset.status = "B"', "a second")
+    rules = router(tmp_path, text)
+    result = run(rules, ticket(), "ticket-created")
+    assert (result.notes, result.properties) == (("one", "two"), {"status": "B"})
+    assert [handler.function for handler in rules.handlers] == ["b-first", "a-second"]
+
+
+def test_every_action_is_recorded(tmp_path: Path) -> None:
+    body = """
+        add_tags = ["a", "b"]
+        remove_tags = ["c"]
+        reply = "Dear {{ ticket.contact.name }}"
+        set = { status = "Open", priority = 3, assignee = "", due_date = 2030-01-02 }
+        move = { category = "Billing", note = "for {{ ticket.subject }}" }
+        forward = { to = ["a@x.example", "b@x.example"], subject = "Fwd: {{ ticket.subject }}", message = "See\\nit" }
+        subscribe = ["Ada", 7]
+    """
+    result = done(tmp_path, body, name="Sam", subject="Two\nlines", tags=["c"])
+    assert (result.tags_added, result.tags_removed) == ({"a", "b"}, {"c"})
+    assert result.replies == ("Dear Sam",)
+    wanted: Mapping[str, NameOrId | None]
+    wanted = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
+    assert result.properties == wanted
+    assert Move("Billing", "for Two<br>lines") in result.intents
+    assert result.forwards == (Forward(("a@x.example", "b@x.example"), "Fwd: Two lines", "See<br>it"),)
+    assert result.subscribed == {"Ada", 7}
+
+
+def test_fields_take_texts_templates_numbers_flags_lists_and_days(tmp_path: Path) -> None:
+    body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
+    result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")
+    days = {"Day": date(2030, 1, 2)}
+    wanted = {"Count": 3, "Express": True, "Several": ["x", "y"], "Said": "Two lines", "Gone": "", **days}
+    assert result.fields == wanted
+
+
+def test_markup_of_contacts_and_authors_is_escaped(tmp_path: Path) -> None:
+    body = 'note = "<i>{{ ticket.subject }}\\nfrom {{ ticket.contact.name }}"\nforward = { to = "a@x.example", '
+    body += 'subject = "{{ ticket.subject }}", message = "{{ ticket.contact.name }}" }'
+    result = done(tmp_path, body, subject="<script>alert(1)</script>", name="<b>Sam & Co</b>")
+    assert result.notes == ("&lt;i&gt;&lt;script&gt;alert(1)&lt;/script&gt;<br>from &lt;b&gt;Sam &amp; Co&lt;/b&gt;",)
+    assert result.forwards[0].message == "&lt;b&gt;Sam &amp; Co&lt;/b&gt;"
+
+
+def test_at_most_64_kb_are_sent(tmp_path: Path) -> None:
+    result = done(tmp_path, 'note = "{{ ticket.first_message }}"', text="<é>" * 60_000)
+    assert 65_000 < len(result.notes[0].encode()) <= 65_536
+
+
+def test_a_template_speaks_of_the_change_that_the_conditions_hold_for(tmp_path: Path) -> None:
+    changes = [
+        Change(kind="status-changed", at=NOON, old=Named(1, "New"), new=Named(2, "Closed")),
+        Change(kind="status-changed", at=NOON, old=Named(2, "Closed"), new=Named(3, "Open")),
+    ]
+    text = rule("when.to = 'Closed'\nnote = 'was {{ change.old.name }}'", on="status-changed")
+    assert run(router(tmp_path, text), ticket(), "status-changed", changes=changes).notes == ("was New",)
+
+
+def test_hours_are_those_of_the_turn(tmp_path: Path) -> None:
+    text = rule("when.not_hours = 'Mon-Fri 09:00-17:00 UTC'\nadd_tags = ['late']")
+    rules = router(tmp_path, text)
+    assert run(rules, ticket(), "ticket-created", now=NOON).tags_added == set()
+    assert run(rules, ticket(), "ticket-created", now=NOON.replace(hour=20)).tags_added == {"late"}
+
+
+def test_a_template_that_gives_nothing_writes_nothing(tmp_path: Path) -> None:
+    text = "{% if ticket.assignee %}for {{ ticket.assignee.name }}{% endif %}"
+    body = f"note = '{text}'\nreply = '{text}'\nadd_tags = ['x']"
+    result = done(tmp_path, body)
+    assert (result.notes, result.replies, result.tags_added) == ((), (), {"x"})
+    assert done(tmp_path, body, assignee="Ada").notes == ("for Ada",)
+
+
+# What is wrong
+
+OK = 'add_tags = ["x"]'
+MISTAKES = [
+    ('colour = "red"\n' + OK, "4 rule 'it': no key 'colour'; there are: "),
+    ('add_tag = ["x"]', "4 rule 'it': no key 'add_tag'; did you mean 'add_tags'?"),
+    ("text = 'refund'\n" + OK, "4 rule 'it': no key 'text'; write when.text"),
+    ("status = 'Open'\n" + OK, "4 rule 'it': no key 'status'; write when.status to ask for it, set.status to set it"),
+    ("when.txt = 'x'\n" + OK, "4 rule 'it': no condition 'txt'; did you mean 'text'?"),
+    (
+        "when.add_tags = 'x'\n" + OK,
+        "4 rule 'it': no condition 'add_tags'; add_tags is an action: write it without when",
+    ),
+    ("when = 'x'\n" + OK, "4 rule 'it': when is not a table; write it as when.text = 'refund'"),
+    ("when.text = '('\n" + OK, "4 rule 'it': text: the expression '(' is broken (missing ) at position 1); correct it"),
+    (
+        'when.text = "\\brefund"\n' + OK,
+        "4 rule 'it': text: the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\"",
+    ),
+    ("when.any = [{ tagg = 'x' }]\n" + OK, "4 rule 'it': any 1: no condition 'tagg'; did you mean 'tag'?"),
+    (
+        "when.hours = 'Mon 9'\n" + OK,
+        "4 rule 'it': hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-",
+    ),
+    ("", "1 rule 'it': it does nothing; add what it does, as add_tags = [\"vip\"]"),
+    ('add_tags = "x"', "4 rule 'it': add_tags is not a list of tags; write it as add_tags = [\"vip\"]"),
+    ('add_tags = ["a,b"]', "4 rule 'it': 'a,b' cannot be a tag; write each tag in quotes of its own, without a comma"),
+    ('add_tags = ["{{ ticket.id }}"]', "4 rule 'it': add_tags cannot be a template; templates are for note, reply,"),
+    ("note = 3", "4 rule 'it': note is not a text; write it as note = \"...\""),
+    ("note = ' '", "4 rule 'it': note is empty; write a text, or remove it"),
+    ("note = '{{ ticket.contct.name }}'", "4 rule 'it': note: ticket has no 'contct'; did you mean 'contact'?"),
+    ("reply = '{% for x in y %}{% endfor %}'", "4 rule 'it': reply: a loop cannot stand in a template; words, filters"),
+    ("set = 'x'", "4 rule 'it': set is not a table; write it as set.status = \"In Progress\""),
+    ("set.stats = 'x'", "4 rule 'it': no property 'stats'; did you mean 'status'?"),
+    ("set.status = true", "4 rule 'it': set.status is no status; write a name in quotes, or a number as an id"),
+    ("set.status = ''", "4 rule 'it': set.status is empty; write a name in quotes, or a number as an id, or remove it"),
+    ("set.due_date = 'soon'", "4 rule 'it': 'soon' is no day; write it as 2030-12-31, or \"\" to clear it"),
+    ("set.fields = 'x'", '4 rule \'it\': set.fields is not a table; write set.fields."Name of the field" = "value"'),
+    (
+        "set.fields.A = {}",
+        "4 rule 'it': set.fields.A has no usable value; write a text, a number, true or a list of texts",
+    ),
+    ("move = 1.5", "4 rule 'it': move is no category; write a name in quotes, or a number as an id"),
+    ("move = { note = 'x' }", "4 rule 'it': move.category is missing; add move.category = \"...\""),
+    ("forward = 'a@b.example'", "4 rule 'it': forward is not a table; write it as { to = \"...\", subject"),
+    ("forward = { to = 'x', subject = 'x', message = 'x' }", "4 rule 'it': 'x' is no e-mail address; write it as"),
+    ("forward = { to = 'a@b.example', subjct = 'x' }", "4 rule 'it': forward has no 'subjct'; did you mean 'subject'?"),
+    ("subscribe = []", "4 rule 'it': subscribe is empty; name a staff member, as subscribe = [\"Ada King\"]"),
+    ("once = true\n" + OK, "4 rule 'it': once is not available yet; remove it; a tag does it too"),
+    ("once = 'x'\n" + OK, "4 rule 'it': once is not true or false; write once = true"),
+    ("every = '1h'\n" + OK, "4 rule 'it': every is not available yet; remove it"),
+]
+
+
+@pytest.mark.parametrize(("body", "mistake"), MISTAKES, ids=[body for body, _ in MISTAKES])
+def test_a_mistake_is_told_with_its_line_and_its_cure(body: str, mistake: str) -> None:
+    assert told(rule(body))[0].startswith(mistake)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (f"[[rule]]\non = 'moved'\n{OK}", '1 rule 1: name is missing; add name = "..."'),
+        (f"[[rule]]\nname = 3\non = 'moved'\n{OK}", '2 rule 1: name is not a text; write it as name = "refunds"'),
+        (f"[[rule]]\nname = '?!'\non = 'moved'\n{OK}", "2 rule '?!': name has no letters or digits"),
+        (f"[[rule]]\nname = 'a'\n{OK}", "1 rule 'a': on is missing; say when it is asked, as on = ["),
+        (f"[[rule]]\nname = 'a'\non = []\n{OK}", "3 rule 'a': on is empty; name a kind"),
+        (f"[[rule]]\nname = 'a'\non = [3]\n{OK}", "3 rule 'a': on: 3 is no kind; write it as"),
+        (rule(OK, on="ticket-creatd"), "3 rule 'it': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"),
+        (rule(OK, on="scheduled"), "3 rule 'it': on: kind 'scheduled' is not available yet; there are"),
+        (rule(OK, "It") + rule(OK, "it!"), "6 rule 'it!': the rule in line 2 has this name, too; rename one of them"),
+        ("[rule]\nname = 'a'", "1 : rule is no list of tables; write [[rule]], in two pairs of brackets"),
+        ("rule = 3", "1 : rule is no list of tables; write [[rule]], in two pairs of brackets"),
+        ("[[rules]]\nname = 'a'", "1 : no key 'rules'; did you mean 'rule'?"),
+        (
+            rule('when.text = "\\d+"'),
+            "4 : is not valid TOML: unescaped '\\' in a string; write expressions with a back",
+        ),
+        (rule("note = 'a'\nnote = 'b'"), "5 : is not valid TOML: cannot overwrite a value; a key stands twice"),
+        (rule("note = "), "4 : is not valid TOML: invalid value; correct this line"),
+        (rule("note = 'a"), "4 : is not valid TOML: "),
+        ("x = " + "[" * 5_000, "1 : is not valid TOML: "),
+    ],
+)
+def test_a_mistake_around_the_rules_is_told_too(text: str, mistake: str) -> None:
+    assert any(line.startswith(mistake) for line in told(text)), told(text)
+
+
+def test_all_mistakes_are_told_at_once_also_beside_broken_toml() -> None:
+    text = rule('when.text = "\\d"', "a") + rule("nte = 'x'", "b") + rule("note = ", "c") + rule("once = true", "d")
+    assert [line.partition(";")[0] for line in told(text)] == [
+        "4 : is not valid TOML: unescaped '\\' in a string",
+        "8 rule 'b': no key 'nte'",
+        "12 : is not valid TOML: invalid value",
+        "13 rule 'd': it does nothing",
+        "16 rule 'd': once is not available yet",
+    ]
+
+
+def test_a_tag_that_looks_like_one_that_is_added_is_a_warning() -> None:
+    slip = rule('when.any = [{ not_tag = ["other", "refnud"] }]\nadd_tags = ["refund"]')
+    problem = "when.any asks for the tag 'refnud', and the one that is added is 'refund'"
+    assert told(slip) == [f"4! rule 'it': {problem}; did you mean 'refund'?"]
+    assert told(rule('when.not_tag = "Refund"\nadd_tags = ["refund"]')) == []
+
+
+@pytest.mark.parametrize("action", ["reply = 'x'", "move = 'x'", "subscribe = ['x']"])
+def test_a_missing_grant_is_a_warning(action: str) -> None:
+    name = action.partition(" ")[0]
+    line = f"4! rule 'it': {name} needs the grant rules:{name}; add it: FOXHOOKS_ALLOW=rules:{name}"
+    assert told(rule(action), frozenset()) == [line]
+    assert told(rule(action)) == []
+
+
+def test_warnings_are_logged_and_do_not_stop_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(rule("reply = 'x'"))
+    assert len(load(path, frozenset()).handlers) == 1
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "rules.toml, line 4, rule 'it': reply needs the grant rules:reply" in vars(record)["reason"]
+
+
+def test_mistakes_stop_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(rule("reply = 'x'\nnte = 'x'"))
+    with pytest.raises(SettingsError) as raised:
+        load(path, frozenset())
+    assert str(raised.value) == "rules.toml, line 5, rule 'it': no key 'nte'; did you mean 'note'?"
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load(tmp_path / "gone.toml", ALL)
+    (tmp_path / "latin.toml").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="is not valid UTF-8"):
+        load(tmp_path / "latin.toml", ALL)
+
+
+def test_windows_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_bytes(b"\xef\xbb\xbf" + CONTRACT.replace("\n", "\r\n").encode())
+    assert len(load(tmp_path / "rules.toml", ALL).handlers) == 1
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=6) | st.just("{{ x }}"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+members = st.sampled_from(
+    [*("to", "subject", "message", "category", "note", "status", "assignee", "due_date", "fields")]
+)
+conditions = st.dictionaries(st.sampled_from([*KEYS, *(f"not_{key}" for key in KEYS)]), anything, max_size=4)
+tables = st.dictionaries(
+    st.sampled_from(RULE_KEYS) | st.text(max_size=5), anything | conditions | st.dictionaries(members, anything)
+)
+
+
+@given(tables)
+def test_any_table_becomes_a_rule_or_faults(table: dict[str, Any]) -> None:
+    reader = RuleReader(1, table, lambda *path: 1, Sights())
+    assert (reader.read() is None) == bool(reader.faults)
+    assert list(reader.grants_missing(frozenset())) is not None
+
+
+@given(st.text() | st.lists(st.sampled_from(CONTRACT.splitlines(keepends=True)), max_size=12).map("".join))
+def test_no_text_crashes_the_reader(text: str) -> None:
+    found = read(text, frozenset())
+    assert all(1 <= fault.line <= text.count("\n") + 1 for fault in found.faults)
