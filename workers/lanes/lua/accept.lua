@@ -7,6 +7,7 @@
 --         6... the body of each arrival
 -- Answer  for each arrival the id of its event: its own, or that of the event it joined
 -- include: lib/clock
+-- include: lib/schedule
 local P, now = KEYS[1], clock(ARGV[1])
 
 -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
@@ -31,18 +32,6 @@ local function store(id, a, body)
   end
   redis.call('HSET', P .. 'event:' .. id, unpack(fields))
   redis.call('EXPIRE', P .. 'event:' .. id, ARGV[2])
-end
-
-local function schedule(ticket)
-  local sched = P .. 'sched'
-  -- A lane that has just written is quiet for a moment, so that the echoes of its writes share one read.
-  local ready = math.max(now, tonumber(redis.call('GET', P .. 'quiet:' .. ticket) or 0))
-  if redis.call('ZADD', sched, 'NX', ready, ticket) == 1 then return end
-  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
-  -- Parked. Only a lane that waits for nothing but an owed handler becomes due by an event.
-  local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
-  local due = tonumber(redis.call('ZSCORE', sched, ticket))
-  if retry and retry == due and due > ready then redis.call('ZADD', sched, ready, ticket) end
 end
 
 local function quarantine(id, a, body)
@@ -72,7 +61,7 @@ local function accept(id, a, body)
   store(id, a, body)
   redis.call('HSET', joins, a[3], id)
   redis.call('RPUSH', lane, id)
-  schedule(a[2])
+  schedule_event(P, now, a[2])
   count('accepted', 1)
   return id
 end

@@ -1,0 +1,13 @@
+-- Makes a lane due for an event that has just been put into it.
+local function schedule_event(P, now, ticket)
+  local sched = P .. 'sched'
+  -- A lane that has just written is quiet for a moment, so that the echoes of its writes share one read.
+  local ready = math.max(now, tonumber(redis.call('GET', P .. 'quiet:' .. ticket) or 0))
+  if redis.call('ZADD', sched, 'NX', ready, ticket) == 1 then return end
+  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
+  -- Parked. Only a lane that waits for nothing but an owed handler, or for a further look at its ticket, becomes due by
+  -- an event; one that waits for permits or for an effect in doubt does not.
+  local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
+  local due = tonumber(redis.call('ZSCORE', sched, ticket))
+  if retry and retry == due and due > ready then redis.call('ZADD', sched, ready, ticket) end
+end

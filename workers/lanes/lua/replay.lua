@@ -1,0 +1,18 @@
+-- Puts a dead letter back into its ticket's lane, as an event that owes its handler the letter's changes.
+-- KEYS[1] prefix of the account
+-- ARGV    1 now  2 letter  3 lifetime of the event (s)
+-- Answer  the ticket, or 0 when there is no such letter (any more)
+-- include: lib/clock
+-- include: lib/schedule
+local P, now, letter = KEYS[1], clock(ARGV[1]), ARGV[2]
+local stored = redis.call('HMGET', P .. 'letter:' .. letter, 'ticket', 'evidence')
+if not stored[1] then return 0 end
+local id = 'replay-' .. letter
+redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', stored[1], 'kind', 'updated', 'update', 0,
+  'source', 'replay', 'at', now, 'debt', stored[2])
+redis.call('EXPIRE', P .. 'event:' .. id, ARGV[3])
+redis.call('RPUSH', P .. 'lane:' .. stored[1], id)
+schedule_event(P, now, stored[1])
+redis.call('ZREM', P .. 'dead', letter)
+redis.call('DEL', P .. 'letter:' .. letter)
+return tonumber(stored[1])
