@@ -1,1 +1,27 @@
-"""HappyFox's API: protocol, transport, client, directory."""
+"""HappyFox's API: every endpoint as a method, within the limits.
+
+from workers.happyfox import HappyFox, search
+
+with HappyFox.from_env() as hf:
+    print([ticket.subject for ticket in hf.all_tickets(q=search(status="New"))])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from workers.happyfox.exchange import File, file
+from workers.happyfox.requests.dialect import Dialect
+from workers.happyfox.requests.search import search, search_contacts
+
+if TYPE_CHECKING:
+    from workers.happyfox.happyfox import HappyFox
+
+__all__ = ["Dialect", "File", "HappyFox", "file", "search", "search_contacts"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what makes calls only where it is asked for: handlers and pure parts need no network."""
+    if name == "HappyFox":
+        from workers.happyfox.happyfox import HappyFox
+
+        return HappyFox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

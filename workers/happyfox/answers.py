@@ -35,6 +35,11 @@ def problems(answer: Answer) -> list[tuple[str, str]]:
         said = json.loads(answer.body)
     except (ValueError, RecursionError):
         return []
+    return problems_in(said)
+
+
+def problems_in(said: Any) -> list[tuple[str, str]]:
+    """Lists the same from a decoded body, or from one result of a bulk call."""
     found = list(_flat(said, "", 0)) if isinstance(said, dict | list | str) else []
     return found[:MOST]
 
@@ -82,7 +87,8 @@ def _content(answer: Answer) -> Any:
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise Broken("HappyFox answered with something that is not JSON", answer.status) from None
+        cure = "check that HAPPYFOX_URL is the help desk itself; look before you send a write again"
+        raise Broken(f"HappyFox answered with something that is not JSON: {cure}", answer.status) from None
     # Closing a ticket with an empty compulsory field may be refused under a status of success (KB 1039
     # gives none).
     if isinstance(content, dict) and "id" not in content and content.get("error"):

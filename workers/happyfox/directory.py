@@ -10,15 +10,19 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from workers.errors import GiveUp, UnknownName
 from workers.happyfox import protocol
 from workers.happyfox.protocol import Request
+from workers.happyfox.requests.contacts import contact_custom_fields
 from workers.lanes.keys import FORMAT
 
 #: Seconds after which the lists are read again; a name that is missing has them read again at once.
 LIFETIME = 3600
+
+#: What has names and ids in a directory.
+Sort = Literal["staff", "status", "priority", "category", "field", "contact_field"]
 
 CHOICES = ("choice", "dropdown")
 MULTIPLE = ("multiple_choice", "multiple choice")
@@ -34,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A custom field of tickets; ``kind`` is HappyFox's word for its type."""
+    """A custom field of tickets or contacts; ``kind`` is HappyFox's word for its type."""
 
     id: int
     name: str
@@ -57,7 +61,12 @@ class Directory:
         "fields": protocol.ticket_custom_fields(),
     }
 
-    def __init__(self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any) -> None:
+    #: The list that only those read who name fields of contacts.
+    CONTACT_FIELDS: ClassVar[Mapping[str, Request]] = {"contact_fields": contact_custom_fields()}
+
+    def __init__(
+        self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
+    ) -> None:
         self._raw = {
             "staff": staff,
             "statuses": statuses,
@@ -73,6 +82,8 @@ class Directory:
         self._categories = _Names("category", _named(categories))
         self._fields = _Names("field", _named(fields))
         self._by_id = {one["id"]: _field(one) for one in _items(fields)}
+        self._contact_fields = _Names("contact field", _named(contact_fields))
+        self._contact_by_id = {one["id"]: _field(one) for one in _items(contact_fields)}
 
     def status(self, name: str | int) -> int:
         """Gives the id of a status."""
@@ -96,21 +107,31 @@ class Directory:
 
     def field_value(self, name: str | int, value: Any) -> Any:
         """Gives a value as it is sent for the field's kind (KB 579): ids of choices, dates as text."""
-        field = self.field(name)
-        if value is None:
-            return None
-        if field.kind in MULTIPLE:
-            several = [value] if isinstance(value, str | int) else list(value)
-            return [_choice(field, each) for each in several]
-        if field.kind in CHOICES or field.choices:
-            return _choice(field, value)
-        if isinstance(value, datetime):
-            return value.date().isoformat()
-        if isinstance(value, date):
-            return value.isoformat()
-        if field.kind == "number":
-            return _number(field, value)
-        return value if isinstance(value, int | float) else str(value)
+        return _value(self.field(name), value)
+
+    def choice(self, field: str | int, name: str | int) -> int:
+        """Gives the id of a choice of a ticket's field."""
+        return _choice(self.field(field), name)
+
+    def contact_field(self, name: str | int) -> Field:
+        """Gives a custom field of contacts; needs their list."""
+        return self._contact_by_id[self._contact_fields.id(name)]
+
+    def contact_field_value(self, name: str | int, value: Any) -> Any:
+        """Gives a value of a contact's field as it is sent."""
+        return _value(self.contact_field(name), value)
+
+    def name(self, sort: Sort, id: int) -> str:
+        """Gives the name behind an id."""
+        names = {
+            "staff": self._staff,
+            "status": self._statuses,
+            "priority": self._priorities,
+            "category": self._categories,
+            "field": self._fields,
+            "contact_field": self._contact_fields,
+        }
+        return names[sort].name(id)
 
     def to_json(self) -> bytes:
         """Gives the lists for storing."""
@@ -147,8 +168,28 @@ class _Names:
             raise UnknownName(self._what, name, self._known(), "more than one" if found else "no")
         return found[0]
 
+    def name(self, id: int) -> str:
+        return self._names[self.id(id)]
+
     def _known(self) -> list[str]:
         return list(self._names.values())
+
+
+def _value(field: Field, value: Any) -> Any:
+    if value is None:
+        return None
+    if field.kind in MULTIPLE:
+        several = [value] if isinstance(value, str | int) else list(value)
+        return [_choice(field, each) for each in several]
+    if field.kind in CHOICES or field.choices:
+        return _choice(field, value)
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if field.kind == "number":
+        return _number(field, value)
+    return value if isinstance(value, int | float) else str(value)
 
 
 def _choice(field: Field, value: Any) -> int:

@@ -38,7 +38,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
     files: tuple[File, ...] = ()
 

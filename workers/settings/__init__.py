@@ -3,6 +3,7 @@
 The environment wins over the file. Nothing is read but the mapping that is passed in and the file.
 """
 
+from workers.settings.calling import load_account
 from workers.settings.complaints import Complaint, SettingsError
 from workers.settings.loading import RulesFile, load, rules_files
 from workers.settings.secret import Secret
@@ -20,5 +21,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "load",
+    "load_account",
     "rules_files",
 ]

@@ -29,7 +29,7 @@ def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     at all. Raises SettingsError with every complaint.
     """
     sources = Sources(environ, folder, read_file(environ, folder))
-    reading = _Reading(sources, part)
+    reading = Reading(sources, part)
     reading.complaints.extend(check_names(sources, part))
     settings = reading.settings()
     if reading.complaints:
@@ -52,7 +52,7 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
     Raises SettingsError with every complaint about what it reads.
     """
     sources = Sources(environ, folder, read_file(environ, folder))
-    reading = _Reading(sources, "worker")
+    reading = Reading(sources, "worker")
     if sources.file.complaint:
         reading.complaints.append(sources.file.complaint)
     found = [
@@ -64,7 +64,7 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
     return found
 
 
-class _Reading:
+class Reading:
     """One pass over the sources, which collects values and complaints."""
 
     def __init__(self, sources: Sources, part: Part) -> None:

@@ -1,0 +1,174 @@
+"""How requests about contacts, groups, assets and reports look."""
+
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from workers.errors import Unfit
+from workers.happyfox.exchange import File, Request
+from workers.happyfox.requests import assets, contacts, groups, reports, ticket, tickets
+from workers.happyfox.requests.dialect import Dialect
+
+
+def test_a_contact_is_read_by_id_or_address() -> None:
+    assert contacts.contact(5).path == "/user/5/"
+    assert contacts.contact("sam+x/y@acme.example").path == "/user/sam%2Bx%2Fy@acme.example/"
+
+
+def test_contacts_are_searched_page_by_page() -> None:
+    assert contacts.contacts().query == {"size": "50", "page": "1"}
+    assert contacts.contacts(q="email:sam@acme.example", page=2).query["q"] == "email:sam@acme.example"
+
+
+def test_contacts_are_saved_one_by_one_or_by_the_hundred() -> None:
+    one = {"name": "Sam", "email": "sam@acme.example"}
+    assert contacts.create_or_edit_contact(one) == Request("POST", "/users/", body=one)
+    assert contacts.create_or_edit_contacts([one, one]).body == [one, one]
+    with pytest.raises(Unfit, match="100"):
+        contacts.create_or_edit_contacts([one] * 101)
+    assert contacts.edit_contact(5, {"name": "Sam"}) == Request("POST", "/user/5/", body={"name": "Sam"})
+
+
+def test_a_login_is_a_text_unless_the_account_wants_a_boolean() -> None:
+    assert contacts.set_login(5, True).body == {"is_login_enabled": "TRUE"}
+    assert contacts.set_login(5, False).body == {"is_login_enabled": "FALSE"}
+    assert contacts.set_login("a@x.example", True, Dialect(login="boolean")) == Request(
+        "POST", "/user/a@x.example/", body={"is_login_enabled": True}
+    )
+
+
+def test_a_phone_is_changed_where_custom_fields_stay() -> None:
+    phone: contacts.Phone = {"id": 20, "type": "mo", "number": "987654321"}
+    body = {"email": "a@x.example", "phones": [phone]}
+    assert contacts.change_phone(5, "a@x.example", phone) == Request("POST", "/user/5/", body=body)
+    assert contacts.change_phone(5, "a@x.example", phone, Dialect(phone_path="users")).path == "/users/"
+
+
+def test_groups_have_a_plural_and_a_singular_path() -> None:
+    assert groups.contact_groups().path == "/contact_groups/"
+    assert groups.contact_group(3).path == "/contact_group/3/"
+    assert groups.create_contact_group("VIP", tagged_domains=["a.example", "b.example"]).body == {
+        "name": "VIP",
+        "tagged_domains": "a.example,b.example",
+    }
+    edit = groups.edit_contact_group(3, description="d", tagged_domains=[])
+    assert edit == Request("POST", "/contact_group/3/", body={"description": "d", "tagged_domains": ""})
+    assert groups.edit_contact_group(3, dialect=Dialect(group_path="contact_groups")).path == "/contact_groups/3/"
+
+
+def test_members_join_by_a_bare_array_and_leave_by_an_object() -> None:
+    assert groups.add_contacts_to_group(3, [5], access_tickets=True).body == [{"contact": 5, "access_tickets": True}]
+    assert groups.remove_contacts_from_group(3, [5]).body == {"contacts": [5]}
+    objects = groups.add_contacts_to_group(3, [5], dialect=Dialect(group_members="objects"))
+    assert objects.body == {"contacts": [{"id": 5}]}
+
+
+def test_a_new_ticket_is_written_as_happyfox_takes_it() -> None:
+    request = tickets.create_ticket(
+        {
+            "subject": "s",
+            "category": 1,
+            "client": 5,
+            "text": "t",
+            "assignee": None,
+            "tags": ["a", "b"],
+            "cc": ["x@x.example"],
+            "created_at": datetime(2026, 3, 1, 9, 30),
+            "due_date": date(2026, 3, 2),
+            "fields": {"t-cf-1": (1, 2), "t-cf-4": date(2026, 3, 3)},
+        },
+        files=["/tmp/a picture.png"],
+    )
+    assert request.body == {
+        "subject": "s",
+        "category": 1,
+        "client": 5,
+        "text": "t",
+        "assignee": None,
+        "tags": "a,b",
+        "cc": "x@x.example",
+        "created_at": "2026-03-01T09:30:00",
+        "due_date": "2026-03-02",
+        "t-cf-1": [1, 2],
+        "t-cf-4": "2026-03-03",
+    }
+    assert request.files == (File("a picture.png", Path("/tmp/a picture.png"), content_type="image/png"),)
+
+
+def test_a_list_of_tickets_takes_several_categories_and_some_members() -> None:
+    query = tickets.tickets(category=[1, 2], fields=["subject"], sort="created", updates=True).query
+    assert (query["category"], query["fields"], query["sort"], query["show_updates"]) == (
+        ("1", "2"),
+        "id,subject",
+        "created",
+        "1",
+    )
+    assert tickets.tickets(updates=True, dialect=Dialect(updates="include_updates")).query["include_updates"] == "1"
+    with pytest.raises(Unfit, match="ticketa"):
+        tickets.tickets(sort="newest")  # type: ignore[arg-type]
+
+
+def test_only_images_are_uploaded_inline() -> None:
+    assert tickets.inline_attachment("/tmp/a.png").files[0].member == "file"
+    with pytest.raises(Unfit, match="not an image"):
+        tickets.inline_attachment("/tmp/a.pdf")
+
+
+def test_choices_are_replaced_as_a_whole() -> None:
+    request = tickets.update_choices(3, [{"id": 11, "text": "Late"}, {"id": None, "text": "Lost"}])
+    assert request.body["choices"][1] == {"dependant_fields": [], "id": None, "text": "Lost"}
+    with pytest.raises(Unfit, match="id"):
+        tickets.update_choices(3, [{"text": "Late"}])
+
+
+def test_a_forward_names_its_words_as_the_dialect_does() -> None:
+    more: ticket.Forward = {"cc": ["c@x.example"], "include_pvt_notes": False, "ticket_attachments": [22]}
+    assert ticket.forward(3, staff_id=1, to=["a@x.example"], subject="s", message="m", **more).body == {
+        "staff_id": 1,
+        "to": "a@x.example",
+        "subject": "s",
+        "message": "m",
+        "cc": "c@x.example",
+        "include_pvt_notes": False,
+        "ticket_attachments": [22],
+    }
+    html = ticket.forward(
+        3, staff_id=1, to="a@x.example", subject="s", message="m", dialect=Dialect(forward_message="html")
+    )
+    assert html.body["html"] == "m"
+    silent = ticket.forward(3, staff_id=1, to="james@example.com, john@example.com", subject="test", message=None)
+    assert silent.body == {"staff_id": 1, "to": "james@example.com, john@example.com", "subject": "test"}
+
+
+def test_an_asset_is_checked_before_it_is_sent() -> None:
+    request = assets.create_asset(1, created_by=7, name="Laptop", display_id="L-1", custom_fields={3: "C034"})
+    assert request == Request(
+        "POST",
+        "/assets/",
+        {"asset_type": "1"},
+        {"created_by": 7, "name": "Laptop", "display_id": "L-1", "custom_fields": {"3": "C034"}},
+    )
+    with pytest.raises(Unfit, match="display_id"):
+        assets.create_asset(1, created_by=7, name="Laptop")
+    with pytest.raises(Unfit, match="200"):
+        assets.update_asset(1, updated_by=7, name="x" * 201)
+    assert assets.delete_asset(5, deleted_by=7) == Request("DELETE", "/asset/5/", {"deleted_by": "7"})
+
+
+def test_a_period_has_both_ends() -> None:
+    query = reports.staff_activity(
+        1, period_type="cr", start=date(2026, 1, 1), end=date(2026, 1, 31), sort_dir="d"
+    ).query
+    assert query == {
+        "size": "50",
+        "page": "1",
+        "period_type": "cr",
+        "period_date_range_type": "sr",
+        "period_start": "2026-01-01",
+        "period_end": "2026-01-31",
+        "sort_dir": "d",
+    }
+    assert reports.sla_entries(1, period="l7d").query == {"period_date_range_type": "l7d"}
+    with pytest.raises(Unfit, match="both"):
+        reports.sla_entries(1, start=date(2026, 1, 1))

@@ -1,0 +1,1 @@
+"""The API as methods, group by group; ``Client`` has all of them."""

@@ -1,0 +1,1 @@
+"""How each call of the API looks, group by group: pure functions that build requests."""
