@@ -38,21 +38,26 @@ class Equals:
     wanted: tuple[str | int, ...]
     keys: frozenset[str | int] = field(init=False, repr=False)
     shown: str = field(init=False, repr=False)
-    refusal: Answer = field(init=False, repr=False)
+    label: str = field(init=False, repr=False)
+    refusals: dict[str, Answer] = field(default_factory=dict, repr=False)
+    """By what is shown of what was found: nothing, or a name that the account gave to a state."""
 
     def __post_init__(self) -> None:
         self.keys = frozenset(map(key, self.wanted))
         self.shown = _either(self.wanted)
-        self.refusal = Answer(False, f"{self.word.label} is not {self.shown}")
+        self.label = self.word.label
 
     def look(self, sight: Sight) -> Answer:
-        keys, names = sight.found(self.word)
+        keys, names = sight.known.get(self.label) or sight.find(self.word)
         if not self.keys.isdisjoint(keys):
             same = next(each for each in self.wanted if key(each) in keys)
-            return Answer(True, f"{self.word.label} is {_shown(same)}")
-        if self.word.shown:
-            return Answer(False, f"{self.word.label} is {names}, wanted {self.shown}")
-        return self.refusal
+            return Answer(True, f"{self.label} is {_shown(same)}")
+        refusal = self.refusals.get(names)
+        return self._refusal(names) if refusal is None else refusal
+
+    def _refusal(self, names: str) -> Answer:
+        reason = f"{self.label} is {names}, wanted {self.shown}" if names else f"{self.label} is not {self.shown}"
+        return self.refusals.setdefault(names, Answer(False, reason))
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class Expressions:
 
     label: str
     where: str
-    text: Callable[[Sight], tuple[str, str]]
+    text: Callable[[Sight], str]
     expressions: Sequence[Expression]
     slow: set[str] = field(default_factory=set)
     refusal: Answer = field(init=False, repr=False)
@@ -71,7 +76,7 @@ class Expressions:
         self.refusal = Answer(False, f"{self.label} does not match {patterns}")
 
     def look(self, sight: Sight) -> Answer:
-        text, folded = self.text(sight)
+        text, folded = sight.texts.get(self.label) or sight.read(self.label, self.text)
         late = ""
         for each in self.expressions:
             try:

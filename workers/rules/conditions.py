@@ -20,11 +20,11 @@ from workers.models.ticket import TicketRead
 from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
 from workers.rules.expression import Expression
 from workers.rules.hours import hours
-from workers.rules.sight import WORDS, Sight, Word, field
+from workers.rules.sight import WORDS, Sight, Word, field, text
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import FitError, near
 
-EXPRESSIONS: dict[str, Callable[[Sight], tuple[str, str]]] = {"subject": Sight.subject, "text": Sight.text}
+EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
 
 NOTHING = Answer(False, "no change was asked for")

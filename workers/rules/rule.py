@@ -34,6 +34,9 @@ KIND_NAMES = {
 }
 
 
+HOLDS = Answer(True, "its conditions hold")
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules."""
@@ -49,9 +52,12 @@ class Rule:
         """Tells whether its conditions hold, and why."""
         answer = NOTHING
         for sight in self.sights.of(ticket, event, now):
-            answer = self.condition.check.look(sight)
-            if answer.holds:
-                break
+            for each in self.condition.check.checks:
+                answer = each.look(sight)
+                if not answer.holds:
+                    break
+            else:
+                return HOLDS
         return answer
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:

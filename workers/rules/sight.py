@@ -13,63 +13,51 @@ from workers.rules.expression import fold
 #: The kinds of change that carry a message of their own.
 MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
 
-#: How many sights are kept; more than the threads of a worker process have turns under way.
-KEPT = 64
-
 ACTORS = ("contact", "staff", "rule", "us", "unknown")
+
+
+#: The keys of what was found, to compare with, and what of it may be shown in a reason.
+Found = tuple[frozenset[str | int], str]
 
 
 class Sight:
     """The ticket as read, one change of the turn, and the time of the turn; what is looked at twice is found once."""
 
-    __slots__ = ("_found", "_texts", "change", "now", "ticket")
+    __slots__ = ("change", "known", "now", "texts", "ticket")
 
     def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
         self.ticket, self.change, self.now = ticket, change, now
-        self._found: dict[str, tuple[frozenset[str | int], str]] = {}
-        self._texts: dict[str, tuple[str, str]] = {}
+        self.known: dict[str, Found] = {}
+        self.texts: dict[str, tuple[str, str]] = {}
 
-    def found(self, word: "Word") -> tuple[frozenset[str | int], str]:
-        """Gives the keys of what a word finds, and what may be shown of it."""
-        found = self._found.get(word.label)
-        if found is None:
-            things = list(word.found(self))
-            keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
-            shown = " or ".join(each.name or "none" for each in things) or "none" if word.shown else ""
-            found = self._found[word.label] = (keys, shown)
+    def find(self, word: "Word") -> Found:
+        """Finds what a word means here, and keeps it as known."""
+        things = list(word.found(self))
+        keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
+        shown = (" or ".join(each.name or "none" for each in things) or "none") if word.shown else ""
+        found = self.known[word.label] = (keys, shown)
         return found
 
-    def subject(self) -> tuple[str, str]:
-        """Gives the subject, and the same without its case."""
-        return self._text("subject", lambda: self.ticket.subject)
-
-    def text(self) -> tuple[str, str]:
-        """Gives the text of `text`, and the same without its case."""
-        return self._text("text", lambda: text(self))
-
-    def _text(self, name: str, read: Callable[[], str]) -> tuple[str, str]:
-        both = self._texts.get(name)
-        if both is None:
-            plain = read()
-            both = self._texts[name] = (plain, fold(plain))
+    def read(self, name: str, text: "Callable[[Sight], str]") -> tuple[str, str]:
+        """Reads a text, and the same without its case, and keeps both."""
+        plain = text(self)
+        both = self.texts[name] = (plain, fold(plain))
         return both
 
 
 class Sights:
-    """The sights of the turns under way, so that hundreds of rules which look at the same thing find it once."""
+    """The sights of the event that was asked for last, so that hundreds of rules which look at one find it once."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[Event, TicketRead, datetime, list[Sight]]] = {}
+        self._last: tuple[Event | None, TicketRead | None, datetime | None, list[Sight]] = (None, None, None, [])
 
     def of(self, ticket: TicketRead, event: Event, now: datetime) -> list[Sight]:
         """Gives the sight of each change that an event matched, the newest first."""
-        kept = self._kept.get(id(event))  # no other event's, for what is kept is alive
-        if kept is None or kept[1] is not ticket or kept[2] is not now:
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
+        last = self._last  # of another thread, perhaps, and then not used
+        if last[0] is not event or last[1] is not ticket or last[2] is not now:
             sights = [Sight(ticket, change, now) for change in reversed(event.matched)]
-            kept = self._kept[id(event)] = (event, ticket, now, sights)
-        return kept[3]
+            last = self._last = (event, ticket, now, sights)
+        return last[3]
 
 
 def key(value: str | int) -> str | int:

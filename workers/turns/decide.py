@@ -8,7 +8,7 @@ from workers.events.change import Event
 from workers.models.ticket import TicketRead
 from workers.turns.context import Context
 from workers.turns.intents import AnyIntent
-from workers.turns.router import WHEN_TAKES, Handler
+from workers.turns.router import Handler
 from workers.turns.ticket import for_handler
 
 
@@ -19,8 +19,8 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime) -
     """
     if handler.when is None:
         return ""
-    if handler.when_takes == WHEN_TAKES:
-        held = handler.when(ticket=ticket, event=event, now=now)
+    if handler.quick:
+        held = handler.when(ticket, event, now)
     else:
         given = {"ticket": ticket, "event": event, "now": now}
         held = handler.when(**{name: given[name] for name in handler.when_takes})

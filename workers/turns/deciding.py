@@ -77,12 +77,13 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
     blown = _fuse(state, reading, ballot)
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
     account, handlers = state.held.account, state.terms.handlers
-    # Hundreds of rules ask for the same few kinds.
-    events = {kinds: event_for(account, kinds, news) for kinds in {bound.handler.kinds for bound in handlers}}
+    events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
     for bound in handlers:
-        name, kinds = bound.name, bound.handler.kinds
+        name, kinds = bound.handler.name, bound.handler.kinds
         debt = debts.pop(name, None) if debts else None
         changes = (*debt.changes, *news) if debt else news
+        if kinds not in events:
+            events[kinds] = event_for(account, kinds, news)
         event = event_for(account, kinds, changes) if debt else events[kinds]
         if debt and state.now() < debt.retry:
             ballot.owed.append(msgspec.structs.replace(debt, changes=changes))

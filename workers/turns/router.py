@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, TypeVar
 
 from workers.events.kinds import check
@@ -22,7 +22,7 @@ class Handler:
     """A function on a router: it decides for the kinds it asked for, and performs nothing.
 
     ``quick``: its ``when`` is made of conditions, takes next to no time and raises nothing, so that the engine asks it
-    without the precautions that other people's code needs.
+    without the precautions that other people's code needs; it takes ticket, event and now, in this order.
     """
 
     router: str
@@ -33,11 +33,11 @@ class Handler:
     when: Callable[..., object] | None
     when_takes: tuple[str, ...]
     quick: bool = False
+    name: str = field(init=False)
+    """Its full name, ``router.function``."""
 
-    @property
-    def name(self) -> str:
-        """The handler's full name, ``router.function``."""
-        return f"{self.router}.{self.function}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.router}.{self.function}")
 
 
 class Router:
