@@ -7,6 +7,9 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,14 +19,13 @@ import httpx
 import pytest
 import redis
 
-from service.child import Child
 from service.simulator import running
 from tests.service.intake import Server
-from tests.service.waiting import wait_until
 from workers.events.signature import HEADER, sign
 from workers.simulator import Call, Simulator
 from workers.simulator.world import Ticket
 
+ROOT = Path(__file__).parents[2]
 ACCOUNT = "demo"
 SECRET = "key-of-the-webhooks"
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -59,18 +61,35 @@ class Process:
 
     def __init__(self, name: str, environ: Mapping[str, str], folder: Path) -> None:
         self.lines: list[str] = []
-        self.code: int | None = None
-        self._child = Child(name, [name], environ, folder)
-        self._child.start(lambda _, line: self.lines.append(line), self._ended)
+        self._process = subprocess.Popen(
+            # As a child it ends by itself when the tests do, however they end.
+            [sys.executable, "-P", "-m", "service", name, "--child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            cwd=folder,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=name)
+        self._reader.start()
 
-    def _ended(self, _: Child, code: int) -> None:
-        self.code = code
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            self.lines.extend(line.rstrip("\n") for line in lines)
 
     @property
     def pid(self) -> int:
         """Its process id, which is also that of its group."""
-        assert self._child.pid is not None
-        return self._child.pid
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code once it has ended, negative for a signal."""
+        return self._process.poll()
 
     @property
     def output(self) -> str:
@@ -88,26 +107,27 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def signal_one(self, pid: int, number: int) -> None:
-        """Sends a signal to one process of the group."""
-        if os.getpgid(pid) == self.pid:
-            os.kill(pid, number)
-
     def kill(self) -> None:
         """Kills the whole group, frozen or not, and waits for its end."""
-        if self.code is None:
+        if self._reader.is_alive():  # somebody of the group still holds the pipe
             self.signal(signal.SIGKILL)
-            self.signal(signal.SIGCONT)
-        self._child.close()
-        wait_until(lambda: self.code is not None, "the process is gone")
+        self._end()
 
     def terminate(self) -> float:
         """Asks it to end, as a platform does; gives the seconds that took."""
         began = time.monotonic()
-        self._child.terminate()
-        wait_until(lambda: self.code is not None, f"the process ends\n{self.output}")
-        self._child.close()
+        self._process.terminate()
+        self._end()
         return time.monotonic() - began
+
+    def _end(self) -> None:
+        try:
+            self._process.wait(40)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"does not end:\n{self.output}")
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._reader.join(20)
 
 
 class Fleet:
@@ -152,18 +172,21 @@ class Fleet:
     def ready_worker(self, **environ: str) -> Process:
         """Starts a worker and waits until it is ready."""
         worker = self.start_worker(**environ)
-        wait_until(worker.ready, "the worker is ready")
+        self.wait(worker.ready, "the worker is ready")
         return worker
 
     def close(self) -> None:
         """Kills everything that still runs."""
-        for process in [*self.workers, *([self.web] if self.web else [])]:
+        for process in self._processes():
             process.kill()
         self.http.close()
 
     def logs(self) -> str:
         """Everything the processes have printed."""
-        return "\n".join(process.output for process in [*self.workers, *([self.web] if self.web else [])])
+        return "\n".join(process.output for process in self._processes())
+
+    def _processes(self) -> list[Process]:
+        return [*self.workers, *([self.web] if self.web else [])]
 
     # -- HappyFox's side
 
@@ -238,7 +261,8 @@ class Fleet:
         """Waits for a condition; failing, it shows what the processes said last."""
         give_up = time.monotonic() + seconds
         while not (answer := condition()):
-            if time.monotonic() > give_up:
+            broken = [process for process in self._processes() if process.code not in (None, 0, -signal.SIGKILL)]
+            if broken or "a turn failed" in self.logs() or time.monotonic() > give_up:
                 pytest.fail(f"never happened: {what}\n" + "\n".join(self.logs().splitlines()[-40:]))
             time.sleep(0.01)
         return answer

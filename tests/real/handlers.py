@@ -22,3 +22,78 @@ def answer(ticket, event):
     ticket.add_tags("seen")
     ticket.reply(f"answer to: {event.matched[-1].text}", status="In Progress")
 """
+
+#: Handlers that go wrong in every way, beside one that does not. Each acts when a contact's words name it.
+FAULTY = """
+import sys, time
+from workers import Router
+
+router = Router("test")
+
+
+def asked(name):
+    return lambda ticket, event: any(name in change.text for change in event.changes)
+
+
+@router.on("contact-replied", when=asked("raise"))
+def raises(ticket, event):
+    raise ValueError(f"cannot cope with {ticket.contact.email}")
+
+
+@router.on("contact-replied", when=asked("hang"))
+def hangs(ticket, event):
+    ticket.note("never to be seen")
+    time.sleep(600)
+
+
+@router.on("contact-replied", when=asked("spin"))
+def spins(ticket, event):
+    while True:
+        pass
+
+
+@router.on("contact-replied", when=asked("recurse"))
+def recurses(ticket, event):
+    recurses(ticket, event)
+
+
+@router.on("contact-replied", when=asked("nonsense"))
+def answers_nonsense(ticket, event):
+    return {"status": "Closed"}
+
+
+@router.on("contact-replied", when=asked("exit"))
+def exits(ticket, event):
+    sys.exit("enough")
+
+
+@router.on("contact-replied", when=asked("interrupt"))
+def interrupts(ticket, event):
+    raise KeyboardInterrupt
+
+
+@router.on("contact-replied", when=asked("print"))
+def prints(ticket, event):
+    print("printed by a handler")
+    print("on both", file=sys.stderr)
+    sys.stdout.write("x" * 200_000)
+
+
+@router.on("contact-replied")
+def notes(ticket, event):
+    for change in event.matched:
+        ticket.note(f"noted: {change.text}")
+"""
+
+#: Notes every message and does nothing else.
+NOTING = """
+from workers import Router
+
+router = Router("test")
+
+
+@router.on("ticket-created", "contact-replied")
+def note(ticket, event):
+    for change in event.matched:
+        ticket.note(f"noted: {change.text}")
+"""

@@ -1,0 +1,160 @@
+"""HappyFox refusing, failing, silent or talking nonsense: it is told, nothing is lost or doubled, and it passes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.real.fleet import Fleet, P, free_port
+from tests.real.handlers import FAITHFUL, NOTING
+
+pytestmark = pytest.mark.timeout(180)
+
+#: Faults of a read, and what the ticket's trail says of each.
+READS: dict[str, tuple[dict[str, Any], str]] = {
+    "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket yet"),
+    "server error": ({"kind": "status", "status": 500}, "something else than a ticket (500)"),
+    "a page of html": ({"kind": "html", "status": 200}, "something else than a ticket (200)"),
+    "an empty answer": ({"kind": "empty"}, "something else than a ticket (200)"),
+    "half an answer": ({"kind": "broken"}, "something else than a ticket (200)"),
+    "a cut connection": ({"kind": "cut"}, "the ticket could not be read"),
+    "silence": ({"kind": "hang", "seconds": 600.0}, "the ticket could not be read"),
+    "a trickle": ({"kind": "trickle", "seconds": 0.5}, "the ticket could not be read"),
+}
+
+#: Faults of a note: half of them strike when it has been written already.
+WRITES: dict[str, dict[str, Any]] = {
+    "server error": {"kind": "status", "status": 500},
+    "server error, written": {"kind": "status", "status": 500, "before": False},
+    "a page of html, written": {"kind": "html", "status": 200, "before": False},
+    "an empty answer, written": {"kind": "empty"},
+    "half an answer, written": {"kind": "broken"},
+    "a cut connection": {"kind": "cut"},
+    "a cut connection, written": {"kind": "cut", "before": False},
+    "silence, written": {"kind": "hang", "seconds": 600.0},
+    "silence, written later": {"kind": "hang", "seconds": 3.0, "before": True},
+}
+
+
+def started(fleet: Fleet, **environ: str) -> Fleet:
+    fleet.start_web()
+    fleet.ready_worker(**environ)
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    return fleet
+
+
+def gate(fleet: Fleet) -> str:
+    with fleet.redis() as client:
+        return (client.hget(f"{P}gate", "state") or b"open").decode()
+
+
+def test_reads_that_fail_are_told_and_made_again(deploy: Callable[..., Fleet]) -> None:
+    fleet = started(deploy(NOTING))
+    for number, (fault, _) in enumerate(READS.values(), 1):
+        fleet.fault(**fault, method="GET", path=f"ticket/{number}")
+        fleet.open_ticket(text=f"words of ticket {number}")
+    fleet.settle()
+    for number, (name, (_, told)) in enumerate(READS.items(), 1):
+        assert fleet.notes(number) == [f"noted: words of ticket {number}"], name
+        assert told in fleet.trail(number), name
+
+
+def test_notes_that_fail_are_there_exactly_once(deploy: Callable[..., Fleet]) -> None:
+    fleet = started(deploy(NOTING))
+    for number, fault in enumerate(WRITES.values(), 1):
+        fleet.fault(**fault, method="POST", path=f"ticket/{number}/staff_pvtnote")
+        fleet.open_ticket(text=f"words of ticket {number}")
+    fleet.settle()
+    for number, name in enumerate(WRITES, 1):
+        assert fleet.notes(number) == [f"noted: words of ticket {number}"], (name, fleet.trail(number))
+
+
+def test_a_ticket_that_is_gone_ends_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
+    fleet = started(deploy(FAITHFUL))
+    fleet.fault("status", status=404, method="POST", path="ticket/1/staff_pvtnote")
+    fleet.open_ticket(text="words of the first")
+    fleet.open_ticket(text="words of the second")
+    fleet.settle()
+    assert fleet.notes(1) == []
+    assert "the ticket is gone" in fleet.trail(1)
+    assert fleet.notes(2) == ["noted: words of the second", "answer to: words of the second"]
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "state"), [(401, "GET", "denied"), (429, "GET", "locked"), (429, "POST", "locked")]
+)
+def test_a_refusal_of_every_call_closes_the_gate_and_passes(
+    deploy: Callable[..., Fleet], status: int, method: str, state: str
+) -> None:
+    fleet = started(deploy(NOTING))
+    fleet.fault("status", status=status, method=method, path="ticket/*")
+    for number in range(1, 5):
+        fleet.open_ticket(text=f"words of ticket {number}")
+    fleet.wait(lambda: gate(fleet) == state, "the gate closes")
+    refused = next(call for call in fleet.calls() if call.status == status)
+    shown = fleet.http.get(f"{fleet.url}/readyz")
+    assert (shown.status_code, state in shown.text) == (200, True)
+    fleet.settle()
+    assert gate(fleet) == "open"
+    for number in range(1, 5):
+        assert fleet.notes(number) == [f"noted: words of ticket {number}"]
+    # What was under way already may still arrive; after it there is silence until the probe.
+    assert refused.answered is not None
+    later = [call.arrived for call in fleet.calls() if call.arrived > refused.answered + 0.5]
+    assert min(later) >= refused.answered + 2.0
+    assert str(status) in fleet.workers[0].output
+
+
+def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet]) -> None:
+    fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
+    fleet.open_ticket(text="words for nobody yet")
+    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.trail(1), "the trail tells")
+    fleet.workers[0].terminate()
+    fleet.ready_worker()
+    fleet.settle()
+    assert fleet.notes(1) == ["noted: words for nobody yet"]
+
+
+def test_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
+    """With a long window no slot frees itself: at the end there is one for each call that arrived, and no more."""
+    fleet = deploy(FAITHFUL, latency=0.01)
+    fleet.start_web()
+    for _ in range(3):
+        fleet.start_worker(HAPPYFOX_WINDOW_SECONDS="600")
+    for number, fault in enumerate([fault for fault, _ in READS.values()], 1):
+        fleet.fault(**fault, method="GET", path=f"ticket/{number}")
+    for number, fault in enumerate(WRITES.values(), 1):
+        fleet.fault(**fault, method="POST", path=f"ticket/{number}/*")
+    for number in range(1, 16):
+        fleet.open_ticket(text=f"words of ticket {number}")
+        fleet.reply(number, f"more words of ticket {number}")
+    fleet.settle()
+    with fleet.redis() as client:
+        assert client.zcard(f"{P}flight") == 0
+        permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
+    arrived = {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
+    assert permits == arrived
+    assert arrived["post"] > 50
+
+
+def test_no_window_holds_more_calls_than_allowed_whoever_dies(deploy: Callable[..., Fleet]) -> None:
+    """The simulator locks an account out at the first call too many."""
+    fleet = deploy(NOTING, gets=60, posts=40, window=1.5, latency=0.02)
+    limits = {
+        "HAPPYFOX_GETS_PER_MINUTE": "60",
+        "HAPPYFOX_POSTS_PER_MINUTE": "40",
+        "HAPPYFOX_WINDOW_SECONDS": "1.5",
+        "HAPPYFOX_BUDGET_SHARE": "1",
+    }
+    fleet.start_web()
+    for _ in range(3):
+        fleet.start_worker(**limits)
+    for number in range(1, 81):
+        fleet.open_ticket(text=f"words of ticket {number}")
+        if number in (40, 60):
+            fleet.workers[number // 20 - 2].kill()
+            fleet.start_worker(**limits)
+    fleet.settle(100)
+    assert [fleet.notes(number) for number in range(1, 81)] == [[f"noted: words of ticket {n}"] for n in range(1, 81)]
+    assert fleet.simulator.gate.lockouts == 0
+    assert not [call for call in fleet.calls() if call.status == 429]

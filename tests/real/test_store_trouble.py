@@ -1,0 +1,91 @@
+"""The store away at the start, killed, back with its file: nothing accepted is lost, nobody restarts anything."""
+
+import json
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.real.fleet import Fleet
+from tests.real.handlers import FAITHFUL, NOTING
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_web_and_worker_wait_for_a_store_that_comes_later(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(NOTING)
+    fleet.store.kill()
+    web, worker = fleet.start_web(), fleet.ready_worker()
+    fleet.wait(lambda: fleet.answers("/healthz") == 200, "web answers")
+    answer = fleet.deliver(b'{"ticket_id": 1}')
+    assert (answer.status_code, fleet.answers()) == (503, 503)
+    assert int(answer.headers["retry-after"]) > 0
+    assert "the store is unreachable" in worker.output
+    fleet.open_ticket(text="waiting for the store")
+    fleet.store.start()
+    fleet.wait(lambda: fleet.notes(1), "the worker works")
+    assert fleet.answers() == 200
+    fleet.settle()
+    assert fleet.notes(1) == ["noted: waiting for the store"]
+    assert (web.code, worker.code) == (None, None)
+
+
+def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(FAITHFUL, latency=0.02)
+    web = fleet.start_web()
+    workers = [fleet.ready_worker(), fleet.ready_worker()]
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    told: dict[int, list[str]] = {}
+    for number in range(1, 13):
+        told[number] = [f"message 0 of ticket {number}"]
+        fleet.open_ticket(text=told[number][0])
+    accepted = 0
+    for round_ in range(1, 4):
+        fleet.store.kill()
+        fleet.wait(lambda: fleet.answers() == 503, "web tells that it cannot store")
+        for number, texts in told.items():
+            texts.append(f"message {round_} of ticket {number}")
+            fleet.reply(number, texts[-1])
+        fleet.store.start()
+        began = time.monotonic()
+        fleet.wait(lambda: fleet.answers() == 200, "web stores again")
+        assert time.monotonic() - began < 20
+        accepted += fleet.deliver(json.dumps({"ticket_id": round_, "again": round_}).encode()).status_code == 200
+    fleet.settle(90)
+    assert accepted == 3
+    for number, texts in told.items():
+        notes = [text for text in fleet.notes(number) if text.startswith("noted")]
+        assert notes == [f"noted: {text}" for text in texts], fleet.trail(number)
+    assert [process.code for process in (web, *workers)] == [None] * 3
+    assert not any(call.overlapped for call in fleet.calls())
+
+
+def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(NOTING)
+    fleet.start_web()
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    fleet.http.put(f"{fleet.happyfox}/simulator/hooks", json=[])  # this test delivers by itself
+    taken = []
+    for number in range(1, 21):
+        fleet.open_ticket(text=f"words of ticket {number}")
+        body = json.dumps({"ticket_id": number, "event_type": "ticket-created"}).encode()
+        if number == 10:
+            fleet.store.kill()
+        try:
+            answer = fleet.deliver(body)
+        except httpx.TransportError:
+            continue
+        if answer.status_code == 200:
+            taken.append(number)
+        if number == 10:
+            assert answer.status_code == 503
+            fleet.store.start()
+            fleet.wait(lambda: fleet.answers() == 200, "web stores again")
+    assert len(taken) >= 18
+    fleet.store.kill()
+    fleet.store.start()
+    fleet.ready_worker()
+    fleet.settle()
+    for number in taken:
+        assert fleet.notes(number) == [f"noted: words of ticket {number}"]
