@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[2] / "samples" / "api"
+FOLDER = Path(__file__).parent / "samples" / "api"
 
 
 def request(name: str) -> Any:

@@ -66,3 +66,17 @@ def test_no_window_ever_holds_more_than_the_limit(window: float, gaps: list[floa
         assert admitted == (not locked and len(inside) < 3)
         if admitted:
             counted.append(at)
+
+
+def test_a_fixed_window_starts_anew_with_each_minute() -> None:
+    rates = gate(window_shape="fixed")
+    assert [rates.admit("GET", at) for at in (58.0, 59.0, 60.0, 61.0, 62.0)] == [True] * 5
+    assert not rates.admit("GET", 119.9)
+
+
+def test_calls_in_a_lockout_may_extend_it() -> None:
+    for extends in (True, False):
+        rates = gate(gets=0, lockout_extends=extends)
+        assert not rates.admit("GET", 0.0)
+        assert not rates.admit("POST", 500.0)
+        assert rates.admit("POST", 700.0) is not extends

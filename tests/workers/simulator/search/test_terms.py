@@ -277,3 +277,13 @@ def test_a_key_may_see_the_categories_of_its_staff_member_alone(clock: Clock) ->
     api.simulator.create_ticket(category="Billing")
     assert [ticket["id"] for ticket in api.got("tickets/")["data"]] == [2]
     assert api.get("ticket/1/").status == 404
+
+
+def test_the_next_seven_days_begin_today_and_end_with_the_seventh(clock: Clock) -> None:
+    api = Caller(Simulator(clock))
+    for left in (-1, 0, 7, 8):
+        api.simulator.create_ticket(due_date=(today(clock) + timedelta(left)).isoformat())
+    found = api.got("tickets/", 'q=duedate:"next+7+days"&sort=ticketa')["data"]
+    assert sorted(ticket["id"] for ticket in found) == [2, 3]
+    found = api.got("tickets/", "q=duedate:overdue,today")["data"]
+    assert sorted(ticket["id"] for ticket in found) == [1, 2]

@@ -1,0 +1,127 @@
+"""Each unknown of HappyFox is a switch: what it changes, where no other test shows it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.workers.simulator.conftest import Caller, Clock, multipart
+from workers.simulator import Simulator
+
+TICKET = {"client": 1, "subject": "S", "text": "T", "category": 1}
+
+
+def account(clock: Clock, **options: Any) -> Caller:
+    api = Caller(Simulator(clock, **options))
+    api.simulator.create_ticket(fields={"Regions": ["North", "West"]})
+    return api
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_a_disabled_key_is_answered(clock: Clock, status: int) -> None:
+    assert account(clock, enabled=False, disabled_status=status).get("staff/").status == status
+
+
+def test_the_realm_of_the_challenge(clock: Clock) -> None:
+    api = account(clock, realm="Basic")
+    api.auth = ""
+    assert api.get("staff/").headers["WWW-Authenticate"] == 'Basic realm="Basic"'
+
+
+def test_statuses_of_refusals(clock: Clock) -> None:
+    api = account(clock, forbidden_status=400, validation_status=422, completion_status=200, gone_status=400)
+    assert api.post("ticket/1/move/", {"staff_id": 4, "target_category_id": 2}).status == 400
+    assert api.post("tickets/", {}).status == 422
+    assert api.post("assets/", {}).status == 422
+    assert api.post("ticket/9/delete/", {"staff_id": 7}).status == 400
+    assert api.get("ticket/9/").status == 404
+    ticket = api.simulator.create_ticket(category="Orders", fields={"Order number": "1"})
+    closing = api.post(f"ticket/{ticket.id}/staff_update/", {"staff": 7, "status": 4})
+    assert (closing.status, list(json.loads(closing.body))) == (200, ["error"])
+    assert api.simulator.world.tickets[ticket.id].status == 1
+    assert not api.simulator.log[-1].applied
+
+
+def test_failed_calls_may_not_count(clock: Clock) -> None:
+    api = account(clock, posts=1, failed_calls_count=False)
+    assert [api.post("tickets/", body).status for body in ({}, {}, TICKET, {})] == [400, 400, 200, 429]
+
+
+def test_answers_may_tell_how_many_calls_remain(clock: Clock) -> None:
+    api = account(clock, gets=3, remaining_header=True)
+    assert [api.get("staff/").headers["X-RateLimit-Remaining"] for _ in range(3)] == ["2", "1", "0"]
+    assert "X-RateLimit-Remaining" not in account(clock).get("staff/").headers
+
+
+def test_a_created_ticket_may_come_back_thin(clock: Clock) -> None:
+    made = account(clock, thin_creations=True).posted("tickets/", TICKET)
+    assert {"last_modified", "visible_only_staff"}.isdisjoint(made)
+    assert made["time_spent"] is None
+
+
+def test_tags_may_need_staff(clock: Clock) -> None:
+    account(clock, tags_need_staff=True).refused("ticket/1/update_tags/", {"add": "x"})
+
+
+def test_a_collision_of_staff_messages_is_ignored_or_refused(clock: Clock) -> None:
+    body = {"staff": 7, "html": "x", "last_staff_message": 1}
+    assert account(clock).post("ticket/1/staff_update/", body).status == 200
+    api = account(clock, last_staff_message="refuse", message_ids=True)
+    reply = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "first"})
+    last = reply["updates"][-1]["message"]["id"]
+    assert api.post("ticket/1/staff_update/", body).status == 409
+    assert len(api.simulator.world.tickets[1].rows) == 2
+    assert api.post("ticket/1/staff_update/", body | {"last_staff_message": last}).status == 200
+
+
+@pytest.mark.parametrize(("switch", "said"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
+def test_the_name_of_a_plain_reply(clock: Clock, switch: str, said: str) -> None:
+    api = account(clock, plain_text_key=switch)
+    row = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
+    assert row["message"]["text"] == said
+    if switch != "both":
+        other = {"plaintext": "text", "text": "plaintext"}[switch]
+        assert api.posted("ticket/1/staff_update/", {"staff": 7, other: "x"})["updates"][-1]["message"] is None
+
+
+@pytest.mark.parametrize("switch", ["ccf", "c-cf"])
+def test_the_prefix_of_contact_fields(clock: Clock, switch: str) -> None:
+    body = {"staff": 7, "ccf-1": "ccf", "c-cf-1": "c-cf"}
+    ticket = account(clock, contact_field_key=switch).posted("ticket/1/staff_update/", body)
+    assert ticket["user"]["custom_fields"][0]["value"] == switch
+
+
+@pytest.mark.parametrize("blank", [None, "", []])
+def test_whether_a_blank_clears_a_field(clock: Clock, blank: Any) -> None:
+    for clears, value in ((True, None), (False, "North, West")):
+        api = account(clock, blank_clears=clears)
+        ticket = api.posted("ticket/1/update_custom_fields/", {"staff": 7, "t-cf-4": blank})
+        assert ticket["custom_fields"][3]["value"] == value
+
+
+def test_several_choices_may_be_a_list(clock: Clock) -> None:
+    shown = account(clock, multiple_values="list").got("ticket/1/")["custom_fields"][3]
+    assert (shown["value"], shown["value_id"]) == (["North", "West"], [1, 4])
+
+
+def test_notes_may_count_as_replies(clock: Clock) -> None:
+    for counts in (True, False):
+        api = account(clock, notes_count_as_replies=counts)
+        ticket = api.posted("ticket/1/staff_pvtnote/", {"staff": 7, "html": "x"})
+        assert (ticket["last_staff_reply_at"] is not None) is counts
+        assert ticket["unresponded"] is True
+
+
+def test_the_list_may_ignore_fields(clock: Clock) -> None:
+    listed = account(clock, fields_trim=False).got("tickets/", "fields=id")["data"][0]
+    assert "subject" in listed
+    assert account(clock).got("tickets/", "fields=id,nothing")["data"] == [{"id": 1}]
+
+
+def test_the_older_name_of_show_updates_is_known(clock: Clock) -> None:
+    assert "updates" in account(clock).got("tickets/", "include_updates=1")["data"][0]
+
+
+def test_a_multipart_body_without_its_end_is_refused(clock: Clock) -> None:
+    kind, body = multipart({"staff": "7"}, [("attachments", "a", "text/plain", b"x")])
+    assert account(clock).post("ticket/1/staff_update/", body[:-6], kind).status == 400
