@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from workers.happyfox.methods.bulk import in_hundreds, results
 from workers.happyfox.methods.caller import Caller
 from workers.happyfox.requests import groups as requests
+from workers.happyfox.requests.groups import Member
 from workers.models.contacts import GroupRead, read_group
 from workers.models.results import ItemResult
 
@@ -37,14 +38,14 @@ class Groups(Caller):
         return self._any(request, read_group)
 
     def add_contacts_to_group(
-        self, id: int, contacts: Sequence[int], *, access_tickets: bool = False
+        self, id: int, contacts: Sequence[int | Member], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
         """Adds up to 100 contacts, or changes what they may see, with a result for each (KB 1092, 12)."""
         request = requests.add_contacts_to_group(id, contacts, access_tickets=access_tickets, dialect=self.dialect)
         return results(self.call(request), contacts)
 
     def add_all_contacts_to_group(
-        self, id: int, contacts: Iterable[int], *, access_tickets: bool = False
+        self, id: int, contacts: Iterable[int | Member], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
         """Adds any number of contacts, a hundred at a time."""
         return in_hundreds(contacts, lambda part: self.add_contacts_to_group(id, part, access_tickets=access_tickets))

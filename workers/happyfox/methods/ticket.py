@@ -62,7 +62,8 @@ class TicketWrites(Tickets):
         self, n: int, *, add: Iterable[str] = (), remove: Iterable[str] = (), staff: int | None = None
     ) -> TicketRead:
         """Adds and removes tags and gives the ticket (KB 1039, 11). Tags have no commas and keep their case."""
-        return self._one(requests.update_tags(n, add, remove, self._as(staff)), self._read_ticket)
+        by = self._as(staff) if self.dialect.tags_name_staff else None
+        return self._one(requests.update_tags(n, add, remove, by), self._read_ticket)
 
     def subscribe(self, n: int, *others: int, staff: int | None = None) -> Said:
         """Subscribes a staff member and ``others`` (KB 1039, 12); no row, no webhook."""

@@ -34,6 +34,8 @@ class Dialect:
     (its section 4), which resets those left out."""
     login: Literal["text", "boolean"] = "text"
     """``is_login_enabled`` as ``"TRUE"`` and ``"FALSE"`` (KB 1092), or as a JSON boolean (one condensed note)."""
+    tags_name_staff: bool = True
+    """Whether ``update_tags`` tells ``staff_id``: KB 1039 has none in older editions, and that of 2026 needs it."""
     updates: Literal["show_updates", "include_updates"] = "show_updates"
     """The parameter that puts rows into lists of tickets; an older edition has the second name."""
     asset_field: Literal["asset_custom_field", "asset_custom_fields"] = "asset_custom_field"

@@ -1,11 +1,18 @@
 """Contact groups and who is in them (KB 1092, 6 and 8 to 12). No call deletes a group or renames it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
 from workers.happyfox.requests.members import at_most, commas, given
+
+
+class Member(TypedDict, total=False):
+    """A contact to be in a group; with ``access_tickets``, by default false, it sees the tickets of the others."""
+
+    contact: Required[int]
+    access_tickets: bool
 
 
 def contact_groups() -> Request:
@@ -38,13 +45,16 @@ def edit_contact_group(
 
 
 def add_contacts_to_group(
-    id: int, members: Sequence[int], *, access_tickets: bool | None = False, dialect: Dialect = DEFAULT
+    id: int, members: Sequence[int | Member], *, access_tickets: bool | None = None, dialect: Dialect = DEFAULT
 ) -> Request:
-    """Adds up to 100 contacts; with ``access_tickets`` they may see the tickets of the others in the group."""
+    """Adds up to 100 contacts; ``access_tickets`` is for those that are given by their id alone."""
     at_most(len(members), "contacts")
-    body: Any = [{"contact": member, **given(access_tickets=access_tickets)} for member in members]
+    full = [
+        {"contact": each, **given(access_tickets=access_tickets)} if isinstance(each, int) else each for each in members
+    ]
+    body: Any = full
     if dialect.group_members == "objects":
-        body = {"contacts": [{"id": member} for member in members]}
+        body = {"contacts": [{"id": each["contact"]} for each in full]}
     return Request("POST", f"/contact_group/{id}/update_contacts/", body=body)
 
 

@@ -92,9 +92,9 @@ def user_reply(
     return _post(n, "user_reply", body, uploads(files))
 
 
-def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int) -> Request:
+def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int | None) -> Request:
     """Adds and removes tags; ``staff_id`` makes the row show who did (KB 1039, 2026)."""
-    return _post(n, "update_tags", {"staff_id": staff_id, **given(add=commas(add), remove=commas(remove))})
+    return _post(n, "update_tags", given(staff_id=staff_id, add=commas(add), remove=commas(remove)))
 
 
 def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Request:
