@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-import sentry_sdk
-
-from workers.errors import FoxhooksError, GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.client import Client
 from workers.happyfox.protocol import Answer, Request
 from workers.happyfox.transport import Wire, monotonic
@@ -172,11 +170,9 @@ def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     if isinstance(error, GiveUp):
         log.warning("a handler gives up", extra=fields)
         return Failure(error.reason, final=True)
-    log.error("a handler failed", extra={**fields, "error": f"{type(error).__name__}{where}"})
-    if step.attempt == 1:
-        with sentry_sdk.new_scope() as scope:
-            scope.set_tags({key: str(value) for key, value in fields.items()})
-            scope.capture_exception(error if isinstance(error, Exception) else FoxhooksError(type(error).__name__))
+    # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
+    level = logging.ERROR if step.attempt == 1 else logging.WARNING
+    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     said = f": {error}" if isinstance(error, OverLimit) else ""
     return Failure(f"{type(error).__name__}{said}{where}")
 

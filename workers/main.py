@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, Shutdown
 
 from workers.driver import Account, Driver
 from workers.errors import StoreUnavailable
+from workers.governor.clock import Watch
 from workers.governor.governor import Governor
 from workers.happyfox.transport import Wire, monotonic
 from workers.lanes.invitations import ACTOR, QUEUE, Invitations, LaneBroker
@@ -28,7 +30,7 @@ from workers.limits import Limits
 from workers.observe import init_logging, init_sentry
 from workers.rules import file as rules
 from workers.settings import Account as AccountSettings
-from workers.settings import Settings, load
+from workers.settings import Settings, SettingsError, load
 from workers.turns.account import Terms
 from workers.turns.loading import Loaded, load_accounts
 from workers.turns.state import SEND_BY
@@ -58,7 +60,12 @@ def run(settings: Settings) -> int:
 
 def start() -> None:
     """Builds the broker of this worker process from its environment; Dramatiq calls it in each process it makes."""
-    dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
+    try:
+        dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
+    except SettingsError as error:
+        # A plug-in that does not import is for a person to mend, who needs the complaint and no traceback.
+        print(f"The worker cannot start:\n{error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def build(settings: Settings) -> LaneBroker:
@@ -71,7 +78,9 @@ def build(settings: Settings) -> LaneBroker:
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
     accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    leases = Leases(store, settings.lease, monotonic, worker)
+    governors = [account.terms.governor for account in accounts.values()]
+    watch = Watch(store, governors, durable=settings.durability == "fsync")
+    leases = Leases(store, settings.lease, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.terms.claim for account in accounts.values()]
     invitations = Invitations(store, idle, claims, settings.threads)

@@ -111,16 +111,17 @@ class Process:
         """Kills the whole group, frozen or not, and waits for its end."""
         if self._reader.is_alive():  # somebody of the group still holds the pipe
             self.signal(signal.SIGKILL)
-        self._end()
+        self.join()
 
     def terminate(self) -> float:
         """Asks it to end, as a platform does; gives the seconds that took."""
         began = time.monotonic()
         self._process.terminate()
-        self._end()
+        self.join()
         return time.monotonic() - began
 
-    def _end(self) -> None:
+    def join(self) -> None:
+        """Waits for its end."""
         try:
             self._process.wait(40)
         except subprocess.TimeoutExpired:

@@ -134,7 +134,7 @@ def test_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
         permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
     arrived = {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
     assert permits == arrived
-    assert arrived["post"] > 50
+    assert arrived["post"] > 30
 
 
 def test_no_window_holds_more_calls_than_allowed_whoever_dies(deploy: Callable[..., Fleet]) -> None:

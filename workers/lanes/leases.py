@@ -19,10 +19,13 @@ class Leases:
 
     A lease counts as held until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
     (seconds, never going back, counting sleep): so a process that was frozen knows that it may have lost it.
+    ``watch`` takes a look at the store after each renewal.
     """
 
-    def __init__(self, store: Store, lease: float, clock: Callable[[], float], worker: str) -> None:
-        self._store, self._lease, self._clock, self._worker = store, lease, clock, worker
+    def __init__(
+        self, store: Store, lease: float, clock: Callable[[], float], worker: str, watch: Callable[[], object]
+    ) -> None:
+        self._store, self._lease, self._clock, self._worker, self._watch = store, lease, clock, worker, watch
         self._held: dict[tuple[str, str], tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -57,6 +60,7 @@ class Leases:
         while not self._stop.wait(self._lease / 3):
             try:
                 self.renew()
+                self._watch()
             except StoreUnavailable as error:
                 log.warning("leases could not be renewed", extra={"error": str(error)})
             except Exception:

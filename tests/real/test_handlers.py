@@ -1,0 +1,65 @@
+"""Handlers that raise, hang, recurse, print or leave: the others go on, and so does the worker."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.real.fleet import Fleet
+from tests.real.handlers import FAULTY, NOTING
+
+pytestmark = pytest.mark.timeout(120)
+
+#: What a contact writes to make a handler go wrong, and what the trail says of it.
+FAULTS = {
+    "raise": "test.raises owed: ValueError at handlers.py:",
+    "hang": "test.hangs owed: OverLimit: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "spin": "test.spins owed: OverLimit: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "recurse": "test.recurses owed: RecursionError at handlers.py:",
+    "nonsense": "test.answers_nonsense dead: test.answers_nonsense returned a dict; a handler returns None",
+    "exit": "test.exits owed: SystemExit at handlers.py:",
+    "interrupt": "test.interrupts owed: KeyboardInterrupt at handlers.py:",
+    "print": "test.prints decided: nothing",
+}
+
+
+def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(FAULTY)
+    fleet.start_web()
+    worker = fleet.ready_worker(FOXHOOKS_HANDLER_SECONDS="1")
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    numbers = {word: fleet.open_ticket(text="good words") for word in FAULTS}
+    for word, number in numbers.items():
+        fleet.reply(number, f"please {word} now")
+    for word, number in numbers.items():
+        fleet.wait(lambda number=number: fleet.notes(number), f"the other handler notes on {word}")
+        assert fleet.notes(number) == [f"noted: please {word} now"]
+        fleet.wait(lambda word=word, number=number: FAULTS[word] in fleet.trail(number), f"the trail tells of {word}")
+    assert worker.code is None
+    assert "printed by a handler" in worker.output
+    assert "on both" in worker.output
+    assert "ready" in worker.output.split("printed by a handler")[0]
+    # Not even the tickets that are owed something have to wait.
+    for word, number in numbers.items():
+        fleet.reply(number, f"once more after {word.upper()}")
+    for word, number in numbers.items():
+        fleet.wait(lambda number=number: len(fleet.notes(number)) == 2, f"the lane of {word} goes on")
+    assert worker.terminate() < 25
+    assert worker.code == 0
+
+
+def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy("import nothing_of_that_name\n")
+    fleet.start_web()
+    fleet.wait(lambda: fleet.answers() == 200, "web takes deliveries")
+    worker = fleet.start_worker()
+    fleet.open_ticket(text="words before the cure")
+    worker.join()
+    assert worker.code == 1
+    assert "FOXHOOKS_HANDLERS: handlers:router" in worker.output
+    assert "nothing_of_that_name" in worker.output
+    assert "Traceback" not in worker.output
+    fleet.workers.clear()
+    fleet.plugin(NOTING)
+    fleet.ready_worker()
+    fleet.settle()
+    assert fleet.notes(1) == ["noted: words before the cure"]
