@@ -173,7 +173,8 @@ def test_kustomize_puts_the_starters_handlers_into_both_pods() -> None:
         for found in built
         if found["kind"] == "ConfigMap" and found["metadata"]["name"].startswith("foxhooks-handlers-")
     ]
-    assert handlers["data"]["handlers.py"] == (ROOT / "examples" / "starter" / "handlers.py").read_text()
+    for name in ("handlers.py", "rules.toml", "foxhooks.toml"):
+        assert handlers["data"][name] == (ROOT / "examples" / "starter" / name).read_text()
     mounted = [
         volume["configMap"]["name"]
         for found in built

@@ -29,6 +29,9 @@ from workers.events.signature import HEADER, sign
 from workers.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]
+
+#: What a user adds to the project.
+FILES = ("handlers.py", "rules.toml", "foxhooks.toml")
 SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 SECRET = "a-signing-key"
 
@@ -225,7 +228,7 @@ def without_the_project(image: Path, folder: Path) -> Path:
 def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str) -> Iterator[Deployment]:
     app = tmp_path / "app"
     if request.param == "Kubernetes":
-        mounted(app, {name: (STARTER / name).read_text() for name in ("handlers.py", "foxhooks.toml")})
+        mounted(app, {name: (STARTER / name).read_text() for name in FILES})
         deployment = as_kubernetes(app, image, happyfox, request.getfixturevalue("valkey_url"))
     else:
         if request.param == "starter on Heroku":
@@ -233,8 +236,8 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happ
         else:
             ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "tests")
             shutil.copytree(ROOT, app, ignore=ignored)
-            for name in (".profile", "examples/starter/handlers.py", "examples/starter/foxhooks.toml"):
-                shutil.copy(ROOT / name, app)
+            for path in (ROOT / ".profile", *(STARTER / name for name in FILES)):
+                shutil.copy(path, app)
             image = without_the_project(image, tmp_path / "python")
         deployment = as_heroku(app, image, happyfox, request.getfixturevalue("small_store"))
     try:
@@ -265,7 +268,7 @@ def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Deploy
     assert deployment.terminate() == {"web": 0}, deployment.logs()
 
 
-def test_a_users_own_handlers_act(deployment: Deployment, simulator: Simulator, happyfox: str) -> None:
+def test_a_users_own_handlers_and_rules_act(deployment: Deployment, simulator: Simulator, happyfox: str) -> None:
     url = deployment.start_web()
     deployment.start("worker")
     if "probe" in deployment.commands:
@@ -273,9 +276,9 @@ def test_a_users_own_handlers_act(deployment: Deployment, simulator: Simulator, 
 
     hooks = [{"url": f"{url}/webhooks/demo", "key": SECRET}]
     httpx.put(f"{happyfox}/simulator/hooks", json=hooks).raise_for_status()
-    opened = httpx.post(f"{happyfox}/simulator/tickets", json={"email": "sam@bigcorp.example"})
+    opened = httpx.post(f"{happyfox}/simulator/tickets", json={"email": "sam@bigcorp.example", "text": "Refund!"})
     number = opened.raise_for_status().json()["id"]
-    deployment.wait_until(lambda: "vip" in simulator.world.tickets[number].tags, "the tag")
+    deployment.wait_until(lambda: {"vip", "refund"} <= set(simulator.world.tickets[number].tags), "the tags")
 
     with redis.Redis.from_url(deployment.store) as client:
         own, web, worker = 1, 3, 5

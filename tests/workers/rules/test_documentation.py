@@ -1,0 +1,60 @@
+"""docs/rules.md, the README and the starter tell the truth about rules."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workers.events.kinds import KINDS
+from workers.rules.actions import GRANTS
+from workers.rules.conditions import KEYS
+from workers.rules.file import read
+from workers.rules.templates import FILTERS
+from workers.rules.views import WORDS
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "rules.md").read_text()
+README = (ROOT / "README.md").read_text()
+ALL = frozenset(grant for grant in GRANTS.values() if grant)
+TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
+EXAMPLES = [
+    *TOML.findall(PAGE),
+    *(text for text in TOML.findall(README) if "[[rule]]" in text),
+    (ROOT / "examples" / "starter" / "rules.toml").read_text(),
+]
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_is_a_sound_rule(text: str) -> None:
+    found = read(text, ALL)
+    assert found.faults == ()
+    assert len(found.rules) == 1
+
+
+def test_the_first_example_has_eight_lines() -> None:
+    assert len(EXAMPLES[0].strip().splitlines()) == 8
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_page_names_every_kind_condition_action_word_and_filter() -> None:
+    rule, conditions, actions, templates = map(section, ("A rule", "Conditions", "Actions", "Templates"))
+    assert [kind for kind in KINDS if f"`{kind}`" not in rule] == []
+    assert [key for key in KEYS if not re.search(rf"`(when\.)?{key}[`.]", conditions)] == []
+    assert [key for key in GRANTS if f"`{key}" not in actions] == []
+    assert [grant for grant in ALL if f"`rules:{grant}`" not in actions] == []
+    assert [name for name in FILTERS if not re.search(rf"`{name}[`(]", templates)] == []
+    for shape in WORDS.values():
+        assert not isinstance(shape, str)
+        assert [name for name in shape if not re.search(rf"`{name}[`.\[]", templates)] == []
+
+
+def test_what_the_page_says_of_actions_can_be_written() -> None:
+    cells = re.findall(r"^\| (`.*?`) \|", section("Actions"), re.MULTILINE)
+    written = [code.replace("…", "x") for cell in cells for code in re.findall(r"`([^`]* = [^`]*)`", cell)]
+    assert len(written) >= 8
+    for code in written:
+        text = f'[[rule]]\nname = "x"\non = "moved"\n{code}\n'
+        assert read(text, ALL).faults == (), code

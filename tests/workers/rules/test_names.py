@@ -1,0 +1,91 @@
+from typing import Any
+
+import pytest
+
+from workers.happyfox.directory import Directory
+from workers.rules.file import read
+from workers.rules.names import unknown
+
+DIRECTORY = Directory(
+    staff=[{"id": 7, "name": "Ada King", "email": "ada@desk.example", "active": True}],
+    statuses=[{"id": 1, "name": "New"}, {"id": 2, "name": "In Progress"}],
+    priorities=[{"id": 1, "name": "High"}],
+    categories=[{"id": 1, "name": "Billing"}],
+    fields=[
+        {"id": 1, "name": "Plan", "type": "choice", "choices": [{"id": 1, "text": "Gold"}, {"id": 2, "text": "Free"}]},
+        {"id": 2, "name": "Reason", "type": "text"},
+    ],
+)
+GOOD = [
+    'when.status = ["new", 2]',
+    'when.not_status = "New"',
+    'when.assignee = ["ada king", "ada@desk.example", 7, ""]',
+    'when.fields.Plan = "Gold"',
+    'when.fields.Plan = ""',
+    'when.any = [{ category = "Billing" }, { tag = "anything" }]',
+    'set.priority = "high"',
+    'set.assignee = ""',
+    'set.fields = { Plan = "Gold", Reason = "{{ ticket.subject }}" }',
+    'subscribe = ["Ada King"]',
+    'move = "Billing"',
+]
+BAD: list[tuple[str, str]] = [
+    (
+        'when.status = "Nwe"',
+        "4 when.status: no status 'Nwe' in acme; did you mean 'New'? (there are: In Progress, New)",
+    ),
+    ('when.not_status = "Gone"', "4 when.not_status: no status 'Gone' in acme; there are: In Progress, New"),
+    ("when.priority = 9", "4 when.priority: no priority 9 in acme; there are: High"),
+    ('when.any = [{ category = "Biling" }]', "4 when.any: no category 'Biling' in acme; did you mean 'Billing'?"),
+    ('when.fields.Paln = "x"', "4 when.fields.Paln: no field 'Paln' in acme; did you mean 'Plan'?"),
+    (
+        'when.fields.Plan = "Gould"',
+        "4 when.fields.Plan: no choice of the field 'Plan' 'Gould' in acme; did you mean 'Gold'",
+    ),
+    ('set.status = "In Progres"', "4 set.status: no status 'In Progres' in acme; did you mean 'In Progress'?"),
+    ('set.assignee = "Ada Kong"', "4 set.assignee: no staff member 'Ada Kong' in acme; did you mean 'Ada King'?"),
+    (
+        'set.fields.Plan = "Silver"',
+        "4 set.fields.Plan: no choice of the field 'Plan' 'Silver' in acme; there are: Free",
+    ),
+    ('move = "Sales"', "4 move.category: no category 'Sales' in acme; there are: Billing"),
+    ('subscribe = ["Bob"]', "4 subscribe: no staff member 'Bob' in acme; there are: Ada King"),
+]
+
+
+def told(line: str, on: str = "ticket-created") -> list[str]:
+    text = f'[[rule]]\nname = "it"\non = "{on}"\n{line}\nadd_tags = ["x"]\n'
+    found = read(text, frozenset({"move", "subscribe"}))
+    assert found.faults == ()
+    return [f"{each.line} {each.problem}; {each.cure}" for each in unknown(found.names, DIRECTORY, "acme")]
+
+
+@pytest.mark.parametrize("line", GOOD)
+def test_names_that_the_account_knows_are_fine(line: str) -> None:
+    assert told(line) == []
+
+
+@pytest.mark.parametrize(("line", "fault"), BAD)
+def test_a_name_that_the_account_does_not_know_is_told_with_the_nearest(line: str, fault: str) -> None:
+    (found,) = told(line)
+    assert found.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("status-changed", "status"),
+        ("priority-changed", "priority"),
+        ("moved", "category"),
+        ("assigned", "staff member"),
+    ],
+)
+def test_from_and_to_are_names_of_what_the_kind_changes(kind: str, what: str) -> None:
+    (found,) = told('when.to = "Nothing like it"', kind)
+    assert found.startswith(f"4 when.to: no {what} 'Nothing like it' in acme")
+
+
+def test_from_and_to_of_several_kinds_may_be_anything() -> None:
+    text = '[[rule]]\nname = "it"\non = ["moved", "assigned"]\nwhen.to = "x"\nadd_tags = ["x"]\n'
+    names: Any = read(text, frozenset()).names
+    assert list(unknown(names, DIRECTORY, "acme")) == []

@@ -1,0 +1,88 @@
+"""Rules in whole turns: the real engine, a real store, the simulated HappyFox, a virtual clock."""
+
+from pathlib import Path
+
+import redis
+
+from tests.engine import World
+from workers.rules.file import load
+from workers.turns.router import Router
+
+RULES = """
+[[rule]]
+name = "refunds"
+on = ["ticket-created", "contact-replied"]
+when.text = 'refund|chargeback'
+when.not_tag = "refund"
+add_tags = ["refund"]
+note = "Refund request from {{ ticket.contact.name }}: {{ ticket.subject }}"
+set.status = "In Progress"
+
+[[rule]]
+name = "spam"
+on = "ticket-created"
+when.subject = '\\bwin\\b'
+set.status = "No such status"
+
+[[rule]]
+name = "answer"
+on = "contact-replied"
+reply = "Thank you."
+"""
+
+
+def rules(tmp_path: Path, text: str = RULES) -> Router:
+    (tmp_path / "rules.toml").write_text(text)
+    return load(tmp_path / "rules.toml", frozenset({("rules", "reply")}))
+
+
+def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Redis, tmp_path: Path) -> None:
+    world = World(store, rules(tmp_path))
+    number = world.simulator.create_ticket(subject="<script>x</script>", text="I want a REFUND").id
+    world.deliver()
+    (result,) = world.work()
+    assert result.plan
+    assert {verdict.handler: (verdict.state, verdict.reason) for verdict in result.plan.verdicts} == {
+        "rules.refunds": ("decided", "tags, note, set"),
+        "rules.spam": ("skipped", "subject does not match \\bwin\\b"),
+        "rules.answer": ("skipped", "no change of its kinds"),
+    }
+    ticket = world.ticket(number)
+    assert ticket["tags"] == "refund"
+    assert ticket["status"]["name"] == "In Progress"
+    note = next(
+        row["message"]["html"] for row in ticket["updates"] if (row["message"] or {}).get("message_type") == "p"
+    )
+    assert note == "Refund request from Sam Reed: &lt;script&gt;x&lt;/script&gt;"
+
+
+def test_what_rules_do_starts_no_rule(store: redis.Redis, tmp_path: Path) -> None:
+    text = RULES.replace('on = "contact-replied"', 'on = ["contact-replied", "ticket-updated"]')
+    world = World(store, rules(tmp_path, text))
+    number = world.simulator.create_ticket(text="refund").id
+    world.settle_down()
+    rows = len(world.ticket(number)["updates"])
+    world.settle_down()
+    assert len(world.ticket(number)["updates"]) == rows
+    replies = [row for row in world.ticket(number)["updates"] if "Thank you." in str(row["message"])]
+    assert replies == []
+
+
+def test_a_rule_with_an_unknown_name_fails_alone(store: redis.Redis, tmp_path: Path) -> None:
+    world = World(store, rules(tmp_path))
+    number = world.simulator.create_ticket(subject="You win", text="a refund").id
+    world.deliver()
+    (result,) = world.work()
+    assert [(letter.handler, "No such status" in letter.reason) for letter in result.letters] == [("rules.spam", True)]
+    assert world.ticket(number)["tags"] == "refund"
+
+
+def test_without_the_grant_a_reply_is_left_out(store: redis.Redis, tmp_path: Path) -> None:
+    world = World(store, rules(tmp_path, RULES.replace("contact-replied", "ticket-created")), allow=frozenset())
+    world.simulator.create_ticket(text="hello")
+    world.deliver()
+    (result,) = world.work()
+    assert result.plan
+    (answer,) = [verdict for verdict in result.plan.verdicts if verdict.handler == "rules.answer"]
+    assert answer.denied == ("FOXHOOKS_ALLOW=rules:reply",)
+    assert result.plan.effects == ()
