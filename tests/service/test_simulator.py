@@ -96,7 +96,13 @@ def test_a_file_arrives_with_a_multipart_form(client: httpx.Client) -> None:
     files = {"attachments": ("é.bin", b"\x00\r\n\xff", "application/octet-stream")}
     data = {"staff": "7", "html": "<p>see file</p>"}
     answer = client.post("/api/1.1/json/ticket/1/staff_update/", data=data, files=files)
-    assert answer.json()["updates"][-1]["message"]["attachments"][0]["filename"] == "é.bin"
+    (attached,) = answer.json()["updates"][-1]["message"]["attachments"]
+    assert attached["filename"] == "é.bin"
+    download = httpx.get(attached["url"])
+    assert (download.status_code, download.content) == (200, b"\x00\r\n\xff")
+    assert httpx.get(attached["url"]).status_code == 403
+    fresh = client.get("/api/1.1/json/ticket/1/").json()["updates"][-1]["message"]["attachments"][0]["url"]
+    assert client.get(fresh).status_code == 400  # with credentials
 
 
 def test_webhooks_are_signed_delivered_logged_and_tried_again(

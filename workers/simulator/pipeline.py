@@ -8,15 +8,14 @@ import binascii
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
-from workers.simulator import bodies
 from workers.simulator.api import table
 from workers.simulator.api.forms import InvalidError, RefusedError
 from workers.simulator.api.paging import NOT_FOUND
 from workers.simulator.api.route import Arguments, News, Outcome
+from workers.simulator.arrival import arrive
 from workers.simulator.exchange import RATE_LIMITED, Call, CallLog, Request, Response
 from workers.simulator.faults import Fault, Switchboard, strike
 from workers.simulator.limits import RateGate, TicketGate
@@ -62,7 +61,7 @@ class Pipeline:
 
         Calls that begin before another ends overlap. Each pending call must be ended once.
         """
-        pending = self._read(request)
+        pending = Pending(self, *arrive(request, self.log.next_number, self.world.now()))
         self.log.open(pending.call)
         try:
             self._admit(pending, request)
@@ -89,7 +88,7 @@ class Pipeline:
 
     def perform(self, request: Request) -> tuple[Response, tuple[News, ...]]:
         """Apply a call without credentials, rate gate, log or faults."""
-        pending = self._read(request)
+        pending = Pending(self, *arrive(request, self.log.next_number, self.world.now()))
         try:
             self._route(pending)
         except RefusedError as refused:
@@ -111,29 +110,6 @@ class Pipeline:
             headers = {"Content-Type": "application/json", **self._headers_of(refused)}
             return Response(status, _encoded(refused.payload), headers), None
         return Response(200, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
-
-    def _read(self, request: Request) -> Pending:
-        """What the call says, logged whatever becomes of it."""
-        place = table.find(request.path)
-        try:
-            body, files = bodies.parse(request.headers.get("content-type", ""), request.body)
-        except ValueError:
-            body, files = None, ()
-        call = Call(
-            number=self.log.next_number,
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            arrived=self.world.now(),
-            ticket=place.ticket if place else None,
-            body=body,
-            files=tuple(file.filename for file in files),
-        )
-        every = parse_qs(request.query)
-        query = {name: several[-1] for name, several in every.items()}
-        number, word = (place.number, place.word) if place else (0, "")
-        arguments = Arguments(number=number, word=word, query=query, every=every, body=body, files=files)
-        return Pending(self, call, place, arguments)
 
     def _admit(self, pending: Pending, request: Request) -> None:
         """Credentials and rate gate; links to files need no credentials and cost no budget."""

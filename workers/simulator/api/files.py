@@ -24,7 +24,8 @@ def attach(world: World, arguments: Arguments) -> list[Json]:
     attached = []
     for upload in arguments.files:
         if upload.field == "attachments":  # files under other names are ignored: assumed
-            stored = links.store(world, upload.filename, upload.content_type, upload.content)
+            kind = upload.content_type.encode("ascii", "ignore").decode()  # it becomes a header of the download
+            stored = links.store(world, upload.filename, kind, upload.content)
             attached.append({"id": stored.id, "filename": stored.filename, "url": None})
     return attached
 

@@ -122,7 +122,7 @@ def find(path: str) -> Place | None:
 def _place(path: str, table: Mapping[str, Methods], *, open_: bool = False) -> Place:
     if path in table:
         return Place(path, table[path], open=open_)
-    parts = path.split("/")
+    parts = path.split("/", 2 if open_ else -1)  # a file's name may hold slashes
     number, word = 0, ""
     for index, part in enumerate(parts):
         if index and not (number or word) and (part.isdecimal() or "@" in part):

@@ -41,13 +41,13 @@ def test_files_are_taken_with_every_message_and_come_back_as_they_were(
     api: Caller, path: str, members: dict[str, str]
 ) -> None:
     files = [
-        ("attachments", "Zoë & co.pdf", "application/pdf", b"%PDF\r\n\x00\xff--B\r\n"),
+        ("attachments", "Zoë & co/1?.pdf", "application/pdf", b"%PDF\r\n\x00\xff--B\r\n"),
         ("attachments", "a.eml", "message/rfc822", b"Subject: x\r\n\r\n.\r\n"),
     ]
     response = api.upload(path, members, files)
     assert response.status == 200, response.body
     shown = attachments(json.loads(response.body))
-    assert [one["filename"] for one in shown] == ["Zoë & co.pdf", "a.eml"]
+    assert [one["filename"] for one in shown] == ["Zoë & co/1?.pdf", "a.eml"]
     for one, (_, _, kind, content) in zip(shown, files, strict=True):
         download = api.follow(one["url"])
         assert (download.status, download.body, download.headers["Content-Type"]) == (200, content, kind)
