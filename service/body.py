@@ -1,6 +1,7 @@
 """Reads the bodies of requests, within a size and a time."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import Receive
@@ -9,6 +10,10 @@ from starlette.types import Receive
 LIMIT: Final = 5 * 1024 * 1024
 #: Bytes of all bodies that are on their way at the same time; anybody can send some, signed or not.
 HELD: Final = 64 * 1024 * 1024
+#: Bytes of a refused body that are let pass by; whoever sends more is cut off.
+PASSED: Final = 64 * 1024 * 1024
+#: Seconds without a byte after which the rest of a refused body is not waited for.
+PAUSE: Final = 1.0
 #: Seconds within which a body has to be here.
 PATIENCE: Final = 15.0
 
@@ -58,6 +63,16 @@ class Bodies:
             del self._until[task]
             self._late.discard(task)
 
+    async def discard(self, receive: Receive) -> None:
+        """Lets a body pass by that is refused; a sender cut off while it sends would never read the answer."""
+        passed, more = 0, True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while more and passed < PASSED:
+                    message = await asyncio.wait_for(receive(), PAUSE)
+                    passed += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
@@ -73,8 +88,9 @@ class Bodies:
     async def _collect(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size, more = 0, True
+        refusal: TooLargeError | CrowdedError | None = None
         try:
-            while more:
+            while more and refusal is None:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise DisconnectedError
@@ -83,10 +99,16 @@ class Bodies:
                 size += len(part)
                 self._held += len(part)
                 if size > LIMIT:
-                    raise TooLargeError
-                if self._held > HELD:
-                    raise CrowdedError
-                parts.append(part)
+                    refusal = TooLargeError()
+                elif self._held > HELD:
+                    refusal = CrowdedError()
+                else:
+                    parts.append(part)
         finally:
             self._held -= size
+        if refusal is not None:
+            parts.clear()
+            if more:
+                await self.discard(receive)
+            raise refusal
         return b"".join(parts) if len(parts) > 1 else parts[0]

@@ -61,12 +61,14 @@ class Webhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         if method not in ("POST", "GET", "HEAD"):
+            await self._bodies.discard(receive)
             await _refuse(send, RefusedError(405, "method", "send deliveries by POST", (b"allow", b"GET, HEAD, POST")))
             return
         account = scope["path_params"]["account"]
         kind = _KINDS.get(scope["path_params"].get("kind", ""))
         verifier = self._accounts.get(account)
         if verifier is None or kind is None:
+            await self._bodies.discard(receive)
             unknown = "no account of this name is set up here" if kind is not None else "nothing is here"
             await _refuse(send, RefusedError(404, "unknown", unknown))
             return
@@ -104,6 +106,7 @@ class Webhook:
                 if name == b"content-type":
                     content_type = value
             elif name == b"content-length" and int(value) > LIMIT:
+                await self._bodies.discard(receive)
                 raise RefusedError(*_TOO_LARGE)
         try:
             body = await self._bodies.read(receive)

@@ -141,6 +141,20 @@ def test_a_body_over_the_limit_gets_its_answer(valkey_url: str, announced: bool)
     assert asyncio.run(main()) == 413
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"/webhooks/acme", b"413"), (b"/webhooks/unknown", b"404")])
+def test_a_sender_reads_why_a_large_body_is_refused_though_it_closes_the_connection(
+    valkey_url: str, path: bytes, status: bytes
+) -> None:
+    length = 20 * 1024 * 1024
+    head = HEAD.replace(b"/webhooks/acme", path) + b"connection: close\r\ncontent-length: %d\r\n\r\n" % length
+    assert talk(valkey_url, head, b"x" * length).startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_large_body_that_is_only_announced_is_refused_without_it(valkey_url: str) -> None:
+    head = HEAD + b"connection: close\r\ncontent-length: 6000000\r\n\r\n"
+    assert talk(valkey_url, head).startswith(b"HTTP/1.1 413 ")
+
+
 def test_two_signature_headers_on_the_wire_are_refused(valkey_url: str) -> None:
     extra = f"{HEADER.lower()}: {sign(KEY, REPLY)}\r\nconnection: close\r\n".encode()
     assert talk(valkey_url, HEAD + extra + LENGTH + REPLY).startswith(b"HTTP/1.1 401 ")
