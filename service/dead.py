@@ -11,9 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.access import accounts_of, store_of
-from service.failures import CommandError
-from service.times import ago, now_of
-from workers.errors import seconds
+from service.times import ago, now_of, span
 from workers.lanes.keys import prefix
 
 #: A list longer than this is cut; filters make it shorter.
@@ -42,11 +40,8 @@ class Filter:
 
 def run(wanted: Filter, quarantine: bool, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
+    since = span(wanted.since)
     settings = accounts_of().settings
-    try:
-        since = seconds(wanted.since or 0)
-    except ValueError as wrong:
-        raise CommandError(f"--since: {wrong}") from None
     with store_of(settings) as client:
         now = now_of(client)
         read = _quarantined if quarantine else _letters

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from service.access import accounts_of, store_of
 from service.records import Records
-from service.times import ago, now_of
-from workers.errors import seconds
+from service.times import ago, now_of, span
 from workers.lanes.keys import prefix
 
 #: A list longer than this is cut; filters make it shorter.
@@ -45,10 +44,11 @@ class Seen:
 
 def run(wanted: Filter, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
+    since = span(wanted.since)
     settings = accounts_of().settings
     with store_of(settings) as client:
         now = now_of(client)
-        after = now - int(seconds(wanted.since) * 1000) if wanted.since else 0
+        after = now - int(since * 1000) if since else 0
         found = [
             each
             for name in settings.accounts

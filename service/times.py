@@ -1,6 +1,9 @@
 """Times for a person's eyes; the store's clock is the only one that counts."""
 
 import redis
+import typer
+
+from workers.errors import seconds
 
 
 def now_of(client: redis.Redis) -> int:
@@ -16,3 +19,11 @@ def ago(at: int, now: int) -> str:
         if passed >= size:
             return f"{passed // size} {unit} ago"
     return f"{passed} s ago"
+
+
+def span(since: str) -> float:
+    """Reads what ``--since`` was given, in seconds; 0 for nothing. Another word is wrong usage."""
+    try:
+        return seconds(since or 0)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--since") from None

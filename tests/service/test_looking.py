@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
 from service import dead, status
+from service.command import app
 from service.failures import CommandError
 from service.times import ago, now_of
 from workers.events.delivery import parse
@@ -148,9 +150,11 @@ def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis, capsys:
     assert kept["reason"] == "not JSON"
 
 
-def test_a_since_that_is_no_duration_is_explained() -> None:
-    with pytest.raises(CommandError, match="10m"):
-        dead.run(dead.Filter("", "", None, "yesterday"), quarantine=False, as_json=False)
+@pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
+def test_a_since_that_is_no_duration_is_wrong_usage(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--since", "soon"])
+    assert result.exit_code == 2
+    assert "90s, 10m" in result.output
 
 
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])
