@@ -1,6 +1,6 @@
 """What calls answer that give no object: sentences, and the results of bulk calls, item by item."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,8 +68,3 @@ def _result(index: int, raw: Mapping[str, Any], problems: Callable[[Any], Sequen
         said = said or (("", text(data.get("message"))),)
         return ItemResult(index, "refused", identity, name, said, raw=raw)
     return ItemResult(index, "in doubt", raw=raw)
-
-
-def unmade(error: Exception, doubt: bool, indices: Iterator[int]) -> list[ItemResult]:
-    """Makes the results of items whose call brought no answer."""
-    return [ItemResult(index, "in doubt" if doubt else "unsent", error=error) for index in indices]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from workers.errors import Broken, CheckCredentials, FoxhooksError, InDoubt, Unsent
+from workers.errors import Broken, FoxhooksError, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.answers import problems_in
 from workers.happyfox.requests.members import BULK
-from workers.models.results import ItemResult, read_results, unmade
+from workers.models.results import ItemResult, read_results
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def results(answer: Any, sent: Sequence[Any]) -> list[ItemResult]:
 def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]]) -> list[ItemResult]:
     """Makes as many calls as it takes and gives the results of all items, in their order.
 
-    A hundred that HappyFox refuses as a whole does not stop the others; one in doubt, and any other failure, does: what
+    A hundred that is refused as a whole does not stop the others; one in doubt, and any other failure, does: what
     follows is ``unsent``. Nothing is sent twice.
     """
     listed, found = list(items), list[ItemResult]()
@@ -30,8 +30,16 @@ def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]])
         try:
             found += [replace(each, index=begin + each.index) for each in call(part)]
         except (FoxhooksError, InDoubt, Unsent) as error:
-            doubt = isinstance(error, InDoubt | Broken)
-            found += unmade(error, doubt, iter(range(begin, begin + len(part))))
-            if doubt or isinstance(error, Unsent | CheckCredentials):
-                found += unmade(error, False, iter(range(len(found), len(listed))))
+            found += [_without(error, begin + place) for place in range(len(part))]
+            if not isinstance(error, Refused | Unfit):
+                found += [ItemResult(place, "unsent", error=error) for place in range(len(found), len(listed))]
     return found
+
+
+def _without(error: Exception, index: int) -> ItemResult:
+    """Makes the result of an item whose call brought none."""
+    if isinstance(error, InDoubt | Broken):
+        return ItemResult(index, "in doubt", error=error)
+    if isinstance(error, Refused):
+        return ItemResult(index, "refused", problems=error.problems, error=error)
+    return ItemResult(index, "unsent", error=error)

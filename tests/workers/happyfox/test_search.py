@@ -1,0 +1,84 @@
+"""Searches are built as the articles write them, and mean what was meant."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.workers.happyfox.desk import Desk
+from workers.errors import Unfit
+from workers.happyfox.requests.search import Terms, search, search_contacts
+from workers.simulator.search.grammar import Term, parse
+
+
+@pytest.mark.parametrize(
+    ("built", "documented"),
+    [
+        (search(priority=["CRITICAL", "MEDIUM"]), 'priority:"CRITICAL","MEDIUM"'),
+        (search(status=["New", "Closed"]), 'status:"New","Closed"'),
+        (
+            search(tag="routine_checks", status=["In Progress", "New"]),
+            'tag:"routine_checks" status:"In Progress","New"',
+        ),
+        (search(created_on=date(2019, 1, 25)), 'created-on:"2019/01/25"'),
+        (search(last_modified_on_or_before=date(2019, 1, 25)), 'last-modified-on-or-before:"2019/01/25"'),
+        (search(id=["#DC00000001", 2]), "id:DC00000001,2"),
+        (search(id=7), "id:7"),
+        (search(has_attachments=True), "has_attachments:true"),
+        (search(fields={"Team Name": "arsenal"}), '"Team Name":"arsenal"'),
+        (search(fields={"Country": ["finland", "germany"]}), '"Country":"finland","germany"'),
+        (search(fields={"Date Field": date(2019, 8, 23)}), '"Date Field":"08/23/2019"'),
+        (
+            search(contact="james@happyfox.com", fields={"Product Name": "Helpdesk"}),
+            'contact:"james@happyfox.com" "Product Name":"Helpdesk"',
+        ),
+        (search("refund", "late", unresponded=False), "unresponded:false refund late"),
+        (search_contacts(name="adam", email="adam@example.com"), "name:adam email:adam@example.com"),
+        (search_contacts(phone="+1 123 1231234"), "phone:11231231234"),
+        (search_contacts("sam", name="Sam Reed"), 'name:"Sam Reed" sam'),
+        (search_contacts(created_since=date(2026, 3, 1)), "created_since:2026/03/01"),
+    ],
+)
+def test_a_search_is_written_as_documented(built: str, documented: str) -> None:
+    assert built == documented
+
+
+def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
+    for terms in ({"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}):
+        with pytest.raises(Unfit):
+            search(**terms)  # type: ignore[arg-type]
+    with pytest.raises(Unfit):
+        search(fields={'a"': "b"})
+
+
+WORDS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["status", "priority", "tag", "assignee", "group", "contact"]), st.lists(WORDS, min_size=1)
+    )
+)
+def test_whatever_a_term_holds_is_understood_as_it_was_meant(terms: dict[str, list[str]]) -> None:
+    assert parse(search(**terms)) == [Term(name, tuple(values)) for name, values in terms.items()]  # type: ignore[arg-type]
+
+
+@given(st.dictionaries(WORDS, WORDS, max_size=4))
+def test_fields_of_any_name_are_understood(fields: dict[str, str]) -> None:
+    assert parse(search(fields=fields)) == [Term(name, (value,)) for name, value in fields.items()]
+
+
+def test_every_term_is_known_to_happyfox() -> None:
+    desk = Desk()
+    number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
+    day = date(2023, 11, 14)
+    dates = {
+        name: day for name in Terms.__annotations__ if "_on" in name and "staff" not in name and "closed" not in name
+    }
+    found = search(
+        "printer", status="New", priority="Medium", tag="vip", assignee="none", group="Big Corp",
+        contact="sam@bigcorp.example", id=number, duedate="today", unresponded=True, breached=False, **dates,  # type: ignore[typeddict-item]
+    )  # fmt: skip
+    assert [ticket.id for ticket in desk.client.tickets(q=found)] == [number]
+    assert list(desk.client.tickets(q=search(created_before=day))) == []
