@@ -93,7 +93,9 @@ class Driver:
 
         def read(request: Request) -> Answer:
             try:
-                return self._wire.send(request, still_held=lambda: self._leases.still_held(held))
+                return self._limits.engine(
+                    lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held))
+                )
             except NotNow as error:
                 # A handler may swallow it; the turn must not go on without what was to be read.
                 refused.append(error)

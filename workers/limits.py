@@ -2,8 +2,8 @@
 
 The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A
 handler over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking
-call. When the worker is on its way out, a handler is left behind sooner: it has done nothing outside, and the next
-worker runs it again.
+call, and never in the middle of the engine's own code, which a read of the handler's runs there. When the worker is on
+its way out, a handler is left behind sooner: it has done nothing outside, and the next worker runs it again.
 """
 
 import contextvars
@@ -68,6 +68,15 @@ class Limits:
         result: T = box.result
         return result
 
+    def engine(self, function: Callable[[], T]) -> T:
+        """Runs the engine's own code for a handler, in the handler's thread: it is not broken off in the middle."""
+        companion: _Companion = _here.companion
+        with companion.guard:
+            result = function()
+        if companion.left:
+            raise _Stop
+        return result
+
     def _wait(self, box: "_Box") -> bool:
         give_up = time.monotonic() + self._seconds
         hurried = False
@@ -81,8 +90,10 @@ class Limits:
     def _leave(self, companion: "_Companion") -> None:
         self._stuck = {thread for thread in self._stuck if thread.is_alive()} | {companion.thread}
         companion.tasks.put(None)
-        if companion.thread.ident is not None:
+        companion.left = True
+        if companion.thread.ident is not None and companion.guard.acquire(blocking=False):
             raise_thread_exception(companion.thread.ident, _Stop)  # type: ignore[no-untyped-call]
+            companion.guard.release()
         if len(self._stuck) > STUCK:
             log.error("too many handlers hang, so this worker process ends", extra={"count": len(self._stuck)})
             os.kill(os.getpid(), signal.SIGTERM)
@@ -95,10 +106,15 @@ class _Box:
         self.error: BaseException | None = None
 
 
+_here = threading.local()
+
+
 class _Companion:
-    """A thread that runs one function after another for its owner."""
+    """A thread that runs one function after another for its owner, until it is ``left`` behind."""
 
     def __init__(self) -> None:
+        self.left = False
+        self.guard = threading.Lock()
         self.tasks: SimpleQueue[tuple[_Box, Callable[[], Any]] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="handler", daemon=True)
         self.thread.start()
@@ -110,6 +126,7 @@ class _Companion:
         return box
 
     def _run(self) -> None:
+        _here.companion = self
         try:
             while (task := self.tasks.get()) is not None:
                 box, function = task

@@ -1,0 +1,61 @@
+"""Runs every benchmark and prints one table of the figures that have to be reached.
+
+python -m tests.bench [NAME ...]
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+#: The word before a bar in a benchmark's output; such a line is a row of the table.
+REACH = ", to reach "
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of one benchmark."""
+
+    bench: str
+    measured: str
+    bar: str
+
+
+def names() -> list[str]:
+    """Gives the benchmarks there are."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__main__")
+
+
+def run(name: str) -> tuple[bool, list[Row]]:
+    """Runs one benchmark, shows what it prints, and gives whether it reached its bars, and its figures."""
+    print(f"-- {name}", flush=True)
+    command = [sys.executable, "-m", f"tests.bench.{name}"]
+    rows = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if REACH in line:
+                measured, _, bar = line.strip().partition(REACH)
+                rows.append(Row(name, measured, bar.partition(";")[0]))
+    return process.returncode == 0, rows
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or names()
+    table = Table("benchmark", "measured", "to reach", "")
+    reached = True
+    for name in chosen:
+        passed, rows = run(name)
+        reached &= passed
+        for row in rows or [Row(name, "see above", "")]:
+            table.add_row(row.bench, row.measured, row.bar, "" if passed else "missed")
+    Console().print(table)
+    sys.exit(0 if reached else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""How fast does a worker turn, next to plain Dramatiq? And how soon does an idle one begin?
+
+    python -m tests.bench.turns [--rounds 5] [--turns 10000] [--samples 200]
+
+Turns: a worker process with 8 threads works lanes that wait already, one event each. Its account has no handlers, so
+that a turn reads no ticket: what is measured is claiming, settling and all around it. Plain Dramatiq works as many
+messages of an actor that does nothing, tuned (prefetch 200), on the same store (Valkey, append-only file, unix
+socket). Each worker is on one core, the store on another; rounds are interleaved, figures are medians.
+
+Pickup: an event is stored and the worker woken, as the web process does, at random moments; taken is the time until
+the driver performs the first step of the turn.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests import stores
+from tests.bench.endpoint import body, pin
+from workers.events.delivery import parse
+from workers.lanes.inbox import accept, receive
+from workers.lanes.keys import WAKE
+from workers.lanes.store import Store
+
+THREADS = 8
+#: Plain Dramatiq at its best.
+TUNED = {"dramatiq_queue_prefetch": "200"}
+BAR = 0.75
+#: Seconds from the wake-up to the first step, at the 95th percentile.
+PICKUP_BAR = 0.010
+ACCOUNT = "acme"
+SCHED = "foxhooks:{acme}:sched"
+
+
+def build(url: str) -> Any:
+    """Puts the worker process together as `foxhooks worker` does, with a router that has no handlers."""
+    from workers import main
+    from workers.settings import load
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "idle.py").write_text('from workers import Router\nrouter = Router("idle")\n')
+    os.chdir(folder)
+    environ = {
+        "FOXHOOKS_HANDLERS": "idle:router",
+        "HAPPYFOX_ACCOUNT": ACCOUNT,
+        "HAPPYFOX_URL": "http://127.0.0.1:9",
+        "HAPPYFOX_API_KEY": "key",
+        "HAPPYFOX_AUTH_CODE": "code",
+        "HAPPYFOX_STAFF_ID": "7",
+        "REDIS_URL": url,
+        "LOG_FORMAT": "json",
+    }
+    return main.build(load("worker", environ, folder))
+
+
+def preload(client: "redis.Redis", lanes: int) -> None:
+    """Stores one event in each of so many lanes."""
+    store = Store(client)
+    for start in range(1, lanes + 1, 100):
+        bodies = [body(number) for number in range(start, min(start + 100, lanes + 1))]
+        store.run(accept(ACCOUNT, [receive(parse(each), each) for each in bodies], keep=3600))
+
+
+class Stopwatch:
+    """Times ``turns`` turns, and the processor time that this process and the store spend on them."""
+
+    def __init__(self, client: "redis.Redis", turns: int) -> None:
+        self._client, self._turns = client, turns
+        self._began, self._own, self._store = time.perf_counter(), time.process_time(), self._spent()
+
+    def _spent(self) -> float:
+        found = self._client.info("cpu")
+        return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
+
+    def stop(self) -> list[float]:
+        """Gives turns per second, and microseconds of CPU for each turn: of this process, of the store."""
+        taken, own = time.perf_counter() - self._began, time.process_time() - self._own
+        return [self._turns / taken, own / self._turns * 1e6, (self._spent() - self._store) / self._turns * 1e6]
+
+
+def ours(url: str, turns: int) -> list[float]:
+    """Measures our worker."""
+    import dramatiq
+
+    client = redis.Redis.from_url(url)
+    preload(client, turns)
+    worker = dramatiq.Worker(build(url), worker_threads=THREADS)
+    watch = Stopwatch(client, turns)
+    worker.start()
+    while client.zcard(SCHED):
+        time.sleep(0.01)
+    return watch.stop()
+
+
+def plain(url: str, turns: int) -> list[float]:
+    """Measures plain Dramatiq."""
+    import dramatiq
+    from dramatiq.brokers.redis import RedisBroker
+
+    broker = RedisBroker(url=url)  # type: ignore[no-untyped-call]
+    left, all_done, lock = [turns], threading.Event(), threading.Lock()
+
+    def nothing() -> None:
+        with lock:
+            left[0] -= 1
+        if not left[0]:
+            all_done.set()
+
+    actor = dramatiq.actor(nothing, broker=broker)
+    for _ in range(turns):
+        actor.send()
+    worker = dramatiq.Worker(broker, worker_threads=THREADS)
+    watch = Stopwatch(redis.Redis.from_url(url), turns)
+    worker.start()
+    all_done.wait()
+    return watch.stop()
+
+
+def pickup(url: str, samples: int) -> list[float]:
+    """Gives the seconds from storing and waking to the first step of the turn, sorted."""
+    import dramatiq
+
+    from workers import driver, main
+
+    first: list[float] = []
+    begun = threading.Event()
+
+    class Timed(driver.Driver):
+        """Notes when the first step of a turn is performed."""
+
+        def perform(self, held: Any, step: Any) -> Any:
+            if not begun.is_set():
+                first.append(time.perf_counter())
+                begun.set()
+            return super().perform(held, step)
+
+    main.Driver = Timed  # type: ignore[misc]
+    client = redis.Redis.from_url(url)
+    worker = dramatiq.Worker(build(url), worker_threads=THREADS)
+    worker.start()
+    taken, store, chance = [], Store(client), random.Random(1)
+    for number in range(1, samples + 1):
+        while client.zcard(SCHED):
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.02, 0.25))
+        begun.clear()
+        payload = body(number)
+        arrival = receive(parse(payload), payload)
+        since = time.perf_counter()
+        store.run(accept(ACCOUNT, [arrival], keep=3600))
+        client.lpush(WAKE, 1)
+        client.ltrim(WAKE, 0, 0)
+        assert begun.wait(10), "the event was not picked up"
+        taken.append(first[-1] - since)
+    return sorted(taken)
+
+
+def run(which: str, url: str, count: int) -> list[float]:
+    """Runs one measurement in a process of its own and gives what it found."""
+    command = [sys.executable, "-m", "tests.bench.turns", "--run", which, "--url", url, "--turns", str(count)]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+        env={**os.environ, **TUNED},
+    )
+    return [float(figure) for figure in done.stdout.split()]
+
+
+def measure(rounds: int, turns: int, samples: int) -> bool:
+    """Prints the figures; True if both bars are reached."""
+    found: dict[str, list[list[float]]] = {"plain": [], "ours": []}
+    with stores.running("valkey") as url, redis.Redis.from_url(url) as store:
+        pin(1, store.info("server")["process_id"])
+        for number in range(rounds):
+            for which in ("plain", "ours") if number % 2 else ("ours", "plain"):
+                store.flushall()
+                found[which].append(run(which, url, turns))
+        store.flushall()
+        taken = run("pickup", url, samples)
+    medians = {
+        which: [statistics.median(column) for column in zip(*each, strict=True)] for which, each in found.items()
+    }
+    for which, (speed, own, stores_own) in medians.items():
+        least, most = min(each[0] for each in found[which]), max(each[0] for each in found[which])
+        cost = f"{own:.0f} us of CPU each, the store {stores_own:.0f} us"
+        print(f"{which:5} {speed:8.0f} turns/s ({least:.0f} to {most:.0f}), {cost}")
+    ratio = medians["ours"][0] / medians["plain"][0]
+    print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
+    p50, p95 = statistics.median(taken), taken[int(len(taken) * 0.95)]
+    print(f"pickup when idle: p50 {p50 * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms, to reach {PICKUP_BAR * 1e3:.0f} ms")
+    return ratio >= BAR and p95 <= PICKUP_BAR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=10_000)
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--run", choices=("plain", "ours", "pickup"), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if not args.run:
+        sys.exit(0 if measure(args.rounds, args.turns, args.samples) else 1)
+    pin(0)
+    kinds = {"plain": plain, "ours": ours, "pickup": pickup}
+    print(*kinds[args.run](args.url, args.turns), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
