@@ -15,7 +15,7 @@ OVERLAP: Final = {
 
 
 def class_of(method: str) -> Class:
-    """GET and HEAD have a budget of their own; all else counts with POST (assumed for PUT and DELETE)."""
+    """GET and HEAD have a budget of their own; all else goes with POST."""
     return "get" if method in ("GET", "HEAD") else "post"
 
 
@@ -23,8 +23,8 @@ def class_of(method: str) -> Class:
 class RateGate:
     """Counts arrivals in the half-open window (now - window, now], per class.
 
-    The call that would be one too many is refused and starts the lockout. Calls it refuses
-    are not counted, and calls during a lockout do not extend it (both assumed; HappyFox does not say).
+    The call that would be one too many is refused and starts the lockout. Calls it refuses are not counted
+    (assumed; HappyFox does not say).
     """
 
     options: Options
@@ -37,21 +37,20 @@ class RateGate:
         which = class_of(method)
         if now < self.locked_until[which]:
             if self.options.lockout_extends:
-                self.lock(now, which if self.options.lockout_scope == "class" else None)
+                self._lock_until(now + self.options.lockout, self._covered(which))
             return False
+        if method in ("PUT", "DELETE") and not self.options.puts_count:
+            return True
         arrivals = self._in_window(which, now)
         if len(arrivals) >= self._limit(which):
-            self.lock(now, which if self.options.lockout_scope == "class" else None)
+            self.lock(now, self._covered(which))
             return False
         arrivals.append(now)
         return True
 
     def lock(self, now: float, which: Class | None = None, seconds: float | None = None) -> None:
         """Refuse every call (or one class) until `seconds` from now, by default the configured lockout."""
-        until = now + (self.options.lockout if seconds is None else seconds)
-        for name in self.locked_until:
-            if which in (None, name):
-                self.locked_until[name] = until
+        self._lock_until(now + (self.options.lockout if seconds is None else seconds), which)
         self.lockouts += 1
 
     def used(self, which: Class, now: float) -> int:
@@ -73,6 +72,14 @@ class RateGate:
         """An independent copy."""
         arrivals: dict[Class, deque[float]] = {name: deque(times) for name, times in self.arrivals.items()}
         return RateGate(self.options, arrivals, dict(self.locked_until), self.lockouts)
+
+    def _lock_until(self, until: float, which: Class | None) -> None:
+        for name in self.locked_until:
+            if which in (None, name):
+                self.locked_until[name] = until
+
+    def _covered(self, which: Class) -> Class | None:
+        return which if self.options.lockout_scope == "class" else None
 
     def _limit(self, which: Class) -> int:
         return self.options.gets if which == "get" else self.options.posts

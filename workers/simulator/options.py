@@ -29,6 +29,8 @@ class Options:
     """Calls per window and class, and how long everything is refused afterwards (KB 1148)."""
     window_shape: Literal["sliding", "fixed"] = "sliding"
     """Whether the window slides or starts anew with each minute: not documented."""
+    puts_count: bool = True
+    """Whether PUT and DELETE count with POST: assumed; KB 1148 speaks of GET and POST alone."""
     lockout_scope: Literal["account", "class"] = "account"
     """What a lockout covers: not documented."""
     lockout_status: Literal[429, 503] = 429
@@ -45,6 +47,8 @@ class Options:
     overlap: Literal["refuse", "fail", "lose", "serialise"] = "refuse"
     """A write that begins while another to the same ticket is in progress is "not supported" (tickets
     article): 409, 500, answered 200 and lost, or let through."""
+    overlap_covers: Literal["every write", "staff_update"] = "every write"
+    """What must not overlap: `staff_update` alone (tickets article), or every write to the ticket (others)."""
     latency: float = 0.0
     """Seconds a write takes on the socket, from arrival until it is applied."""
 
@@ -96,6 +100,8 @@ class Options:
     """`fields` trims the list (tickets article); one client says most accounts ignore it."""
     filters_as_parameters: bool = True
     """`tag`, `duedate`, `breached` and the other filter fields work outside `q`, too: assumed."""
+    oversized_page: Literal["cut", "refused"] = "cut"
+    """A `size` above 50: cut to 50 assumed; 400 otherwise."""
     past_the_end: Literal["empty", "missing"] = "empty"
     """A page beyond the last: 200 without rows assumed; 404 otherwise."""
     day_offset: float = 0.0
@@ -120,6 +126,8 @@ class Options:
     """The path of one asset field: plural in the 2025 edition of KB 1201, singular in that of 2026."""
     asset_names_required: bool = False
     """PUT of an asset requires `name` and `display_id`: the 2025 edition of KB 1201, not that of 2026."""
+    deletion_status: Literal[200, 204] = 200
+    """The answer to the deletion of an asset, which is empty: KB 1201 shows none."""
     articles_paged: bool = False
     """Knowledge-base lists come in pages instead of bare lists: not documented."""
 

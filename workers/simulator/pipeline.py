@@ -109,7 +109,7 @@ class Pipeline:
             status = self.options.validation_status if isinstance(refused, InvalidError) else refused.status
             headers = {"Content-Type": "application/json", **self._headers_of(refused)}
             return Response(status, _encoded(refused.payload), headers), None
-        return Response(200, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
+        return Response(outcome.status, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
 
     def _admit(self, pending: Pending, request: Request) -> None:
         """Credentials and rate gate; links to files need no credentials and cost no budget."""
@@ -156,6 +156,9 @@ class Pipeline:
             pending.delay += self.options.latency
 
     def _enter(self, pending: Pending, ticket: int) -> None:
+        covered = self.options.overlap_covers
+        if covered == "staff_update" and not pending.call.path.rstrip("/").endswith(covered):
+            return
         overlaps = self.tickets.is_busy(ticket)
         if overlaps:
             pending.call = replace(pending.call, overlapped=True)

@@ -125,3 +125,34 @@ def test_the_older_name_of_show_updates_is_known(clock: Clock) -> None:
 def test_a_multipart_body_without_its_end_is_refused(clock: Clock) -> None:
     kind, body = multipart({"staff": "7"}, [("attachments", "a", "text/plain", b"x")])
     assert account(clock).post("ticket/1/staff_update/", body[:-6], kind).status == 400
+
+
+def test_a_page_above_fifty_is_cut_or_refused(clock: Clock) -> None:
+    assert account(clock, oversized_page="refused").get("tickets/", "size=51").status == 400
+    assert account(clock, oversized_page="refused").get("tickets/", "size=50").status == 200
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_the_answer_to_a_deletion_of_an_asset(clock: Clock, status: int) -> None:
+    api = account(clock, deletion_status=status)
+    assert api.send("DELETE", "asset/1/", query="deleted_by=1").status == status
+    assert api.simulator.log[-1].applied
+
+
+def test_puts_and_deletions_may_not_count(clock: Clock) -> None:
+    for counts, statuses in ((False, [200, 200, 404, 200, 429]), (True, [200, 429, 429, 429, 429])):
+        api = account(clock, posts=1, puts_count=counts)
+        calls = [api.send("PUT", "asset/1/", {"updated_by": 1})]
+        calls += [api.send("DELETE", "asset/1/", query="deleted_by=1") for _ in range(2)]
+        calls += [api.post("tickets/", TICKET) for _ in range(2)]
+        assert [call.status for call in calls] == statuses
+
+
+def test_what_must_not_overlap(clock: Clock) -> None:
+    for covers, tags, reply in (("every write", 409, 409), ("staff_update", 200, 409)):
+        api = account(clock, overlap_covers=covers)
+        body = {"staff": 7, "html": "x"}
+        first = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", body))
+        assert api.post("ticket/1/update_tags/", {"add": "x"}).status == tags
+        assert api.post("ticket/1/staff_update/", body).status == reply
+        assert api.simulator.end(first).status == 200

@@ -46,7 +46,7 @@ def delete(world: World, arguments: Arguments) -> Outcome:
     before = _asset_of(world, arguments)
     deleter(world, arguments.query.get("deleted_by"))
     world.assets = {number: one for number, one in world.assets.items() if number != before.id}
-    return Outcome(None)
+    return Outcome(None, status=world.options.deletion_status)
 
 
 def asset_json(world: World, asset: Asset) -> Json:

@@ -9,14 +9,18 @@ from workers.simulator.world import Json, World
 
 T = TypeVar("T")
 
+MOST: Final = 50
 NOT_FOUND: Final = {"error": "Cannot find the requested object"}
 """The body of a 404, from one live user's report."""
 
 
 def page(world: World, rows: Sequence[T], arguments: Arguments) -> tuple[list[T], Json]:
-    """One page of rows and its `page_info`. A larger size is cut to 50; past the end is empty (assumed)."""
+    """One page of rows and its `page_info`. Raises a 400 or 404 for a page that the switches do not allow."""
     query = arguments.query
-    size = min(max(whole(query.get("size")) or 10, 1), 50)
+    asked = whole(query.get("size")) or 10
+    if asked > MOST and world.options.oversized_page == "refused":
+        raise RefusedError(400, {"error": f"At most {MOST} rows can be asked for."})
+    size = min(max(asked, 1), MOST)
     number = max(whole(query.get("page")) or 1, 1)
     start = (number - 1) * size
     shown = list(rows[start : start + size])

@@ -43,9 +43,10 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An endpoint's answer of 200, and the news it makes. The payload is JSON; None is an empty body, and bytes
-    are sent as they are under `media`."""
+    """An endpoint's answer, and the news it makes. The payload is JSON; None is an empty body, and bytes are sent as
+    they are under `media`."""
 
     payload: Mapping[str, Any] | list[Any] | bytes | None
     news: tuple[News, ...] = ()
     media: str = "application/json"
+    status: int = 200
