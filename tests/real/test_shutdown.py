@@ -93,7 +93,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
     fleet.open_ticket(text="orphaned words of one")
     fleet.held("GET", READ)
     fleet.ready_worker()
-    died = time.time()
+    worker.doomed, died = True, time.time()
     if pid is None:
         worker.kill()
     else:
