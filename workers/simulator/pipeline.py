@@ -107,7 +107,8 @@ class Pipeline:
             outcome = pending.place.methods[pending.call.method](world, pending.arguments)
         except RefusedError as refused:
             status = self.options.validation_status if isinstance(refused, InvalidError) else refused.status
-            headers = {"Content-Type": "application/json", **self._headers_of(refused)}
+            media = "application/xml" if isinstance(refused.payload, bytes) else "application/json"
+            headers = {"Content-Type": media, **self._headers_of(refused)}
             return Response(status, _encoded(refused.payload), headers), None
         return Response(outcome.status, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
 
@@ -117,7 +118,7 @@ class Pipeline:
             raise RefusedError(404, NOT_FOUND)
         authorization = request.headers.get("authorization", "")
         if pending.place.open:
-            if authorization and self.options.links_refuse_credentials:
+            if authorization and pending.place.signed and self.options.links_refuse_credentials:
                 raise RefusedError(400, b"<Error><Code>InvalidArgument</Code></Error>")
             return
         if not self._knows(authorization):

@@ -95,10 +95,19 @@ def _check(world: World, form: Form, before: Contact | None) -> None:
     known = {phone["id"] for phone in before.phones} if before else set()
     phones = form.members.get("phones") or []
     for phone in phones if isinstance(phones, list) else [None]:
-        if not isinstance(phone, dict) or not isinstance(phone.get("number"), str) or not phone["number"]:
-            form.complain("phones", REQUIRED)
-        elif phone.get("type", "o") not in PHONES or (phone.get("id") is not None and whole(phone["id"]) not in known):
-            form.complain("phones", NOT_A_CHOICE)
+        _check_phone(form, phone, known)
+
+
+def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
+    """Complain about a phone: a new one needs a number, any part of a known one may be edited."""
+    if not isinstance(phone, dict):
+        form.complain("phones", REQUIRED)
+        return
+    number, kind, edited = phone.get("number"), phone.get("type") or "o", phone.get("id")
+    if (edited is not None and whole(edited) not in known) or kind not in PHONES:
+        form.complain("phones", NOT_A_CHOICE)
+    elif not (isinstance(number, str) and number) and (edited is None or number is not None):
+        form.complain("phones", REQUIRED)
 
 
 def _changed(world: World, before: Contact, form: Form, values: Mapping[int, Any], *, new: bool = False) -> Contact:
@@ -108,8 +117,8 @@ def _changed(world: World, before: Contact, form: Form, values: Mapping[int, Any
     phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
     for given in form.members.get("phones") or []:
         number = whole(given.get("id")) or world.next("phone")
-        kind = given.get("type") or phones.get(number, {}).get("type", "o")
-        phones[number] = {"id": number, "type": kind, "number": given["number"]}
+        phone = phones.get(number, {"id": number, "type": "o", "number": ""})
+        phones[number] = phone | {name: given[name] for name in ("type", "number") if given.get(name)}
         if given.get("is_primary") in (True, "true"):
             primary = number
     login = form.boolean("is_login_enabled") if form.given("is_login_enabled") else before.login

@@ -104,6 +104,11 @@ class Place:
     open: bool = False
 
     @property
+    def signed(self) -> bool:
+        """Whether what gives access is a signature in the link."""
+        return self.open and self.path.startswith("attachments/")
+
+    @property
     def ticket(self) -> int | None:
         """The ticket the path names."""
         return self.number if self.number and self.path.startswith("ticket/") else None

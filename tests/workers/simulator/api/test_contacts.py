@@ -39,6 +39,8 @@ def test_a_phone_with_an_id_is_edited_and_one_without_is_added(api: Caller) -> N
     assert edited["email"] == "sam@bigcorp.example"
     edited = api.posted("users/", {"email": "sam@bigcorp.example", "phones": [{"id": 2, "number": "3"}]})
     assert [phone["number"] for phone in edited["phones"]] == ["1", "3"]
+    edited = api.posted("user/1/", {"phones": [{"id": 2, "type": "h"}, {"id": 2, "is_primary": True}]})
+    assert edited["primary_phone"] == {"id": 2, "type": "h", "number": "3"}
 
 
 def test_a_new_address_finds_the_contact_and_the_old_one_does_not(api: Caller) -> None:

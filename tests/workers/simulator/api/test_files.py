@@ -87,7 +87,8 @@ def test_a_link_dies_after_five_minutes(api: Caller, clock: Clock) -> None:
 
 def test_a_link_costs_no_budget_and_takes_no_credentials(api: Caller, simulator: Simulator) -> None:
     url = attachments(upload(api, [("attachments", "a.txt", "text/plain", b"x")]))[0]["url"]
-    assert api.follow(url, {"authorization": AUTH}).status == 400
+    refused = api.follow(url, {"authorization": AUTH})
+    assert (refused.status, refused.headers["Content-Type"]) == (400, "application/xml")
     assert api.follow(url).status == 200
     assert simulator.gate.used("get", simulator.clock()) == 0
     assert not simulator.log[-1].counted
