@@ -4,6 +4,7 @@ Not followed, repeated or read from the environment: redirects, retries, proxies
 tells the moment before the first byte leaves, on which it depends whether a call is in doubt.
 """
 
+import logging
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Connections:
     """A pool of connections, for all threads of a process."""
 
     def __init__(self, context: ssl.SSLContext, most: int) -> None:
+        # At DEBUG it would log the headers of answers, which may hold signed links.
+        logging.getLogger("httpcore").setLevel(logging.INFO)
         self._deadline = Deadline()
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
