@@ -25,7 +25,7 @@ from workers.rules.sight import Sights
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import near
 from workers.turns.loading import RULES, LoadError
-from workers.turns.router import HANDLER_TAKES, WHEN_TAKES, Handler, Router
+from workers.turns.router import HANDLER_TAKES, Handler, Router
 
 #: How much alike two tags are when one is probably a slip for the other.
 ALIKE = 0.8
@@ -81,9 +81,9 @@ def _handler(rule: Rule) -> Handler:
         kinds=frozenset(rule.kinds),
         decide=rule.decide,
         takes=HANDLER_TAKES,
-        when=rule.when,
-        when_takes=WHEN_TAKES,
-        quick=True,
+        when=None,
+        when_takes=(),
+        ask=rule.refusal,
     )
 
 

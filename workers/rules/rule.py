@@ -10,7 +10,7 @@ from workers.events.change import Event
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.rules.actions import GRANTS, Action, Name, Reader
-from workers.rules.checks import Answer, Check
+from workers.rules.checks import Check
 from workers.rules.conditions import KEYS, NOTHING, Condition, ConditionError, compile, together
 from workers.rules.faults import Fault
 from workers.rules.sight import Sights
@@ -34,9 +34,6 @@ KIND_NAMES = {
 }
 
 
-HOLDS = Answer(True, "its conditions hold")
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules."""
@@ -48,8 +45,8 @@ class Rule:
     actions: tuple[Action, ...]
     sights: Sights
 
-    def when(self, ticket: TicketRead, event: Event, now: datetime) -> Answer:
-        """Tells whether its conditions hold, and why."""
+    def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
+        """Tells why its conditions do not hold, empty when they do."""
         answer = NOTHING
         for sight in self.sights.of(ticket, event, now):
             for each in self.condition.check.checks:
@@ -57,8 +54,8 @@ class Rule:
                 if not answer.holds:
                     break
             else:
-                return HOLDS
-        return answer
+                return ""
+        return answer.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Records what it does, with the words of the change that its conditions hold for."""

@@ -17,13 +17,12 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime) -
 
     `when` is given the ticket without the methods that record intents: it looks, the handler decides.
     """
+    if handler.ask is not None:
+        return handler.ask(ticket, event, now)
     if handler.when is None:
         return ""
-    if handler.quick:
-        held = handler.when(ticket, event, now)
-    else:
-        given = {"ticket": ticket, "event": event, "now": now}
-        held = handler.when(**{name: given[name] for name in handler.when_takes})
+    given = {"ticket": ticket, "event": event, "now": now}
+    held = handler.when(**{name: given[name] for name in handler.when_takes})
     if held:
         return ""
     return str(getattr(held, "reason", "")) or "its `when` does not hold"

@@ -10,7 +10,6 @@ from workers.events.change import Change, Event, event_for
 from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
-from workers.turns.decide import refusal
 from workers.turns.effects import Effect
 from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
@@ -78,13 +77,19 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
     account, handlers = state.held.account, state.terms.handlers
     events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
+    calm = not (debts or blown or suspicious or state.held.mark)
     for bound in handlers:
-        name, kinds = bound.handler.name, bound.handler.kinds
-        debt = debts.pop(name, None) if debts else None
-        changes = (*debt.changes, *news) if debt else news
+        handler = bound.handler
+        name, kinds = handler.name, handler.kinds
         if kinds not in events:
             events[kinds] = event_for(account, kinds, news)
-        event = event_for(account, kinds, changes) if debt else events[kinds]
+        event = events[kinds]
+        if calm and event and handler.ask and (reason := handler.ask(reading.ticket, event, moment)):
+            ballot.verdicts.append(Verdict(name, "skipped", reason))
+            continue
+        debt = debts.pop(name, None) if debts else None
+        changes = (*debt.changes, *news) if debt else news
+        event = event_for(account, kinds, changes) if debt else event
         if debt and state.now() < debt.retry:
             ballot.owed.append(msgspec.structs.replace(debt, changes=changes))
             ballot.verdicts.append(Verdict(name, "owed", "waits for its retry", debt.attempt))
@@ -95,10 +100,6 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             ballot.verdicts.append(Verdict(name, "skipped", "the fuse of this ticket is blown"))
         elif state.held.mark == name:
             _give_up(state, ballot, name, changes, "it ended the worker process again and again")
-        elif (
-            bound.handler.quick and not suspicious and (reason := refusal(bound.handler, reading.ticket, event, moment))
-        ):
-            ballot.verdicts.append(Verdict(name, "skipped", reason, debt.attempt + 1 if debt else 1))
         else:
             yield from _ask(state, reading, ballot, bound, event, debt)
     for debt in debts.values():

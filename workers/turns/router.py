@@ -4,9 +4,12 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
+from workers.events.change import Event
 from workers.events.kinds import check
+from workers.models.ticket import TicketRead
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -21,8 +24,8 @@ WHEN_TAKES = ("ticket", "event", "now")
 class Handler:
     """A function on a router: it decides for the kinds it asked for, and performs nothing.
 
-    ``quick``: its ``when`` is made of conditions, takes next to no time and raises nothing, so that the engine asks it
-    without the precautions that other people's code needs; it takes ticket, event and now, in this order.
+    ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
+    takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
     """
 
     router: str
@@ -32,7 +35,7 @@ class Handler:
     takes: tuple[str, ...]
     when: Callable[..., object] | None
     when_takes: tuple[str, ...]
-    quick: bool = False
+    ask: Callable[[TicketRead, Event, datetime], str] | None = None
     name: str = field(init=False)
     """Its full name, ``router.function``."""
 
