@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test check format bench lock clean
+.PHONY: demo run test soak mutations check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -16,6 +16,15 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest $(ARGS)
+
+# Workers, people and faults on a seeded schedule: so many seeds, or one again with ARGS="--seed 17".
+SEEDS ?= 1000
+soak: $(READY)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# Rules of the engine switched off one by one: the simulation has to notice each.
+mutations: $(READY)
+	$(BIN)/python -m tests.simulation.breakages
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -217,6 +217,11 @@ def lanes_are_scheduled(history: History) -> Iterator[str]:
     yield from history.stray[:5]
 
 
+def leases_last(history: History) -> Iterator[str]:
+    """Only a worker that was frozen or died loses its lease."""
+    yield from history.lost[:5]
+
+
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     rows_are_shown_once,
     rows_are_shown_in_order,
@@ -231,6 +236,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     everything_ends,
     dead_letters_have_a_cause,
     lanes_are_scheduled,
+    leases_last,
 )
 
 

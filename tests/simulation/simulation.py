@@ -35,8 +35,8 @@ from workers.turns.turn import take_turn
 
 Actor = Generator[float, None, Any]
 
-#: How long the people's part lasts, and when a seed that does not come to rest is given up (ms).
-PLAY, LIMIT = 300_000, 4 * 3_600_000
+#: How long the people's part lasts (ms), and when a seed that does not come to rest is given up (ms, steps).
+PLAY, LIMIT, MOST = 300_000, 4 * 3_600_000, 5_000
 
 #: A call's whole time, and how long after its deadline it may still land (ms).
 TIMEOUT, DOUBT = 15_000, 30_000
@@ -127,6 +127,7 @@ class History:
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)
     stray: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     locks: int = 0
     steps: int = 0
@@ -138,7 +139,7 @@ class Process:
 
     def __init__(self, simulation: "Simulation", name: str) -> None:
         world = simulation.world
-        self.leases = Leases(world.store, world.lease / 1000, lambda: world.now / 1000, name)
+        self.leases = Leases(world.store, world.lease / 1000, lambda: world.now / 1000, name, lambda: None)
         self.frozen_until = 0
 
 
@@ -148,7 +149,8 @@ class Simulation:
     def __init__(self, client: "redis.Redis", seed: int) -> None:
         self.rng = random.Random(seed)
         client.flushdb()
-        budget = Budget(self.rng.choice([40, 200]), self.rng.choice([15, 100]), 10.0, 40.0, 1.0, 4)
+        gets, posts = self.rng.choice([(12, 5), (40, 15), (200, 100)])
+        budget = Budget(gets, posts, 10.0, 40.0, 1.0, 4)
         self.world = World(
             client,
             *routers(),
@@ -185,7 +187,7 @@ class Simulation:
         for number in range(self.rng.choice([3, 3, 4])):
             self.spawn(self.worker(f"w{number}"))
         self.spawn(self.people())
-        while self._agenda and not self.history.rest and self.world.now < START + LIMIT:
+        while not self.history.rest and self.world.now < START + LIMIT and self.history.steps < MOST:
             at, _, entry, actor = heapq.heappop(self._agenda)
             if entry in self._void:
                 continue
@@ -350,6 +352,9 @@ class Simulation:
                     plan = [decode_plan(bytes(step.args[2]))]
                 step = turn.send((yield from self.perform(process, held, step, plan)))
         except StopIteration as stop:
+            # Parking again, after an answer that came late, finds the lease gone: no harm done.
+            if stop.value.end == "lost" and not stop.value.why and process.frozen_until < began * 1000:
+                self.history.lost.append(f"lane {held.lane} by a turn claimed at {held.now - START}")
             following: Held | Nothing | None = stop.value.next
             return following
         finally:

@@ -1,0 +1,184 @@
+"""Rules of the engine, each switched off alone: the simulation has to notice every one of them.
+
+``python -m tests.simulation.breakages`` tells which seed noticed what.
+"""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from tests import stores
+from tests.simulation.checkers import check
+from tests.simulation.simulation import Simulation
+from workers.events import changes, last_seen
+from workers.lanes import leases, store
+from workers.lanes.lanes import FORGET
+from workers.lanes.scripts import Source, source
+from workers.models.row import Row
+from workers.turns import performing, settling, state, turn
+from workers.turns.effects import Effect
+from workers.turns.plan import Entry, Plan
+from workers.turns.state import State
+from workers.turns.steps import Steps
+
+#: A breakage that so many seeds do not notice stays unnoticed.
+SEEDS = 200
+
+Apply = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """The first seed that noticed a breakage, and what it complained of."""
+
+    seed: int
+    complaints: list[str]
+
+
+def lua(*changed: tuple[str, str, str]) -> Apply:
+    """Replaces text in scripts, given as (script or * for all, old, new); the old text has to be there."""
+
+    def apply(patch: pytest.MonkeyPatch) -> None:
+        def broken(name: str) -> Source:
+            text = source(name).text
+            for script, old, new in changed:
+                if script in ("*", name):
+                    assert script == "*" or old in text, f"{name} has no {old!r}"
+                    text = text.replace(old, new)
+            return Source(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+        patch.setattr(store, "source", broken)
+
+    return apply
+
+
+def no_renewal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(leases.Leases, "renew", lambda self: None)
+
+
+def settles_first(patch: pytest.MonkeyPatch) -> None:
+    def perform(self: performing.Performer) -> Steps[None]:
+        yield from ()
+
+    patch.setattr(performing.Performer, "perform", perform)
+
+
+def advances_too_far(patch: pytest.MonkeyPatch) -> None:
+    done = performing.Performer._done
+
+    def all_rows(self: performing.Performer, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any]) -> Entry:
+        entry = done(self, effect, rows, shown)
+        return msgspec.structs.replace(entry, rows=tuple(row.id for row in rows))
+
+    patch.setattr(performing.Performer, "_done", all_rows)
+
+
+def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
+    advance = last_seen.advance
+    patch.setattr(settling, "advance", lambda seen, **more: advance(seen, **{**more, "rows": (), "expected": ()}))
+    patch.setattr(changes, "_by", lambda row, staff: False)
+
+
+def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
+    advance = last_seen.advance
+    patch.setattr(settling, "advance", lambda seen, **more: advance(seen, **{**more, "tags_added": ()}))
+
+
+def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    def look_up(self: performing.Performer, key: str, effect: Effect) -> Steps[None]:
+        yield from self.state.enter(key, FORGET)
+        yield from self._send(key, effect)
+
+    patch.setattr(performing.Performer, "_look_up", look_up)
+
+
+def never_revalidates(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(performing, "STALE", 10**12)
+
+
+def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
+    close = settling.close
+
+    def without(state: State, plan: Plan, nonce: str | None) -> Steps[settling.Closed]:
+        return close(state, msgspec.structs.replace(plan, owed=()), nonce)
+
+    patch.setattr(turn, "close", without)
+
+
+def sends_late(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(state, "SEND_BY", 10**9)
+    patch.setattr(leases.Leases, "still_held", lambda self, held: True)
+
+
+def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(last_seen, "LATE", 0)
+
+
+BREAKAGES: dict[str, Apply] = {
+    "a token proves nothing": lua(("*", "return redis.call('HGET', P .. 'own', lane) == token", "return true")),
+    "a turn settles before its effects": settles_first,
+    "leases are not renewed": no_renewal,
+    "last seen takes the rows of an answer": advances_too_far,
+    "own rows are forgotten": forgets_own_rows,
+    "own tags are forgotten": forgets_own_tags,
+    "an effect begins without a journal entry": lua(
+        ("begin", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
+    ),
+    "an effect in doubt is sent again at once": sends_again_at_once,
+    "deliveries join claimed events": lua(
+        ("*", "if values[8] then redis.call('HDEL', P .. 'joins:' .. lane, values[8]) end", "")
+    ),
+    "what is owed is not stored": forgets_what_is_owed,
+    "settling empties the lane": lua(
+        (
+            "settle",
+            "for _, id in ipairs(S.handled) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
+            "redis.call('DEL', P .. 'lane:' .. lane)",
+        )
+    ),
+    "a stale plan is not held against a fresh read": never_revalidates,
+    "a frozen worker sends what it began": sends_late,
+    "rows that become visible late are below the floor": never_waits_for_late_rows,
+    "settling leaves the lane out of the schedule": lua(
+        ("settle", "if due then redis.call('ZADD', P .. 'sched', due, lane) else", "if due and false then else")
+    ),
+    "a closed gate lets calls pass": lua(("*", "if gate.state ~= 'open' then", "if false then")),
+    "a slot is free with the answer": lua(
+        ("*", "redis.call('ZADD', key, now - age + B.window + B.guard, id)", "redis.call('ZREM', key, id)")
+    ),
+}
+
+
+def notice(client: "redis.Redis", name: str) -> Noticed | None:
+    """Plays seeds with a breakage until one complains."""
+    with pytest.MonkeyPatch.context() as patch:
+        BREAKAGES[name](patch)
+        for seed in range(SEEDS):
+            if complaints := check(Simulation(client, seed).run()):
+                return Noticed(seed, complaints)
+    return None
+
+
+def report() -> Iterator[str]:
+    """Tells of every breakage what noticed it."""
+    with stores.running("valkey", "--appendonly", "no") as url, redis.Redis.from_url(url) as client:
+        for name in BREAKAGES:
+            began = time.monotonic()
+            noticed = notice(client, name)
+            told = f"seed {noticed.seed}: {noticed.complaints[0][:140]}" if noticed else "NOT NOTICED"
+            yield f"{name} ({time.monotonic() - began:.1f} s): {told}"
+
+
+if __name__ == "__main__":
+    missed = 0
+    for line in report():
+        print(line, flush=True)
+        missed += line.endswith("NOT NOTICED")
+    sys.exit(1 if missed else 0)

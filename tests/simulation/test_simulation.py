@@ -1,0 +1,40 @@
+"""The short form of the simulation; ``make soak`` plays more seeds, ``make mutations`` tells of the breakages."""
+
+from collections import Counter
+
+import pytest
+import redis
+
+from tests.simulation.breakages import BREAKAGES, notice
+from tests.simulation.checkers import check, undecided
+from tests.simulation.simulation import FAULTS, History, Simulation
+
+SEEDS = 60
+
+
+def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(store: redis.Redis) -> None:
+    faults: Counter[str] = Counter()
+    doubtful = 0
+    for seed in range(SEEDS):
+        history = Simulation(store, seed).run()
+        assert check(history) == [], f"again with: python -m tests.simulation --seed {seed}"
+        assert len(set(history.accepted)) >= 20
+        assert history.faults.total() >= 3
+        faults += history.faults
+        doubtful += undecided(history)
+
+    assert {name for sort in FAULTS.values() for name in sort} - set(faults) == set()
+    assert doubtful <= SEEDS // 20
+
+
+def test_a_seed_replays_exactly(store: redis.Redis) -> None:
+    def digest(history: History) -> tuple[object, ...]:
+        rows = [ticket.rows for ticket in history.world.simulator.world.tickets.values()]
+        return history.steps, history.world.now, history.faults, history.sent, history.witness.shown, rows
+
+    assert digest(Simulation(store, 7).run()) == digest(Simulation(store, 7).run())
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_a_rule_that_is_switched_off_is_noticed(store: redis.Redis, name: str) -> None:
+    assert notice(store, name) is not None
