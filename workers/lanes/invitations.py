@@ -47,6 +47,7 @@ class Invitations:
         self._changed = threading.Condition()
         self._stopped = False
         self._down = False
+        self._spoilt: set[str] = set()
 
     def stop(self) -> None:
         """Invites nobody any more; work under way goes on."""
@@ -102,7 +103,7 @@ class Invitations:
         self._due = []
         pauses: list[int] = []
         for terms in self._accounts:
-            lanes, pause = self._store.run(due(terms, most + 1))
+            lanes, pause = self._count(terms, most + 1)
             self._due += [terms] * min(lanes, most)
             if pause >= 0:
                 pauses.append(pause)
@@ -110,6 +111,18 @@ class Invitations:
                 # More than this process can take: another one may be asleep.
                 self._hint()
         return len(self._due), min(pauses, default=-1)
+
+    def _count(self, terms: ClaimTerms, most: int) -> tuple[int, int]:
+        try:
+            found = self._store.run(due(terms, most))
+        except RuntimeError as error:
+            # A spoilt key stops its own account alone.
+            if terms.account not in self._spoilt:
+                self._spoilt.add(terms.account)
+                log.error("lanes cannot be claimed", extra={"account": terms.account, "error": str(error)})
+            return 0, -1
+        self._spoilt.discard(terms.account)
+        return found
 
     def _invite(self, most: int) -> int:
         chosen = self._spread(most)
