@@ -28,7 +28,6 @@ class Hint:
     update: bool
     update_id: int | None
     source: str
-    looks: int = 0
     since: int | None = None
 
 
@@ -39,7 +38,8 @@ class Held:
     ``token`` proves the lease. ``now`` is the store's time of the claim in ms. ``permit`` is the permit for reading the
     ticket, taken with the claim, or None. ``claims`` counts claims since the lane was last given back in order: three
     mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``birth`` is
-    the ms in which the store began; ``journal`` maps an effect to its stored entry.
+    the ms in which the store began; ``journal`` maps an effect to its stored entry; ``replays`` are dead letters (JSON)
+    that a person wants run again.
     """
 
     account: str
@@ -57,6 +57,7 @@ class Held:
     seen: bytes | None = None
     birth: int | None = None
     journal: Mapping[str, bytes] = field(default_factory=dict)
+    replays: tuple[bytes, ...] = ()
 
     @property
     def lane(self) -> str:
@@ -229,7 +230,7 @@ def settle(
 def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
-    turn = _pairs(raw[4])
+    turn, events = _pairs(raw[4]), [_pairs(event) for event in raw[6]]
     return Held(
         account=terms.account,
         ticket=int(raw[1]),
@@ -238,7 +239,8 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         permit=f"read-{nonce}" if terms.read else None,
         turn=turn["id"].decode(),
         claims=int(turn.get("claims", 1)),
-        hints=tuple(_hint(_pairs(event)) for event in raw[6]),
+        hints=tuple(map(_hint, events)),
+        replays=tuple(event["debt"] for event in events if "debt" in event),
         plan=turn.get("plan"),
         owed=turn.get("owed"),
         retry=_optional(turn.get("retry")),
@@ -257,7 +259,6 @@ def _hint(event: Mapping[str, bytes]) -> Hint:
         update=event.get("update") == b"1",
         update_id=_optional(event.get("update_id")),
         source=event.get("source", b"webhook").decode(),
-        looks=int(event.get("looks", 0)),
         since=_optional(event.get("since")),
     )
 

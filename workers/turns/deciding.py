@@ -26,6 +26,9 @@ RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 #: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark.
 CRASHES = 3
 
+#: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
+RENAMED = "no handler of this name runs any more; it was renamed or taken out"
+
 
 @dataclass(slots=True)
 class Ballot:
@@ -89,7 +92,7 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             continue
         debt = debts.pop(name, None) if debts else None
         changes = (*debt.changes, *news) if debt else news
-        event = event_for(account, kinds, changes) if debt else event
+        event = event_for(account, kinds, changes, replay=debt.replay) if debt else event
         if debt and state.now() < debt.retry:
             ballot.owed.append(msgspec.structs.replace(debt, changes=changes))
             ballot.verdicts.append(Verdict(name, "owed", "waits for its retry", debt.attempt))
@@ -98,22 +101,22 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
                 ballot.verdicts.append(Verdict(name, "skipped", "no change of its kinds"))
         elif blown:
             ballot.verdicts.append(Verdict(name, "skipped", "the fuse of this ticket is blown"))
-        elif state.held.mark == name:
+        elif name in state.held.mark.split():
             _give_up(state, ballot, name, changes, "it ended the worker process again and again")
         else:
             yield from _ask(state, reading, ballot, bound, event, debt)
     for debt in debts.values():
-        _bury(state, ballot, debt, "no handler of this name runs any more; it was renamed or taken out")
+        _bury(state, ballot, debt, RENAMED)
     return ballot
 
 
 def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
     attempt = debt.attempt + 1 if debt else 1
     suspicious = state.held.claims > CRASHES
-    if suspicious and not (yield from ask(mark(state.held, bound.name))):
+    if suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
         raise Lost
     said: Decision | Failure = yield Decide(bound, reading.ticket, event, state.moment(), attempt)
-    if suspicious and not (yield from ask(mark(state.held, ""))):
+    if suspicious and not (yield from ask(mark(state.held, state.held.mark))):
         raise Lost
     if isinstance(said, Failure):
         _failed(state, ballot, bound.name, event, debt, said)
@@ -157,16 +160,19 @@ def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Chang
 
 def _bury(state: State, ballot: Ballot, debt: Owed, reason: str) -> None:
     ballot.verdicts.append(Verdict(debt.handler, "dead", reason, debt.attempt))
-    ballot.letters.append(
-        Letter(
-            id=f"{state.held.turn}.{debt.handler}",
-            handler=debt.handler,
-            reason=reason,
-            attempts=debt.attempt,
-            first_error=debt.first_error,
-            last_error=debt.last_error,
-            changes=debt.changes,
-        )
+    ballot.letters.append(letter(state.held.turn, debt, reason))
+
+
+def letter(turn: str, debt: Owed, reason: str) -> Letter:
+    """Makes the dead letter of what is owed to a handler."""
+    return Letter(
+        id=f"{turn}.{debt.handler}",
+        handler=debt.handler,
+        reason=reason,
+        attempts=debt.attempt,
+        first_error=debt.first_error,
+        last_error=debt.last_error,
+        changes=debt.changes,
     )
 
 

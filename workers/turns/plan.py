@@ -1,6 +1,6 @@
 """The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -25,7 +25,10 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Owed(msgspec.Struct, frozen=True):
-    """A handler that failed and must still run, with every change it has not seen yet. Times are ms."""
+    """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
+
+    ``replay`` tells that a person asked for it.
+    """
 
     handler: str
     changes: tuple[Change, ...]
@@ -34,6 +37,7 @@ class Owed(msgspec.Struct, frozen=True):
     first_error: str
     last_error: str
     retry: int
+    replay: bool = False
 
 
 class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,6 +154,25 @@ def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
         return msgspec.json.decode(stored, type=tuple[Owed, ...])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Unreadable(f"what is owed cannot be read ({error})") from None
+
+
+def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
+    """Joins what one handler is owed several times over, so that it runs once, with every change in order."""
+    joined: dict[str, Owed] = {}
+    for debt in debts:
+        before = joined.get(debt.handler, debt)
+        changes = (*before.changes, *(change for change in debt.changes if change not in before.changes))
+        joined[debt.handler] = msgspec.structs.replace(before, changes=changes)
+    return tuple(joined.values())
+
+
+def decode_replay(stored: bytes) -> Owed:
+    """Makes of a dead letter what its handler is owed again, at once."""
+    try:
+        letter = msgspec.json.decode(stored, type=Letter)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"the dead letter cannot be read ({error})") from None
+    return Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, replay=True)
 
 
 def decode_entry(stored: bytes) -> Entry:

@@ -13,16 +13,31 @@ from dataclasses import dataclass
 import msgspec
 
 from workers.errors import LeaseLost, NotNow
-from workers.events.last_seen import LastSeen, decode
+from workers.events.last_seen import LastSeen
 from workers.lanes.lanes import Held, Nothing, store_plan
 from workers.turns.account import Terms
-from workers.turns.deciding import decide
+from workers.turns.deciding import RENAMED, decide, letter
 from workers.turns.performing import Performer
-from workers.turns.plan import Entry, Letter, Owed, Plan, Unreadable, Verdict, decode_owed, decode_plan
+from workers.turns.plan import (
+    Entry,
+    Letter,
+    Owed,
+    Plan,
+    Unreadable,
+    Verdict,
+    decode_owed,
+    decode_plan,
+    decode_replay,
+    together,
+)
 from workers.turns.reading import Absent, read
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
+
+
+#: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
+POISON = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,11 @@ def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Resul
     With a ``nonce`` settling also claims the next due lane.
     """
     state = State(held, terms)
+    if held.claims > POISON:
+        reason = (
+            f"this turn ended its worker process {held.claims - 1} times; its changes are handled with the next event"
+        )
+        return (yield from _bury(state, reason, nonce))
     try:
         return (yield from _turn(state, nonce))
     except Parked as parked:
@@ -72,9 +92,10 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
 
 
 def _make_plan(state: State) -> Steps[Plan]:
-    owed = decode_owed(state.held.owed)
+    owed = together((*map(decode_replay, state.held.replays), *decode_owed(state.held.owed)))
     if not state.terms.claim.read:
-        return _empty(state, decode(state.held.seen) or LastSeen(), "")
+        letters = tuple(letter(state.held.turn, debt, RENAMED) for debt in owed)
+        return msgspec.structs.replace(_empty(state, ""), letters=letters)
     reading = yield from read(state)
     if isinstance(reading, Absent):
         return _absent(state, reading, owed)
@@ -82,21 +103,22 @@ def _make_plan(state: State) -> Steps[Plan]:
 
 
 def _absent(state: State, absent: Absent, owed: tuple[Owed, ...]) -> Plan:
-    seen = decode(state.held.seen) or LastSeen()
     if absent.look:
         ids = tuple(hint.id for hint in state.held.hints)
-        empty = _empty(state, seen, "HappyFox does not know the ticket yet")
-        return msgspec.structs.replace(empty, handled=(), left=ids, look=absent.look, owed=owed)
-    return _empty(state, seen, "the ticket is gone")
+        then = state.now() + absent.look
+        later = tuple(msgspec.structs.replace(debt, retry=max(debt.retry, then)) for debt in owed)
+        empty = _empty(state, "HappyFox does not know the ticket yet")
+        return msgspec.structs.replace(empty, handled=(), left=ids, look=absent.look, owed=later)
+    return _empty(state, "the ticket is gone")
 
 
-def _empty(state: State, seen: LastSeen, remark: str) -> Plan:
+def _empty(state: State, remark: str) -> Plan:
     """Gives the plan of a turn in which there is nothing to decide."""
     return Plan(
         format=1,
         turn=state.held.turn,
         read_at=state.now(),
-        seen=seen,
+        seen=LastSeen(),
         changes=(),
         verdicts=(),
         effects=(),
@@ -118,7 +140,7 @@ def _park(state: State, delay: int, why: str) -> Steps[Result]:
 
 
 def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
-    """Ends a turn whose stored state this version cannot read: a dead letter keeps it, the lane goes on."""
+    """Ends a turn that cannot go on, being unreadable or deadly: a dead letter keeps what is stored, the lane goes on."""
     held = state.held
     kept = {
         "plan": held.plan,
@@ -126,11 +148,8 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
         **{f"j:{key}": entry for key, entry in held.journal.items()},
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
-    letter = Letter(id=f"{held.turn}.unreadable", handler="", reason=reason, evidence=evidence)
-    seen = decode(held.seen) or LastSeen()
-    plan = msgspec.structs.replace(
-        _empty(state, seen, reason), letters=(letter,), verdicts=(Verdict("", "dead", reason),)
-    )
+    kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
+    plan = msgspec.structs.replace(_empty(state, reason), letters=(kept_as,), verdicts=(Verdict("", "dead", reason),))
     state.journal = {}
     settled, following = yield from close(state, plan, nonce)
-    return Result("settled" if settled else "lost", reason, plan, {}, (letter,), following)
+    return Result("settled" if settled else "lost", reason, plan, {}, (kept_as,), following)

@@ -71,3 +71,21 @@ def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redi
     ticket = world.ticket(number)
     assert ticket["status"]["name"] == "In Progress"
     assert "on it again" in ticket["updates"][-1]["message"]["text"]
+
+
+def test_a_new_event_does_not_wait_for_the_next_look_at_one_that_nothing_explains(store: redis.Redis) -> None:
+    world = World(store, vip(), shape="rest")
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.now += 60_000
+    world.simulator.contact_replies(number, "Hello?", late=60)
+    world.deliver()
+    world.work()
+    waits = world.client.zscore("foxhooks:{demo}:sched", str(number))
+    world.simulator.staff_updates(number, status="Closed")
+    world.deliver()
+
+    assert waits is not None
+    assert waits > world.now
+    assert world.client.zscore("foxhooks:{demo}:sched", str(number)) == world.now

@@ -19,16 +19,19 @@ local function remove_handled()
 end
 
 -- What is left decides when the lane is due: new events soon, events to look at again later, owed handlers at their time.
+-- The turn's `retry` equals the schedule's score while the lane waits for nothing else: a new event then makes it due.
 local function schedule()
   local waiting = redis.call('LLEN', P .. 'lane:' .. lane)
   local due = nil
   if waiting > #S.left then due = now + S.quiet
-  elseif waiting > 0 then due = now + S.look end
+  elseif waiting > 0 then
+    due = now + S.look
+    redis.call('HSET', turn, 'v', 1, 'retry', due)
+  end
   if ARGV[5] ~= '' then
     redis.call('HSET', turn, 'v', 1, 'owed', ARGV[5], 'claims', 0)
-    -- `retry` equals the schedule's score while the lane waits for nothing else: accept then makes it due at once.
     if not due or S.retry < due then due = S.retry end
-    redis.call('HSET', turn, 'retry', S.retry)
+    redis.call('HSET', turn, 'retry', due)
   end
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
   -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read. What counts is the

@@ -10,7 +10,9 @@
 --        {1, lane, token, now, turn, last seen or false, events, birth of the store or false}
 --   turn    flat list of the turn's fields: id, claims, events, plan, owed, retry, mark, j:<effect>
 --   events  list of flat lists of the event's fields without its body and headers, each with its id under 'id'
-local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'looks', 'since', 'digest'}
+-- How long (ms) a lane that cannot be read is left alone.
+local ASIDE = 600000
+local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'digest', 'debt'}
 
 local function claims_events(P, lane, most)
   local turn = P .. 'turn:' .. lane
@@ -32,7 +34,7 @@ local function claims_events(P, lane, most)
         event[#event + 1] = values[f]
       end
     end
-    if values[8] then redis.call('HDEL', P .. 'joins:' .. lane, values[8]) end
+    if values[7] then redis.call('HDEL', P .. 'joins:' .. lane, values[7]) end
     events[n] = event
   end
   return events
@@ -51,6 +53,29 @@ local function claims_due(P, now)
   return nil, next[2] and math.max(1, math.ceil(next[2] - now)) or -1
 end
 
+local function claims_lease(P, now, nonce, lane, lease, most)
+  if not string.match(lane, '^%d+$') then error('the schedule names a lane that is no ticket') end
+  local token = redis.call('INCR', P .. 'fence') .. '-' .. nonce
+  local turn = P .. 'turn:' .. lane
+  redis.call('HSET', P .. 'own', lane, token)
+  redis.call('ZADD', P .. 'sched', now + lease, lane)
+  redis.call('SET', P .. 'claim:' .. nonce, lane .. ' ' .. token, 'PX', lease)
+  if redis.call('HSETNX', turn, 'id', nonce) == 1 then redis.call('HSET', turn, 'v', 1) end
+  redis.call('HINCRBY', turn, 'claims', 1)
+  return claims_reply(P, now, lane, token, most)
+end
+
+-- A lane with a key of the wrong type or a broken value is put aside and named; the account's other lanes go on.
+local function claims_aside(P, now, lane, why)
+  local id = 'lane-' .. lane
+  redis.call('ZADD', P .. 'sched', now + ASIDE, lane)
+  redis.call('HDEL', P .. 'own', lane)
+  redis.call('ZADD', P .. 'dead', now, id)
+  redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
+    id = id, handler = '', reason = 'the lane cannot be read, mend or delete its keys: ' .. why,
+  }))
+end
+
 local function claims_take(P, now, nonce, lease, most, read, budget, class, life)
   local before = redis.call('GET', P .. 'claim:' .. nonce)
   if before then
@@ -63,12 +88,10 @@ local function claims_take(P, now, nonce, lease, most, read, budget, class, life
     local closed, why = permits_grant(P, now, permits_budget(budget), 'get', 'read-' .. nonce, class, tonumber(life))
     if closed > 0 then return {0, closed, why} end
   end
-  local token = redis.call('INCR', P .. 'fence') .. '-' .. nonce
-  local turn = P .. 'turn:' .. lane
-  redis.call('HSET', P .. 'own', lane, token)
-  redis.call('ZADD', P .. 'sched', now + lease, lane)
-  redis.call('SET', P .. 'claim:' .. nonce, lane .. ' ' .. token, 'PX', lease)
-  if redis.call('HSETNX', turn, 'id', nonce) == 1 then redis.call('HSET', turn, 'v', 1) end
-  redis.call('HINCRBY', turn, 'claims', 1)
-  return claims_reply(P, now, lane, token, most)
+  local leased, reply = pcall(claims_lease, P, now, nonce, lane, lease, most)
+  if leased then return reply end
+  claims_aside(P, now, lane, type(reply) == 'table' and reply.err or tostring(reply))
+  redis.call('DEL', P .. 'claim:' .. nonce)
+  if read == '1' then permits_release(P, now, permits_budget(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0) end
+  return {0, 1, 'idle'}
 end
