@@ -7,10 +7,12 @@ All keys of a table must hold, for one and the same of the changes that the even
 values, `not_` before a key turns it round, `any` lists tables of which one must hold.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from math import prod
 from typing import Any, TypeVar
 
 import regex
@@ -26,6 +28,11 @@ from workers.turns.fitting import FitError, near
 
 EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
+
+#: The longest expression, and how often braces may repeat something, taken together: compiling takes time, too.
+LONGEST = 10_000
+REPEATS = 10_000
+COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
 
 NOTHING = Answer(False, "no change was asked for")
 
@@ -169,6 +176,10 @@ class _Compiler:
             raise ValueError(
                 "the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\""
             )
+        if len(value) > LONGEST:
+            raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
+        if prod(int(count[:9]) or 1 for count in COUNTS.findall(value)) > REPEATS:
+            raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
         try:
             return Expression(regex.compile(value, regex.IGNORECASE))
         except (regex.error, OverflowError, RecursionError) as error:

@@ -241,6 +241,12 @@ def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pyt
             {"subject": "\brefund\b"},
             "subject: the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\"",
         ),
+        ({"text": "a{1000000000}"}, "text: the expression repeats something more than 10000 times; write + or *"),
+        ({"text": "(a{,999}){999}"}, "text: the expression repeats something more than 10000 times; write + or *"),
+        (
+            {"text": "x" * 10_001},
+            "text: the expression is longer than 10000 characters; split it into a list of several",
+        ),
         ({"text": 3}, 'text is not a text or a list of them; write it as text = "..."'),
         ({"status": 1.5}, 'status is not a text or a number or a list of them; write it as status = "..."'),
         ({"status": True}, "status: True is no name; write a name in quotes, or a number as an id"),
@@ -256,7 +262,7 @@ def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pyt
         ({"hours": "Mon 9"}, "hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin"),
         ({"any": []}, 'any is not a list of tables; write it as [{ tag = "vip" }, { status = "New" }]'),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_mistake_is_named_with_its_cure(table: dict[str, Any], complaint: str) -> None:
     assert problems(table) == [f"rule 1: {complaint}"]
