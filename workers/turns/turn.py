@@ -35,7 +35,6 @@ from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
 
-
 #: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
 POISON = 10
 
@@ -140,7 +139,7 @@ def _park(state: State, delay: int, why: str) -> Steps[Result]:
 
 
 def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
-    """Ends a turn that cannot go on, being unreadable or deadly: a dead letter keeps what is stored, the lane goes on."""
+    """Ends a turn that cannot go on, unreadable or deadly: a dead letter keeps what is stored, the lane goes on."""
     held = state.held
     kept = {
         "plan": held.plan,

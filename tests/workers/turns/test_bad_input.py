@@ -1,0 +1,201 @@
+"""What is stored and cannot be used: one lane stops with a dead letter that names the trouble, the others go on."""
+
+import msgspec
+import pytest
+import redis
+
+from tests.engine import ACCOUNT, Crash, World
+from workers import Event, Router, Ticket
+from workers.turns.plan import Letter
+from workers.turns.steps import Decide, Step
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def notes(*names: str) -> Router:
+    router = Router("notes")
+    for name in names:
+
+        def note(ticket: Ticket, event: Event, name: str = name) -> None:
+            ticket.note(f"Read by {name}, all of it.")
+
+        note.__name__ = name
+        router.on("ticket-created")(note)
+    return router
+
+
+def letters(world: World) -> list[Letter]:
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+
+
+def written(world: World, number: int) -> list[str]:
+    rows = [row["message"] for row in world.ticket(number)["updates"]]
+    return [said["text"].strip() for said in rows if said and said["message_type"] == "p"]
+
+
+@pytest.mark.parametrize("key", ["lane", "turn", "ticket", "joins"])
+def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: str) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.delete(f"{P}{key}:{broken}")
+    if key in ("lane", "turn", "joins"):
+        store.set(f"{P}{key}:{broken}", "what is this")
+    else:
+        store.rpush(f"{P}{key}:{broken}", "what is this")
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+    assert "WRONGTYPE" in letters(world)[0].reason
+    assert store.zscore(f"{P}sched", broken) > world.now
+
+
+def test_broken_json_stops_its_lane_only(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.hset(f"{P}turn:{broken}", mapping={"id": "t", "plan": "{", "events": "[1,"})
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert letters(world)[0].reason.startswith("the lane cannot be read")
+
+
+def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    store.zadd(f"{P}sched", {"rubbish": 0})
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    store.set(f"{P}trail:{number}", "what is this")
+
+    assert [result.end for result in world.work()] == ["settled"]
+    assert store.llen(f"{P}trail:{number}") > 0
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"sort": "telepathy"}]}'],
+)
+def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store: redis.Redis, plan: bytes) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    events = msgspec.json.encode([each.decode() for each in store.lrange(f"{P}lane:{number}", 0, -1)])
+    store.hset(f"{P}turn:{number}", mapping={"id": "t", "plan": plan, "events": events})
+
+    world.settle_down()
+
+    assert [letter.evidence["plan"] for letter in letters(world)] == [plan.decode()]
+    assert not store.exists(f"{P}turn:{number}", f"{P}lane:{number}")
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    assert {result.end for result in world.settle_down()} == {"settled"}
+
+
+def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    store.set(f"{P}ticket:{number}", "{")
+    world.deliver()
+    world.settle_down()
+
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def test_what_is_owed_to_a_handler_that_is_gone_is_a_dead_letter(store: redis.Redis) -> None:
+    router = Router("notes")
+
+    @router.on("ticket-created")
+    def fails(ticket: Ticket, event: Event) -> None:
+        raise ValueError
+
+    for routers in ((notes("renamed"),), ()):
+        store.flushdb()
+        world = World(store, router)
+        world.simulator.create_ticket()
+        world.deliver()
+        world.work()
+        later = World(store, *routers)
+        later.simulator, later.now = world.simulator, world.now + 60_000
+        later.work()
+
+        assert [(letter.handler, letter.reason[:22]) for letter in letters(later)] == [
+            ("notes.fails", "no handler of this nam")
+        ]
+        assert not store.exists(f"{P}turn:1")
+
+
+def deadly(world: World, *killers: str) -> int:
+    """Works until nothing is due; ends the worker whenever one of the handlers runs; gives how often."""
+    deaths = 0
+
+    def kill(step: Step) -> None:
+        nonlocal deaths
+        if isinstance(step, Decide) and step.bound.name in killers:
+            deaths += 1
+            raise Crash
+
+    world.before = kill
+    for _ in range(30):
+        world.deliver()
+        try:
+            world.work()
+        except Crash:
+            world.now += world.lease
+        else:
+            world.now += 1_000
+    return deaths
+
+
+@pytest.mark.parametrize("killers", [("notes.b",), ("notes.a", "notes.c")])
+def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
+    store: redis.Redis, killers: tuple[str, ...]
+) -> None:
+    world = World(store, notes("a", "b", "c"))
+    number = world.simulator.create_ticket().id
+
+    assert deadly(world, *killers) == 3 + len(killers)
+    assert [letter.handler for letter in letters(world)] == list(killers)
+    names = [name for name in "abc" if f"notes.{name}" not in killers]
+    assert written(world, number) == [f"Read by {name}, all of it." for name in names]
+
+
+def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+
+    def kill(step: Step) -> None:
+        if getattr(step, "name", "") == "begin":
+            raise Crash
+
+    world.before = kill
+    for _ in range(10):
+        with pytest.raises(Crash):
+            world.work()
+        world.now += world.lease
+    world.work()
+
+    assert [letter.reason[:40] for letter in letters(world)] == ["this turn ended its worker process 10 ti"]
+    assert "plan" in letters(world)[0].evidence
+    assert not store.exists(f"{P}turn:{number}")
