@@ -201,6 +201,21 @@ def rules_check(
     raise typer.Exit(rules.run(file, json))
 
 
+@app.command(rich_help_panel=LOOK)
+def api(
+    method: Annotated[str, typer.Argument(help="A method, such as ticket; without one they are listed.")] = "",
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What it takes, in its order or as NAME=VALUE; JSON or text.")
+    ] = None,
+    account: Annotated[str, typer.Option(help="The account, where there are several.")] = "",
+    json: Json = False,
+) -> None:
+    """List the calls of HappyFox's API, or make one within the limits."""
+    from service import api
+
+    raise typer.Exit(api.run(method, arguments or [], account, json))
+
+
 ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -221,7 +236,6 @@ for _path, _help in {
     "pause": "Stop taking turns; deliveries are still accepted.",
     "resume": "Take turns again.",
     "backtest": "Run handlers on what was recorded.",
-    "api": "Make one call to HappyFox within the limits.",
 }.items():
     _not_yet(app, _path, _help)
 for _path, _help in {

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+
+import redis
 
 from workers.errors import InDoubt, Locked, NotNow, Unsent
 from workers.governor.clock import monotonic
@@ -24,12 +25,10 @@ from workers.happyfox.exchange import Answer, Request
 from workers.happyfox.lookup import Lookup
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
 from workers.happyfox.transport import Wire
-from workers.lanes.store import Store, connect
+from workers.lanes.store import SOCKET, Store, connect, url_of
 from workers.models.row import Attachment
 from workers.models.ticket import TicketRead
-from workers.settings import Account, load_account
-
-T = TypeVar("T")
+from workers.settings import Account, Calling, load_account
 
 #: How often a read that failed, or a call that never left, is made again, and the seconds before each.
 PAUSES = (1.0, 4.0)
@@ -78,13 +77,12 @@ class HappyFox(Client):
         """Reads the settings of one account from the environment and ``foxhooks.toml`` in the current folder.
 
         It needs ``HAPPYFOX_URL``, ``HAPPYFOX_API_KEY`` and ``HAPPYFOX_AUTH_CODE``; writes need ``HAPPYFOX_STAFF_ID``
-        or a ``staff`` of their own. With ``REDIS_URL`` the budget is shared. Raises ``SettingsError`` with what is
-        missing.
+        or a ``staff`` of their own. With ``REDIS_URL``, or while ``foxhooks up`` runs in this folder, the budget is
+        shared. Raises ``SettingsError`` with what is missing.
         """
         environ = os.environ if environ is None else environ
-        found, redis_url = load_account(environ, Path.cwd() if folder is None else folder, account)
-        store = None if redis_url is None else Store(connect(redis_url, connections=2))
-        return cls(found, store=store, dialect=dialect, patience=patience, class_=class_)
+        found = load_account(environ, Path.cwd() if folder is None else folder, account)
+        return cls(found.account, store=_store(found), dialect=dialect, patience=patience, class_=class_)
 
     def __enter__(self) -> "HappyFox":
         return self
@@ -137,3 +135,17 @@ class HappyFox(Client):
                     said = f"no call can be made for {seconds:.0f} s ({wait.reason}); nothing was sent: try again then"
                     raise Locked(said, 429) from None
                 self._sleep(seconds)
+
+
+def _store(calling: Calling) -> Store | None:
+    """Gives the store that holds the account's budget; None when there is none to share it through."""
+    if calling.redis_url is None and not (calling.data / SOCKET).exists():
+        return None
+    client = connect(url_of(calling.redis_url, calling.data), connections=2)
+    if calling.redis_url is None:
+        try:
+            client.ping()
+        except redis.RedisError:  # the socket of a store that has ended
+            client.connection_pool.disconnect()
+            return None
+    return Store(client)

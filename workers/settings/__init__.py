@@ -3,7 +3,7 @@
 The environment wins over the file. Nothing is read but the mapping that is passed in and the file.
 """
 
-from workers.settings.calling import load_account
+from workers.settings.calling import Calling, load_account
 from workers.settings.complaints import Complaint, SettingsError
 from workers.settings.loading import RulesFile, load, rules_files
 from workers.settings.secret import Secret
@@ -13,6 +13,7 @@ from workers.settings.values import Account, Budget, Durability, Settings
 __all__ = [
     "Account",
     "Budget",
+    "Calling",
     "Complaint",
     "Durability",
     "Part",

@@ -1,6 +1,7 @@
 """What a script needs to call HappyFox: one account's address, credentials and budget, and nothing of a worker's."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,11 +11,23 @@ from workers.settings.sources import Sources, read_file
 from workers.settings.table import SETTINGS
 from workers.settings.values import Account, Budget
 
-_STAFF, _REDIS = (next(row for row in SETTINGS if row.variable == name) for name in ("HAPPYFOX_STAFF_ID", "REDIS_URL"))
+_STAFF, _REDIS, _DATA = (
+    next(row for row in SETTINGS if row.variable == name)
+    for name in ("HAPPYFOX_STAFF_ID", "REDIS_URL", "FOXHOOKS_DATA")
+)
 
 
-def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> tuple[Account, str | None]:
-    """Returns the account of this name, or the only one there is, and the address of the store if one is set.
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """An account to call, and where its budget may be kept: `redis_url`, or the embedded store in `data`."""
+
+    account: Account
+    redis_url: str | None = field(repr=False)
+    data: Path
+
+
+def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Calling:
+    """Returns the account of this name, or the only one there is.
 
     Settings are those of a worker, from *environ* and the settings file in *folder*; handlers and rules are not asked
     for, and without a staff id it is 0. Raises SettingsError with every complaint.
@@ -25,10 +38,10 @@ def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> tu
         reading.complaints.append(sources.file.complaint)
     chosen = _chosen(reading, name)
     account = _account(reading, chosen)
-    redis_url: str | None = reading.value(_REDIS)
+    redis_url, data = reading.value(_REDIS), sources.folder / reading.value(_DATA)
     if reading.complaints:
         raise SettingsError(dict.fromkeys(reading.complaints))
-    return account, redis_url
+    return Calling(account, redis_url, data)
 
 
 def _chosen(reading: Reading, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from workers.errors import Unfit
 from workers.happyfox.exchange import Request
-from workers.happyfox.requests.members import given, values
+from workers.happyfox.requests.members import given, known, values
 
 #: Characters of an asset's name.
 NAME_LENGTH = 200
@@ -80,6 +80,7 @@ def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:
 
 
 def _members(members: AssetMembers) -> dict[str, Any]:
+    known(members, AssetMembers)
     if len(members.get("name", "")) > NAME_LENGTH:
         raise Unfit(f"an asset's name has at most {NAME_LENGTH} characters; nothing was sent")
     lists = {name: list(members[name]) for name in ("contact_ids", "contact_group_ids", "contacts") if name in members}

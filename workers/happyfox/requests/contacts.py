@@ -5,7 +5,7 @@ from typing import Any, Literal, Required, TypedDict
 
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import at_most, segment, values
+from workers.happyfox.requests.members import at_most, known, segment, values
 
 
 class Phone(TypedDict, total=False):
@@ -77,6 +77,7 @@ def contact_custom_fields() -> Request:
 
 
 def _members(members: ContactMembers | Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    known(members, ContactMembers, more="c-cf-")
     written: dict[str, Any] = dict(members)
     fields = written.pop("fields", {})
     if isinstance(written.get("is_login_enabled"), bool) and dialect.login == "text":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypedDict
@@ -102,7 +103,18 @@ def commas(values: Iterable[str]) -> str | None:
 
 def uploads(files: Iterable[Upload] | None) -> tuple[File, ...]:
     """Makes files of paths."""
-    return tuple(each if isinstance(each, File) else file(each) for each in files or ())
+    listed = [files] if isinstance(files, str | Path | File) else list(files or ())
+    return tuple(each if isinstance(each, File) else file(each) for each in listed)
+
+
+def known(members: Mapping[str, Any], shape: Any, more: str = "") -> None:
+    """Refuses a name that ``shape`` has not, nor ``more`` begins: left out silently, a slip would go unseen."""
+    names = list(shape.__annotations__)
+    for name in members:
+        if name not in names and not (more and name.startswith(more)):
+            nearest = get_close_matches(name, names, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(names)}"
+            raise TypeError(f"there is no {name!r} here{hint}")
 
 
 def at_most(count: int, what: str) -> None:

@@ -5,6 +5,7 @@ from typing import Literal, TypedDict, Unpack
 
 from workers.errors import Unfit
 from workers.happyfox.exchange import Request
+from workers.happyfox.requests.members import known
 
 
 class Period(TypedDict, total=False):
@@ -67,6 +68,7 @@ def _pages(page: int, size: int) -> dict[str, str]:
 
 
 def _period(period: Period) -> dict[str, str]:
+    known(period, Period)
     start, end = period.get("start"), period.get("end")
     if (start is None) != (end is None):
         raise Unfit("a period needs both its start and its end")

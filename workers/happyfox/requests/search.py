@@ -9,6 +9,7 @@ from datetime import date
 from typing import Literal, TypedDict, Unpack
 
 from workers.errors import Unfit
+from workers.happyfox.requests.members import known
 
 Texts = str | Iterable[str]
 
@@ -62,6 +63,7 @@ def search(*words: str, fields: Mapping[str, str | date | Iterable[str]] | None 
     ``words`` must all occur, in any order. ``fields`` are custom fields of ticket or contact by name, choices by their
     labels.
     """
+    known(terms, Terms)
     found = []
     for name, value in terms.items():
         if name == "id":

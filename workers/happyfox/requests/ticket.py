@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from workers.happyfox.exchange import File, Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import Properties, Upload, commas, given, properties, uploads, values
+from workers.happyfox.requests.members import Properties, Upload, commas, given, known, properties, uploads, values
 
 
 class Reply(Properties, total=False):
@@ -61,6 +61,7 @@ class Forward(TypedDict, total=False):
 
 def staff_update(n: int, *, staff: int, dialect: Dialect = DEFAULT, **reply: Unpack[Reply]) -> Request:
     """Replies, sets properties, or both; without a message it leaves a row without one (KB 1039, section 8.1)."""
+    known(reply, Reply)
     body = {
         "staff": staff,
         **_message(reply, dialect),
@@ -80,6 +81,7 @@ def staff_update(n: int, *, staff: int, dialect: Dialect = DEFAULT, **reply: Unp
 
 def private_note(n: int, *, staff: int, dialect: Dialect = DEFAULT, **note: Unpack[Note]) -> Request:
     """Adds a note that contacts do not see, with properties if given."""
+    known(note, Note)
     body = {"staff": staff, **_message(note, dialect), **given(alert=note.get("alert")), **properties(note)}
     return _post(n, "staff_pvtnote", body, uploads(note.get("files")))
 
@@ -119,6 +121,7 @@ def forward(
     **more: Unpack[Forward],
 ) -> Request:
     """Mails the ticket to others; tells no webhook. The article requires a message, and its example has none."""
+    known(more, Forward)
     attached = more.get("ticket_attachments")
     body = given(
         staff_id=staff_id,

@@ -8,7 +8,7 @@ from typing import Any, Literal, Required, TypedDict, Unpack, get_args
 from workers.errors import Unfit
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import Upload, at_most, commas, day, given, moment, uploads, values
+from workers.happyfox.requests.members import Upload, at_most, commas, day, given, known, moment, uploads, values
 
 #: The codes for ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
@@ -73,6 +73,7 @@ def tickets(
     **listing: Unpack[Listing],
 ) -> Request:
     """Reads a page of at most 50 tickets; ``sort`` is ``ticketa`` unless given, so that pages do not shift."""
+    known(listing, Listing)
     sort, category = listing.get("sort", "ticketa"), listing.get("category")
     if sort not in get_args(Sort):
         raise Unfit(f"HappyFox knows no sort {sort!r}; there are {', '.join(get_args(Sort))}")
