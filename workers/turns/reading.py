@@ -89,10 +89,10 @@ def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
         if hint.update_id is not None:
             if look and hint.update_id not in rows and hint.update_id > found.seen.floor:
                 left[hint.id] = look
-        elif hint.update and hint.kind != "created":
+        elif hint.update or hint.kind == "created":
             if unheard:
                 unheard.pop(0)
-            elif look:
+            elif look and hint.kind != "created":
                 left[hint.id] = look
     return Reading(
         ticket,

@@ -74,7 +74,7 @@ def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redi
 
 
 def test_a_new_event_does_not_wait_for_the_next_look_at_one_that_nothing_explains(store: redis.Redis) -> None:
-    world = World(store, vip(), shape="rest")
+    world = World(store, vip())
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
