@@ -65,7 +65,7 @@ def test_a_429_out_of_the_blue_locks_nothing(api: Caller, simulator: Simulator) 
 
 def test_a_broken_body_is_no_json_an_empty_one_is_nothing_and_a_page_is_html(api: Caller, simulator: Simulator) -> None:
     for kind in ("broken", "empty", "html"):
-        simulator.faults.add(Fault(kind, status=200))  # type: ignore[arg-type]
+        simulator.faults.add(Fault(kind, status=200))
     broken, empty, page = (api.get("staff/") for _ in range(3))
     assert broken.body
     with pytest.raises(json.JSONDecodeError):

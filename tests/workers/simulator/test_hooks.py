@@ -167,7 +167,7 @@ def test_a_reordered_delivery_waits_for_the_next_one(simulator: Simulator) -> No
 
 def test_what_is_wrong_with_a_delivery_can_be_chosen(simulator: Simulator) -> None:
     for kind in ("truncate", "wrong-key", "unsigned"):
-        simulator.hook_faults.add(HookFault(kind))  # type: ignore[arg-type]
+        simulator.hook_faults.add(HookFault(kind))
     for _ in range(3):
         simulator.create_ticket()
     cut, forged, unsigned = taken(simulator)

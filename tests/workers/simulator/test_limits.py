@@ -57,7 +57,8 @@ def test_a_lockout_may_cover_its_class_alone() -> None:
 @pytest.mark.parametrize("window", [0.5, 6.0, 60.0])
 @given(gaps=st.lists(st.floats(0, 20), max_size=60))
 def test_no_window_ever_holds_more_than_the_limit(window: float, gaps: list[float]) -> None:
-    rates, at, counted = gate(window=window, lockout=window / 3), 0.0, []
+    counted: list[float] = []
+    rates, at = gate(window=window, lockout=window / 3), 0.0
     for gap in gaps:
         at += gap
         inside = [arrival for arrival in counted if arrival > at - window]

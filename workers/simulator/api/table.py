@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from workers.simulator.api import (
@@ -114,6 +115,7 @@ class Place:
         return self.number if self.number and self.path.startswith("ticket/") else None
 
 
+@lru_cache(maxsize=4096)
 def find(path: str) -> Place | None:
     """The place of a path; None for one that is neither the API's nor open to anybody."""
     bare = path.strip("/")

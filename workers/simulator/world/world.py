@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from workers.simulator.options import Options
@@ -157,6 +158,7 @@ def split(text: str | None) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
+@lru_cache(maxsize=4096)
 def stamp(at: float | None) -> str | None:
     """A time as the API prints it: `YYYY-MM-DD HH:MM:SS`, UTC, no zone mark."""
     return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
