@@ -121,3 +121,16 @@ def test_a_list_inside_an_envelope_and_a_missing_one_are_read_too() -> None:
     assert directory.staff_member("Ann Lee") == 1
     with pytest.raises(UnknownName, match="none"):
         directory.status("New")
+
+
+def test_fields_of_contacts_and_names_of_ids_are_known_too(directory: Directory) -> None:
+    plan = {"id": 3, "name": "Plan", "type": "choice", "choices": [{"id": 7, "text": "Gold"}]}
+    complete = Directory(**LISTS, contact_fields=[plan])
+    assert complete.contact_field("plan").id == 3
+    assert complete.contact_field_value("Plan", "gold") == 7
+    assert complete.choice("Reason", "lost") == 12
+    assert (complete.name("staff", 1), complete.name("contact_field", 3)) == ("Ann Lee", "Plan")
+    with pytest.raises(UnknownName, match="did you mean 'Gold'"):
+        complete.contact_field_value("Plan", "Golf")
+    with pytest.raises(UnknownName):
+        directory.contact_field("Plan")

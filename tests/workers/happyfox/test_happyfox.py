@@ -327,3 +327,21 @@ def test_faults_of_happyfox_do_not_stop_a_walk(hf: HappyFox, simulator: Simulato
 def test_nothing_of_it_prints_a_secret(hf: HappyFox) -> None:
     said: Any = (repr(hf), repr(hf._wire), str(vars(hf)))
     assert not [secret for secret in SECRETS if secret in str(said)]
+
+
+def test_the_budget_is_shared_with_a_store_that_runs_in_this_folder(
+    store: redis.Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    socket_of_store = tmp_path / ".foxhooks" / "store.sock"
+    socket_of_store.parent.mkdir()
+    socket_of_store.symlink_to(valkey_url.removeprefix("unix://"))
+    with peer(says(200, b"[]")) as server:
+        with script(server.url, tmp_path) as client:
+            client.statuses()
+        assert store.zcard(f"{prefix('acme')}permits:get") == 1
+        socket_of_store.unlink()
+        with socket.socket(socket.AF_UNIX) as ended:
+            ended.bind(str(socket_of_store))
+        with script(server.url, tmp_path) as client:
+            client.statuses()
+    assert store.zcard(f"{prefix('acme')}permits:get") == 1

@@ -1,0 +1,89 @@
+"""HappyFox from a script: typical uses, each a function. Set HAPPYFOX_URL and the key, then run this file."""
+
+from datetime import date
+from pathlib import Path
+
+from workers.happyfox import HappyFox, search, search_contacts
+
+
+def overdue(hf: HappyFox) -> list[str]:
+    """What is overdue, by assignee. A walk through all pages misses nothing, though tickets come and go."""
+    found = hf.all_tickets(status="_pending", q=search(duedate="overdue"))
+    return [f"{ticket.display_id} {ticket.assignee.name if ticket.assignee else 'nobody'}" for ticket in found]
+
+
+def report_printer(hf: HappyFox, photo: Path) -> int:
+    """Opens a ticket with a picture: names become ids, the file is streamed."""
+    ticket = hf.create_ticket(
+        {
+            "name": "Sam Reed",
+            "email": "sam@bigcorp.example",
+            "subject": "Printer on fire",
+            "text": "It smells, too.",
+            "category": hf.names.category("Default Category"),
+            "priority": hf.names.priority("High"),
+            "tags": ["printer", "vip"],
+            "fields": hf.names.ticket_fields({"Product": "Printer", "Delivery date": date(2026, 3, 1)}),
+        },
+        files=[photo],
+    )
+    return ticket.id
+
+
+def answer(hf: HappyFox, number: int) -> str:
+    """Replies, sets the status and the assignee in one call, which leaves one row."""
+    ticket = hf.staff_update(
+        number,
+        html="<p>We are on it.</p>",
+        update_customer=True,
+        status=hf.names.status("In Progress"),
+        assignee=hf.names.staff_member("lin@support.example"),
+    )
+    hf.private_note(number, text="Bring the extinguisher.", alert="s")
+    return ticket.status.name
+
+
+def save_attachments(hf: HappyFox, number: int, folder: Path) -> list[Path]:
+    """Saves all attachments of a ticket; links that died meanwhile are renewed."""
+    ticket = hf.ticket(number)
+    messages = [row.message for row in ticket.history if row.message]
+    return [hf.download(ticket, file, folder) for message in messages for file in message.attachments]
+
+
+def import_contacts(hf: HappyFox, people: list[tuple[str, str]]) -> list[str]:
+    """Makes contacts by the hundred and puts them into a group; gives who was refused, and why."""
+    made = hf.create_or_edit_all_contacts([{"name": name, "email": email} for name, email in people], reset=True)
+    group = hf.create_contact_group("Conference", description="Met in March")
+    hf.add_all_contacts_to_group(group.id, [each.id for each in made if each.id is not None])
+    return [f"{people[each.index][1]}: {each.problems[0][1]}" for each in made if not each.ok]
+
+
+def rename(hf: HappyFox, email: str, name: str) -> str:
+    """Changes a contact's name and nothing else; ``create_or_edit_contact`` would reset its custom fields."""
+    (contact,) = hf.contacts(q=search_contacts(email=email))
+    return hf.edit_contact(contact.id, name=name).name
+
+
+def equipment(hf: HappyFox, owner: int) -> str:
+    """Gives a contact a dock of the first type of assets."""
+    kind = hf.asset_types().items[0]
+    asset = hf.create_asset(kind.id, name="Dock", display_id="D-0001", contact_ids=[owner])
+    return hf.update_asset(asset.id, name="Dock, black", display_id=asset.display_id).name
+
+
+def last_week(hf: HappyFox) -> dict[str, float]:
+    """How many replies each staff member wrote in the last week, by the first report there is."""
+    report = hf.reports().items[0]
+    people = hf.staff_activity(report.id, period_type="str", period="l7d")
+    return {person.name: person.numbers["no_of_replies"] for person in people}
+
+
+def articles(hf: HappyFox) -> dict[str, list[str]]:
+    """The titles of the knowledge base, by section."""
+    return {section.name: [article.name for article in section.articles] for section in hf.sections()}
+
+
+if __name__ == "__main__":
+    with HappyFox.from_env() as happyfox:
+        for line in overdue(happyfox):
+            print(line)

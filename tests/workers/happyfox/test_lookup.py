@@ -1,0 +1,73 @@
+"""Names are looked up in lists that are read when needed, kept for an hour, and read again on a miss."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from tests.workers.happyfox.desk import Clock, Desk
+from workers.errors import UnknownName
+from workers.happyfox.exchange import Request
+from workers.happyfox.lookup import Lookup
+from workers.lanes.store import Store
+
+LISTS = 6
+
+
+class Reading:
+    """A lookup on a simulated account, and how many lists it read."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.desk, self.clock, self.calls = Desk(), Clock(), 0
+        self.names = Lookup(self.call, "acme", store, self.clock)
+
+    def call(self, request: Request) -> Any:
+        self.calls += 1
+        return self.desk.client.call(request)
+
+    def rename(self, name: str) -> None:
+        """Somebody renames a category."""
+        world = self.desk.simulator.world
+        world.categories = {**world.categories, 2: {**world.categories[2], "name": name}}
+
+
+def test_nothing_is_read_before_the_first_name_and_then_once() -> None:
+    reading = Reading()
+    assert reading.calls == 0
+    assert [reading.names.category("billing") for _ in range(3)] == [2, 2, 2]
+    assert reading.calls == LISTS
+
+
+def test_lists_are_read_again_after_an_hour() -> None:
+    reading = Reading()
+    reading.names.category("billing")
+    reading.clock.now += 3_599
+    reading.names.category("billing")
+    assert reading.calls == LISTS
+    reading.clock.now += 1
+    reading.names.category("billing")
+    assert reading.calls == 2 * LISTS
+
+
+def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only() -> None:
+    reading = Reading()
+    reading.names.category("billing")
+    reading.rename("Invoices")
+    with pytest.raises(UnknownName):
+        reading.names.category("invoices")
+    reading.clock.now += 60
+    assert reading.names.category("invoices") == 2
+    for _ in range(5):
+        with pytest.raises(UnknownName, match="did you mean 'Invoices'"):
+            reading.names.category("invoice")
+    assert reading.calls == 2 * LISTS
+
+
+def test_lists_in_a_store_serve_every_process(store: redis.Redis) -> None:
+    first, second = Reading(Store(store)), Reading(Store(store))
+    first.names.category("billing")
+    assert second.names.contact_fields({"Plan": "gold"}) == {"c-cf-3": 3}
+    assert (first.calls, second.calls) == (LISTS, 0)
+    with pytest.raises(UnknownName):
+        second.names.category("invoice")
+    assert second.calls == 0, "the lists are younger than a minute"
