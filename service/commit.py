@@ -74,6 +74,7 @@ class Commit:
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False
         self._task: asyncio.Task[None] | None = None
+        self._stored = True  # whether the last batch was; each change is told once
 
     async def store(self, account: str, arrival: Arrival | None) -> Acceptance:
         """Stores an arrival, or only shows that the store takes one when it is None.
@@ -154,11 +155,17 @@ class Commit:
             if not isinstance(error, StoreUnavailable):
                 _log.exception("a batch of deliveries could not be stored")
                 text = "the batch could not be stored"
+            elif self._stored:
+                _log.error("deliveries cannot be stored; they are answered with 503", extra={"error": text})
+            self._stored = False
             for batch in batches.values():
                 batch.fail(text)
             for account, counts in refused.items():
                 self._refused.setdefault(account, Counter()).update(counts)
         else:
+            if not self._stored:
+                _log.info("deliveries are stored again")
+            self._stored = True
             for batch, acceptances in zip(batches.values(), answers, strict=True):
                 batch.answer(acceptances)
 

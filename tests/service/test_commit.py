@@ -142,18 +142,21 @@ def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis)
     assert run(valkey_url, scenario).status == "accepted"
 
 
-def test_a_store_that_comes_back_is_used_again(server: Make) -> None:
+def test_a_store_that_comes_back_is_used_again(server: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "service")
     store = server()
 
     async def scenario(commit: Commit) -> None:
         for _ in range(2):
-            with pytest.raises(StoreUnavailable, match="does not answer"):
-                await one(commit)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="does not answer"):
+                    await one(commit)
             store.start()
             assert (await one(commit)).status in ("accepted", "duplicate")
             store.kill()
 
     run(store.url, scenario)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"] * 2
 
 
 def test_a_full_store_is_told_and_recovers(valkey_url: str, store: redis.Redis) -> None:
