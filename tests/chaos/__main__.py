@@ -1,0 +1,40 @@
+"""Attacks a deployment for some minutes: ``python -m tests.chaos --events 20000 --tickets 500 --minutes 15``."""
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+
+from tests.chaos.chaos import run
+
+#: The part of the time in which contacts write; the rest is for what is left to do and for checking.
+TELLING = 0.8
+
+
+def main() -> int:
+    """Runs and prints the report; 1 when a checker complains or a fault never struck."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--events", type=int, default=20_000, help="messages of contacts")
+    parser.add_argument("--tickets", type=int, default=500)
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--quiet", type=float, default=40, help="seconds without a write after which all is done")
+    parser.add_argument("--seed", type=int, help="the random choices of an earlier run")
+    parser.add_argument("--logs", type=Path, default=Path(".chaos"), help="folder for the logs of a run that fails")
+    args = parser.parse_args()
+    seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
+    print(f"seed {seed}: {args.events} events on {args.tickets} tickets", flush=True)
+    report = run(seed, args.events, args.tickets, args.minutes * 60 * TELLING, args.quiet, 300, args.logs)
+    print("\n".join(report.lines()))
+    for name, complaints in report.complaints.items():
+        for line in complaints[:20]:
+            print(f"{name}: {line}")
+    for name, times in report.faults.items():
+        if not times:
+            print(f"never struck: {name}")
+    if not report.well:
+        print(f"the logs of all processes are in {args.logs}")
+    return 0 if report.well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

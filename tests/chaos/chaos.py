@@ -1,0 +1,220 @@
+"""One run: tells the story while the storm rages, waits until all is quiet, and gathers the evidence."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.chaos import story
+from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, look, refusals
+from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
+from tests.chaos.storm import EVERY, Storm
+from tests.real.fleet import BOT, TIMEOUT, P
+
+#: What the call log and the courier tell of: what really struck, which has to be more than what was switched on.
+STRUCK = (
+    "calls answered 429 or 5xx, nothing done",
+    "calls refused in a lockout",
+    "connections cut, nothing done",
+    "connections cut, write applied",
+    "writes applied and answered 5xx",
+    "writes applied, answer unreadable",
+    "writes applied, never answered",
+    "writes applied after their deadline",
+    "delivery sent twice",
+    "delivery out of order",
+    "delivery cut off, sent again",
+    "delivery refused with 503, sent again",
+    "delivery unanswered",
+)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run gave: the complaints of each checker, how often each fault struck, other figures."""
+
+    seed: int
+    complaints: dict[str, list[str]]
+    faults: Counter[str]
+    figures: dict[str, str]
+    letters: list[str]
+
+    @property
+    def well(self) -> bool:
+        """Tells whether no checker complains and every fault has struck."""
+        return not any(self.complaints.values()) and all(self.faults.values())
+
+    def lines(self) -> list[str]:
+        """Writes the report as a table."""
+        rows = [(name, str(len(found))) for name, found in self.complaints.items()]
+        rows += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
+        width = max(len(name) for name, _ in rows)
+        shown = [f"| {name:{width}} | {figure:>12} |" for name, figure in rows]
+        shown.insert(len(self.complaints) + len(self.figures), f"| {'':-<{width}} | {'':->12} |")
+        shown.insert(len(self.complaints), f"| {'':-<{width}} | {'':->12} |")
+        return [f"seed {self.seed}", *shown]
+
+
+def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
+    """Tells ``events`` messages in ``feed`` seconds, waits for ``quiet`` seconds without a write, and checks.
+
+    After ``patience`` more seconds what is missing counts as lost. ``logs``: a folder for what the processes printed
+    when a checker complains.
+    """
+    told = story.write(seed, events, tickets)
+    with deployed(seed) as deployment:
+        began = time.monotonic()
+        storm = _feed(deployment, told, seed, feed)
+        fed = time.monotonic() - began
+        _settle(deployment, told, quiet, patience)
+        worked = time.monotonic() - began
+        evidence = _gather(deployment, told, storm)
+        letters = _letters(deployment)
+        seen = look(evidence)
+        complaints = {name: list(checker(evidence, seen)) for name, checker in CHECKERS.items()}
+        complaints["dead letters"] = [letter for letter in letters if "may or may not" not in letter]
+        courier = deployment.courier
+        figures = {
+            "dead letters that nobody can decide": str(sum("may or may not" in letter for letter in letters)),
+            "events (messages of contacts)": str(len(told)),
+            "tickets": str(len(evidence.tickets)),
+            "deliveries answered 200": str(courier.answers),
+            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in seen)),
+            "calls to HappyFox": str(len(evidence.calls)),
+            "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
+            "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
+            "429s after which silence was checked": str(len(refusals(evidence))),
+            "leases lost": str(deployment.said('"turn lost"')),
+            "turns failed": str(deployment.said('"a turn failed"')),
+            "seconds of telling": f"{fed:.0f}",
+            "seconds until all was done": f"{worked:.0f}",
+        }
+        faults = _struck(evidence, storm, courier.counts)
+        report = Report(seed, complaints, faults, figures, letters)
+        if logs is not None and not report.well:
+            _keep(deployment, evidence, logs)
+        return report
+
+
+def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
+    """Writes everything into a folder that helps to find out what went wrong."""
+    deployment.keep_logs(folder)
+    for name in ("story", "tickets", "calls", "accepted", "hits"):
+        (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
+    trails = {number: deployment.fleet.trail(number).splitlines() for number in evidence.tickets}
+    (folder / "trails.json").write_bytes(msgspec.json.encode(trails))
+
+
+def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds: float) -> Storm:
+    """Lets the contacts write at an even pace while the storm rages."""
+    began, fleet = time.monotonic(), deployment.fleet
+    storm = Storm(deployment, seed, seconds)
+    for index, message in enumerate(told):
+        due = began + seconds * index / len(told)
+        while True:
+            storm.run()
+            wait = min(due, storm.next_at()) - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            if time.monotonic() >= due:
+                break
+        if message.number:
+            fleet.reply(message.ticket, message.text)
+        else:
+            assert fleet.open_ticket(text=message.text) == message.ticket
+    while storm.pending():
+        storm.run()
+        time.sleep(0.05)
+    fleet.ask("DELETE", "faults")
+    return storm
+
+
+def _settle(deployment: Deployment, told: list[story.Message], quiet: float, patience: float) -> None:
+    """Waits until everything is noted and nothing has been written for a while, or until patience ends."""
+    simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
+    checked, last = 0, time.monotonic()
+    while time.monotonic() < give_up:
+        deployment.alive("")
+        log = simulator.log
+        if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
+            last = time.monotonic()
+        checked = len(log)
+        if time.monotonic() - last > quiet and _notes(deployment) >= len(told):
+            return
+        time.sleep(0.2)
+
+
+def _notes(deployment: Deployment) -> int:
+    """Counts the notes of ours."""
+    rows = (row.shown for ticket in list(deployment.fleet.simulator.world.tickets.values()) for row in ticket.rows)
+    return sum(
+        row["by"].get("id") == BOT and row["message"] is not None and row["message"]["message_type"] == "p"
+        for row in rows
+    )
+
+
+def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> Evidence:
+    """Asks HappyFox for all it knows."""
+    fleet = deployment.fleet
+    shown = {ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in told})}
+    calls: list[dict[str, Any]] = []
+    while page := fleet.ask("GET", f"calls?after={len(calls)}&limit=5000"):
+        calls += page
+    return Evidence(
+        story=told,
+        tickets={ticket: found["updates"] for ticket, found in shown.items()},
+        tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
+        calls=calls,
+        accepted=deployment.courier.accepted,
+        limits={"get": GETS, "post": POSTS},
+        window=WINDOW,
+        lockout=LOCKOUT,
+        hits=storm.hits,
+        locks=len(storm.locks),
+        lockouts=fleet.ask("GET", "budgets")["lockouts"],
+    )
+
+
+def _tags(shown: Any) -> list[str]:
+    return [tag.strip() for tag in shown.split(",")] if isinstance(shown, str) else list(shown)
+
+
+def _letters(deployment: Deployment) -> list[str]:
+    """Reads the dead letters, each with its ticket and reason."""
+    found = []
+    with deployment.fleet.redis() as client:
+        letters: Any = client.zrange(f"{P}dead", 0, -1)
+        for letter in letters:
+            stored: Any = client.hgetall(f"{P}letter:{letter.decode()}")
+            words = msgspec.json.decode(stored[b"evidence"])
+            found.append(f"ticket {stored[b'ticket'].decode()}: {words.get('reason')} {words.get('last_error', '')}")
+    return found
+
+
+def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
+    """Counts what struck: by what was done to processes, by HappyFox's call log, by what became of deliveries."""
+    counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
+    counts.update(storm.counts)
+    counts.update(delivered)
+    counts.update(name for call in evidence.calls if (name := _fault(call)))
+    return counts
+
+
+def _fault(call: dict[str, Any]) -> str:
+    """Names what was done to a call; nothing for one that went well."""
+    fault, applied = call["fault"], call["applied"]
+    if fault is None:
+        return "calls refused in a lockout" if call["status"] == 429 else ""
+    if fault == "status":
+        return "writes applied and answered 5xx" if applied else "calls answered 429 or 5xx, nothing done"
+    if fault == "cut":
+        return "connections cut, write applied" if applied else "connections cut, nothing done"
+    if not applied:
+        return ""
+    if fault == "hang":
+        late = call["answered"] - call["arrived"] > TIMEOUT
+        return "writes applied after their deadline" if late else "writes applied, never answered"
+    return "writes applied, answer unreadable"

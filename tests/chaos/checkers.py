@@ -1,0 +1,186 @@
+"""What must hold: HappyFox's own rows and calls against the deliveries that were answered 200.
+
+Nothing here asks the engine or its store.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from tests.chaos.story import Message
+from tests.real.fleet import BOT
+
+#: Seconds after a 429 in which a call may still arrive that was on its way already.
+ON_ITS_WAY = 1.0
+NAME = re.compile(r"^(noted|answer to) (message (\d+) of ticket (\d+))$")
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was seen from outside: the story told, tickets and calls as HappyFox has them, and the list of 200s.
+
+    ``accepted``: (ticket, ``update_id``). ``limits``: calls allowed in a window per class. ``hits``: from when
+    until when (epoch seconds) a worker or the store was away. ``locks``: lockouts that were asked for;
+    ``lockouts``: those that there were.
+    """
+
+    story: Sequence[Message]
+    tickets: dict[int, list[Json]]
+    tags: dict[int, list[str]]
+    calls: list[Json]
+    accepted: set[tuple[int, int | None]]
+    limits: dict[str, int]
+    window: float
+    lockout: float
+    hits: list[tuple[float, float]] = field(default_factory=list)
+    locks: int = 0
+    lockouts: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """One ticket: the messages whose delivery was accepted, and what we wrote, both in the order of the rows."""
+
+    number: int
+    messages: list[Message] = field(default_factory=list)
+    accepted: list[Message] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    bare: int = 0
+
+
+def look(evidence: Evidence) -> list[Seen]:
+    """Takes the rows of every ticket apart."""
+    told: dict[int, list[Message]] = {}
+    for message in evidence.story:
+        told.setdefault(message.ticket, []).append(message)
+    return [_look(evidence, number, told[number]) for number in sorted(told)]
+
+
+def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
+    seen, waiting = Seen(number), list(told)
+    for index, row in enumerate(evidence.tickets.get(number, [])):
+        said, by = row["message"], row["by"]
+        if by["type"] == "user":
+            message = waiting.pop(0)
+            seen.messages.append(message)
+            key = (number, row["update_id"])
+            if key in evidence.accepted or (index == 0 and (number, None) in evidence.accepted):
+                seen.accepted.append(message)
+        elif by.get("id") == BOT:
+            if said:
+                texts = seen.notes if said["message_type"] == "p" else seen.replies
+                texts.append(said["text"].strip())
+            if row["status_change"]:
+                seen.statuses.append(row["status_change"]["new_name"])
+            elif not said:
+                seen.bare += 1
+    return seen
+
+
+def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """Each message whose delivery was answered 200 has its note, its answer if it asked, its tag, its status."""
+    for seen in tickets:
+        notes, replies = set(seen.notes), set(seen.replies)
+        for message in seen.accepted:
+            if f"noted {message.name}" not in notes:
+                yield f"ticket {seen.number}: no note for {message.name}"
+            if message.asks and f"answer to {message.name}" not in replies:
+                yield f"ticket {seen.number}: no answer to {message.name}"
+        if seen.accepted and seen.accepted[0].number == 0 and "welcomed" not in evidence.tags[seen.number]:
+            yield f"ticket {seen.number}: no tag"
+        wanted = [message.status for message in seen.accepted if message.status]
+        now = seen.statuses[-1] if seen.statuses else "New"
+        if wanted and now != wanted[-1]:
+            yield f"ticket {seen.number}: its status is {now} and not {wanted[-1]}"
+
+
+def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """No note, answer or tag is there twice, and none that nobody asked for."""
+    for seen in tickets:
+        wanted = {f"noted {message.name}" for message in seen.messages}
+        wanted |= {f"answer to {message.name}" for message in seen.messages if message.asks}
+        for text, times in Counter(seen.notes + seen.replies).items():
+            if times > 1 or text not in wanted:
+                yield f"ticket {seen.number}: {text!r} is there {times} times"
+        if seen.bare > 1:
+            yield f"ticket {seen.number}: the tag was written {seen.bare} times"
+
+
+def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """Notes and answers come in the order of the messages, statuses too."""
+    for seen in tickets:
+        for texts in (seen.notes, seen.replies):
+            numbers = [int(match[3]) for text in texts if (match := NAME.match(text))]
+            for before, after in pairwise(numbers):
+                if after < before:
+                    yield f"ticket {seen.number}: {texts[0].split()[0]} {after} comes after {before}"
+        wanted = iter(message.status for message in seen.messages if message.status)
+        if not all(status in wanted for status in seen.statuses):
+            yield f"ticket {seen.number}: the statuses {seen.statuses} are out of order"
+
+
+def overlapping(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """No write to a ticket begins before another has ended."""
+    for call in evidence.calls:
+        if call["overlapped"]:
+            yield f"call {call['number']} overlaps another write to ticket {call['ticket']}"
+
+
+def over_the_limit(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """No window holds more calls than allowed, and HappyFox never locked us out by itself."""
+    for kind, limit in evidence.limits.items():
+        fullest = fullest_window(evidence, kind)
+        if fullest > limit:
+            yield f"{fullest} {kind} calls in a window, {limit} are allowed"
+    if evidence.lockouts != evidence.locks:
+        yield f"{evidence.lockouts - evidence.locks} lockouts that nobody asked for"
+
+
+def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+    """After a 429 no call arrives before the lockout is over, unless who got it may have died of a strike."""
+    for first in refusals(evidence):
+        since = first["answered"] + ON_ITS_WAY
+        for call in evidence.calls:
+            if since < call["arrived"] < first["answered"] + evidence.lockout:
+                late = call["arrived"] - first["answered"]
+                yield f"call {call['number']} arrived {late:.2f} s after the 429 of call {first['number']}"
+
+
+def refusals(evidence: Evidence) -> list[Json]:
+    """Gives the calls that were answered 429 and whose caller lived to tell of it."""
+    return [
+        call
+        for call in evidence.calls
+        if call["status"] == 429
+        and not any(since < call["answered"] + ON_ITS_WAY and until > call["arrived"] for since, until in evidence.hits)
+    ]
+
+
+def fullest_window(evidence: Evidence, kind: str) -> int:
+    """Gives the most calls of a class that any window held."""
+    times = [
+        call["arrived"] for call in evidence.calls if call["counted"] and (call["method"] == "GET") == (kind == "get")
+    ]
+    most = first = 0
+    for last, moment in enumerate(times):
+        while times[first] <= moment - evidence.window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+CHECKERS: dict[str, Callable[[Evidence, list[Seen]], Iterator[str]]] = {
+    "lost accepted events": lost,
+    "duplicate notes, replies, tags": doubled,
+    "order violations": disordered,
+    "overlapping writes on a ticket": overlapping,
+    "windows over the limit": over_the_limit,
+    "calls during a lockout": while_locked,
+}

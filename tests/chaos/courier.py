@@ -1,0 +1,97 @@
+"""Carries the webhooks of the simulated HappyFox to either web process: twice, late, cut off, and again until taken."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from workers.simulator import Delivery, Simulator
+
+#: Seconds until an answer that does not come counts as none.
+PATIENCE = 5.0
+#: Seconds between two attempts.
+AGAIN = 0.3
+#: How many deliveries of a hundred meet each fate.
+TWICE, LATE, CUT = 5, 5, 3
+
+
+class Courier:
+    """Delivers in the simulator's event loop; ``accepted`` are the deliveries that were answered 200.
+
+    ``accepted`` holds (ticket, ``update_id`` of the row that was told of); ``counts`` how often each fate struck.
+    """
+
+    def __init__(self, ports: Sequence[int], seed: int) -> None:
+        self.ports = ports
+        self.accepted: set[tuple[int, int | None]] = set()
+        self.answers = 0
+        self.counts: Counter[str] = Counter()
+        self.busy: set[asyncio.Task[None]] = set()
+        self._random = random.Random(f"{seed} courier")
+        self._newest: dict[int, int] = {}
+
+    def take(self, delivery: Delivery) -> None:
+        """Takes a delivery to bring to its end in the background."""
+        task = asyncio.get_running_loop().create_task(self._carry(delivery))
+        self.busy.add(task)
+        task.add_done_callback(self.busy.discard)
+
+    async def _carry(self, delivery: Delivery) -> None:
+        fate = self._random.uniform(0, 100)
+        if fate < LATE:
+            await asyncio.sleep(self._random.uniform(0.1, 4))
+        elif fate < LATE + CUT:
+            await self._post(delivery, cut=True)
+            self.counts["delivery cut off, sent again"] += 1
+        await self._deliver(delivery)
+        if fate > 100 - TWICE:
+            await asyncio.sleep(self._random.choice((0.0, 0.0, 1.0, 3.0)))
+            await self._deliver(delivery)
+            self.counts["delivery sent twice"] += 1
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        while (status := await self._post(delivery)) != 200:
+            self.counts[f"delivery refused with {status}, sent again" if status else "delivery unanswered"] += 1
+            await asyncio.sleep(AGAIN)
+        self.answers += 1
+        self.accepted.add((delivery.ticket, delivery.update_id))
+        if delivery.number < self._newest.get(delivery.ticket, 0):
+            self.counts["delivery out of order"] += 1
+        self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))
+
+    async def _post(self, delivery: Delivery, cut: bool = False) -> int:
+        """Sends one request; gives the status of the answer, 0 when there is none."""
+        path = urlsplit(delivery.hook.url).path
+        headers = {**delivery.headers, "Host": "test", "Connection": "close", "Content-Length": len(delivery.body)}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._random.choice(self.ports))
+                writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + delivery.body)
+                await writer.drain()
+                words = [] if cut else (await reader.readline()).split()
+                return int(words[1]) if len(words) > 1 else 0
+        except (OSError, TimeoutError):
+            return 0
+        finally:
+            if writer is not None:
+                writer.transport.abort()
+
+
+class Telling(Simulator):
+    """A simulated HappyFox whose webhooks a courier carries."""
+
+    courier: Courier
+
+    def take_deliveries(self) -> list[Delivery]:
+        """Hands over what has to be sent; nothing is left for the simulator's own sending."""
+        for delivery in super().take_deliveries():
+            self.courier.take(delivery)
+        return []
+
+    @property
+    def told(self) -> bool:
+        """Tells whether everything has been delivered."""
+        return not self.courier.busy and not self.postbox.waiting

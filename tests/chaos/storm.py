@@ -1,0 +1,186 @@
+"""What goes wrong, and when: kinds of trouble on a seeded timetable, each several times."""
+
+import heapq
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+from tests.chaos.deployment import LOCKOUT, Deployment
+from tests.real.fleet import LEASE
+
+#: Seconds between two strikes of a kind, on average; each strikes twice at least.
+EVERY = {
+    "worker killed (kill -9)": 10.0,
+    "worker frozen past its lease (SIGSTOP)": 12.0,
+    "web killed (kill -9)": 25.0,
+    "web frozen (SIGSTOP)": 40.0,
+    "store killed and restarted": 40.0,
+    "store frozen (SIGSTOP)": 40.0,
+    "429 storm": 80.0,
+    "lockout": 200.0,
+    "5xx storm": 15.0,
+    "5xx storm, writes applied": 15.0,
+    "connections cut": 15.0,
+    "connections cut, writes applied": 15.0,
+    "answers unreadable, writes applied": 30.0,
+    "answers withheld, writes applied": 30.0,
+    "writes landing after their deadline": 30.0,
+}
+
+REFUSALS = ("429 storm", "lockout")
+#: Seconds after a 429 in which nobody is struck.
+CALM = 1.5
+
+
+class Storm:
+    """Strikes a deployment; ``counts`` tells how often each kind did.
+
+    ``hits`` tells from when until when (epoch seconds) a worker or the store was away, ``locks`` when the account was
+    locked out.
+    """
+
+    def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
+        self.deployment, self.fleet = deployment, deployment.fleet
+        self.counts: Counter[str] = Counter()
+        self.hits: list[tuple[float, float]] = []
+        self.locks: list[float] = []
+        self._random = random.Random(f"{seed} storm")
+        self._order = count()
+        self._timetable: list[tuple[float, int, Callable[[], None]]] = []
+        self._stored = True
+        self._calm = 0.0
+        began = time.monotonic()
+        for kind, every in EVERY.items():
+            times = max(2 if every < 60 else 1, round(seconds / every))
+            for number in range(times):
+                at = seconds * (number + self._random.random()) / times
+                # A 429 halves the share that is used for an hour: the first third runs at the whole of it.
+                at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
+                self._at(began + at, partial(self._strike, kind))
+
+    def pending(self) -> bool:
+        """Tells whether anything is left to strike or to be put right."""
+        return bool(self._timetable)
+
+    def next_at(self) -> float:
+        """Gives the moment of the monotonic clock at which something is due next."""
+        return self._timetable[0][0] if self._timetable else float("inf")
+
+    def run(self) -> None:
+        """Does what is due."""
+        while self.next_at() <= time.monotonic():
+            heapq.heappop(self._timetable)[2]()
+
+    def _at(self, moment: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._timetable, (moment, next(self._order), action))
+
+    def _later(self, least: float, most: float, action: Callable[[], None]) -> None:
+        self._at(time.monotonic() + self._random.uniform(least, most), action)
+
+    def _strike(self, kind: str) -> None:
+        # While all workers live to hear of a 429, silence can be asked for after it.
+        away = not self._stored or any(name.startswith("worker") for name in self.deployment.frozen)
+        waits = away if kind in REFUSALS else time.monotonic() < self._calm
+        if not waits and self._struck(kind):
+            self.counts[kind] += 1
+            self._calm = time.monotonic() + CALM if kind in REFUSALS else 0.0
+        else:
+            self._later(0.3, 0.8, lambda: self._strike(kind))
+
+    def _struck(self, kind: str) -> bool:
+        noun = kind.partition(" ")[0]
+        if noun in ("worker", "web"):
+            return self._strike_process(noun, frozen="frozen" in kind)
+        if noun == "store":
+            return self._strike_store(frozen="frozen" in kind)
+        if noun == "lockout":
+            self.fleet.ask("POST", "lock", seconds=LOCKOUT)
+            self.locks.append(time.time())
+            return True
+        chance = self._random
+        few = chance.randint(2, 5)
+        faults: dict[str, dict[str, Any]] = {
+            "429 storm": {"kind": "status", "status": 429, "count": 2, "seconds": chance.choice((0, 1))},
+            "5xx storm": {"kind": "status", "status": chance.choice((500, 502, 503)), "count": 2 * few},
+            "5xx storm, writes applied": {
+                "kind": "status",
+                "status": chance.choice((500, 502, 504)),
+                "count": few,
+                "before": False,
+                "method": "POST",
+            },
+            "connections cut": {"kind": "cut", "count": few},
+            "connections cut, writes applied": {"kind": "cut", "count": few, "before": False, "method": "POST"},
+            "answers unreadable, writes applied": {
+                "kind": chance.choice(("html", "empty", "broken")),
+                "status": 200,
+                "count": few,
+                "before": False,
+                "method": "POST",
+            },
+            "answers withheld, writes applied": {"kind": "hang", "seconds": 30, "count": 2, "method": "POST"},
+            "writes landing after their deadline": {
+                "kind": "hang",
+                "seconds": 2.4,
+                "count": 2,
+                "method": "POST",
+                "before": True,
+            },
+        }
+        self.fleet.ask("POST", "faults", **faults[kind])
+        return True
+
+    def _strike_process(self, kind: str, frozen: bool) -> bool:
+        alive = self.deployment.alive(kind)
+        if not alive:
+            return False
+        name, began = self._random.choice(alive), time.time()
+        if not frozen:
+            self.deployment.kill(name)
+            self._hit(kind, began)
+            self._later(0.1, 1.5, lambda: self.deployment.start(name))
+            return True
+        process = self.deployment.processes[name]
+        process.signal(signal.SIGSTOP)
+        self.deployment.frozen.add(name)
+
+        def thaw() -> None:
+            process.signal(signal.SIGCONT)
+            self.deployment.frozen.discard(name)
+            self._hit(kind, began)
+
+        self._later(LEASE * 1.2, LEASE * 3, thaw)
+        return True
+
+    def _hit(self, kind: str, began: float) -> None:
+        if kind != "web":
+            self.hits.append((began, time.time()))
+
+    def _strike_store(self, frozen: bool) -> bool:
+        if not self._stored:
+            return False
+        self._stored = False
+        began, store = time.time(), self.fleet.store
+        with self.fleet.redis() as client:
+            pid = int(client.info("server")["process_id"])
+        if frozen:
+            os.kill(pid, signal.SIGSTOP)
+        else:
+            store.kill()
+
+        def restore() -> None:
+            if frozen:
+                os.kill(pid, signal.SIGCONT)
+            else:
+                store.start()
+            self._stored = True
+            self._hit("store", began)
+
+        self._later(0.2, 2.0, restore)
+        return True
