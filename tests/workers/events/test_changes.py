@@ -1,0 +1,136 @@
+"""From a read and what was last seen to the changes."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.workers.events.history import ADA, BOT, RULE, SAM, row, ticket
+from workers.events.changes import FirstSight, News, news
+from workers.events.last_seen import LastSeen, advance, snapshot
+from workers.events.mark import Mark
+from workers.models.ticket import TicketRead
+
+NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
+OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)
+MS = int(NOW.timestamp() * 1000)
+
+
+def seen(read: TicketRead) -> LastSeen:
+    return advance(snapshot(read))
+
+
+def compare(read: TicketRead, before: LastSeen | None, since: datetime = OPENED, created: bool = False) -> News:
+    return news(read, before, FirstSight(since, created), NOW, staff=7)
+
+
+def told(found: News) -> list[tuple[str, int | None]]:
+    return [(change.kind, change.update_id) for change in found.changes]
+
+
+def test_every_new_row_is_told_once_and_in_order() -> None:
+    before = seen(ticket())
+    read = ticket(row(2, SAM, "Hello?"), row(3, ADA, "On it."), row(4, ADA, "Hm.", note=True), row(5, RULE))
+
+    found = compare(read, before)
+
+    assert told(found) == [("contact-replied", 2), ("staff-replied", 3), ("note-added", 4), ("smart-rule", 5)]
+    assert told(compare(read, found.seen)) == []
+
+
+def test_a_row_that_becomes_visible_late_is_told_although_it_is_lower() -> None:
+    found = compare(ticket(row(3, SAM, "Second.")), seen(ticket()))
+
+    assert told(compare(ticket(row(2, SAM, "First."), row(3, SAM, "Second.")), found.seen)) == [("contact-replied", 2)]
+
+
+def test_a_row_below_the_floor_is_never_told() -> None:
+    found = compare(
+        ticket(row(3, SAM, "Much later.", minute=40), row(4, ADA, "Later still.", minute=58)), seen(ticket())
+    )
+
+    assert found.seen.floor == 3
+    assert told(compare(ticket(row(2, SAM, "Old."), row(4, ADA, "x")), found.seen)) == []
+
+
+def test_tags_are_told_by_their_difference() -> None:
+    found = compare(ticket(tags="a, c"), seen(ticket(tags="a,b")))
+
+    assert [(change.added, change.removed) for change in found.changes] == [(frozenset("c"), frozenset("b"))]
+
+
+def test_tags_stand_where_the_row_stands_that_was_made_with_them() -> None:
+    found = compare(ticket(row(2, ADA), row(3, SAM, "Hello?"), tags="a"), seen(ticket()))
+
+    assert told(found) == [("tags-changed", 2), ("contact-replied", 3)]
+
+
+def test_our_own_tags_are_no_news() -> None:
+    before = advance(snapshot(ticket()), rows=[2], tags_added=["vip"])
+
+    assert told(compare(ticket(row(2, BOT), tags="vip"), before)) == []
+
+
+def test_a_field_is_told_by_its_difference() -> None:
+    found = compare(ticket(fields={3: "Scanner"}), seen(ticket(fields={3: ""})))
+
+    assert [(change.kind, change.field, change.new and change.new.name) for change in found.changes] == [
+        ("field-changed", "field 3", "Scanner")
+    ]
+
+
+def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
+    before = advance(snapshot(ticket(fields={3: ""})), fields={"3": None})
+
+    found = compare(ticket(fields={3: "Scanner"}), before)
+
+    assert told(found) == []
+    assert found.seen.fields == {"3": "Scanner"}
+
+
+def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference() -> None:
+    before = seen(ticket(status=1))
+
+    assert told(compare(ticket(row(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
+    assert told(compare(ticket(status=4), before)) == [("status-changed", None)]
+
+
+def test_a_row_that_was_expected_is_ours() -> None:
+    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
+    before = advance(snapshot(ticket()), expected=[(MS, mark)])
+
+    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), before)
+
+    assert (told(found), found.stray, found.seen.expected) == ([], (), ())
+
+
+def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
+    old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
+    before = advance(snapshot(ticket()), expected=[(old, Mark("staff", 7)), (MS, Mark("staff", 7))])
+
+    assert [at for at, _ in compare(ticket(), before).seen.expected] == [MS]
+
+
+def test_a_row_by_our_staff_member_that_nobody_expects_is_no_news_but_stray() -> None:
+    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), seen(ticket()))
+
+    assert told(found) == []
+    assert [each.id for each in found.stray] == [2]
+
+
+def test_on_first_sight_older_rows_are_history() -> None:
+    read = ticket(row(2, SAM, "Long ago.", minute=1), row(3, SAM, "Now.", minute=50))
+
+    assert told(compare(read, None, OPENED + timedelta(minutes=40))) == [("contact-replied", 3)]
+    assert told(compare(read, None, OPENED + timedelta(minutes=40), created=True))[0] == ("ticket-created", 1)
+    assert told(compare(read, None, NOW)) == [("ticket-updated", None)]
+
+
+def test_on_first_sight_our_own_rows_start_nothing() -> None:
+    assert told(compare(ticket(row(2, BOT, "Ours", note=True, minute=50)), None, OPENED + timedelta(minutes=40))) == []
+
+
+def test_a_creation_told_after_an_update_is_presented_once() -> None:
+    first = compare(ticket(row(2, SAM, "Now.", minute=50)), None, OPENED + timedelta(minutes=40))
+
+    late = compare(ticket(row(2, SAM, "Now.", minute=50)), first.seen, created=True)
+
+    assert told(late) == [("ticket-created", 1)]
+    assert told(compare(ticket(row(2, SAM, "Now.", minute=50)), late.seen, created=True)) == []
