@@ -173,32 +173,68 @@ def explain(
     raise typer.Exit(explain.run(ticket, account, json))
 
 
+OfHandler = Annotated[str, typer.Option(help="Only letters of this router or router.function.")]
+OfError = Annotated[str, typer.Option(help="Only letters whose error contains this.")]
+OfTicket = Annotated[int | None, typer.Option(help="Only letters of this ticket.", min=1)]
+Since = Annotated[str, typer.Option(help="Only letters of the last 90s, 10m, 2h, 1d.")]
+InQuarantine = Annotated[bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
+
+
 @dead.command("list")
 def dead_list(
-    handler: Annotated[str, typer.Option(help="Only letters of this router or router.function.")] = "",
-    error: Annotated[str, typer.Option(help="Only letters whose error contains this.")] = "",
-    ticket: Annotated[int | None, typer.Option(help="Only letters of this ticket.", min=1)] = None,
-    since: Annotated[str, typer.Option(help="Only letters of the last 90s, 10m, 2h, 1d.")] = "",
-    quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")
-    ] = False,
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
     json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
+    from service import dead, letters, times
+
+    wanted = letters.Filter((), handler, error, ticket, times.span(since))
+    raise typer.Exit(dead.run(wanted, quarantine, json))
+
+
+@dead.command("show")
+def dead_show(letter: Annotated[str, typer.Argument(help="Its id.")], json: Json = False) -> None:
+    """Show a letter with its evidence."""
     from service import dead
 
-    raise typer.Exit(dead.run(dead.Filter(handler, error, ticket, since), quarantine, json))
+    raise typer.Exit(dead.show(letter, json))
 
 
-@rules.command("check")
-def rules_check(
-    file: Annotated[str, typer.Argument(help="The rules file; without it, that of the settings.")] = "",
-    json: Json = False,
+@dead.command("replay")
+def dead_replay(
+    ids: Ids = None,
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
 ) -> None:
-    """Tell what is wrong with a rules file, with line and cure; also names that HappyFox does not know."""
-    from service import rules
+    """Let handlers run again, with the changes they missed, on the ticket as it is now."""
+    from service import dead, letters, times
 
-    raise typer.Exit(rules.run(file, json))
+    wanted = letters.Filter(tuple(ids or ()), handler, error, ticket, times.span(since))
+    raise typer.Exit(dead.act("replay", wanted, quarantine))
+
+
+@dead.command("discard")
+def dead_discard(
+    ids: Ids = None,
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
+) -> None:
+    """Delete letters that need no more work."""
+    from service import dead, letters, times
+
+    wanted = letters.Filter(tuple(ids or ()), handler, error, ticket, times.span(since))
+    raise typer.Exit(dead.act("discard", wanted, quarantine))
 
 
 @app.command(rich_help_panel=LOOK)
@@ -238,9 +274,3 @@ for _path, _help in {
     "backtest": "Run handlers on what was recorded.",
 }.items():
     _not_yet(app, _path, _help)
-for _path, _help in {
-    "dead show": "Show a letter with its evidence.",
-    "dead replay": "Handle letters again.",
-    "dead discard": "Delete letters.",
-}.items():
-    _not_yet(dead, _path, _help)

@@ -1,9 +1,10 @@
-"""`foxhooks dead list`: dead letters, and deliveries in quarantine, newest first."""
+"""`foxhooks dead`: dead letters, and deliveries in quarantine: listed, shown, replayed, discarded."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import redis
 from rich.console import Console
@@ -11,85 +12,101 @@ from rich.table import Table
 from rich.text import Text
 
 from service.access import accounts_of, store_of
-from service.times import ago, now_of, span
-from workers.lanes.keys import prefix
+from service.failures import CommandError
+from service.letters import Filter, Letter, Letters, Quarantine
+from service.times import ago, now_of
 
-#: A list longer than this is cut; filters make it shorter.
-MOST = 1000
+Verb = Literal["replay", "discard"]
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which letters are wanted; empty members want all."""
+class Found:
+    """What a filter found, with the shelf that each letter stands on."""
 
-    handler: str
-    error: str
-    ticket: int | None
-    since: str
+    client: redis.Redis
+    letters: list[tuple[Letters | Quarantine, Letter]]
+    now: int
+    keep: int
 
-    def takes(self, letter: Mapping[str, Any], now: int, since: float) -> bool:
-        """Tells whether a letter is wanted; ``since`` is the longest it may be ago, in seconds."""
-        handler = letter.get("handler", "")
-        return (
-            (not self.handler or handler == self.handler or handler.startswith(f"{self.handler}."))
-            and self.error.casefold() in letter["reason"].casefold()
-            and self.ticket in (None, letter["ticket"])
-            and (not since or letter["at"] >= now - since * 1000)
-        )
+
+@contextmanager
+def _find(wanted: Filter, quarantine: bool) -> Iterator[Found]:
+    settings = accounts_of().settings
+    with store_of(settings) as client:
+        now = now_of(client)
+        shelves = [(Quarantine if quarantine else Letters)(client, name) for name in settings.accounts]
+        letters = [(shelf, each) for shelf in shelves for each in shelf.found() if wanted.takes(each, now)]
+        letters.sort(key=lambda found: found[1].at, reverse=True)
+        yield Found(client, letters, now, int(settings.retention_hours * 3600))
 
 
 def run(wanted: Filter, quarantine: bool, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
-    since = span(wanted.since)
-    settings = accounts_of().settings
-    with store_of(settings) as client:
-        now = now_of(client)
-        read = _quarantined if quarantine else _letters
-        found = [each for name in settings.accounts for each in read(client, name) if wanted.takes(each, now, since)]
-    found.sort(key=lambda letter: letter["at"], reverse=True)
-    if as_json:
-        print(json.dumps(found, indent=2))
-    else:
-        _show(found, "quarantine" if quarantine else "dead letters", now)
+    with _find(wanted, quarantine) as found:
+        letters = [letter for _, letter in found.letters]
+        if as_json:
+            print(json.dumps([_line(letter) for letter in letters], indent=2))
+        else:
+            _show(letters, "quarantine" if quarantine else "dead letters", found.now)
     return 0
 
 
-def _letters(client: redis.Redis, account: str) -> Iterator[dict[str, Any]]:
-    keys = prefix(account)
-    for identity in cast(list[bytes], client.zrange(keys + "dead", 0, MOST - 1, desc=True)):
-        stored = cast(dict[bytes, bytes], client.hgetall(keys + "letter:" + identity.decode()))
-        if stored:
-            evidence = json.loads(stored[b"evidence"])
-            yield {
-                "id": identity.decode(),
-                "account": account,
-                "ticket": int(stored[b"ticket"]),
-                "at": int(stored[b"at"]),
-                "handler": evidence.get("handler", ""),
-                "attempts": evidence.get("attempts", 1),
-                "reason": evidence.get("reason", ""),
-            }
+def show(identity: str, as_json: bool) -> int:
+    """Prints one letter with its evidence."""
+    wanted = Filter(ids=(identity,))
+    for quarantine in (False, True):
+        with _find(wanted, quarantine) as found:
+            for _, letter in found.letters:
+                _tell(letter, as_json, found.now)
+                return 0
+    raise CommandError(f"there is no dead letter {identity!r}; `foxhooks dead list` names them")
 
 
-def _quarantined(client: redis.Redis, account: str) -> Iterator[dict[str, Any]]:
-    keys = prefix(account)
-    for identity in cast(list[bytes], client.lrange(keys + "quarantine", -MOST, -1)):
-        key = keys + "event:" + identity.decode()
-        at, reason = cast(list[bytes | None], client.hmget(key, "at", "reason"))
-        if at is not None:
-            reason_text = (reason or b"").decode("utf-8", "replace")
-            base = {"id": identity.decode(), "account": account, "ticket": None, "at": int(at)}
-            yield {**base, "reason": reason_text}
+def act(verb: Verb, wanted: Filter, quarantine: bool) -> int:
+    """Replays or discards what is wanted; 1 when there was nothing or something could not be done."""
+    if wanted.empty:
+        raise CommandError(f"say which: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
+    failed = 0
+    with _find(wanted, quarantine) as found:
+        if not found.letters:
+            raise CommandError("no such dead letter; `foxhooks dead list` names them")
+        for shelf, letter in found.letters:
+            problem = shelf.replay(letter, found.keep) if verb == "replay" else shelf.discard(letter)
+            failed += bool(problem)
+            done = "put back, it runs again now" if verb == "replay" else "discarded"
+            print(f"{letter.id}: {f'not {verb}ed, {problem}' if problem else done}")
+    return 1 if failed else 0
 
 
-def _show(found: list[dict[str, Any]], what: str, now: int) -> None:
+def _line(letter: Letter) -> dict[str, object]:
+    return {name: value for name, value in asdict(letter).items() if name != "evidence"}
+
+
+def _tell(letter: Letter, as_json: bool, now: int) -> None:
+    if as_json:
+        print(json.dumps({**_line(letter), "evidence": letter.evidence}, indent=2))
+        return
     console = Console(highlight=False)
-    if not found:
+    console.print(f"[bold]{letter.id}[/bold] of {letter.account}, {ago(letter.at, now)}")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    rows = {"ticket": letter.ticket, "handler": letter.handler, "why": letter.reason, "attempts": letter.attempts}
+    for name, value in {**rows, **letter.evidence}.items():
+        if value not in (None, "", [], {}) and name not in ("id", "reason"):
+            shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
+            table.add_row(f"  {name}", Text(str(shown)))
+    console.print(table)
+    if letter.ticket is not None:
+        console.print(f"`foxhooks explain {letter.ticket}` tells the ticket's story.")
+
+
+def _show(letters: list[Letter], what: str, now: int) -> None:
+    console = Console(highlight=False)
+    if not letters:
         console.print(f"No {what}.")
         return
     table = Table("when", "account", "ticket", "handler", "why", "id", box=None, header_style="dim")
-    for each in found:
-        ticket = str(each["ticket"] or "")
-        row = (ago(each["at"], now), each["account"], ticket, each.get("handler", ""), each["reason"], each["id"])
+    for each in letters:
+        row = (ago(each.at, now), each.account, str(each.ticket or ""), each.handler, each.reason, each.id)
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)

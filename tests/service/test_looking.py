@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from service import dead, status
 from service.command import app
 from service.failures import CommandError
+from service.letters import Filter
 from service.times import ago, now_of
 from workers.events.delivery import parse
 from workers.lanes.inbox import accept, receive, unreadable
@@ -110,22 +111,22 @@ def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, 
     store.hset(P + "letter:" + identity, mapping=letter)
 
 
-ANY = dead.Filter("", "", None, "")
+ANY = Filter()
 
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
         (ANY, ["c", "b", "a"]),
-        (dead.Filter("crm", "", None, ""), ["c", "a"]),
-        (dead.Filter("crm.push", "", None, ""), ["a"]),
-        (dead.Filter("", "TIMEOUT", None, ""), ["a"]),
-        (dead.Filter("", "", 4, ""), ["b"]),
-        (dead.Filter("", "", None, "30m"), ["c", "b"]),
+        (Filter(handler="crm"), ["c", "a"]),
+        (Filter(handler="crm.push"), ["a"]),
+        (Filter(error="TIMEOUT"), ["a"]),
+        (Filter(ticket=4), ["b"]),
+        (Filter(since=1800), ["c", "b"]),
     ],
 )
 def test_dead_letters_are_listed_newest_first_and_filtered(
-    store: redis.Redis, capsys: pytest.CaptureFixture[str], wanted: dead.Filter, found: list[str]
+    store: redis.Redis, capsys: pytest.CaptureFixture[str], wanted: Filter, found: list[str]
 ) -> None:
     now = now_of(store)
     bury(store, "a", now - 3_600_000, "crm.push", "Timeout of the CRM")
@@ -148,6 +149,57 @@ def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis, capsys:
     dead.run(ANY, quarantine=True, as_json=True)
     (kept,) = shown(capsys)
     assert kept["reason"] == "not JSON"
+
+
+def test_a_letter_is_put_back_into_its_lane(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    bury(store, "a", now_of(store), "crm.push", "Timeout", ticket=4)
+    assert dead.act("replay", Filter(ids=("a",)), quarantine=False) == 0
+    assert "runs again now" in capsys.readouterr().out
+    assert store.zcard(P + "dead") == 0
+    assert store.zscore(P + "sched", "4") is not None
+    assert store.lrange(P + "lane:4", 0, -1) == [b"replay-a"]
+
+
+def test_a_letter_without_a_handler_is_not_replayed(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    bury(store, "a", now_of(store), "", "the fuse blew")
+    assert dead.act("replay", Filter(ids=("a",)), quarantine=False) == 1
+    assert "names no handler" in capsys.readouterr().out
+    assert store.zcard(P + "dead") == 1
+
+
+def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
+    bury(store, "a", now_of(store), "crm.push", "Timeout")
+    bury(store, "b", now_of(store), "vip.greet", "Timeout")
+    assert dead.act("discard", Filter(handler="crm"), quarantine=False) == 0
+    assert store.zrange(P + "dead", 0, -1) == [b"b"]
+    assert not store.exists(P + "letter:a")
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: dead.Verb) -> None:
+    bury(store, "a", now_of(store), "crm.push", "Timeout")
+    with pytest.raises(CommandError, match="say which"):
+        dead.act(verb, Filter(), quarantine=False)
+
+
+def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(
+    store: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take_in(store)
+    (identity,) = store.lrange(P + "quarantine", 0, -1)
+    assert dead.act("replay", Filter(ids=(identity.decode(),)), quarantine=True) == 1
+    assert "still cannot be read" in capsys.readouterr().out
+    assert dead.act("discard", Filter(ids=(identity.decode(),)), quarantine=True) == 0
+    assert store.llen(P + "quarantine") == 0
+
+
+def test_a_letter_is_shown_with_its_evidence(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    bury(store, "a", now_of(store), "crm.push", "Timeout", ticket=4)
+    assert dead.show("a", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert all(word in told for word in ("crm.push", "Timeout", "explain 4"))
+    with pytest.raises(CommandError, match="no dead letter"):
+        dead.show("zz", as_json=False)
 
 
 @pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
