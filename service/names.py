@@ -7,7 +7,7 @@ from workers.errors import HappyFoxError, InDoubt, NotNow, Unsent
 from workers.governor.governor import Governor
 from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.lanes.lists import LIFE, recall, remember
 from workers.lanes.store import Store
 from workers.settings import Account

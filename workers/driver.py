@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.governor.clock import monotonic
 from workers.happyfox.client import Client
 from workers.happyfox.protocol import Answer, Request
-from workers.happyfox.transport import Wire, monotonic
+from workers.happyfox.wire import Wire
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script

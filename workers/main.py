@@ -18,9 +18,9 @@ from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, Shutdown
 
 from workers.driver import Account, Driver
 from workers.errors import StoreUnavailable
-from workers.governor.clock import Watch
+from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor
-from workers.happyfox.transport import Wire, monotonic
+from workers.happyfox.wire import Wire
 from workers.lanes.invitations import ACTOR, QUEUE, Invitations, LaneBroker
 from workers.lanes.keys import prefix
 from workers.lanes.lanes import ClaimTerms

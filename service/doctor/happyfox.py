@@ -11,7 +11,7 @@ from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, Uns
 from workers.governor.governor import Governor
 from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.lanes.store import Store
 from workers.rules import file as rules
 from workers.rules.names import unknown

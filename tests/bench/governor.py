@@ -33,7 +33,7 @@ from tests.workers.governor.fleet import Fate, Fleet, used, worst_window
 from workers.errors import InDoubt, NotNow, Unsent
 from workers.governor.governor import Class, Governor
 from workers.happyfox import protocol
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
 

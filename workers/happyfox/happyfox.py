@@ -24,7 +24,7 @@ from workers.happyfox.client import Client
 from workers.happyfox.exchange import Answer, Request
 from workers.happyfox.lookup import Lookup
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.lanes.store import SOCKET, Store, connect, url_of
 from workers.models.row import Attachment
 from workers.models.ticket import TicketRead

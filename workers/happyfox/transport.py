@@ -1,14 +1,11 @@
 """The transport: every call of an account goes through here, so that none goes around the governor.
 
-How a call is made stands in ``connections``; this adds permits, address and credentials.
+How a call is made stands in ``connections``; this adds permits, and ``wire`` address and credentials.
 """
 
-import base64
-import contextlib
-import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeVar
 
@@ -20,18 +17,25 @@ from workers.governor.clock import monotonic
 from workers.governor.governor import Class, Governor
 from workers.happyfox.answers import settlement
 from workers.happyfox.connections import Connections, Outgoing, check_scheme
-from workers.happyfox.exchange import BASE, Answer, Request
-from workers.happyfox.multipart import Multipart
+from workers.happyfox.exchange import Answer
 from workers.lanes.scripts import Script
 
-__all__ = ["GovernedTransport", "Store", "Wire", "monotonic"]
+__all__ = ["AGENT", "GovernedTransport", "Store", "monotonic"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A call with files may take this much longer.
-WITH_FILES = 4
+
+def _agent() -> str:
+    try:
+        return f"foxhooks/{version('foxhooks')}"
+    except PackageNotFoundError:  # Heroku runs the checkout and installs its requirements only
+        return "foxhooks/0"
+
+
+#: How we name ourselves to HappyFox.
+AGENT = _agent()
 
 #: Seconds a download may take.
 DOWNLOAD = 300.0
@@ -85,6 +89,22 @@ class GovernedTransport(httpx.BaseTransport):
             self._settle(request.method, permit, result)
         return response
 
+    def call(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, Any],
+        headers: Mapping[str, str],
+        content: Any,
+        **extensions: Any,
+    ) -> Answer:
+        """Makes one call and gives its answer, whatever its status; ``content`` is bytes or yields them."""
+        address = httpx.URL(url)
+        if query:
+            address = address.copy_with(params=dict(query))
+        outgoing = httpx.Request(method, address, headers=headers, content=content, extensions=extensions)
+        return _answer(self.handle_request(outgoing))
+
     def download(self, url: str, sink: Callable[[bytes], object], most: int) -> int:
         """Reads a signed link into ``sink``, at most ``most`` bytes, and gives the status.
 
@@ -93,7 +113,7 @@ class GovernedTransport(httpx.BaseTransport):
         """
         check_scheme(url)
         address = httpx.URL(url)
-        headers = [(b"Host", address.netloc), (b"Accept", b"*/*"), (b"User-Agent", _AGENT.encode())]
+        headers = [(b"Host", address.netloc), (b"Accept", b"*/*"), (b"User-Agent", AGENT.encode())]
         deadline = monotonic() + DOWNLOAD
         return self._connections.call(
             Outgoing("GET", _url(address), headers, None, deadline, sink=sink, most=most)
@@ -138,83 +158,6 @@ class GovernedTransport(httpx.BaseTransport):
             raise Unsent("the lease is no longer held; nothing was sent")
 
 
-class Wire:
-    """Makes an account's calls: adds address and credentials to a request, and gives the answer.
-
-    ``timeout`` is the seconds of one whole call; one with files has four times as long. Plain http is refused unless
-    the host is this machine.
-    """
-
-    def __init__(
-        self, url: str, api_key: str, auth_code: str, timeout: float, governor: Governor, store: Store, base: str = BASE
-    ) -> None:
-        self._site = url.rstrip("/")
-        check_scheme(self._site)
-        self._base, self._timeout = self._site + base, timeout
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "Authorization": "Basic " + base64.b64encode(f"{api_key}:{auth_code}".encode()).decode(),
-            "User-Agent": _AGENT,
-        }
-        self._transport = GovernedTransport(governor, store, governor.in_flight, timeout)
-
-    def send(
-        self,
-        request: Request,
-        *,
-        permit: str | None = None,
-        send_by: float | None = None,
-        still_held: Callable[[], bool] | None = None,
-        timeout: float | None = None,
-        class_: Class = "normal",
-    ) -> Answer:
-        """Makes one call and gives its answer, whatever its status; raises ``NotNow``, ``Unsent``, ``InDoubt``.
-
-        A ``permit`` given is settled by the caller, and its life has to reach past the time left until
-        ``send_by`` and ``timeout`` together. Without one, a permit of ``class_`` is taken and settled here. Raises
-        ``Unfit`` for files that cannot be sent.
-        """
-        total = timeout or self._timeout * (WITH_FILES if request.files else 1)
-        extensions: dict[str, Any] = {
-            "permit": permit,
-            "send_by": send_by,
-            "still_held": still_held,
-            "class": class_,
-            "timeout": {"total": total},
-        }
-        url = httpx.URL(self._base + request.path)
-        if request.query:
-            url = url.copy_with(params=dict(request.query))
-        with _content(request) as (headers, content):
-            headers = {**self._headers, **headers}
-            outgoing = httpx.Request(request.method, url, headers=headers, content=content, extensions=extensions)
-            return _answer(self._transport.handle_request(outgoing))
-
-    def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
-        """Reads a file's signed link, also a relative one of an old account; see ``GovernedTransport.download``."""
-        return self._transport.download(f"{self._site}{link}" if link.startswith("/") else link, sink, most)
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._transport.close()
-
-
-@contextlib.contextmanager
-def _content(request: Request) -> Iterator[tuple[dict[str, str], Any]]:
-    """Gives the headers of a body and the body, which is open while it is used."""
-    if request.files:
-        with Multipart(request.body or {}, request.files) as body:
-            yield {"Content-Type": body.content_type, "Content-Length": str(body.length)}, body
-    elif request.body is not None:
-        yield (
-            {"Content-Type": "application/json"},
-            json.dumps(request.body, allow_nan=False, separators=(",", ":")).encode(),
-        )
-    else:
-        yield {}, None
-
-
 def _url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
@@ -222,13 +165,3 @@ def _url(url: httpx.URL) -> httpcore.URL:
 def _answer(response: httpx.Response) -> Answer:
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, response.content, response.extensions["at"])
-
-
-def _agent() -> str:
-    try:
-        return f"foxhooks/{version('foxhooks')}"
-    except PackageNotFoundError:  # Heroku runs the checkout and installs its requirements only
-        return "foxhooks/0"
-
-
-_AGENT = _agent()

@@ -13,7 +13,7 @@ from workers.errors import InDoubt, NotNow, Unsent
 from workers.governor.clock import monotonic
 from workers.governor.governor import Governor
 from workers.happyfox import protocol
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
 

@@ -16,7 +16,7 @@ from workers.governor.memory import Memory
 from workers.happyfox import multipart, protocol
 from workers.happyfox.exchange import File, file
 from workers.happyfox.multipart import CutOff, Multipart
-from workers.happyfox.transport import Wire
+from workers.happyfox.wire import Wire
 from workers.settings import Budget
 from workers.simulator import bodies
 

@@ -28,7 +28,8 @@ from tests.workers.happyfox.peer import (
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.governor.governor import Forecast, Governor
 from workers.happyfox import protocol, unpacking
-from workers.happyfox.transport import GovernedTransport, Wire, monotonic
+from workers.happyfox.transport import GovernedTransport, monotonic
+from workers.happyfox.wire import Wire
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
 
