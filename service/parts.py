@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from service.access import require_store, settings_of
 from service.child import end_with_parent
+from service.failures import CommandError
 from workers.settings import Settings
 
 #: The staff member of the simulated account that stands for us.
@@ -20,8 +22,9 @@ def run_web(child: bool) -> None:
     settings = _with_store(settings_of("web"))
     from service.web import serve
 
+    listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
     _obey(child)
-    serve(settings)
+    serve(settings, [listener])
 
 
 def run_worker(child: bool) -> int:
@@ -61,7 +64,17 @@ def run_simulator(play: Play, child: bool) -> None:
         print(f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there.")
         print(f"HAPPYFOX_URL={address} HAPPYFOX_ACCOUNT={play.account} HAPPYFOX_STAFF_ID={BOT}", flush=True)
 
-    serve(Simulator(time.time, hooks, **options), play.host, play.port, announce=announce)
+    listener = listen(play.host, play.port, "--port or --host")
+    serve(Simulator(time.time, hooks, **options), listener, announce=announce)
+
+
+def listen(host: str, port: int, where: str) -> socket.socket:
+    """Listens at an address; ``where`` names what chooses it. Raises ``CommandError`` for one that cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as failed:
+        raise CommandError(f"cannot listen: {failed.strerror}; change {where}") from None
 
 
 def _with_store(settings: Settings) -> Settings:

@@ -48,11 +48,8 @@ def build(simulator: Simulator) -> Starlette:
     return app
 
 
-def serve(
-    simulator: Simulator, host: str = "127.0.0.1", port: int = 0, *, announce: Callable[[str], None] = print
-) -> None:
-    """Serve until interrupted. Port 0 takes a free one; `announce` is told the address first."""
-    listener = socket.create_server((host, port))
+def serve(simulator: Simulator, listener: socket.socket, *, announce: Callable[[str], None] = print) -> None:
+    """Serve until interrupted; `announce` is told the address first."""
     simulator.listens_at(_address(listener))
     announce(_address(listener))
     _server(simulator).run(sockets=[listener])

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.failures import CommandError
+from service.parts import listen
 from service.simulator import build, running
 from workers.events.signature import HEADER, verify
 from workers.simulator import Hook, Simulator
@@ -185,3 +187,8 @@ def test_hooks_given_at_the_start_are_used(receiver: Receiver) -> None:
     with running(simulator) as url:
         httpx.post(f"{url}/simulator/tickets", json={"email": "a@b.example"}).raise_for_status()
         until(lambda: receiver.received)
+
+
+def test_an_address_that_is_taken_is_told_with_what_chooses_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CommandError, match=r"in use.*change --port"):
+        listen("127.0.0.1", taken.getsockname()[1], "--port")
