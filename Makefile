@@ -37,9 +37,7 @@ format: $(READY)
 
 # ARGS=--rounds=3 is shorter; the governor's figures are exact and need no rounds.
 bench: $(READY)
-	$(BIN)/python -m tests.bench.endpoint $(ARGS)
-	$(BIN)/python -m tests.bench.turns $(ARGS)
-	$(BIN)/python -m tests.bench.governor
+	$(BIN)/python -m tests.bench $(ARGS)
 
 # Locks anew for every platform and Python 3.11+; needs uv. ARGS=--upgrade takes newer releases.
 # setuptools is locked too, so that installing foxhooks itself asks for nothing beyond the lock.
