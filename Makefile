@@ -35,7 +35,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# ARGS=--rounds=3 is shorter; the governor's figures are exact and need no rounds.
+# ARGS="endpoint turns" runs only these; `python -m tests.bench.turns --help` tells what one takes.
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ARGS)
 
