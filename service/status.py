@@ -20,6 +20,13 @@ from workers.settings import Account
 
 #: Milliseconds after which a worker that gave no sign of life is dead.
 SILENT = 30_000
+#: What closed a gate, in words that tell what to do.
+CLOSED_BY = {
+    "limited": "HappyFox answered 429: too many calls",
+    "throttled": "HappyFox asked to wait",
+    "denied": "HappyFox refuses the API key; run `foxhooks doctor`",
+    "clock": "the store's clock or server changed",
+}
 #: Lanes looked at for the oldest event and the number that wait.
 MOST = 10_000
 
@@ -141,7 +148,9 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
         left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
         rows.append(("budget", f"{left}{share}; {budget.in_flight} under way"))
-        closed = f"[red]{budget.gate}[/red] ({budget.why}), opens in {budget.reopens:.0f} s"
+        closed = (
+            f"[red]{budget.gate}[/red], tries again in {budget.reopens:.0f} s: {CLOSED_BY.get(budget.why, budget.why)}"
+        )
         rows.append(("gate", "open" if budget.gate == "open" else closed))
     oldest = f"; the oldest came {ago(standing.oldest, now)}" if standing.oldest is not None else ""
     rows.append(("backlog", f"{standing.events} events wait in {standing.lanes} lanes, {standing.due} due{oldest}"))

@@ -78,6 +78,7 @@ def test_status_tells_backlog_budget_and_gate(store: redis.Redis, capsys: pytest
     status.run(worker=False, as_json=False)
     text = capsys.readouterr().out
     assert "locked" in text
+    assert "429" in text
     assert "refused, bad-signature" in text
 
 
