@@ -8,14 +8,14 @@ with HappyFox.from_env() as hf:
 
 from typing import TYPE_CHECKING, Any
 
-from workers.happyfox.exchange import File, file
+from workers.happyfox.exchange import File, Request, file
 from workers.happyfox.requests.dialect import Dialect
 from workers.happyfox.requests.search import search, search_contacts
 
 if TYPE_CHECKING:
     from workers.happyfox.happyfox import HappyFox
 
-__all__ = ["Dialect", "File", "HappyFox", "file", "search", "search_contacts"]
+__all__ = ["Dialect", "File", "HappyFox", "Request", "file", "search", "search_contacts"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from workers.errors import InDoubt, Unsent
+from workers.errors import InDoubt, Unfit, Unsent
 from workers.governor.clock import monotonic
 from workers.happyfox.deadline import Backend, Deadline
 from workers.happyfox.multipart import CutOff
@@ -124,7 +124,7 @@ def check_scheme(url: str) -> None:
     parts = urlsplit(url)
     if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
         return
-    raise ValueError("HappyFox is called by https only; plain http is for a host on this machine; see HAPPYFOX_URL")
+    raise Unfit("HappyFox is called by https only; plain http is for a host on this machine; see HAPPYFOX_URL")
 
 
 def _doubt(method: str, error: BaseException) -> str:

@@ -34,16 +34,10 @@ def save(
     a link.
     """
     path = to / _plain(attachment.filename) if to.is_dir() else to
-    fresh = attachment
-    if not isinstance(ticket, int) and not attachment.url:
-        ticket = ticket.id
     with _whole(path) as file:
-        status = fetch(fresh.url, file.write, most) if fresh.url else 0
+        status = fetch(attachment.url, file.write, most) if attachment.url else 0
         if not 200 <= status < 300:
-            number = ticket if isinstance(ticket, int) else ticket.id
-            fresh = _again(reread(number), attachment)
-            file.seek(0)
-            file.truncate()
+            fresh = _again(reread(ticket if isinstance(ticket, int) else ticket.id), attachment)
             status = fetch(fresh.url, file.write, most)
         if not 200 <= status < 300:
             raise _failed(status, attachment)

@@ -312,6 +312,30 @@ def test_undocumented_shapes_are_read_either_way(options: dict[str, Any]) -> Non
     assert [ticket.id for ticket in account.client.tickets()] == [number]
 
 
+def test_a_list_that_comes_in_pages_after_all_is_read_to_its_end() -> None:
+    account = Desk({"articles_paged": True})
+    first = account.simulator.world.articles[1]
+    account.simulator.world.articles = {number: {**first, "id": number} for number in range(1, 36)}
+    assert [article.id for article in account.client.articles()] == list(range(1, 36))
+
+
+def test_a_slip_in_a_name_is_told_before_anything_is_sent() -> None:
+    account = Desk()
+    hf: Any = account.client
+    for call in (
+        lambda: hf.staff_update(1, txt="x"),
+        lambda: hf.private_note(1, textt="x"),
+        lambda: hf.tickets(statuss="x"),
+        lambda: hf.forward_ticket(1, to="a", subject="s", message="m", ccc="x"),
+        lambda: hf.edit_contact(1, emial="x"),
+        lambda: hf.update_asset(1, nmae="x"),
+        lambda: hf.sla_entries(1, perid="l7d"),
+    ):
+        with pytest.raises(TypeError, match="did you mean"):
+            call()
+    assert account.asked == []
+
+
 def test_the_contact_call_that_resets_fields_warns_and_the_other_does_not() -> None:
     account = Desk()
     with pytest.warns(UserWarning, match="edit_contact"):

@@ -1,6 +1,7 @@
 """What all methods share: making a call, reading its answer as an object or a page, naming the staff member."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from workers.errors import Broken, Gone, Unfit
@@ -49,11 +50,17 @@ class Caller:
         return model(self.call(request))
 
     def _list(self, request: Request, model: Callable[[Any], T | None]) -> list[T]:
-        """Gives the objects of a list without pages."""
-        raw = self.call(request)
-        if not isinstance(raw, list | dict):
-            raise Broken(_unreadable(request), 200)
-        return list(read_page(raw, model))
+        """Gives the objects of a list without pages; of all its pages, should an account send it in some."""
+        found: list[T] = []
+        number, pages = 1, 1
+        while number <= pages:
+            raw = self.call(request if number == 1 else replace(request, query={**request.query, "page": str(number)}))
+            if not isinstance(raw, list | dict):
+                raise Broken(_unreadable(request), 200)
+            page = read_page(raw, model)
+            found += page
+            number, pages = number + 1, page.pages or 1
+        return found
 
     def _page(self, request: Request, page: int, model: Callable[[Any], T | None], rows: str = "data") -> Page[T]:
         """Gives a page; one beyond the last is ``Gone``, whether HappyFox answers 404 or an empty list (neither is

@@ -1,0 +1,66 @@
+"""Whatever HappyFox answers, reading it into a model gives a value or None, and never fails."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.models.articles import read_article, read_section
+from workers.models.assets import read_asset, read_asset_type
+from workers.models.contacts import read_contact, read_group
+from workers.models.lists import read_category, read_field, read_priority, read_staff, read_status
+from workers.models.page import read_page
+from workers.models.reports import read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat
+from workers.models.results import read_results, read_said
+from workers.models.ticket import read_ticket
+
+READERS: list[Callable[[Any], Any]] = [
+    *(read_article, read_section, read_asset, read_asset_type, read_contact, read_group),
+    *(read_category, read_field, read_priority, read_staff, read_status),
+    *(read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat, read_said),
+]
+NAMES = st.sampled_from(
+    """
+    id name type choices custom_fields value phones primary_phone contact_groups role categories permissions asset_type
+    contacts settings articles rows avg due_date page_info data last_index success error created_at tagged_domains number
+    ticket_count updates update_id by message attachments status_change new old tags user status
+    """.split()
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just("²"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(NAMES, VALUES, max_size=8)
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+@given(answer=VALUES | OBJECTS)
+def test_no_answer_is_too_strange_to_be_read(read: Callable[[Any], Any], answer: Any) -> None:
+    read(answer)
+    read_page(answer, read)
+    read_page(answer, read, "rows")
+
+
+@given(answer=OBJECTS)
+def test_no_ticket_is_too_strange_to_be_read(answer: dict[str, Any]) -> None:
+    assert read_ticket({**answer, "id": 3}).id == 3
+
+
+@given(answer=VALUES, count=st.integers(0, 5))
+def test_a_bulk_call_has_a_result_for_each_item_whatever_was_answered(answer: Any, count: int) -> None:
+    results = read_results(answer, range(count), lambda _: [("", "x")])
+    assert [result.index for result in results] == list(range(count))
+    assert {result.state for result in results} <= {"done", "refused", "in doubt"}
+
+
+def test_days_of_reports_and_percentages_are_read() -> None:
+    row = read_report_ticket({"id": 1, "assignee": "-", "due_date": "24 Apr 2019"})
+    assert row
+    assert (row.assignee, row.due_date) == ("", date(2019, 4, 24))
+    entry = read_sla({"name": "First reply", "target": "90%", "achieved": 87.5, "ticketsChecked": "8"})
+    assert entry
+    assert (entry.target, entry.achieved, entry.tickets_checked, entry.tickets_breached) == (90.0, 87.5, 8, None)
