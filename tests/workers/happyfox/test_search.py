@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.happyfox.desk import Desk
@@ -55,6 +55,7 @@ def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
 WORDS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["status", "priority", "tag", "assignee", "group", "contact"]), st.lists(WORDS, min_size=1)
@@ -64,6 +65,7 @@ def test_whatever_a_term_holds_is_understood_as_it_was_meant(terms: dict[str, li
     assert parse(search(**terms)) == [Term(name, tuple(values)) for name, values in terms.items()]  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(WORDS, WORDS, max_size=4))
 def test_fields_of_any_name_are_understood(fields: dict[str, str]) -> None:
     assert parse(search(fields=fields)) == [Term(name, (value,)) for name, value in fields.items()]

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.models.articles import read_article, read_section
@@ -23,11 +23,13 @@ READERS: list[Callable[[Any], Any]] = [
     *(read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat, read_said),
 ]
 NAMES = st.sampled_from(
-    """
-    id name type choices custom_fields value phones primary_phone contact_groups role categories permissions asset_type
-    contacts settings articles rows avg due_date page_info data last_index success error created_at tagged_domains number
-    ticket_count updates update_id by message attachments status_change new old tags user status
-    """.split()
+    [
+        *("id", "name", "type", "choices", "custom_fields", "value", "phones", "primary_phone"),
+        *("contact_groups", "role", "categories", "permissions", "asset_type", "contacts", "settings", "articles"),
+        *("rows", "avg", "due_date", "page_info", "data", "last_index", "success", "error"),
+        *("created_at", "tagged_domains", "number", "ticket_count", "updates", "update_id", "by", "message"),
+        *("attachments", "status_change", "new", "old", "tags", "user", "status"),
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just("²"),
@@ -38,6 +40,7 @@ OBJECTS = st.dictionaries(NAMES, VALUES, max_size=8)
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+@settings(max_examples=50, deadline=None)
 @given(answer=VALUES | OBJECTS)
 def test_no_answer_is_too_strange_to_be_read(read: Callable[[Any], Any], answer: Any) -> None:
     read(answer)
@@ -45,11 +48,13 @@ def test_no_answer_is_too_strange_to_be_read(read: Callable[[Any], Any], answer:
     read_page(answer, read, "rows")
 
 
+@settings(max_examples=50, deadline=None)
 @given(answer=OBJECTS)
 def test_no_ticket_is_too_strange_to_be_read(answer: dict[str, Any]) -> None:
     assert read_ticket({**answer, "id": 3}).id == 3
 
 
+@settings(max_examples=50, deadline=None)
 @given(answer=VALUES, count=st.integers(0, 5))
 def test_a_bulk_call_has_a_result_for_each_item_whatever_was_answered(answer: Any, count: int) -> None:
     results = read_results(answer, range(count), lambda _: [("", "x")])
