@@ -43,14 +43,15 @@ class Noticed:
 
 
 def lua(*changed: tuple[str, str, str]) -> Apply:
-    """Replaces text in scripts, given as (script or * for all, old, new); the old text has to be there."""
+    """Replaces text in scripts, given as (script, or * for all; old; new); the old has to be there."""
+    for script, old, _ in changed:
+        assert old in source("claim" if script == "*" else script).text, f"{script} has no {old!r}"
 
     def apply(patch: pytest.MonkeyPatch) -> None:
         def broken(name: str) -> Source:
             text = source(name).text
             for script, old, new in changed:
                 if script in ("*", name):
-                    assert script == "*" or old in text, f"{name} has no {old!r}"
                     text = text.replace(old, new)
             return Source(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -133,7 +134,8 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
     "deliveries join claimed events": lua(
-        ("*", "if values[8] then redis.call('HDEL', P .. 'joins:' .. lane, values[8]) end", "")
+        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, values[7])", ""),
+        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, values[7])", ""),
     ),
     "what is owed is not stored": forgets_what_is_owed,
     "settling empties the lane": lua(
