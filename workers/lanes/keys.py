@@ -8,6 +8,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P joins:<ticket>   HASH    till claim  accept       body digest -> id of an event not yet claimed
     P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told
     P sched            ZSET    forever     all          lane -> ms when it may next be claimed
+    P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
     P own              HASH    while held  claim        lane -> token of its lease
     P fence            INT     forever     claim        source of the numbers in tokens
     P claim:<nonce>    STRING  lease       claim        lane a claimer got, so that a repeated claim answers alike

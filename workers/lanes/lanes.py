@@ -39,7 +39,7 @@ class Held:
     ticket, taken with the claim, or None. ``claims`` counts claims since the lane was last given back in order: three
     mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``birth`` is
     the ms in which the store began; ``journal`` maps an effect to its stored entry; ``replays`` are dead letters (JSON)
-    that a person wants run again.
+    that a person wants run again; ``class_`` is the class under which it was claimed.
     """
 
     account: str
@@ -58,6 +58,7 @@ class Held:
     birth: int | None = None
     journal: Mapping[str, bytes] = field(default_factory=dict)
     replays: tuple[bytes, ...] = ()
+    class_: str = "normal"
 
     @property
     def lane(self) -> str:
@@ -82,11 +83,10 @@ class ClaimTerms:
     read: bool
     budget: bytes
     life: int
-    class_: str = "normal"
 
     def args(self, nonce: str) -> tuple[Args, Args]:
         """Gives the arguments of a claim that stand before the budget and those behind it."""
-        return [nonce, self.lease, MOST_EVENTS, int(self.read)], [self.class_, self.life]
+        return [nonce, self.lease, MOST_EVENTS, int(self.read)], [self.life]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,11 @@ class ReadPermit:
 
 
 def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
-    """Counts the lanes due now, at most ``most``, and tells the ms until asking again is worth it (-1: not known)."""
-    args: Args = [most, int(terms.read), terms.budget, terms.class_]
+    """Counts the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
+
+    -1 stands for "not known".
+    """
+    args: Args = [most, int(terms.read), terms.budget]
     return Script("due", prefix(terms.account), args, lambda raw: (int(raw[0]), int(raw[1])))
 
 
@@ -248,6 +251,7 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         seen=raw[5],
         birth=_optional(raw[7]),
         journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
+        class_=raw[8].decode(),
     )
 
 

@@ -61,7 +61,7 @@ local function accept(id, a, body)
   store(id, a, body)
   redis.call('HSET', joins, a[3], id)
   redis.call('RPUSH', lane, id)
-  schedule_event(P, now, a[2])
+  schedule_event(P, now, a[2], ranks_class(a[4], a[7], a[8], a[10]))
   count('accepted', 1)
   return id
 end

@@ -12,7 +12,7 @@ redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', stored[1], 'kind', 'up
   'source', 'replay', 'at', now, 'debt', stored[2])
 redis.call('EXPIRE', P .. 'event:' .. id, ARGV[3])
 redis.call('RPUSH', P .. 'lane:' .. stored[1], id)
-schedule_event(P, now, stored[1])
+schedule_event(P, now, stored[1], 'bulk')
 redis.call('ZREM', P .. 'dead', letter)
 redis.call('DEL', P .. 'letter:' .. letter)
 return tonumber(stored[1])

@@ -2,7 +2,7 @@
 -- lane becomes due again for what is left; then, if asked, the next lane is claimed in the same trip.
 -- KEYS[1] prefix of the account
 -- ARGV    1 now  2 settlement (JSON)  3 last seen or ''  4 record (compressed) or ''  5 owed (JSON) or ''
---         6 budget  7.. arguments of a claim from its nonce on, or none
+--         6 budget  7.. nonce, lease, most events, read and life of a claim, or none
 -- settlement: lane, token, turn, handled [event ids], left [event ids], look (ms until left events are looked at again),
 --         quiet (ms for which a lane that wrote stays quiet), retry (ms at which what is owed is due), letters
 --         {id: evidence}, trail [lines], permit, outcome, age (of the read), lives {seen, record, trail} (ms)
@@ -34,6 +34,7 @@ local function schedule()
     redis.call('HSET', turn, 'retry', due)
   end
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
+  if waiting > #S.left then ranks_set(P, lane, due, claims_class(P, lane)) else ranks_move(P, lane, due) end
   -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read. What counts is the
   -- value; the lifetime only clears it away.
   if S.quiet > 0 then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
@@ -71,7 +72,6 @@ end
 local settled = settle()
 local claimed = false
 if ARGV[7] then
-  claimed = claims_take(
-    P, now, ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[6], ARGV[11], ARGV[12])
+  claimed = claims_take(P, now, ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[6], ARGV[11])
 end
 return {settled, claimed}

@@ -1,3 +1,4 @@
+-- include: lib/ranks
 -- Whether a token still proves the lease of a lane, and how a lane is given back.
 local function lease_held(P, lane, token)
   return redis.call('HGET', P .. 'own', lane) == token
@@ -7,6 +8,7 @@ end
 local function lease_release(P, lane, due)
   redis.call('HDEL', P .. 'own', lane)
   redis.call('ZADD', P .. 'sched', due, lane)
+  ranks_move(P, lane, due)
   if redis.call('EXISTS', P .. 'turn:' .. lane) == 1 then
     redis.call('HSET', P .. 'turn:' .. lane, 'claims', 0)
     redis.call('HDEL', P .. 'turn:' .. lane, 'mark')
