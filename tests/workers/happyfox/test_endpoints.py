@@ -274,6 +274,16 @@ def test_what_does_not_exist_is_gone(call: Callable[[Client], Any], past: str) -
         call(Desk({"past_the_end": past}).client)
 
 
+def test_deleting_an_unknown_ticket_is_gone_by_either_status() -> None:
+    for status in (404, 400):
+        account = Desk({"gone_status": status})
+        number = account.ticket()
+        with pytest.raises(Gone):
+            account.client.delete_ticket(99)
+        with pytest.raises(Refused, match="staff_id"):
+            account.client.delete_ticket(number, staff=99)
+
+
 def test_a_refusal_names_the_fields() -> None:
     account, number = desk()
     with pytest.raises(Refused) as refused:

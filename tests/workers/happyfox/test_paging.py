@@ -85,6 +85,16 @@ def test_a_list_that_is_not_in_order_is_walked() -> None:
     assert sorted(climb(lambda number, size: page, lambda row: row)) == [1, 3, 5, 9]
 
 
+def test_a_list_that_keeps_to_a_size_of_its_own_is_walked() -> None:
+    rows = list(range(1, 96))
+
+    def fetch(number: int, size: int) -> Page[int]:
+        start = (number - 1) * 10
+        return Page(tuple(rows[start : start + 10]), len(rows), 10, start, None)
+
+    assert list(climb(fetch, lambda row: row)) == rows
+
+
 def test_a_walk_goes_on_until_it_saw_the_list_at_rest() -> None:
     for seed in range(40):
         shelf = Shelf(seed, 0.9)

@@ -31,16 +31,16 @@ def climb(fetch: Fetch[T], key: Callable[[T], int]) -> Iterator[T]:
     """Gives all objects of a list in rising order of ``key``, which no object ever changes.
 
     Those that are there from the beginning to the end come exactly once; others at most once. A list that is not in
-    order after all is walked.
+    order after all, or does not keep to the size asked for, is walked.
     """
     seen: set[int] = set()
     highest, place = -1, 0
     while True:
         number, size = window(place)
         page = _fetched(fetch, number, size)
-        start = (number - 1) * size if page is None or page.start is None else page.start
+        start = (number - 1) * size
         keys = [] if page is None else [key(each) for each in page]
-        if keys != sorted(keys):
+        if keys != sorted(keys) or not _as_asked(page, start, size):
             yield from walk(fetch, key, seen)
             return
         if start and (not keys or keys[0] > highest):
@@ -63,6 +63,14 @@ def window(place: int) -> tuple[int, int]:
     reaches = [((place - 1) // size * size + size, size) for size in range(MOST // 2, MOST + 1)]
     end, size = max(reaches)
     return end // size, size
+
+
+def _as_asked(page: Page[T] | None, start: int, size: int) -> bool:
+    """Tells whether a page begins where it was asked to and is as long, unless it is the last."""
+    if page is None or not page.items:
+        return True
+    last = page.total is None or start + len(page) >= page.total
+    return page.start in (None, start) and (last or len(page) == size)
 
 
 def walk(fetch: Fetch[T], key: Callable[[T], int | str], seen: set[int] | None = None) -> Iterator[T]:

@@ -7,7 +7,7 @@ the ticket and compare its rows before writing again: nothing takes a note or re
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from workers.errors import Refused
+from workers.errors import Gone, Refused
 from workers.happyfox.answers import nothing_to_update
 from workers.happyfox.methods.tickets import Tickets
 from workers.happyfox.requests import ticket as requests
@@ -99,5 +99,15 @@ class TicketWrites(Tickets):
         return read_said(self.call(request))
 
     def delete_ticket(self, n: int, *, staff: int | None = None) -> Said:
-        """Deletes a ticket for good and gives its display id (KB 1039, 16); no webhook. Raises ``Gone``."""
-        return read_said(self.call(requests.delete(n, staff_id=self._as(staff))))
+        """Deletes a ticket for good and gives its display id (KB 1039, 16); no webhook. Raises ``Gone``.
+
+        One client saw a 400 for an unknown ticket: such a one that names no field is ``Gone``, too.
+        """
+        try:
+            return read_said(self.call(requests.delete(n, staff_id=self._as(staff))))
+        except Refused as error:
+            if error.status == 400 and not any(field for field, _ in error.problems):
+                raise Gone(
+                    f"HappyFox knows no ticket {n} (400): it was deleted, or the key may not see it", 400
+                ) from None
+            raise
