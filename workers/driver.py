@@ -21,10 +21,17 @@ from workers.limits import Limits, OverLimit
 from workers.turns.account import Terms
 from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
+from workers.turns.router import Handler
 from workers.turns.steps import Call, Decide, Decision, Failure, Step, Steps
 from workers.turns.turn import Result, take_turn
 
 log = logging.getLogger(__name__)
+
+#: Answers that concern the whole account, and what they mean. The gate lets few of them happen.
+GATES = {
+    401: "HappyFox refuses the API key or the auth code; calls wait: run `foxhooks doctor`",
+    429: "HappyFox has locked the account out; every call waits until that is over",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class Driver:
     ) -> None:
         self._terms, self._wire = account.terms, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+        self._denied: set[str] = set()
 
     def work(self, turns: int) -> None:
         """Works due lanes, one after another, at most ``turns``; returns when none is due."""
@@ -66,7 +74,17 @@ class Driver:
         finally:
             self._leases.drop(held)
         _tell(held, result)
+        self._tell_denied(held, result)
         return result.next, driven.began
+
+    def _tell_denied(self, held: Held, result: Result) -> None:
+        """Names what a router may not do, with the line that would allow it, once for each."""
+        for verdict in result.plan.verdicts if result.plan else ():
+            for line in verdict.denied:
+                if line not in self._denied:
+                    self._denied.add(line)
+                    fields = {"account": held.account, "handler": verdict.handler, "permission": line}
+                    log.warning("a handler may not do what it wants; set the permission to allow it", extra=fields)
 
     def perform(self, held: Held, step: Step) -> Any:
         """Performs one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
@@ -80,7 +98,7 @@ class Driver:
 
     def _call(self, held: Held, step: Call) -> Answer | Unsent | InDoubt:
         try:
-            return self._wire.send(
+            answer = self._wire.send(
                 step.request,
                 permit=step.permit,
                 send_by=None if step.send_by is None else monotonic() + step.send_by / 1000,
@@ -88,6 +106,9 @@ class Driver:
             )
         except (Unsent, InDoubt) as error:
             return error
+        if answer.status in GATES:
+            log.warning(GATES[answer.status], extra={"account": held.account, "status": answer.status})
+        return answer
 
     def _decide(self, held: Held, step: Decide) -> Decision | Failure:
         refused: list[NotNow] = []
@@ -165,7 +186,7 @@ class _Driven:
 def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
-    where = _place(error)
+    where = _place(error, step.bound.handler)
     fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
@@ -180,9 +201,13 @@ def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     return Failure(f"{type(error).__name__}{said}{where}")
 
 
-def _place(error: BaseException) -> str:
+def _place(error: BaseException, handler: Handler) -> str:
+    """Names the line that failed: the handler's own, if one of its file was under way."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    own = [
+        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", _place.__code__).co_filename
+    ]
+    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")
 
 
 def _tell(held: Held, result: Result) -> None:

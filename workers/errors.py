@@ -4,7 +4,8 @@ Exception
 └── FoxhooksError
     ├── Retry                 a handler says: run me again later
     ├── GiveUp                a handler says: never run me again for this
-    │   └── UnknownName       a name that HappyFox does not know; lists what exists
+    │   ├── UnknownName       a name that HappyFox does not know; lists what exists
+    │   └── WrongIntent       an intent that cannot be, such as an empty note: correct the handler
     ├── StoreUnavailable      the store did not answer: try again, nothing was done
     ├── Unfit                 a call that cannot be made as asked: correct it, nothing was sent
     └── HappyFoxError         a call was answered with anything but success
@@ -65,6 +66,10 @@ class UnknownName(GiveUp):
             f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})"
         )
         self.what, self.name, self.known = what, name, tuple(known)
+
+
+class WrongIntent(GiveUp):
+    """An intent with arguments that make no sense; its text is ours, without a customer's words."""
 
 
 class StoreUnavailable(FoxhooksError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from workers.errors import WrongIntent
 from workers.models.ticket import TicketRead
 from workers.turns.intents import (
     AnyIntent,
@@ -96,7 +97,7 @@ class Ticket(TicketRead):
         wanted: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):
             if value is None:
-                raise ValueError(f"{name} cannot be cleared; name one")
+                raise WrongIntent(f"{name} cannot be cleared; name one")
             if not isinstance(value, UnsetType):
                 wanted[name] = _name(name, value)
         if not isinstance(assignee, UnsetType):
@@ -115,26 +116,31 @@ def for_handler(ticket: TicketRead) -> Ticket:
 def _tags(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name.strip() or "," in name:
-            raise ValueError(f"{name!r} cannot be a tag: HappyFox separates tags by commas; give one name at a time")
+            raise WrongIntent(f"{name!r} cannot be a tag: HappyFox separates tags by commas; give one name at a time")
     return tuple(name.strip() for name in names)
 
 
 def _body(what: str, text: str, html: str | None) -> str:
     """Gives the message as markup: plain text is escaped and keeps its lines."""
+    if not isinstance(text, str) or not isinstance(html, str | None):
+        raise WrongIntent(f"a {what} that is a {type(text if html is None else html).__name__}: give it a text (str)")
     body = html if html is not None else markup.escape(text, quote=False).replace("\n", "<br>")
     if not body.strip():
-        raise ValueError(f"an empty {what}: give it a text")
+        raise WrongIntent(f"an empty {what}: give it a text")
     return body
 
 
 def _name(what: str, value: object) -> NameOrId:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise TypeError(f"{what} {value!r}: give a name (str) or an id (int)")
+        raise WrongIntent(f"{what} {value!r}: give a name (str) or an id (int)")
     return value
 
 
 def _day(value: object) -> str:
-    return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()[:10]
+    try:
+        return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()[:10]
+    except ValueError:
+        raise WrongIntent(f"due_date {value!r}: give a date, or a text such as 2026-12-31") from None
 
 
 def _addresses(value: str | tuple[str, ...]) -> tuple[str, ...]:

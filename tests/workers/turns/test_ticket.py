@@ -1,0 +1,45 @@
+"""Intents that cannot be are the handler's mistake: told in words, and not tried again."""
+
+from collections.abc import Callable
+
+import pytest
+
+from workers import GiveUp
+from workers.testing import ticket
+from workers.turns.intents import Set, Tags
+from workers.turns.ticket import Ticket, for_handler
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda recorder: recorder.add_tags(5), "cannot be a tag"),
+        (lambda recorder: recorder.add_tags("a,b"), "one name at a time"),
+        (lambda recorder: recorder.note(""), "an empty note"),
+        (lambda recorder: recorder.note(5), "give it a text"),
+        (lambda recorder: recorder.set(status=None), "cannot be cleared"),
+        (lambda recorder: recorder.set(priority=True), "a name .str. or an id"),
+        (lambda recorder: recorder.set(due_date="soon"), "such as 2026-12-31"),
+    ],
+)
+def test_a_wrong_intent_is_given_up_with_the_cure(wrong: Callable[[Ticket], None], words: str) -> None:
+    with pytest.raises(GiveUp, match=words):
+        wrong(for_handler(ticket()))
+
+
+def test_none_clears_the_assignee_and_the_due_date() -> None:
+    recorder = for_handler(ticket())
+
+    recorder.set(assignee=None, due_date=None)
+
+    assert recorder.intents == [Set({"assignee": None, "due_date": None}, {})]
+
+
+def test_handlers_do_not_see_each_others_intents() -> None:
+    read = ticket()
+    first, second = for_handler(read), for_handler(read)
+
+    first.add_tags("vip")
+
+    assert first.intents == [Tags(add=("vip",))]
+    assert second.intents == []
