@@ -1,6 +1,6 @@
 """The rows of a ticket's history, which HappyFox calls updates (KB 1039)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,11 +23,11 @@ PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file on a message; ``url`` is a signed link that dies after some minutes (KB 1039: five)."""
+    """A file on a message; ``url`` is a signed link that dies after some minutes (KB 1039: five). It is not shown."""
 
     id: int | None
     filename: str
-    url: str
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Row:
     author_name: str
     message: Message | None
     changes: dict[str, PropertyChange]
-    raw: Raw
+    raw: Raw = field(repr=False)
 
 
 def row(raw: Raw) -> Row | None:

@@ -62,6 +62,16 @@ def test_a_bulk_call_has_a_result_for_each_item_whatever_was_answered(answer: An
     assert {result.state for result in results} <= {"done", "refused", "in doubt"}
 
 
+def test_a_signed_link_is_not_shown() -> None:
+    link = "https://storage.example/a?signature=secret"
+    message = {"text": "x", "attachments": [{"id": 1, "filename": "a", "url": link}]}
+    ticket = read_ticket({"id": 3, "updates": [{"update_id": 5, "message": message}]})
+    (row,) = ticket.history
+    assert row.message
+    assert row.message.attachments[0].url == link
+    assert "secret" not in repr(ticket) + repr(row)
+
+
 def test_days_of_reports_and_percentages_are_read() -> None:
     row = read_report_ticket({"id": 1, "assignee": "-", "due_date": "24 Apr 2019"})
     assert row
