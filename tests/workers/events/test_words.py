@@ -95,9 +95,7 @@ def test_a_message_is_read_as_a_person_reads_it(text: str, read: str) -> None:
 
 def test_a_text_and_its_html_have_the_same_words() -> None:
     text = "Dear Sam,\n\nit's 3 > 2 & done.\n\nAda\n\n"
-    html = (
-        "<html><body><p>Dear <b>Sam</b>,</p><div>it&#x27;s 3 &gt; 2 &amp; done.</div><br/>Ada</body></html>"
-    )
+    html = "<html><body><p>Dear <b>Sam</b>,</p><div>it&#x27;s 3 &gt; 2 &amp; done.</div><br/>Ada</body></html>"
     assert words(text) == words(html)
 
 
