@@ -4,7 +4,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -55,20 +55,20 @@ class Driver:
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
         self._denied: set[str] = set()
 
-    def work(self, turns: int) -> None:
-        """Works due lanes, one after another, at most ``turns``; returns when none is due."""
+    def work(self, turns: int, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Works due lanes, one after another, at most ``turns``; returns when none is due or the thread is ``crowded``."""
         nonce = secrets.token_hex(8)
         began = monotonic()
         held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))
         while isinstance(held, Held):
             turns -= 1
-            onward = None if turns <= 0 or self._stopped() else secrets.token_hex(8)
+            onward = None if turns <= 0 or self._stopped() or crowded() else secrets.token_hex(8)
             held, began = self._turn(held, began, onward)
 
     def _turn(self, held: Held, began: float, nonce: str | None) -> tuple[Held | Nothing | None, float]:
         """Takes one turn; gives what the claim made with its settling got, and when that call began."""
         self._leases.add(held, began)
-        driven = _Driven(self, held)
+        driven = _Driven(self, held, began)
         try:
             result = driven.run(take_turn(held, self._terms, nonce))
         finally:
@@ -114,6 +114,8 @@ class Driver:
         refused: list[NotNow] = []
 
         def read(request: Request) -> Answer:
+            if request.method != "GET":
+                raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
             try:
                 return self._limits.engine(
                     lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held))
@@ -160,11 +162,15 @@ def _can_wait(step: Step) -> bool:
 
 
 class _Driven:
-    """One run of a turn's generator; ``began`` is when its last script began."""
+    """One run of a turn's generator; ``began`` is when its last step began.
 
-    def __init__(self, driver: Driver, held: Held) -> None:
+    ``granted`` is when its last script began, the claim at first: the permit of a call was taken by it, and what a
+    slow answer of the store took is no longer left for sending.
+    """
+
+    def __init__(self, driver: Driver, held: Held, granted: float) -> None:
         self._driver, self._held = driver, held
-        self.began = 0.0
+        self.began = self._granted = granted
 
     def run(self, turn: Steps[Result]) -> Result:
         """Drives the generator to its end."""
@@ -172,6 +178,11 @@ class _Driven:
             step = next(turn)
             while True:
                 self.began = monotonic()
+                if isinstance(step, Script):
+                    self._granted = self.began
+                elif isinstance(step, Call):
+                    late = int((self.began - self._granted) * 1000)
+                    step = replace(step, send_by=step.send_by - late)
                 try:
                     sent = self._driver.perform(self._held, step)
                 except (NotNow, LeaseLost) as error:

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,10 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
 def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
         """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
+        terms = invitations.accept()
         try:
-            if (terms := invitations.accept()) is not None:
-                drivers[terms.account].work(TURNS)
+            if terms is not None:
+                drivers[terms.account].work(TURNS, partial(invitations.crowded, terms))
         except (StoreUnavailable, redis.RedisError) as error:
             log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
             time.sleep(1.0)
@@ -141,7 +143,7 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
             log.exception("a turn failed; its lane goes on when its lease has run out")
             time.sleep(1.0)
         finally:
-            invitations.leave()
+            invitations.leave(terms)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)
 

@@ -8,6 +8,7 @@ All other queues are Dramatiq's as they are, for actors of users.
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections import Counter, deque
@@ -36,12 +37,16 @@ log = logging.getLogger(__name__)
 class Invitations:
     """Which accounts have lanes due, and how many threads of this process are free to take them.
 
-    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list.
+    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all threads
+    but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
     """
 
     def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimTerms], threads: int) -> None:
         self._store, self._idle, self._accounts = store, idle, deque(accounts)
         self._free = threads
+        self._cap = max(1, threads // 2, threads - len(accounts) + 1)
+        self._busy: Counter[str] = Counter()
+        self._own = f"{WAKE}:{secrets.token_hex(8)}"
         self._due: list[ClaimTerms] = []
         self._invited: deque[ClaimTerms] = deque()
         self._changed = threading.Condition()
@@ -65,13 +70,22 @@ class Invitations:
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
-    def leave(self) -> None:
-        """Tells that an invited thread is free again."""
+    def leave(self, terms: ClaimTerms | None = None) -> None:
+        """Tells that a thread is free again, which was invited to this account."""
         with self._changed:
             self._free += 1
+            capped = terms is not None and self._busy[terms.account] >= self._cap and self._free > 1
+            if terms is not None:
+                self._busy[terms.account] -= 1
             self._changed.notify_all()
         if self._stopped:
             self._hand_over()
+        elif capped:
+            self._look_again()
+
+    def crowded(self, terms: ClaimTerms) -> bool:
+        """Tells whether other accounts may wait for the thread that works this one."""
+        return len(self._accounts) > 1 and (self._free == 0 or any(other is not terms for other in self._due))
 
     def wait(self) -> int:
         """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
@@ -84,33 +98,40 @@ class Invitations:
                 self._changed.wait(POLL)
             if self._free == 0 or self._stopped:
                 return 0
-            free, pending = self._free, len(self._invited)
+            free, busy = self._free, Counter(self._busy)
+            pending = Counter(terms.account for terms in self._invited)
         try:
-            found, pause = self._ask(free + pending)
+            found, pause = self._ask(free, busy, pending)
             self._up()
-            found = max(0, found - pending)
             if found == 0:
-                self._idle.blpop([WAKE], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL)))
+                self._idle.blpop([WAKE, self._own], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL)))
         except (StoreUnavailable, redis.RedisError) as error:
             self._unreachable(error)
             return 0
         with self._changed:
             return 0 if self._stopped else self._invite(min(found, self._free))
 
-    def _ask(self, most: int) -> tuple[int, int]:
-        """Asks every account in rotation how many lanes are due; gives their sum and the shortest pause in ms."""
+    def _ask(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
+        """Asks every account in rotation how many lanes may be claimed, beside those for which threads are on their way.
+
+        Gives how many threads can be used, and the shortest pause in ms.
+        """
         self._accounts.rotate(-1)
-        self._due = []
+        found: list[ClaimTerms] = []
         pauses: list[int] = []
         for terms in self._accounts:
+            invited = pending[terms.account]
+            room = min(free, self._cap - busy[terms.account])
+            most = room + invited
             lanes, pause = self._count(terms, most + 1)
-            self._due += [terms] * min(lanes, most)
-            if pause >= 0:
+            found += [terms] * min(lanes - invited, room)
+            if pause >= 0 and not (lanes and room <= 0):
                 pauses.append(pause)
             if lanes > most:
                 # More than this process can take: another one may be asleep.
                 self._hint()
-        return len(self._due), min(pauses, default=-1)
+        self._due = found
+        return len(found), min(pauses, default=-1)
 
     def _count(self, terms: ClaimTerms, most: int) -> tuple[int, int]:
         try:
@@ -127,6 +148,7 @@ class Invitations:
     def _invite(self, most: int) -> int:
         chosen = self._spread(most)
         self._invited.extend(chosen)
+        self._busy.update(terms.account for terms in chosen)
         self._free -= len(chosen)
         return len(chosen)
 
@@ -146,6 +168,15 @@ class Invitations:
             self._hint()
         except redis.RedisError:
             log.warning("no other worker could be woken; it looks by itself within %g s", POLL)
+
+    def _look_again(self) -> None:
+        """Wakes this process's own consumer, which may sleep because an account had all the threads it may have."""
+        try:
+            self._store.client.lpush(self._own, 1)
+            self._store.client.ltrim(self._own, 0, 0)
+            self._store.client.expire(self._own, 60)
+        except redis.RedisError:
+            log.debug("the consumer could not be woken; it looks by itself within %g s", POLL)
 
     def _hint(self) -> None:
         self._store.client.lpush(WAKE, 1)

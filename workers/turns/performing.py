@@ -29,6 +29,9 @@ STALE = 30_000
 #: How often an effect is sent before what became of it counts as undecidable.
 TRIES = 3
 
+#: What a bulk router wants counts as bulk for this long (ms), so that a busy account does not keep it for ever.
+PATIENCE = 300_000
+
 #: What is said of an effect of which nobody can tell whether it happened.
 UNDECIDED = "it may or may not have happened; look at the ticket"
 
@@ -82,7 +85,7 @@ class Performer:
             return
         yield from state.release_read()
         permit = state.permit_id()
-        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(), tries))
+        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(effect), tries))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise Lost
@@ -93,9 +96,14 @@ class Performer:
         outcome = yield from state.call(request(effect, state.held.ticket, terms.staff), permit)
         yield from self._understand(key, effect, permit, outcome, tuple(wanted.set.keys() - effect.set.keys()))
 
-    def _class(self) -> str:
+    def _class(self, effect: Effect) -> str:
+        """Gives the class of the turn, by its changes and by what its lane was claimed for; bulk routers lower theirs."""
+        lowered = {bound.name for bound in self.state.terms.handlers if bound.handler.bulk}
+        waited = self.state.now() - min((hint.at for hint in self.plan.events), default=self.state.now())
+        if lowered.issuperset(effect.handlers) and waited < PATIENCE:
+            return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
-        return "interactive" if urgent else "normal"
+        return "interactive" if urgent else self.state.held.class_
 
     def _understand(
         self, key: str, effect: Effect, permit: str, outcome: Outcome, without: tuple[str, ...]

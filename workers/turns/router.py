@@ -26,6 +26,7 @@ class Handler:
 
     ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
     takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
+    ``bulk``: see ``Router``.
     """
 
     router: str
@@ -36,6 +37,7 @@ class Handler:
     when: Callable[..., object] | None
     when_takes: tuple[str, ...]
     ask: Callable[[TicketRead, Event, datetime], str] | None = None
+    bulk: bool = False
     name: str = field(init=False)
     """Its full name, ``router.function``."""
 
@@ -47,16 +49,18 @@ class Router:
     """A named collection of handlers.
 
     ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance
-    in ``ctx.settings``.
+    in ``ctx.settings``. ``bulk`` tells that nobody waits for what its handlers do: its writes leave three tenths of the
+    budget to others.
     """
 
-    def __init__(self, name: str, *, settings: type[Any] | None = None) -> None:
+    def __init__(self, name: str, *, settings: type[Any] | None = None, bulk: bool = False) -> None:
         if not NAME.fullmatch(name):
             raise ValueError(f"router name {name!r}: use lower-case letters, digits and dashes, a letter first")
         if settings is not None and not is_dataclass(settings):
             raise ValueError(f"router {name!r}: settings must be a dataclass")
         self.name = name
         self.settings = settings
+        self.bulk = bulk
         self.handlers: list[Handler] = []
 
     def on(self, *kinds: str, when: Callable[..., object] | None = None) -> Callable[[Function], Function]:
@@ -83,6 +87,7 @@ class Router:
                     takes=_parameters(where, function, HANDLER_TAKES),
                     when=when,
                     when_takes=_parameters(f"when of {where}", when, WHEN_TAKES) if when else (),
+                    bulk=self.bulk,
                 )
             )
             return function
