@@ -56,7 +56,7 @@ class Driver:
         self._denied: set[str] = set()
 
     def work(self, turns: int, crowded: Callable[[], bool] = lambda: False) -> None:
-        """Works due lanes, one after another, at most ``turns``; returns when none is due or the thread is ``crowded``."""
+        """Works due lanes, one after another, at most ``turns``; returns when none is due or it is ``crowded``."""
         nonce = secrets.token_hex(8)
         began = monotonic()
         held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))

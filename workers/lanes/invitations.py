@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 class Invitations:
     """Which accounts have lanes due, and how many threads of this process are free to take them.
 
-    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all threads
-    but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
+    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all
+    threads but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
     """
 
     def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimTerms], threads: int) -> None:
@@ -112,7 +112,7 @@ class Invitations:
             return 0 if self._stopped else self._invite(min(found, self._free))
 
     def _ask(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
-        """Asks every account in rotation how many lanes may be claimed, beside those for which threads are on their way.
+        """Asks every account in rotation how many lanes may be claimed, beside those that threads are invited to.
 
         Gives how many threads can be used, and the shortest pause in ms.
         """

@@ -11,6 +11,9 @@ from workers.lanes.keys import WORKERS
 from workers.lanes.lanes import Held, renew
 from workers.lanes.store import Store
 
+#: Seconds between two looks at the store.
+LOOK = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +22,7 @@ class Leases:
 
     A lease counts as held until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
     (seconds, never going back, counting sleep): so a process that was frozen knows that it may have lost it.
-    ``watch`` takes a look at the store after each renewal.
+    ``watch`` takes a look at the store, every second and once at the start; what goes wrong with it stops no renewal.
     """
 
     def __init__(
@@ -57,10 +60,15 @@ class Leases:
         return token == held.token and self._clock() < since + self._lease
 
     def _run(self) -> None:
-        while not self._stop.wait(self._lease / 3):
+        pause, renewed = min(LOOK, self._lease / 3), self._clock()
+        self._look()
+        while not self._stop.wait(pause):
+            self._look()
+            if self._clock() < renewed + self._lease / 3:
+                continue
+            renewed = self._clock()
             try:
                 self.renew()
-                self._watch()
             except StoreUnavailable as error:
                 log.warning("leases could not be renewed", extra={"error": str(error)})
             except Exception:
@@ -70,6 +78,14 @@ class Leases:
                 log.error("the parent process is gone, so this worker ends")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+
+    def _look(self) -> None:
+        try:
+            self._watch()
+        except StoreUnavailable as error:
+            log.debug("the store could not be looked at", extra={"error": str(error)})
+        except Exception:
+            log.exception("the store could not be looked at")
 
     def renew(self) -> None:
         """Renews all leases once and writes the sign of life."""

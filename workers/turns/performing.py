@@ -97,10 +97,10 @@ class Performer:
         yield from self._understand(key, effect, permit, outcome, tuple(wanted.set.keys() - effect.set.keys()))
 
     def _class(self, effect: Effect) -> str:
-        """Gives the class of the turn, by its changes and by what its lane was claimed for; bulk routers lower theirs."""
+        """Gives the class of the turn, by its changes and what its lane was claimed for; bulk routers lower theirs."""
         lowered = {bound.name for bound in self.state.terms.handlers if bound.handler.bulk}
         waited = self.state.now() - min((hint.at for hint in self.plan.events), default=self.state.now())
-        if lowered.issuperset(effect.handlers) and waited < PATIENCE:
+        if effect.handlers and lowered.issuperset(effect.handlers) and waited < PATIENCE:
             return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
         return "interactive" if urgent else self.state.held.class_
