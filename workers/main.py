@@ -41,6 +41,10 @@ from workers.turns.steps import Bound
 #: so before and after, the process ends within 25 s; Heroku kills after 30 s.
 SHUTDOWN = 21_000
 
+#: The part of FOXHOOKS_LEASE_SECONDS for which a lane is leased. The rest is for whoever finds that the lease has run
+#: out: so the lanes of a killed worker run again within that many seconds.
+LEASED = 0.95
+
 #: How many lanes a thread works before it looks at what other accounts have due.
 TURNS = 16
 
@@ -81,7 +85,7 @@ def build(settings: Settings) -> LaneBroker:
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     governors = [account.terms.governor for account in accounts.values()]
     watch = Watch(store, governors, durable=settings.durability == "fsync")
-    leases = Leases(store, settings.lease, monotonic, worker, watch.check)
+    leases = Leases(store, settings.lease * LEASED, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.terms.claim for account in accounts.values()]
     invitations = Invitations(store, idle, claims, settings.threads)
@@ -106,7 +110,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
     handlers = tuple(Bound(handler, each.settings) for each in loaded for handler in each.router.handlers)
     claim = ClaimTerms(
         account=account.name,
-        lease=int(settings.lease * 1000),
+        lease=int(settings.lease * LEASED * 1000),
         read=bool(handlers),
         budget=governor.budget,
         life=life,
