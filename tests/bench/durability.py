@@ -1,0 +1,83 @@
+"""What a 200 costs at each level of FOXHOOKS_DURABILITY.
+
+    python -m tests.bench.durability [--rounds 10] [--accepts 300]
+
+Accepts one delivery after another over the connection of the web process, nothing shared by group commit: the levels
+in turn, round by round, each on a store of its own on this machine. The figures of other machines differ, above all
+with the disk, so what counts are the ratios.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import time
+
+from service.link import Link
+from tests import stores
+from workers.events.delivery import parse
+from workers.lanes.inbox import Arrival, accept, receive
+from workers.settings import Durability
+
+#: Level and options of a store that suits it; `fsync` once by a server that syncs every write, once by WAITAOF.
+LEVELS: dict[str, tuple[Durability, tuple[str, ...]]] = {
+    "memory": ("memory", ("--appendonly", "no")),
+    "everysec": ("everysec", ("--appendfsync", "everysec")),
+    "fsync (appendfsync always)": ("fsync", ("--appendfsync", "always")),
+    "fsync (everysec, WAITAOF)": ("fsync", ("--appendfsync", "everysec")),
+}
+SLOW = "fsync (everysec, WAITAOF)"
+
+
+def arrival(number: int) -> Arrival:
+    """Gives a delivery like those of HappyFox."""
+    body = b'{"event_type": "ticket-updated", "ticket_id": %d, "nonce": "%s"}' % (number, secrets.token_hex(8).encode())
+    return receive(parse(body, "application/json", ""), body, "{}")
+
+
+async def measure(rounds: int, accepts: int) -> dict[str, list[float]]:
+    """Gives the seconds of every accept by level, shortest first."""
+    taken: dict[str, list[float]] = {level: [] for level in LEVELS}
+    with contextlib.ExitStack() as running:
+        links = {
+            level: Link(running.enter_context(stores.running("valkey", *options)), durability)
+            for level, (durability, options) in LEVELS.items()
+        }
+        for number in range(rounds + 1):
+            for level, link in links.items():
+                # WAITAOF there waits for the sync of every second: a few of them tell as much.
+                found = await _round(link, 3 if level == SLOW else accepts)
+                taken[level] += found if number else []  # the first round is to warm up
+        for link in links.values():
+            await link.close()
+    return {level: sorted(found) for level, found in taken.items()}
+
+
+async def _round(link: Link, accepts: int) -> list[float]:
+    found = []
+    for number in range(1, accepts + 1):
+        script = accept("bench", [arrival(number)], 3600, None)
+        began = time.perf_counter()
+        await link.run([script], wake=True)
+        found.append(time.perf_counter() - began)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.durability")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--accepts", type=int, default=300, help="in a round")
+    args = parser.parse_args()
+    taken = asyncio.run(measure(args.rounds, args.accepts))
+    base = taken["memory"]
+    print(f"{'level':28} {'p50 ms':>8} {'p99 ms':>8} {'ratio p50':>10} {'ratio p99':>10}")
+    for level, found in taken.items():
+        half, most = (found[int(len(found) * part)] for part in (0.5, 0.99))
+        print(
+            f"{level:28} {half * 1e3:8.2f} {most * 1e3:8.2f} {half / base[len(base) // 2]:10.1f} "
+            f"{most / base[int(len(base) * 0.99)]:10.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

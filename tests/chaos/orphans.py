@@ -1,0 +1,152 @@
+"""How soon the lanes of a killed worker run again: ``python -m tests.chaos.orphans``.
+
+A worker holds many lanes in the middle of a turn when it is killed; another one stands by. From kill -9 until the
+ticket is read again counts, as HappyFox sees it.
+"""
+
+import argparse
+import math
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.real.fleet import Fleet, Process, deployed
+from tests.real.handlers import NOTING
+from tests.service.intake import Server
+
+#: Seconds of a lease, and within how many the lanes have to run again at the 99th percentile.
+BOUNDS = {15: 15.0, 2: 3.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Seconds until each lane ran again, shortest first, and what was noted out of order."""
+
+    lease: int
+    seconds: list[float]
+    disordered: list[str]
+
+    @property
+    def worst(self) -> float:
+        """The 99th percentile."""
+        return self.seconds[math.ceil(len(self.seconds) * 0.99) - 1]
+
+    def __str__(self) -> str:
+        return (
+            f"lease {self.lease} s: {len(self.seconds)} orphans ran again within {self.worst:.2f} s at the 99th "
+            f"percentile (bound {BOUNDS[self.lease]:g} s), {self.seconds[len(self.seconds) // 2]:.2f} s at the median; "
+            f"{len(self.disordered)} order violations"
+        )
+
+
+def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
+    """Kills a worker that holds so many lanes, so many times."""
+    with _fleet() as fleet:
+        return _Measurement(fleet, lease, lanes, seed).run(rounds)
+
+
+@contextmanager
+def _fleet() -> Iterator[Fleet]:
+    store, folder = Server(), Path(tempfile.mkdtemp(prefix="foxhooks-"))
+    store.start()
+    try:
+        with deployed(folder, store, NOTING) as fleet:
+            yield fleet
+    finally:
+        store.kill()
+        shutil.rmtree(store.folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Measurement:
+    def __init__(self, fleet: Fleet, lease: int, lanes: int, seed: int) -> None:
+        self.fleet, self.lease, self.lanes = fleet, lease, lanes
+        self.told = dict.fromkeys(range(1, lanes + 1), 1)
+        self.random = random.Random(seed)
+
+    def run(self, rounds: int) -> Orphans:
+        fleet = self.fleet
+        fleet.start_web()
+        fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+        holder = self._worker()
+        for number in self.told:
+            assert fleet.open_ticket(text=f"words 0 of ticket {number}") == number
+        self._all_noted()
+        seconds: list[float] = []
+        for _ in range(rounds):
+            standby, waited = self._orphan(holder)
+            seconds += waited
+            holder = standby
+        found = [number for number, times in self.told.items() if fleet.notes(number) != _notes(number, times)]
+        return Orphans(self.lease, sorted(seconds), [f"ticket {number}: {fleet.notes(number)}" for number in found])
+
+    def _worker(self) -> Process:
+        return self.fleet.ready_worker(
+            FOXHOOKS_LEASE_SECONDS=str(self.lease),
+            FOXHOOKS_THREADS=str(self.lanes),
+            HAPPYFOX_IN_FLIGHT="1000",
+            HAPPYFOX_TIMEOUT_SECONDS="120",
+        )
+
+    def _orphan(self, holder: Process) -> tuple[Process, list[float]]:
+        """Kills the worker while it reads every ticket; gives the one that took over, and when it read each."""
+        fleet = self.fleet
+        before = len(fleet.calls())
+        fleet.fault("hang", method="GET", path="ticket/*", count=None, seconds=600)
+        self._tell()
+        fleet.wait(lambda: len(fleet.calls()) - before >= self.lanes, "the worker reads every ticket")
+        standby = self._worker()
+        self._tell()
+        time.sleep(self.random.uniform(0, self.lease / 3))  # a lease is renewed every third of it
+        fleet.ask("DELETE", "faults")
+        before = len(fleet.calls())
+        died = time.time()
+        holder.kill()
+        fleet.workers.remove(holder)
+        self._all_noted()
+        arrived: dict[int, float] = {}
+        for call in fleet.calls()[before:]:
+            if call.ticket is not None:
+                arrived.setdefault(call.ticket, call.arrived - died)
+        return standby, list(arrived.values())
+
+    def _tell(self) -> None:
+        for number, times in self.told.items():
+            self.fleet.reply(number, f"words {times} of ticket {number}")
+            self.told[number] += 1
+
+    def _all_noted(self) -> None:
+        def noted() -> bool:
+            return all(len(self.fleet.notes(number)) >= times for number, times in self.told.items())
+
+        self.fleet.wait(noted, "everything is noted", 10 * self.lease + 60)
+        self.fleet.wait(self.fleet.idle, "nothing is left to do", 200)
+
+
+def _notes(number: int, times: int) -> list[str]:
+    return [f"noted: words {time} of ticket {number}" for time in range(times)]
+
+
+def main() -> int:
+    """Measures both leases; 1 when a bound is broken or an order."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.orphans")
+    parser.add_argument("--lanes", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    well = True
+    for lease, bound in BOUNDS.items():
+        orphans = measure(lease, args.lanes, args.rounds, args.seed)
+        print(orphans, flush=True)
+        well = well and orphans.worst <= bound and not orphans.disordered
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

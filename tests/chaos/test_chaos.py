@@ -1,0 +1,20 @@
+"""The short form of ``make chaos``: processes and store killed, calls cut, deliveries repeated and shuffled."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.chaos import run
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def test_nothing_is_lost_doubled_or_out_of_order(tmp_path: Path) -> None:
+    report = run(
+        secrets.randbelow(1_000_000), events=2000, tickets=100, feed=55, quiet=6, patience=120, logs=tmp_path / "logs"
+    )
+    told = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
+    print(told)
+    assert not any(report.complaints.values()), f"{told}\nlogs: {tmp_path / 'logs'}"
+    assert min(report.faults.values()) > 0, told

@@ -1,0 +1,149 @@
+"""Each checker notices what it is there for, in evidence that is well otherwise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.chaos.checkers import CHECKERS, Evidence, look
+from tests.chaos.story import Message, write
+from tests.real.fleet import BOT
+
+STORY = (
+    Message(1, 0, "This is message 0 of ticket 1."),
+    Message(1, 1, "This is message 1 of ticket 1. Could you please answer?", asks=True),
+    Message(1, 2, "This is message 2 of ticket 1. Kindly set status On Hold", status="On Hold"),
+)
+
+
+def row(identity: int, by: dict[str, Any], text: str = "", private: bool = False, status: str = "") -> dict[str, Any]:
+    said = {"text": f"{text}\n\n", "message_type": "p" if private else None} if text else None
+    return {
+        "update_id": identity,
+        "by": by,
+        "message": said,
+        "status_change": {"new_name": status} if status else None,
+    }
+
+
+def call(number: int, method: str = "POST", at: float = 0.0, status: int = 200, overlapped: bool = False) -> Any:
+    return {
+        "number": number,
+        "method": method,
+        "ticket": 1,
+        "arrived": at,
+        "answered": at + 0.1,
+        "status": status,
+        "counted": status != 429,
+        "overlapped": overlapped,
+    }
+
+
+def well() -> Evidence:
+    contact, bot = {"type": "user", "id": 1}, {"type": "staff", "id": BOT}
+    rows = [
+        row(10, contact, STORY[0].text),
+        row(11, bot),
+        row(12, bot, "noted message 0 of ticket 1", private=True),
+        row(13, contact, STORY[1].text),
+        row(14, contact, STORY[2].text),
+        row(15, bot, "noted message 1 of ticket 1", private=True),
+        row(16, bot, "noted message 2 of ticket 1", private=True),
+        row(17, bot, "answer to message 1 of ticket 1", status="On Hold"),
+    ]
+    return Evidence(
+        story=STORY,
+        tickets={1: rows},
+        tags={1: ["welcomed"]},
+        calls=[call(1, "GET", 0.0), call(2, at=0.2), call(3, at=0.4, status=429), call(4, "GET", 4.0)],
+        accepted={(1, 10), (1, 13), (1, 14)},
+        limits={"get": 2, "post": 2},
+        window=6.0,
+        lockout=3.0,
+    )
+
+
+def complaints(evidence: Evidence) -> set[str]:
+    seen = look(evidence)
+    return {name for name, checker in CHECKERS.items() if list(checker(evidence, seen))}
+
+
+def without(text: str) -> Callable[[Evidence], None]:
+    def change(evidence: Evidence) -> None:
+        evidence.tickets[1] = [row for row in evidence.tickets[1] if text not in str(row["message"])]
+
+    return change
+
+
+def again(index: int) -> Callable[[Evidence], None]:
+    return lambda evidence: evidence.tickets[1].append(evidence.tickets[1][index])
+
+
+def swapped(evidence: Evidence) -> None:
+    rows = evidence.tickets[1]
+    rows[5], rows[6] = rows[6], rows[5]
+
+
+def crowded(evidence: Evidence) -> None:
+    evidence.calls += [call(5, "GET", 5.0)]
+
+
+def struck(evidence: Evidence) -> None:
+    evidence.calls += [call(5, at=2.0)]
+    evidence.hits = [(0.3, 0.6)]
+
+
+BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
+    "a note is missing": (without("noted message 1"), "lost accepted events"),
+    "an answer is missing": (without("answer to"), "lost accepted events"),
+    "the tag is missing": (lambda evidence: evidence.tags.update({1: []}), "lost accepted events"),
+    "a status is missing": (
+        lambda evidence: evidence.tickets[1][-1].update(status_change=None),
+        "lost accepted events",
+    ),
+    "a note is there twice": (again(6), "duplicate notes, replies, tags"),
+    "an answer is there twice": (again(7), "duplicate notes, replies, tags"),
+    "the tag was written twice": (again(1), "duplicate notes, replies, tags"),
+    "two notes are swapped": (swapped, "order violations"),
+    "two writes overlap": (
+        lambda evidence: evidence.calls.append(call(5, overlapped=True)),
+        "overlapping writes on a ticket",
+    ),
+    "a window is too full": (crowded, "windows over the limit"),
+    "a lockout that nobody asked for": (lambda evidence: setattr(evidence, "lockouts", 1), "windows over the limit"),
+    "a call in the lockout": (lambda evidence: evidence.calls.append(call(5, at=2.0)), "calls during a lockout"),
+}
+
+
+def test_nobody_complains_when_all_is_well() -> None:
+    assert complaints(well()) == set()
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_every_breakage_is_noticed(breakage: str) -> None:
+    evidence = well()
+    change, checker = BREAKAGES[breakage]
+    change(evidence)
+    assert checker in complaints(evidence)
+
+
+def test_what_was_never_accepted_is_not_missed() -> None:
+    evidence = well()
+    without("noted message 1")(evidence)
+    without("answer to")(evidence)
+    evidence.accepted -= {(1, 13), (1, 14)}
+    assert complaints(evidence) == set()
+
+
+def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:
+    evidence = well()
+    evidence.limits["post"] = 3
+    struck(evidence)
+    assert complaints(evidence) == set()
+
+
+def test_a_story_is_told_anew_from_its_seed() -> None:
+    story = write(7, 300, 20)
+    assert story == write(7, 300, 20)
+    for ticket in range(1, 21):
+        assert [message.number for message in story if message.ticket == ticket] == list(range(15))
