@@ -47,17 +47,18 @@ class Orphans:
 
 def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
     """Kills a worker that holds so many lanes, so many times."""
-    with _fleet() as fleet:
-        return _Measurement(fleet, lease, lanes, seed).run(rounds)
+    with fleet(NOTING) as deployment:
+        return _Measurement(deployment, lease, lanes, seed).run(rounds)
 
 
 @contextmanager
-def _fleet() -> Iterator[Fleet]:
+def fleet(plugin: str) -> Iterator[Fleet]:
+    """A deployment around a store of its own, with nothing started yet; it ends with the block."""
     store, folder = Server(), Path(tempfile.mkdtemp(prefix="foxhooks-"))
     store.start()
     try:
-        with deployed(folder, store, NOTING) as fleet:
-            yield fleet
+        with deployed(folder, store, plugin) as deployment:
+            yield deployment
     finally:
         store.kill()
         shutil.rmtree(store.folder, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""A store that comes back empty, is full or stands still: nobody restarts anything, and what was accepted is done."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.orphans import fleet as started
+from tests.real.fleet import Fleet
+from tests.real.handlers import NOTING
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """A deployment with web and one worker, which has worked already."""
+    with started(NOTING) as fleet:
+        fleet.start_web()
+        fleet.ready_worker()
+        fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+        fleet.open_ticket(text="words before the trouble")
+        fleet.wait(lambda: fleet.notes(1) == ["noted: words before the trouble"], "the worker works")
+        yield fleet
+
+
+def test_a_store_that_comes_back_empty_is_used_again_and_nothing_is_noted_twice(fleet: Fleet) -> None:
+    fleet.settle()
+    fleet.store.kill()
+    for name in os.listdir(fleet.store.folder):
+        path = fleet.store.folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+    fleet.store.start()
+    fleet.reply(1, "words after the loss")
+    fleet.open_ticket(text="words of a new ticket")
+    fleet.wait(lambda: "noted: words after the loss" in fleet.notes(1) and fleet.notes(2), "the worker works again")
+    fleet.settle(200)
+    assert fleet.notes(1) == ["noted: words before the trouble", "noted: words after the loss"]
+    assert fleet.notes(2) == ["noted: words of a new ticket"]
+
+
+def test_a_full_store_refuses_deliveries_and_takes_them_when_there_is_room(fleet: Fleet) -> None:
+    with fleet.redis() as client:
+        client.config_set("maxmemory", "1")
+        fleet.reply(1, "words for a full store")
+        fleet.wait(lambda: fleet.answers() == 503, "web tells that it cannot store")
+        fleet.wait(lambda: any(each.status == 503 for each in fleet.simulator.deliveries), "the delivery is refused")
+        client.config_set("maxmemory", "0")
+    fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
+    assert fleet.notes(1) == ["noted: words before the trouble", "noted: words for a full store"]
+    assert fleet.answers() == 200
+
+
+def test_a_store_that_stands_still_is_waited_for(fleet: Fleet) -> None:
+    with fleet.redis() as client:
+        pid = int(client.info("server")["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        fleet.reply(1, "words while it stands still")
+        began = time.monotonic()
+        assert fleet.answers() == 503
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
+    assert fleet.notes(1) == ["noted: words before the trouble", "noted: words while it stands still"]
