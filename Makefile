@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test soak mutations check format bench lock clean
+.PHONY: demo run test soak mutations chaos check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -25,6 +25,11 @@ soak: $(READY)
 # Rules of the engine switched off one by one: the simulation has to notice each.
 mutations: $(READY)
 	$(BIN)/python -m tests.simulation.breakages
+
+# Real processes killed, frozen and cut off at random for a quarter of an hour; again with ARGS="--seed 17".
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --events 20000 --tickets 500 --minutes 15 $(ARGS)
+	$(BIN)/python -m tests.chaos.orphans
 
 check: $(READY)
 	$(BIN)/ruff format --check .
