@@ -116,7 +116,7 @@ def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
     for remark in record.remarks:
         yield "noted", remark
     for effect, entry in _effects(record):
-        yield "did", _effect(effect, entry)
+        yield "would do" if entry is not None and entry.state == "dry" else "did", _effect(effect, entry)
 
 
 def _heard(record: Record) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -159,6 +159,8 @@ def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
 def _effect(effect: Effect, entry: Entry | None) -> str:
     if entry is None:
         return f"{effect.words}: not begun"
+    if entry.state == "dry":  # the message too: HappyFox will not show it
+        return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
     rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
     return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
 

@@ -1,10 +1,8 @@
 """What the person at the terminal sees: each scene as a small table, then the budget, then where to look."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from html import unescape
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +13,7 @@ from service.demo.happyfox import Json
 from service.demo.scenes import Scene
 from service.demo.stage import Stage
 from workers.governor.governor import Forecast
-from workers.turns.effects import Effect, split
+from workers.turns.effects import split
 from workers.turns.plan import Record
 
 OK, BAD = "[green]✓[/green]", "[red]✗[/red]"
@@ -54,7 +52,7 @@ class View:
         table.add_column(style="dim", no_wrap=True)
         table.add_column()
         _section(table, "came in", _arrivals(deliveries))
-        _section(table, "decided", _decisions(records, ticket))
+        _section(table, "decided", _decisions(records))
         _section(table, "called", _calls(calls))
         checked = [(check.says, check.holds(ticket)) for check in scene.checks]
         _section(table, "result", (f"{OK if holds else BAD} {escape(says)}" for says, holds in checked))
@@ -127,7 +125,7 @@ def _arrivals(deliveries: Sequence[Json]) -> Iterator[str]:
         yield f"[dim]{echoes} {webhooks}: recognised, no handler runs[/dim]"
 
 
-def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[str]:
+def _decisions(records: Sequence[Record]) -> Iterator[str]:
     """What each handler decided, and because of what."""
     for record in records:
         changes = ", ".join(f"{change.kind} by {change.actor.name or change.actor.kind}" for change in record.changes)
@@ -135,7 +133,7 @@ def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[str]:
         idle = []
         for verdict in record.verdicts:
             if verdict.state == "decided":
-                wants = "; ".join(_wants(record, verdict.handler, ticket))
+                wants = "; ".join(_wants(record, verdict.handler))
             else:
                 wants = f"{verdict.state}: {verdict.reason}"
             wants += "".join(f" (denied; add {line})" for line in verdict.denied)
@@ -147,21 +145,11 @@ def _decisions(records: Sequence[Record], ticket: Json) -> Iterator[str]:
             yield f"  [dim]{escape(', '.join(idle))} → nothing to do[/dim]"
 
 
-def _wants(record: Record, handler: str, ticket: Json) -> Iterator[str]:
+def _wants(record: Record, handler: str) -> Iterator[str]:
     for effect in record.effects:
         for part in split(effect):
             if handler in part.handlers:
-                yield _in_words(part, ticket)
-
-
-def _in_words(effect: Effect, ticket: Json) -> str:
-    """An effect with its text, and with names instead of ids as far as the ticket tells them."""
-    words = effect.words
-    for member, shown in {"status": "status", "priority": "priority", "assignee": "assigned_to"}.items():
-        found = ticket[shown] or {}
-        words = words.replace(f"{member} = {found.get('id')}", f"{member} = {found.get('name')}")
-    text = unescape(re.sub(r"<[^>]+>", "", effect.html)).strip()
-    return f'{words}: "{text}"' if text else words
+                yield f'{part.words}: "{part.text}"' if part.text else part.words
 
 
 def _calls(calls: Sequence[Json]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Effects: the API writes that intents are folded into, and the marks by which their rows are known."""
 
+import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +18,8 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One API write, names already resolved to ids.
 
     ``handler`` wanted the message, the move and so on; ``owners`` maps each tag (``+x``, ``-x``), property and field
-    (``#12``) to the handler that wanted it. ``set`` holds properties, ``fields`` custom fields by id.
+    (``#12``) to the handler that wanted it. ``set`` holds properties, ``fields`` custom fields by id, ``names`` what
+    the account calls the ids in it, by property, field (``#12``), ``category`` or staff member (``@7``).
     """
 
     sort: Sort
@@ -36,6 +39,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     to: tuple[str, ...] = ()
     subject: str = ""
     staff: tuple[int, ...] = ()
+    names: Mapping[str, str] = {}
 
     @property
     def handlers(self) -> tuple[str, ...]:
@@ -49,13 +53,21 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.sort in ("note", "reply", "forward", "delete"):
             parts.append({"note": "private note", "forward": "forward", "delete": "delete"}.get(self.sort, "reply"))
         parts += [f"tag +{tag}" for tag in self.add] + [f"tag -{tag}" for tag in self.remove]
-        parts += [f"{name} = {'none' if value is None else value}" for name, value in self.set.items()]
-        parts += [f"field {identity}" for identity in self.fields]
+        parts += [f"{name} = {self._value(name, value)}" for name, value in self.set.items()]
+        parts += [f"field {self.names.get(f'#{identity}', identity)}" for identity in self.fields]
         if self.sort == "move":
-            parts.append(f"move to category {self.category}")
+            parts.append(f"move to category {self.names.get('category', self.category)}")
         if self.staff:
-            parts.append("subscribe " + ", ".join(map(str, self.staff)))
+            parts.append("subscribe " + ", ".join(self.names.get(f"@{one}", str(one)) for one in self.staff))
         return ", ".join(parts)
+
+    def _value(self, name: str, value: int | str | None) -> str:
+        return "none" if value is None else self.names.get(name, str(value))
+
+    @property
+    def text(self) -> str:
+        """The words of its message without markup, for whoever may read the ticket; never for logs."""
+        return unescape(re.sub(r"<[^>]+>", "", self.html)).strip()
 
 
 def mark(effect: Effect, staff: int) -> Mark | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from workers.errors import GiveUp
 from workers.events.last_seen import properties
-from workers.happyfox.directory import Directory
+from workers.happyfox.directory import Directory, Sort
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
 from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
@@ -24,6 +24,9 @@ RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
     "priority": Directory.priority,
     "assignee": Directory.staff_member,
 }
+
+#: In which list each property's id has its name.
+SORTS: dict[str, Sort] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,26 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
             folded.failed[wish.handler] = str(error)
     flat = [(wish.handler, each) for wish in known for each in wish.intents]
     messages = _messages(flat, ticket)
-    folded.effects += _tags(flat, ticket)
+    folded.effects += _tags(flat, ticket, folded.remarks)
     folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
     folded.effects += _others(flat, ticket)
+    if directory is not None:
+        folded.effects = [_named(effect, directory) for effect in folded.effects]
     return folded
+
+
+def _named(effect: Effect, directory: Directory) -> Effect:
+    """Adds the names behind its ids, so that a person who reads the plan needs no list beside it."""
+    names = {
+        name: directory.name(sort, value)
+        for name, sort in SORTS.items()
+        if isinstance(value := effect.set.get(name), int)
+    }
+    names |= {f"#{identity}": directory.name("field", int(identity)) for identity in effect.fields}
+    names |= {f"@{one}": directory.name("staff", one) for one in effect.staff}
+    if effect.sort == "move":
+        names["category"] = directory.name("category", effect.category)
+    return msgspec.structs.replace(effect, names=names) if names else effect
 
 
 def _alerts(intent: AnyIntent) -> bool:
@@ -92,13 +111,14 @@ def _resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
     return intent
 
 
-def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
     wanted: dict[str, tuple[str, str]] = {}
     for handler, intent in flat:
         if isinstance(intent, Tags):
             wanted |= dict.fromkeys(intent.add, ("+", handler))
             wanted |= dict.fromkeys(intent.remove, ("-", handler))
     news = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
+    remarks += [f"tag {sign}{tag}: so already" for tag, (sign, _) in wanted.items() if tag not in news]
     if not news:
         return []
     return [
@@ -165,7 +185,9 @@ def _properties(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remar
                 remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
             wanted[name] = (value, handler)
     now = properties(ticket)
-    wanted = {name: each for name, each in wanted.items() if name.startswith("#") or now[name] != _comparable(each[0])}
+    same = {name for name, each in wanted.items() if now.get(name) == _comparable(each[0])}
+    remarks += [f"{name}: so already" for name in wanted if name in same]
+    wanted = {name: each for name, each in wanted.items() if name not in same}
     return _Properties(
         {name: value for name, (value, _) in wanted.items() if not name.startswith("#")},
         {name[1:]: value for name, (value, _) in wanted.items() if name.startswith("#")},

@@ -2,7 +2,8 @@
 
 import redis
 
-from tests.engine import World
+from service.records import Records
+from tests.engine import ACCOUNT, World
 from workers import Event, Router, Ticket
 
 
@@ -35,6 +36,31 @@ def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
     notes = [row for row in ticket["updates"] if row["message"] and row["message"]["message_type"] == "p"]
     assert [note["message"]["text"].strip() for note in notes] == ["VIP contact: answer within the hour."]
     assert [result.end for result in results] == ["settled"] * len(results)
+
+
+def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_parts(store: redis.Redis) -> None:
+    world = World(store, vip(), dry_run=True)
+    number = world.simulator.create_ticket(subject="Printer").id
+    world.deliver()
+    world.settle_down()
+
+    assert not world.ticket(number)["tags"]
+    [record] = Records(store, ACCOUNT).since(0, 10)
+    assert [effect.words for effect in record.effects] == ["tag +vip", "private note, priority = High"]
+    assert [record.journal[key].state for key in ("0", "1")] == ["dry", "dry"]
+    told = [line.text for line in Records(store, ACCOUNT).trail(number)]
+    assert "private note, priority = High: not sent (dry run)" in told
+
+
+def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redis) -> None:
+    world = World(store, vip(), dry_run=True)
+    world.simulator.create_ticket(subject="Printer", tags=["vip"], priority="High")
+    world.deliver()
+    world.settle_down()
+
+    [record] = Records(store, ACCOUNT).since(0, 10)
+    assert [effect.words for effect in record.effects] == ["private note"]
+    assert record.remarks == ("tag +vip: so already", "priority: so already")
 
 
 def test_own_writes_are_echoes(store: redis.Redis) -> None:
