@@ -31,6 +31,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer,
     with the time (ms) of each.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
+    ``once`` names the handlers that have acted on this ticket and must not act again.
     """
 
     format: int = 1
@@ -43,6 +44,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     expected: tuple[tuple[int, Mark], ...] = ()
     unheard: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
+    once: tuple[str, ...] = ()
 
     def knows(self, row: int) -> bool:
         """Tells whether a row is seen or ours."""
@@ -123,6 +125,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         expected=tuple((at, mark) for at, mark in seen.expected if at > now - LATE),
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
+        once=seen.once,
     )
 
 

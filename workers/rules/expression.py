@@ -46,8 +46,8 @@ class Expression:
 
 
 def fold(text: str) -> str:
-    """Gives a text without its case."""
-    return text.casefold().replace("\u0307", "")  # what remains of the dot of a Turkish capital i
+    """Gives a text without its case, as expressions compare: the four Turkish i are one letter to them."""
+    return text.casefold().replace("\u0307", "").replace("\u0131", "i")
 
 
 def _word(part: str) -> tuple[str, bool]:

@@ -84,6 +84,7 @@ def _handler(rule: Rule) -> Handler:
         when=None,
         when_takes=(),
         ask=rule.refusal,
+        once=rule.once,
     )
 
 

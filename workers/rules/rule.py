@@ -20,8 +20,8 @@ from workers.turns.fitting import near
 from workers.turns.ticket import Ticket
 
 #: What a rule will know one day.
-LATER = ("once", "every", "find", "older_than")
-RULE_KEYS = ("name", "on", "when", *GRANTS, *LATER)
+LATER = ("every", "find", "older_than")
+RULE_KEYS = ("name", "on", "when", "once", *GRANTS, *LATER)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
@@ -44,6 +44,7 @@ class Rule:
     condition: Condition
     actions: tuple[Action, ...]
     sights: Sights
+    once: bool = False
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Tells why its conditions do not hold, empty when they do."""
@@ -105,12 +106,14 @@ class RuleReader:
         reader = Reader(self.complain)
         actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
         self.names += reader.names
+        self._once()
         self._later()
         if not actions and not unknown:
             self.complain((), "it does nothing", 'add what it does, as add_tags = ["vip"]')
         if self.faults:
             return None
-        return Rule(self.name, function, kinds, condition, tuple(each for each in actions if each), self.sights)
+        done = tuple(each for each in actions if each)
+        return Rule(self.name, function, kinds, condition, done, self.sights, self.table.get("once", False))
 
     @property
     def tags(self) -> list[str]:
@@ -201,20 +204,14 @@ class RuleReader:
             elif what and one != "":
                 self.names.append(Name(what, one, path))
 
+    def _once(self) -> None:
+        if not isinstance(self.table.get("once", False), bool):
+            self.complain(("once",), "once is not true or false", "write once = true")
+
     def _later(self) -> None:
         for key in LATER:
             if key in self.table and self.table[key] is not False:
-                kind = key == "once" and not isinstance(self.table[key], bool)
-                problem, cure = (
-                    ("once is not true or false", "write once = true")
-                    if kind
-                    else (f"{key} is not available yet", f"remove it{_instead(key)}")
-                )
-                self.complain((key,), problem, cure)
-
-
-def _instead(key: str) -> str:
-    return '; a tag does it too: when.not_tag = "done" with add_tags = ["done"]' if key == "once" else ""
+                self.complain((key,), f"{key} is not available yet", "remove it")
 
 
 def _unknown(key: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from zlib import crc32
 import msgspec
 
 from workers.events.change import Change, Event, event_for
+from workers.events.last_seen import LastSeen
 from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
@@ -50,7 +51,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         format=1,
         turn=state.held.turn,
         read_at=state.now(),
-        seen=reading.news.seen,
+        seen=reading.news.seen if state.terms.dry_run else _spent(state, reading.news.seen, ballot),
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
         effects=_missing(state, reading, folded),
@@ -64,6 +65,13 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         ticket=reading.ticket.raw,
         events=state.held.hints,
     )
+
+
+def _spent(state: State, seen: LastSeen, ballot: Ballot) -> LastSeen:
+    """Remembers which handlers have had their one go at this ticket."""
+    acted = {wish.handler for wish in ballot.wishes if wish.intents}
+    spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
+    return msgspec.structs.replace(seen, once=(*seen.once, *spent)) if spent else seen
 
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -89,6 +97,10 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
         event = events[kinds]
         if calm and event and handler.ask and (reason := handler.ask(reading.ticket, event, moment)):
             ballot.verdicts.append(Verdict(name, "skipped", reason))
+            continue
+        if handler.once and name in reading.news.seen.once:
+            debts.pop(name, None)
+            ballot.verdicts.append(Verdict(name, "skipped", "it has acted on this ticket, and does so only once"))
             continue
         debt = debts.pop(name, None) if debts else None
         changes = (*debt.changes, *news) if debt else news

@@ -26,7 +26,7 @@ class Handler:
 
     ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
     takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
-    ``bulk``: see ``Router``.
+    ``bulk``: see ``Router``. ``once`` tells that it acts on each ticket only once.
     """
 
     router: str
@@ -38,6 +38,7 @@ class Handler:
     when_takes: tuple[str, ...]
     ask: Callable[[TicketRead, Event, datetime], str] | None = None
     bulk: bool = False
+    once: bool = False
     name: str = field(init=False)
     """Its full name, ``router.function``."""
 

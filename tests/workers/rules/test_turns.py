@@ -36,6 +36,20 @@ def rules(tmp_path: Path, text: str = RULES) -> Router:
     return load(tmp_path / "rules.toml", frozenset({("rules", "reply")}))
 
 
+def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.Redis, tmp_path: Path) -> None:
+    text = '[[rule]]\nname = "hello"\non = "contact-replied"\nonce = true\nnote = "Greeted."'
+    world = World(store, rules(tmp_path, text))
+    number = world.simulator.create_ticket().id
+    for reply in ("One", "Two", "Three"):
+        world.now += 60_000
+        world.simulator.contact_replies(number, reply)
+        world.deliver()
+        world.settle_down()
+
+    rows = world.ticket(number)["updates"]
+    assert sum("Greeted." in row["message"]["text"] for row in rows if row["message"]) == 1
+
+
 def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Redis, tmp_path: Path) -> None:
     world = World(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="<script>x</script>", text="I want a REFUND").id
