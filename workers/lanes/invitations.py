@@ -85,7 +85,7 @@ class Invitations:
 
     def crowded(self, terms: ClaimTerms) -> bool:
         """Tells whether other accounts may wait for the thread that works this one."""
-        return len(self._accounts) > 1 and (self._free == 0 or any(other is not terms for other in self._due))
+        return len(self._accounts) > 1 and (self._free == 0 or any(each.account != terms.account for each in self._due))
 
     def wait(self) -> int:
         """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""

@@ -60,7 +60,7 @@ class Leases:
         return token == held.token and self._clock() < since + self._lease
 
     def _run(self) -> None:
-        pause, renewed = min(LOOK, self._lease / 3), self._clock()
+        pause, renewed = min(LOOK, self._lease / 6), self._clock()
         self._look()
         while not self._stop.wait(pause):
             self._look()

@@ -43,7 +43,7 @@ def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
     invited = invitations(store, "acme")
     assert invited.wait() == THREADS
     assert accepted(invited, THREADS) == ["acme"] * THREADS
-    invited.leave()
+    invited.leave(terms("acme"))
     assert invited.wait() == 1
 
 
@@ -59,6 +59,40 @@ def test_a_backlog_of_one_account_keeps_no_other_waiting(store: redis.Redis) -> 
     invited = invitations(store, "acme", "beta")
     assert invited.wait() == THREADS
     assert sorted(accepted(invited, THREADS)) == ["acme", "acme", "acme", "beta"]
+
+
+def test_slow_turns_of_one_account_leave_a_thread_for_every_other(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == THREADS - 1
+    assert accepted(invited, THREADS - 1) == ["acme"] * (THREADS - 1)
+    fill(store, "beta", 5)
+    assert invited.wait() == 1
+    assert accepted(invited, 1) == ["beta"]
+
+
+def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == THREADS - 1
+    accepted(invited, THREADS - 1)
+    store.delete(WAKE)
+    invited.leave(terms("acme"))
+    own = [key for key in store.keys(f"{WAKE}:*") if store.ttl(key) > 0]
+    assert len(own) == 1, "its own consumer is woken"
+    assert invited.wait() == 1
+
+
+def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    alone, shared = invitations(store, "acme"), invitations(store, "acme", "beta")
+    alone.wait()
+    assert not alone.crowded(terms("acme"))
+    shared.wait()
+    assert not shared.crowded(terms("acme")), "nobody else has anything due"
+    fill(store, "beta", 5)
+    shared.wait()
+    assert shared.crowded(terms("acme"))
 
 
 def test_an_account_with_a_spoilt_key_stops_no_other(store: redis.Redis) -> None:

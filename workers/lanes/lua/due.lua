@@ -10,7 +10,8 @@ local chosen, wait = claims_choose(P, now, B, ARGV[3])
 if not chosen then return {0, wait} end
 local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
 if ARGV[3] == '1' then
-  local _, _, room = permits_wait(P, now, B, 'get', FIRST[chosen[3]])
-  most = math.max(1, math.min(most, room))
+  local _, _, reads = permits_wait(P, now, B, 'get', FIRST[chosen[3]])
+  local _, _, writes = permits_wait(P, now, B, 'post', chosen[3])
+  most = math.max(1, math.min(most, reads, B.post > 0 and writes or reads))
 end
 return {most, 0}
