@@ -3,6 +3,8 @@
 --   ARGV     1 now, 2 budget, 3 method (get, post), 4 permit id, 5 class, 6 ms until the call's deadline
 -- Answers {wait in ms (0 = granted), why}.
 -- include: lib/clock
+-- include: lib/slots
+local P, now, B, life = KEYS[1], clock(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[6])
+if slots_quick(P, now, B, ARGV[3], ARGV[4], ARGV[5], life) then return {0, ''} end
 -- include: lib/permits
-local wait, why = permits_grant(KEYS[1], clock(ARGV[1]), permits_budget(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6])
-return {wait, why}
+return {permits_grant(P, now, B, ARGV[3], ARGV[4], ARGV[5], life)}

@@ -1,3 +1,4 @@
+-- include: lib/slots
 -- Permits and the gate of one account, for use inside other scripts.
 --
 --   P permits:get, P permits:post   ZSET  permit -> ms when its slot is free again
@@ -33,7 +34,7 @@ end
 local OPEN = {state = 'open', till = 0, alone_till = 0, opened = -HOUR * 1000, share = 1000, share_till = 0, denials = 0}
 
 local function permits_gate(P)
-  if redis.call('EXISTS', P .. 'gate') == 0 then return OPEN end
+  if slots_open(P) then return OPEN end
   local v = redis.call('HMGET', P .. 'gate', 'state', 'until', 'why', 'probe', 'alone', 'alone_until', 'opened',
     'share', 'share_until', 'denials')
   return {state = v[1] or 'open', till = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
@@ -46,17 +47,12 @@ local function permits_again(B)
   return math.min(15000, B.lockout)
 end
 
--- The part of the slots that a class may use. `first` are the first reads of interactive turns: they leave a rest to
--- the further reads of turns under way, else new turns could use up every slot and none would come to its end.
-local PARTS = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
-
 -- The slots of a method that a class may use now: its part of the limit, of the lowered share, of the ramp.
 local function permits_limit(B, gate, now, method, class)
   local limit = B[method]
   if now < gate.share_till then limit = limit * gate.share / 1000 end
   if now < gate.opened + B.window then limit = limit * math.max(now - gate.opened, 0) / B.window end
-  limit = limit * PARTS[class]
-  return B[method] < 1 and 0 or math.max(1, math.floor(limit + 0.000001))
+  return B[method] < 1 and 0 or slots_part(limit, class)
 end
 
 -- What the gate says to a call: wait and why, or 0 and 'probe' or 'alone' if this call is the one, or 0.
@@ -114,8 +110,7 @@ local function permits_grant(P, now, B, method, id, class, life)
   elseif role == 'alone' then
     redis.call('HSET', P .. 'gate', 'alone', id, 'alone_until', now + math.max(life, permits_again(B)))
   end
-  redis.call('ZADD', key, now + life + B.grace + B.window + B.guard, id)
-  redis.call('ZADD', P .. 'flight', now + life, id)
+  slots_take(P, now, B, method, id, life)
   return 0, ''
 end
 
@@ -168,12 +163,13 @@ local function permits_release(P, now, B, method, id, outcome, age, wait)
   local key, gate = P .. 'permits:' .. method, permits_gate(P)
   if outcome == 'unsent' then
     redis.call('ZREM', key, id)
+    redis.call('ZREM', P .. 'flight', id)
   elseif outcome == 'doubt' then
     redis.call('ZADD', key, 'NX', now + B.grace + B.window + B.guard, id)
+    redis.call('ZREM', P .. 'flight', id)
   else
-    redis.call('ZADD', key, now - age + B.window + B.guard, id)
+    slots_answered(P, now, B, method, id, age)
   end
-  redis.call('ZREM', P .. 'flight', id)
   if outcome == 'limited' or outcome == 'throttled' then return permits_limited(P, gate, now, B, outcome, age, wait) end
   if outcome == 'forbidden' and method == 'get' then
     redis.call('HSET', P .. 'gate', 'denials', gate.denials + 1)

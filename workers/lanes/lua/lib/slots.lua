@@ -1,0 +1,36 @@
+-- Taking and settling a slot while nothing is the matter: no gate was ever closed, and there is room at first sight. It
+-- stands apart from lib/permits so that the common call makes nothing it does not need.
+
+-- The part of the slots that a class may use. `first` are the first reads of interactive turns: they leave a rest to
+-- the further reads of turns under way, else new turns could use up every slot and none would come to its end.
+local PARTS = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
+
+local function slots_part(limit, class)
+  return math.max(1, math.floor(limit * PARTS[class] + 0.000001))
+end
+
+-- Takes a slot until past the call's deadline, when nobody can tell any more that it was answered.
+local function slots_take(P, now, B, method, id, life)
+  redis.call('ZADD', P .. 'permits:' .. method, now + life + B.grace + B.window + B.guard, id)
+  redis.call('ZADD', P .. 'flight', now + life, id)
+end
+
+-- The slot of a call answered `age` ms ago is free one window and a guard after the answer.
+local function slots_answered(P, now, B, method, id, age)
+  redis.call('ZADD', P .. 'permits:' .. method, now - age + B.window + B.guard, id)
+  redis.call('ZREM', P .. 'flight', id)
+end
+
+local function slots_open(P)
+  return redis.call('EXISTS', P .. 'gate') == 0
+end
+
+-- Takes a slot if there is one at first sight. A permit asked for twice, as redis-py does after a lost answer, is the
+-- same member.
+local function slots_quick(P, now, B, method, id, class, life)
+  local limit = B[method]
+  if limit < 1 or not slots_open(P) or redis.call('ZCARD', P .. 'flight') >= B.in_flight
+    or redis.call('ZCARD', P .. 'permits:' .. method) >= slots_part(limit, class) then return false end
+  slots_take(P, now, B, method, id, life)
+  return true
+end
