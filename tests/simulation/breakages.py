@@ -163,7 +163,11 @@ def notice(client: "redis.Redis", name: str) -> Noticed | None:
     with pytest.MonkeyPatch.context() as patch:
         BREAKAGES[name](patch)
         for seed in range(SEEDS):
-            if complaints := check(Simulation(client, seed).run()):
+            try:
+                complaints = check(Simulation(client, seed).run())
+            except Exception as error:  # an engine that falls over is noticed, too
+                complaints = [f"{type(error).__name__}: {error}"]
+            if complaints:
                 return Noticed(seed, complaints)
     return None
 

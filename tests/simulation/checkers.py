@@ -248,7 +248,8 @@ def check(history: History) -> list[str]:
 def undecided(history: History) -> int:
     """Counts the effects of which nobody could tell whether they happened."""
     letters = [letter for settled in history.witness.settled for letter in settled.letters]
-    return sum(letter.reason.startswith("it may or may not") for letter in letters)
+    # An effect that several handlers wanted has a letter for each of them.
+    return len({letter.id.rpartition(letter.handler)[0] for letter in letters if letter.reason.startswith("it may or")})
 
 
 def read_record(history: History, turn: str) -> Record | None:
