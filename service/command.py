@@ -1,6 +1,9 @@
 """The command `foxhooks`: what can be typed, in words for a newcomer. The work lies in other modules."""
 
+import math
+import re
 from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
@@ -16,6 +19,7 @@ tries it, `foxhooks status` shows what came in.
 """
 AFTER = "Exit codes: 0 done, 1 failed, 2 wrong usage.  `foxhooks COMMAND --help` tells more about one command."
 
+DAY = 86_400
 RUN, LOOK, LATER = "Run", "Look and try", "Not available yet"
 
 app = typer.Typer(
@@ -82,20 +86,44 @@ def worker(child: IsChild = False) -> None:
     raise typer.Exit(run_worker(child))
 
 
+def _number(value: float) -> float:
+    """Refuses nan, which is neither below nor above any limit."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number of seconds")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", value):
+        raise typer.BadParameter("use only a to z, 0 to 9 and hyphens, as acme")
+    return value
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if value and not sound:
+        raise typer.BadParameter("write an address, as http://127.0.0.1:8000/webhooks/demo/")
+    return value
+
+
 @app.command(rich_help_panel=RUN)
 def simulator(
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8010,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    hook: Annotated[str, typer.Option(help="URL its webhooks go to.", show_default="none")] = "",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = "127.0.0.1",
+    hook: Annotated[str, typer.Option(help="URL its webhooks go to.", show_default="none", callback=_url)] = "",
     secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",
-    account: Annotated[str, typer.Option(help="Name of the account.")] = "demo",
+    account: Annotated[str, typer.Option(help="Name of the account.", callback=_name)] = "demo",
     key: Annotated[str, typer.Option(help="API key that is accepted.")] = "demo-key",
     code: Annotated[str, typer.Option(help="Auth code that is accepted.")] = "demo-code",
     gets: Annotated[int, typer.Option(help="GET calls in a window.", min=1)] = 500,
     posts: Annotated[int, typer.Option(help="POST calls in a window.", min=1)] = 300,
-    window: Annotated[float, typer.Option(help="Seconds of a window.")] = 60,
-    lockout: Annotated[float, typer.Option(help="Seconds of a lockout.")] = 600,
-    latency: Annotated[float, typer.Option(help="Seconds a write takes.")] = 0,
+    window: Annotated[float, typer.Option(help="Seconds of a window.", min=0.001, max=DAY, callback=_number)] = 60,
+    lockout: Annotated[float, typer.Option(help="Seconds of a lockout.", min=0, max=DAY, callback=_number)] = 600,
+    latency: Annotated[float, typer.Option(help="Seconds a write takes.", min=0, max=DAY, callback=_number)] = 0,
     child: IsChild = False,
 ) -> None:
     """Run a HappyFox of your own to try handlers on: tickets, limits, webhooks, all in memory."""
@@ -123,7 +151,9 @@ def send(
         Literal["created", "reply", "rule"] | None, typer.Option(help="A body as HappyFox would send it.")
     ] = None,
     ticket: Annotated[int | None, typer.Option(help="The ticket the sample speaks of.", min=1)] = None,
-    shape: Annotated[Literal["flat", "rest", "wrapped"], typer.Option(help="The sample's form.")] = "flat",
+    shape: Annotated[
+        Literal["flat", "rest", "wrapped"] | None, typer.Option(help="The sample's form.", show_default="flat")
+    ] = None,
     to: Annotated[str, typer.Option(help="URL to deliver to; without it the web process of this machine.")] = "",
     account: Annotated[str, typer.Option(help="The account, where there are several.")] = "",
 ) -> None:
@@ -132,7 +162,9 @@ def send(
 
     if bool(file) == bool(sample):
         raise typer.BadParameter("give either a FILE or --sample created, reply or rule")
-    raise typer.Exit(send.run(send.Order(file, sample, ticket, shape, to, account)))
+    if file and (ticket or shape):
+        raise typer.BadParameter("a FILE is sent as it is: --ticket and --shape are for samples")
+    raise typer.Exit(send.run(send.Order(file, sample, ticket, shape or "flat", to, account)))
 
 
 @app.command(rich_help_panel=LOOK)

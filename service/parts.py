@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.access import require_store, settings_of
@@ -59,13 +59,24 @@ def run_simulator(play: Play, child: bool) -> None:
     _obey(child)
     hooks = [Hook(play.hook, play.secret)] if play.hook else []
     options = {"account": play.account, "key": play.key, "code": play.code, **play.limits}
+    listener = listen(play.host, play.port, "--port or --host (PORT or HOST)")
+    simulator = Simulator(time.time, hooks, **options)
+    if not child:  # a person finds a ticket to try things on: the one that `foxhooks send --sample` means
+        simulator.create_ticket(subject="A ticket to try things on")
+    serve(
+        simulator, listener, announce=lambda address: print(*_announcement(play, address, child), sep="\n", flush=True)
+    )
 
-    def announce(address: str) -> None:
-        print(f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there.")
-        print(f"HAPPYFOX_URL={address} HAPPYFOX_ACCOUNT={play.account} HAPPYFOX_STAFF_ID={BOT}", flush=True)
 
-    listener = listen(play.host, play.port, "--port or --host")
-    serve(Simulator(time.time, hooks, **options), listener, announce=announce)
+def _announcement(play: Play, address: str, child: bool) -> Iterator[str]:
+    """Says where the simulator is and, to a person, what opens it: its keys are made up and open nothing else."""
+    yield f"A simulated HappyFox answers at {address}; {address}/simulator/ tells what can be done there."
+    yield f"HAPPYFOX_URL={address} HAPPYFOX_ACCOUNT={play.account} HAPPYFOX_STAFF_ID={BOT}"
+    if not child:
+        yield f"HAPPYFOX_API_KEY={play.key} HAPPYFOX_AUTH_CODE={play.code} HAPPYFOX_WEBHOOK_SECRETS={play.secret}"
+        yield "Ticket 1 is there. This opens another one:"
+        wish = '{"email": "sam@bigcorp.example", "text": "I want a refund."}'
+        yield f"  curl {address}/simulator/tickets -d '{wish}'"
 
 
 def listen(host: str, port: int, where: str) -> socket.socket:

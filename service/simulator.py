@@ -175,7 +175,7 @@ def _server(simulator: Simulator) -> uvicorn.Server:
 
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _read(incoming: Incoming) -> Request:

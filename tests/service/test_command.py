@@ -1,10 +1,12 @@
 """The command line: what help tells, what is refused, and with which exit code."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.service.project import Project, clean, end, wait_ready
@@ -50,7 +52,16 @@ def test_what_is_not_built_yet_is_refused(project: Project, line: str) -> None:
     assert "not available yet" in refused.stderr
 
 
-@pytest.mark.parametrize("line", ["nothing", "up --nothing", "send", "send --sample nothing", "send f --sample reply"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("nothing", "up --nothing", "send", "send --sample nothing", "send f --sample reply"),
+        *("send f --ticket 9", "send f --shape rest"),
+        *("simulator --window 0", "simulator --window -1", "simulator --latency -1", "simulator --lockout nan"),
+        *("simulator --lockout inf", "simulator --account Acme!", "simulator --hook nonsense"),
+        "simulator --hook http://127.0.0.1:99999/",
+    ],
+)
 def test_wrong_usage_is_exit_code_2(project: Project, line: str) -> None:
     assert project.run(*line.split()).returncode == 2
 
@@ -93,10 +104,17 @@ def test_web_imports_no_handler_and_ends_well_when_asked(project: Project, runni
 
 def test_a_simulator_answers_and_ends_well_when_asked(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    process = project.up("simulator", "--port", str(project.happyfox))
+    process = project.up("simulator", PORT=str(project.happyfox))
     try:
-        where = f"HAPPYFOX_URL=http://127.0.0.1:{project.happyfox}"
-        wait_until(lambda: where in project.printed(), "the simulator says where it is")
+        where = f"http://127.0.0.1:{project.happyfox}"
+        wait_until(lambda: f"curl {where}" in project.printed(), "the simulator says where it is")
+        told = dict(word.split("=") for word in project.printed().split() if word.startswith("HAPPYFOX_"))
+        assert (told["HAPPYFOX_URL"], told["HAPPYFOX_WEBHOOK_SECRETS"]) == (where, "demo-secret")
+        key = (told["HAPPYFOX_API_KEY"], told["HAPPYFOX_AUTH_CODE"])
+        assert httpx.get(f"{where}/api/1.1/json/ticket/1/", auth=key, trust_env=False).json()["id"] == 1
+        [curl] = [line for line in project.printed().splitlines() if "curl" in line]
+        _, url, _, body = shlex.split(curl)
+        assert httpx.post(url, content=body, trust_env=False).json()["id"] == 2
         assert end(process) == 0
     finally:
         if process.poll() is None:

@@ -185,7 +185,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("FOXHOOKS_THREADS", "deployment", WORKER, read.whole(1000), "handler threads of a worker process", 8),
     Setting("FOXHOOKS_PROCESSES", "deployment", WORKER, read.whole(1000), "worker processes", 1),
     Setting("WEB_CONCURRENCY", "deployment", WEB, read.whole(1000), "web processes", 1),
-    Setting("PORT", "deployment", WEB, read.whole(65_535), "port of the web process", 8000),
+    Setting(
+        "PORT",
+        "deployment",
+        WEB,
+        read.whole(65_535),
+        "port of the web process",
+        8000,
+        shown="`8000`, `8010` for `simulator`",
+    ),
     Setting(
         "HOST",
         "deployment",
