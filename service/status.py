@@ -14,6 +14,7 @@ from service.access import Accounts, accounts_of, settings_of, store_of
 from service.failures import CommandError
 from service.times import ago, now_of
 from workers.governor.governor import Forecast, Governor
+from workers.governor.outlook import outlook
 from workers.lanes.keys import WORKERS, prefix
 from workers.lanes.store import Store
 from workers.settings import Account
@@ -48,6 +49,10 @@ class Standing:
     """By what became of them: accepted, duplicate, quarantined, refused:REASON."""
     budget: Forecast | None
     """None where the budget is not known, because only a web process's settings are set here."""
+    planned: int
+    """Writes that turns have decided on and not ended."""
+    drained: float | None
+    """Seconds until the backlog will be worked off at the limits of now."""
     lanes: int
     due: int
     events: int
@@ -102,11 +107,13 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         for first in answers[1::2]:
             asked.hget(f"{keys}event:{(first or b'').decode()}", "at")
         times = [int(at) for at in asked.execute() if at]
-    forecast = Store(client).run(Governor(account.name, account.budget).forecast()) if accounts.budgets else None
+    seen = outlook(Store(client), Governor(account.name, account.budget)) if accounts.budgets else None
     return Standing(
         account=account.name,
         deliveries=_counts(cast(dict[bytes, bytes], client.hgetall(keys + "counts"))),
-        budget=forecast,
+        budget=seen.forecast if seen else None,
+        planned=seen.planned if seen else 0,
+        drained=seen.drained if seen else None,
         lanes=client.zcard(keys + "sched"),
         due=client.zcount(keys + "sched", "-inf", now),
         events=sum(answers[0::2]),
@@ -154,5 +161,8 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         rows.append(("gate", "open" if budget.gate == "open" else closed))
     oldest = f"; the oldest came {ago(standing.oldest, now)}" if standing.oldest is not None else ""
     rows.append(("backlog", f"{standing.events} events wait in {standing.lanes} lanes, {standing.due} due{oldest}"))
+    if standing.drained is not None and standing.lanes:
+        planned = f"{standing.planned} writes planned; " if standing.planned else ""
+        rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
     return [*rows, ("dead letters", dead)]

@@ -83,6 +83,7 @@ class Governor:
         self.budget = argument(budget)
         self.in_flight = budget.in_flight
         self.lockout = budget.lockout
+        self.window = budget.window
 
     def permit(self, method: str, id: str, class_: Class, life: int) -> Script[Grant]:
         """Asks for a permit for a call that is over ``life`` ms from now, come what may.

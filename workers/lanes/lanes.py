@@ -133,9 +133,9 @@ def park(held: Held, delay: int, budget: bytes, read: ReadPermit, line: str, lif
     return Script("park", prefix(held.account), args, bool)
 
 
-def store_plan(held: Held, plan: bytes, budget: bytes, read: ReadPermit) -> Script[bool]:
-    """Stores the turn's plan; from here on the turn is frozen. False: the lease is lost."""
-    return Script("plan", prefix(held.account), [held.lane, held.token, plan, budget, *read.args()], bool)
+def store_plan(held: Held, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
+    """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
+    return Script("plan", prefix(held.account), [held.lane, held.token, plan, budget, *read.args(), calls], bool)
 
 
 def mark(held: Held, handler: str) -> Script[bool]:

@@ -81,7 +81,8 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
     else:
         plan = yield from _make_plan(state)
         if plan.effects and not plan.dry:
-            stored = store_plan(state.held, msgspec.json.encode(plan), state.terms.budget, state.take_read_permit())
+            read_permit, encoded = state.take_read_permit(), msgspec.json.encode(plan)
+            stored = store_plan(state.held, encoded, len(plan.effects), state.terms.budget, read_permit)
             if not (yield from ask(stored)):
                 raise Lost
     yield from Performer(state, plan).perform()
