@@ -1,4 +1,4 @@
-"""What waits in an account, and when it will be worked off: one function for `foxhooks status` and whoever else asks."""
+"""What waits in an account, and when it is worked off: one function for `foxhooks status` and whoever else asks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
