@@ -2,13 +2,23 @@
 
 import json
 import threading
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Literal, Protocol, TextIO
+
+#: How grave a line of ours is.
+Level = Literal["info", "warning", "error"]
 
 #: The name under which the supervisor speaks.
 OURSELVES = "foxhooks"
 
 COLOURS = {"web": "36", "worker": "32", "simulator": "35", OURSELVES: "1"}
 WIDTH = max(map(len, COLOURS))
+
+
+class Show(Protocol):
+    """Whoever takes lines, each with the name of the part it comes from; the level is for our own."""
+
+    def __call__(self, name: str, line: str, level: Level = "info") -> None: ...
 
 
 class Output:
@@ -19,10 +29,11 @@ class Output:
         self._colour = stream.isatty()
         self._lock = threading.Lock()
 
-    def show(self, name: str, line: str) -> None:
-        """Writes one line of a part."""
+    def show(self, name: str, line: str, level: Level = "info") -> None:
+        """Writes one line of a part; the level is told of our own, the others' lines say theirs."""
         if self._plain and name == OURSELVES:
-            line = json.dumps({"level": "info", "logger": "service.supervisor", "message": line})
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = json.dumps({"at": at, "level": level, "logger": "service.supervisor", "message": line})
         prefix = "" if self._plain else f"{name:>{WIDTH}} | "
         if self._colour and not self._plain:
             prefix = f"\x1b[{COLOURS.get(name, '0')}m{prefix}\x1b[0m"

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -11,7 +11,7 @@ from types import FrameType
 from service.child import Child
 from service.embedded import Embedded
 from service.failures import CommandError
-from service.output import OURSELVES
+from service.output import OURSELVES, Show
 
 #: Seconds between the death of a part and its restart; the last one holds from then on.
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -21,8 +21,6 @@ HOPELESS = 3
 HEALTHY = 30.0
 #: Seconds each part has to end in, in this order; platforms kill 30 s after they asked.
 GRACE = {"web": 6.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
-
-Show = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
@@ -97,16 +95,16 @@ class Supervisor:
         pause = PAUSES[min(watched.deaths, len(PAUSES)) - 1]
         watched.restart_at = now + pause
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._show(OURSELVES, f"{name} {how}; starting it again in {pause:g} s")
+        self._show(OURSELVES, f"{name} {how}; starting it again in {pause:g} s", "warning")
 
     def _revive(self) -> None:
         if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_at:
-            self._show(OURSELVES, "the store ended; starting it again")
+            self._show(OURSELVES, "the store ended; starting it again", "warning")
             self._store.forget()
             try:
                 self._store.start()
             except CommandError as failure:
-                self._show(OURSELVES, str(failure))
+                self._show(OURSELVES, str(failure), "error")
                 self._store_at = time.monotonic() + PAUSES[-2]
         for watched in self._watched.values():
             if watched.restart_at is not None and watched.restart_at <= time.monotonic():
@@ -126,7 +124,7 @@ class Supervisor:
             child = watched.child
             child.terminate()
             if not child.wait(GRACE[child.name]):
-                self._show(OURSELVES, f"{child.name} did not end in time and is killed")
+                self._show(OURSELVES, f"{child.name} did not end in time and is killed", "warning")
                 child.kill()
                 child.wait(1)
             child.close()

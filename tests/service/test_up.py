@@ -1,5 +1,6 @@
 """`foxhooks up`: one process tree that restarts what dies, ends in order, and outlives a kill -9 of its head."""
 
+import json
 import os
 import signal
 import subprocess
@@ -106,6 +107,8 @@ def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(proj
     try:
         wait_until(lambda: "nowhere_to_be_found" in project.printed(), "the worker says which module is missing")
         wait_until(lambda: "starting it again" in project.printed(), "the worker refuses to start")
+        told = next(line for line in project.printed().splitlines() if "starting it again" in line)
+        assert json.loads(told)["level"] == "warning"
         wait_ready(project)
         assert project.deliver(3).status_code == 200
         assert project.status()["events"] == 1
