@@ -153,7 +153,7 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "a closed gate lets calls pass": lua(("*", "if gate.state ~= 'open' then", "if false then")),
     "a slot is free with the answer": lua(
-        ("*", "redis.call('ZADD', key, now - age + B.window + B.guard, id)", "redis.call('ZREM', key, id)")
+        ("*", "    slots_answered(P, now, B, method, id, age)\n", "    redis.call('ZREM', key, id)\n")
     ),
 }
 
