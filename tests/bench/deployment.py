@@ -1,0 +1,221 @@
+"""Does a deployment keep to the limit, come back from a lockout, and wait cheaply?
+
+    python -m tests.bench.deployment [live] [lockout] [parked] [--seconds 120] [--lanes 100000]
+
+live: three worker processes, a web process and the simulator on sockets, saturated with new tickets that get one note
+each, 30 writes in any 6 s, share 1. lockout: the same, and one call is answered 429. parked: 100,000 lanes of a locked
+account wait; taken is how soon a worker picks up an event of another account, against a worker without them, and what
+the store spends on the waiting.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests import stores
+from tests.bench.endpoint import body
+from tests.real.fleet import Fleet, P, deployed
+from tests.real.handlers import NOTING
+from tests.service.intake import Server
+from tests.workers.governor.fleet import used, worst_window
+from workers.events.delivery import parse
+from workers.lanes.inbox import accept, receive
+from workers.lanes.keys import WAKE
+from workers.lanes.store import Store
+
+POSTS, WINDOW, LOCKOUT = 30, 6.0, 10.0
+TIGHT = {
+    "HAPPYFOX_GETS_PER_MINUTE": "50",
+    "HAPPYFOX_POSTS_PER_MINUTE": f"{POSTS}",
+    "HAPPYFOX_WINDOW_SECONDS": f"{WINDOW:g}",
+    "HAPPYFOX_LOCKOUT_SECONDS": f"{LOCKOUT:g}",
+    "HAPPYFOX_BUDGET_SHARE": "1",
+    "HAPPYFOX_IN_FLIGHT": "8",
+    "FOXHOOKS_LEASE_SECONDS": "15",
+}
+
+
+@contextmanager
+def saturated(tickets: int) -> Iterator[Fleet]:
+    """A deployment of three workers with more to do than it may."""
+    server = Server()
+    server.start()
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            deployed(Path(folder), server, NOTING, gets=50, posts=POSTS, window=WINDOW, lockout=LOCKOUT) as fleet,
+        ):
+            fleet.start_web()
+            fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+            for number in range(tickets):
+                fleet.open_ticket(text=f"words {number}")
+            workers = [fleet.start_worker(**TIGHT) for _ in range(3)]
+            for worker in workers:
+                fleet.wait(worker.ready, "the worker is ready")
+            yield fleet
+    finally:
+        server.kill()
+
+
+def live(seconds: int) -> bool:
+    """Prints what the simulator saw of saturated workers."""
+    with saturated(int(seconds / WINDOW * POSTS * 1.2) + 30) as fleet:
+        time.sleep(seconds)
+        posts = [call.arrived for call in fleet.calls("POST", "staff_pvtnote")]
+        refused = sum(call.status == 429 for call in fleet.calls())
+    worst, part = worst_window(posts, WINDOW), used(posts, POSTS, WINDOW)
+    print(f"live: {len(posts)} writes in {seconds} s, worst window {worst}, to reach {POSTS}")
+    print(f"live: answered 429: {refused}, to reach 0")
+    print(f"live: {part:.1%} of the budget used, to reach 95.0%")
+    return worst <= POSTS and not refused and part >= 0.95
+
+
+def lockout() -> bool:
+    """Prints what reached the simulator after one call was answered 429."""
+    with saturated(60) as fleet:
+        fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) >= 10, "ten writes")
+        fleet.ask("POST", "lock", seconds=LOCKOUT)
+        fleet.wait(lambda: any(call.status == 429 for call in fleet.calls()), "a call is refused")
+        with fleet.redis() as client:
+            fleet.wait(lambda: client.hget(f"{P}gate", "state") == b"locked", "the gate is closed")
+            opens = int(client.hget(f"{P}gate", "until") or 0) / 1000
+            closed = time.time()
+            fleet.wait(lambda: client.hget(f"{P}gate", "state") == b"open", "the gate is open again")
+            fleet.wait(lambda: fleet.calls("POST")[-1].arrived > opens, "a write after it")
+        after = [call for call in fleet.calls() if call.arrived > closed + 0.5]
+    early = [call for call in after if call.arrived < opens]
+    probe, following = after[0], after[1]
+    print(f"lockout: calls before the gate opened: {len(early)}, to reach 0")
+    alone = following.arrived >= (probe.answered or 0) and probe.method == "GET"
+    print(f"lockout: {1 if alone else 'more than one'} probe, to reach 1")
+    print(f"lockout: first success {(probe.answered or 0) - opens:.2f} s after the opening, to reach 5.00 s")
+    return not early and alone and (probe.answered or 0) - opens < 5
+
+
+def build(url: str) -> Any:
+    """A worker of two accounts; turns of beta read nothing, so that taking them up is all that is measured."""
+    from workers import main
+    from workers.settings import load
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "idle.py").write_text('from workers import Router\nrouter = Router("idle")\n')
+    (folder / "busy.py").write_text(
+        'from workers import Router\nrouter = Router("busy")\n\n@router.on("ticket-updated")\n'
+        'def note(ticket, event):\n    ticket.note("Seen.")\n'
+    )
+    accounts = "".join(
+        f'[accounts.{name}]\nurl = "http://127.0.0.1:9"\napi_key = "key"\nauth_code = "code"\nstaff_id = 7\n'
+        f'handlers = ["{plugin}:router"]\n'
+        for name, plugin in (("acme", "busy"), ("beta", "idle"))
+    )
+    (folder / "foxhooks.toml").write_text(accounts)
+    os.chdir(folder)
+    return main.build(load("worker", {"REDIS_URL": url, "LOG_FORMAT": "json", "LOG_LEVEL": "ERROR"}, folder))
+
+
+def fill(client: "redis.Redis", lanes: int) -> None:
+    """Stores an event in each of so many lanes of acme, which is locked out."""
+    now = int(time.time() * 1000)
+    client.hset("foxhooks:{acme}:gate", mapping={"state": "locked", "why": "limited", "until": now + 3_600_000})
+    store = Store(client)
+    for start in range(1, lanes + 1, 200):
+        bodies = [body(number) for number in range(start, min(start + 200, lanes + 1))]
+        store.run(accept("acme", [receive(parse(each), each) for each in bodies], keep=3600))
+
+
+def pickup(url: str, lanes: int, samples: int) -> list[float]:
+    """Gives the part of a CPU that the store spends on waiting, then the seconds of each pickup."""
+    import dramatiq
+
+    from workers import driver, main
+
+    first: list[float] = []
+    begun = threading.Event()
+
+    class Timed(driver.Driver):
+        """Notes when the first step of a turn is performed."""
+
+        def perform(self, held: Any, step: Any) -> Any:
+            if not begun.is_set():
+                first.append(time.perf_counter())
+                begun.set()
+            return super().perform(held, step)
+
+    main.Driver = Timed  # type: ignore[misc]
+    client = redis.Redis.from_url(url)
+    fill(client, lanes)
+    worker = dramatiq.Worker(build(url), worker_threads=8)
+    worker.start()
+    time.sleep(2)
+    before, began = client.info("cpu"), time.perf_counter()
+    time.sleep(5)
+    after = client.info("cpu")
+    spent = sum(float(after[name]) - float(before[name]) for name in ("used_cpu_user", "used_cpu_sys"))
+    waiting = spent / (time.perf_counter() - began)
+    store, chance, taken = Store(client), random.Random(1), []
+    for number in range(1, samples + 1):
+        while client.zcard("foxhooks:{beta}:sched"):
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.02, 0.1))
+        payload = body(number)
+        arrival = receive(parse(payload), payload)
+        begun.clear()
+        since = time.perf_counter()
+        store.run(accept("beta", [arrival], keep=3600))
+        client.lpush(WAKE, 1)
+        client.ltrim(WAKE, 0, 0)
+        assert begun.wait(10), "the event was not picked up"
+        taken.append(first[-1] - since)
+    return [waiting, *taken]
+
+
+def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:
+    """Prints how another account fares next to so many lanes that wait."""
+    found: dict[int, list[list[float]]] = {0: [], lanes: []}
+    for number in range(rounds):
+        for count in (0, lanes) if number % 2 else (lanes, 0):
+            with stores.running("valkey", "--appendonly", "no") as url:
+                command = [sys.executable, "-m", "tests.bench.deployment", "--run", url, "--lanes", str(count)]
+                done = subprocess.run(
+                    [*command, "--samples", str(samples)], stdout=subprocess.PIPE, text=True, check=True
+                )
+                found[count].append([float(figure) for figure in done.stdout.split()])
+    idle, full = (statistics.median(statistics.median(each[1:]) for each in found[count]) for count in (0, lanes))
+    waiting = statistics.median(each[0] for each in found[lanes])
+    print(f"parked: pickup beside {lanes} lanes {full * 1e3:.2f} ms, alone {idle * 1e3:.2f} ms")
+    print(f"parked: ratio {full / idle:.2f}, to reach 1.50")
+    print(f"parked: the store's CPU while they wait {waiting:.2%}, to reach 2.00%")
+    return full / idle <= 1.5 and waiting < 0.02
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["live", "lockout", "parked", []], default=[])
+    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--lanes", type=int, default=100_000)
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        print(*pickup(args.run, args.lanes, args.samples), flush=True)
+        os._exit(0)
+    parts = {"live": lambda: live(args.seconds), "lockout": lockout, "parked": lambda: parked(args.lanes)}
+    missed = sum(not parts[name]() for name in args.parts or parts)
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
