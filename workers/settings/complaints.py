@@ -1,6 +1,6 @@
 """What is wrong with the settings, all of it at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -28,9 +28,20 @@ class SettingsError(Exception):
 
 
 class UnfitError(Exception):
-    """A value does not fit its setting. Neither text may repeat the value of a secret."""
+    """A value does not fit its setting. Neither text may repeat the value of a secret.
 
-    def __init__(self, problem: str, cure: str) -> None:
+    ``more`` are further reasons why the same value does not fit.
+    """
+
+    def __init__(self, problem: str, cure: str, more: Sequence["UnfitError"] = ()) -> None:
         self.problem = problem
         self.cure = cure
+        self.more = tuple(more)
         super().__init__(problem, cure)
+
+
+def refuse(reasons: Sequence[UnfitError]) -> None:
+    """Raises all reasons as one; does nothing when there is none."""
+    if reasons:
+        first, *more = reasons
+        raise UnfitError(first.problem, first.cure, more)

@@ -4,8 +4,9 @@ Complaints repeat the names of routers and permissions, but no key.
 """
 
 import re
+from collections.abc import Iterator
 
-from workers.settings.complaints import UnfitError
+from workers.settings.complaints import UnfitError, refuse
 from workers.settings.names import PERMISSIONS, ROUTER, nearest
 from workers.settings.readers import text
 from workers.settings.secret import Secret
@@ -36,9 +37,9 @@ def secrets(given: object) -> tuple[Secret, ...]:
 def handlers(given: object) -> tuple[str, ...]:
     """Reads import strings and entry-point names, in order."""
     names = words(given)
-    for name in names:
-        if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name)):
-            raise UnfitError(f"contains {name!a}, which is no router", "write module:router, as vip:router")
+    cure = "write module:router, as vip:router"
+    wrong = [name for name in names if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name))]
+    refuse([UnfitError(f"contains {name!a}, which is no router", cure) for name in wrong])
     if not names:
         raise UnfitError("names no router", "write at least one module:router")
     return tuple(names)
@@ -50,14 +51,15 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
         pairs = [(router, permission) for router, value in given.items() for permission in words(value)]
     else:
         pairs = [(router, permission) for router, _, permission in (word.partition(":") for word in words(given))]
-    return frozenset(_grant(router.strip(), permission.strip()) for router, permission in pairs)
+    granted = [(router.strip(), permission.strip()) for router, permission in pairs]
+    refuse([wrong for grant in granted for wrong in _wrong(*grant)])
+    return frozenset(granted)
 
 
-def _grant(router: str, permission: str) -> tuple[str, str]:
+def _wrong(router: str, permission: str) -> Iterator[UnfitError]:
     if not ROUTER.fullmatch(router):
-        raise UnfitError(f"grants to {router!a}, which is no router's name", "write router:permission, as vip:reply")
-    if permission not in PERMISSIONS:
+        yield UnfitError(f"grants to {router!a}, which is no router's name", "write router:permission, as vip:reply")
+    elif permission not in PERMISSIONS:
         guess = nearest(permission, PERMISSIONS)
         cure = f"did you mean {guess}?" if guess else f"use one of {', '.join(PERMISSIONS)}"
-        raise UnfitError(f"grants {router} the unknown permission {permission!a}", cure)
-    return router, permission
+        yield UnfitError(f"grants {router} the unknown permission {permission!a}", cure)

@@ -217,4 +217,4 @@ class Reading:
         self.complain(where, UnfitError("is missing", f"{cure}: {setting.help}"))
 
     def complain(self, where: str, unfit: UnfitError) -> None:
-        self.complaints.append(Complaint(where, unfit.problem, unfit.cure))
+        self.complaints.extend(Complaint(where, each.problem, each.cure) for each in (unfit, *unfit.more))

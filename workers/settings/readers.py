@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from workers.settings.complaints import UnfitError
+from workers.settings.complaints import UnfitError, refuse
 from workers.settings.hosts import host_of, is_loopback
 from workers.settings.secret import Secret
 
@@ -111,10 +111,13 @@ def url(given: object) -> str:
     address = text(given)
     name = host_of(address)
     parts = urlsplit(address)
+    wrong: list[UnfitError] = []
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise UnfitError("has more than scheme and host", "end it after the host, as https://acme.happyfox.com")
+        cure = "end it after the host, as https://acme.happyfox.com"
+        wrong.append(UnfitError("has more than scheme and host", cure))
     if parts.scheme == "http" and not is_loopback(name):
-        raise UnfitError("would send the key over plain http", "write https://; http is for loopback only")
+        wrong.append(UnfitError("would send the key over plain http", "write https://; http is for loopback only"))
+    refuse(wrong)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
 
@@ -144,6 +147,13 @@ def api_key(given: object) -> Secret:
     """Reads the first half of the Basic auth pair, which cannot hold a colon (RFC 7617)."""
     if ":" in text(given):
         raise UnfitError("contains a colon", "give the API key alone; the auth code is a setting of its own")
+    return auth_code(given)
+
+
+def auth_code(given: object) -> Secret:
+    """Reads a half of the Basic auth pair. What a letter beyond ASCII becomes in it is not agreed upon (RFC 7617)."""
+    if not text(given).isascii():
+        raise UnfitError("contains a letter beyond ASCII", "copy it again from HappyFox: Apps > Goodies > API")
     return secret(given)
 
 

@@ -92,7 +92,7 @@ SETTINGS: tuple[Setting, ...] = (
         "HAPPYFOX_AUTH_CODE",
         "account",
         WORKER,
-        read.secret,
+        read.auth_code,
         "the second half of the Basic auth pair",
         Secret(""),
         required=True,

@@ -125,6 +125,20 @@ def test_all_needs_what_both_need(refused: Refused) -> None:
     assert {complaint.problem for complaint in complaints} == {"is missing"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FOXHOOKS_ALLOW", "vip:fly,X:reply,vip:move", ["grants vip the unknown permission 'fly'", "grants to 'X'"]),
+        ("FOXHOOKS_HANDLERS", "vip:router,a b,c d", ["contains 'a b'", "contains 'c d'"]),
+    ],
+)
+def test_every_wrong_word_of_a_list_is_told(refused: Refused, name: str, value: str, told: list[str]) -> None:
+    complaints = refused({name: value}, part="worker")
+
+    assert {complaint.setting for complaint in complaints} == {f"{name} (environment)"}
+    assert [text for text, complaint in zip(told, complaints, strict=True) if text not in complaint.problem] == []
+
+
 @pytest.mark.parametrize("part", ["web", "worker", "all"])
 def test_a_missing_setting_is_told_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
     complaints = refused(dict.fromkeys(WHOLE), part=part)

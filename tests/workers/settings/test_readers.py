@@ -153,6 +153,21 @@ def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
         readers.api_key("key:code")
 
 
+@pytest.mark.parametrize("reader", [readers.api_key, readers.auth_code])
+def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_slip(reader: Reader) -> None:
+    assert reader("0a1b") == Secret("0a1b")
+    with pytest.raises(UnfitError, match="ASCII") as caught:
+        reader("0é1b")
+    assert "1b" not in str(caught.value)
+
+
+def test_all_that_is_wrong_with_an_address_is_told() -> None:
+    with pytest.raises(UnfitError) as caught:
+        readers.url("http://acme.happyfox.com/x")
+    told = [caught.value.problem, *(each.problem for each in caught.value.more)]
+    assert told == ["has more than scheme and host", "would send the key over plain http"]
+
+
 def test_a_dsn_has_a_key_a_host_and_a_project() -> None:
     assert readers.sentry_dsn("https://public@errors.example/4") == Secret("https://public@errors.example/4")
     for value in ("https://errors.example/4", "public@errors.example/4", "https://public@errors.example"):
