@@ -81,6 +81,7 @@ def build(settings: Settings) -> LaneBroker:
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
+    _warn_of_idle(loaded)
     accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     governors = [account.terms.governor for account in accounts.values()]
@@ -102,6 +103,13 @@ def build(settings: Settings) -> LaneBroker:
     drivers = {name: Driver(account, store, leases, limits, invitations.stopped) for name, account in accounts.items()}
     _declare(broker, invitations, drivers)
     return broker
+
+
+def _warn_of_idle(loaded: Mapping[str, list[Loaded]]) -> None:
+    for account, routers in loaded.items():
+        for each in routers:
+            if not each.router.handlers:
+                log.warning("a router has no handlers", extra={"account": account, "router": each.router.name})
 
 
 def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> Account:

@@ -6,7 +6,14 @@ from pathlib import Path
 from service.doctor.finding import Finding, error, ok, warning
 from workers.rules import file as rules
 from workers.settings import Account
-from workers.turns.loading import LoadError, load_accounts
+from workers.turns.loading import RULES, LoadError, load_accounts
+
+
+def _idle(router: str) -> Finding:
+    if router == RULES:
+        return warning("rules", "the rules file holds no rule", "write a [[rule]], or take FOXHOOKS_RULES away")
+    cure = "put @router.on(KIND) above its functions, or take it out of FOXHOOKS_HANDLERS"
+    return warning("handlers", f"router {router} has no handler: it will never run", cure)
 
 
 def look(accounts: Collection[Account]) -> Iterator[Finding]:
@@ -20,6 +27,9 @@ def look(accounts: Collection[Account]) -> Iterator[Finding]:
     for name, routers in loaded.items():
         names = ", ".join(each.router.name for each in routers) or "none"
         yield ok("handlers", f"{name} runs, in this order: {names}")
+        for each in routers:
+            if not each.router.handlers:
+                yield _idle(each.router.name)
     for account in accounts:
         if account.rules:
             found = rules.read(rules.content(account.rules), rules.granted(account.allow))

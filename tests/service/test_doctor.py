@@ -15,7 +15,15 @@ from tests import stores
 from workers.settings import Settings, load
 from workers.simulator import Simulator
 
-HANDLER = 'from workers import Router\nrouter = Router("quiet")\n'
+IDLE = 'from workers import Router\nrouter = Router("quiet")\n'
+HANDLER = (
+    IDLE
+    + """
+@router.on("ticket-created")
+def look(ticket, event):
+    pass
+"""
+)
 
 
 @pytest.fixture
@@ -48,6 +56,16 @@ def test_a_sound_project_has_no_finding_to_cure(
     assert "no errors, no warnings" in shown
     assert "Foxhooks Bot" in shown
     assert "hidden-secret" not in shown
+
+
+def test_a_router_without_handlers_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "idle.py").write_text(IDLE.replace("quiet", "idle"))
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "doctored:router,idle:router")
+    found = [finding for finding in doctor.look(offline=True) if finding.subject == "handlers"]
+    assert [(finding.level, "idle has no handler" in finding.text) for finding in found] == [
+        ("ok", False),
+        ("warning", True),
+    ]
 
 
 def test_offline_makes_no_call_and_forgives_a_store_that_is_away(
