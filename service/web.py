@@ -1,6 +1,7 @@
 """The web process: uvicorn around the application."""
 
 import gc
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,15 @@ def prepare(settings: Settings) -> None:
     """Sets logs and error reports up, once in each process."""
     init_logging(settings)
     init_sentry(settings, "web")
+    logging.getLogger("uvicorn.error").addFilter(_demote)
     calm()
+
+
+def _demote(record: logging.LogRecord) -> bool:
+    """Leaves what is no HTTP to those who debug: whoever scans the port could fill the log with it."""
+    if record.msg == "Invalid HTTP request received.":
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return logging.getLogger().isEnabledFor(record.levelno)
 
 
 def calm() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -249,6 +250,18 @@ def test_several_processes_share_a_port(web: Callable[..., Web], valkey_url: str
     process.process.send_signal(signal.SIGTERM)
     assert process.process.wait(20) in (0, -signal.SIGTERM), process.text()
     assert store.zcard(P + "sched") == 20
+
+
+@pytest.mark.parametrize(("level", "told"), [("INFO", []), ("DEBUG", ["debug"])])
+def test_what_is_no_http_does_not_fill_the_log(
+    web: Callable[..., Web], valkey_url: str, level: str, told: list[str]
+) -> None:
+    process = web(valkey_url, LOG_LEVEL=level)
+    with socket.create_connection(("127.0.0.1", process.port), timeout=20) as scanner:
+        scanner.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert b"400" in scanner.recv(100)
+    lines = [json.loads(line) for line in process.text().splitlines() if "Invalid HTTP" in line]
+    assert [line["level"] for line in lines] == told
 
 
 def test_logs_hold_no_words_of_a_delivery(web: Callable[..., Web], valkey_url: str) -> None:
