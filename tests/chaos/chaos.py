@@ -76,7 +76,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
         seen = look(evidence)
         complaints = {name: list(checker(evidence, seen)) for name, checker in CHECKERS.items()}
         complaints["dead letters"] = [letter for letter in letters if "may or may not" not in letter]
-        courier = deployment.courier
+        courier, waits = deployment.courier, _waits(deployment) or [0.0]
         figures = {
             "dead letters that nobody can decide": str(sum("may or may not" in letter for letter in letters)),
             "events (messages of contacts)": str(len(told)),
@@ -87,6 +87,9 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
             "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
             "429s after which silence was checked": str(len(refusals(evidence))),
+            "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
+            "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
+            "seconds from message to note, longest": f"{waits[-1]:.0f}",
             "leases lost": str(deployment.said('"turn lost"')),
             "turns failed": str(deployment.said('"a turn failed"')),
             "seconds of telling": f"{fed:.0f}",
@@ -149,11 +152,23 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
 
 def _notes(deployment: Deployment) -> int:
     """Counts the notes of ours."""
-    rows = (row.shown for ticket in list(deployment.fleet.simulator.world.tickets.values()) for row in ticket.rows)
-    return sum(
-        row["by"].get("id") == BOT and row["message"] is not None and row["message"]["message_type"] == "p"
-        for row in rows
-    )
+    tickets = list(deployment.fleet.simulator.world.tickets.values())
+    return sum(_is_note(row.shown) for ticket in tickets for row in ticket.rows)
+
+
+def _is_note(row: dict[str, Any]) -> bool:
+    said = row["message"]
+    return row["by"].get("id") == BOT and said is not None and said["message_type"] == "p"
+
+
+def _waits(deployment: Deployment) -> list[float]:
+    """Gives the seconds from each message to its note, shortest first."""
+    waits = []
+    for ticket in list(deployment.fleet.simulator.world.tickets.values()):
+        told = [row.at for row in ticket.rows if row.shown["by"]["type"] == "user"]
+        noted = [row.at for row in ticket.rows if _is_note(row.shown)]
+        waits += [after - before for before, after in zip(told, noted, strict=False)]
+    return sorted(waits)
 
 
 def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> Evidence:

@@ -1,14 +1,13 @@
-"""What contacts write: so many messages on so many tickets, a few of which are talked in at any time.
+"""What contacts write: so many messages on so many tickets, which are opened all the time.
 
-A ticket that has had its messages stays quiet to the end: nothing that comes later heals what was lost there.
+Half of the tickets get three messages at the most and then stay quiet to the end: nothing that comes later heals what
+was lost there.
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Tickets that are talked in at the same time.
-ACTIVE = 60
 STATUSES = ("New", "In Progress", "On Hold")
 
 
@@ -34,19 +33,31 @@ def write(seed: int, events: int, tickets: int) -> list[Message]:
 
 
 def _told(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:
-    quota = {ticket: events // tickets + (ticket <= events % tickets) for ticket in range(1, tickets + 1)}
-    done = dict.fromkeys(quota, 0)
-    unopened, active = list(quota), list[int]()
-    for _ in range(events):
-        if unopened and ((len(active) < ACTIVE and chance.random() < 0.5) or not active):
-            active.append(unopened.pop(0))
-            ticket = active[-1]
+    openings = _openings(chance, events, tickets)
+    left: dict[int, int] = {}
+    told: dict[int, int] = {}
+    for step in range(events):
+        if openings and (openings[0][0] <= step or not left):
+            ticket = len(told) + 1
+            left[ticket], told[ticket] = openings.pop(0)[1], 0
         else:
-            ticket = chance.choice(active)
-        yield _message(chance, ticket, done[ticket])
-        done[ticket] += 1
-        if done[ticket] == quota[ticket]:
-            active.remove(ticket)
+            ticket = chance.choice(list(left))
+        yield _message(chance, ticket, told[ticket])
+        told[ticket] += 1
+        left[ticket] -= 1
+        if not left[ticket]:
+            del left[ticket]
+
+
+def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[float, int]]:
+    """Gives for each ticket the step at which it is opened, and how many messages it gets; in order of the steps."""
+    short = [chance.randint(1, 3) for _ in range(tickets // 2)]
+    long = tickets - len(short)
+    rest = events - sum(short)
+    shares = [rest // long + (index < rest % long) for index in range(long)]
+    openings = [(chance.uniform(0, 0.97) * events, share) for share in short]
+    openings += [(chance.uniform(0, 0.8) * events, share) for share in shares]
+    return sorted(openings)
 
 
 def _message(chance: random.Random, ticket: int, number: int) -> Message:
