@@ -133,7 +133,7 @@ class Driver:
                 logging.getLogger(f"handlers.{handler.router}"),
                 {"account": held.account, "ticket": held.ticket, "handler": handler.name},
             ),
-            happyfox=Client(read),
+            happyfox=Client(read, reads_only=True, site=self._terms.site),
         )
 
         def run() -> Decision:

@@ -15,6 +15,8 @@ from typing import Any, Literal, NoReturn
 
 from workers.events.change import Actor, Change, event_for
 from workers.events.kinds import check
+from workers.happyfox.client import Client
+from workers.happyfox.exchange import Request
 from workers.models.row import Message, Row
 from workers.models.ticket import TicketRead
 from workers.testing.sample import NOON
@@ -81,7 +83,7 @@ def run(
         now=now,
         settings=_settings(router, settings),
         log=logging.getLogger(f"handlers.{router.name}"),
-        happyfox=_NoCalls(),
+        happyfox=Client(_no_call, reads_only=True),
     )
     grants = frozenset((router.name, permission) for permission in allow)
     intents: list[AnyIntent] = []
@@ -168,10 +170,7 @@ def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
     )
 
 
-class _NoCalls:
-    """Stands for the client: a test makes no calls."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise RuntimeError(
-            f"ctx.happyfox.{name}: the test kit has no network; pass what the handler needs by the ticket"
-        )
+def _no_call(request: Request) -> NoReturn:
+    raise RuntimeError(
+        f"ctx.happyfox asked for {request.path}: the test kit has no network; pass what the handler needs by the ticket"
+    )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from workers.errors import GiveUp
+from workers.happyfox.client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class Context:
     now: datetime
     settings: Any
     log: Any
-    happyfox: Any
+    happyfox: Client
 
     def effect(self, name: str, call: Callable[[], Any], landed: Any = None, dry: Any = None) -> Any:
         """Runs a change in another system exactly once; not available yet."""
