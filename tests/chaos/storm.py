@@ -134,6 +134,8 @@ class Storm:
             },
         }
         self.fleet.ask("POST", "faults", **faults[kind])
+        # What has not struck by then would wait for the probes of a closed gate, one after another.
+        self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
         return True
 
     def _strike_process(self, kind: str, frozen: bool) -> bool:
