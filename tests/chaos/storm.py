@@ -184,5 +184,5 @@ class Storm:
             self._stored = True
             self._hit("store", began)
 
-        self._later(0.2, 2.0, restore)
+        self._later(0.3, 2.0 if frozen else 3.0, restore)
         return True
