@@ -44,10 +44,16 @@ def answer(hf: HappyFox, number: int) -> str:
 
 
 def save_attachments(hf: HappyFox, number: int, folder: Path) -> list[Path]:
-    """Saves all attachments of a ticket; links that died meanwhile are renewed."""
-    ticket = hf.ticket(number)
-    messages = [row.message for row in ticket.history if row.message]
-    return [hf.download(ticket, file, folder) for message in messages for file in message.attachments]
+    """Saves all attachments of a ticket; links that died meanwhile are renewed.
+
+    Each goes into a folder of its own: many are called image.png, and a download replaces what has its name.
+    """
+    ticket, saved = hf.ticket(number), []
+    for file in [file for row in ticket.history if row.message for file in row.message.attachments]:
+        own = folder / str(file.id)
+        own.mkdir(parents=True, exist_ok=True)
+        saved.append(hf.download(ticket, file, own))
+    return saved
 
 
 def import_contacts(hf: HappyFox, people: list[tuple[str, str]]) -> list[str]:

@@ -32,7 +32,7 @@ COLUMNS = (
     *("id", "display_id", "name", "title", "subject", "email", "status", "priority", "assigned_to", "user", "category"),
     *("type", "active", "behavior", "tagged_domains", "description", "last_modified", "state", "problems", "target"),
 )
-MOST_COLUMNS = 7
+FEW_COLUMNS, MOST_COLUMNS = 3, 7
 
 
 def run(method: str, arguments: Sequence[str], account: str, as_json: bool) -> int:
@@ -134,7 +134,8 @@ def _print(console: Console, given: Any, as_json: bool) -> None:
     rows = [_plain(each) for each in given] if isinstance(given, list | Page) else None
     if not as_json and rows and all(isinstance(row, Mapping) for row in rows):
         present = [name for name in COLUMNS if any(row.get(name) not in (None, "", []) for row in rows)]
-        columns = present[:MOST_COLUMNS] or list(rows[0])[:MOST_COLUMNS]
+        others = [name for name in rows[0] if name not in COLUMNS] if len(present) < FEW_COLUMNS else []
+        columns = (present + others)[:MOST_COLUMNS]
         _table(console, rows, columns)
         if isinstance(given, Page) and given.total is not None:
             console.print(f"{len(given)} of {given.total}")

@@ -109,13 +109,14 @@ def _error(answer: Answer) -> HappyFoxError:
         return Refused(f"HappyFox redirects ({status}); set HAPPYFOX_URL to the address the account answers at", status)
     if 400 <= status < 500:
         return _refused(answer)
-    return Broken(f"HappyFox failed ({status})", status)
+    return Broken(f"HappyFox failed ({status}): read again later, look before you send a write again", status)
 
 
 def _refused(answer: Answer) -> Refused:
     found = problems(answer)
-    fields = ", ".join(dict.fromkeys(field for field, _ in found if field)) or "it"
-    return Refused(f"HappyFox refuses the call ({answer.status}), because of {fields}", answer.status, found)
+    fields = ", ".join(dict.fromkeys(field for field, _ in found if field))
+    why = f", because of {fields}" if fields else "; `problems` has its words, if it says why"
+    return Refused(f"HappyFox refuses the call ({answer.status}){why}", answer.status, found)
 
 
 def _flat(said: Any, field: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,9 @@ from workers.models.ticket import TicketRead
 #: Bytes of one file, unless asked otherwise.
 MOST = 100 * 1000 * 1000
 
+#: Bytes of a file's name; most file systems take 255.
+LONGEST = 240
+
 #: Reads a link into a function and gives the status: link, function, most bytes.
 Fetch = Callable[[str, Callable[[bytes], object], int], int]
 
@@ -63,7 +66,7 @@ def _failed(status: int, attachment: Attachment) -> Exception:
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
     """Gives a file that takes its place when it is complete, and leaves nothing otherwise."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
             yield file
@@ -73,5 +76,8 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _plain(name: str) -> str:
-    """Takes the folder out of a stranger's file name."""
-    return Path(name.replace("\\", "/")).name.lstrip(".") or "attachment"
+    """Takes the folder out of a stranger's file name, and what no file system takes."""
+    plain = Path("".join(sign for sign in name.replace("\\", "/") if sign.isprintable())).name.lstrip(".")
+    stem, dot, kind = plain.rpartition(".")
+    end = f"{dot}{kind}".encode()[:20] if stem else b""
+    return ((stem or kind).encode()[: LONGEST - len(end)] + end).decode(errors="ignore") or "attachment"

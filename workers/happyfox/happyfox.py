@@ -10,6 +10,7 @@ with HappyFox.from_env() as hf:
 import os
 import time
 from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 
@@ -132,7 +133,9 @@ class HappyFox(Client):
             except NotNow as wait:
                 seconds = wait.wait / 1000
                 if monotonic() + seconds > until:
-                    said = f"no call can be made for {seconds:.0f} s ({wait.reason}); nothing was sent: try again then"
+                    said = (
+                        f"no call can be made for {ceil(seconds)} s ({wait.reason}); nothing was sent: try again then"
+                    )
                     raise Locked(said, 429) from None
                 self._sleep(seconds)
 

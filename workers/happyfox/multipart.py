@@ -6,6 +6,7 @@ Whether HappyFox's megabytes are of 10**6 or 2**20 bytes is not said; the smalle
 import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from workers.errors import Unfit
@@ -80,18 +81,21 @@ class Multipart:
 
     def _member(self, name: str, value: Any) -> bytes:
         values = value if isinstance(value, list | tuple) else [value]
-        return b"".join(self._head(name) + _text(name, each).encode() + b"\r\n" for each in values)
+        return b"".join(self._head(name) + _bytes(name, _text(name, each)) + b"\r\n" for each in values)
 
     def _head(self, name: str, file: File | None = None) -> bytes:
         lines = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
         if file is not None:
-            lines += f'; filename="{_quoted(file.name)}"\r\nContent-Type: {file.content_type}'
-        return f"{lines}\r\n\r\n".encode()
+            lines += f'; filename="{_quoted(file.name)}"\r\nContent-Type: {" ".join(file.content_type.split())}'
+        return _bytes("the name of a file", f"{lines}\r\n\r\n")
 
 
 def _opened(file: File) -> BinaryIO:
+    path = file.path or Path()
+    if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for its other end
+        raise Unfit(f"{file.name} is no file but a pipe or device; nothing was sent")
     try:
-        return open(file.path or "", "rb")
+        return path.open("rb")
     except OSError as error:
         raise Unfit(f"the file {file.name} cannot be read ({error.strerror}); nothing was sent") from None
 
@@ -121,6 +125,13 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     raise Unfit(f"{name} cannot be sent together with files, which takes a form: make it a call of its own")
+
+
+def _bytes(what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as file systems and careless decoders leave it
+        raise Unfit(f"{what} holds a character that cannot be sent; nothing was sent") from None
 
 
 def _quoted(name: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from workers.errors import Unfit
 from workers.governor.governor import Class, Governor
 from workers.happyfox.connections import check_scheme
 from workers.happyfox.exchange import BASE, Answer, Request
@@ -82,9 +83,13 @@ def _content(request: Request) -> Iterator[tuple[dict[str, str], Any]]:
         with Multipart(request.body or {}, request.files) as body:
             yield {"Content-Type": body.content_type, "Content-Length": str(body.length)}, body
     elif request.body is not None:
-        yield (
-            {"Content-Type": "application/json"},
-            json.dumps(request.body, allow_nan=False, separators=(",", ":")).encode(),
-        )
+        yield {"Content-Type": "application/json"}, _json(request.body)
     else:
         yield {}, None
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise Unfit(f"a value of the call is none that JSON has ({error}); nothing was sent") from None

@@ -91,3 +91,12 @@ def test_contacts_and_members_go_in_hundreds_too() -> None:
     assert all(each.ok for each in desk.client.add_all_contacts_to_group(1, ids, access_tickets=True))
     assert len(desk.client.contact_group(1).contacts) == 131
     assert all(each.ok for each in desk.client.remove_all_contacts_from_group(1, ids))
+
+
+def test_an_item_that_cannot_be_written_costs_its_hundred_only_and_no_result_is_lost() -> None:
+    desk = Desk()
+    people = [{"name": f"P{n}", "email": f"p{n}@x.example"} for n in range(250)]
+    people[120] = {"name": "Slip", "emal": "slip@x.example"}
+    results = desk.client.create_or_edit_all_contacts(people, reset=True)
+    assert [result.state for result in results] == ["done"] * 100 + ["unsent"] * 100 + ["done"] * 50
+    assert "did you mean 'email'" in str(results[120].error)

@@ -74,3 +74,18 @@ def test_a_client_may_be_made_to_read_only() -> None:
     with pytest.raises(Unfit, match="only reads"):
         client.delete_ticket(3)
     assert len(desk.asked) == 1
+
+
+@pytest.mark.parametrize("said", [b'{"message": "maintenance"}', b'{"data": null}', b'{"data": {"id": 1}}'])
+def test_an_answer_without_a_list_is_no_empty_list(said: bytes) -> None:
+    client = Client(lambda request: Answer(200, {}, said))
+    for call in (client.tickets, client.staff, client.sections, lambda: list(client.all_tickets())):
+        with pytest.raises(Broken, match="not what the documents show"):
+            call()
+
+
+def test_an_unreadable_answer_about_a_contact_tells_no_address() -> None:
+    client = Client(lambda request: Answer(200, {}, b"[]"))
+    with pytest.raises(Broken) as raised:
+        client.contact("sam@bigcorp.example")
+    assert "sam" not in str(raised.value)

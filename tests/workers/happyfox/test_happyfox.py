@@ -282,7 +282,7 @@ def test_an_attachment_that_is_too_large_leaves_no_file_and_tells_no_link(hf: Ha
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "C:\\boot.ini", ".bashrc"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "C:\\boot.ini", ".bashrc", "a\x00b", "é" * 300 + ".png"])
 def test_a_strangers_file_name_leads_nowhere_else(hf: HappyFox, tmp_path: Path, name: str) -> None:
     number, attachment = attached(hf, b"content")
     saved = hf.download(number, Attachment(attachment.id, name, attachment.url), tmp_path)

@@ -1,6 +1,7 @@
 """Bodies with files: measured before, streamed, and cut off by nobody unnoticed."""
 
 import json
+import os
 import socket
 import threading
 import tracemalloc
@@ -189,3 +190,15 @@ def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path) -> N
     assert uploads == (bodies.Upload("attachments", "a.png", "image/png", b"picture"),)
     assert b"authorization: basic" in head.lower()
     assert b"transfer-encoding" not in head.lower()
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unfit, match="pipe"):
+        Multipart({}, [file(tmp_path / "pipe")])
+
+
+def test_half_a_character_is_refused_before_anything_is_sent() -> None:
+    for members, name in (({"text": "\ud800"}, "a.txt"), ({}, "\udc80.txt")):
+        with pytest.raises(Unfit, match="cannot be sent"):
+            Multipart(members, [File(name, content=b"x")])

@@ -44,6 +44,11 @@ def test_a_search_is_written_as_documented(built: str, documented: str) -> None:
     assert built == documented
 
 
+def test_a_day_as_text_is_refused_rather_than_searched_under_a_name_nobody_knows() -> None:
+    with pytest.raises(Unfit, match="created_on takes a date"):
+        search(created_on="2026/03/01")  # type: ignore[arg-type]
+
+
 def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
     for terms in ({"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}):
         with pytest.raises(Unfit):

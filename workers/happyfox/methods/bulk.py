@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from workers.errors import Broken, FoxhooksError, InDoubt, Refused, Unfit, Unsent
+from workers.errors import Broken, FoxhooksError, InDoubt, Refused, Unsent
 from workers.happyfox.answers import problems_in
 from workers.happyfox.requests.members import BULK
 from workers.models.results import ItemResult, read_results
@@ -20,8 +20,8 @@ def results(answer: Any, sent: Sequence[Any]) -> list[ItemResult]:
 def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]]) -> list[ItemResult]:
     """Makes as many calls as it takes and gives the results of all items, in their order.
 
-    A hundred that is refused as a whole does not stop the others; one in doubt, and any other failure, does: what
-    follows is ``unsent``. Nothing is sent twice.
+    A hundred that is refused as a whole, or cannot be put together because of one of its items, does not stop the
+    others; one in doubt, and any other failure, does: what follows is ``unsent``. Nothing is sent twice.
     """
     listed, found = list(items), list[ItemResult]()
     while len(found) < len(listed):
@@ -29,9 +29,9 @@ def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]])
         part = listed[begin : begin + BULK]
         try:
             found += [replace(each, index=begin + each.index) for each in call(part)]
-        except (FoxhooksError, InDoubt, Unsent) as error:
+        except (FoxhooksError, InDoubt, Unsent, TypeError, ValueError) as error:
             found += [_without(error, begin + place) for place in range(len(part))]
-            if not isinstance(error, Refused | Unfit):
+            if not isinstance(error, Refused | TypeError | ValueError):
                 found += [ItemResult(place, "unsent", error=error) for place in range(len(found), len(listed))]
     return found
 

@@ -55,9 +55,7 @@ class Caller:
         number, pages = 1, 1
         while number <= pages:
             raw = self.call(request if number == 1 else replace(request, query={**request.query, "page": str(number)}))
-            if not isinstance(raw, list | dict):
-                raise Broken(_unreadable(request), 200)
-            page = read_page(raw, model)
+            page = read_page(_listing(request, raw), model)
             found += page
             number, pages = number + 1, page.pages or 1
         return found
@@ -73,9 +71,7 @@ class Caller:
                     f"there is no page {page}: it lies beyond the last one; walk with the all_... method", 404
                 ) from None
             raise
-        if not isinstance(raw, list | dict):
-            raise Broken(_unreadable(request), 200)
-        found = read_page(raw, model, rows)
+        found = read_page(_listing(request, raw, rows), model, rows)
         if page > 1 and not found.items:
             raise Gone(f"there is no page {page}: the last one is {found.pages or 'before it'}", 404)
         return found
@@ -96,7 +92,14 @@ class Caller:
         return staff if staff is not None else self.staff_id or 0
 
 
+def _listing(request: Request, raw: Any, rows: str = "data") -> Any:
+    """Gives an answer that holds a list; anything else is no empty list, but ``Broken``."""
+    if not isinstance(raw.get(rows) if isinstance(raw, dict) else raw, list):
+        raise Broken(_unreadable(request), 200)
+    return raw
+
+
 def _unreadable(request: Request) -> str:
-    where = f"{request.method} {request.path}"
+    where = f"{request.method} {'/user/<e-mail>/' if '@' in request.path else request.path}"
     cure = "check HAPPYFOX_URL" if request.method == "GET" else "look whether it was done before you send it again"
     return f"the answer to {where} is not what the documents show; {cure}"

@@ -81,7 +81,7 @@ def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:
 
 def _members(members: AssetMembers) -> dict[str, Any]:
     known(members, AssetMembers)
-    if len(members.get("name", "")) > NAME_LENGTH:
+    if len(members.get("name") or "") > NAME_LENGTH:
         raise Unfit(f"an asset's name has at most {NAME_LENGTH} characters; nothing was sent")
     lists = {name: list(members[name]) for name in ("contact_ids", "contact_group_ids", "contacts") if name in members}
     fields = members.get("custom_fields")

@@ -69,10 +69,12 @@ def search(*words: str, fields: Mapping[str, str | date | Iterable[str]] | None 
         if name == "id":
             numbers = [value] if isinstance(value, int | str) else list(value)  # type: ignore[call-overload]
             found.append("id:" + ",".join(_bare(str(number).removeprefix("#")) for number in numbers))
+        elif _is_date(name):
+            if not isinstance(value, date):
+                raise Unfit(f"{name} takes a date, as date(2026, 3, 1)")
+            found.append(f"{name.replace('_', '-')}:{_quoted(f'{value:%Y/%m/%d}')}")
         elif isinstance(value, bool):
             found.append(f"{name}:{str(value).lower()}")
-        elif isinstance(value, date):
-            found.append(f"{name.replace('_', '-')}:{_quoted(f'{value:%Y/%m/%d}')}")
         else:
             found.append(f"{name}:{_any(value)}")  # type: ignore[arg-type]
     for name, wanted in (fields or {}).items():
@@ -100,10 +102,14 @@ def search_contacts(
     return " ".join([*said, *map(_word, words)])
 
 
+def _is_date(name: str) -> bool:
+    return Terms.__annotations__[name] is date
+
+
 def _any(values: Texts) -> str:
-    listed = [values] if isinstance(values, str) else list(values)
-    if not listed:
-        raise Unfit("a term of a search needs a value")
+    listed = [values] if isinstance(values, str) else list(values) if isinstance(values, Iterable) else []
+    if not listed or not all(isinstance(value, str) for value in listed):
+        raise Unfit("a term of a search needs a text, or several")
     return ",".join(map(_quoted, listed))
 
 
@@ -117,5 +123,5 @@ def _word(text: str) -> str:
 
 def _bare(text: str) -> str:
     if '"' in text:
-        raise Unfit(f"a search cannot hold a quotation mark: {text}")
+        raise Unfit("a search cannot hold a quotation mark")
     return text
