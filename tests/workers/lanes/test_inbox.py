@@ -246,3 +246,26 @@ def test_an_arrival_is_frozen() -> None:
     with pytest.raises(AttributeError):
         delivery(3).ticket = "4"  # type: ignore[misc]
     assert isinstance(delivery(3), msgspec.Struct)
+
+
+def test_an_event_that_waited_for_longer_than_it_is_kept_takes_no_further_delivery(engine: Store) -> None:
+    first = delivery(7)
+    engine.run(accept("acme", [first], KEEP))
+    engine.client.delete(f"{P}event:{first.id}")
+
+    second = msgspec.structs.replace(first, id="second")
+
+    assert engine.run(accept("acme", [second], KEEP)) == [Acceptance("accepted", "second")]
+    assert engine.client.lrange(P + "lane:7", 0, -1) == [first.id.encode(), b"second"]
+
+
+def test_nothing_joins_an_event_that_a_spoilt_key_kept_from_its_lane(engine: Store) -> None:
+    first = delivery(7)
+    engine.client.set(P + "lane:7", "spoilt")
+    with pytest.raises(RuntimeError):
+        engine.run(accept("acme", [first], KEEP))
+    engine.client.delete(P + "lane:7")
+
+    second = msgspec.structs.replace(first, id="second")
+
+    assert engine.run(accept("acme", [second], KEEP)) == [Acceptance("accepted", "second")]

@@ -54,14 +54,16 @@ end
 local function accept(id, a, body)
   local lane, joins = P .. 'lane:' .. a[2], P .. 'joins:' .. a[2]
   local known = redis.call('HGET', joins, a[3])
-  if known then
+  -- An event that waits for longer than it is kept leaves its digest behind: claiming cannot tell what to remove.
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then
     count('duplicate', 1)
     return known
   end
-  store(id, a, body)
-  redis.call('HSET', joins, a[3], id)
   redis.call('RPUSH', lane, id)
+  store(id, a, body)
   schedule_event(P, now, a[2], ranks_class(a[4], a[7], a[8], a[10]))
+  -- Last, so that nothing can join an event that a key of the wrong type kept from its lane.
+  redis.call('HSET', joins, a[3], id)
   count('accepted', 1)
   return id
 end
