@@ -70,7 +70,7 @@ def act(verb: Verb, wanted: Filter, quarantine: bool) -> int:
     with _find(wanted, quarantine) as found:
         if not found.letters:
             raise CommandError("no such dead letter; `foxhooks dead list` names them")
-        for shelf, letter in found.letters:
+        for shelf, letter in reversed(found.letters):  # the oldest first: handlers see changes in order
             problem = shelf.replay(letter, found.keep) if verb == "replay" else shelf.discard(letter)
             failed += bool(problem)
             done = "put back, it runs again now" if verb == "replay" else "discarded"

@@ -161,6 +161,13 @@ def test_a_letter_is_put_back_into_its_lane(store: redis.Redis, capsys: pytest.C
     assert store.lrange(P + "lane:4", 0, -1) == [b"replay-a"]
 
 
+def test_letters_are_put_back_in_the_order_in_which_they_died(store: redis.Redis) -> None:
+    bury(store, "newer", now_of(store), "crm.push", "Timeout", ticket=4)
+    bury(store, "older", now_of(store) - 60_000, "crm.push", "Timeout", ticket=4)
+    assert dead.act("replay", Filter(handler="crm.push"), quarantine=False) == 0
+    assert store.lrange(P + "lane:4", 0, -1) == [b"replay-older", b"replay-newer"]
+
+
 def test_a_letter_without_a_handler_is_not_replayed(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
     bury(store, "a", now_of(store), "", "the fuse blew")
     assert dead.act("replay", Filter(ids=("a",)), quarantine=False) == 1
