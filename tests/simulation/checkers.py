@@ -17,8 +17,9 @@ from tests.simulation.witness import Shown
 from workers.simulator.world import Row
 from workers.turns.plan import Record
 
-#: A write may go over what a person did this shortly before it arrived (ms): a read's age, a call's way.
-WIDTH = 30_000 + 5_000 + 1_000
+#: A write may go over what a person did this shortly before it began (ms): a read's age, the way to the permit. When
+#: it lands is out of our hands.
+WIDTH = 30_000 + 1_000
 
 #: Properties and the members that set them in a call, and that tell of them in a row.
 PROPERTIES = {"status": "status_change", "priority": "priority_change"}
@@ -180,7 +181,7 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
             continue
         for row in tickets[sent.ticket].rows:
             newer = not by_us(row) and not sent.plan.seen.knows(row.update_id)
-            if not newer or row.visible_at * 1000 > sent.arrived - WIDTH:
+            if not newer or row.visible_at * 1000 > sent.granted - WIDTH:
                 continue
             for name, change in PROPERTIES.items():
                 if name in sent.body and row.shown[change]:

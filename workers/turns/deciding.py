@@ -39,18 +39,20 @@ class Ballot:
     verdicts: list[Verdict] = field(default_factory=list)
     owed: list[Owed] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    shown: dict[str, tuple[Change, ...]] = field(default_factory=dict)
 
 
 def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
+    read_at = state.now()  # handlers may take long: what they decide is as old as what they were shown
     ballot = yield from _ballot(state, reading, owed)
     folded = yield from _fold(state, reading, ballot)
     for handler, problem in folded.failed.items():
-        _give_up(state, ballot, handler, reading.news.changes, problem)
+        _give_up(state, ballot, handler, ballot.shown.get(handler, reading.news.changes), problem)
     return Plan(
         format=1,
         turn=state.held.turn,
-        read_at=state.now(),
+        read_at=read_at,
         seen=reading.news.seen if state.terms.dry_run else _spent(state, reading.news.seen, ballot),
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
@@ -64,6 +66,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         dry=state.terms.dry_run,
         ticket=reading.ticket.raw,
         events=state.held.hints,
+        shown=ballot.shown,
     )
 
 
@@ -76,7 +79,9 @@ def _spent(state: State, seen: LastSeen, ballot: Ballot) -> LastSeen:
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
-    found = attribute([mark_of(effect, state.terms.staff) for effect in folded.effects], reading.news.stray)
+    # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
+    telling = [row for row in reading.news.stray if row.message or row.changes]
+    found = attribute([mark_of(effect, state.terms.staff) for effect in folded.effects], telling)
     folded.remarks += [f"{folded.effects[index].words}: there already (row {row})" for index, row in found.items()]
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
@@ -111,6 +116,8 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
         elif event is None:
             if changes:
                 ballot.verdicts.append(Verdict(name, "skipped", "no change of its kinds"))
+        elif blown and debt:
+            _give_up(state, ballot, name, changes, "the fuse of this ticket is blown; replay this when it is mended")
         elif blown:
             ballot.verdicts.append(Verdict(name, "skipped", "the fuse of this ticket is blown"))
         elif name in state.held.mark.split():
@@ -124,6 +131,8 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
 
 def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
     attempt = debt.attempt + 1 if debt else 1
+    if debt:
+        ballot.shown[bound.name] = event.changes
     suspicious = state.held.claims > CRASHES
     if suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
         raise Lost
@@ -148,7 +157,7 @@ def _wants(intents: Sequence[object]) -> str:
 def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed | None, failure: Failure) -> None:
     attempt = debt.attempt + 1 if debt else 1
     first = (debt.first_at, debt.first_error) if debt else (state.now(), failure.error)
-    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0)
+    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay)
     if failure.final or attempt > len(RETRIES):
         _bury(state, ballot, owed, failure.error)
         return

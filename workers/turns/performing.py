@@ -67,9 +67,7 @@ class Performer:
         return entry.state if entry else ""
 
     def _one(self, key: str, effect: Effect) -> Steps[None]:
-        """Brings one effect to its end: done, withheld, refused or split."""
-        if self.plan.dry:
-            self.state.journal.setdefault(key, Entry("dry"))
+        """Brings one effect to its end: done, withheld, refused, split or dry."""
         while self._entry(key) in ("", "begun"):
             if self._entry(key) == "begun":
                 yield from self._look_up(key, effect)
@@ -80,6 +78,9 @@ class Performer:
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, terms = self.state, self.state.terms
+        if self.plan.dry or terms.dry_run:  # which may have been set after the plan was stored
+            state.journal[key] = Entry("dry")
+            return
         effect = yield from self._allowed(key, wanted)
         if effect is None:
             return
@@ -94,7 +95,9 @@ class Performer:
         state.journal[key] = entry
         state.posts += 1
         outcome = yield from state.call(request(effect, state.held.ticket, terms.staff), permit)
-        yield from self._understand(key, effect, permit, outcome, tuple(wanted.set.keys() - effect.set.keys()))
+        without = wanted.set.keys() - effect.set.keys()
+        without |= {f"#{identity}" for identity in wanted.fields.keys() - effect.fields.keys()}
+        yield from self._understand(key, effect, permit, outcome, tuple(sorted(without)))
 
     def _class(self, effect: Effect) -> str:
         """Gives the class of the turn, by its changes and what its lane was claimed for; bulk routers lower theirs."""
@@ -185,7 +188,9 @@ class Performer:
                 return
             raise Gone
         done = self._done(effect, ticket.history, {"custom_fields": ticket.raw.get("custom_fields")})
-        if done.rows or self._shows(effect, ticket):
+        nameless = {row.id for row in ticket.history if row.author == "unknown"}
+        # A row that names nobody and says nothing may be anybody's: then the tags themselves tell.
+        if (done.rows and nameless.isdisjoint(done.rows)) or self._shows(effect, ticket):
             yield from state.enter(key, done)
             return
         settled_at = entry.deadline + state.terms.doubt
@@ -236,17 +241,28 @@ class Performer:
             return effect
         others, _ = self._attribute(self._checked.history)
         reason = _answered(others) if effect.sort == "reply" else ""
+        if effect.sort == "delete" and others:
+            reason = f"the ticket was changed meanwhile (row {others[-1].id})"
         changed = {name for row in others for name in row.changes}
         both = changed & ({"category"} if effect.sort == "move" else effect.set.keys())
-        if both and not reason:
+        written = self._written(effect, self._checked)
+        if (both or written) and not reason:
             left = {name: value for name, value in effect.set.items() if name not in both}
-            if left or effect.fields or effect.sort in ("note", "reply"):
-                return msgspec.structs.replace(effect, set=left)
-            reason = f"{', '.join(sorted(both))} was changed meanwhile"
+            fields = {identity: value for identity, value in effect.fields.items() if identity not in written}
+            if left or fields or effect.sort in ("note", "reply"):
+                return msgspec.structs.replace(effect, set=left, fields=fields)
+            names = sorted(both) + [f"field {identity}" for identity in sorted(written)]
+            reason = f"{', '.join(names)} was changed meanwhile"
         if not reason:
             return effect
         yield from self.state.enter(key, Entry("withheld", said=reason))
         return None
+
+    def _written(self, effect: Effect, ticket: TicketRead) -> set[str]:
+        """Gives the custom fields of an effect that do not hold any more what the handlers saw; rows tell nothing."""
+        seen = self.plan.seen.fields
+        now = {str(field.id): field.value for field in ticket.field_values}
+        return {identity for identity in effect.fields if now.get(identity, "") != seen.get(identity, "")}
 
 
 def _answered(rows: list[Row]) -> str:

@@ -57,6 +57,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
 class Plan(msgspec.Struct, frozen=True):
     """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
 
+    ``shown`` holds the changes of the handlers that were owed some beside those of the turn.
     ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
     the ms until these are looked at again, ``ticket`` is the answer of that read.
     """
@@ -77,6 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
     dry: bool
     ticket: Mapping[str, Any]
     events: tuple[Hint, ...]
+    shown: Mapping[str, tuple[Change, ...]] = {}
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,7 +86,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected``
     when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
-    whoever looks at what was ``refused``, ``without`` the properties that were left out of it.
+    whoever looks at what was ``refused``, ``without`` the properties and fields (``#12``) that were left out of it.
     """
 
     state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]

@@ -69,7 +69,7 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
                 id=f"{plan.turn}.{key}.{handler}",
                 handler=handler,
                 reason=entry.said,
-                changes=plan.changes,
+                changes=plan.shown.get(handler, plan.changes),
                 effect=effect,
                 evidence=entry.evidence,
             )
@@ -92,7 +92,10 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             rows=entry.rows,
             tags_added=effect.add,
             tags_removed=effect.remove,
-            fields={**dict.fromkeys(effect.fields), **entry.fields},
+            fields={
+                **{identity: None for identity in effect.fields if f"#{identity}" not in entry.without},
+                **entry.fields,
+            },
             changed=changed,
             expected=[(state.now(), look)] if entry.expected and look else [],
             writes=[state.now()],

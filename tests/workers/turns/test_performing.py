@@ -1,0 +1,129 @@
+"""Performing what was stored: a person's newer work comes first, and a dry run sends nothing whenever it begins."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from tests.engine import Crash, World
+from workers import Event, Router, Ticket
+from workers.lanes.scripts import Script
+from workers.simulator.faults import Fault
+from workers.turns.steps import Call, Step
+
+
+def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> tuple[World, int]:
+    """Gives a world in which a worker died right after it had stored its plan; five minutes have passed."""
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        wants(ticket)
+
+    @router.on("field-changed")
+    def tell(ticket: Ticket, event: Event) -> None:
+        ticket.note("; ".join(f"{change.field} is {change.new and change.new.name}" for change in event.matched))
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world = World(store, router, allow=frozenset({("clerk", "delete")}))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.after = after
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    world.now += 300_000
+    return world, number
+
+
+def fields(world: World, number: int) -> dict[str, Any]:
+    return {field["name"]: field["value"] for field in world.ticket(number)["custom_fields"]}
+
+
+def test_a_field_that_a_person_set_meanwhile_is_left_alone(store: redis.Redis) -> None:
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.set(fields={"Refund reason": "ours", "Amount": 5}))
+    world.simulator.staff_updates(number, staff=1, fields={"Refund reason": "theirs"})
+    world.settle_down()
+
+    world.deliver()
+    world.settle_down()
+
+    assert fields(world, number)["Refund reason"] == "theirs"
+    assert str(fields(world, number)["Amount"]) == "5"
+    assert "Refund reason is theirs" in str(world.ticket(number)["updates"])
+
+
+def test_a_ticket_that_a_person_wrote_to_meanwhile_is_not_deleted(store: redis.Redis) -> None:
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.delete())
+    world.simulator.contact_replies(number, "Please keep this one.")
+    world.settle_down()
+
+    assert number in world.simulator.world.tickets
+
+
+def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) -> None:
+    world, _ = dies_with_a_plan(store, lambda ticket: ticket.note("Hello."))
+    world.terms = replace(world.terms, dry_run=True)
+    world.settle_down()
+
+    assert [call for call in world.simulator.log if call.method == "POST"] == []
+    assert world.client.zcard("foxhooks:{demo}:sched") == 0
+
+
+def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("vip")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.simulator.faults.add(Fault("cut", method="POST", before=True))
+
+    def somebody_writes(step: Step, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.method == "POST":
+            tickets = world.simulator.world.tickets
+            ticket = world.simulator.staff_updates(number, staff=1, fields={"Amount": 5})
+            last = ticket.rows[-1]
+            nobody = replace(last, shown={**last.shown, "by": None})
+            tickets[number] = replace(tickets[number], rows=(*ticket.rows[:-1], nobody))
+        return result
+
+    world.after = somebody_writes
+    world.work()
+    world.after = lambda step, result: result
+    world.settle_down()
+
+    assert world.ticket(number)["tags"] == "vip"
+
+
+def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Redis) -> None:
+    router = Router("slow")
+
+    @router.on("contact-replied")
+    def answer(ticket: Ticket, event: Event) -> None:
+        world.now += 60_000
+        world.simulator.staff_updates(ticket.id, staff=1, text="I have answered you.", status="Closed")
+        ticket.reply("So do I.", status="In Progress")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.work()
+
+    assert world.ticket(number)["status"]["name"] == "Closed"
+    assert "So do I" not in str(world.ticket(number)["updates"])
