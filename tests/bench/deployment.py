@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def pickup(url: str, lanes: int, samples: int) -> list[float]:
                 begun.set()
             return super().perform(held, step)
 
-    main.Driver = Timed  # type: ignore[misc]
+    main.Driver = Timed  # type: ignore[attr-defined]
     client = redis.Redis.from_url(url)
     fill(client, lanes)
     worker = dramatiq.Worker(build(url), worker_threads=8)
@@ -212,7 +212,11 @@ def main() -> None:
     if args.run:
         print(*pickup(args.run, args.lanes, args.samples), flush=True)
         os._exit(0)
-    parts = {"live": lambda: live(args.seconds), "lockout": lockout, "parked": lambda: parked(args.lanes)}
+    parts: dict[str, Callable[[], bool]] = {
+        "live": lambda: live(args.seconds),
+        "lockout": lockout,
+        "parked": lambda: parked(args.lanes),
+    }
     missed = sum(not parts[name]() for name in args.parts or parts)
     sys.exit(1 if missed else 0)
 

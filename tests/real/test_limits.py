@@ -1,0 +1,20 @@
+"""Saturated workers of several processes keep to the limit, and a lockout is waited out together."""
+
+import pytest
+
+from tests.bench.deployment import POSTS, WINDOW, lockout, saturated
+from tests.workers.governor.fleet import worst_window
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_three_workers_together_never_make_a_call_too_many() -> None:
+    with saturated(3 * POSTS) as fleet:
+        fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) > 2 * POSTS, "two windows are full")
+        posts = [call.arrived for call in fleet.calls("POST")]
+        assert worst_window(posts, WINDOW) <= POSTS
+        assert not any(call.status == 429 for call in fleet.calls())
+
+
+def test_after_a_429_nobody_calls_before_the_gate_opens_and_then_one_probes() -> None:
+    assert lockout()
