@@ -34,7 +34,10 @@ def parse(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]:
     if media == "application/x-www-form-urlencoded":
         pairs = parse_qs(body.decode("utf-8"), keep_blank_values=True)
         return {name: _single(values) for name, values in pairs.items()}, ()
-    return msgspec.json.decode(body), ()
+    try:
+        return msgspec.json.decode(body), ()
+    except RecursionError:
+        raise ValueError("the body is nested too deeply") from None
 
 
 def _multipart(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]:

@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 RATE_LIMITED: Final = {"error": "Rate limit exceeded"}
+
+
+def overloaded(seconds: float) -> str:
+    """What the older API says instead, under 503 (legacy developer page)."""
+    return f"You have exceeded the limit. Wait for {seconds:g} seconds."
+
+
 """The body of a 429. HappyFox does not say."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from workers.simulator.exchange import RATE_LIMITED, Response
+from workers.simulator.exchange import RATE_LIMITED, Response, overloaded
 
 FaultKind = Literal["status", "html", "empty", "broken", "cut", "hang", "trickle", "late-row"]
 HookFaultKind = Literal["drop", "duplicate", "delay", "reorder", "truncate", "wrong-key", "unsigned"]
@@ -123,7 +123,7 @@ def _status(fault: Fault) -> Response:
     if fault.status == 429:
         payload: Any = RATE_LIMITED
     elif fault.seconds:
-        payload = f"You have exceeded the limit. Wait for {fault.seconds:g} seconds."
+        payload = overloaded(fault.seconds)
     else:
         payload = {"error": "Internal error"}
     if fault.seconds:

@@ -16,7 +16,7 @@ from workers.simulator.api.forms import InvalidError, RefusedError
 from workers.simulator.api.paging import NOT_FOUND
 from workers.simulator.api.route import Arguments, News, Outcome
 from workers.simulator.arrival import arrive
-from workers.simulator.exchange import RATE_LIMITED, Call, CallLog, Request, Response
+from workers.simulator.exchange import RATE_LIMITED, Call, CallLog, Request, Response, overloaded
 from workers.simulator.faults import Fault, Switchboard, strike
 from workers.simulator.limits import RateGate, TicketGate
 from workers.simulator.world import World
@@ -126,7 +126,8 @@ class Pipeline:
         if not self.options.enabled:
             raise RefusedError(self.options.disabled_status, {"error": "This API key is disabled."})
         if not self.gate.admit(request.method, pending.call.arrived):
-            raise RefusedError(self.options.lockout_status, RATE_LIMITED)
+            status = self.options.lockout_status
+            raise RefusedError(status, RATE_LIMITED if status == 429 else overloaded(self._locked_for()))
         pending.call = replace(pending.call, counted=True)
 
     def _strike_before(self, pending: Pending) -> None:
@@ -178,10 +179,12 @@ class Pipeline:
     def _headers_of(self, refused: RefusedError) -> dict[str, str]:
         if refused.status == 401:
             return {"WWW-Authenticate": f'Basic realm="{self.options.realm}"'}
-        if refused.payload is RATE_LIMITED and self.options.retry_after:
-            left = max(self.gate.locked_until.values()) - self.world.now()
-            return {"Retry-After": str(max(1, round(left)))}
+        if refused.status == self.options.lockout_status and self.options.retry_after:
+            return {"Retry-After": str(self._locked_for())}
         return {}
+
+    def _locked_for(self) -> int:
+        return max(1, round(max(self.gate.locked_until.values()) - self.world.now()))
 
     def _headers_of_all(self, call: Call) -> dict[str, str]:
         headers = {"Date": formatdate(self.world.now(), usegmt=True)}

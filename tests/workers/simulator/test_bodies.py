@@ -41,3 +41,8 @@ def test_a_multipart_file_keeps_every_byte() -> None:
 def test_an_unreadable_body_is_a_value_error(kind: str, body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(kind, body)
+
+
+def test_a_body_nested_too_deeply_cannot_be_read() -> None:
+    with pytest.raises(ValueError, match="deeply"):
+        parse("application/json", b"[" * 20_000)

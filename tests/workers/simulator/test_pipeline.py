@@ -72,10 +72,11 @@ def test_the_rate_gate_answers_429_and_the_log_tells_which_calls_counted(clock: 
     assert api.get("staff/").status == 200
 
 
-def test_a_lockout_may_be_the_legacy_503_and_says_no_more_by_default(clock: Clock) -> None:
+def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_words(clock: Clock) -> None:
     api = Caller(Simulator(clock, gets=0, lockout_status=503))
     response = api.get("staff/")
     assert response.status == 503
+    assert b"Wait for 600 seconds" in response.body
     assert "Retry-After" not in response.headers
 
 
