@@ -53,8 +53,9 @@ class Deployment:
 
     def kill(self, name: str) -> None:
         """Kills a process with all that it started."""
-        process = self.processes.pop(name)
+        process = self.processes[name]
         process.kill()
+        del self.processes[name]
         self.frozen.discard(name)
         self.ended.append((name, process))
 
