@@ -4,7 +4,7 @@ from pathlib import Path
 import api
 import pytest
 
-from service.simulator import running
+from service.processes.simulator import running
 from workers.happyfox import HappyFox
 from workers.simulator import Simulator
 

@@ -55,7 +55,7 @@ def main() -> None:
 @app.command(rich_help_panel=RUN)
 def up() -> None:
     """Run store, web and worker in one process tree, with your settings. Ctrl-C stops all of it."""
-    from service import up
+    from service.processes import up
 
     up.run()
 
@@ -73,7 +73,7 @@ def demo(
 @app.command(rich_help_panel=RUN)
 def web(child: IsChild = False) -> None:
     """Run the web process, which takes HappyFox's webhooks."""
-    from service.parts import run_web
+    from service.processes.parts import run_web
 
     run_web(child)
 
@@ -81,7 +81,7 @@ def web(child: IsChild = False) -> None:
 @app.command(rich_help_panel=RUN)
 def worker(child: IsChild = False) -> None:
     """Run the worker process, which runs your handlers and calls HappyFox."""
-    from service.parts import run_worker
+    from service.processes.parts import run_worker
 
     raise typer.Exit(run_worker(child))
 
@@ -127,7 +127,7 @@ def simulator(
     child: IsChild = False,
 ) -> None:
     """Run a HappyFox of your own to try handlers on: tickets, limits, webhooks, all in memory."""
-    from service.parts import Play, run_simulator
+    from service.processes.parts import Play, run_simulator
 
     limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
     run_simulator(Play(host, port, account, key, code, hook, secret, limits), child)
@@ -158,7 +158,7 @@ def send(
     account: Annotated[str, typer.Option(help="The account, where there are several.")] = "",
 ) -> None:
     """Sign a delivery and send it to the web process: a file, or a sample."""
-    from service import send
+    from service.commands import send
 
     if bool(file) == bool(sample):
         raise typer.BadParameter("give either a FILE or --sample created, reply or rule")
@@ -175,7 +175,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Show deliveries, budget, gate and backlog of each account."""
-    from service import status
+    from service.commands import status
 
     raise typer.Exit(status.run(worker, json))
 
@@ -188,7 +188,7 @@ def events(
     json: Json = False,
 ) -> None:
     """List what came in lately and what became of it, newest first."""
-    from service import events
+    from service.commands import events
 
     raise typer.Exit(events.run(events.Filter(ticket, kind, since), json))
 
@@ -200,7 +200,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Tell the story of a ticket: what came in, what each handler decided and why, what was done."""
-    from service import explain
+    from service.commands import explain
 
     raise typer.Exit(explain.run(ticket, account, json))
 
@@ -223,7 +223,7 @@ def dead_list(
     json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    from service import dead, letters, times
+    from service.commands import dead, letters, times
 
     wanted = letters.Filter((), handler, error, ticket, times.span(since))
     raise typer.Exit(dead.run(wanted, quarantine, json))
@@ -232,7 +232,7 @@ def dead_list(
 @dead.command("show")
 def dead_show(letter: Annotated[str, typer.Argument(help="Its id.")], json: Json = False) -> None:
     """Show a letter with its evidence."""
-    from service import dead
+    from service.commands import dead
 
     raise typer.Exit(dead.show(letter, json))
 
@@ -247,7 +247,7 @@ def dead_replay(
     quarantine: InQuarantine = False,
 ) -> None:
     """Let handlers run again, with the changes they missed, on the ticket as it is now."""
-    from service import dead, letters, times
+    from service.commands import dead, letters, times
 
     wanted = letters.Filter(tuple(ids or ()), handler, error, ticket, times.span(since))
     raise typer.Exit(dead.act("replay", wanted, quarantine))
@@ -263,7 +263,7 @@ def dead_discard(
     quarantine: InQuarantine = False,
 ) -> None:
     """Delete letters that need no more work."""
-    from service import dead, letters, times
+    from service.commands import dead, letters, times
 
     wanted = letters.Filter(tuple(ids or ()), handler, error, ticket, times.span(since))
     raise typer.Exit(dead.act("discard", wanted, quarantine))
@@ -279,7 +279,7 @@ def api(
     json: Json = False,
 ) -> None:
     """List the calls of HappyFox's API, or make one within the limits."""
-    from service import api
+    from service.commands import api
 
     raise typer.Exit(api.run(method, arguments or [], account, json))
 

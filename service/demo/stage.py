@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.child import Child
+from service.processes.child import Child
 
 ACCOUNT = "demo"
 #: The staff member of the simulated account that we write as.

@@ -4,8 +4,8 @@ from typing import cast
 
 import redis
 
+from service.commands.records import Records
 from service.demo.stage import ACCOUNT
-from service.records import Records
 from workers.governor.governor import Forecast, Governor
 from workers.lanes.keys import prefix
 from workers.lanes.store import Store

@@ -28,7 +28,7 @@ from tests import stores
 from tests.bench.endpoint import body
 from tests.real.fleet import Fleet, P, deployed
 from tests.real.handlers import NOTING
-from tests.service.intake import Server
+from tests.service.receiver import Server
 from tests.workers.governor.fleet import used, worst_window
 from workers.events.delivery import parse
 from workers.lanes.inbox import accept, receive

@@ -13,7 +13,7 @@ import contextlib
 import secrets
 import time
 
-from service.link import Link
+from service.intake.link import Link
 from tests import stores
 from workers.events.delivery import parse
 from workers.lanes.inbox import Arrival, accept, receive

@@ -33,8 +33,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.app import build
-from service.web import calm
+from service.intake.app import build
+from service.intake.web import calm
 from tests import stores
 from workers.events.signature import HEADER, sign
 from workers.settings import load

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from service.simulator import build
+from service.processes.simulator import build
 from tests.bench.endpoint import pin
 from workers.simulator import Simulator
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.simulator import running
+from service.processes.simulator import running
 from tests.chaos import plugin
 from tests.chaos.courier import Courier, Telling
 from tests.real.fleet import ACCOUNT, SECRET, Fleet, Process, free_port
-from tests.service.intake import Server
+from tests.service.receiver import Server
 
 WORKERS = 3
 #: Calls that HappyFox takes in any window of so many seconds, and how long it refuses all after one too many. Every 429

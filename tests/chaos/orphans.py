@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.real.fleet import Fleet, Process, deployed
 from tests.real.handlers import NOTING
-from tests.service.intake import Server
+from tests.service.receiver import Server
 
 #: Seconds of a lease, and within how many the lanes have to run again at the 99th percentile.
 BOUNDS = {15: 15.0, 2: 3.0}

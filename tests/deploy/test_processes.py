@@ -21,7 +21,7 @@ import pytest
 import redis
 import yaml
 
-from service.simulator import running
+from service.processes.simulator import running
 from tests import stores
 from tests.deploy.test_heroku import STARTER, procfile
 from tests.deploy.test_kubernetes import pod, resources

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.fleet import Fleet, deployed
-from tests.service.intake import Server
+from tests.service.receiver import Server
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import httpx
 import pytest
 import redis
 
-from service.simulator import running
-from tests.service.intake import Server
+from service.processes.simulator import running
+from tests.service.receiver import Server
 from workers.events.signature import HEADER, sign
 from workers.simulator import Call, Simulator
 from workers.simulator.world import Ticket

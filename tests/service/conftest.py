@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.service.intake import Server
+from tests.service.receiver import Server
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import redis
 from service.demo.stage import free_ports
 from service.doctor import doctor, store
 from service.doctor.finding import Finding
-from service.simulator import running
+from service.processes.simulator import running
 from tests import stores
 from workers.settings import Settings, load
 from workers.simulator import Simulator

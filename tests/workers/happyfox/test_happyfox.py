@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.simulator import running
+from service.processes.simulator import running
 from tests.workers.happyfox.peer import Behaviour, Peer, peer, resets, says, sends
 from workers.errors import Broken, CheckCredentials, Gone, InDoubt, Locked, Refused, Unfit, UnknownName, Unsent
 from workers.happyfox import File, HappyFox, search

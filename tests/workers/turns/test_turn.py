@@ -2,7 +2,7 @@
 
 import redis
 
-from service.records import Records
+from service.commands.records import Records
 from tests.engine import ACCOUNT, World
 from workers import Event, Router, Ticket
 

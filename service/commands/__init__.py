@@ -1,0 +1,1 @@
+"""What a person asks at the terminal: looking, trying, mending."""

@@ -1,0 +1,174 @@
+"""`foxhooks explain`: the story of a ticket, turn by turn, for whoever wants to know why."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import redis
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from service.commands.access import accounts_of, store_of
+from service.commands.records import Line, Records
+from service.commands.times import ago, now_of
+from service.failures import CommandError
+from workers.events.change import Change
+from workers.lanes.keys import prefix
+from workers.turns.effects import Effect, split
+from workers.turns.plan import Entry, Record, Verdict
+from workers.turns.settling import ENDS
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One turn of the ticket's story: its record, if that is still kept, and its lines of the trail."""
+
+    turn: str
+    at: int
+    record: Record | None
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """How the ticket stands at present: what waits, when its lane is due (ms), whether a worker holds it."""
+
+    waiting: int
+    due: int | None
+    held: bool
+
+
+def run(ticket: int, account: str, as_json: bool) -> int:
+    """Prints the story; 1 when nothing is known of the ticket."""
+    settings = accounts_of().settings
+    names = [account] if account else list(settings.accounts)
+    if unknown := [name for name in names if name not in settings.accounts]:
+        raise CommandError(f"no account {unknown[0]!r} here; there are: {', '.join(settings.accounts)}")
+    found = False
+    with store_of(settings) as client:
+        for name in names:
+            chapters, state = list(_chapters(Records(client, name), ticket)), _now(client, name, ticket)
+            if not chapters and state.due is None:
+                continue
+            found = True
+            if as_json:
+                print(json.dumps(_data(name, ticket, chapters, state), indent=2))
+            else:
+                _show(name, ticket, chapters, state, now_of(client))
+    if not found:
+        raise CommandError(f"nothing is known of ticket {ticket}; a delivery that speaks of it would change that")
+    return 0
+
+
+def _chapters(records: Records, ticket: int) -> Iterator[Chapter]:
+    for turn, lines in groupby(records.trail(ticket), key=lambda line: line.turn):
+        told = tuple(lines)
+        yield Chapter(turn, told[0].at, records.of(turn), told)
+
+
+def _now(client: redis.Redis, account: str, ticket: int) -> Now:
+    keys = prefix(account)
+    due = client.zscore(keys + "sched", str(ticket))
+    waiting = client.llen(f"{keys}lane:{ticket}")
+    return Now(waiting, None if due is None else int(due), bool(client.hexists(keys + "own", str(ticket))))
+
+
+def _data(account: str, ticket: int, chapters: list[Chapter], state: Now) -> dict[str, Any]:
+    told: list[Any] = [msgspec.to_builtins(chapter) for chapter in chapters]
+    return {"account": account, "ticket": ticket, "turns": told, "now": msgspec.to_builtins(state)}
+
+
+def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: int) -> None:
+    console = Console(highlight=False)
+    console.print(f"[bold]Ticket {ticket}[/bold] of {account}")
+    for chapter in chapters:
+        when = datetime.fromtimestamp(chapter.at / 1000, UTC)
+        console.print()
+        console.print(
+            f"[bold]{when:%Y-%m-%d %H:%M:%S} UTC[/bold] [dim]({ago(chapter.at, now)}, turn {chapter.turn})[/dim]"
+        )
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        for label, text in _story(chapter):
+            table.add_row(f"  {label}", Text(text))
+        console.print(table)
+    console.print()
+    console.print(_present(state, now))
+
+
+def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
+    record = chapter.record
+    if record is None:
+        for line in chapter.lines:
+            yield "", line.text
+        return
+    for count, (source, kind) in _heard(record):
+        yield "came in", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
+    for change in record.changes:
+        yield "happened", _change(change)
+    for verdict in record.verdicts:
+        yield "decided", _verdict(verdict)
+    for remark in record.remarks:
+        yield "noted", remark
+    for effect, entry in _effects(record):
+        yield "would do" if entry is not None and entry.state == "dry" else "did", _effect(effect, entry)
+
+
+def _heard(record: Record) -> Iterator[tuple[int, tuple[str, str]]]:
+    for key, same in groupby(record.events, key=lambda hint: (hint.source, hint.kind)):
+        yield len(list(same)), key
+
+
+def _change(change: Change) -> str:
+    who = " ".join(part for part in (change.actor.kind, change.actor.name) if part)
+    what = ""
+    if change.added or change.removed:
+        what = ", ".join([f"+{tag}" for tag in sorted(change.added)] + [f"-{tag}" for tag in sorted(change.removed)])
+    elif change.old or change.new:
+        sides = [side.name or str(side.id) if side else "none" for side in (change.old, change.new)]
+        what = f"{change.field} {' → '.join(sides)}".strip()
+    return (
+        f"{change.kind} by {who}"
+        + (f": {what}" if what else "")
+        + (f" (row {change.update_id})" if change.update_id else "")
+    )
+
+
+def _verdict(verdict: Verdict) -> str:
+    attempt = f" (attempt {verdict.attempt})" if verdict.attempt > 1 else ""
+    denied = "".join(f"; denied, add {line}" for line in verdict.denied)
+    said = {"decided": "wants", "skipped": "did not run:", "owed": "failed, runs again:", "dead": "given up:"}
+    return f"{verdict.handler} {said[verdict.state]} {verdict.reason}{attempt}{denied}"
+
+
+def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
+    for index, effect in enumerate(record.effects):
+        entry = record.journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(split(effect)):
+                yield piece, record.journal.get(f"{index}.{part}")
+        else:
+            yield effect, entry
+
+
+def _effect(effect: Effect, entry: Entry | None) -> str:
+    if entry is None:
+        return f"{effect.words}: not begun"
+    if entry.state == "dry":  # the message too: HappyFox will not show it
+        return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
+    rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
+
+
+def _present(state: Now, now: int) -> str:
+    if state.due is None:
+        return "Nothing waits."
+    if state.held:
+        return "A worker is at it."
+    when = "now" if state.due <= now else f"in {(state.due - now) / 1000:.0f} s"
+    return f"{state.waiting} events wait; its next turn is due {when}."

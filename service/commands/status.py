@@ -1,0 +1,168 @@
+"""`foxhooks status`: what came in, what is left of the budget, what waits; for a person, a program or a probe."""
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from service.commands.access import Accounts, accounts_of, settings_of, store_of
+from service.commands.times import ago, now_of
+from service.failures import CommandError
+from workers.governor.governor import Forecast, Governor
+from workers.governor.outlook import outlook
+from workers.lanes.keys import WORKERS, prefix
+from workers.lanes.store import Store
+from workers.settings import Account
+
+#: Milliseconds after which a worker that gave no sign of life is dead.
+SILENT = 30_000
+#: What closed a gate, in words that tell what to do.
+CLOSED_BY = {
+    "limited": "HappyFox answered 429: too many calls",
+    "throttled": "HappyFox asked to wait",
+    "denied": "HappyFox refuses the API key; run `foxhooks doctor`",
+    "clock": "the store's clock or server changed",
+}
+#: Lanes looked at for the oldest event and the number that wait.
+MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many deliveries, and when the last of them came (ms)."""
+
+    count: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one account stands. Times are ms of the store's clock."""
+
+    account: str
+    deliveries: Mapping[str, Count]
+    """By what became of them: accepted, duplicate, quarantined, refused:REASON."""
+    budget: Forecast | None
+    """None where the budget is not known, because only a web process's settings are set here."""
+    planned: int
+    """Writes that turns have decided on and not ended."""
+    drained: float | None
+    """Seconds until the backlog will be worked off at the limits of now."""
+    lanes: int
+    due: int
+    events: int
+    oldest: int | None
+    dead: int
+
+
+def run(worker: bool, as_json: bool) -> int:
+    """Prints how every account stands; with ``worker`` only tells whether a worker is alive."""
+    if worker:
+        return _probe()
+    accounts = accounts_of()
+    with store_of(accounts.settings) as client:
+        now = now_of(client)
+        standings = [_standing(client, account, accounts, now) for account in accounts.settings.accounts.values()]
+        workers = alive(client, now)
+    if as_json:
+        print(json.dumps({"at": now, "workers": workers, "accounts": [asdict(each) for each in standings]}, indent=2))
+    else:
+        _show(standings, workers, now)
+    return 0
+
+
+def alive(client: redis.Redis, now: int) -> list[str]:
+    """Names the worker processes that gave a sign of life lately."""
+    seen = cast(dict[bytes, bytes], client.hgetall(WORKERS))
+    return sorted(name.decode() for name, at in seen.items() if now - int(at) < SILENT)
+
+
+def _probe() -> int:
+    here = f"{socket.gethostname()}-"
+    with store_of(settings_of("store")) as client:
+        known = [name.decode() for name in cast(list[bytes], client.hkeys(WORKERS))]
+        workers = alive(client, now_of(client))
+    # A probe on a worker's machine asks for that worker; its neighbours do not make up for it.
+    if any(name.startswith(here) for name in known):
+        workers = [name for name in workers if name.startswith(here)]
+    if not workers:
+        raise CommandError(f"no worker has given a sign of life for {SILENT // 1000} s")
+    print(f"alive: {', '.join(workers)}")
+    return 0
+
+
+def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> Standing:
+    keys = prefix(account.name)
+    lanes = cast(list[bytes], client.zrange(keys + "sched", 0, MOST - 1))
+    with client.pipeline(transaction=False) as asked:
+        for lane in lanes:
+            asked.llen(f"{keys}lane:{lane.decode()}")
+            asked.lindex(f"{keys}lane:{lane.decode()}", 0)
+        answers = asked.execute()
+        for first in answers[1::2]:
+            asked.hget(f"{keys}event:{(first or b'').decode()}", "at")
+        times = [int(at) for at in asked.execute() if at]
+    seen = outlook(Store(client), Governor(account.name, account.budget)) if accounts.budgets else None
+    return Standing(
+        account=account.name,
+        deliveries=_counts(cast(dict[bytes, bytes], client.hgetall(keys + "counts"))),
+        budget=seen.forecast if seen else None,
+        planned=seen.planned if seen else 0,
+        drained=seen.drained if seen else None,
+        lanes=client.zcard(keys + "sched"),
+        due=client.zcount(keys + "sched", "-inf", now),
+        events=sum(answers[0::2]),
+        oldest=min(times, default=None),
+        dead=client.zcard(keys + "dead"),
+    )
+
+
+def _counts(stored: Mapping[bytes, bytes]) -> dict[str, Count]:
+    values = {name.decode(): int(value) for name, value in stored.items()}
+    return {
+        name: Count(value, values.get(f"{name}:at", 0))
+        for name, value in sorted(values.items())
+        if not name.endswith(":at")
+    }
+
+
+def _show(standings: list[Standing], workers: list[str], now: int) -> None:
+    console = Console(highlight=False)
+    for standing in standings:
+        console.print(f"[bold]{standing.account}[/bold]")
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        for label, text in _rows(standing, now):
+            table.add_row(f"  {label}", text)
+        console.print(table)
+    console.print(f"workers alive: {len(workers) or '[red]none[/red]; start `foxhooks worker` or `foxhooks up`'}")
+
+
+def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
+    rows = [
+        (name.replace("refused:", "refused, "), f"{count.count}, the last one {ago(count.last, now)}")
+        for name, count in standing.deliveries.items()
+    ] or [("deliveries", "none yet; `foxhooks send --sample created --ticket N` tries it")]
+    budget = standing.budget
+    if budget is None:
+        rows.append(("budget", "not known here: the worker's settings are not set"))
+    else:
+        share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
+        left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
+        rows.append(("budget", f"{left}{share}; {budget.in_flight} under way"))
+        closed = (
+            f"[red]{budget.gate}[/red], tries again in {budget.reopens:.0f} s: {CLOSED_BY.get(budget.why, budget.why)}"
+        )
+        rows.append(("gate", "open" if budget.gate == "open" else closed))
+    oldest = f"; the oldest came {ago(standing.oldest, now)}" if standing.oldest is not None else ""
+    rows.append(("backlog", f"{standing.events} events wait in {standing.lanes} lanes, {standing.due} due{oldest}"))
+    if standing.drained is not None and standing.lanes:
+        planned = f"{standing.planned} writes planned; " if standing.planned else ""
+        rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
+    dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
+    return [*rows, ("dead letters", dead)]

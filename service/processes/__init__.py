@@ -1,0 +1,1 @@
+"""Real processes: the parts as children of one tree, the embedded store, the simulated HappyFox."""

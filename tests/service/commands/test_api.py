@@ -1,0 +1,104 @@
+"""`foxhooks api` lists the endpoints, calls them, and says what is wrong in words for a person."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.command import app
+from service.failures import CommandError
+from service.processes.simulator import running
+from workers.happyfox.endpoints import ENDPOINTS
+from workers.simulator import Simulator
+
+
+@pytest.fixture
+def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    simulator = Simulator(lambda: 1_700_000_000.0)
+    with running(simulator) as url:
+        names = {"ACCOUNT": "acme", "URL": url, "API_KEY": "demo-key", "AUTH_CODE": "demo-code", "STAFF_ID": "7"}
+        for name, value in names.items():
+            monkeypatch.setenv(f"HAPPYFOX_{name}", value)
+        monkeypatch.chdir(tmp_path)
+        yield simulator
+
+
+def api(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["api", *arguments])
+    if isinstance(result.exception, CommandError):
+        raise result.exception
+    return result
+
+
+def test_without_a_method_all_are_listed_and_no_settings_are_needed() -> None:
+    result = api("--json")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert len(rows) == len(ENDPOINTS)
+    assert rows[0]["method"].startswith("tickets(page=, size=, q=, status=")
+    assert "remove_contacts_from_group(" in api().stdout
+
+
+def test_a_call_prints_json(simulator: Simulator) -> None:
+    number = simulator.create_ticket(subject="Grüße").id
+    assert json.loads(api("ticket", str(number)).stdout)["subject"] == "Grüße"
+    assert (
+        json.loads(api("private_note", str(number), "text=Hi there", "priority=3").stdout)["priority"]["name"] == "High"
+    )
+    assert json.loads(api("delete_ticket", str(number)).stdout) == {"deleted_ticket": "#DC00000001"}
+
+
+def test_a_list_prints_a_table_or_json(simulator: Simulator) -> None:
+    for n in range(3):
+        simulator.create_ticket(subject=f"No {n} \x1b[31mred")
+    table = api("tickets", "status=_pending", "size=2").stdout
+    assert "No 0" in table
+    assert "In" not in table
+    assert "\x1b" not in table
+    assert "2 of 3" in table
+    assert len(json.loads(api("tickets", "size=2", "--json").stdout)["data"]) == 2
+    assert json.loads(api("all_ticket_numbers", "--json").stdout) == [1, 2, 3]
+    assert "Ada King" in api("staff").stdout
+
+
+def test_days_lists_and_files_are_read(simulator: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    number = simulator.create_ticket().id
+    api("staff_update", str(number), "html=<p>x</p>", "files=a.txt", "cc=a@x.example")
+    assert simulator.log[-1].files == ("a.txt",)
+    assert json.loads(api("tabular_data", "1", "start=2023-11-01", "end=2023-11-30", "--json").stdout)["rows"]
+    several = json.dumps([{"client": 1, "subject": "s", "text": "t", "category": 1}, {"category": 1}])
+    assert [row["state"] for row in json.loads(api("create_tickets", several, "--json").stdout)] == ["done", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tickts",), "did you mean tickets?"),
+        (("zzz",), "lists them"),
+        (("ticket",), "missing a required argument: 'n'; it takes ticket(n)"),
+        (("staff_update", "1", "txt=x"), "did you mean 'text'"),
+        (("sla_entries", "1", "start=yesterday", "end=2023-11-30"), "is no day"),
+    ],
+)
+def test_wrong_usage_is_told(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
+    result = api(*arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", " ").split())
+    assert list(simulator.log) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ticket", "99"), "no such object"),
+        (("staff_update", "1", "status=99"), "status: Select a valid choice"),
+        (("inline_attachment", "nothing.png"), "nothing was sent"),
+    ],
+)
+def test_what_happyfox_refuses_is_told(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
+    simulator.create_ticket()
+    with pytest.raises(CommandError, match=said):
+        api(*arguments)

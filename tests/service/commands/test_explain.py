@@ -1,0 +1,54 @@
+"""explain: what a turn did, and what it would have done."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.commands import explain
+from tests.engine import ACCOUNT, World
+from workers import Event, Router, Ticket
+
+vip = Router("vip")
+
+
+@vip.on("ticket-created")
+def greet(ticket: Ticket, event: Event) -> None:
+    ticket.add_tags("vip")
+    ticket.note("VIP contact: answer within the hour.")
+    ticket.set(priority="High")
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.setenv("HAPPYFOX_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "test-secret")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize(
+    ("dry", "lines"),
+    [
+        (
+            True,
+            (
+                "would do  tag +vip: not sent (dry run)",
+                'would do  private note, priority = High: not sent (dry run): "VIP contact: answer within the hour."',
+            ),
+        ),
+        (False, ("did       tag +vip: done", "did       private note, priority = High: done")),
+    ],
+)
+def test_every_effect_is_told_with_its_parts(
+    store: redis.Redis, capsys: pytest.CaptureFixture[str], dry: bool, lines: tuple[str, ...]
+) -> None:
+    world = World(store, vip, dry_run=dry)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+
+    assert explain.run(number, "", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert [line for line in lines if line not in told] == []

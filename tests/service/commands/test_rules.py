@@ -1,0 +1,146 @@
+"""`foxhooks rules check`, and what the doctor says of rules."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from service.commands import rules
+from service.demo.stage import free_ports
+from service.doctor import doctor
+from service.failures import CommandError
+from service.processes.simulator import running
+from workers.settings import SettingsError
+from workers.simulator import Simulator
+
+GOOD = """\
+[[rule]]
+name = "refunds"
+on = "ticket-created"
+when.status = "New"
+add_tags = ["refund"]
+"""
+REPLY = GOOD + 'reply = "We are on it."\n'
+UNKNOWN = GOOD.replace('"New"', '"Nwe"') + 'set.priority = "Hgih"\n'
+
+Shown = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one, with a sound rules file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.toml").write_text(GOOD)
+    return tmp_path
+
+
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> Path:
+    """The same with sound settings; HappyFox does not answer."""
+    settings = {
+        "HAPPYFOX_ACCOUNT": "acme",
+        "HAPPYFOX_URL": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "HAPPYFOX_API_KEY": "demo-key",
+        "HAPPYFOX_AUTH_CODE": "demo-code",
+        "HAPPYFOX_WEBHOOK_SECRETS": "hidden-secret",
+        "HAPPYFOX_STAFF_ID": "7",
+        "FOXHOOKS_RULES": "rules.toml",
+        "REDIS_URL": valkey_url,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+def test_a_sound_file_is_shown_as_a_table_also_without_any_setting(folder: Path, capsys: Shown) -> None:
+    assert rules.run("rules.toml", as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert "refunds" in shown
+    assert "ticket-created" in shown
+    assert "Names were not checked: HAPPYFOX_URL is missing" in shown
+    assert "1 rule, nothing to correct" in shown
+
+
+def test_a_mistake_is_shown_with_line_and_cure(folder: Path, capsys: Shown) -> None:
+    (folder / "rules.toml").write_text(GOOD.replace("ticket-created", "ticket-creatd"))
+    assert rules.run("rules.toml", as_json=False) == 1
+    shown = capsys.readouterr().out
+    assert "rules.toml, line 3, rule 'refunds': no kind" not in shown
+    assert "✗ rules.toml, line 3, rule 'refunds': on: no kind 'ticket-creatd'" in shown
+    assert "→ did you mean 'ticket-created'?" in shown
+    assert "1 thing to correct" in shown
+
+
+def test_grants_are_those_of_the_settings_whatever_else_is_missing(
+    folder: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "rules.toml").write_text(REPLY)
+    assert rules.run("rules.toml", as_json=False) == 1
+    assert "! rules.toml, line 6, rule 'refunds': reply needs the grant rules:reply" in capsys.readouterr().out
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
+    assert rules.run("rules.toml", as_json=False) == 0
+    monkeypatch.delenv("FOXHOOKS_ALLOW")
+    (folder / "foxhooks.toml").write_text('rules = "rules.toml"\n[permissions]\nrules = ["reply"]\n')
+    assert rules.run("", as_json=False) == 0
+
+
+def test_each_account_that_lacks_the_grant_is_a_finding(folder: Path, capsys: Shown) -> None:
+    (folder / "rules.toml").write_text(REPLY)
+    accounts = '[accounts.acme]\nallow = ["rules:reply"]\n[accounts.beta]\n'
+    (folder / "foxhooks.toml").write_text('rules = "rules.toml"\n' + accounts)
+    assert rules.run("", as_json=True) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    assert [fault["problem"] for fault in report["faults"]] == ["reply needs the grant rules:reply"]
+
+
+def test_names_are_asked_of_happyfox_once_and_then_of_the_store(
+    project: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "rules.toml").write_text(UNKNOWN)
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        assert rules.run("rules.toml", as_json=True) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    assert [(fault["line"], fault["problem"], fault["cure"][:22]) for fault in report["faults"]] == [
+        (4, "when.status: no status 'Nwe' in acme", "did you mean 'New'? (t"),
+        (6, "set.priority: no priority 'Hgih' in acme", "did you mean 'High'? ("),
+    ]
+    assert report["names_not_checked"] == ""
+    (project / "rules.toml").write_text(GOOD)
+    assert rules.run("", as_json=False) == 0
+    assert "All names are known to HappyFox." in capsys.readouterr().out
+
+
+def test_without_happyfox_or_a_store_it_says_that_names_were_not_checked(
+    project: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rules.run("", as_json=False) == 0
+    assert "Names were not checked: HappyFox cannot be asked" in capsys.readouterr().out
+    monkeypatch.delenv("REDIS_URL")
+    assert rules.run("", as_json=False) == 0
+    assert "Names were not checked: no store answers in" in capsys.readouterr().out
+
+
+def test_without_a_file_it_says_how_to_name_one(folder: Path) -> None:
+    with pytest.raises(CommandError, match="set FOXHOOKS_RULES"):
+        rules.run("", as_json=False)
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        rules.run("gone.toml", as_json=False)
+
+
+def test_the_doctor_tells_mistakes_warnings_and_unknown_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "rules.toml").write_text(UNKNOWN + 'reply = "x"\n')
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        found = [(each.level, each.text) for each in doctor.look(offline=False) if each.subject == "rules"]
+        assert found == [
+            ("warning", "rules.toml, line 7, rule 'refunds': reply needs the grant rules:reply"),
+            ("error", "rules.toml, line 4, rule 'refunds': when.status: no status 'Nwe' in acme"),
+            ("error", "rules.toml, line 6, rule 'refunds': set.priority: no priority 'Hgih' in acme"),
+        ]
+        (project / "rules.toml").write_text(GOOD)
+        found = [(each.level, each.text) for each in doctor.look(offline=False) if each.subject == "rules"]
+        assert found == [("ok", "acme knows the names that rules.toml uses")]
+    (project / "rules.toml").write_text("[[rule]]\n")
+    assert [each.level for each in doctor.look(offline=True) if "rules.toml, line 1" in each.text] == ["error"] * 3

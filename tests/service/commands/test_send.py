@@ -1,0 +1,67 @@
+"""send: signs a body and delivers it; samples are read as what they say they are."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.commands.samples import Sample, Shape, body
+from tests.service.project import Project, end, wait_ready
+from workers.events.delivery import parse
+
+
+@pytest.mark.parametrize("shape", ["flat", "rest", "wrapped"])
+@pytest.mark.parametrize(
+    ("sample", "kind", "actor"),
+    [("created", "created", "unknown"), ("reply", "updated", "contact"), ("rule", "updated", "rule")],
+)
+def test_a_sample_is_read_as_what_it_says(sample: Sample, shape: Shape, kind: str, actor: str) -> None:
+    read = parse(body(sample, 42, shape))
+    assert (read.ticket, read.kind, read.form, read.actor) == (42, kind, shape, actor)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def web(project: Project, valkey_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    process = project.up("web", REDIS_URL=valkey_url, HOST="127.0.0.1")
+    try:
+        wait_ready(project)
+        yield process
+    finally:
+        end(process)
+
+
+@pytest.mark.usefixtures("web")
+def test_a_sample_and_a_file_are_accepted(project: Project) -> None:
+    sent = project.run("send", "--sample", "reply", "--ticket", "7", "--shape", "wrapped")
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.startswith('200 {"status":"accepted"')
+    (project.folder / "body.json").write_bytes(body("reply", 7, "wrapped"))
+    again = project.run("send", "body.json")
+    assert again.stdout.startswith('200 {"status":"duplicate"')
+
+
+@pytest.mark.usefixtures("web")
+def test_a_refusal_is_exit_code_1(project: Project) -> None:
+    to = f"http://127.0.0.1:{project.port}/webhooks/nobody/"
+    refused = project.run("send", "--sample", "created", "--to", to)
+    assert refused.returncode == 1
+    assert refused.stdout.startswith("404")
+
+
+def test_without_a_ticket_only_a_happyfox_on_this_machine_is_meant(project: Project) -> None:
+    refused = project.run("send", "--sample", "created", HAPPYFOX_URL="https://acme.happyfox.example")
+    assert refused.returncode == 1
+    assert "--ticket" in refused.stderr
+
+
+def test_a_web_process_that_is_not_there_and_a_file_that_is_not_there_are_explained(project: Project) -> None:
+    refused = project.run("send", "--sample", "created", "--ticket", "1")
+    assert refused.returncode == 1
+    assert "foxhooks up" in refused.stderr
+    assert "cannot be read" in project.run("send", "nowhere.json").stderr

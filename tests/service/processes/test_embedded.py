@@ -1,0 +1,123 @@
+"""The embedded store: started, taken over, locked, stopped."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.commands.access import require_store
+from service.failures import CommandError
+from service.processes.embedded import Embedded
+from tests.service.waiting import wait_until
+from workers.settings import load
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Embedded]:
+    store = Embedded(tmp_path / "data")
+    yield store
+    store.stop()
+
+
+def client_of(store: Embedded) -> "redis.Redis":
+    return redis.Redis.from_url(store.url)
+
+
+def test_it_writes_every_command_to_disk_and_never_evicts(store: Embedded) -> None:
+    assert store.start() is True
+    with client_of(store) as client:
+        config = client.config_get("append*", "maxmemory-policy", "port", "save")
+    assert config["appendonly"] == "yes"
+    assert config["appendfsync"] == "always"
+    assert config["maxmemory-policy"] == "noeviction"
+    assert (config["port"], config["save"]) == ("0", "")
+
+
+def test_its_folder_is_for_its_owner_alone(store: Embedded) -> None:
+    store.folder.mkdir(mode=0o755)
+    store.start()
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((store.folder / "store.sock").stat().st_mode) == 0o700
+
+
+def test_what_it_stored_is_there_after_a_stop(store: Embedded) -> None:
+    store.start()
+    with client_of(store) as client:
+        client.set("k", "v")
+    store.stop()
+    assert store.answer() is None
+    assert not (store.folder / "store.sock").exists()
+    store.start()
+    with client_of(store) as client:
+        assert client.get("k") == b"v"
+
+
+def test_a_server_whose_parent_was_killed_is_taken_over(store: Embedded) -> None:
+    code = "import sys, time; from pathlib import Path; from service.processes.embedded import Embedded\n"
+    code += "Embedded(Path(sys.argv[1])).start(); print(flush=True); time.sleep(600)"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(store.folder)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout:
+        parent.stdout.readline()
+    parent.kill()
+    parent.wait()
+    server = store.answer()
+    assert store.start() is False
+    assert store.answer() == server
+    assert store.alive()
+    store.stop()
+    assert not Embedded(store.folder).alive()
+    assert store.start() is True
+
+
+def test_a_server_that_was_killed_is_started_again_with_what_it_had(store: Embedded) -> None:
+    store.start()
+    with client_of(store) as client:
+        client.set("k", "v")
+    pid = store.answer()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not store.alive(), "the server is gone")
+    store.forget()
+    assert store.start() is True
+    with client_of(store) as client:
+        assert client.get("k") == b"v"
+
+
+def test_two_never_write_one_file(store: Embedded) -> None:
+    store.start()
+    (store.folder / "store.sock").rename(store.folder / "hidden.sock")
+    with pytest.raises(CommandError, match="does not answer"):
+        Embedded(store.folder).start(patience=0.3)
+    (store.folder / "hidden.sock").rename(store.folder / "store.sock")
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_deep_folder_works(tmp_path: Path, depth: int) -> None:
+    store = Embedded(tmp_path / "/".join(["a" * 60] * depth))
+    store.start()
+    try:
+        assert store.answer() is not None
+        settings = require_store(load("store", {"FOXHOOKS_DATA": str(store.folder)}, tmp_path))
+        with redis.Redis.from_url(settings.redis_url or "") as client:
+            assert client.ping()
+    finally:
+        store.stop()
+    assert not (store.folder / "store.sock").is_symlink()
+
+
+def test_a_file_that_is_damaged_says_so(store: Embedded) -> None:
+    store.start()
+    with client_of(store) as client:
+        client.set("k", "v")
+    store.stop()
+    for part in (store.folder / "appendonlydir").glob("*.incr.aof"):
+        part.write_bytes(b"rubbish" * 100)
+    with pytest.raises(CommandError, match=r"store\.log"):
+        store.start()

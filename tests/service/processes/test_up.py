@@ -1,0 +1,141 @@
+"""`foxhooks up`: one process tree that restarts what dies, ends in order, and outlives a kill -9 of its head."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from service.processes.embedded import Embedded
+from tests.service.project import Project, children_of, end, gone, wait_ready
+from tests.service.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def up(project: Project) -> Iterator["subprocess.Popen[bytes]"]:
+    """A running `foxhooks up`; whatever the test did to it, nothing of it is left."""
+    process = project.up()
+    try:
+        wait_ready(project)
+        yield process
+    finally:
+        stop(project, process)
+
+
+def stop(project: Project, process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            end(process)
+    store = Embedded(project.folder / ".foxhooks")
+    store.start()
+    store.stop()
+
+
+def test_it_runs_store_web_and_worker_and_ends_all_of_them(project: Project, up: "subprocess.Popen[bytes]") -> None:
+    wait_until(project.worker_alive, "the worker is alive")
+    assert '"message": "a router has no handlers", "account": "acme", "router": "quiet"' in project.printed()
+    children = children_of(up.pid)
+    assert children.keys() == {"store", "web", "worker"}
+    assert end(up) == 0
+    assert all(gone(pid) for pid in children.values())
+    assert Embedded(project.folder / ".foxhooks").answer() is None
+
+
+@pytest.mark.parametrize("part", ["web", "worker", "store"])
+def test_a_part_that_is_killed_is_started_again(project: Project, up: "subprocess.Popen[bytes]", part: str) -> None:
+    wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
+    assert project.deliver(3).status_code == 200
+    before = children_of(up.pid)[part]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: children_of(up.pid).get(part) not in (None, before), f"{part} is there again")
+    wait_until(project.ready, "a delivery can be stored again")
+    assert project.status()["deliveries"]["accepted"]["count"] == 1
+
+
+def test_after_a_kill_of_its_head_nothing_is_lost_and_a_new_one_takes_over(
+    project: Project, up: "subprocess.Popen[bytes]"
+) -> None:
+    wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
+    assert project.deliver(3).status_code == 200
+    children = children_of(up.pid)
+    up.kill()
+    up.wait()
+    wait_until(lambda: gone(children["web"]) and gone(children["worker"]), "web and worker notice and end")
+    assert not gone(children["store"])
+    second = project.up()
+    try:
+        wait_ready(project)
+        assert "taken over" in project.printed()
+        assert Embedded(project.folder / ".foxhooks").answer() == children["store"]
+        assert project.status()["deliveries"]["accepted"]["count"] == 1
+        assert end(second) == 0
+        assert gone(children["store"])
+    finally:
+        stop(project, second)
+
+
+def test_a_part_that_does_not_end_in_time_is_killed(project: Project, up: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
+    children = children_of(up.pid)
+    os.kill(children["web"], signal.SIGSTOP)
+    assert end(up) == 0
+    assert "web did not end in time" in project.printed()
+    assert all(gone(pid) for pid in children.values())
+
+
+def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subprocess.Popen[bytes]") -> None:
+    refused = project.run("up")
+    assert refused.returncode == 1
+    assert f"process {up.pid} runs" in refused.stderr
+    assert "FOXHOOKS_DATA" in refused.stderr
+    assert up.poll() is None
+
+
+def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(project: Project) -> None:
+    (project.folder / "quiet.py").write_text("import nowhere_to_be_found\n")
+    process = project.up()
+    try:
+        wait_until(lambda: "nowhere_to_be_found" in project.printed(), "the worker says which module is missing")
+        wait_until(lambda: "starting it again" in project.printed(), "the worker refuses to start")
+        told = next(line for line in project.printed().splitlines() if "starting it again" in line)
+        assert json.loads(told)["level"] == "warning"
+        wait_ready(project)
+        assert project.deliver(3).status_code == 200
+        assert project.status()["events"] == 1
+    finally:
+        stop(project, process)
+
+
+def test_it_works_in_a_deep_folder_with_several_processes_of_each(tmp_path: Path) -> None:
+    project = Project(tmp_path / ("a" * 60) / ("b" * 60))
+    process = project.up(WEB_CONCURRENCY="2", FOXHOOKS_PROCESSES="2")
+    try:
+        wait_ready(project)
+        wait_until(project.worker_alive, "the worker reaches the store")
+        assert project.deliver(3).json()["status"] == "accepted"
+        assert end(process) == 0
+    finally:
+        stop(project, process)
+
+
+def test_it_uses_a_store_of_ones_own_and_starts_none(project: Project, valkey_url: str) -> None:
+    process = project.up(REDIS_URL=valkey_url)
+    try:
+        wait_ready(project)
+        wait_until(lambda: children_of(process.pid).keys() == {"web", "worker"}, "web and worker run")
+        assert not (project.folder / ".foxhooks" / "store.sock").exists()
+        assert end(process) == 0
+    finally:
+        if process.poll() is None:
+            end(process)
