@@ -94,7 +94,12 @@ class Leases:
         for account in {account for account, _ in held}:
             began = self._clock()
             mine = [(lane, token) for (name, lane), (token, _) in held.items() if name == account]
-            lost = self._store.run(renew(account, int(self._lease * 1000), mine))
+            try:
+                lost = self._store.run(renew(account, int(self._lease * 1000), mine))
+            except RuntimeError:
+                # A spoilt key of one account is no reason to lose the lanes of the others.
+                log.exception("the leases of an account could not be renewed", extra={"account": account})
+                continue
             with self._lock:
                 for lane, token in mine:
                     if self._held.get((account, lane), ("",))[0] != token:

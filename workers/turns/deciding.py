@@ -24,8 +24,9 @@ from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
 #: When a failed handler runs again (ms), with up to a fifth more so that many do not run at once; then it gives up.
 RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 
-#: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark.
-CRASHES = 3
+#: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark, so
+#: that the third crash is the last.
+CRASHES = 2
 
 #: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
 RENAMED = "no handler of this name runs any more; it was renamed or taken out"

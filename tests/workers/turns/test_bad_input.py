@@ -174,7 +174,7 @@ def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
     world = World(store, notes("a", "b", "c"))
     number = world.simulator.create_ticket().id
 
-    assert deadly(world, *killers) == 3 + len(killers)
+    assert deadly(world, *killers) == 2 + len(killers)
     assert [letter.handler for letter in letters(world)] == list(killers)
     names = [name for name in "abc" if f"notes.{name}" not in killers]
     assert written(world, number) == [f"Read by {name}, all of it." for name in names]

@@ -23,7 +23,9 @@ end
 local function schedule()
   local waiting = redis.call('LLEN', P .. 'lane:' .. lane)
   local due = nil
-  if waiting > #S.left then due = now + S.quiet
+  -- Nothing handled, although more waits: the turn took as many as it may, and all of them wait for the ticket to show.
+  local stuck = #S.handled == 0 and #S.left > 0
+  if waiting > #S.left and not stuck then due = now + S.quiet
   elseif waiting > 0 then
     due = now + S.look
     redis.call('HSET', turn, 'v', 1, 'retry', due)
