@@ -31,6 +31,9 @@ class _Request(NamedTuple):
     done: "asyncio.Future[Acceptance]"
 
 
+SPOILT = "a key of this ticket has the wrong type in the store; mend or delete it"
+
+
 class _Batch:
     """What goes to the store together for one account, and who waits for the answers."""
 
@@ -51,7 +54,11 @@ class _Batch:
     def answer(self, acceptances: list[Acceptance]) -> None:
         probed = [_PROBED] * len(self.probes)
         for done, acceptance in zip(self.waiting + self.probes, acceptances + probed, strict=True):
-            if not done.done():
+            if done.done():
+                continue
+            if acceptance.status == "spoilt":
+                done.set_exception(StoreUnavailable(SPOILT))
+            else:
                 done.set_result(acceptance)
 
     def fail(self, text: str) -> None:

@@ -16,7 +16,8 @@ from workers.events.delivery import Delivery
 from workers.lanes.keys import prefix
 from workers.lanes.scripts import Script
 
-Status = Literal["accepted", "duplicate", "quarantined"]
+#: ``spoilt``: not stored, because a key of the ticket has the wrong type; a person has to mend or delete it.
+Status = Literal["accepted", "duplicate", "quarantined", "spoilt"]
 
 #: How many unreadable deliveries of an account are kept; a newer one drops the oldest.
 QUARANTINE = 200
@@ -108,6 +109,8 @@ def _row(a: Arrival) -> tuple[str | bool, ...]:
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:
+    if not event:
+        return Acceptance("spoilt", "")
     if arrival.reason:
         return Acceptance("quarantined", event)
     return Acceptance("accepted" if event == arrival.id else "duplicate", event)

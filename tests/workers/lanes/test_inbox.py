@@ -227,6 +227,17 @@ def test_without_a_given_time_the_store_uses_its_own(either_store: redis.Redis) 
     assert abs(int(either_store.hget(P + "event:" + arrival.id, "at") or 0) / 1000 - seconds) < 60
 
 
+def test_a_key_of_the_wrong_type_concerns_its_own_ticket_alone(either_store: redis.Redis) -> None:
+    either_store.set("foxhooks:{acme}:lane:3", "not a list")
+    arrivals = [receive(parse(body), body) for body in (b'{"ticket_id": 3}', b'{"ticket_id": 4}')]
+
+    taken = Store(either_store).run(accept("acme", arrivals, 60))
+
+    assert [each.status for each in taken] == ["spoilt", "accepted"]
+    assert either_store.llen("foxhooks:{acme}:lane:4") == 1
+    assert not either_store.exists(f"foxhooks:{{acme}}:event:{arrivals[0].id}")
+
+
 def test_a_store_that_is_full_takes_all_of_a_batch_or_nothing(engine: Store) -> None:
     engine.client.config_set("maxmemory", "1")
     try:
@@ -262,8 +273,7 @@ def test_an_event_that_waited_for_longer_than_it_is_kept_takes_no_further_delive
 def test_nothing_joins_an_event_that_a_spoilt_key_kept_from_its_lane(engine: Store) -> None:
     first = delivery(7)
     engine.client.set(P + "lane:7", "spoilt")
-    with pytest.raises(RuntimeError):
-        engine.run(accept("acme", [first], KEEP))
+    assert engine.run(accept("acme", [first], KEEP)) == [Acceptance("spoilt", "")]
     engine.client.delete(P + "lane:7")
 
     second = msgspec.structs.replace(first, id="second")

@@ -5,7 +5,7 @@
 --           reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
 --         5 msgpack map, reason -> how many
 --         6... the body of each arrival
--- Answer  for each arrival the id of its event: its own, or that of the event it joined
+-- Answer  for each arrival the id of its event: its own, or that of the event it joined; '' when its lane is spoilt
 -- include: lib/clock
 -- include: lib/schedule
 local P, now = KEYS[1], clock(ARGV[1])
@@ -68,6 +68,17 @@ local function accept(id, a, body)
   return id
 end
 
+-- A key of the wrong type concerns its own ticket alone: that delivery is answered '' and the others are stored. All other
+-- errors end the whole batch, before it wrote anything.
+local function take(id, a, body)
+  local taken, known = pcall(accept, id, a, body)
+  if taken then return known end
+  local text = type(known) == 'table' and known.err or tostring(known)
+  if not string.find(text, 'WRONGTYPE', 1, true) then error(known) end
+  count('spoilt', 1)
+  return ''
+end
+
 local answer = {}
 for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
   local id = a[1]
@@ -77,7 +88,7 @@ for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
     count('quarantined', 1)
     answer[n] = quarantine(id, a, ARGV[5 + n])
   else
-    answer[n] = accept(id, a, ARGV[5 + n])
+    answer[n] = take(id, a, ARGV[5 + n])
   end
 end
 for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do
