@@ -246,7 +246,10 @@ def dead_replay(
     since: Since = "",
     quarantine: InQuarantine = False,
 ) -> None:
-    """Let handlers run again, with the changes they missed, on the ticket as it is now."""
+    """Let handlers run again, with the changes they missed, on the ticket as it is now.
+
+    A handler runs as a whole: what it did besides the thing that failed, it does again. `event.replay` tells it.
+    """
     from service.commands import dead, letters, times
 
     wanted = letters.Filter(tuple(ids or ()), handler, error, ticket, times.span(since))
