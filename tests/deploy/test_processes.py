@@ -297,18 +297,6 @@ def test_a_release_stops_at_a_handler_that_does_not_import(image: Path, tmp_path
     assert "nothing_of_that_name" in done.stdout + done.stderr
 
 
-def test_the_starters_requirements_are_met_by_the_project(image: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--python", str(image / "python"), "install", "--no-index"]
-    done = subprocess.run(
-        [*pip, "-r", STARTER / "requirements.txt"],
-        env={"PATH": SYSTEM, "PIP_CONFIG_FILE": os.devnull},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_probe_fails_without_a_worker(image: Path, tmp_path: Path, valkey_url: str) -> None:
     app = tmp_path / "app"
     mounted(app, {})
