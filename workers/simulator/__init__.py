@@ -1,6 +1,6 @@
 """A HappyFox that fits on a laptop: one account, pure, driven by an injected clock.
 
-`service.simulator` puts it on a socket. Sources of what it imitates: HappyFox's tickets and contacts
+`service.processes.simulator` puts it on a socket. Sources of what it imitates: HappyFox's tickets and contacts
 articles, KB 1148 on limits, and clients and receivers published by others; what nobody knows is a switch in
 `Options`.
 """
