@@ -32,6 +32,20 @@ def test_help_names_every_command_and_what_to_do_first(project: Project) -> None
     assert "foxhooks doctor" in shown.stdout
 
 
+@pytest.mark.parametrize("path", ["dead list", "dead show", "dead replay", "dead discard", "rules check"])
+def test_help_of_a_command_in_a_group_tells_its_usage(project: Project, path: str) -> None:
+    shown = project.run(*path.split(), "--help")
+    assert shown.returncode == 0
+    assert f" {path} [OPTIONS]" in shown.stdout
+
+
+def test_a_rules_file_is_checked(project: Project) -> None:
+    (project.folder / "rules.toml").write_text('[[rule]]\nname = "wrong"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
+    refused = project.run("rules", "check", "rules.toml")
+    assert refused.returncode == 1
+    assert "did you mean 'ticket-created'?" in refused.stdout
+
+
 def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
     shown = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "service", "--help"],
