@@ -9,7 +9,7 @@ from workers.events.kinds import KINDS
 from workers.rules.actions import GRANTS
 from workers.rules.conditions import KEYS
 from workers.rules.file import read
-from workers.rules.templates import FILTERS
+from workers.rules.filters import FILTERS
 from workers.rules.views import WORDS
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,8 @@ from workers.events.change import Actor, Change, event_for
 from workers.models.reference import Named
 from workers.models.row import Attachment
 from workers.models.ticket import TicketRead
-from workers.rules.templates import FILTERS, LIMIT, Template, TemplateFault
+from workers.rules.filters import FILTERS
+from workers.rules.templates import LIMIT, Template, TemplateFault
 from workers.rules.views import FIELDS, LIST, TIME, WORDS, View, views
 from workers.testing import NOON, ticket
 
