@@ -12,7 +12,8 @@ import redis
 
 from tests import stores
 from tests.simulation.checkers import check, undecided
-from tests.simulation.simulation import FAULTS, Simulation
+from tests.simulation.faults import FAULTS
+from tests.simulation.simulation import Simulation
 
 
 @dataclass(frozen=True)

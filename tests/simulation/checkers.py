@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tests.engine import ACCOUNT, BOT, START
-from tests.simulation.simulation import History, Sent
+from tests.simulation.history import History, Sent
 from tests.simulation.witness import Shown
 from workers.simulator.world import Row
 from workers.turns.plan import Record

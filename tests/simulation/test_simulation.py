@@ -5,7 +5,8 @@ import redis
 
 from tests.simulation.breakages import BREAKAGES, notice
 from tests.simulation.checkers import check, undecided
-from tests.simulation.simulation import History, Simulation
+from tests.simulation.history import History
+from tests.simulation.simulation import Simulation
 
 SEEDS, CHUNK = 60, 10
 

@@ -1,0 +1,77 @@
+"""The faults: which there are, how likely each strikes, and which strikes now."""
+
+import random
+from collections import Counter
+
+from workers.simulator.faults import Fault
+
+#: The faults of each sort, with how likely each strikes a step at most.
+FAULTS = {
+    "script": {
+        "crash before a script": 0.006,
+        "crash after a script": 0.006,
+        "script run twice": 0.05,
+        "script run again later": 0.01,
+        "script's answer lost": 0.006,
+        "store down": 0.006,
+        "worker frozen": 0.004,
+    },
+    "call": {
+        "crash before a call": 0.01,
+        "crash while a call is under way": 0.01,
+        "worker frozen before a call": 0.02,
+        "cut before it was applied": 0.02,
+        "cut after it was applied": 0.03,
+        "lands after its deadline": 0.02,
+        "slow": 0.03,
+        "unsent": 0.01,
+        "500 before it was applied": 0.02,
+        "500 after it was applied": 0.02,
+        "503 with a wait": 0.005,
+        "429 with a lockout": 0.006,
+        "a page of html": 0.01,
+        "an empty answer": 0.02,
+        "broken JSON": 0.02,
+        "a late row": 0.03,
+    },
+    "handler": {"crash in a handler": 0.01, "handler raises": 0.06, "handler asks to retry": 0.04, "gives up": 0.003},
+    "delivery": {"dropped": 0.1, "duplicated": 0.2, "shuffled": 0.2, "accepted twice": 0.1},
+    "row": {"a person's row is late": 0.15},
+}
+
+#: What the simulated HappyFox does for the faults that it makes itself.
+STRIKES = {
+    "cut before it was applied": Fault("cut", before=True),
+    "cut after it was applied": Fault("cut", before=False),
+    "500 before it was applied": Fault("status", status=500),
+    "500 after it was applied": Fault("status", status=500, before=False),
+    "503 with a wait": Fault("status", status=503, seconds=5),
+    "a page of html": Fault("html", status=200, before=False),
+    "an empty answer": Fault("empty"),
+    "broken JSON": Fault("broken"),
+    "a late row": Fault("late-row", seconds=20),
+}
+
+
+class Faults:
+    """The faults of one seed, which has some of them often and others never; ``calm`` ends them all."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._rates = {
+            name: rate * rng.choice([0, 0.5, 1, 2]) for sort in FAULTS.values() for name, rate in sort.items()
+        }
+        self.calm = False
+        self.struck: Counter[str] = Counter()
+
+    def draws(self, sort: str) -> str:
+        """Draws the fault that strikes now, or none; in the end there are none."""
+        drawn = self._rng.random()
+        if self.calm:
+            return ""
+        for name in FAULTS[sort]:
+            drawn -= self._rates[name]
+            if drawn < 0:
+                self.struck[name] += 1
+                return name
+        return ""

@@ -1,0 +1,97 @@
+"""The workers of a seed: they claim lanes and take turns as the driver does, and die of it."""
+
+from collections.abc import Generator
+
+from tests.engine import START, Crash
+from tests.simulation.agenda import Player
+from tests.simulation.process import Process
+from tests.simulation.stage import Stage
+from tests.simulation.wire import Turn, Wire
+from workers.errors import StoreUnavailable
+from workers.lanes.lanes import Held, Nothing, claim
+from workers.lanes.scripts import Script
+from workers.turns.plan import decode_plan
+from workers.turns.steps import Decide, Failure, Step
+from workers.turns.turn import take_turn
+
+
+class Worker:
+    """Worker processes under one name; a new one follows one that died."""
+
+    def __init__(self, stage: Stage, wire: Wire, name: str) -> None:
+        self._stage, self._wire, self._name = stage, wire, name
+
+    def play(self) -> Player:
+        """Runs one process after another."""
+        while True:
+            process = Process(self._stage, self._name)
+            try:
+                yield from self._live(process)
+            except Crash:
+                yield self._stage.rng.uniform(200, 5_000)
+
+    def _live(self, process: Process) -> Player:
+        """Claims and works lanes, and sleeps when there are none."""
+        world = self._stage.world
+        while True:
+            try:
+                began = world.now / 1000
+                nonce = world.nonce()
+                got = yield from process.script(nonce, claim(world.terms.claim, nonce))
+                while isinstance(got, Held):
+                    got = yield from self._turn(process, got, began)
+                    began = world.now / 1000
+                wait = got.wait if isinstance(got, Nothing) else 1
+            except StoreUnavailable:
+                wait = 1_000
+            yield -min(wait if wait >= 0 else 60_000, 60_000)
+
+    def _turn(self, process: Process, held: Held, began: float) -> Generator[float, None, Held | Nothing | None]:
+        """Takes the turn of a lane as the driver does."""
+        stage, world = self._stage, self._stage.world
+        process.leases.add(held, began)
+        working = [True]
+        stage.agenda.spawn(process.renew(working), world.lease / 3)
+        stage.history.witness.begins(held.token)
+        nonce = world.nonce() if stage.rng.random() < 0.5 else None
+        turn = Turn(held, decode_plan(held.plan) if held.plan else None)
+        steps = take_turn(held, world.terms, nonce)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Script) and step.name == "plan":
+                    turn.plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
+                step = steps.send((yield from self._perform(process, turn, step)))
+        except StopIteration as stop:
+            # Parking again, after an answer that came late, finds the lease gone: no harm done.
+            if stop.value.end == "lost" and not stop.value.why and process.frozen_until < began * 1000:
+                stage.history.lost.append(f"lane {held.lane} by a turn claimed at {held.now - START}")
+            following: Held | Nothing | None = stop.value.next
+            return following
+        finally:
+            working.clear()
+            process.leases.drop(held)
+
+    def _perform(self, process: Process, turn: Turn, step: Step) -> Player:
+        """Performs a step; what it brings, time and faults are drawn."""
+        self._stage.history.steps += 1
+        if isinstance(step, Script):
+            return (yield from process.script(turn.held.token, step))
+        if isinstance(step, Decide):
+            return (yield from self._decide(turn.held, step))
+        return (yield from self._wire.call(process, turn, step))
+
+    def _decide(self, held: Held, step: Decide) -> Player:
+        """Lets a handler decide, or fail."""
+        stage = self._stage
+        fault = stage.faults.draws("handler")
+        yield stage.rng.uniform(0, 30)
+        if fault == "crash in a handler":
+            raise Crash
+        said = {
+            "handler raises": Failure("Boom"),
+            "handler asks to retry": Failure("later", after=stage.rng.uniform(1, 60)),
+            "gives up": Failure("no use", final=True),
+        }.get(fault) or stage.world.decide(step)
+        stage.history.witness.saw(held.token, step, said)
+        return said
