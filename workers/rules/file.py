@@ -17,11 +17,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from workers.rules.actions import Name
 from workers.rules.faults import Fault
 from workers.rules.lines import Lines
 from workers.rules.rule import Rule, RuleReader, function_of
 from workers.rules.sight import Sights
+from workers.rules.values import Name
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import near
 from workers.turns.loading import RULES, LoadError

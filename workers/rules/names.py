@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory
-from workers.rules.actions import Name
 from workers.rules.faults import Fault
 from workers.rules.file import Used
+from workers.rules.values import Name
 
 
 def unknown(used: Iterable[Used], directory: Directory, account: str) -> Iterator[Fault]:

@@ -9,11 +9,12 @@ from typing import Any
 from workers.events.change import Event
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
-from workers.rules.actions import GRANTS, Action, Name, Reader
+from workers.rules.actions import GRANTS, Action, Reader
 from workers.rules.checks import Check
 from workers.rules.conditions import KEYS, NOTHING, Condition, ConditionError, compile, together
 from workers.rules.faults import Fault
 from workers.rules.sight import Sights
+from workers.rules.values import Name
 from workers.rules.views import views
 from workers.turns.context import Context
 from workers.turns.fitting import near
@@ -105,7 +106,7 @@ class RuleReader:
         condition = self._condition(self.table.get("when", {}), kinds)
         reader = Reader(self.complain)
         actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
-        self.names += reader.names
+        self.names += reader.values.names
         self._once()
         self._later()
         if not actions and not unknown:
