@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from tests.engine import ACCOUNT, BOT, START
 from tests.simulation.history import History, Sent
 from tests.simulation.witness import Shown
 from workers.simulator.world import Row
+from workers.testing.world import ACCOUNT, BOT, START
 from workers.turns.plan import Record
 
 #: A write may go over what a person did this shortly before it began (ms): a read's age, the way to the permit. When

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.engine import World
 from tests.simulation.witness import Witness
+from workers.testing.world import World
 from workers.turns.plan import Plan
 
 

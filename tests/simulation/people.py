@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.engine import ACCOUNT, START
 from tests.simulation.agenda import Player
 from tests.simulation.post import Post
 from tests.simulation.stage import Stage
+from workers.testing.world import ACCOUNT, START
 
 #: How long their part lasts (ms).
 PLAY = 300_000

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from tests.engine import ACCOUNT
 from tests.simulation.agenda import Player
 from tests.simulation.stage import Stage
 from workers.events.delivery import parse
 from workers.lanes.inbox import accept, receive
+from workers.testing.world import ACCOUNT
 
 
 class Post:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tests.engine import Crash
 from tests.simulation.agenda import Player
 from tests.simulation.stage import Stage
 from workers.errors import StoreUnavailable
 from workers.lanes.lanes import Begun, Held
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
+from workers.testing.world import Crash
 
 
 class Process:

@@ -7,7 +7,6 @@ import random
 
 import redis
 
-from tests.engine import START, World
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
@@ -19,6 +18,7 @@ from tests.simulation.wire import DOUBT, TIMEOUT, Wire
 from tests.simulation.witness import Witness
 from tests.simulation.workers import Worker
 from workers.settings import Budget
+from workers.testing.world import START, World
 from workers.turns.state import SEND_BY
 
 #: When a seed that does not come to rest is given up (ms, steps).

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import redis
 
-from tests.engine import ACCOUNT, World
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
+from workers.testing.world import ACCOUNT, World
 
 LOOK = """
 local P, lost = KEYS[1], {}

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tests.engine import BASIC, Crash
 from tests.simulation.agenda import Player
 from tests.simulation.faults import STRIKES
 from tests.simulation.history import Sent
@@ -15,6 +14,7 @@ from workers.errors import InDoubt, Unsent
 from workers.happyfox.protocol import BASE, Answer
 from workers.lanes.lanes import Held
 from workers.simulator.exchange import Request
+from workers.testing.world import BASIC, Crash
 from workers.turns.plan import Plan
 from workers.turns.steps import Call
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 
-from tests.engine import START, Crash
 from tests.simulation.agenda import Player
 from tests.simulation.process import Process
 from tests.simulation.stage import Stage
@@ -10,6 +9,7 @@ from tests.simulation.wire import Turn, Wire
 from workers.errors import StoreUnavailable
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.scripts import Script
+from workers.testing.world import START, Crash
 from workers.turns.plan import decode_plan
 from workers.turns.steps import Decide, Failure, Step
 from workers.turns.turn import take_turn

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from service.commands import explain
-from tests.engine import ACCOUNT, World
 from workers import Event, Router, Ticket
+from workers.testing.world import ACCOUNT, World
 
 vip = Router("vip")
 

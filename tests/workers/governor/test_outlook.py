@@ -2,11 +2,11 @@
 
 import redis
 
-from tests.engine import World
 from workers import Event, Router, Ticket
 from workers.governor.outlook import outlook
 from workers.happyfox.protocol import Answer
 from workers.settings import Budget
+from workers.testing.world import World
 from workers.turns.steps import Call, Step
 
 router = Router("notes")

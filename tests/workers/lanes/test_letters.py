@@ -2,9 +2,9 @@
 
 import redis
 
-from tests.engine import ACCOUNT, World
 from workers import Event, GiveUp, Router, Ticket
 from workers.lanes.letters import discard, replay
+from workers.testing.world import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 

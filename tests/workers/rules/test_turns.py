@@ -4,8 +4,8 @@ from pathlib import Path
 
 import redis
 
-from tests.engine import World
 from workers.rules.file import load
+from workers.testing.world import World
 from workers.turns.router import Router
 
 RULES = """

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 import redis
 
-from tests.engine import ACCOUNT, Crash, World
 from workers import Event, Router, Ticket
+from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns.plan import Letter
 from workers.turns.steps import Decide, Step
 

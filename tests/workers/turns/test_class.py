@@ -3,9 +3,9 @@
 import pytest
 import redis
 
-from tests.engine import World
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
+from workers.testing.world import World
 from workers.turns.steps import Step
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 
-from tests.engine import ACCOUNT, START, Crash, World
 from tests.simulation.witness import Witness
 from workers import Event, Retry, Router, Ticket
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
+from workers.testing.world import ACCOUNT, START, Crash, World
 from workers.turns.steps import Call, Step
 
 PREFIX = f"foxhooks:{{{ACCOUNT}}}:"

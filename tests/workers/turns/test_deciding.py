@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import redis
 
-from tests.engine import ACCOUNT, World
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
+from workers.testing.world import ACCOUNT, World
 from workers.turns.deciding import RETRIES
 from workers.turns.plan import Letter
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import redis
 
-from tests.engine import Crash, World
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
+from workers.testing.world import Crash, World
 from workers.turns.steps import Call, Step
 
 

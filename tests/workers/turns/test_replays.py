@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import redis
 
-from tests.engine import ACCOUNT, World
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.events.last_seen import decode, encode
 from workers.lanes.letters import replay
 from workers.simulator.faults import Fault
+from workers.testing.world import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 

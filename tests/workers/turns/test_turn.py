@@ -3,8 +3,8 @@
 import redis
 
 from service.commands.records import Records
-from tests.engine import ACCOUNT, World
 from workers import Event, Router, Ticket
+from workers.testing.world import ACCOUNT, World
 
 
 def vip() -> Router:

@@ -4,6 +4,7 @@ A ``World`` performs the steps that turns yield. Time passes only when a test sa
 sweep or a seeded schedule puts them.
 """
 
+import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from workers import Router
 from workers.errors import GiveUp, InDoubt, Retry, Unsent
 from workers.events.delivery import parse
 from workers.governor.governor import Governor
+from workers.happyfox import protocol
+from workers.happyfox.client import Client
 from workers.happyfox.protocol import BASE, Answer
 from workers.lanes.inbox import Acceptance, accept, receive
 from workers.lanes.lanes import ClaimTerms, Held, claim
@@ -168,13 +171,21 @@ class World:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, response.body)
 
+    def _read(self, request: protocol.Request) -> Answer:
+        answer = self.answer(Call(request, "", 0))
+        if not isinstance(answer, Answer):
+            raise answer
+        return answer
+
     def decide(self, step: Decide) -> Decision | Failure:
         """Lets a handler decide."""
         handler = step.bound.handler
         try:
             if reason := refusal(handler, step.ticket, step.event, step.now):
                 return Decision((), reason)
-            context = Context(now=step.now, settings=step.bound.settings, log=None, happyfox=None)
+            log = logging.getLogger(f"handlers.{handler.router}")
+            client = Client(self._read, reads_only=True, site=self.terms.site)
+            context = Context(now=step.now, settings=step.bound.settings, log=log, happyfox=client)
             return Decision(decide(handler, step.ticket, step.event, context))
         except Retry as error:
             return Failure(error.reason, error.after)
