@@ -7,20 +7,16 @@ All keys of a table must hold, for one and the same of the changes that the even
 values, `not_` before a key turns it round, `any` lists tables of which one must hold.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from math import prod
 from typing import Any, TypeVar
-
-import regex
 
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
 from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
-from workers.rules.expression import Expression
+from workers.rules.expression import expression
 from workers.rules.hours import hours
 from workers.rules.sight import WORDS, Sight, Word, field, text
 from workers.settings.complaints import Complaint
@@ -28,11 +24,6 @@ from workers.turns.fitting import FitError, near
 
 EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
-
-#: The longest expression, and how often braces may repeat something, taken together: compiling takes time, too.
-LONGEST = 10_000
-REPEATS = 10_000
-COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
 
 NOTHING = Answer(False, "no change was asked for")
 
@@ -124,7 +115,7 @@ class _Compiler:
         if key == "fields":
             return self.fields(given, value)
         if key in EXPRESSIONS:
-            patterns = self.each(given, value, str, self.expression)
+            patterns = self.each(given, value, str, lambda _, one: expression(one))
             return [Expressions(key, f"{self.where}, {given}", EXPRESSIONS[key], patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
@@ -168,22 +159,6 @@ class _Compiler:
         if word.known and value not in word.known:
             raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {near(str(value), word.known)}")
         return value.lstrip("@") if word is WORDS["contact_domain"] and isinstance(value, str) else value
-
-    def expression(self, _: str, value: str) -> Expression:
-        if not value:
-            raise ValueError("an empty expression matches everything; write what to look for, or remove it")
-        if any(ord(letter) < 32 and letter not in "\t\n" for letter in value):
-            raise ValueError(
-                "the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\""
-            )
-        if len(value) > LONGEST:
-            raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
-        if prod(int(count[:9]) or 1 for count in COUNTS.findall(value)) > REPEATS:
-            raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
-        try:
-            return Expression(regex.compile(value, regex.IGNORECASE))
-        except (regex.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"the expression {value!r} is broken ({error}); correct it") from None
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
         """Reads one value, or each of a list; what cannot be read becomes a complaint."""

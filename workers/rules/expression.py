@@ -5,11 +5,17 @@ Most texts fulfil none of them, so each is told by its plain words first, which 
 
 import re
 from dataclasses import dataclass, field
+from math import prod
 
 import regex
 
 #: How long (s) one search may take: an expression can need exponential time, and contacts choose the text.
 LIMIT = 0.1
+
+#: The longest expression, and how often braces may repeat something, taken together: compiling takes time, too.
+LONGEST = 10_000
+REPEATS = 10_000
+COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
 
 #: A character with its quantifier, if any; what is no plain character ends a word.
 _ATOM = re.compile(r"(\\.|.)([?*+])?", re.DOTALL)
@@ -43,6 +49,22 @@ class Expression:
             if self.plain:
                 return True
         return self.pattern.search(text, timeout=LIMIT) is not None
+
+
+def expression(written: str) -> Expression:
+    """Reads an expression of a rule; raises ValueError, with the cure behind its last semicolon."""
+    if not written:
+        raise ValueError("an empty expression matches everything; write what to look for, or remove it")
+    if any(ord(letter) < 32 and letter not in "\t\n" for letter in written):
+        raise ValueError("the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\"")
+    if len(written) > LONGEST:
+        raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
+    if prod(int(count[:9]) or 1 for count in COUNTS.findall(written)) > REPEATS:
+        raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
+    try:
+        return Expression(regex.compile(written, regex.IGNORECASE))
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
 
 
 def fold(text: str) -> str:
