@@ -137,7 +137,7 @@ class Driver:
         )
 
         def run() -> Decision:
-            if reason := refusal(handler, step.ticket, step.event, step.now):
+            if reason := refusal(handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
             return Decision(decide(handler, step.ticket, step.event, context))
 

@@ -36,7 +36,11 @@ class Settings:
 router = Router("auto-tag", settings=Settings)
 
 
-@router.on("ticket-created", "ticket-updated")
+@router.on(
+    "ticket-created",
+    "ticket-updated",
+    when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
+)
 def tag(ticket: Ticket, event: Event, ctx: Context) -> None:
     wanted = [tag for action in ctx.settings.match.held(ticket, event, ctx.now) for tag in action.tags]
     missing = [tag for tag in dict.fromkeys(wanted) if tag not in ticket.tags]

@@ -34,7 +34,11 @@ class Settings:
 router = Router("private-note", settings=Settings)
 
 
-@router.on("ticket-created", "ticket-updated")
+@router.on(
+    "ticket-created",
+    "ticket-updated",
+    when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
+)
 def note(ticket: Ticket, event: Event, ctx: Context) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
         ticket.note(action.note, alert=action.alert)

@@ -48,7 +48,11 @@ class Settings:
 router = Router("staff-update", settings=Settings)
 
 
-@router.on("ticket-created", "ticket-updated")
+@router.on(
+    "ticket-created",
+    "ticket-updated",
+    when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
+)
 def update(ticket: Ticket, event: Event, ctx: Context) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
         wanted = {name: value for name, value in vars(action.set).items() if value is not None}

@@ -22,6 +22,9 @@ Action = TypeVar("Action")
 #: The kinds an entry without `on` asks for: whenever the contact has said something.
 SAID = ("ticket-created", "contact-replied")
 
+#: So many entries have their reasons told when none holds.
+MOST = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Action]):
@@ -42,7 +45,8 @@ class Match(Generic[Action]):
 class Matches(Generic[Action]):
     """A list of entries, as the type of a member of a router's settings: `match: Matches[Tags]`.
 
-    The router should ask for `ticket-created` and `ticket-updated`, so that it is called whatever an entry asks for.
+    The router should ask for `ticket-created` and `ticket-updated`, so that it is called whatever an entry asks for,
+    and for `holds` in its `when`, so that everybody is told why it did not run.
     """
 
     def __init__(self, *matches: Match[Action]) -> None:
@@ -63,6 +67,17 @@ class Matches(Generic[Action]):
         if complaints:
             raise FitError(complaints)
         return cls(*found)
+
+    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
+        """Tells whether any entry holds, and why, or of the first ones why not; made for a handler's `when`."""
+        reasons: list[str] = []
+        for number, match in enumerate(self.matches, 1):
+            found = match.holds(ticket, event, now)
+            if found:
+                return found
+            reasons.append(f"match {number}: {found.reason}")
+        more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
+        return Finding(False, "; ".join([*reasons[:MOST], *more]) or "its table has no match")
 
     def held(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[Action]:
         """Gives the actions of all entries that hold, in order."""

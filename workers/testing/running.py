@@ -95,7 +95,7 @@ def run(
         if event is None:
             continue
         try:
-            if reason := refusal(handler, ticket, event, now):
+            if reason := refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
                 continue
             wanted = decide(handler, ticket, event, context)

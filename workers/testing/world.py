@@ -181,7 +181,7 @@ class World:
         """Lets a handler decide."""
         handler = step.bound.handler
         try:
-            if reason := refusal(handler, step.ticket, step.event, step.now):
+            if reason := refusal(handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
             log = logging.getLogger(f"handlers.{handler.router}")
             client = Client(self._read, reads_only=True, site=self.terms.site)

@@ -12,16 +12,17 @@ from workers.turns.router import Handler
 from workers.turns.ticket import for_handler
 
 
-def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime) -> str:
+def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, settings: object = None) -> str:
     """Tells why the handler's `when` does not hold, empty when it does; `event` is already of a kind it asked for.
 
-    `when` is given the ticket without the methods that record intents: it looks, the handler decides.
+    `when` is given the ticket without the methods that record intents: it looks, the handler decides. `settings` are
+    the router's.
     """
     if handler.ask is not None:
         return handler.ask(ticket, event, now)
     if handler.when is None:
         return ""
-    given = {"ticket": ticket, "event": event, "now": now}
+    given = {"ticket": ticket, "event": event, "now": now, "settings": settings}
     held = handler.when(**{name: given[name] for name in handler.when_takes})
     if held:
         return ""

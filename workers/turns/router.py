@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 #: The parameters that a handler and a `when` may have, matched by name.
 HANDLER_TAKES = ("ticket", "event", "ctx")
-WHEN_TAKES = ("ticket", "event", "now")
+WHEN_TAKES = ("ticket", "event", "now", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,9 @@ class Router:
     def on(self, *kinds: str, when: Callable[..., object] | None = None) -> Callable[[Function], Function]:
         """Registers a function for kinds of change; ``when`` must hold as well.
 
-        ``when`` takes ``ticket`` and, if it names them, ``event`` and ``now`` (the time of the turn). What it returns
-        counts by its truth; when that is an object with a ``reason``, the reason is told why the handler did not run.
+        ``when`` takes ``ticket`` and, if it names them, ``event``, ``now`` (the time of the turn) and ``settings`` (the
+        router's). What it returns counts by its truth; when that is an object with a ``reason``, as ``Matches.holds``
+        gives, the reason is told why the handler did not run.
         """
         if not kinds:
             raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")

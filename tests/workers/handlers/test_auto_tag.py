@@ -36,7 +36,22 @@ def test_an_entry_is_only_for_its_kinds() -> None:
 
 
 def test_without_a_table_nothing_happens() -> None:
-    assert run(router, ticket(text="refund"), "ticket-created").intents == ()
+    result = run(router, ticket(text="refund"), "ticket-created")
+    assert result.intents == ()
+    assert result.skipped == {"auto-tag.tag": "its table has no match"}
+
+
+def test_why_no_entry_holds_is_told_entry_by_entry() -> None:
+    assert tag(text="Hello").skipped == {
+        "auto-tag.tag": "match 1: text does not match refund|chargeback; "
+        "match 2: contact's domain is not bigcorp.example; match 3: no change is status-changed"
+    }
+
+
+def test_of_many_entries_the_first_reasons_are_told() -> None:
+    match = [{"tag": f"t{number}", "tags": ["x"]} for number in range(5)]
+    result = run(router, ticket(), "ticket-created", settings={"match": match})
+    assert result.skipped["auto-tag.tag"].endswith("match 3: tag is not t2; and 2 more")
 
 
 @pytest.mark.parametrize(

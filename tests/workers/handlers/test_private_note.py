@@ -18,7 +18,11 @@ def test_every_entry_that_holds_writes_its_note() -> None:
 
 def test_an_entry_is_only_for_its_kinds() -> None:
     sam = ticket(email="sam@bigcorp.example")
-    assert run(router, sam, "contact-replied", text="Hello?", settings={"match": MATCH}).notes == ()
+    result = run(router, sam, "contact-replied", text="Hello?", settings={"match": MATCH})
+    assert result.notes == ()
+    assert result.skipped["private-note.note"].startswith(
+        "match 1: no change is ticket-created; match 2: text does not"
+    )
 
 
 def test_without_a_table_nothing_happens() -> None:

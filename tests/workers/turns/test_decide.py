@@ -47,6 +47,15 @@ def test_the_reason_of_what_when_returns_is_told() -> None:
     assert why_not(lambda ticket: Finding(True, "status is New")) == ""
 
 
+def test_when_is_given_the_settings_if_it_names_them() -> None:
+    def vip(ticket: TicketRead, settings: str) -> bool:
+        return settings == "vip"
+
+    asked = handler(lambda ticket: None, vip)
+    assert refusal(asked, ticket(), EVENT, NOON, "vip") == ""
+    assert refusal(asked, ticket(), EVENT, NOON, "all") == "its `when` does not hold"
+
+
 def test_when_cannot_record_intents() -> None:
     with pytest.raises(AttributeError):
         why_not(lambda ticket: ticket.delete())
