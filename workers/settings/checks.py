@@ -23,8 +23,6 @@ def check_names(sources: Sources, part: Part) -> Iterator[Complaint]:
     setting does not stop the web process; a name that resembles none concerns all.
     """
     file = sources.file
-    if file.complaint:
-        yield file.complaint
     for name in file.no_tables:
         if part in (WORKER if name.startswith("handlers") else BOTH):
             cure = "write [accounts.NAME] or [handlers.NAME] and what belongs to it below"

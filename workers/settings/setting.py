@@ -6,15 +6,17 @@ from typing import Any, Literal
 from workers.settings.names import short
 from workers.settings.readers import Reader
 
-Part = Literal["web", "worker", "all", "store"]
-"""Who loads settings: the web process, the worker, both in one, or a command that needs the store alone."""
+Part = Literal["web", "worker", "all", "calls", "store"]
+"""Who loads settings: the web process, the worker, both in one, a script that calls HappyFox, or a command that needs
+the store alone."""
 
 WEB, WORKER, BOTH = (
     frozenset({"web", "all"}),
     frozenset({"worker", "all"}),
     frozenset({"web", "worker", "all"}),
 )
-EVERY = BOTH | {"store"}
+CALLS = WORKER | {"calls"}
+EVERY = BOTH | CALLS | {"store"}
 
 Scope = Literal["environment", "deployment", "single", "account", "shared"]
 """Who has a setting: `environment`, the deployment, as a variable only; `deployment`, the deployment;
@@ -23,7 +25,7 @@ Scope = Literal["environment", "deployment", "single", "account", "shared"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its variable, who has it, which parts read it, and how.
+    """One setting: its variable, who has it, which parts read it, how, and which of them cannot do without.
 
     `default` also stands for a value that is required but not read by the part that is loaded. `shown` is the
     default in the documentation's words, where it needs some; `also` holds further keys in the file.
@@ -35,7 +37,7 @@ class Setting:
     read: Reader
     help: str
     default: Any = None
-    required: bool = False
+    required: frozenset[str] = frozenset()
     shown: str = ""
     also: tuple[str, ...] = ()
 

@@ -1,11 +1,14 @@
-"""Every setting, once. Reading, checking, the nearest name and the documentation follow this table."""
+"""Every setting, once. Reading, checking, the nearest name and the documentation follow this table.
+
+It is as long as there are settings, and is read as one.
+"""
 
 from pathlib import Path
 
 from workers.settings import lists
 from workers.settings import readers as read
 from workers.settings.secret import Secret
-from workers.settings.setting import BOTH, EVERY, WEB, WORKER, Setting
+from workers.settings.setting import BOTH, CALLS, EVERY, WEB, WORKER, Setting
 
 NOT_YET = frozenset({"FOXHOOKS_ADMIN_PASSWORD"})
 """Settings with a meaning that is not built yet: refused, never ignored."""
@@ -24,7 +27,7 @@ CONFIG = Setting(
 NAME = Setting(
     "HAPPYFOX_ACCOUNT",
     "single",
-    BOTH,
+    BOTH | CALLS,
     read.account_name,
     "the account's name in the path of the webhook",
     shown="the first label of the host in `HAPPYFOX_URL`",
@@ -32,11 +35,11 @@ NAME = Setting(
 URL = Setting(
     "HAPPYFOX_URL",
     "account",
-    WORKER,
+    CALLS,
     read.url,
     "the help desk, as https://acme.happyfox.com",
     "",
-    required=True,
+    required=CALLS,
 )
 HANDLERS = Setting(
     "FOXHOOKS_HANDLERS",
@@ -57,6 +60,15 @@ ALLOW = Setting(
     frozenset(),
     also=("permissions",),
 )
+REDIS = Setting(
+    "REDIS_URL",
+    "deployment",
+    EVERY,
+    read.redis_url,
+    "the Redis or Valkey server",
+    shown="the embedded store",
+)
+DATA = Setting("FOXHOOKS_DATA", "deployment", EVERY, read.path, "folder of the embedded store", Path(".foxhooks"))
 DURABILITY = Setting(
     "FOXHOOKS_DURABILITY",
     "deployment",
@@ -76,40 +88,40 @@ SETTINGS: tuple[Setting, ...] = (
         lists.secrets,
         "the signing keys of the webhooks, newest first",
         (),
-        required=True,
+        required=WEB,
     ),
     URL,
     Setting(
         "HAPPYFOX_API_KEY",
         "account",
-        WORKER,
+        CALLS,
         read.api_key,
         "the first half of the Basic auth pair",
         Secret(""),
-        required=True,
+        required=CALLS,
     ),
     Setting(
         "HAPPYFOX_AUTH_CODE",
         "account",
-        WORKER,
+        CALLS,
         read.auth_code,
         "the second half of the Basic auth pair",
         Secret(""),
-        required=True,
+        required=CALLS,
     ),
     Setting(
         "HAPPYFOX_STAFF_ID",
         "account",
-        WORKER,
+        CALLS,
         read.whole(10**15),
         "the number of the staff member we write as",
         0,
-        required=True,
+        required=WORKER,
     ),
     Setting(
         "HAPPYFOX_GETS_PER_MINUTE",
         "account",
-        WORKER,
+        CALLS,
         read.whole(10**6),
         "GET calls allowed in any window",
         500,
@@ -117,26 +129,26 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "HAPPYFOX_POSTS_PER_MINUTE",
         "account",
-        WORKER,
+        CALLS,
         read.whole(10**6),
         "POST calls allowed in any window",
         300,
     ),
-    Setting("HAPPYFOX_WINDOW_SECONDS", "account", WORKER, read.decimal(_DAY), "length of the window", 60.0),
+    Setting("HAPPYFOX_WINDOW_SECONDS", "account", CALLS, read.decimal(_DAY), "length of the window", 60.0),
     Setting(
         "HAPPYFOX_LOCKOUT_SECONDS",
         "account",
-        WORKER,
+        CALLS,
         read.decimal(_DAY),
         "how long HappyFox refuses after a 429",
         600.0,
     ),
-    Setting("HAPPYFOX_BUDGET_SHARE", "account", WORKER, read.decimal(1), "the part of the budget we use", 0.9),
-    Setting("HAPPYFOX_IN_FLIGHT", "account", WORKER, read.whole(1000), "calls in flight", 8),
+    Setting("HAPPYFOX_BUDGET_SHARE", "account", CALLS, read.decimal(1), "the part of the budget we use", 0.9),
+    Setting("HAPPYFOX_IN_FLIGHT", "account", CALLS, read.whole(1000), "calls in flight", 8),
     Setting(
         "HAPPYFOX_TIMEOUT_SECONDS",
         "account",
-        WORKER,
+        CALLS,
         read.decimal(3600),
         "total time of one call",
         15.0,
@@ -145,7 +157,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "HAPPYFOX_DOUBT_SECONDS",
         "account",
-        WORKER,
+        CALLS,
         read.decimal(_DAY, least=0),
         "how long after its deadline a call may land",
         30.0,
@@ -155,15 +167,8 @@ SETTINGS: tuple[Setting, ...] = (
     ALLOW,
     Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, read.switch, "plan and show everything, send nothing", False),
     Setting("FOXHOOKS_FUSE", "shared", WORKER, read.whole(10**6), "writes of ours per ticket and hour", 20),
-    Setting(
-        "REDIS_URL",
-        "deployment",
-        EVERY,
-        read.redis_url,
-        "the Redis or Valkey server",
-        shown="the embedded store",
-    ),
-    Setting("FOXHOOKS_DATA", "deployment", EVERY, read.path, "folder of the embedded store", Path(".foxhooks")),
+    REDIS,
+    DATA,
     DURABILITY,
     Setting("FOXHOOKS_LEASE_SECONDS", "deployment", WORKER, read.decimal(_DAY), "how long a lane is leased", 15.0),
     Setting(

@@ -1,13 +1,8 @@
 import pytest
-import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.rules.expression import Expression, fold
-
-
-def expression(pattern: str) -> Expression:
-    return Expression(regex.compile(pattern, regex.IGNORECASE))
+from workers.rules.expression import expression, fold
 
 
 @pytest.mark.parametrize(
@@ -42,7 +37,7 @@ PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".
 def test_what_the_expression_matches_is_found(pattern: str, text: str) -> None:
     try:
         compiled = expression(pattern)
-    except (regex.error, OverflowError):
+    except ValueError:
         return
     if compiled.pattern.search(text):
         assert compiled.found(text, fold(text))
