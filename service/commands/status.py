@@ -58,6 +58,8 @@ class Standing:
     events: int
     oldest: int | None
     dead: int
+    dry_run: bool | tuple[str, ...]
+    """Whether the account runs dry, or the routers of it that do."""
 
 
 def run(worker: bool, as_json: bool) -> int:
@@ -119,6 +121,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         events=sum(answers[0::2]),
         oldest=min(times, default=None),
         dead=client.zcard(keys + "dead"),
+        dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
     )
 
 
@@ -165,4 +168,7 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         planned = f"{standing.planned} writes planned; " if standing.planned else ""
         rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
+    if standing.dry_run:
+        dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"
+        rows.append(("dry run", f"{dry}: plans are made and shown, and not sent"))
     return [*rows, ("dead letters", dead)]

@@ -24,13 +24,19 @@ def look(accounts: Collection[Account]) -> Iterator[Finding]:
         for complaint in wrong.complaints:
             yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.cure)
         return
+    dry = {account.name: account.dry_routers for account in accounts}
     for name, routers in loaded.items():
-        names = ", ".join(each.router.name for each in routers) or "none"
-        yield ok("handlers", f"{name} runs, in this order: {names}")
+        names = [each.router.name for each in routers]
+        order = ", ".join(f"{each} (dry run)" if each in dry[name] else each for each in names) or "none"
+        yield ok("handlers", f"{name} runs, in this order: {order}")
         for each in routers:
             if not each.router.handlers:
                 yield _idle(each.router.name)
     for account in accounts:
+        if account.dry_run:
+            yield ok(
+                "handlers", f"{account.name} runs dry (FOXHOOKS_DRY_RUN): plans are made and shown, nothing is sent"
+            )
         if account.rules:
             found = rules.read(rules.content(account.rules), rules.granted(account.allow))
             for fault in found.faults:

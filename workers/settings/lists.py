@@ -1,4 +1,4 @@
-"""Readers of lists: signing keys, routers and grants.
+"""Readers of lists: signing keys, routers, grants, and routers that run dry.
 
 Complaints repeat the names of routers and permissions, but no key.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from workers.settings.complaints import UnfitError, refuse
 from workers.settings.names import PERMISSIONS, ROUTER, nearest
-from workers.settings.readers import text
+from workers.settings.readers import switch, text
 from workers.settings.secret import Secret
 
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -54,6 +54,22 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
     granted = [(router.strip(), permission.strip()) for router, permission in pairs]
     refuse([wrong for grant in granted for wrong in _wrong(*grant)])
     return frozenset(granted)
+
+
+def dry_run(given: object) -> bool | frozenset[str]:
+    """Reads on or off, or the names of the routers that run dry."""
+    try:
+        return switch(given)
+    except UnfitError:
+        pass
+    cure = "write 1 or 0, or the names of routers, as vip"
+    if not isinstance(given, str | list):
+        raise UnfitError("is neither on nor off nor the names of routers", cure)
+    names = words(given)
+    refuse(
+        [UnfitError(f"names {name!a}, which is no router's name", cure) for name in names if not ROUTER.fullmatch(name)]
+    )
+    return frozenset(names)
 
 
 def _wrong(router: str, permission: str) -> Iterator[UnfitError]:

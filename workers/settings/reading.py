@@ -82,7 +82,8 @@ class Reading:
             handlers=self.handlers(values["handlers"], values["rules"], name),
             rules=values["rules"],
             allow=values["allow"],
-            dry_run=values["dry_run"],
+            dry_run=values["dry_run"] is True,
+            dry_routers=values["dry_run"] if isinstance(values["dry_run"], frozenset) else frozenset(),
             fuse=values["fuse"],
             router_settings=self.router_settings(),
         )

@@ -165,7 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
     HANDLERS,
     RULES,
     ALLOW,
-    Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, read.switch, "plan and show everything, send nothing", False),
+    Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, lists.dry_run, "plan and show everything, send nothing", False),
     Setting("FOXHOOKS_FUSE", "shared", WORKER, read.whole(10**6), "writes of ours per ticket and hour", 20),
     REDIS,
     DATA,

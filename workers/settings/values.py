@@ -56,6 +56,8 @@ class Account:
     """Writes of ours per ticket and hour."""
     router_settings: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """The [handlers.NAME] tables by router name; not shown, for they may hold keys."""
+    dry_routers: frozenset[str] = frozenset()
+    """The routers that run dry while the others act."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ class Terms:
 
     ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
     from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept.
+    ``dry_routers`` run dry while the others act.
     """
 
     claim: ClaimTerms
@@ -31,6 +32,11 @@ class Terms:
     clock: Clock
     seen_life: int = 90 * DAY
     trail_life: int = 14 * DAY
+    dry_routers: frozenset[str] = frozenset()
+
+    def dry(self, handler: str) -> bool:
+        """Tells whether a handler, by its full name, or a router runs dry: what it wants is shown and not sent."""
+        return self.dry_run or handler.partition(".")[0] in self.dry_routers
 
     @property
     def account(self) -> str:

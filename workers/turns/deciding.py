@@ -73,7 +73,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
 
 def _spent(state: State, seen: LastSeen, ballot: Ballot) -> LastSeen:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in ballot.wishes if wish.intents}
+    acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(seen, once=(*seen.once, *spent)) if spent else seen
 
@@ -82,7 +82,8 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
     telling = [row for row in reading.news.stray if row.message or row.changes]
-    found = attribute([mark_of(effect, state.terms.staff) for effect in folded.effects], telling)
+    marks = [None if effect.dry else mark_of(effect, state.terms.staff) for effect in folded.effects]
+    found = attribute(marks, telling)
     folded.remarks += [f"{folded.effects[index].words}: there already (row {row})" for index, row in found.items()]
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
@@ -216,9 +217,23 @@ def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
     names: Directory | None = None
     if needs_directory(ballot.wishes):
         names = yield from directory(state, fresh=False)
-    folded = fold(ballot.wishes, reading.ticket, names)
+    folded = _apart(state, reading, ballot.wishes, names)
     if folded.failed:
         # An unknown name may be a new one: read the lists again before it is held against the handler.
         names = yield from directory(state, fresh=True)
-        folded = fold(ballot.wishes, reading.ticket, names)
+        folded = _apart(state, reading, ballot.wishes, names)
     return folded
+
+
+def _apart(state: State, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
+    """Folds what is to be sent, and apart from it what is only shown: a router that runs dry takes nothing away."""
+    terms = state.terms
+    if terms.dry_run or not terms.dry_routers:
+        return fold(wishes, reading.ticket, names)
+    live = fold([wish for wish in wishes if not terms.dry(wish.handler)], reading.ticket, names)
+    shown = fold([wish for wish in wishes if terms.dry(wish.handler)], reading.ticket, names)
+    return Folded(
+        live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
+        live.failed | shown.failed,
+        live.remarks + [f"{remark} (dry run)" for remark in shown.remarks],
+    )

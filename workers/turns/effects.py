@@ -19,7 +19,8 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``handler`` wanted the message, the move and so on; ``owners`` maps each tag (``+x``, ``-x``), property and field
     (``#12``) to the handler that wanted it. ``set`` holds properties, ``fields`` custom fields by id, ``names`` what
-    the account calls the ids in it, by property, field (``#12``), ``category`` or staff member (``@7``).
+    the account calls the ids in it, by property, field (``#12``), ``category`` or staff member (``@7``). ``dry`` tells
+    that all who wanted it run dry.
     """
 
     sort: Sort
@@ -40,6 +41,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     subject: str = ""
     staff: tuple[int, ...] = ()
     names: Mapping[str, str] = {}
+    dry: bool = False
 
     @property
     def handlers(self) -> tuple[str, ...]:

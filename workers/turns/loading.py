@@ -39,7 +39,10 @@ def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRul
     tables = {name: table for each in accounts for name, table in each.router_settings.items()}
     loading = _Loading(tables, folder, read_rules)
     loaded = {account.name: loading.load(account) for account in accounts}
-    loading.finish(frozenset(grant for account in accounts for grant in account.allow))
+    loading.finish(
+        frozenset(grant for account in accounts for grant in account.allow),
+        frozenset(router for account in accounts for router in account.dry_routers),
+    )
     return loaded
 
 
@@ -103,7 +106,7 @@ class _Loading:
             self.complain(f"handlers.{router.name}", f"its dataclass fails with {fault(error)}", "correct it")
         return None
 
-    def finish(self, allow: frozenset[tuple[str, str]]) -> None:
+    def finish(self, allow: frozenset[tuple[str, str]], dry: frozenset[str]) -> None:
         """Complains of what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
         if not self.lost:
             for table in sorted(self.tables.keys() - self.routers):
@@ -112,6 +115,8 @@ class _Loading:
                 if router not in self.routers:
                     problem = f"{permission} is granted to {router!r}, and no such router is loaded"
                     self.complain("FOXHOOKS_ALLOW", problem, near(router, self.routers))
+            for router in sorted(dry - self.routers):
+                self.complain("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", near(router, self.routers))
         if self.complaints:
             raise LoadError(dict.fromkeys(self.complaints))
 

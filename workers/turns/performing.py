@@ -78,8 +78,12 @@ class Performer:
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, terms = self.state, self.state.terms
-        if self.plan.dry or terms.dry_run:  # which may have been set after the plan was stored
+        dry = [name for name in wanted.handlers if terms.dry(name)]  # which may be set after the plan was stored
+        if self.plan.dry or terms.dry_run or wanted.dry or (dry and len(dry) == len(wanted.handlers)):
             state.journal[key] = Entry("dry")
+            return
+        if dry:
+            yield from state.enter(key, Entry("split", said=f"{', '.join(dry)} runs dry by now"))
             return
         effect = yield from self._allowed(key, wanted)
         if effect is None:

@@ -80,9 +80,10 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
         plan = decode_plan(state.held.plan)
     else:
         plan = yield from _make_plan(state)
-        if plan.effects and not plan.dry:
+        calls = sum(not effect.dry for effect in plan.effects)
+        if calls and not plan.dry:
             read_permit, encoded = state.take_read_permit(), msgspec.json.encode(plan)
-            stored = store_plan(state.held, encoded, len(plan.effects), state.terms.budget, read_permit)
+            stored = store_plan(state.held, encoded, calls, state.terms.budget, read_permit)
             if not (yield from ask(stored)):
                 raise Lost
     yield from Performer(state, plan).perform()

@@ -43,5 +43,5 @@ def test_the_file_on_the_page_loads(tmp_path: Path) -> None:
     assert settings.threads == 4
     assert settings.accounts["acme"].allow == {("vip", "reply")}
     assert settings.accounts["beta"].allow == {("crm", "move"), ("crm", "subscribe")}
-    assert settings.accounts["beta"].dry_run
+    assert settings.accounts["beta"].dry_routers == {"crm"}
     assert settings.accounts["acme"].router_settings["crm"]["token"] == "something"

@@ -35,6 +35,20 @@ def test_what_names_no_router_is_refused(value: object) -> None:
         lists.handlers(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("1", True), (True, True), ("off", False), ("vip", {"vip"}), ("vip, crm", {"vip", "crm"}), (["vip"], {"vip"})],
+)
+def test_a_dry_run_is_on_or_off_or_of_some_routers(value: object, read: object) -> None:
+    assert lists.dry_run(value) == read
+
+
+@pytest.mark.parametrize("value", ["Vip", "vip:router", 2, {"vip": True}, [True]])
+def test_a_dry_run_of_what_is_no_router_is_refused(value: object) -> None:
+    with pytest.raises(UnfitError):
+        lists.dry_run(value)
+
+
 @pytest.mark.parametrize("value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}])
 def test_grants_are_pairs(value: object) -> None:
     assert lists.grants(value) == {("vip", "reply"), ("crm", "move")}

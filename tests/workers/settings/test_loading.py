@@ -309,6 +309,13 @@ def test_dry_run_in_the_environment_holds_for_every_account(loaded: Loaded) -> N
     assert all(account.dry_run for account in accounts.values())
 
 
+def test_an_account_may_run_some_routers_dry(loaded: Loaded) -> None:
+    accounts = loaded(NO_ACCOUNT, 'dry_run = ["vip"]\n' + TABLES + "dry_run = true\n").accounts
+
+    assert (accounts["acme"].dry_run, accounts["acme"].dry_routers) == (False, {"vip"})
+    assert (accounts["beta"].dry_run, accounts["beta"].dry_routers) == (True, frozenset())
+
+
 def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> None:
     assert loaded({"REDIS_URL": " ", "FOXHOOKS_RULES": "", "FOXHOOKS_CONFIG": ""}, 'sentry_dsn = ""').redis_url is None
     assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"

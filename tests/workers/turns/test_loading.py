@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -267,6 +268,12 @@ def test_mistakes_in_rules_are_told_with_those_of_plug_ins(folder: Path) -> None
     told = str(raised.value).splitlines()
     assert len(told) == 3
     assert told[0] == "rules.toml, line 3, rule 'a': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"
+
+
+def test_a_dry_run_of_an_unknown_router_is_refused_with_the_nearest_name(folder: Path) -> None:
+    dry = replace(account("acme", ("greeter:router",), {}, frozenset()), dry_routers=frozenset({"vpi"}))
+    with pytest.raises(LoadError, match=r"FOXHOOKS_DRY_RUN: no router 'vpi' is loaded; did you mean 'vip'"):
+        load_accounts([dry], folder, load_rules)
 
 
 def test_a_grant_to_rules_without_a_rules_file_is_refused(folder: Path) -> None:
