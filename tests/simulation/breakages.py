@@ -22,7 +22,7 @@ from workers.lanes import leases, store
 from workers.lanes.lanes import FORGET
 from workers.lanes.scripts import Source, source
 from workers.models.row import Row
-from workers.turns import performing, settling, state, turn
+from workers.turns import collisions, performing, settling, sight, state, turn
 from workers.turns.effects import Effect
 from workers.turns.plan import Entry, Plan
 from workers.turns.state import State
@@ -72,13 +72,13 @@ def settles_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def advances_too_far(patch: pytest.MonkeyPatch) -> None:
-    done = performing.Performer._done
+    answered = sight.Sight.answered
 
-    def all_rows(self: performing.Performer, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any]) -> Entry:
-        entry = done(self, effect, rows, shown)
+    def all_rows(self: sight.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any]) -> Entry:
+        entry = answered(self, effect, rows, shown)
         return msgspec.structs.replace(entry, rows=tuple(row.id for row in rows))
 
-    patch.setattr(performing.Performer, "_done", all_rows)
+    patch.setattr(sight.Sight, "answered", all_rows)
 
 
 def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
@@ -93,15 +93,15 @@ def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(self: performing.Performer, key: str, effect: Effect) -> Steps[None]:
-        yield from self.state.enter(key, FORGET)
-        yield from self._send(key, effect)
+    def look_up(seen: sight.Sight, key: str, effect: Effect) -> Steps[int]:
+        yield from seen.state.enter(key, FORGET)
+        return 1
 
-    patch.setattr(performing.Performer, "_look_up", look_up)
+    patch.setattr(performing, "look_up", look_up)
 
 
 def never_revalidates(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(performing, "STALE", 10**12)
+    patch.setattr(collisions, "STALE", 10**12)
 
 
 def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:

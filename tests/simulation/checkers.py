@@ -207,7 +207,7 @@ def dead_letters_have_a_cause(history: History) -> Iterator[str]:
     for settled in history.witness.settled:
         for letter in settled.letters:
             caused = letter.last_error in ("no use", "Boom", "later") or letter.reason.startswith(
-                ("it may or may not", "it ended the worker")
+                ("it may or may not", "HappyFox did not take it", "it ended the worker")
             )
             if not caused:
                 yield f"ticket {settled.ticket}: dead letter of {letter.handler}: {letter.reason}"

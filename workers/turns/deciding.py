@@ -68,6 +68,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         ticket=reading.ticket.raw,
         events=state.held.hints,
         shown=ballot.shown,
+        staff=state.terms.staff,
     )
 
 

@@ -40,6 +40,17 @@ class Owed(msgspec.Struct, frozen=True):
     replay: bool = False
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """What is needed to look once more for an effect of which nobody can tell whether it happened.
+
+    ``staff`` is whom it was written as. ``rows`` are those above ``floor`` that are surely not its own.
+    """
+
+    staff: int
+    floor: int
+    rows: tuple[int, ...]
+
+
 class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A dead letter: a handler or an effect for which we stopped trying, with the evidence."""
 
@@ -52,6 +63,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     changes: tuple[Change, ...] = ()
     effect: Effect | None = None
     evidence: Mapping[str, Any] = {}
+    doubt: Doubt | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -59,7 +71,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     ``shown`` holds the changes of the handlers that were owed some beside those of the turn.
     ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
-    the ms until these are looked at again, ``ticket`` is the answer of that read.
+    the ms until these are looked at again, ``ticket`` is the answer of that read. ``staff`` is whom the plan writes as,
+    0 in plans that were stored before it was a part of them.
     """
 
     format: int
@@ -79,6 +92,7 @@ class Plan(msgspec.Struct, frozen=True):
     ticket: Mapping[str, Any]
     events: tuple[Hint, ...]
     shown: Mapping[str, tuple[Change, ...]] = {}
+    staff: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,7 +100,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected``
     when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
-    whoever looks at what was ``refused``, ``without`` the properties and fields (``#12``) that were left out of it.
+    whoever looks at what was ``refused``, ``doubt`` when that may have happened all the same, ``without`` the
+    properties and fields (``#12``) that were left out of it.
     """
 
     state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]
@@ -101,6 +116,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     said: str = ""
     evidence: Mapping[str, Any] = {}
     without: tuple[str, ...] = ()
+    doubt: Doubt | None = None
 
 
 def pieces(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:

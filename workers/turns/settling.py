@@ -7,7 +7,7 @@ import msgspec
 
 from workers.events.last_seen import LastSeen, advance, encode
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
-from workers.turns.effects import mark
+from workers.turns.effects import mark, split
 from workers.turns.plan import Entry, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
@@ -64,14 +64,16 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
     """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
     yield from plan.letters
     for key, effect, entry in pieces(plan, journal):
-        for handler in effect.handlers if entry.state == "refused" else ():
+        # Each handler is given its own part, so that no replay brings about what is another letter's.
+        for handler, part in zip(effect.handlers, split(effect), strict=True) if entry.state == "refused" else ():
             yield Letter(
                 id=f"{plan.turn}.{key}.{handler}",
                 handler=handler,
                 reason=entry.said,
                 changes=plan.shown.get(handler, plan.changes),
-                effect=effect,
+                effect=part,
                 evidence=entry.evidence,
+                doubt=entry.doubt,
             )
 
 
@@ -81,7 +83,7 @@ def _memory(state: State, plan: Plan) -> LastSeen:
     for _, effect, entry in pieces(plan, state.journal):
         if entry.state != "done":
             continue
-        look = mark(effect, state.terms.staff)
+        look = mark(effect, plan.staff or state.terms.staff)
         changed = {
             name: "" if value is None else str(value) for name, value in effect.set.items() if name not in entry.without
         }

@@ -32,6 +32,10 @@ class Lost(Exception):
     """The lease is lost: whoever holds the lane now goes on, this turn does nothing more."""
 
 
+class Gone(Exception):
+    """The ticket does not exist any more: the plan ends here."""
+
+
 class State:
     """One turn under way: the lane held, the account's terms, the permit of its read, the journal."""
 

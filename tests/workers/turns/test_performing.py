@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -127,3 +128,76 @@ def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Re
 
     assert world.ticket(number)["status"]["name"] == "Closed"
     assert "So do I" not in str(world.ticket(number)["updates"])
+
+
+def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **terms: Any) -> tuple[World, int]:
+    """Gives a world in which the answer to a write that HappyFox took was cut off before anybody looked again."""
+    world, number = dies_with_a_plan(store, wants)
+    world.terms = replace(world.terms, **terms)
+    world.simulator.faults.add(Fault("cut", method="POST", before=False))
+
+    def dies(step: Step, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.method == "POST":
+            raise Crash
+        return result
+
+    world.after = dies
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    world.now += 60_000
+    return world, number
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"),
+    [
+        ("Refund reason", "ours", "theirs"),
+        ("Amount", 5, 7),
+        ("Product", "Scanner", 1),
+        ("Delivery date", "2026-03-01", "2026-03-02"),
+    ],
+)
+def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
+    store: redis.Redis, name: str, ours: Any, theirs: Any
+) -> None:
+    world, number = in_doubt(store, lambda ticket: ticket.set(fields={name: ours}))
+    world.settle_down()
+    assert all(row["message"] is None for row in world.ticket(number)["updates"][1:])
+
+    store.flushdb()
+    world, number = in_doubt(store, lambda ticket: ticket.set(fields={name: ours}))
+    world.simulator.staff_updates(number, staff=1, fields={name: theirs})
+    world.settle_down()
+    world.deliver()
+    world.settle_down()
+
+    assert f"{name} is {fields(world, number)[name]}" in str(world.ticket(number)["updates"])
+
+
+def test_another_staff_id_from_now_on_does_not_hide_what_the_former_wrote(store: redis.Redis) -> None:
+    world, _ = in_doubt(store, lambda ticket: ticket.note("Written once and for all."))
+    world.terms = replace(world.terms, staff=1)
+    world.settle_down()
+
+    assert [call.path.rsplit("/", 2)[-2] for call in world.simulator.log if call.method == "POST"] == ["staff_pvtnote"]
+
+
+def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.note("Hello there, all of you."))
+    world.simulator.faults.add(Fault("cut", method="POST", before=True, count=None))
+    world.settle_down()
+
+    assert letter(world)["reason"] == (
+        "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not landed"
+    )
+    assert len(world.ticket(number)["updates"]) == 1
+
+
+def letter(world: World) -> dict[str, Any]:
+    """Gives the one dead letter that there is."""
+    [identity] = world.client.zrange("foxhooks:{demo}:dead", 0, -1)
+    told: dict[str, Any] = msgspec.json.decode(
+        world.client.hget(f"foxhooks:{{demo}}:letter:{identity.decode()}", "evidence")
+    )
+    return told

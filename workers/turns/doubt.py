@@ -1,0 +1,70 @@
+"""Doubt: whether an effect that began and was not confirmed has landed; the ticket tells."""
+
+from workers.events.last_seen import properties
+from workers.lanes.lanes import FORGET
+from workers.models.ticket import TicketRead
+from workers.turns.effects import Effect
+from workers.turns.plan import Doubt, Entry
+from workers.turns.sight import Sight
+from workers.turns.state import Gone, Parked
+from workers.turns.steps import Steps
+
+#: How often an effect is sent that the ticket shows not to have landed.
+TRIES = 3
+
+#: What is said of an effect of which nobody can tell whether it happened.
+UNDECIDED = "it may or may not have happened; look at the ticket"
+
+#: What is said of an effect that surely did not happen, however often it was sent.
+UNTAKEN = f"HappyFox did not take it, sent {TRIES} times; each time the ticket showed that it had not landed"
+
+
+def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
+    """Looks whether an effect in doubt landed.
+
+    Gives how often it was sent when it did not, can no longer land, and is to be sent again; 0 when that is settled.
+    """
+    state, entry = sight.state, sight.state.journal[key]
+    ticket = yield from state.ticket()
+    if ticket is None:
+        if effect.sort == "delete":
+            yield from state.enter(key, Entry("done"))
+            return 0
+        raise Gone
+    done = sight.found(effect, ticket)
+    nameless = {row.id for row in ticket.history if row.author == "unknown"}
+    # A row that names nobody and says nothing may be anybody's: then the tags themselves tell.
+    if (done.rows and nameless.isdisjoint(done.rows)) or shows(effect, ticket):
+        yield from state.enter(key, done)
+        return 0
+    settled_at = entry.deadline + state.terms.doubt
+    if state.now() < settled_at:
+        raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
+    if effect.sort == "forward" or entry.tries >= TRIES:
+        yield from state.enter(key, _given_up(sight, effect, ticket, entry.tries))
+        return 0
+    sight.checked, sight.read_at = ticket, state.now()
+    yield from state.enter(key, FORGET)
+    return entry.tries
+
+
+def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
+    evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": tries}
+    if effect.sort != "forward":
+        return Entry("refused", said=UNTAKEN, evidence=evidence)
+    # A forward may leave no row (KB 1039 shows none): that none is there tells nothing.
+    floor = sight.plan.seen.floor
+    doubt = Doubt(sight.staff, floor, tuple(row.id for row in ticket.history if row.id > floor))
+    return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
+
+
+def shows(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether the ticket shows what an effect without message wanted."""
+    if effect.sort == "tags":
+        return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
+    now = properties(ticket)
+    if effect.sort == "move":
+        return now["category"] == str(effect.category)
+    if effect.sort != "properties" or effect.fields:
+        return False
+    return all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())

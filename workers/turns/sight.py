@@ -1,0 +1,110 @@
+"""Sight: whose the rows of a ticket are, as far as a plan under way can tell."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workers.events.mark import Mark, attribute
+from workers.events.words import same_words, words
+from workers.models.fields import field_values, readable
+from workers.models.row import Row
+from workers.models.ticket import TicketRead
+from workers.models.values import items, mapping
+from workers.turns.effects import Effect, mark
+from workers.turns.plan import Entry, Plan, pieces
+from workers.turns.state import State
+
+#: A date as fields are sent it; HappyFox may show it in another form.
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class Sight:
+    """What is known of the ticket while a plan is performed.
+
+    ``staff`` is whom the plan writes as, whatever the settings say by now. ``checked`` is the last read that the plan
+    was held against, None when it was none but its own, ``read_at`` the time of that in ms.
+    """
+
+    def __init__(self, state: State, plan: Plan) -> None:
+        self.state, self.plan = state, plan
+        self.staff = plan.staff or state.terms.staff
+        self.checked: TicketRead | None = None
+        self.read_at = plan.read_at
+
+    def attribute(self, rows: Iterable[Row], look: Mark | None = None) -> tuple[list[Row], int | None]:
+        """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
+
+        A row that an earlier effect made, or is still expected to show, is never given to a later one.
+        """
+        seen, journal = self.plan.seen, self.state.journal
+        taken = {row for entry in journal.values() for row in entry.rows}
+        expected: list[Mark | None] = [look for _, look in seen.expected]
+        expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
+        fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
+        found = attribute([*expected, look], fresh)
+        return [row for row in fresh if row.id not in found.values()], found.get(len(expected))
+
+    def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object]) -> Entry:
+        """Makes the entry of an effect that landed, from the rows and fields that its own answer shows."""
+        look = mark(effect, self.staff)
+        _, found = self.attribute(rows, look)
+        values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
+        return Entry(
+            "done",
+            rows=() if found is None else (found,),
+            expected=look is not None and found is None,
+            fields={identity: values[identity] for identity in effect.fields if identity in values},
+        )
+
+    def found(self, effect: Effect, ticket: TicketRead) -> Entry:
+        """Makes the entry of an effect as a read shows it that was made later, when others may have written too."""
+        look = mark(effect, self.staff)
+        others, row = self.attribute(ticket.history, look)
+        if row is None and effect.sort == "forward":
+            row = next((one.id for one in others if forwards(effect, one, self.staff)), None)
+        meanwhile = any(other.author != "contact" and other.id > (row or 0) for other in others)
+        return Entry(
+            "done",
+            rows=() if row is None else (row,),
+            expected=look is not None and row is None,
+            fields=_fields(effect, ticket, meanwhile),
+        )
+
+
+def forwards(effect: Effect, row: Row, staff: int) -> bool:
+    """Tells whether a row is a forward's. Nobody knows whether HappyFox makes one for it (KB 1039 shows none)."""
+    if row.author != "staff" or row.author_id != staff or row.message is None or not row.message.forwarded:
+        return False
+    return same_words(words(effect.html), words(row.message.html or row.message.text))
+
+
+def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
+    """Gives the values to remember for the custom fields of an effect that landed.
+
+    A value that is not the one we set is a person's and stays news, for which ours is remembered. HappyFox may write
+    ours in a way that cannot be compared: then it is ours unless somebody else wrote meanwhile.
+    """
+    shown = {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
+    values = {}
+    for identity, wanted in effect.fields.items():
+        if (raw := shown.get(identity)) is not None:
+            same = _same(wanted, raw.get("value_id") or raw.get("value"))
+            ours = not meanwhile if same is None else same
+            values[identity] = readable(raw.get("value")) if ours else readable(wanted)
+    return values
+
+
+def _same(wanted: Any, told: object) -> bool | None:
+    """Tells whether a field holds what was wanted: a text, a number, a choice's id or several; None: cannot be told."""
+    if wanted is None:
+        return not readable(told)
+    if isinstance(wanted, list):
+        return sorted(map(readable, wanted)) == sorted(map(readable, told)) if isinstance(told, list) else None
+    if isinstance(wanted, int | float):
+        try:
+            return float(wanted) == float(readable(told) or "nan")
+        except ValueError:
+            return None
+    if DAY.fullmatch(str(wanted)):
+        return True if readable(told)[:10] == wanted else None
+    return words(str(wanted)) == words(readable(told))
