@@ -39,6 +39,12 @@ def valkey_url(_valkey: str) -> str:
     return _valkey
 
 
+@pytest.fixture(scope="session")
+def foxhooks_store(_valkey: str) -> str:
+    """The store of `desk`, which is the one of all tests."""
+    return _valkey
+
+
 @pytest.fixture
 def store(valkey_url: str) -> Iterator[redis.Redis]:
     """Client of that empty Valkey; answers are bytes."""

@@ -7,6 +7,7 @@ sweep or a seeded schedule puts them.
 import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,16 +29,18 @@ from workers.settings import Budget
 from workers.simulator import Simulator, rows
 from workers.simulator.exchange import Request
 from workers.simulator.hooks import Delivery, Hook
+from workers.testing.clock import START, Clock
 from workers.turns.account import Terms
 from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
 from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Step, Steps
 from workers.turns.turn import Result, take_turn
 
+__all__ = ["ACCOUNT", "BASIC", "BOT", "START", "Crash", "World"]
+
 ACCOUNT = "demo"
 BASIC = "Basic " + b64encode(b"demo-key:demo-code").decode()
 BOT = 7
-START = 1_780_000_000_000
 
 
 class Crash(BaseException):
@@ -47,15 +50,20 @@ class Crash(BaseException):
 class World:
     """One account with its store, its HappyFox and its clock (``now``, in ms)."""
 
-    def __init__(self, client: "redis.Redis", *routers: Router, **terms: Any) -> None:
-        self.now = START
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *routers: Router,
+        clock: Clock | None = None,
+        simulator: Simulator | None = None,
+        **terms: Any,
+    ) -> None:
+        self.clock = clock or Clock()
         self.client = client
         self.store = Store(client, lambda: self.now)
-        shape = terms.pop("shape", "flat")
         budget = terms.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
-        self.simulator = Simulator(
-            lambda: self.now / 1000, [Hook("http://hook.test/", "key", shape=shape)], **terms.pop("options", {})
-        )
+        self.simulator = simulator or Simulator(self.clock.seconds, **terms.pop("options", {}))
+        self.simulator.set_hooks([Hook("http://hook.test/", "key", shape=terms.pop("shape", "flat"))])
         self.governor = Governor(ACCOUNT, budget)
         self.lease = 15_000
         handlers = tuple(Bound(handler) for router in routers for handler in router.handlers)
@@ -83,6 +91,15 @@ class World:
         self.after: Callable[[Step, Any], Any] = lambda step, result: result
         client.set(f"foxhooks:{{{ACCOUNT}}}:birth", self.now)
 
+    @property
+    def now(self) -> int:
+        """The time in ms."""
+        return self.clock.ms
+
+    @now.setter
+    def now(self, ms: int) -> None:
+        self.clock.ms = ms
+
     # -- HappyFox's side
 
     def deliver(self) -> list[Acceptance]:
@@ -91,6 +108,11 @@ class World:
         ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
         self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
         return [taken for delivery in ready for taken in self.receive(delivery.body)]
+
+    def posted(self) -> list[int]:
+        """Gives the times (ms) at which HappyFox sends the webhooks that wait to be sent."""
+        self._post += self.simulator.take_deliveries()
+        return [ceil(delivery.due * 1000) for delivery in self._post]
 
     def receive(self, body: bytes) -> list[Acceptance]:
         """Takes one delivery into the inbox."""

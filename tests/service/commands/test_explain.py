@@ -7,6 +7,8 @@ import redis
 
 from service.commands import explain
 from workers import Event, Router, Ticket
+from workers.handlers import auto_tag
+from workers.testing import Desk
 from workers.testing.world import ACCOUNT, World
 
 vip = Router("vip")
@@ -52,3 +54,15 @@ def test_every_effect_is_told_with_its_parts(
     assert explain.run(number, "", as_json=False) == 0
     told = capsys.readouterr().out
     assert [line for line in lines if line not in told] == []
+
+
+def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    match = [{"text": "refund", "tags": ["refund"]}, {"priority": "High", "tags": ["high"]}]
+    desk.use(auto_tag.router, settings={"auto-tag": {"match": match}})
+    number = desk.simulator.create_ticket(text="Hello", priority="Low").id
+    desk.advance("1m")
+
+    assert explain.run(number, "", as_json=False) == 0
+    told = capsys.readouterr().out
+    reason = "match 1: text does not match refund; match 2: priority is Low, wanted High"
+    assert f"decided   auto-tag.tag did not run: {reason}" in told

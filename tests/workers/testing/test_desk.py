@@ -1,0 +1,104 @@
+"""The help desk for tests of plug-ins: real engine, real store, a clock that the test moves."""
+
+import pytest
+
+from workers import Event, Retry, Router, Ticket
+from workers.simulator import Simulator
+from workers.testing import Clock, Desk
+
+
+def vip() -> Router:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("vip")
+        ticket.note("Answer within the hour.")
+        ticket.set(priority="High")
+
+    @router.on("contact-replied", when=lambda ticket: "vip" in ticket.tags)
+    def thank(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you, we are on it again.")
+
+    return router
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_a_handler_wants_happens_once_wherever_the_worker_dies(desk: Desk, crash: bool) -> None:
+    desk.use(vip(), allow=["vip:reply"])
+    desk.crash = crash
+    number = desk.simulator.create_ticket("sam@bigcorp.example").id
+    desk.advance("2m")
+    desk.simulator.contact_replies(number, "Any news?")
+    desk.advance("2m")
+
+    assert desk.notes(number) == ["Answer within the hour."]
+    assert desk.replies(number) == ["Thank you, we are on it again."]
+    assert desk.ticket(number).tags == {"vip"}
+    assert desk.ticket(number).priority.name == "High"
+
+
+def test_with_crash_the_worker_dies_before_the_plan_is_stored_and_after_every_write(desk: Desk) -> None:
+    ran: list[int] = []
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ran.append(ticket.id)
+        ticket.note("Answer within the hour.")
+
+    desk.use(router)
+    desk.crash = True
+    number = desk.simulator.create_ticket().id
+    desk.advance("5m")
+    assert ran == [number, number]
+    assert desk.notes(number) == ["Answer within the hour."]
+
+
+def test_an_effect_that_a_handler_makes_by_itself_is_seen_to_happen_twice(desk: Desk) -> None:
+    called: list[str] = []
+    router = Router("chat")
+
+    @router.on("ticket-created")
+    def tell(ticket: Ticket, event: Event) -> None:
+        called.append(ticket.subject)
+
+    desk.use(router)
+    desk.crash = True
+    desk.simulator.create_ticket(subject="Help")
+    desk.advance("1m")
+    assert called == ["Help", "Help"]
+
+
+def test_time_passes_only_when_the_test_says_so(desk: Desk, clock: Clock, simulator: Simulator) -> None:
+    asked: list[float] = []
+    router = Router("slow")
+
+    @router.on("ticket-created")
+    def wait(ticket: Ticket, event: Event) -> None:
+        asked.append(desk.now.timestamp())
+        if len(asked) < 3:
+            raise Retry("not yet", after="1h")
+        ticket.add_tags("done")
+
+    desk.use(router)
+    number = simulator.create_ticket().id
+    before = clock.now
+    desk.advance("90m")
+    assert len(asked) == 2
+    assert desk.ticket(number).tags == frozenset()
+    desk.advance("1h")
+    assert len(asked) == 3
+    assert desk.ticket(number).tags == {"done"}
+    assert (clock.now - before).total_seconds() == 2.5 * 3600
+
+
+def test_settings_fit_as_at_the_start_of_the_worker(desk: Desk) -> None:
+    from workers.handlers.auto_tag import router
+
+    desk.use(router, settings={"auto-tag": {"match": [{"text": "refund", "tags": ["refund"]}]}})
+    number = desk.simulator.create_ticket(text="A refund, please.").id
+    desk.advance("1m")
+    assert desk.ticket(number).tags == {"refund"}
+    with pytest.raises(ValueError, match="auto-tag: no setting 'matches'"):
+        desk.use(router, settings={"auto-tag": {"matches": []}})
