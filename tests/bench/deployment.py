@@ -10,12 +10,10 @@ the store spends on the waiting.
 
 import argparse
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,15 +23,12 @@ from typing import Any
 import redis
 
 from tests import stores
-from tests.bench.endpoint import body
+from tests.bench.rig.deliveries import body, fill
+from tests.bench.rig.pickup import Pickup
 from tests.real.fleet import Fleet, P, deployed
 from tests.real.handlers import NOTING
 from tests.service.receiver import Server
 from tests.workers.governor.fleet import used, worst_window
-from workers.events.delivery import parse
-from workers.lanes.inbox import accept, receive
-from workers.lanes.keys import WAKE
-from workers.lanes.store import Store
 
 POSTS, WINDOW, LOCKOUT = 30, 6.0, 10.0
 TIGHT = {
@@ -125,60 +120,24 @@ def build(url: str) -> Any:
     return main.build(load("worker", {"REDIS_URL": url, "LOG_FORMAT": "json", "LOG_LEVEL": "ERROR"}, folder))
 
 
-def fill(client: "redis.Redis", lanes: int) -> None:
-    """Stores an event in each of so many lanes of acme, which is locked out."""
-    now = int(time.time() * 1000)
-    client.hset("foxhooks:{acme}:gate", mapping={"state": "locked", "why": "limited", "until": now + 3_600_000})
-    store = Store(client)
-    for start in range(1, lanes + 1, 200):
-        bodies = [body(number) for number in range(start, min(start + 200, lanes + 1))]
-        store.run(accept("acme", [receive(parse(each), each) for each in bodies], keep=3600))
+def lock(client: "redis.Redis") -> None:
+    """Locks acme out for an hour."""
+    until = int(time.time() * 1000) + 3_600_000
+    client.hset("foxhooks:{acme}:gate", mapping={"state": "locked", "why": "limited", "until": until})
 
 
 def pickup(url: str, lanes: int, samples: int) -> list[float]:
-    """Gives the part of a CPU that the store spends on waiting, then the seconds of each pickup."""
-    import dramatiq
-
-    from workers import driver, main
-
-    first: list[float] = []
-    begun = threading.Event()
-
-    class Timed(driver.Driver):
-        """Notes when the first step of a turn is performed."""
-
-        def perform(self, held: Any, step: Any) -> Any:
-            if not begun.is_set():
-                first.append(time.perf_counter())
-                begun.set()
-            return super().perform(held, step)
-
-    main.Driver = Timed  # type: ignore[attr-defined]
+    """Gives the part of a CPU that the store spends on so many waiting lanes, then the seconds of each pickup."""
     client = redis.Redis.from_url(url)
-    fill(client, lanes)
-    worker = dramatiq.Worker(build(url), worker_threads=8)
-    worker.start()
+    lock(client)
+    fill(client, "acme", map(body, range(1, lanes + 1)))
+    worker = Pickup(client, lambda: build(url))
     time.sleep(2)
     before, began = client.info("cpu"), time.perf_counter()
     time.sleep(5)
     after = client.info("cpu")
     spent = sum(float(after[name]) - float(before[name]) for name in ("used_cpu_user", "used_cpu_sys"))
-    waiting = spent / (time.perf_counter() - began)
-    store, chance, taken = Store(client), random.Random(1), []
-    for number in range(1, samples + 1):
-        while client.zcard("foxhooks:{beta}:sched"):
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0.02, 0.1))
-        payload = body(number)
-        arrival = receive(parse(payload), payload)
-        begun.clear()
-        since = time.perf_counter()
-        store.run(accept("beta", [arrival], keep=3600))
-        client.lpush(WAKE, 1)
-        client.ltrim(WAKE, 0, 0)
-        assert begun.wait(10), "the event was not picked up"
-        taken.append(first[-1] - since)
-    return [waiting, *taken]
+    return [spent / (time.perf_counter() - began), *worker.samples("beta", samples, 0.1)]
 
 
 def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:

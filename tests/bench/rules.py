@@ -26,11 +26,9 @@ import redis
 
 from service.demo.stage import free_ports
 from tests import stores
-from workers.events.delivery import parse
-from workers.lanes.inbox import accept, receive
-from workers.lanes.store import Store
+from tests.bench.rig.deliveries import fill
+from tests.bench.rig.pickup import THREADS
 
-THREADS = 8
 BAR = 0.7
 ACCOUNT = "acme"
 WORDS = [
@@ -144,9 +142,7 @@ def worker(store: str, happyfox: str, count: int, turns: list[int]) -> float:
     client = redis.Redis.from_url(store)
     broker = main.build(load("worker", environ, folder))
     bodies = [json.dumps({"event_type": "ticket-created", "ticket_id": number}).encode() for number in turns]
-    for start in range(0, len(bodies), 100):
-        some = bodies[start : start + 100]
-        Store(client).run(accept(ACCOUNT, [receive(parse(each), each) for each in some], keep=3600))
+    fill(client, ACCOUNT, bodies)
     began = time.perf_counter()
     dramatiq.Worker(broker, worker_threads=THREADS).start()
     while client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched"):

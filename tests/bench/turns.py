@@ -13,7 +13,6 @@ the driver performs the first step of the turn.
 
 import argparse
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -26,13 +25,10 @@ from typing import Any
 import redis
 
 from tests import stores
-from tests.bench.endpoint import body, pin
-from workers.events.delivery import parse
-from workers.lanes.inbox import accept, receive
-from workers.lanes.keys import WAKE
-from workers.lanes.store import Store
+from tests.bench.rig.deliveries import body, fill
+from tests.bench.rig.pickup import THREADS, Pickup
+from tests.bench.rig.servers import pin
 
-THREADS = 8
 #: Plain Dramatiq at its best.
 TUNED = {"dramatiq_queue_prefetch": "200"}
 BAR = 0.75
@@ -63,14 +59,6 @@ def build(url: str) -> Any:
     return main.build(load("worker", environ, folder))
 
 
-def preload(client: "redis.Redis", lanes: int) -> None:
-    """Stores one event in each of so many lanes."""
-    store = Store(client)
-    for start in range(1, lanes + 1, 100):
-        bodies = [body(number) for number in range(start, min(start + 100, lanes + 1))]
-        store.run(accept(ACCOUNT, [receive(parse(each), each) for each in bodies], keep=3600))
-
-
 class Stopwatch:
     """Times ``turns`` turns, and the processor time that this process and the store spend on them."""
 
@@ -93,7 +81,7 @@ def ours(url: str, turns: int) -> list[float]:
     import dramatiq
 
     client = redis.Redis.from_url(url)
-    preload(client, turns)
+    fill(client, ACCOUNT, map(body, range(1, turns + 1)))
     worker = dramatiq.Worker(build(url), worker_threads=THREADS)
     watch = Stopwatch(client, turns)
     worker.start()
@@ -128,41 +116,7 @@ def plain(url: str, turns: int) -> list[float]:
 
 def pickup(url: str, samples: int) -> list[float]:
     """Gives the seconds from storing and waking to the first step of the turn, sorted."""
-    import dramatiq
-
-    from workers import driver, main
-
-    first: list[float] = []
-    begun = threading.Event()
-
-    class Timed(driver.Driver):
-        """Notes when the first step of a turn is performed."""
-
-        def perform(self, held: Any, step: Any) -> Any:
-            if not begun.is_set():
-                first.append(time.perf_counter())
-                begun.set()
-            return super().perform(held, step)
-
-    main.Driver = Timed  # type: ignore[misc]
-    client = redis.Redis.from_url(url)
-    worker = dramatiq.Worker(build(url), worker_threads=THREADS)
-    worker.start()
-    taken, store, chance = [], Store(client), random.Random(1)
-    for number in range(1, samples + 1):
-        while client.zcard(SCHED):
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0.02, 0.25))
-        begun.clear()
-        payload = body(number)
-        arrival = receive(parse(payload), payload)
-        since = time.perf_counter()
-        store.run(accept(ACCOUNT, [arrival], keep=3600))
-        client.lpush(WAKE, 1)
-        client.ltrim(WAKE, 0, 0)
-        assert begun.wait(10), "the event was not picked up"
-        taken.append(first[-1] - since)
-    return sorted(taken)
+    return sorted(Pickup(redis.Redis.from_url(url), lambda: build(url)).samples(ACCOUNT, samples, 0.25))
 
 
 def run(which: str, url: str, count: int) -> list[float]:
