@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.simulation.witness import Witness
+from tests.workers.turns.vip import vip
 from workers import Event, Retry, Router, Ticket
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.scripts import Script
@@ -29,22 +30,6 @@ class Scenario:
     ready: Callable[[World], int]
     happens: Callable[[World, int], object]
     terms: dict[str, Any] = field(default_factory=dict)
-
-
-def vip() -> tuple[Router, ...]:
-    router = Router("vip")
-
-    @router.on("ticket-created")
-    def greet(ticket: Ticket, event: Event) -> None:
-        ticket.add_tags("vip")
-        ticket.note("VIP contact: answer within the hour.")
-        ticket.set(priority="High")
-
-    @router.on("contact-replied", when=lambda ticket: ticket.status.closed)
-    def reopen(ticket: Ticket, event: Event) -> None:
-        ticket.reply("Thank you, we are on it again.", status="In Progress")
-
-    return (router,)
 
 
 def twins() -> tuple[Router, ...]:
@@ -149,8 +134,8 @@ def replies(world: World, number: int) -> object:
 
 
 SCENARIOS = {
-    "created": Scenario(vip, lambda world: 1, lambda world, number: world.simulator.create_ticket()),
-    "reopened": Scenario(vip, closed, replies),
+    "created": Scenario(lambda: (vip(),), lambda world: 1, lambda world, number: world.simulator.create_ticket()),
+    "reopened": Scenario(lambda: (vip(),), closed, replies),
     "equal notes": Scenario(twins, known, replies),
     "smart rule": Scenario(
         after_rules,
@@ -159,7 +144,7 @@ SCENARIOS = {
     ),
     "owed": Scenario(debtor, known, replies),
     "refused and split": Scenario(refused, lambda world: known(world, category=3), replies),
-    "dry run": Scenario(vip, closed, replies, {"dry_run": True}),
+    "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
         mover,

@@ -3,24 +3,9 @@
 import redis
 
 from service.commands.records import Records
+from tests.workers.turns.vip import vip
 from workers import Event, Router, Ticket
 from workers.testing.world import ACCOUNT, World
-
-
-def vip() -> Router:
-    router = Router("vip")
-
-    @router.on("ticket-created")
-    def greet(ticket: Ticket, event: Event) -> None:
-        ticket.add_tags("vip")
-        ticket.note("VIP contact: answer within the hour.")
-        ticket.set(priority="High")
-
-    @router.on("contact-replied", when=lambda ticket: ticket.status.closed)
-    def reopen(ticket: Ticket, event: Event) -> None:
-        ticket.reply("Thank you, we are on it again.", status="In Progress")
-
-    return router
 
 
 def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
