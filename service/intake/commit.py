@@ -82,6 +82,7 @@ class Commit:
         self._flush = False
         self._task: asyncio.Task[None] | None = None
         self._stored = True  # whether the last batch was; each change is told once
+        self._spoilt: set[str] = set()  # accounts of which the store took nothing the last time
 
     async def store(self, account: str, arrival: Arrival | None) -> Acceptance:
         """Stores an arrival, or only shows that the store takes one when it is None.
@@ -108,6 +109,7 @@ class Commit:
         """Writes the counters, waits for the batch on its way and ends the connection."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._refused:
             self._write_refused()
         if self._task is not None:
             await self._task
@@ -173,8 +175,23 @@ class Commit:
             if not self._stored:
                 _log.info("deliveries are stored again")
             self._stored = True
-            for batch, acceptances in zip(batches.values(), answers, strict=True):
-                batch.answer(acceptances)
+            for (account, batch), answer in zip(batches.items(), answers, strict=True):
+                self._tell(account, answer)
+                if isinstance(answer, StoreUnavailable):
+                    batch.fail(str(answer))
+                    self._refused.setdefault(account, Counter()).update(refused.get(account, {}))
+                else:
+                    batch.answer(answer)
+
+    def _tell(self, account: str, answer: object) -> None:
+        """Tells once when the store begins to refuse what comes for one account, and once when it ends."""
+        if isinstance(answer, StoreUnavailable) and account not in self._spoilt:
+            fields = {"account": account, "error": str(answer)}
+            _log.error("deliveries of an account cannot be stored; they are answered with 503", extra=fields)
+            self._spoilt.add(account)
+        elif account in self._spoilt and not isinstance(answer, StoreUnavailable):
+            _log.info("deliveries of an account are stored again", extra={"account": account})
+            self._spoilt.remove(account)
 
     def _take_refused(self) -> dict[str, Counter[str]]:
         if not self._flush:

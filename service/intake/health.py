@@ -1,5 +1,7 @@
 """Health: does the process answer, can a delivery be stored now, and what else a person should look at."""
 
+import asyncio
+
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 from starlette.requests import Request
@@ -34,13 +36,19 @@ class Health:
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _request: Request) -> JSONResponse:
-        """Answers 200 when a delivery can be stored now, shown by a write that goes its way; else 503."""
-        try:
-            for account in self._accounts[:1]:
-                await self._commit.store(account, None)
-        except StoreUnavailable as error:
-            return JSONResponse({"status": "unavailable", "reasons": [str(error)]}, 503, {"retry-after": "5"})
-        return JSONResponse({"status": "ready", "degraded": await self._degraded()})
+        """Answers 200 when a delivery can be stored now, shown by a write that goes its way; else 503.
+
+        It is shown for every account, in one batch. Where only some cannot be stored for it stays 200, degraded:
+        another process would do no better for these, and the others would lose this one.
+        """
+        probes = [self._commit.store(account, None) for account in self._accounts]
+        told = await asyncio.gather(*probes, return_exceptions=True)
+        refused = {account: each for account, each in zip(self._accounts, told, strict=True) if _failed(each)}
+        if refused and len(refused) == len(self._accounts):
+            reasons = list(dict.fromkeys(map(str, refused.values())))
+            return JSONResponse({"status": "unavailable", "reasons": reasons}, 503, {"retry-after": "5"})
+        spoilt = [f"account {account}: deliveries cannot be stored: {error}" for account, error in refused.items()]
+        return JSONResponse({"status": "ready", "degraded": spoilt + await self._degraded()})
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -85,3 +93,10 @@ class Health:
             if state != "open":
                 degraded.append(f"account {account}: the gate to HappyFox is {state}; deliveries are stored meanwhile")
         return degraded
+
+
+def _failed(told: object) -> bool:
+    """Tells whether a probe found that nothing can be stored; what it did not expect goes through."""
+    if isinstance(told, BaseException) and not isinstance(told, StoreUnavailable):
+        raise told
+    return isinstance(told, StoreUnavailable)

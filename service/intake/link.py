@@ -4,6 +4,7 @@ WAITAOF only answers for what its own connection wrote, so the scripts and the w
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -54,8 +55,11 @@ class Link:
         self._connection: Connection | None = None
         self._waits = False
 
-    async def run(self, scripts: Sequence[Script[T]], wake: bool = False) -> list[T]:
-        """Runs the scripts and may wake a worker; raises ``StoreUnavailable`` unless all is durable."""
+    async def run(self, scripts: Sequence[Script[T]], wake: bool = False) -> list[T | StoreUnavailable]:
+        """Runs the scripts and may wake a worker; gives the answer of each, or why the store refused that one.
+
+        Raises ``StoreUnavailable`` when it is not sure that everything answered is durable.
+        """
         try:
             async with asyncio.timeout(TRIP):
                 return await self._run(scripts, wake)
@@ -67,12 +71,12 @@ class Link:
             raise
         except ResponseError as error:
             await self.close()
-            raise StoreUnavailable(f"the store refuses to work: {_first_words(error)}") from None
+            raise _refusal(error) from None
         except (RedisError, OSError) as error:
             await self.close()
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
 
-    async def _run(self, scripts: Sequence[Script[T]], wake: bool) -> list[T]:
+    async def _run(self, scripts: Sequence[Script[T]], wake: bool) -> list[T | StoreUnavailable]:
         reused = self._connection
         if reused is not None:
             try:
@@ -95,7 +99,9 @@ class Link:
             raise
         return connection
 
-    async def _trip(self, connection: Connection, scripts: Sequence[Script[T]], wake: bool) -> list[T]:
+    async def _trip(
+        self, connection: Connection, scripts: Sequence[Script[T]], wake: bool
+    ) -> list[T | StoreUnavailable]:
         commands: list[tuple[Any, ...]] = [
             ("EVALSHA", source(script.name).sha, 1, script.prefix, b"", *script.args) for script in scripts
         ]
@@ -104,10 +110,20 @@ class Link:
         if self._waits:
             commands.append(("WAITAOF", 1, 0, SYNC))
         await connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
-        answers = [await connection.read_response() for _ in commands]
-        if self._waits and answers[-1][0] < 1:
-            raise StoreUnavailable("the store did not write to its disk in time")
-        return [script.read(answer) for script, answer in zip(scripts, answers[: len(scripts)], strict=True)]
+        # Every answer is read: one that stayed behind would be taken for that of the next trip.
+        answers = [await _answer(connection) for _ in commands]
+        for answer in answers:
+            if isinstance(answer, NoScriptError):
+                raise answer
+        if self._waits:
+            if isinstance(answers[-1], ResponseError):
+                raise answers[-1]
+            if answers[-1][0] < 1:
+                raise StoreUnavailable("the store did not write to its disk in time")
+        return [
+            _refusal(answer) if isinstance(answer, ResponseError) else script.read(answer)
+            for script, answer in zip(scripts, answers[: len(scripts)], strict=True)
+        ]
 
     async def close(self) -> None:
         """Drops the connection; the next use makes a new one."""
@@ -141,7 +157,20 @@ async def _ask(connection: Connection, *command: str | int) -> Any:
     return await connection.read_response(disconnect_on_error=False)
 
 
-def _first_words(error: ResponseError) -> str:
-    """Gives the beginning of a refusal; what follows may repeat a command with its arguments."""
+async def _answer(connection: Connection) -> Any:
+    """Reads the answer to one command; a refusal is an answer too."""
+    try:
+        return await connection.read_response(disconnect_on_error=False)
+    except ResponseError as error:
+        return error
+
+
+def _refusal(error: ResponseError) -> StoreUnavailable:
+    """Says why the store refuses; of its words only the beginning, for the rest may repeat a command's arguments."""
     text = str(error)
-    return _NO_FILE if "appendonly is disabled" in text else text.split(".")[0][:80]
+    if "appendonly is disabled" in text:
+        return StoreUnavailable(f"the store refuses to work: {_NO_FILE}")
+    if spoilt := re.search(r"SPOILT (\S+) is a (\w+)", text):
+        cure = "mend or delete it; the other accounts go on"
+        return StoreUnavailable(f"the key {spoilt[1]} has the wrong type in the store, {spoilt[2]}: {cure}")
+    return StoreUnavailable(f"the store refuses to work: {text.split('.')[0][:80]}")

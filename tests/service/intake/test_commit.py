@@ -16,7 +16,7 @@ from service.intake.link import Durability, Link
 from tests.service.receiver import REPLY, P, Server, client, counts, deliver, settings
 from workers.errors import StoreUnavailable
 from workers.events.delivery import parse
-from workers.lanes.inbox import Acceptance, Arrival, receive
+from workers.lanes.inbox import Acceptance, Arrival, receive, unreadable
 
 Make = Callable[..., Server]
 
@@ -140,6 +140,43 @@ def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis)
         return await commit.store("acme", arrival(4))
 
     assert run(valkey_url, scenario).status == "accepted"
+
+
+@pytest.mark.parametrize("key", ["sched", "counts", "quarantine", "batches"])
+def test_a_spoilt_key_of_one_account_stops_no_other_and_is_named(valkey_url: str, store: redis.Redis, key: str) -> None:
+    kept = "list" if key in ("batches", "sched") else "string"
+    if kept == "list":
+        store.rpush(P + key, "spoilt")
+    else:
+        store.set(P + key, "spoilt")
+    rubbish = unreadable("no-ticket", b"{}") if key == "quarantine" else arrival()
+
+    async def scenario(commit: Commit) -> list[Any]:
+        batch = [commit.store("acme", rubbish), commit.store("beta", arrival())]
+        answers: list[Any] = list(await asyncio.gather(*batch, return_exceptions=True))
+        clients = {each["id"] for each in store.client_list() if each["name"] == "foxhooks-web"}
+        answers.append(await commit.store("beta", arrival(4)))
+        assert clients == {each["id"] for each in store.client_list() if each["name"] == "foxhooks-web"}
+        store.delete(P + key)
+        return [*answers, await commit.store("acme", arrival(5))]
+
+    refused, *others = run(valkey_url, scenario)
+    assert isinstance(refused, StoreUnavailable)
+    assert f"the key {P}{key} has the wrong type in the store, {kept}" in str(refused)
+    assert [answer.status for answer in others] == ["accepted"] * 3
+
+
+def test_what_was_refused_is_counted_when_a_spoilt_key_is_mended(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: Commit) -> None:
+        store.set(P + "counts", "spoilt")
+        commit.refuse("acme", "bad-signature")
+        commit._write_refused()
+        with pytest.raises(StoreUnavailable, match="counts"):
+            await one(commit)
+        store.delete(P + "counts")
+
+    run(valkey_url, scenario)
+    assert counts(store)["refused:bad-signature"] == 1
 
 
 def test_a_store_that_comes_back_is_used_again(server: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,13 +1,19 @@
 """Health: ready means that a delivery can be stored now."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import httpx
 import pytest
 import redis
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from service.intake.app import build
+from service.intake.commit import Commit
+from service.intake.health import Health
+from service.intake.link import Link
 from tests.service.receiver import P, Server, client, settings
 from workers.lanes.keys import WORKER_LIFE, WORKERS
 
@@ -53,6 +59,29 @@ def test_not_ready_when_the_store_is_full(valkey_url: str, store: redis.Redis) -
         assert ask(valkey_url).status_code == 503
     finally:
         store.config_set("maxmemory", "0")
+
+
+def test_an_account_that_cannot_be_stored_for_is_named_and_takes_none_of_the_others_down(
+    valkey_url: str, store: redis.Redis
+) -> None:
+    store.set(P + "sched", "spoilt")
+    alone = ask(valkey_url)
+    assert (alone.status_code, "foxhooks:{acme}:sched" in alone.json()["reasons"][0]) == (503, True)
+
+    async def both() -> JSONResponse:
+        commit = Commit(Link(valkey_url, "fsync"), 3600)
+        health = Health(commit, valkey_url, ("acme", "beta"))
+        try:
+            return await health.ready(Request({"type": "http"}))
+        finally:
+            await health.close()
+            await commit.close()
+
+    two = asyncio.run(both())
+    told = json.loads(two.body)
+    assert (two.status_code, told["status"]) == (200, "ready")
+    assert "account acme: deliveries cannot be stored" in told["degraded"][0]
+    assert store.get("foxhooks:{beta}:batches") == b"1"
 
 
 def test_no_worker_is_degraded_and_a_living_one_is_not(valkey_url: str, store: redis.Redis) -> None:

@@ -5,14 +5,30 @@
 --           reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
 --         5 msgpack map, reason -> how many
 --         6... the body of each arrival
--- Answer  for each arrival the id of its event: its own, or that of the event it joined; '' when its lane is spoilt
+-- Answer  for each arrival the id of its event: its own, or that of the event it joined; '' when its lane is spoilt;
+--         the error SPOILT <key> is a <type> when a key is that all lanes need
 -- include: lib/clock
 -- include: lib/schedule
 local P, now = KEYS[1], clock(ARGV[1])
 
--- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
-redis.call('INCR', P .. 'batches')
-redis.call('SET', P .. 'birth', now, 'NX')
+-- The keys that storing needs whatever the ticket. Looked at when something fails, and when nothing arrived, which is how
+-- it is asked whether deliveries can be stored.
+local KINDS = {batches = 'string', birth = 'string', sched = 'zset', ['sched:interactive'] = 'zset',
+  ['sched:normal'] = 'zset', own = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
+local function sound()
+  for name, kind in pairs(KINDS) do
+    local found = redis.call('TYPE', P .. name).ok
+    if found ~= kind and found ~= 'none' then error('SPOILT ' .. P .. name .. ' is a ' .. found) end
+  end
+end
+
+local function words(fault)
+  return type(fault) == 'table' and fault.err or tostring(fault)
+end
+
+local function wrong_type(fault)
+  return string.find(words(fault), 'WRONGTYPE', 1, true)
+end
 
 local counted = {}
 local function count(what, n)
@@ -73,29 +89,41 @@ end
 local function take(id, a, body)
   local taken, known = pcall(accept, id, a, body)
   if taken then return known end
-  local text = type(known) == 'table' and known.err or tostring(known)
-  if not string.find(text, 'WRONGTYPE', 1, true) then error(known) end
+  if not wrong_type(known) then error(known) end
+  sound()
   count('spoilt', 1)
   return ''
 end
 
-local answer = {}
-for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
-  local id = a[1]
-  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
-    answer[n] = id
-  elseif a[12] ~= '' then
-    count('quarantined', 1)
-    answer[n] = quarantine(id, a, ARGV[5 + n])
-  else
-    answer[n] = take(id, a, ARGV[5 + n])
+local function take_all()
+  -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
+  redis.call('INCR', P .. 'batches')
+  redis.call('SET', P .. 'birth', now, 'NX')
+  local answer = {}
+  for n, a in ipairs(cmsgpack.unpack(ARGV[4])) do
+    local id = a[1]
+    if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
+      answer[n] = id
+    elseif a[12] ~= '' then
+      count('quarantined', 1)
+      answer[n] = quarantine(id, a, ARGV[5 + n])
+    else
+      answer[n] = take(id, a, ARGV[5 + n])
+    end
   end
+  for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do
+    count('refused:' .. reason, n)
+  end
+  for what, n in pairs(counted) do
+    redis.call('HINCRBY', P .. 'counts', what, n)
+    redis.call('HSET', P .. 'counts', what .. ':at', now)
+  end
+  return answer
 end
-for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do
-  count('refused:' .. reason, n)
-end
-for what, n in pairs(counted) do
-  redis.call('HINCRBY', P .. 'counts', what, n)
-  redis.call('HSET', P .. 'counts', what .. ':at', now)
-end
-return answer
+
+if #ARGV[4] <= 1 then sound() end
+local taken, answer = pcall(take_all)
+if taken then return answer end
+if wrong_type(answer) then sound() end
+-- Its first word still tells what it is.
+return redis.error_reply((string.gsub(words(answer), '^user_script:%d+: ', '')))
