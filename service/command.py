@@ -9,6 +9,7 @@ from service.usage.options import LOOK
 from service.usage.processes import processes
 from service.usage.rules import rules
 from service.usage.simulator import play
+from service.usage.writing import writing
 
 START = """\
 Handlers for HappyFox webhooks.
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(processes)
 app.add_typer(play)
 app.add_typer(looking)
+app.add_typer(writing)
 app.add_typer(dead, name="dead", rich_help_panel=LOOK)
 app.add_typer(rules, name="rules", rich_help_panel=LOOK)
 app.add_typer(later)

@@ -13,7 +13,7 @@ from tests.service.project import Project, clean, end, wait_ready
 from tests.service.waiting import wait_until
 
 COMMANDS = (
-    *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead"),
+    *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead", "new"),
     *("events", "explain", "pause", "resume", "rules", "backtest", "api"),
 )
 NOT_YET = "pause|resume|backtest"

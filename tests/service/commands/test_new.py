@@ -1,0 +1,97 @@
+"""new: a plug-in and its test, and the way from the README to both."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.commands import new
+from service.failures import CommandError
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+HANDLER = (ROOT / "README.md").read_text().partition("## Write a handler\n")[2].partition("\n## ")[0]
+COMMANDS = re.findall(r"```sh\n(.*?)```", HANDLER, re.DOTALL)[0].splitlines()
+PLUGIN, TEST = re.findall(r"```python\n(.*?)```", HANDLER, re.DOTALL)
+SETTINGS = {
+    "HAPPYFOX_URL": "https://acme.happyfox.example",
+    "HAPPYFOX_API_KEY": "test-key",
+    "HAPPYFOX_AUTH_CODE": "test-code",
+    "HAPPYFOX_STAFF_ID": "7",
+    "HAPPYFOX_WEBHOOK_SECRETS": "test-secret",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shell(command: str, folder: Path) -> str:
+    """Runs a command as a person would type it in a shell with foxhooks in its path."""
+    path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+    environ = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(folder), **SETTINGS}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def sound(folder: Path) -> None:
+    """Checks the files of a folder as strictly as our own."""
+    settings = f"--config {ROOT / 'pyproject.toml'}"
+    shell(f"{sys.executable} -m ruff check {settings} --config 'src = [\".\"]' .", folder)
+    shell(f"{sys.executable} -m ruff format --check {settings} .", folder)
+    shell(f"{sys.executable} -m mypy --strict .", folder)
+
+
+def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_path: Path) -> None:
+    assert len(COMMANDS) == 3
+    for command in COMMANDS:
+        shell(command, tmp_path)
+    shell("foxhooks new after-hours", tmp_path)
+    (tmp_path / "vip.py").write_text(PLUGIN)
+    (tmp_path / "test_vip.py").write_text(TEST)
+    assert "2 passed" in shell(COMMANDS[1], tmp_path)
+    sound(tmp_path)
+
+
+def test_the_next_two_commands_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new.run("after-hours") == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["after_hours.py", "test_after_hours.py"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == [
+        "  pytest test_after_hours.py",
+        "  FOXHOOKS_HANDLERS=after_hours:router foxhooks doctor --offline",
+    ]
+
+
+@pytest.mark.parametrize("there", ["after_hours.py", "test_after_hours.py"])
+def test_nothing_is_overwritten(folder: Path, there: str) -> None:
+    (folder / there).write_text("mine")
+    with pytest.raises(CommandError, match=f"not overwritten: {there};"):
+        new.run("after-hours")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {there: "mine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("VIP", "use lower-case letters"),
+        ("a/b", "use lower-case letters"),
+        ("my_handlers", "use lower-case letters"),
+        ("9to5", "use lower-case letters"),
+        ("x" * 31, "at most 30"),
+        ("rules", "has a meaning of its own: choose another, as my-rules"),
+        ("import", "has a meaning of its own"),
+        ("json", "is taken by .*json.*: choose another, as my-json"),
+        ("workers", "is taken by"),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_refused_with_the_cure(folder: Path, name: str, problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        new.run(name)
+    assert list(folder.iterdir()) == []
