@@ -6,7 +6,8 @@ import pytest
 
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Gone
-from workers.happyfox.methods.paging import MOST, climb, walk, window
+from workers.happyfox.methods.paging import climb, walk, window
+from workers.happyfox.requests.members import ROWS
 from workers.models.page import Page
 
 
@@ -56,7 +57,7 @@ def test_a_plain_walk_of_the_same_list_would_miss_some() -> None:
         shelf, met, number = Shelf(seed, 0.7), set[int](), 1
         while number == 1 or len(met) < len(shelf.rows):
             try:
-                met |= set(shelf.fetch(number, MOST))
+                met |= set(shelf.fetch(number, ROWS))
             except Gone:
                 break
             number += 1
@@ -67,7 +68,7 @@ def test_a_plain_walk_of_the_same_list_would_miss_some() -> None:
 def test_a_climb_costs_little_more_than_a_plain_walk() -> None:
     shelf = Shelf(1, 0.0, count=2_000)
     assert len(list(climb(shelf.fetch, lambda row: row))) == 2_000
-    assert shelf.reads <= 2_000 / MOST * 1.25
+    assert shelf.reads <= 2_000 / ROWS * 1.25
 
 
 @pytest.mark.parametrize("place", [1, 2, 49, 50, 51, 98, 99, 1_000, 4_711])
@@ -75,7 +76,7 @@ def test_a_window_overlaps_what_was_read_and_reaches_beyond(place: int) -> None:
     number, size = window(place)
     start = (number - 1) * size
     assert start < place < start + size
-    assert size <= MOST
+    assert size <= ROWS
     assert start + size - place >= 25 or place < 50
 
 

@@ -1,13 +1,16 @@
 """How requests about contacts, groups, assets and reports look."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from workers.errors import Unfit
 from workers.happyfox.exchange import File, Request
-from workers.happyfox.requests import assets, contacts, groups, reports, ticket, tickets
+from workers.happyfox.requests import articles, assets, contacts, groups, reports, ticket, tickets
 from workers.happyfox.requests.dialect import Dialect
 
 
@@ -172,3 +175,75 @@ def test_a_period_has_both_ends() -> None:
     assert reports.sla_entries(1, period="l7d").query == {"period_date_range_type": "l7d"}
     with pytest.raises(Unfit, match="both"):
         reports.sla_entries(1, start=date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: tickets.create_ticket({"subjct": "s", "category": 1}), "'subjct' here; did you mean 'subject'"),
+        (lambda: tickets.create_tickets([{"subject": "s", "category": 1, "assigne": 1}]), "did you mean 'assignee'"),
+        (lambda: tickets.create_ticket({"subject": "s", "category": 1, "fields": {"t_cf_1": 1}}), "begins with t-cf-"),
+        (lambda: ticket.update_custom_fields(3, staff=7, fields={"Product": 1}), "'Product' is no custom field"),
+        (lambda: ticket.staff_update(3, staff=7, fields={"1": 1}), "'1' is no custom field"),
+        (lambda: contacts.create_or_edit_contact({"phones": [{"nummer": "1"}]}), "did you mean 'number'"),
+        (lambda: groups.add_contacts_to_group(3, [{"contact": 1, "acces_tickets": True}]), "mean 'access_tickets'"),
+    ],
+)
+def test_a_misspelt_member_is_refused_with_the_nearest_name(make: Callable[[], Request], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        make()
+
+
+def test_a_new_ticket_may_name_its_custom_fields_beside_its_members() -> None:
+    body = tickets.create_ticket({"subject": "s", "category": 1, "t-cf-1": "x", "c-cf-2": "y"}).body
+    assert (body["t-cf-1"], body["c-cf-2"]) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [tickets.tickets, contacts.contacts, assets.assets, reports.reports, lambda **at: reports.tabular_data(1, **at)],
+)
+def test_pages_and_rows_that_cannot_be_are_refused(ask: Callable[..., Request]) -> None:
+    assert ask(page=2, size=50).query["page"] == "2"
+    for at, said in (({"page": 0}, "page 0"), ({"size": 51}, "1 to 50 rows, not 51"), ({"size": 0}, "not 0")):
+        with pytest.raises(Unfit, match=said):
+            ask(**at)
+
+
+@pytest.mark.parametrize(
+    ("period", "said"),
+    [
+        ({"period": "year"}, "no period 'year'; there are sr, tod"),
+        ({"period_type": "xx"}, "no period_type 'xx'"),
+        ({"period": "sr"}, "it needs them"),
+        ({"period": "tod", "start": date(2026, 1, 1), "end": date(2026, 1, 2)}, "are for the period 'sr'"),
+        ({"start": date(2026, 2, 1), "end": date(2026, 1, 1)}, "ends before it starts"),
+        ({"sort_key": "ticket"}, "no sort_key of this report 'ticket'; there are name"),
+        ({"sort_dir": "up"}, "no sort_dir 'up'"),
+    ],
+)
+def test_a_period_that_no_report_has_is_refused(period: Any, said: str) -> None:
+    with pytest.raises(Unfit, match=said):
+        reports.staff_activity(1, **period)
+
+
+def test_tabular_data_has_columns_of_its_own_to_sort_by() -> None:
+    assert reports.tabular_data(1, sort_key="duedate").query["sort_key"] == "duedate"
+    with pytest.raises(Unfit, match="sort_key"):
+        reports.tabular_data(1, sort_key="name")
+
+
+@pytest.mark.parametrize("id", ["3/delete", "3?q=1", "3#x", "%2e"])
+def test_an_id_stays_a_part_of_its_path(id: Any) -> None:
+    made = (tickets.ticket(id), ticket.delete(id, staff_id=7), contacts.contact(id), groups.contact_group(id))
+    others = (assets.asset(id), reports.report(id), articles.article(id, slash=True), tickets.update_choices(id, []))
+    for request in (*made, *others):
+        assert unquote(request.path).count("/") - request.path.count("/") == str(id).count("/")
+        assert not set(request.path) & set("?#")
+        assert "%2e" not in request.path
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", None, True])
+def test_what_is_no_id_makes_no_path(id: Any) -> None:
+    with pytest.raises(Unfit, match="is no id"):
+        tickets.ticket(id)

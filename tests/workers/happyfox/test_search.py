@@ -36,6 +36,7 @@ from workers.simulator.search.grammar import Term, parse
         (search("refund", "late", unresponded=False), "unresponded:false refund late"),
         (search_contacts(name="adam", email="adam@example.com"), "name:adam email:adam@example.com"),
         (search_contacts(phone="+1 123 1231234"), "phone:11231231234"),
+        (search_contacts(phone="(030) 123-45.67"), "phone:0301234567"),
         (search_contacts("sam", name="Sam Reed"), 'name:"Sam Reed" sam'),
         (search_contacts(created_since=date(2026, 3, 1)), "created_since:2026/03/01"),
     ],
@@ -55,6 +56,8 @@ def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
             search(**terms)  # type: ignore[arg-type]
     with pytest.raises(Unfit):
         search(fields={'a"': "b"})
+    with pytest.raises(Unfit, match="digits"):
+        search_contacts(phone="none")
 
 
 WORDS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)

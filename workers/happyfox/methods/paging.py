@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from workers.errors import Gone
+from workers.happyfox.requests.members import ROWS
 from workers.models.page import Page
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-#: Rows of a page; HappyFox gives no more.
-MOST = 50
 
 #: How often a list in an order of HappyFox's own is walked before its unrest is accepted.
 WALKS = 4
@@ -59,8 +57,8 @@ def climb(fetch: Fetch[T], key: Callable[[T], int]) -> Iterator[T]:
 def window(place: int) -> tuple[int, int]:
     """Gives page and size that begin before ``place``, counted from 0, and reach furthest beyond it."""
     if place == 0:
-        return 1, MOST
-    reaches = [((place - 1) // size * size + size, size) for size in range(MOST // 2, MOST + 1)]
+        return 1, ROWS
+    reaches = [((place - 1) // size * size + size, size) for size in range(ROWS // 2, ROWS + 1)]
     end, size = max(reaches)
     return end // size, size
 
@@ -78,14 +76,14 @@ def walk(fetch: Fetch[T], key: Callable[[T], int | str], seen: set[int] | None =
     known: set[int | str] = set(seen or ())
     for _ in range(WALKS):
         totals, met, number = set(), [], 1
-        while (page := _fetched(fetch, number, MOST)) is not None and page.items:
+        while (page := _fetched(fetch, number, ROWS)) is not None and page.items:
             totals.add(page.total)
             for each in page:
                 met.append(key(each))
                 if key(each) not in known:
                     known.add(key(each))
                     yield each
-            if number >= page.pages if page.pages is not None else len(page) < MOST:
+            if number >= page.pages if page.pages is not None else len(page) < ROWS:
                 break
             number += 1
         at_rest = len(totals) <= 1 and len(met) == len(set(met))

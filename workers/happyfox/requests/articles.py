@@ -1,6 +1,7 @@
 """The knowledge base, which can only be read (KB 360). Its pages are undocumented, so that none are asked for."""
 
 from workers.happyfox.exchange import Request
+from workers.happyfox.requests.members import segment
 
 
 def articles() -> Request:
@@ -20,9 +21,9 @@ def sections() -> Request:
 
 def article(id: int, slash: bool = False) -> Request:
     """Reads one article, an external one; KB 360 writes the path without a slash at its end."""
-    return Request("GET", f"/kb/article/{id}{'/' if slash else ''}")
+    return Request("GET", f"/kb/article/{segment(id)}{'/' if slash else ''}")
 
 
 def section(id: int, slash: bool = False) -> Request:
     """Reads one section."""
-    return Request("GET", f"/kb/section/{id}{'/' if slash else ''}")
+    return Request("GET", f"/kb/section/{segment(id)}{'/' if slash else ''}")

@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from workers.errors import Unfit
 from workers.happyfox.exchange import Request
-from workers.happyfox.requests.members import given, known, values
+from workers.happyfox.requests.members import given, known, pages, segment, values
 
 #: Characters of an asset's name.
 NAME_LENGTH = 200
@@ -32,7 +32,7 @@ def assets(*, asset_type: int | None = None, page: int = 1, size: int = 50) -> R
 
 def asset(id: int) -> Request:
     """Reads one asset; ``id`` is HappyFox's number, not the display id."""
-    return Request("GET", f"/asset/{id}/")
+    return Request("GET", f"/asset/{segment(id)}/")
 
 
 def create_asset(asset_type: int, *, created_by: int, **members: Unpack[AssetMembers]) -> Request:
@@ -46,12 +46,12 @@ def create_asset(asset_type: int, *, created_by: int, **members: Unpack[AssetMem
 
 def update_asset(id: int, *, updated_by: int, **members: Unpack[AssetMembers]) -> Request:
     """Changes an asset. The 2025 edition of KB 1201 requires ``name`` and ``display_id``: send them when known."""
-    return Request("PUT", f"/asset/{id}/", body={"updated_by": updated_by, **_members(members)})
+    return Request("PUT", f"/asset/{segment(id)}/", body={"updated_by": updated_by, **_members(members)})
 
 
 def delete_asset(id: int, *, deleted_by: int) -> Request:
     """Deletes an asset."""
-    return Request("DELETE", f"/asset/{id}/", {"deleted_by": str(deleted_by)})
+    return Request("DELETE", f"/asset/{segment(id)}/", {"deleted_by": str(deleted_by)})
 
 
 def asset_types(*, page: int = 1, size: int = 50) -> Request:
@@ -61,7 +61,7 @@ def asset_types(*, page: int = 1, size: int = 50) -> Request:
 
 def asset_type(id: int) -> Request:
     """Reads one asset type."""
-    return Request("GET", f"/asset_type/{id}/")
+    return Request("GET", f"/asset_type/{segment(id)}/")
 
 
 def asset_custom_fields(*, asset_type: int | None = None, page: int = 1, size: int = 50) -> Request:
@@ -71,12 +71,12 @@ def asset_custom_fields(*, asset_type: int | None = None, page: int = 1, size: i
 
 def asset_custom_field(id: int, path: str) -> Request:
     """Reads one custom field; ``path`` is singular in KB 1201 of 2026 and plural in that of 2025."""
-    return Request("GET", f"/{path}/{id}/")
+    return Request("GET", f"/{path}/{segment(id)}/")
 
 
 def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:
     kind = {} if asset_type is None else {"asset_type": str(asset_type)}
-    return {**kind, "size": str(size), "page": str(page)}
+    return {**kind, **pages(page, size)}
 
 
 def _members(members: AssetMembers) -> dict[str, Any]:

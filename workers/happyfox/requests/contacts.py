@@ -5,7 +5,7 @@ from typing import Any, Literal, Required, TypedDict
 
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import at_most, known, segment, values
+from workers.happyfox.requests.members import at_most, known, pages, segment, values
 
 
 class Phone(TypedDict, total=False):
@@ -38,7 +38,7 @@ def contact(who: int | str) -> Request:
 
 def contacts(*, q: str = "", page: int = 1, size: int = 50) -> Request:
     """Reads a page of at most 50 contacts; ``q`` holds terms as ``search_contacts`` builds them, or bare words."""
-    query = {"size": str(size), "page": str(page)}
+    query = pages(page, size)
     return Request("GET", "/users/", {**query, "q": q} if q else query)
 
 
@@ -77,11 +77,13 @@ def contact_custom_fields() -> Request:
 
 
 def _members(members: ContactMembers | Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    known(members, ContactMembers, more="c-cf-")
+    known(members, ContactMembers, "c-cf-")
     written: dict[str, Any] = dict(members)
     fields = written.pop("fields", {})
     if isinstance(written.get("is_login_enabled"), bool) and dialect.login == "text":
         written["is_login_enabled"] = "TRUE" if written["is_login_enabled"] else "FALSE"
     if "phones" in written:
         written["phones"] = [dict(phone) for phone in written["phones"]]
-    return {**written, **values(fields)}
+        for phone in written["phones"]:
+            known(phone, Phone)
+    return {**written, **values(fields, "c-cf-")}

@@ -5,7 +5,7 @@ from typing import Any, Required, TypedDict
 
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import at_most, commas, given
+from workers.happyfox.requests.members import at_most, commas, given, known, segment
 
 
 class Member(TypedDict, total=False):
@@ -22,7 +22,7 @@ def contact_groups() -> Request:
 
 def contact_group(id: int) -> Request:
     """Reads one contact group with its contacts."""
-    return Request("GET", f"/contact_group/{id}/")
+    return Request("GET", f"/contact_group/{segment(id)}/")
 
 
 def create_contact_group(name: str, *, description: str = "", tagged_domains: Iterable[str] = ()) -> Request:
@@ -41,7 +41,7 @@ def edit_contact_group(
     """Changes what is given: an empty text or list clears it (assumed)."""
     domains = None if tagged_domains is None else commas(tagged_domains) or ""
     body = given(description=description, tagged_domains=domains)
-    return Request("POST", f"/{dialect.group_path}/{id}/", body=body)
+    return Request("POST", f"/{dialect.group_path}/{segment(id)}/", body=body)
 
 
 def add_contacts_to_group(
@@ -52,13 +52,15 @@ def add_contacts_to_group(
     full = [
         {"contact": each, **given(access_tickets=access_tickets)} if isinstance(each, int) else each for each in members
     ]
+    for each in full:
+        known(each, Member)
     body: Any = full
     if dialect.group_members == "objects":
         body = {"contacts": [{"id": each["contact"]} for each in full]}
-    return Request("POST", f"/contact_group/{id}/update_contacts/", body=body)
+    return Request("POST", f"/contact_group/{segment(id)}/update_contacts/", body=body)
 
 
 def remove_contacts_from_group(id: int, members: Sequence[int]) -> Request:
     """Removes up to 100 contacts; the answer has a result for each."""
     at_most(len(members), "contacts")
-    return Request("POST", f"/contact_group/{id}/delete_contacts/", body={"contacts": list(members)})
+    return Request("POST", f"/contact_group/{segment(id)}/delete_contacts/", body={"contacts": list(members)})

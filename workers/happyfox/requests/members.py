@@ -1,6 +1,6 @@
 """How members of a call are written: lists by commas, None left out, ``UNSET`` against None."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -14,6 +14,12 @@ from workers.happyfox.requests.dialect import DEFAULT, Dialect
 
 #: Tickets, contacts or members of a group in one call (KB 1039, KB 1092).
 BULK = 100
+
+#: Rows of a page at most (KB 1039, KB 1092).
+ROWS = 50
+
+#: What the members for custom fields of tickets and of their contacts begin with; see ``Dialect.contact_field``.
+TICKET_FIELDS = ("t-cf-", "c-cf-", "ccf-")
 
 #: What can be uploaded: a path, or a ``File``.
 Upload = File | str | Path
@@ -72,11 +78,14 @@ def properties(members: Mapping[str, Any]) -> dict[str, Any]:
         written["assignee"] = assignee
     if (due := members.get("due_date", UNSET)) is not UNSET:
         written["due_date"] = day(due) if isinstance(due, date) else due
-    return {**written, **values(members.get("fields") or {})}
+    return {**written, **values(members.get("fields") or {}, *TICKET_FIELDS)}
 
 
-def values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes values of custom fields: dates as text, several choices as a list."""
+def values(fields: Mapping[str, Any], *begin: str) -> dict[str, Any]:
+    """Writes values of custom fields: dates as text, several choices as a list; names have to ``begin`` rightly."""
+    for name in fields:
+        if begin and not name.startswith(begin):
+            raise TypeError(f"{name!r} is no custom field; it begins with {' or '.join(begin)}")
     return {
         name: day(value) if isinstance(value, date) else list(value) if isinstance(value, tuple | set) else value
         for name, value in fields.items()
@@ -107,14 +116,21 @@ def uploads(files: Iterable[Upload] | None) -> tuple[File, ...]:
     return tuple(each if isinstance(each, File) else file(each) for each in listed)
 
 
-def known(members: Mapping[str, Any], shape: Any, more: str = "") -> None:
+def known(members: Mapping[str, Any], shape: Any, *more: str) -> None:
     """Refuses a name that ``shape`` has not, nor ``more`` begins: left out silently, a slip would go unseen."""
     names = list(shape.__annotations__)
     for name in members:
-        if name not in names and not (more and name.startswith(more)):
+        if name not in names and not name.startswith(more):
             nearest = get_close_matches(name, names, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(names)}"
-            raise TypeError(f"there is no {name!r} here{hint}")
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}"
+            raise TypeError(f"there is no {name!r} here; {hint}")
+
+
+def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
+    """Refuses a word that HappyFox does not know."""
+    if value is not None and value not in allowed:
+        raise Unfit(f"HappyFox knows no {what} {value!r}; there are {', '.join(allowed)}")
+    return value
 
 
 def at_most(count: int, what: str) -> None:
@@ -123,6 +139,17 @@ def at_most(count: int, what: str) -> None:
         raise Unfit(f"HappyFox takes at most {BULK} {what} in one call, not {count}; nothing was sent")
 
 
+def pages(page: int, size: int) -> dict[str, str]:
+    """Asks for a page, counted from 1, of so many rows (KB 1039); what HappyFox makes of others is not known."""
+    if page < 1:
+        raise Unfit(f"pages are counted from 1: there is no page {page}; nothing was sent")
+    if not 1 <= size <= ROWS:
+        raise Unfit(f"a page has 1 to {ROWS} rows, not {size}; nothing was sent")
+    return {"size": str(size), "page": str(page)}
+
+
 def segment(value: int | str) -> str:
-    """Writes an id or address as a part of a path."""
+    """Writes an id or address as a part of a path, which it neither ends nor leaves."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or value in ("", ".", ".."):
+        raise Unfit(f"{value!r} is no id" if isinstance(value, str) else f"a {type(value).__name__} is no id")
     return quote(str(value), safe="@")

@@ -91,15 +91,22 @@ def search_contacts(
     created_since: date | None = None,
     updated_since: date | None = None,
 ) -> str:
-    """Builds the ``q`` of a list of contacts; a phone is sent without its plus sign (KB 1092).
+    """Builds the ``q`` of a list of contacts; of a phone the digits are sent, without its plus sign (KB 1092).
 
     How dates are written is not said: ``yyyy/mm/dd``, as for tickets (assumed).
     """
-    terms = {"name": name, "email": email, "phone": phone.replace("+", "").replace(" ", "")}
+    terms = {"name": name, "email": email, "phone": _digits(phone)}
     since = {"created_since": created_since, "updated_since": updated_since}
     terms |= {key: f"{value:%Y/%m/%d}" for key, value in since.items() if value is not None}
     said = [f"{key}:{_quoted(value) if ' ' in value else _bare(value)}" for key, value in terms.items() if value]
     return " ".join([*said, *map(_word, words)])
+
+
+def _digits(phone: str) -> str:
+    digits = "".join(sign for sign in phone if sign in "0123456789")
+    if phone and not digits:
+        raise Unfit("a search by phone needs its digits, and there are none")
+    return digits
 
 
 def _is_date(name: str) -> bool:

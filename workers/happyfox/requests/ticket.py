@@ -9,7 +9,18 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from workers.happyfox.exchange import File, Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import Properties, Upload, commas, given, known, properties, uploads, values
+from workers.happyfox.requests.members import (
+    TICKET_FIELDS,
+    Properties,
+    Upload,
+    commas,
+    given,
+    known,
+    properties,
+    segment,
+    uploads,
+    values,
+)
 
 
 class Reply(Properties, total=False):
@@ -101,7 +112,7 @@ def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int
 
 def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Request:
     """Sets custom fields; those that are compulsory have to be among them."""
-    return _post(n, "update_custom_fields", {"staff": staff, **values(fields)})
+    return _post(n, "update_custom_fields", {"staff": staff, **values(fields, *TICKET_FIELDS)})
 
 
 def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
@@ -153,7 +164,7 @@ def delete(n: int, *, staff_id: int) -> Request:
 
 
 def _post(n: int, call: str, body: Mapping[str, Any], files: tuple[File, ...] = ()) -> Request:
-    return Request("POST", f"/ticket/{n}/{call}/", body=body, files=files)
+    return Request("POST", f"/ticket/{segment(n)}/{call}/", body=body, files=files)
 
 
 def _message(members: Reply | Note, dialect: Dialect) -> dict[str, str]:

@@ -8,7 +8,21 @@ from typing import Any, Literal, Required, TypedDict, Unpack, get_args
 from workers.errors import Unfit
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
-from workers.happyfox.requests.members import Upload, at_most, commas, day, given, known, moment, uploads, values
+from workers.happyfox.requests.members import (
+    TICKET_FIELDS,
+    Upload,
+    at_most,
+    commas,
+    day,
+    given,
+    known,
+    moment,
+    one_of,
+    pages,
+    segment,
+    uploads,
+    values,
+)
 
 #: The codes for ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
@@ -61,7 +75,7 @@ class NewTicket(TypedDict, total=False):
 
 def ticket(n: int) -> Request:
     """Reads one ticket with all its rows, changes of custom fields included."""
-    return Request("GET", f"/ticket/{n}/", {"show_cf_changes": "true"})
+    return Request("GET", f"/ticket/{segment(n)}/", {"show_cf_changes": "true"})
 
 
 def tickets(
@@ -75,9 +89,8 @@ def tickets(
     """Reads a page of at most 50 tickets; ``sort`` is ``ticketa`` unless given, so that pages do not shift."""
     known(listing, Listing)
     sort, category = listing.get("sort", "ticketa"), listing.get("category")
-    if sort not in get_args(Sort):
-        raise Unfit(f"HappyFox knows no sort {sort!r}; there are {', '.join(get_args(Sort))}")
-    query: dict[str, str | tuple[str, ...]] = {"size": str(size), "page": str(page)}
+    one_of(sort, get_args(Sort), "sort")
+    query: dict[str, str | tuple[str, ...]] = {**pages(page, size)}
     query |= {"status": str(listing.get("status", "_all")), "sort": sort}
     if listing.get("q"):
         query["q"] = listing["q"]
@@ -93,7 +106,7 @@ def tickets(
 
 
 def create_ticket(ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> Request:
-    """Creates a ticket, with attachments of 25 MB together; members of other names are sent as they are."""
+    """Creates a ticket, with attachments of 25 MB together; a misspelt member is a ``TypeError``."""
     return Request("POST", "/tickets/", body=_members(ticket), files=uploads(files))
 
 
@@ -121,10 +134,11 @@ def update_choices(field: int, choices: Iterable[Mapping[str, Any]]) -> Request:
     listed = [{"dependant_fields": [], **choice} for choice in choices]
     if any("id" not in choice or not choice.get("text") for choice in listed):
         raise Unfit("each choice needs its text and its id, which is None for a new one; nothing was sent")
-    return Request("PUT", f"/ticket_custom_field/{field}/", body={"choices": listed})
+    return Request("PUT", f"/ticket_custom_field/{segment(field)}/", body={"choices": listed})
 
 
 def _members(ticket: NewTicket | Mapping[str, Any]) -> dict[str, Any]:
+    known(ticket, NewTicket, *TICKET_FIELDS)
     members: dict[str, Any] = dict(ticket)
     fields = members.pop("fields", {})
     for name in ("tags", "cc", "bcc"):
@@ -135,4 +149,4 @@ def _members(ticket: NewTicket | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(members.get("due_date"), date):
         members["due_date"] = day(members["due_date"])
     assignee = {"assignee": members["assignee"]} if "assignee" in members else {}
-    return {**given(**members), **assignee, **values(fields)}
+    return {**given(**members), **assignee, **values(fields, *TICKET_FIELDS)}
