@@ -2,28 +2,21 @@
 
 import logging
 import secrets
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import PurePath
+from dataclasses import replace
 from typing import Any
 
-from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.errors import InDoubt, LeaseLost, NotNow, Unsent
 from workers.governor.clock import monotonic
-from workers.happyfox.client import Client
-from workers.happyfox.protocol import Answer, Request
-from workers.happyfox.wire import Wire
+from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
-from workers.limits import Limits, OverLimit
-from workers.turns.account import Terms
-from workers.turns.context import Context
-from workers.turns.decide import decide, refusal
-from workers.turns.router import Handler
-from workers.turns.steps import Call, Decide, Decision, Failure, Step, Steps
+from workers.limits import Limits
+from workers.turns.steps import Call, Decide, Step, Steps
 from workers.turns.turn import Result, take_turn
+from workers.visits import Account, Visits
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +25,6 @@ GATES = {
     401: "HappyFox refuses the API key or the auth code; calls wait: run `foxhooks doctor`",
     429: "HappyFox has locked the account out; every call waits until that is over",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account as a worker process works it: its terms and its wire to HappyFox."""
-
-    terms: Terms
-    wire: Wire
 
 
 class Driver:
@@ -53,6 +38,7 @@ class Driver:
     ) -> None:
         self._terms, self._wire = account.terms, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+        self._visits = Visits(account, store, leases, limits, stopped)
         self._denied: set[str] = set()
 
     def work(self, turns: int, crowded: Callable[[], bool] = lambda: False) -> None:
@@ -94,7 +80,7 @@ class Driver:
             return self._store.run(step)
         if isinstance(step, Call):
             return self._call(held, step)
-        return self._decide(held, step)
+        return self._visits.take(held, step)
 
     def _call(self, held: Held, step: Call) -> Answer | Unsent | InDoubt:
         try:
@@ -109,49 +95,6 @@ class Driver:
         if answer.status in GATES:
             log.warning(GATES[answer.status], extra={"account": held.account, "status": answer.status})
         return answer
-
-    def _decide(self, held: Held, step: Decide) -> Decision | Failure:
-        refused: list[NotNow] = []
-
-        def read(request: Request) -> Answer:
-            if request.method != "GET":
-                raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
-            try:
-                return self._limits.engine(
-                    lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held))
-                )
-            except NotNow as error:
-                # A handler may swallow it; the turn must not go on without what was to be read.
-                refused.append(error)
-                raise
-
-        handler = step.bound.handler
-        context = Context(
-            now=step.now,
-            settings=step.bound.settings,
-            log=logging.LoggerAdapter(
-                logging.getLogger(f"handlers.{handler.router}"),
-                {"account": held.account, "ticket": held.ticket, "handler": handler.name},
-            ),
-            happyfox=Client(read, reads_only=True, site=self._terms.site),
-        )
-
-        def run() -> Decision:
-            if reason := refusal(handler, step.ticket, step.event, step.now, step.bound.settings):
-                return Decision((), reason)
-            return Decision(decide(handler, step.ticket, step.event, context))
-
-        try:
-            decision = self._limits.run(run)
-        except (NotNow, LeaseLost):
-            raise
-        except BaseException as error:
-            if refused:
-                raise refused[0] from None
-            return _failure(held, step, error)
-        if refused:
-            raise refused[0]
-        return decision
 
 
 def _can_wait(step: Step) -> bool:
@@ -192,33 +135,6 @@ class _Driven:
         except StopIteration as stop:
             result: Result = stop.value
             return result
-
-
-def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
-    """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
-    handler = step.bound.name
-    where = _place(error, step.bound.handler)
-    fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
-    if isinstance(error, Retry):
-        log.info("a handler asks to run again", extra=fields)
-        return Failure(error.reason, error.after)
-    if isinstance(error, GiveUp):
-        log.warning("a handler gives up", extra=fields)
-        return Failure(error.reason, final=True)
-    # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
-    level = logging.ERROR if step.attempt == 1 else logging.WARNING
-    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
-    said = f": {error}" if isinstance(error, OverLimit) else ""
-    return Failure(f"{type(error).__name__}{said}{where}")
-
-
-def _place(error: BaseException, handler: Handler) -> str:
-    """Names the line that failed: the handler's own, if one of its file was under way."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", _place.__code__).co_filename
-    ]
-    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")
 
 
 def _tell(held: Held, result: Result) -> None:

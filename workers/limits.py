@@ -70,8 +70,12 @@ class Limits:
 
     def engine(self, function: Callable[[], T]) -> T:
         """Runs the engine's own code for a handler, in the handler's thread: it is not broken off in the middle."""
-        companion: _Companion = _here.companion
+        companion: _Companion | None = getattr(_here, "companion", None)
+        if companion is None:
+            raise RuntimeError("ctx works only in the thread that its handler runs in")
         with companion.guard:
+            if companion.left:
+                raise _Stop
             result = function()
         if companion.left:
             raise _Stop

@@ -17,7 +17,7 @@ import redis
 from dramatiq import cli
 from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
 
-from workers.driver import Account, Driver
+from workers.driver import Driver
 from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor
@@ -36,6 +36,7 @@ from workers.turns.account import Terms
 from workers.turns.loading import Loaded, load_accounts
 from workers.turns.state import SEND_BY
 from workers.turns.steps import Bound
+from workers.visits import Account
 
 #: What threads may still finish after SIGTERM, in ms: the call under way. With Dramatiq's own waits of a second or
 #: so before and after, the process ends within 25 s; Heroku kills after 30 s.
@@ -137,6 +138,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
         doubt=int(account.doubt * 1000),
         record_life=int(settings.retention_hours * 3_600_000),
         clock=lambda: int(monotonic() * 1000),
+        handler=int(settings.handler_seconds * 1000),
     )
     wire = Wire(account.url, account.api_key.reveal(), account.auth_code.reveal(), account.timeout, governor, store)
     return Account(terms, wire)

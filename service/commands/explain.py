@@ -21,7 +21,7 @@ from workers.events.change import Change
 from workers.lanes.keys import prefix
 from workers.turns.effects import Effect, split
 from workers.turns.plan import Entry, Record, Verdict
-from workers.turns.settling import ENDS
+from workers.turns.settling import ENDS, foreign_story
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,8 @@ def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
         yield "happened", _change(change)
     for verdict in record.verdicts:
         yield "decided", _verdict(verdict)
+    for told in foreign_story(record.turn, record.foreign):
+        yield "outside", told
     for remark in record.remarks:
         yield "noted", remark
     for effect, entry in _effects(record):

@@ -39,7 +39,9 @@ class Held:
     ticket, taken with the claim, or None. ``claims`` counts claims since the lane was last given back in order: three
     mean that this turn kills workers. ``plan``, ``owed``, ``seen`` are stored JSON or None; ``birth`` is
     the ms in which the store began; ``journal`` maps an effect to its stored entry; ``replays`` are dead letters (JSON)
-    that a person wants run again; ``class_`` is the class under which it was claimed.
+    that a person wants run again; ``class_`` is the class under which it was claimed. ``reading`` is what the turn's
+    handlers were shown (JSON), once one of them has had an effect in another system; ``foreign`` maps ``handler name``
+    to the stored entry of each.
     """
 
     account: str
@@ -59,6 +61,8 @@ class Held:
     journal: Mapping[str, bytes] = field(default_factory=dict)
     replays: tuple[bytes, ...] = ()
     class_: str = "normal"
+    reading: bytes | None = None
+    foreign: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def lane(self) -> str:
@@ -190,6 +194,14 @@ def done(
     return Script("done", prefix(held.account), args, bool)
 
 
+def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
+    """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
+
+    ``reading`` is what the turn's handlers were shown, empty when it is stored already.
+    """
+    return Script("foreign", prefix(held.account), [held.lane, held.token, f"{handler} {name}", entry, reading], bool)
+
+
 class Settlement(msgspec.Struct, frozen=True):
     """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute."""
 
@@ -252,6 +264,8 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         birth=_optional(raw[7]),
         journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
         class_=raw[8].decode(),
+        reading=turn.get("reading"),
+        foreign={name[2:]: entry for name, entry in turn.items() if name.startswith("e:")},
     )
 
 

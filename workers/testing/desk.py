@@ -8,7 +8,8 @@
         assert desk.notes(number) == ["VIP contact: answer within the hour."]
 
 With ``crash`` the worker dies wherever that could do harm, and another goes on: when all handlers of a turn have run
-and nothing is stored yet, and after each write that HappyFox has taken and whose answer nobody got.
+and nothing is stored yet, and after each write that HappyFox has taken, and each call of ``ctx.effect``, whose answer
+nobody got.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -28,7 +29,7 @@ from workers.testing.clock import Clock
 from workers.testing.world import ACCOUNT, BOT, Crash, World
 from workers.turns.loading import settings_of
 from workers.turns.router import Router
-from workers.turns.steps import Bound, Call, Step
+from workers.turns.steps import Bound, Call, Inner, Outside, Step
 
 #: The shortest step (ms) by which time passes while something is due that cannot be done yet.
 TICK = 500
@@ -112,13 +113,15 @@ class Desk:
         first = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
         return min([*(int(due) for _, due in first), *self._world.posted()], default=None)
 
-    def _before(self, step: Step) -> None:
+    def _before(self, step: Step | Inner) -> None:
         if isinstance(step, Script) and step.name in STORING:
             self._die(step.name)
 
-    def _after(self, step: Step, result: Any) -> Any:
+    def _after(self, step: Step | Inner, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method != "GET":
             self._die((step.request.path, msgspec.json.encode(step.request.body)))
+        if isinstance(step, Outside):
+            self._die(("outside", step.name))
         return result
 
     def _die(self, where: Hashable) -> None:

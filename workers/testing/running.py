@@ -22,10 +22,12 @@ from workers.models.ticket import TicketRead
 from workers.testing.sample import NOON
 from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
+from workers.turns.foreign import check as check_effect
 from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
 from workers.turns.loading import settings_of
 from workers.turns.permissions import denied
 from workers.turns.router import Router
+from workers.turns.steps import Wanted
 
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 
@@ -37,6 +39,7 @@ class Result:
     Messages are in HTML, as they would be sent. Tags that would change nothing are left out. `denied` maps a handler to
     the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
     that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
+    `effects` maps the name of each effect in another system to its `dry` value: nothing is called.
     """
 
     tags_added: frozenset[str] = frozenset()
@@ -49,6 +52,7 @@ class Result:
     forwards: tuple[Forward, ...] = ()
     subscribed: frozenset[NameOrId] = frozenset()
     deleted: bool = False
+    effects: Mapping[str, Any] = field(default_factory=dict)
     intents: tuple[AnyIntent, ...] = ()
     denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -79,11 +83,19 @@ def run(
         change = _change(ticket, kind, by, text, now)
         changes = (change,)
         ticket = _with_message(ticket, change)
+    effects: dict[str, Any] = {}
+
+    def act(wanted: Wanted) -> Any:
+        check_effect(wanted)
+        effects.setdefault(wanted.name, wanted.dry)
+        return effects[wanted.name]
+
     context = Context(
         now=now,
         settings=_settings(router, settings),
         log=logging.getLogger(f"handlers.{router.name}"),
         happyfox=Client(_no_call, reads_only=True),
+        act=act,
     )
     grants = frozenset((router.name, permission) for permission in allow)
     intents: list[AnyIntent] = []
@@ -107,7 +119,7 @@ def run(
                 refused.setdefault(handler.name, []).append(line)
             else:
                 intents.append(intent)
-    return replace(_folded(intents, ticket), denied=refused, skipped=skipped, failed=failed)
+    return replace(_folded(intents, ticket), denied=refused, skipped=skipped, failed=failed, effects=effects)
 
 
 def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:

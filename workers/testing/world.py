@@ -15,11 +15,10 @@ import msgspec
 import redis
 
 from workers import Router
-from workers.errors import GiveUp, InDoubt, Retry, Unsent
+from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.events.delivery import parse
 from workers.governor.governor import Governor
 from workers.happyfox import protocol
-from workers.happyfox.client import Client
 from workers.happyfox.protocol import BASE, Answer
 from workers.lanes.inbox import Acceptance, accept, receive
 from workers.lanes.lanes import ClaimTerms, Held, claim
@@ -31,10 +30,10 @@ from workers.simulator.exchange import Request
 from workers.simulator.hooks import Delivery, Hook
 from workers.testing.clock import START, Clock
 from workers.turns.account import Terms
-from workers.turns.context import Context
-from workers.turns.decide import decide, refusal
-from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Step, Steps
+from workers.turns.foreign import Stopped
+from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Inner, Step, Steps
 from workers.turns.turn import Result, take_turn
+from workers.turns.visit import Visit
 
 __all__ = ["ACCOUNT", "BASIC", "BOT", "START", "Crash", "World"]
 
@@ -87,8 +86,8 @@ class World:
         self._nonce = 0
         self._post: list[Delivery] = []
         #: Called with each step before it is performed and with its result after; may raise Crash.
-        self.before: Callable[[Step], None] = lambda step: None
-        self.after: Callable[[Step, Any], Any] = lambda step, result: result
+        self.before: Callable[[Step | Inner], None] = lambda step: None
+        self.after: Callable[[Step | Inner, Any], Any] = lambda step, result: result
         client.set(f"foxhooks:{{{ACCOUNT}}}:birth", self.now)
 
     @property
@@ -162,7 +161,12 @@ class World:
             step = next(turn)
             while True:
                 self.before(step)
-                step = turn.send(self.after(step, self.perform(step)))
+                try:
+                    answer = self.perform(step)
+                except (NotNow, LeaseLost) as error:
+                    step = turn.throw(error)
+                else:
+                    step = turn.send(self.after(step, answer))
         except StopIteration as stop:
             result = stop.value
             assert isinstance(result, Result)
@@ -200,18 +204,26 @@ class World:
         return answer
 
     def decide(self, step: Decide) -> Decision | Failure:
-        """Lets a handler decide."""
+        """Lets a handler decide; what it does in other systems are steps of their own."""
         handler = step.bound.handler
+        log = logging.getLogger(f"handlers.{handler.router}")
+        visit = Visit(step, self._inner, self._read, lambda: False, self.terms.site, log)
         try:
-            if reason := refusal(handler, step.ticket, step.event, step.now, step.bound.settings):
-                return Decision((), reason)
-            log = logging.getLogger(f"handlers.{handler.router}")
-            client = Client(self._read, reads_only=True, site=self.terms.site)
-            context = Context(now=step.now, settings=step.bound.settings, log=log, happyfox=client)
-            return Decision(decide(handler, step.ticket, step.event, context))
+            said: Decision | Failure = visit.take()
         except Retry as error:
-            return Failure(error.reason, error.after)
+            said = Failure(error.reason, error.after)
         except GiveUp as error:
-            return Failure(error.reason, final=True)
+            said = Failure(error.reason, final=True)
         except Exception as error:
-            return Failure(type(error).__name__)
+            said = Failure(type(error).__name__)
+        except (NotNow, LeaseLost, Stopped):
+            pass
+        if isinstance(visit.end, Stopped):
+            return visit.end.failure
+        if visit.end is not None:
+            raise visit.end
+        return said
+
+    def _inner(self, step: Inner) -> Any:
+        self.before(step)
+        return self.after(step, self.store.run(step) if isinstance(step, Script) else step.function())

@@ -14,8 +14,8 @@ class Terms:
     """One account's terms: who we write as, which handlers run in which order, and all times in ms.
 
     ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
-    from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept.
-    ``dry_routers`` run dry while the others act.
+    from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept, ``handler``
+    how long a handler may run. ``dry_routers`` run dry while the others act.
     """
 
     claim: ClaimTerms
@@ -30,6 +30,7 @@ class Terms:
     doubt: int
     record_life: int
     clock: Clock
+    handler: int = 30_000
     seen_life: int = 90 * DAY
     trail_life: int = 14 * DAY
     dry_routers: frozenset[str] = frozenset()

@@ -1,12 +1,19 @@
 """What a handler finds in ``ctx``, beside ticket and event."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from logging import Logger, LoggerAdapter
+from typing import Any, TypeAlias, TypeVar, overload
 
 from workers.errors import GiveUp
 from workers.happyfox.client import Client
+from workers.turns.intents import AnyIntent
+from workers.turns.steps import Wanted
+
+#: What JSON can hold.
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Value = TypeVar("Value", bound=Json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,17 +21,37 @@ class Context:
     """The surroundings of one run of a handler.
 
     ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, ``log`` a structured logger with
-    account, ticket and handler bound, ``happyfox`` the client for reads; each read takes a permit.
+    account, ticket and handler bound, ``happyfox`` the client for reads; each read takes a permit. The rest is for the
+    engine: ``intents`` is where the handler's intents are recorded, ``act`` makes its effects in other systems.
     """
 
     now: datetime
     settings: Any
-    log: Any
+    log: "Logger | LoggerAdapter[Logger]"
     happyfox: Client
+    act: Callable[[Wanted], Any] = field(repr=False)
+    intents: list[AnyIntent] = field(default_factory=list, repr=False)
 
-    def effect(self, name: str, call: Callable[[], Any], landed: Any = None, dry: Any = None) -> Any:
-        """Runs a change in another system exactly once; not available yet."""
-        raise GiveUp("ctx.effect is not available yet")
+    @overload
+    def effect(
+        self, name: str, call: Callable[[], Value], landed: Callable[[], Value | None] | None = None, *, dry: Value
+    ) -> Value: ...
+
+    @overload
+    def effect(
+        self, name: str, call: Callable[[], Value], landed: Callable[[], Value | None] | None = None, dry: None = None
+    ) -> Value | None: ...
+
+    def effect(self, name: str, call: Any, landed: Any = None, dry: Any = None) -> Any:
+        """Changes something in another system, once: calls ``call`` and gives its value, JSON of at most 64 kB.
+
+        ``name`` tells the effects of a handler apart (``a-z``, ``0-9`` and ``. _ : -``). Until the handler has
+        succeeded, also after a retry, a crash or a replay, a name that is done gives its first value and calls nothing.
+        ``landed`` tells after a crash whether the call happened: what ``call`` would have given, or None. Without it
+        such an effect becomes a dead letter. A ``Retry`` or ``GiveUp`` out of ``call`` says that it did not happen.
+        In a dry run nothing is called and ``dry`` is given.
+        """
+        return self.act(Wanted(name, call, landed, dry))
 
     def create_ticket(self, **_: Any) -> None:
         """Wants a new ticket; not available yet."""

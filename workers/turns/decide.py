@@ -34,7 +34,8 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
 
     Raises what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
     """
-    recorder = for_handler(ticket)
+    context.intents.clear()
+    recorder = for_handler(ticket, context.intents)
     given = {"ticket": recorder, "event": event, "ctx": context}
     function: Callable[..., object] = handler.decide
     returned = function(**{name: given[name] for name in handler.takes})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from zlib import crc32
 
 import msgspec
@@ -14,6 +15,7 @@ from workers.lanes.lanes import mark
 from workers.turns.effects import Effect
 from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
+from workers.turns.foreign import Ledger
 from workers.turns.listing import directory
 from workers.turns.permissions import denied
 from workers.turns.plan import Letter, Owed, Plan, Verdict
@@ -34,8 +36,9 @@ RENAMED = "no handler of this name runs any more; it was renamed or taken out"
 
 @dataclass(slots=True)
 class Ballot:
-    """What the handlers said in one turn."""
+    """What the handlers said in one turn, and did in other systems."""
 
+    ledger: Ledger
     wishes: list[Wish] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     owed: list[Owed] = field(default_factory=list)
@@ -45,7 +48,6 @@ class Ballot:
 
 def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
-    read_at = state.now()  # handlers may take long: what they decide is as old as what they were shown
     ballot = yield from _ballot(state, reading, owed)
     folded = yield from _fold(state, reading, ballot)
     for handler, problem in folded.failed.items():
@@ -53,7 +55,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     return Plan(
         format=1,
         turn=state.held.turn,
-        read_at=read_at,
+        read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
         seen=reading.news.seen if state.terms.dry_run else _spent(state, reading.news.seen, ballot),
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
@@ -69,6 +71,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         events=state.held.hints,
         shown=ballot.shown,
         staff=state.terms.staff,
+        foreign=ballot.ledger.all(),
     )
 
 
@@ -90,7 +93,7 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
-    ballot = Ballot()
+    ballot = Ballot(Ledger(state, reading, owed))
     debts = {debt.handler: debt for debt in owed}
     blown = _fuse(state, reading, ballot)
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
@@ -139,7 +142,8 @@ def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Ev
     suspicious = state.held.claims > CRASHES
     if suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
         raise Lost
-    said: Decision | Failure = yield Decide(bound, reading.ticket, event, state.moment(), attempt)
+    effect = partial(ballot.ledger.effect, bound.name)
+    said: Decision | Failure = yield Decide(bound, reading.ticket, event, state.moment(), attempt, effect)
     if suspicious and not (yield from ask(mark(state.held, state.held.mark))):
         raise Lost
     if isinstance(said, Failure):
@@ -160,12 +164,14 @@ def _wants(intents: Sequence[object]) -> str:
 def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed | None, failure: Failure) -> None:
     attempt = debt.attempt + 1 if debt else 1
     first = (debt.first_at, debt.first_error) if debt else (state.now(), failure.error)
-    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay)
-    if failure.final or attempt > len(RETRIES):
-        _bury(state, ballot, owed, failure.error)
+    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ballot.ledger.of(handler))
+    doubt = ballot.ledger.doubt(handler)
+    if failure.final or doubt or attempt > len(RETRIES):
+        _bury(state, ballot, owed, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said)))
         return
     wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
-    ballot.owed.append(msgspec.structs.replace(owed, retry=state.now() + max(wait, 100)))
+    retry = max(state.now() + max(wait, 100), ballot.ledger.until(handler))
+    ballot.owed.append(msgspec.structs.replace(owed, retry=retry))
     ballot.verdicts.append(Verdict(handler, "owed", failure.error, attempt))
 
 
@@ -178,8 +184,8 @@ def _wait(salt: str, attempt: int) -> int:
 def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Change], reason: str) -> None:
     ballot.wishes = [wish for wish in ballot.wishes if wish.handler != handler]
     ballot.verdicts = [verdict for verdict in ballot.verdicts if verdict.handler != handler]
-    now = state.now()
-    _bury(state, ballot, Owed(handler, tuple(changes), 1, now, reason, reason, 0), reason)
+    now, done = state.now(), ballot.ledger.of(handler)
+    _bury(state, ballot, Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
 
 
 def _bury(state: State, ballot: Ballot, debt: Owed, reason: str) -> None:
@@ -197,6 +203,7 @@ def letter(turn: str, debt: Owed, reason: str) -> Letter:
         first_error=debt.first_error,
         last_error=debt.last_error,
         changes=debt.changes,
+        foreign=debt.foreign,
     )
 
 

@@ -24,10 +24,32 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     denied: tuple[str, ...] = ()
 
 
+class Foreign(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the journal says of an effect in another system, made by a handler in ``turn``.
+
+    One that is ``begun`` and never ended is in doubt: ``looks`` tells whether its handler can find out if it happened,
+    ``until`` is the time (ms) before which it is not made again. ``value`` is what it gave, ``said`` why that could not
+    be kept, ``again`` that a person replays its handler.
+    """
+
+    state: Literal["begun", "done", "dry"]
+    turn: str
+    v: int = 1
+    value: Any = None
+    until: int = 0
+    looks: bool = False
+    again: bool = False
+    said: str = ""
+
+
+#: Effects in other systems by the names that their handler gave them.
+Foreigns = Mapping[str, Foreign]
+
+
 class Owed(msgspec.Struct, frozen=True):
     """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
 
-    ``replay`` tells that a person asked for it.
+    ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already.
     """
 
     handler: str
@@ -38,6 +60,7 @@ class Owed(msgspec.Struct, frozen=True):
     last_error: str
     retry: int
     replay: bool = False
+    foreign: Foreigns = {}
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -64,12 +87,14 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     effect: Effect | None = None
     evidence: Mapping[str, Any] = {}
     doubt: Doubt | None = None
+    foreign: Foreigns = {}
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
 
-    ``shown`` holds the changes of the handlers that were owed some beside those of the turn.
+    ``shown`` holds the changes of the handlers that were owed some beside those of the turn, ``foreign`` what each
+    handler has done in other systems.
     ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
     the ms until these are looked at again, ``ticket`` is the answer of that read. ``staff`` is whom the plan writes as,
     0 in plans that were stored before it was a part of them.
@@ -93,6 +118,7 @@ class Plan(msgspec.Struct, frozen=True):
     events: tuple[Hint, ...]
     shown: Mapping[str, tuple[Change, ...]] = {}
     staff: int = 0
+    foreign: Mapping[str, Foreigns] = {}
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -147,6 +173,7 @@ class Record(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...]
     dry: bool
     ticket: Mapping[str, Any]
+    foreign: Mapping[str, Foreigns] = {}
 
 
 class Unreadable(Exception):
@@ -180,17 +207,30 @@ def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
     for debt in debts:
         before = joined.get(debt.handler, debt)
         changes = (*before.changes, *(change for change in debt.changes if change not in before.changes))
-        joined[debt.handler] = msgspec.structs.replace(before, changes=changes)
+        foreign = {**debt.foreign, **before.foreign}
+        joined[debt.handler] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
     return tuple(joined.values())
 
 
 def decode_replay(stored: bytes) -> Owed:
-    """Makes of a dead letter what its handler is owed again, at once."""
+    """Makes of a dead letter what its handler is owed again, at once.
+
+    Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
+    """
     try:
         letter = msgspec.json.decode(stored, type=Letter)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Unreadable(f"the dead letter cannot be read ({error})") from None
-    return Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, replay=True)
+    foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
+    return Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+
+
+def decode_foreign(stored: bytes) -> Foreign:
+    """Reads the journal entry of an effect in another system."""
+    try:
+        return msgspec.json.decode(stored, type=Foreign)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"the journal of another system cannot be read ({error})") from None
 
 
 def decode_entry(stored: bytes) -> Entry:

@@ -1,16 +1,20 @@
 """Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
+from workers.events.change import Change
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
 from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import Hint
-from workers.models.ticket import TicketRead
+from workers.models.ticket import TicketRead, read_ticket
+from workers.turns.plan import Unreadable
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps
 
@@ -23,13 +27,58 @@ LOOKS = (5_000, 35_000, 155_000)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A read of the ticket with what is new in it; ``left`` are events that nothing explains yet."""
+    """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet."""
 
     ticket: TicketRead
     news: News
     handled: tuple[str, ...]
     left: tuple[str, ...]
     look: int
+    at: int
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """A reading as it is stored with the turn: later attempts of the turn show their handlers exactly this."""
+
+    format: int
+    ticket: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    seen: LastSeen
+    stray: tuple[int, ...]
+    handled: tuple[str, ...]
+    left: tuple[str, ...]
+    look: int
+    at: int
+
+
+def freeze(reading: Reading) -> bytes:
+    """Writes a reading for the turn's later attempts."""
+    news = reading.news
+    stray = tuple(row.id for row in news.stray)
+    return msgspec.json.encode(
+        Frozen(
+            format=1,
+            ticket=reading.ticket.raw,
+            changes=news.changes,
+            seen=news.seen,
+            stray=stray,
+            handled=reading.handled,
+            left=reading.left,
+            look=reading.look,
+            at=reading.at,
+        )
+    )
+
+
+def thaw(stored: bytes, site: str) -> Reading:
+    """Reads what ``freeze`` wrote; ``Unreadable`` when this version cannot."""
+    try:
+        kept = msgspec.json.decode(stored, type=Frozen)
+        ticket = read_ticket(kept.ticket, site)
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+        raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
+    stray = tuple(row for row in ticket.history if row.id in kept.stray)
+    return Reading(ticket, News(kept.changes, kept.seen, stray), kept.handled, kept.left, kept.look, kept.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +149,7 @@ def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
         tuple(hint.id for hint in state.held.hints if hint.id not in left),
         tuple(left),
         min(left.values(), default=0),
+        state.now(),
     )
 
 

@@ -1,14 +1,14 @@
 """Settling: the end of a turn. What was done becomes part of last seen; the record and the trail tell the story."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from workers.events.last_seen import LastSeen, advance, encode
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
 from workers.turns.effects import mark, split
-from workers.turns.plan import Entry, Letter, Plan, Record, pieces
+from workers.turns.plan import Entry, Foreigns, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 
@@ -30,6 +30,10 @@ ENDS = {
     "gone": "not sent, the ticket is gone",
     "split": "refused as a whole, sent in parts",
 }
+
+
+#: The same for effects in other systems.
+FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
 
 
 def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
@@ -74,6 +78,7 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
                 effect=part,
                 evidence=entry.evidence,
                 doubt=entry.doubt,
+                foreign=plan.foreign.get(handler, {}),
             )
 
 
@@ -121,7 +126,16 @@ def _record(state: State, plan: Plan) -> Record:
         remarks=plan.remarks,
         dry=plan.dry,
         ticket=plan.ticket,
+        foreign=plan.foreign,
     )
+
+
+def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
+    """Tells what handlers did in other systems; the values stay in the record."""
+    for handler, entries in foreign.items():
+        for name, entry in entries.items():
+            end = FOREIGN_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
+            yield f"{handler} effect {name}: {end}"
 
 
 def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
@@ -137,6 +151,7 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
         yield f"{verdict.handler} {verdict.state}: {verdict.reason}" + "".join(
             f"; denied, add {line}" for line in verdict.denied
         )
+    yield from foreign_story(plan.turn, plan.foreign)
     yield from plan.remarks
     for _, effect, entry in pieces(plan, journal):
         rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""

@@ -4,6 +4,7 @@
     Call(request, ...)             -> Answer, Unsent or InDoubt
     Decide(handler, ticket, event) -> Decision or Failure
 
+While a handler runs, what it changes in other systems has steps of its own (``Inner``): scripts and calls ``Outside``.
 A driver may throw ``NotNow`` at a ``Decide`` whose handler had no permit for a read, and ``LeaseLost`` at any step.
 """
 
@@ -49,14 +50,41 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """A function of the handler's author that speaks to another system; what it gives or raises is sent back.
+
+    It runs in the handler's thread and under its limit, and only while the lease is held. ``name`` is the effect's.
+    """
+
+    name: str
+    function: Callable[[], Any]
+
+
+#: What a handler's effect in another system is made of.
+Inner = Script[Any] | Outside
+InnerSteps = Generator[Inner, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An effect in another system, as a handler asked for it by ``ctx.effect``."""
+
+    name: str
+    call: Callable[[], Any]
+    landed: Callable[[], Any] | None
+    dry: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
-    """One run of a handler, for one turn."""
+    """One run of a handler, for one turn; ``effect`` gives the steps of an effect that it wants at once."""
 
     bound: Bound
     ticket: TicketRead
     event: Event
     now: datetime
     attempt: int
+    effect: Callable[[Wanted], InnerSteps[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,9 @@ class Ticket(TicketRead):
             self.intents.append(Set(wanted, dict(fields or {})))
 
 
-def for_handler(ticket: TicketRead) -> Ticket:
-    """Gives a handler its own ticket to record on, so that handlers do not see each other's intents."""
-    return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)})
+def for_handler(ticket: TicketRead, intents: list[AnyIntent]) -> Ticket:
+    """Gives a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
+    return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, intents=intents)
 
 
 def _tags(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from workers.turns.plan import (
     decode_replay,
     together,
 )
-from workers.turns.reading import Absent, read
+from workers.turns.reading import Absent, read, thaw
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
@@ -97,7 +97,8 @@ def _make_plan(state: State) -> Steps[Plan]:
     if not state.terms.claim.read:
         letters = tuple(letter(state.held.turn, debt, RENAMED) for debt in owed)
         return msgspec.structs.replace(_empty(state, ""), letters=letters)
-    reading = yield from read(state)
+    frozen = state.held.reading
+    reading = thaw(frozen, state.terms.site) if frozen else (yield from read(state))
     if isinstance(reading, Absent):
         return _absent(state, reading, owed)
     return (yield from decide(state, reading, owed))
@@ -146,6 +147,8 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     kept = {
         "plan": held.plan,
         "owed": held.owed,
+        "reading": held.reading,
+        **{f"e:{name}": entry for name, entry in held.foreign.items()},
         **{f"j:{key}": entry for key, entry in held.journal.items()},
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}

@@ -12,12 +12,12 @@ import redis
 
 from tests.simulation.witness import Witness
 from tests.workers.turns.vip import vip
-from workers import Event, Retry, Router, Ticket
+from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
 from workers.testing.world import ACCOUNT, START, Crash, World
-from workers.turns.steps import Call, Step
+from workers.turns.steps import Call, Inner, Step
 
 PREFIX = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -116,6 +116,26 @@ def mover() -> tuple[Router, ...]:
     return (router,)
 
 
+def outside(looks: bool = True) -> tuple[Router, ...]:
+    """Writes into another system, which remembers it, and then a note that says what was there already."""
+    router = Router("outside")
+    rows: list[str] = []
+
+    @router.on("contact-replied")
+    def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
+        name = f"row-{event.matched[-1].update_id}"
+
+        def call() -> str:
+            rows.append(name)
+            return f"{name} of {len(rows)}"
+
+        told = ctx.effect(name, call, (lambda: f"{name} of {len(rows)}" if name in rows else None) if looks else None)
+        ticket.note(f"Told the others: {told}.")
+        ctx.effect("bye", lambda: rows.append("bye"), (lambda: "bye" if "bye" in rows else None) if looks else None)
+
+    return (router,)
+
+
 def known(world: World, **draft: Any) -> int:
     number = world.simulator.create_ticket(**draft).id
     finish(world)
@@ -144,6 +164,7 @@ SCENARIOS = {
     ),
     "owed": Scenario(debtor, known, replies),
     "refused and split": Scenario(refused, lambda world: known(world, category=3), replies),
+    "another system": Scenario(outside, known, replies),
     "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
@@ -165,19 +186,20 @@ class Run:
         self.world.now = max(self.world.now, START + 1_000)
         self.scenario = scenario
         self.witness = Witness({bound.name: bound.handler.kinds for bound in self.world.terms.handlers})
-        self.steps: list[Step] = []
+        self.steps: list[Step | Inner] = []
         self.world.before = self._before
         self.world.after = self._after
-        self.before: Callable[[int, Step], None] = lambda index, step: None
-        self.after: Callable[[int, Step], None] = lambda index, step: None
+        self.before: Callable[[int, Step | Inner], None] = lambda index, step: None
+        self.after: Callable[[int, Step | Inner], None] = lambda index, step: None
 
-    def _before(self, step: Step) -> None:
+    def _before(self, step: Step | Inner) -> None:
         self.steps.append(step)
         self.before(len(self.steps) - 1, step)
 
-    def _after(self, step: Step, result: Any) -> Any:
+    def _after(self, step: Step | Inner, result: Any) -> Any:
         self.witness.saw(self, step, result)
-        self.after(len(self.steps) - 1, step)
+        # While a handler runs, its effects in other systems take steps of their own.
+        self.after(next(n for n in range(len(self.steps) - 1, -1, -1) if self.steps[n] is step), step)
         return result
 
     def play(self) -> "Run":
@@ -247,6 +269,7 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "created": 3,
         "reopened": 6,
         "equal notes": 6,
+        "another system": 3,
         "smart rule": 4,
         "owed": 4,
         "refused and split": 4,
@@ -268,12 +291,35 @@ def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Red
         for moment in ("before", "after"):
             run = Run(store, scenario)
 
-            def die(index: int, step: Step, point: int = point) -> None:
+            def die(index: int, step: Step | Inner, point: int = point) -> None:
                 if index == point:
                     raise Crash
 
             setattr(run, moment, die)
             assert run.play().end() == expected, f"died {moment} step {point}, {undisturbed.steps[point]}"
+
+
+def test_another_system_that_cannot_be_looked_up_is_called_once_or_a_person_is_asked(store: redis.Redis) -> None:
+    scenario = Scenario(lambda: outside(looks=False), known, replies)
+    undisturbed = Run(store, scenario).play()
+    asked = 0
+
+    for point in range(len(undisturbed.steps)):
+        for moment in ("before", "after"):
+            run = Run(store, scenario)
+
+            def die(index: int, step: Step | Inner, point: int = point) -> None:
+                if index == point:
+                    raise Crash
+
+            setattr(run, moment, die)
+            end = run.play().end()
+            told = "row-2 of 1" in str(end["rows"])
+            assert told != bool(end["dead"]), f"died {moment} step {point}, {undisturbed.steps[point]}"
+            assert not end["left over"]
+            asked += bool(end["dead"])
+    # At either effect: after its journal said begun, before and after the call, before its journal said done.
+    assert asked == 8
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -287,7 +333,7 @@ def test_every_script_may_run_twice(store: redis.Redis, name: str) -> None:
             continue
         run = Run(store, scenario)
 
-        def repeat(index: int, step: Step, run: Run = run, point: int = point) -> None:
+        def repeat(index: int, step: Step | Inner, run: Run = run, point: int = point) -> None:
             if index == point and isinstance(step, Script):
                 run.world.store.run(step)
 
@@ -322,7 +368,7 @@ def test_every_call_may_be_answered_badly(store: redis.Redis, name: str, fault: 
             continue
         run = Run(store, scenario)
 
-        def spoil(index: int, step: Step, run: Run = run, point: int = point) -> None:
+        def spoil(index: int, step: Step | Inner, run: Run = run, point: int = point) -> None:
             if index == point:
                 run.world.simulator.faults.add(FAULTS[fault])
 

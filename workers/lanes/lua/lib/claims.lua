@@ -10,7 +10,8 @@
 -- reply: {0, ms until it is worth asking again or -1, why}   why: idle, or what permits_grant says
 --        {1, lane, token, now, turn, last seen or false, events, birth of the store or false,
 --         class}
---   turn    flat list of the turn's fields: id, claims, events, plan, owed, retry, mark, j:<effect>
+--   turn    flat list of the turn's fields: id, claims, events, plan, owed, retry, mark, reading, j:<effect>,
+--           e:<handler> <name>
 --   events  list of flat lists of the event's fields without its body and headers, each with its id under 'id'
 -- How long (ms) a lane that cannot be read is left alone.
 local ASIDE = 600000
@@ -19,10 +20,10 @@ local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'd
 local function claims_events(P, lane, most)
   local turn = P .. 'turn:' .. lane
   local ids
-  if redis.call('HEXISTS', turn, 'plan') == 1 then
+  if redis.call('HEXISTS', turn, 'plan') == 1 or redis.call('HEXISTS', turn, 'reading') == 1 then
     ids = cjson.decode(redis.call('HGET', turn, 'events') or '[]')
   else
-    -- A turn without a plan did nothing outside: it is formed anew from all that waits by now.
+    -- A turn without plan or frozen reading did nothing outside: it is formed anew from all that waits by now.
     ids = redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
     redis.call('HSET', turn, 'events', #ids > 0 and cjson.encode(ids) or '[]')
   end

@@ -1,0 +1,185 @@
+"""Handlers in threads: what they do outside is in doubt when their time is over, and not done after a freeze."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from workers import Context, Event, Router, Ticket
+from workers.errors import NotNow
+from workers.happyfox.wire import Wire
+from workers.lanes.lanes import Held
+from workers.lanes.leases import Leases
+from workers.limits import Limits
+from workers.testing.world import ACCOUNT, World
+from workers.turns.steps import Decide, Decision, Failure, Step
+from workers.turns.turn import Result
+from workers.visits import Account, Visits
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+class Threads(World):
+    """A world whose handlers run as in a worker process, each in a thread and under a limit."""
+
+    def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:
+        super().__init__(client, *routers)
+        self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
+        self.ends = False
+        wire = Wire("https://demo.happyfox.com", "key", "code", 1.0, self.governor, self.store)
+        limits = Limits(seconds, lambda: self.ends)
+        self.visits = Visits(Account(self.terms, wire), self.store, self.leases, limits, lambda: self.ends)
+        self.simulator.create_ticket()
+        self.deliver()
+
+    def drive(self, held: Held) -> Result:
+        self._held = held
+        self.leases.add(held, self.now / 1000)
+        return super().drive(held)
+
+    def decide(self, step: Decide) -> Decision | Failure:
+        return self.visits.take(self._held, step)
+
+
+@pytest.fixture
+def going_on() -> Iterator[threading.Event]:
+    """Lets everything that hangs go on at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        handle(ticket, ctx)
+
+    return router
+
+
+def reasons(store: Any) -> list[str]:
+    return [store.hget(f"{P}letter:{id.decode()}", "evidence").decode() for id in store.zrange(f"{P}dead", 0, -1)]
+
+
+def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: redis.Redis) -> None:
+    names: list[str] = []
+
+    def file(ticket: Ticket, ctx: Context) -> None:
+        names.append(threading.current_thread().name)
+        ticket.note(str(ctx.effect("add", lambda: names.append(threading.current_thread().name) or 7)))
+
+    world = Threads(store, clerk(file))
+    world.work()
+
+    assert names == ["handler", "handler"]
+    assert "'text': '7" in str(world.ticket(1)["updates"])
+
+
+def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, going_on: threading.Event) -> None:
+    calls: list[int] = []
+
+    def add() -> None:
+        calls.append(1)
+        going_on.wait(20)
+
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", add)), seconds=0.1)
+    world.work()
+
+    assert calls == [1]
+    assert "OverLimit" in reasons(store)[0]
+    assert "its effect 'add' may or may not have happened" in reasons(store)[0]
+
+
+def test_a_call_that_outlives_its_handler_is_looked_up_where_it_can_be(
+    store: redis.Redis, going_on: threading.Event
+) -> None:
+    calls: list[int] = []
+
+    def add() -> int:
+        calls.append(1)
+        going_on.wait(20)
+        return 7
+
+    router = clerk(lambda ticket, ctx: ticket.note(f"row {ctx.effect('add', add, lambda: len(calls) or None)}"))
+    world = Threads(store, router, seconds=0.1)
+    world.settle_down(step=5_000)
+
+    assert (calls, reasons(store)) == ([1], [])
+    assert "row 1" in str(world.ticket(1)["updates"])
+
+
+def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
+    held = world.claim()
+    assert held is not None
+    world.store.run, run = (lambda script: freeze(script)), world.store.run  # type: ignore[method-assign]
+
+    def freeze(script: Any) -> Any:
+        answer = run(script)
+        if script.name == "foreign":
+            world.now += world.lease
+        return answer
+
+    assert world.drive(held).end == "lost"
+    assert calls == []
+
+
+def test_a_worker_on_its_way_out_begins_no_effect(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
+    world.ends = True
+    held = world.claim()
+    assert held is not None
+
+    assert world.drive(held).end == "parked"
+    assert calls == []
+
+
+def test_an_effect_cannot_be_made_from_another_thread_or_after_the_run(store: redis.Redis) -> None:
+    errors: list[str] = []
+    kept: list[Context] = []
+
+    def attempt(ctx: Context) -> None:
+        try:
+            ctx.effect("add", lambda: None)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    def file(ticket: Ticket, ctx: Context) -> None:
+        kept.append(ctx)
+        thread = threading.Thread(target=attempt, args=(ctx,))
+        thread.start()
+        thread.join()
+
+    Threads(store, clerk(file)).work()
+    attempt(kept[0])
+
+    assert errors == [
+        "ctx works only in the thread that its handler runs in",
+        "this ctx is over: a handler may use it only until it returns",
+    ]
+
+
+def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+    def file(ticket: Ticket, ctx: Context) -> None:
+        for _ in range(2):
+            try:
+                ctx.happyfox.ticket(1)
+            except BaseException as error:
+                swallowed.append(type(error))
+
+    swallowed: list[type[BaseException]] = []
+    world = Threads(store, clerk(file))
+    world.before = lambda step: close(step)
+
+    def close(step: Step) -> None:
+        if isinstance(step, Decide):
+            store.hset(f"{P}gate", mapping={"state": "locked", "until": world.now + 60_000, "epoch": 1})
+
+    assert [result.end for result in world.work()] == ["parked"]
+    assert swallowed == [NotNow, NotNow]

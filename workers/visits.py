@@ -1,0 +1,110 @@
+"""Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile."""
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from workers.errors import GiveUp, LeaseLost, NotNow, Retry
+from workers.happyfox.exchange import Answer, Request
+from workers.happyfox.wire import Wire
+from workers.lanes.lanes import Held
+from workers.lanes.leases import Leases
+from workers.lanes.scripts import Script
+from workers.lanes.store import Store
+from workers.limits import Limits, OverLimit
+from workers.turns.account import Terms
+from workers.turns.foreign import Stopped
+from workers.turns.router import Handler
+from workers.turns.steps import Decide, Decision, Failure, Inner
+from workers.turns.visit import Visit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as a worker process works it: its terms and its wire to HappyFox."""
+
+    terms: Terms
+    wire: Wire
+
+
+class Visits:
+    """Runs the handlers of one account; ``stopped`` tells when no further effect may be begun."""
+
+    def __init__(
+        self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+    ) -> None:
+        self._site, self._wire = account.terms.site, account.wire
+        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+
+    def take(self, held: Held, step: Decide) -> Decision | Failure:
+        """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
+        handler = step.bound.handler
+        fields = {"account": held.account, "ticket": held.ticket, "handler": handler.name}
+        visit = Visit(
+            step,
+            lambda inner: self._perform(held, inner),
+            lambda request: self._read(held, request),
+            self._stopped,
+            self._site,
+            logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
+        )
+        try:
+            decision = self._limits.run(visit.take)
+        except (NotNow, LeaseLost):
+            raise
+        except BaseException as error:
+            decision = None
+            if visit.end is None:
+                return _failure(held, step, error)
+        if isinstance(visit.end, Stopped):
+            return visit.end.failure
+        if visit.end is not None:
+            raise visit.end
+        assert decision is not None
+        return decision
+
+    def _read(self, held: Held, request: Request) -> Answer:
+        if request.method != "GET":
+            raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
+        return self._limits.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held)))
+
+    def _perform(self, held: Held, inner: Inner) -> Any:
+        """Performs a step of an effect: the engine's own under its guard, the author's function under the limit."""
+        if isinstance(inner, Script):
+            return self._limits.engine(lambda: self._store.run(inner))
+        # A process that was frozen since the journal was written may have lost its lane to another one.
+        if not self._leases.still_held(held):
+            raise LeaseLost
+        return inner.function()
+
+
+def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
+    """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
+    handler = step.bound.name
+    where = _place(error, step.bound.handler)
+    fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
+    if isinstance(error, Retry):
+        log.info("a handler asks to run again", extra=fields)
+        return Failure(error.reason, error.after)
+    if isinstance(error, GiveUp):
+        log.warning("a handler gives up", extra=fields)
+        return Failure(error.reason, final=True)
+    # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
+    level = logging.ERROR if step.attempt == 1 else logging.WARNING
+    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
+    said = f": {error}" if isinstance(error, OverLimit) else ""
+    return Failure(f"{type(error).__name__}{said}{where}")
+
+
+def _place(error: BaseException, handler: Handler) -> str:
+    """Names the line that failed: the handler's own, if one of its file was under way."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", _place.__code__).co_filename
+    ]
+    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")
