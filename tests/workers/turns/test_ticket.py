@@ -24,7 +24,7 @@ from workers.turns.ticket import Ticket, for_handler
 )
 def test_a_wrong_intent_is_given_up_with_the_cure(wrong: Callable[[Ticket], None], words: str) -> None:
     with pytest.raises(GiveUp, match=words):
-        wrong(for_handler(ticket(), []), [])
+        wrong(for_handler(ticket(), []))
 
 
 def test_none_clears_the_assignee_and_the_due_date() -> None:
