@@ -37,7 +37,7 @@ def test_none_clears_the_assignee_and_the_due_date() -> None:
 
 def test_handlers_do_not_see_each_others_intents() -> None:
     read = ticket()
-    first, second = for_handler(read), for_handler(read)
+    first, second = for_handler(read, []), for_handler(read, [])
 
     first.add_tags("vip")
 
