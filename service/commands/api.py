@@ -2,10 +2,8 @@
 
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from service.commands.arguments import read
 from service.failures import CommandError
 from workers.errors import FoxhooksError, InDoubt, Unsent
 from workers.happyfox import HappyFox
@@ -42,7 +41,7 @@ def run(method: str, arguments: Sequence[str], account: str, as_json: bool) -> i
         _list(console, as_json)
         return 0
     _check(method)
-    positional, named = _read(arguments)
+    positional, named = read(getattr(HappyFox, method), arguments)
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, class_="interactive") as client:
             call = getattr(client, method)
@@ -96,32 +95,6 @@ def _check(method: str) -> None:
         nearest = get_close_matches(method, names, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else "`foxhooks api` lists them"
         raise typer.BadParameter(f"there is no method {method}; {hint}", param_hint="METHOD")
-
-
-def _read(arguments: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Reads values and NAME=VALUE pairs; a value is JSON where it can be, else text, days are written 2026-03-01."""
-    positional: list[Any] = []
-    named: dict[str, Any] = {}
-    for argument in arguments:
-        pair = re.match(r"([a-z_]+)=", argument)
-        if pair is None:
-            positional.append(_value(argument))
-        else:
-            named[pair[1]] = _value(argument[pair.end() :])
-    for name in ("start", "end"):
-        if isinstance(named.get(name), str):
-            try:
-                named[name] = date.fromisoformat(named[name])
-            except ValueError:
-                raise typer.BadParameter(f"{named[name]} is no day; write 2026-03-01", param_hint=name) from None
-    return positional, named
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _told(error: FoxhooksError) -> str:

@@ -85,7 +85,10 @@ def explain(
 def api(
     method: Annotated[str, typer.Argument(help="A method, such as ticket; without one they are listed.")] = "",
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="What it takes, in its order or as NAME=VALUE; JSON or text.")
+        list[str] | None,
+        typer.Argument(
+            help="What it takes, in its order or as NAME=VALUE: texts, or JSON where it wants something else."
+        ),
     ] = None,
     account: OfAccount = "",
     json: Json = False,

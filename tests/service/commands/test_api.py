@@ -8,8 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.command import app
+from service.commands.api import WALKS
+from service.commands.arguments import read
 from service.failures import CommandError
 from service.processes.simulator import running
+from workers.happyfox import HappyFox
 from workers.happyfox.endpoints import ENDPOINTS
 from workers.simulator import Simulator
 
@@ -71,6 +74,37 @@ def test_days_lists_and_files_are_read(simulator: Simulator, tmp_path: Path) -> 
     assert json.loads(api("tabular_data", "1", "start=2023-11-01", "end=2023-11-30", "--json").stdout)["rows"]
     several = json.dumps([{"client": 1, "subject": "s", "text": "t", "category": 1}, {"category": 1}])
     assert [row["state"] for row in json.loads(api("create_tickets", several, "--json").stdout)] == ["done", "refused"]
+
+
+def test_text_is_sent_as_it_was_typed_whatever_it_looks_like(simulator: Simulator) -> None:
+    number = str(simulator.create_ticket().id)
+    for typed in ("123", "true", '"quoted"', "[1]", "1e3"):
+        api("private_note", number, f"text={typed}")
+        shown = json.loads(api("ticket", number).stdout)["updates"][-1]["message"]["text"]
+        assert shown.strip() == typed
+    assert json.loads(api("create_contact_group", "2026").stdout)["name"] == "2026"
+    api("update_tags", number, "add=7")
+    assert json.loads(api("ticket", number).stdout)["tags"] == "7"
+
+
+def test_numbers_lists_and_null_are_read_where_they_are_wanted(simulator: Simulator) -> None:
+    number = str(simulator.create_ticket(assignee=1).id)
+    assert json.loads(api("staff_update", number, "assignee=null", "due_date=2030-01-02").stdout)["assigned_to"] is None
+    api("staff_update", number, "due_date=null", 'fields={"t-cf-1": "7"}', "time_spent=5", "update_customer=false")
+    shown = json.loads(api("ticket", number).stdout)
+    assert (shown["due_date"], shown["time_spent"]) == (None, 5)
+    api("update_tags", number, 'add=["a", "b"]')
+    assert json.loads(api("ticket", number).stdout)["tags"] == "a,b"
+    group = json.loads(api("create_contact_group", "Gold").stdout)["id"]
+    assert [row["state"] for row in json.loads(api("add_contacts_to_group", str(group), "1", "--json").stdout)] == [
+        "done"
+    ]
+
+
+@pytest.mark.parametrize("method", [*(each.name for each in ENDPOINTS), *WALKS])
+def test_every_method_tells_how_its_arguments_are_read(method: str) -> None:
+    positional, named = read(getattr(HappyFox, method), ["1", "unknown=1"])
+    assert (positional in ([1], ["1"], [[1]]), named) == (True, {"unknown": 1})
 
 
 @pytest.mark.parametrize(
