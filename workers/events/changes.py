@@ -36,8 +36,8 @@ class FirstSight:
 class News:
     """What a read tells: the changes made by others, oldest first, and the memory to settle with.
 
-    ``stray`` are new rows by the staff member we write as that no effect is known to have made: the store forgot it, or
-    a call landed after all hope. They are no news, and an effect that would make such a row again finds it there.
+    ``stray`` are new rows of our own that no effect is known to have made: the store forgot it, or a call landed after
+    all hope. They are no news, and an effect that would make such a row again finds it there.
     """
 
     changes: tuple[Change, ...]
@@ -48,6 +48,8 @@ class News:
 def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: datetime, staff: int) -> News:
     """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
 
+    A person may work as the same staff member: a row by it is ours when an effect made it or, of late, one that looks
+    like it. All others are that person's, but those that say nothing: such a row never is news by itself.
     On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
     """
     if seen is None:
@@ -55,8 +57,10 @@ def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: date
     rows = [row for row in ticket.history if not seen.knows(row.id)]
     own = attribute([mark for _, mark in seen.expected], rows)
     others = [row for row in rows if row.id not in own.values()]
-    foreign = [row for row in others if not _by(row, staff)]
-    bare = [row for row in foreign if _bare(row, ticket)]
+    stray = [row for row in others if seen.made(row, staff)]
+    theirs = [row for row in others if row not in stray]
+    foreign = [row for row in theirs if not (_by(row, staff) and _bare(row, ticket))]
+    bare = [row for row in theirs if _bare(row, ticket)]
     quiet = _tags(ticket, seen, bare, now) + _fields(ticket, seen, bare, now)
     if not rows:
         quiet += _properties(ticket, seen, now)
@@ -71,7 +75,7 @@ def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: date
     )
     # What has no row of its own stands where the row stands that was made with it, else last.
     changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
-    return News(tuple(changes), memory, tuple(row for row in others if _by(row, staff)))
+    return News(tuple(changes), memory, tuple(stray))
 
 
 def _by(row: Row, staff: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from workers.events.mark import Mark
+from workers.events.mark import Mark, fits
 from workers.models.row import Row
 from workers.models.ticket import TicketRead
 
@@ -30,6 +30,9 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     text, None for one that we set and have not read since: HappyFox may write it in its own way.
     ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer,
     with the time (ms) of each.
+    ``marks`` are own effects of the last minutes, done or perhaps done, with the time (ms) of each: a row that looks
+    like one of them may have been made by a call that landed late or twice. Rows by our staff member of up to ``blind``
+    (ms) are ours, for we do not know any more what we did.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
     ``once`` names the handlers that have acted on this ticket and must not act again.
     """
@@ -45,6 +48,15 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     unheard: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     once: tuple[str, ...] = ()
+    marks: tuple[tuple[int, Mark], ...] = ()
+    blind: int = 0
+
+    def made(self, row: Row, staff: int) -> bool:
+        """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
+        at = 0 if row.at is None else int(row.at.timestamp() * 1000)
+        if self.blind and at <= self.blind and row.author == "staff" and row.author_id == staff:
+            return True
+        return any(at <= then + LATE and fits(mark, row) for then, mark in self.marks)
 
     def knows(self, row: int) -> bool:
         """Tells whether a row is seen or ours."""
@@ -96,6 +108,7 @@ def advance(
     fields: Mapping[str, str | None] | None = None,
     changed: Mapping[str, str] | None = None,
     expected: Iterable[tuple[int, Mark]] = (),
+    marks: Iterable[tuple[int, Mark]] = (),
     writes: Iterable[int] = (),
     unheard: Iterable[int] = (),
 ) -> LastSeen:
@@ -106,6 +119,7 @@ def advance(
         "fields": {**shot.fields, **(fields or {})},
         "properties": {**shot.properties, **(changed or {})},
         "expected": (*shot.expected, *expected),
+        "marks": (*shot.marks, *((at, mark.brief) for at, mark in marks)),
         "writes": (*shot.writes, *writes),
         "unheard": (*shot.unheard, *unheard),
     }
@@ -123,6 +137,8 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         ids=tuple(sorted(identity for identity in {*seen.ids, *shot.ids} if identity > floor)),
         created=seen.created,
         expected=tuple((at, mark) for at, mark in seen.expected if at > now - LATE),
+        marks=tuple((at, mark) for at, mark in seen.marks if at > now - LATE),
+        blind=seen.blind,
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
         once=seen.once,

@@ -5,8 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from workers.events.words import same_words, words
+from workers.events.words import same_words, within, words
 from workers.models.row import PropertyChange, Row
+
+#: So many words of a message are enough to know it again in what a ticket remembers of it.
+TELLING = 24
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -24,6 +27,11 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     words: tuple[str, ...] = ()
     changes: Mapping[str, str] = {}
 
+    @property
+    def brief(self) -> "Mark":
+        """The mark with no more words than are kept for a while."""
+        return msgspec.structs.replace(self, words=self.words[:TELLING])
+
 
 def fits(mark: Mark, row: Row) -> bool:
     """Tells whether a row may be the one that the marked effect made."""
@@ -37,6 +45,24 @@ def fits(mark: Mark, row: Row) -> bool:
     if row.message is None or row.message.forwarded or row.message.private != (mark.message == "note"):
         return False
     return same_words(mark.words, said) or same_words(mark.words, words(row.message.text))
+
+
+def answers(mark: Mark, row: Row) -> bool:
+    """Tells whether a new row in the answer to the marked effect is its row, whatever HappyFox made of it.
+
+    It may have put a signature or a banner around our words, and have changed more, as a status that follows a reply.
+    """
+    if not _author_fits(mark, row) or any(_new(row.changes[name]) != mark.changes[name] for name in _both(mark, row)):
+        return False
+    if not mark.message:
+        return row.message is None and bool(_both(mark, row))
+    if row.message is None or row.message.forwarded or row.message.private != (mark.message == "note"):
+        return False
+    return within(mark.words, words(row.message.html)) or within(mark.words, words(row.message.text))
+
+
+def _both(mark: Mark, row: Row) -> set[str]:
+    return mark.changes.keys() & row.changes.keys()
 
 
 def _author_fits(mark: Mark, row: Row) -> bool:

@@ -40,6 +40,12 @@ def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     return ours == theirs or (len(ours) >= _FEWEST and ours == theirs[: len(ours)])
 
 
+def within(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Tells whether theirs hold ours as they are, however few, with more before or behind them."""
+    starts = range(len(theirs) - len(ours) + 1)
+    return bool(ours) and any(theirs[at] == ours[0] and theirs[at : at + len(ours)] == ours for at in starts)
+
+
 def _pieces(text: str) -> Iterator[str]:
     """Yields what stands between the tags, unescaped, and a space for each tag that ends a word."""
     at = 0

@@ -15,6 +15,9 @@ from workers.turns.steps import Steps, ask
 #: After a turn that wrote, its lane stays quiet for this long (ms), so that the echoes of its writes share one read.
 QUIET = 2_000
 
+#: What is remembered of a ticket that could not be read.
+UNSEEN = LastSeen()
+
 #: Whether the lease was held, and what the claim in the same trip got.
 Closed = tuple[bool, Held | Nothing | None]
 
@@ -58,7 +61,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         lives={"seen": terms.seen_life, "record": terms.record_life, "trail": terms.trail_life},
     )
     # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
-    seen = encode(_memory(state, plan)) if plan.ticket else b""
+    seen = encode(_memory(state, plan)) if plan.seen != UNSEEN else b""
     stored = msgspec.json.encode(plan.owed) if plan.owed else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     return (yield from ask(settle(state.held.account, settlement, seen, record, stored, terms.claim, nonce)))
@@ -86,9 +89,11 @@ def _memory(state: State, plan: Plan) -> LastSeen:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     seen = plan.seen
     for _, effect, entry in pieces(plan, state.journal):
+        look = mark(effect, plan.staff or state.terms.staff)
+        if look and entry.state != "dry":  # what was given up may have landed, or land yet
+            seen = advance(seen, marks=[(state.now(), look)])
         if entry.state != "done":
             continue
-        look = mark(effect, plan.staff or state.terms.staff)
         changed = {
             name: "" if value is None else str(value) for name, value in effect.set.items() if name not in entry.without
         }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workers.events.mark import Mark, attribute
+from workers.events.mark import Mark, answers, attribute, fits
 from workers.events.words import same_words, words
 from workers.models.fields import field_values, readable
 from workers.models.row import Row
@@ -34,7 +34,8 @@ class Sight:
     def attribute(self, rows: Iterable[Row], look: Mark | None = None) -> tuple[list[Row], int | None]:
         """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
 
-        A row that an earlier effect made, or is still expected to show, is never given to a later one.
+        A row that an earlier effect made, or is still expected to show, is never given to a later one. Those of others
+        are without what looks like one of our own: a call that landed late, or twice.
         """
         seen, journal = self.plan.seen, self.state.journal
         taken = {row for entry in journal.values() for row in entry.rows}
@@ -42,12 +43,16 @@ class Sight:
         expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
         fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
         found = attribute([*expected, look], fresh)
-        return [row for row in fresh if row.id not in found.values()], found.get(len(expected))
+        others = [row for row in fresh if row.id not in found.values() and not seen.made(row, self.staff)]
+        made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
+        return [row for row in others if not any(fits(one, row) for one in made if one)], found.get(len(expected))
 
     def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object]) -> Entry:
         """Makes the entry of an effect that landed, from the rows and fields that its own answer shows."""
         look = mark(effect, self.staff)
-        _, found = self.attribute(rows, look)
+        others, found = self.attribute(rows, look)
+        if found is None and look is not None:
+            found = max((row.id for row in others if answers(look, row)), default=None)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
         return Entry(
             "done",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from workers.errors import LeaseLost, NotNow
-from workers.events.last_seen import LastSeen
+from workers.events.last_seen import LastSeen, decode
 from workers.lanes.lanes import Held, Nothing, store_plan
 from workers.turns.account import Terms
 from workers.turns.deciding import RENAMED, decide, letter
@@ -154,6 +154,10 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
     kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
     plan = msgspec.structs.replace(_empty(state, reason), letters=(kept_as,), verdicts=(Verdict("", "dead", reason),))
+    if (seen := decode(held.seen)) is not None:
+        # What of it was done is not known any more: our rows until its last call can land start nothing.
+        until = state.now() + state.terms.life + state.terms.doubt
+        plan = msgspec.structs.replace(plan, seen=msgspec.structs.replace(seen, blind=until))
     state.journal = {}
     settled, following = yield from close(state, plan, nonce)
     return Result("settled" if settled else "lost", reason, plan, {}, (kept_as,), following)

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from tests.workers.events.history import ADA, BOT, RULE, SAM, row, ticket
+from workers.events.change import Actor
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, advance, snapshot
 from workers.events.mark import Mark
@@ -108,11 +111,45 @@ def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
     assert [at for at, _ in compare(ticket(), before).seen.expected] == [MS]
 
 
-def test_a_row_by_our_staff_member_that_nobody_expects_is_no_news_but_stray() -> None:
-    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), seen(ticket()))
+def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
+    before = advance(snapshot(ticket()), marks=[(MS, Mark("staff", 7, message="note", words=("seen", "by", "us")))])
+    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), before)
 
     assert told(found) == []
     assert [each.id for each in found.stray] == [2]
+
+
+def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
+    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
+    before = advance(snapshot(ticket()), marks=[(MS, mark)])
+    found = compare(ticket(row(2, BOT, "I take over", note=True), row(3, BOT, status=(1, 4)), status=4), before)
+
+    assert told(found) == [("note-added", 2), ("status-changed", 3)]
+    assert {change.actor for change in found.changes} == {Actor("staff", 7, "Foxhooks Bot")}
+    assert found.stray == ()
+
+
+def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_tags() -> None:
+    assert told(compare(ticket(row(2, BOT)), seen(ticket()))) == []
+
+    [change] = compare(ticket(row(2, BOT), tags="vip"), seen(ticket())).changes
+    assert (change.kind, change.actor.id, change.added) == ("tags-changed", 7, {"vip"})
+
+
+def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
+    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
+    long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
+    found = compare(
+        ticket(row(2, BOT, "Seen by us", note=True, minute=50)), advance(snapshot(ticket()), marks=[(long_ago, mark)])
+    )
+
+    assert told(found) == [("note-added", 2)]
+
+
+def test_while_it_is_not_known_what_we_did_rows_by_our_staff_member_start_nothing() -> None:
+    blind = replace(snapshot(ticket()), blind=MS)
+
+    assert told(compare(ticket(row(2, BOT, "Ours, perhaps.", minute=10)), blind)) == []
 
 
 def test_on_first_sight_older_rows_are_history() -> None:

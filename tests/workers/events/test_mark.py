@@ -1,7 +1,7 @@
 """Which row is whose."""
 
 from tests.workers.events.history import ADA, BOT, row, ticket
-from workers.events.mark import Mark, attribute
+from workers.events.mark import Mark, answers, attribute
 from workers.models.row import Row
 
 NOTE = Mark("staff", 7, message="note", words=("the", "contact", "has", "replied"))
@@ -51,6 +51,19 @@ def test_a_row_with_a_change_that_we_did_not_make_is_not_ours() -> None:
 
 def test_a_row_without_changes_fits_a_write_that_changed_nothing_any_more() -> None:
     assert attribute([Mark("staff", 7, changes={"status": "2"})], rows(row(2, BOT))) == {0: 2}
+
+
+def test_in_the_answer_to_an_effect_more_may_have_changed_and_stand_around_its_words() -> None:
+    reply = Mark("staff", 7, message="reply", words=("thank", "you"), changes={"status": "2"})
+    dressed, denied, other = rows(
+        row(2, BOT, "Acme support: Thank you -- The Bot", status=(1, 2), priority=(1, 3)),
+        row(3, BOT, "Thank you", status=(1, 4)),
+        row(4, BOT, "No thanks"),
+    )
+
+    assert attribute([reply], [dressed]) == {}
+    assert [answers(reply, each) for each in (dressed, denied, other)] == [True, False, False]
+    assert answers(Mark("staff", 7, changes={"status": "2"}), *rows(row(2, BOT, status=(1, 2), priority=(1, 3))))
 
 
 def test_an_effect_that_leaves_no_row_gets_none() -> None:
