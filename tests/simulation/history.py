@@ -32,6 +32,8 @@ class History:
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
     staff_values: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    as_us: set[int] = field(default_factory=set)
+    """Rows of a person who works as the staff member that we write as."""
     accepted: list[str] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)

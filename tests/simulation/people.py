@@ -6,7 +6,7 @@ from typing import Any
 from tests.simulation.agenda import Player
 from tests.simulation.post import Post
 from tests.simulation.stage import Stage
-from workers.testing.world import ACCOUNT, START
+from workers.testing.world import ACCOUNT, BOT, START
 
 #: How long their part lasts (ms).
 PLAY = 300_000
@@ -68,7 +68,9 @@ class People:
                 "status": {"status": rng.choice([1, 3, 4])},
                 "priority": {"priority": rng.choice([1, 2])},
             }[what]
-            simulator.staff_updates(number, staff=rng.choice([1, 2]), **edits)
+            staff = rng.choice([1, 2, BOT])
+            ticket = simulator.staff_updates(number, staff=staff, **edits)
+            history.as_us |= {ticket.rows[-1].update_id} if staff == BOT else set()
         if self._stage.faults.draws("row"):
             self._hide(number)
 

@@ -5,7 +5,7 @@ from workers.lanes.lanes import FORGET
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
 from workers.turns.plan import Doubt, Entry
-from workers.turns.sight import Sight
+from workers.turns.sight import Sight, differs
 from workers.turns.state import Gone, Parked
 from workers.turns.steps import Steps
 
@@ -32,9 +32,7 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
             return 0
         raise Gone
     done = sight.found(effect, ticket)
-    nameless = {row.id for row in ticket.history if row.author == "unknown"}
-    # A row that names nobody and says nothing may be anybody's: then the tags themselves tell.
-    if (done.rows and nameless.isdisjoint(done.rows)) or shows(effect, ticket):
+    if _has_row(effect, ticket, done.rows) or shows(effect, ticket):
         yield from state.enter(key, done)
         return 0
     settled_at = entry.deadline + state.terms.doubt
@@ -48,6 +46,19 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     return entry.tries
 
 
+def _has_row(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool:
+    """Tells whether the row found is proof.
+
+    One that names nobody may be anybody's, and one that says nothing that of a person who works as our staff member:
+    then the ticket itself tells, unless somebody else wrote later and may have taken back what ours did.
+    """
+    row = next((row for row in ticket.history if row.id in found), None)
+    if row is None or row.author == "unknown":
+        return False
+    later = any(other.id > row.id and other.author != "contact" for other in ticket.history)
+    return row.message is not None or bool(row.changes) or later or not lacks(effect, ticket)
+
+
 def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
     evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": tries}
     if effect.sort != "forward":
@@ -56,6 +67,11 @@ def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> E
     floor = sight.plan.seen.floor
     doubt = Doubt(sight.staff, floor, tuple(row.id for row in ticket.history if row.id > floor))
     return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
+
+
+def lacks(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether the ticket surely does not hold the tags or a custom field that an effect wanted."""
+    return (effect.sort == "tags" and not shows(effect, ticket)) or differs(effect, ticket)
 
 
 def shows(effect: Effect, ticket: TicketRead) -> bool:

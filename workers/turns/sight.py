@@ -83,6 +83,13 @@ def forwards(effect: Effect, row: Row, staff: int) -> bool:
     return same_words(words(effect.html), words(row.message.html or row.message.text))
 
 
+def differs(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether a custom field surely holds something else than an effect wanted."""
+    shown = {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
+    told = {name: raw.get("value_id") or raw.get("value") for name, raw in shown.items()}
+    return any(name in told and _same(wanted, told[name]) is False for name, wanted in effect.fields.items())
+
+
 def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
     """Gives the values to remember for the custom fields of an effect that landed.
 
