@@ -123,7 +123,10 @@ def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
 
 
 BREAKAGES: dict[str, Apply] = {
-    "a token proves nothing": lua(("*", "return redis.call('HGET', P .. 'own', lane) == token", "return true")),
+    "a token proves nothing": lua(
+        ("*", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
+        ("settle", "local held, before = own[1] == S.token, own[2]", "local held, before = true, own[2]"),
+    ),
     "a turn settles before its effects": settles_first,
     "leases are not renewed": no_renewal,
     "last seen takes the rows of an answer": advances_too_far,
@@ -134,8 +137,8 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
     "deliveries join claimed events": lua(
-        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, values[7])", ""),
-        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, values[7])", ""),
+        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST])", ""),
+        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST])", ""),
     ),
     "what is owed is not stored": forgets_what_is_owed,
     "settling empties the lane": lua(

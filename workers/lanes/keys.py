@@ -9,14 +9,13 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told
     P sched            ZSET    forever     all          lane -> ms when it may next be claimed
     P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
-    P own              HASH    while held  claim        lane -> token of its lease
+    P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P fence            INT     forever     claim        source of the numbers in tokens
-    P claim:<nonce>    STRING  lease       claim        lane a claimer got, so that a repeated claim answers alike
-    P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: events, claims, plan, journal; what is owed
+    P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: claims, plan, journal; what is owed
     P quiet:<ticket>   STRING  2 s         settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed
-    P settled:<turn>   STRING  1 minute    settle       token it was settled with, so that a repeated call answers alike
+    P settled:<turn>   STRING  1 minute    settle       its token, when no claim followed, for a repeated call
     P turns            ZSET    retention   settle       turn -> ms when it was settled
     P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
     P dead             ZSET    forever     settle       dead letter -> ms

@@ -69,6 +69,11 @@ class Held:
         """The lane's name in the store: the ticket's number."""
         return str(self.ticket)
 
+    @property
+    def events(self) -> bytes:
+        """The ids of the turn's events, as they are stored when the turn is frozen."""
+        return msgspec.json.encode([hint.id for hint in self.hints])
+
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
@@ -88,9 +93,9 @@ class ClaimTerms:
     budget: bytes
     life: int
 
-    def args(self, nonce: str) -> tuple[Args, Args]:
-        """Gives the arguments of a claim that stand before the budget and those behind it."""
-        return [nonce, self.lease, MOST_EVENTS, int(self.read)], [self.life]
+    def args(self, nonce: str) -> Args:
+        """Gives the arguments of a claim."""
+        return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,7 @@ def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
 
 def claim(terms: ClaimTerms, nonce: str) -> Script[Held | Nothing]:
     """Claims one due lane; the same ``nonce`` gets the same lane again while its lease runs."""
-    before, after = terms.args(nonce)
-    args: Args = [*before, terms.budget, *after]
-    return Script("claim", prefix(terms.account), args, lambda raw: _claimed(terms, nonce, raw))
+    return Script("claim", prefix(terms.account), terms.args(nonce), lambda raw: _claimed(terms, nonce, raw))
 
 
 def renew(account: str, lease: int, held: Sequence[tuple[str, str]]) -> Script[list[str]]:
@@ -139,7 +142,8 @@ def park(held: Held, delay: int, budget: bytes, read: ReadPermit, line: str, lif
 
 def store_plan(held: Held, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
     """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
-    return Script("plan", prefix(held.account), [held.lane, held.token, plan, budget, *read.args(), calls], bool)
+    args: Args = [held.lane, held.token, plan, budget, *read.args(), calls, held.events]
+    return Script("plan", prefix(held.account), args, bool)
 
 
 def mark(held: Held, handler: str) -> Script[bool]:
@@ -199,26 +203,30 @@ def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: byt
 
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
-    return Script("foreign", prefix(held.account), [held.lane, held.token, f"{handler} {name}", entry, reading], bool)
+    args: Args = [held.lane, held.token, f"{handler} {name}", entry, reading, held.events]
+    return Script("foreign", prefix(held.account), args, bool)
 
 
-class Settlement(msgspec.Struct, frozen=True):
-    """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute."""
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
+
+    What is at its default is not sent: an uneventful turn costs the store nothing for what it does not need.
+    """
 
     lane: str
     token: str
     turn: str
-    handled: Sequence[str]
-    left: Sequence[str]
-    look: int
-    quiet: int
-    retry: int
-    letters: Mapping[str, str]
-    trail: Sequence[str]
-    permit: str
-    outcome: str
-    age: int
-    lives: Mapping[str, int]
+    handled: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    look: int = 0
+    quiet: int = 0
+    retry: int = 0
+    letters: Mapping[str, str] = {}
+    trail: tuple[str, ...] = ()
+    permit: str = ""
+    outcome: str = ""
+    age: int = 0
+    lives: Mapping[str, int] = {}
 
 
 def settle(
@@ -231,10 +239,7 @@ def settle(
     nonce: str | None,
 ) -> Script[tuple[bool, Held | Nothing | None]]:
     """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), seen, record, owed, terms.budget]
-    if nonce is not None:
-        before, after = terms.args(nonce)
-        args += [*before, *after]
+    args: Args = [msgspec.json.encode(settlement), seen, record, owed, *terms.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
         return bool(raw[0]), _claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None
@@ -245,39 +250,45 @@ def settle(
 def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
-    turn, events = _pairs(raw[4]), [_pairs(event) for event in raw[6]]
+    _, lane, token, now, fields, seen, events, birth, class_ = raw
+    turn = _pairs(fields)
     return Held(
         account=terms.account,
-        ticket=int(raw[1]),
-        token=raw[2].decode(),
-        now=int(raw[3]),
+        ticket=int(lane),
+        token=token.decode(),
+        now=int(now),
         permit=f"read-{nonce}" if terms.read else None,
         turn=turn["id"].decode(),
         claims=int(turn.get("claims", 1)),
         hints=tuple(map(_hint, events)),
-        replays=tuple(event["debt"] for event in events if "debt" in event),
+        replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
         plan=turn.get("plan"),
         owed=turn.get("owed"),
         retry=_optional(turn.get("retry")),
         mark=turn.get("mark", b"").decode(),
-        seen=raw[5],
-        birth=_optional(raw[7]),
+        seen=seen,
+        birth=_optional(birth),
         journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
-        class_=raw[8].decode(),
+        class_=class_.decode(),
         reading=turn.get("reading"),
         foreign={name[2:]: entry for name, entry in turn.items() if name.startswith("e:")},
     )
 
 
-def _hint(event: Mapping[str, bytes]) -> Hint:
+#: Where an event's values stand in a claim's reply: the order of EVENT_FIELDS in ``lua/lib/claims.lua``.
+DEBT = 6
+
+
+def _hint(event: Sequence[bytes | None]) -> Hint:
+    at, kind, update, update_id, source, since, _, _, id = event
     return Hint(
-        id=event["id"].decode(),
-        at=int(event.get("at", 0)),
-        kind=event.get("kind", b"unknown").decode(),
-        update=event.get("update") == b"1",
-        update_id=_optional(event.get("update_id")),
-        source=event.get("source", b"webhook").decode(),
-        since=_optional(event.get("since")),
+        id=id.decode() if id else "",
+        at=int(at or 0),
+        kind=kind.decode() if kind else "unknown",
+        update=update == b"1",
+        update_id=_optional(update_id),
+        source=source.decode() if source else "webhook",
+        since=_optional(since),
     )
 
 

@@ -1,9 +1,9 @@
 """Lua scripts as values: what to run, on which keys, with which arguments, and how to read the answer.
 
 A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, each at most
-once. Every script takes the account's key prefix as ``KEYS[1]`` and the time as ``ARGV[1]``: empty for the store's own
-clock, milliseconds in tests. Scripts survive being run twice with the same arguments, because redis-py repeats a call
-whose answer was lost.
+once; inside a function it costs nothing until that is called. Every script takes the account's key prefix as
+``KEYS[1]`` and the time as ``ARGV[1]``: empty for the store's own clock, milliseconds in tests. Scripts survive being
+run twice with the same arguments, because redis-py repeats a call whose answer was lost.
 """
 
 import hashlib
@@ -46,9 +46,9 @@ def source(name: str) -> Source:
 def _lines(name: str, seen: set[str]) -> list[str]:
     lines: list[str] = []
     for line in files("workers.lanes").joinpath(f"lua/{name}.lua").read_text("utf-8").splitlines():
-        if not line.startswith(INCLUDE):
+        if not line.lstrip().startswith(INCLUDE):
             lines.append(line)
-        elif (included := line.removeprefix(INCLUDE).strip()) not in seen:
+        elif (included := line.strip().removeprefix(INCLUDE)) not in seen:
             seen.add(included)
             lines += _lines(included, seen)
     return lines

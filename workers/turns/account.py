@@ -40,6 +40,11 @@ class Terms:
         return self.dry_run or handler.partition(".")[0] in self.dry_routers
 
     @property
+    def lives(self) -> dict[str, int]:
+        """How long last seen, the record and the trail are kept."""
+        return {"seen": self.seen_life, "record": self.record_life, "trail": self.trail_life}
+
+    @property
     def account(self) -> str:
         """The account's name."""
         return self.claim.account

@@ -41,9 +41,12 @@ FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": 
 
 def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
-    terms = state.terms
-    owed = min((debt.retry for debt in plan.owed), default=0)
-    read = state.take_read_permit()
+    terms, read = state.terms, state.take_read_permit()
+    # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
+    seen = encode(_memory(state, plan)) if plan.seen != UNSEEN else b""
+    owed = msgspec.json.encode(plan.owed) if plan.owed else b""
+    record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
+    trail = tuple(trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal))
     settlement = Settlement(
         lane=state.held.lane,
         token=state.held.token,
@@ -52,19 +55,15 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.left,
         look=plan.look,
         quiet=QUIET if state.posts else 0,
-        retry=owed,
+        retry=min((debt.retry for debt in plan.owed), default=0),
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
-        trail=[trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal)],
+        trail=trail,
         permit=read.id or "",
-        outcome=read.outcome,
-        age=read.age,
-        lives={"seen": terms.seen_life, "record": terms.record_life, "trail": terms.trail_life},
+        outcome=read.outcome if read.id else "",
+        age=read.age if read.id else 0,
+        lives=terms.lives if seen or record or trail else {},
     )
-    # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
-    seen = encode(_memory(state, plan)) if plan.seen != UNSEEN else b""
-    stored = msgspec.json.encode(plan.owed) if plan.owed else b""
-    record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
-    return (yield from ask(settle(state.held.account, settlement, seen, record, stored, terms.claim, nonce)))
+    return (yield from ask(settle(state.held.account, settlement, seen, record, owed, terms.claim, nonce)))
 
 
 def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:

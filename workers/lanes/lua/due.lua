@@ -3,15 +3,16 @@
 -- ARGV    1 now  2 how many to count at the most  3 read (0|1)  4 budget
 -- Answer  {lanes, ms until it is worth asking again or -1}
 -- include: lib/clock
--- include: lib/lease
+-- include: lib/permits
 -- include: lib/claims
-local P, now, B = KEYS[1], clock(ARGV[1]), permits_budget(ARGV[4])
-local chosen, wait = claims_choose(P, now, B, ARGV[3])
-if not chosen then return {0, wait} end
+local P, now = KEYS[1], clock(ARGV[1])
+local due = ranks_due(P, now)
+if not due[1] then return {0, ranks_wait(P, now)} end
 local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
-if ARGV[3] == '1' then
-  local _, _, reads = permits_wait(P, now, B, 'get', FIRST[chosen[3]])
-  local _, _, writes = permits_wait(P, now, B, 'post', chosen[3])
-  most = math.max(1, math.min(most, reads, B.post > 0 and writes or reads))
-end
-return {most, 0}
+if ARGV[3] ~= '1' then return {most, 0} end
+local B = cjson.decode(ARGV[4])
+local chosen, wait = claims_closely()(P, now, B, due)
+if not chosen then return {0, wait} end
+local _, _, reads = permits_wait(P, now, B, 'get', FIRST[chosen[3]])
+local _, _, writes = permits_wait(P, now, B, 'post', chosen[3])
+return {math.max(1, math.min(most, reads, B.post > 0 and writes or reads)), 0}

@@ -6,12 +6,19 @@
 -- include: lib/clock
 -- include: lib/lease
 -- include: lib/permits
+-- include: lib/ranks
 -- include: lib/trail
 local P, now = KEYS[1], clock(ARGV[1])
+local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
 if ARGV[6] ~= '' then
   permits_release(P, now, permits_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]))
 end
-if not lease_held(P, ARGV[2], ARGV[3]) then return 0 end
-lease_release(P, ARGV[2], now + ARGV[4])
-if ARGV[10] ~= '' then trail_add(P, ARGV[2], {ARGV[10]}, ARGV[11]) end
+if not lease_held(P, lane, ARGV[3]) then return 0 end
+lease_end(P, lane, ARGV[3])
+redis.call('ZADD', P .. 'sched', due, lane)
+ranks_move(P, lane, due)
+-- The claims counted so far were no crash, nobody is to blame.
+redis.call('HSET', turn, 'claims', 0)
+redis.call('HDEL', turn, 'mark')
+if ARGV[10] ~= '' then trail_add(P, lane, {ARGV[10]}, ARGV[11]) end
 return 1

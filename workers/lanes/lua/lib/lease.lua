@@ -1,16 +1,32 @@
--- include: lib/ranks
--- Whether a token still proves the lease of a lane, and how a lane is given back.
+-- Leases: who holds a lane, and what a claimer got.
+--
+--   P own   HASH  lane     -> token of its lease, '<number>-<nonce>'
+--                 @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class>' and, when it was
+--                             made in one script with a settling, the token that was settled. A repeated call, whose
+--                             answer was lost, is answered by it as the first one.
+
+local function lease_nonce(token)
+  return string.match(token, '%-(.*)')
+end
+
+-- Whether a token still proves the lease of a lane.
 local function lease_held(P, lane, token)
   return redis.call('HGET', P .. 'own', lane) == token
 end
 
--- Gives the lane back and lets it become due at `due` (ms). The claims counted so far were no crash, nobody is to blame.
-local function lease_release(P, lane, due)
-  redis.call('HDEL', P .. 'own', lane)
-  redis.call('ZADD', P .. 'sched', due, lane)
-  ranks_move(P, lane, due)
-  if redis.call('EXISTS', P .. 'turn:' .. lane) == 1 then
-    redis.call('HSET', P .. 'turn:' .. lane, 'claims', 0)
-    redis.call('HDEL', P .. 'turn:' .. lane, 'mark')
-  end
+-- Leases a lane, which must not be leased: the token.
+local function lease_take(P, nonce, lane, class, settled)
+  local token = redis.call('INCR', P .. 'fence') .. '-' .. nonce
+  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  return token
+end
+
+local function lease_end(P, lane, token)
+  redis.call('HDEL', P .. 'own', lane, '@' .. lease_nonce(token))
+end
+
+-- Ends the lease of a lane whoever holds it.
+local function lease_forget(P, lane)
+  local token = redis.call('HGET', P .. 'own', lane)
+  if token then lease_end(P, lane, token) end
 end

@@ -39,40 +39,54 @@ local function ranks_move(P, lane, due)
   for _, rank in ipairs(RANKS) do
     if due then
       redis.call('ZADD', P .. 'sched:' .. rank, 'XX', due, lane)
-    else
-      redis.call('ZREM', P .. 'sched:' .. rank, lane)
+    elseif redis.call('ZREM', P .. 'sched:' .. rank, lane) == 1 then
+      return
     end
   end
 end
 
--- The oldest lane of a class that is due, and since when.
-local function ranks_head(P, now, rank)
+-- The same for a lane that ranks_due has found under `rank`, nil when it found it under none.
+local function ranks_lease(P, lane, due, rank)
+  if rank then redis.call('ZADD', P .. 'sched:' .. rank, due, lane) else ranks_move(P, lane, due) end
+end
+
+-- The oldest lane of a class that is due, and since when; `head` is the oldest of all.
+local function ranks_head(P, now, rank, head)
   local key = P .. 'sched:' .. rank
   for _ = 1, 100 do
-    local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if not head[1] or tonumber(head[2]) > now then return end
-    local due = redis.call('ZSCORE', P .. 'sched', head[1])
-    if due and tonumber(due) <= now then return head[1], tonumber(due) end
-    if due then redis.call('ZADD', key, due, head[1]) else redis.call('ZREM', key, head[1]) end
+    local found = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local lane, due = found[1], tonumber(found[2])
+    if not lane or due > now then return end
+    if lane == head[1] then return lane, tonumber(head[2]) end
+    due = tonumber(redis.call('ZSCORE', P .. 'sched', lane))
+    if due and due <= now then return lane, due end
+    if due then redis.call('ZADD', key, due, lane) else redis.call('ZREM', key, lane) end
   end
 end
 
 -- The due lanes worth asking a permit for, at most one of each class, the one whose turn it is first: list of
--- {lane, since (ms), class}.
+-- {lane, since (ms), class, rank it was found under or nil}.
 local function ranks_due(P, now)
   local found, known = {}, {}
-  local function add(lane, since, class)
+  local head = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) > now then return found end
+  local function add(lane, since, class, rank)
     if known[lane] then return end
     known[lane] = true
-    local rank, at = since - HEAD_START[class], 1
-    while found[at] and found[at][2] - HEAD_START[found[at][3]] <= rank do at = at + 1 end
-    table.insert(found, at, {lane, since, class})
+    local due, at = since - HEAD_START[class], 1
+    while found[at] and found[at][2] - HEAD_START[found[at][3]] <= due do at = at + 1 end
+    table.insert(found, at, {lane, since, class, rank})
   end
   for _, rank in ipairs(RANKS) do
-    local lane, since = ranks_head(P, now, rank)
-    if lane then add(lane, since, rank) end
+    local lane, since = ranks_head(P, now, rank, head)
+    if lane then add(lane, since, rank, rank) end
   end
-  local head = redis.call('ZRANGEBYSCORE', P .. 'sched', '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
-  if head[1] then add(head[1], tonumber(head[2]), 'bulk') end
+  add(head[1], tonumber(head[2]), 'bulk')
   return found
+end
+
+-- The ms until the next lane is due, -1 when there is none.
+local function ranks_wait(P, now)
+  local next = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
+  return next[2] and math.max(1, math.ceil(next[2] - now)) or -1
 end

@@ -25,12 +25,17 @@ local function slots_open(P)
   return redis.call('EXISTS', P .. 'gate') == 0
 end
 
+-- Whether a class has a slot left at first sight: slots that are free again by now still count.
+local function slots_room(P, B, method, class)
+  return B[method] >= 1 and redis.call('ZCARD', P .. 'permits:' .. method) < slots_part(B[method], class)
+end
+
 -- Takes a slot if there is one at first sight. A permit asked for twice, as redis-py does after a lost answer, is the
 -- same member.
 local function slots_quick(P, now, B, method, id, class, life)
-  local limit = B[method]
-  if limit < 1 or not slots_open(P) or redis.call('ZCARD', P .. 'flight') >= B.in_flight
-    or redis.call('ZCARD', P .. 'permits:' .. method) >= slots_part(limit, class) then return false end
+  if not slots_open(P) or redis.call('ZCARD', P .. 'flight') >= B.in_flight or not slots_room(P, B, method, class) then
+    return false
+  end
   slots_take(P, now, B, method, id, life)
   return true
 end
