@@ -81,6 +81,9 @@ class Options:
     """The name of a plain reply: `plaintext` in the articles, `text` in other clients; the other is not read."""
     contact_field_key: Literal["both", "ccf", "c-cf"] = "both"
     """The prefix of contact fields on updates: `ccf` in the article's table, `c-cf` in its example."""
+    unknown_values: Literal["refused", "ignored"] = "refused"
+    """A custom field that does not exist, negative minutes, an unknown `sort`: refused with 400, so that a slip shows,
+    or ignored; not documented."""
     blank_clears: bool = True
     """Null, an empty text or list clears a custom field: assumed; otherwise it stays."""
     multiple_values: Literal["text", "list"] = "text"

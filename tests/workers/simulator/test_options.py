@@ -91,6 +91,29 @@ def test_the_prefix_of_contact_fields(clock: Clock, switch: str) -> None:
     assert ticket["user"]["custom_fields"][0]["value"] == switch
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "wrong"),
+    [
+        ("tickets/", TICKET | {"t-cf-99": "x"}, "t-cf-99"),
+        ("tickets/", TICKET | {"c-cf-99": "x"}, "c-cf-99"),
+        ("ticket/1/update_custom_fields/", {"staff": 7, "t-cf-x": 1}, "t-cf-x"),
+        ("ticket/1/staff_update/", {"staff": 7, "html": "x", "t-cf-99": 1}, "t-cf-99"),
+        ("ticket/1/staff_pvtnote/", {"staff": 7, "html": "x", "time_spent": -5}, "time_spent"),
+    ],
+)
+def test_what_does_not_exist_is_refused_or_ignored(clock: Clock, path: str, body: Any, wrong: str) -> None:
+    assert [each["field"] for each in account(clock).refused(path, body)["error"]] == [wrong]
+    assert account(clock, unknown_values="ignored").posted(path, body)["time_spent"] == 0
+
+
+def test_an_unknown_sort_is_refused_or_the_default(clock: Clock) -> None:
+    api = account(clock)
+    assert json.loads(api.get("tickets/", "sort=newest").body)["error"][0]["field"] == "sort"
+    lenient = account(clock, unknown_values="ignored").got("tickets/", "sort=newest")
+    assert lenient["filters"]["sort"] == "updated"
+    assert api.got("tickets/", "sort=")["filters"]["sort"] == "updated"
+
+
 @pytest.mark.parametrize("blank", [None, "", []])
 def test_whether_a_blank_clears_a_field(clock: Clock, blank: Any) -> None:
     for clears, value in ((True, None), (False, "North, West")):

@@ -6,15 +6,20 @@ from workers.simulator.api.forms import NOT_A_CHOICE, Form, read_date, whole
 from workers.simulator.options import Options
 from workers.simulator.world import Json, Table
 
+NO_FIELD: Final = "This field does not exist"
 BLANK: Final[tuple[Any, ...]] = (None, "", [])
 
 
 def read(form: Form, prefixes: tuple[str, ...], definitions: Table, options: Options) -> dict[int, Any]:
-    """The values of the custom fields in a form, by id. Unknown ids are ignored (assumed)."""
+    """The values of the custom fields in a form, by id."""
     values: dict[int, Any] = {}
     for name, value in form.members.items():
         prefix, _, number = name.rpartition("-")
-        definition = definitions.get(int(number)) if number.isdecimal() and prefix in prefixes else None
+        if prefix not in prefixes:
+            continue
+        definition = definitions.get(int(number)) if number.isdecimal() else None
+        if definition is None and options.unknown_values == "refused":
+            form.complain(name, NO_FIELD)
         if definition is None or (value in BLANK and not options.blank_clears):
             continue
         try:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from workers.simulator.api.forms import RefusedError
+from workers.simulator.api.forms import NOT_A_CHOICE, InvalidError, RefusedError
 from workers.simulator.api.paging import NOT_FOUND, page
 from workers.simulator.api.route import Arguments, Outcome
 from workers.simulator.rows import ticket_json
@@ -14,6 +14,9 @@ FILTERS: Final = (
     *("assignee", "group", "contact", "id"),
 )
 """What the tickets article lists as filter fields; it does not say whether they work outside `q`."""
+
+DEFAULT_SORT: Final = "updated"
+"""Last reply first (tickets article)."""
 
 
 def ticket_of(world: World, arguments: Arguments) -> Ticket:
@@ -33,7 +36,11 @@ def ticket(world: World, arguments: Arguments) -> Outcome:
 def tickets(world: World, arguments: Arguments) -> Outcome:
     """GET /tickets/ with the parameters of the article; a search ignores `sort`."""
     query, options = arguments.query, world.options
-    status, q, sort = query.get("status", options.unsaid_status), query.get("q", ""), query.get("sort", "updated")
+    status, q, sort = query.get("status", options.unsaid_status), query.get("q", ""), query.get("sort") or DEFAULT_SORT
+    if sort not in order.SORTS:
+        if options.unknown_values == "refused":
+            raise InvalidError(400, {"error": [{"field": "sort", "errors": [NOT_A_CHOICE]}]})
+        sort = DEFAULT_SORT
     categories = [one for one in arguments.every.get("category", ()) if one not in ("", "_all")]
     wanted = grammar.parse(q)
     if options.filters_as_parameters:
@@ -46,7 +53,7 @@ def tickets(world: World, arguments: Arguments) -> Outcome:
         and (not categories or str(one.category) in categories)
         and all(terms.holds(world, one, term) for term in wanted)
     ]
-    shown, info = page(world, order.ordered(world, found, "updated" if q else sort), arguments)
+    shown, info = page(world, order.ordered(world, found, DEFAULT_SORT if q else sort), arguments)
     filters = {"status": status, "category": ",".join(categories) or "_all", "q": q, "sort": sort}
     return Outcome({"page_info": info, "data": _shown(world, shown, arguments), "filters": filters})
 

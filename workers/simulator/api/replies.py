@@ -107,8 +107,17 @@ def _properties(world: World, form: Form) -> Edit:
         priority=form.choice("priority", world.priorities),
         assignee=None if cleared else assignee or "keep",
         due_date=None if undated else due_date or "keep",
-        time_spent=form.integer("time_spent"),
+        time_spent=_minutes(world, form),
         add_tags=() if replacing else tags,
         replace_tags=tags if replacing else None,
         fields=fields.read(form, ("t-cf",), world.ticket_fields, world.options),
     )
+
+
+def _minutes(world: World, form: Form) -> int | None:
+    minutes = form.integer("time_spent")
+    if minutes is None or minutes >= 0:
+        return minutes
+    if world.options.unknown_values == "refused":
+        form.complain("time_spent", "Ensure this value is greater than or equal to 0.")
+    return None

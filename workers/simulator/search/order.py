@@ -26,9 +26,9 @@ SORTS: Final[dict[str, tuple[Callable[[World, Ticket], Any], bool]]] = {
 
 
 def ordered(world: World, tickets: Iterable[Ticket], sort: str) -> list[Ticket]:
-    """Tickets in the order of a sort code; an unknown code is the default, last reply first.
+    """Tickets in the order of a sort code of `SORTS`.
 
     Equal ones stand in the order of their numbers. `clientd` is documented as ascending: a slip.
     """
-    key, falling = SORTS.get(sort, SORTS["updated"])
+    key, falling = SORTS[sort]
     return sorted(tickets, key=lambda ticket: (key(world, ticket), ticket.id), reverse=falling)
