@@ -1,10 +1,8 @@
 """Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile."""
 
 import logging
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from workers.errors import GiveUp, LeaseLost, NotNow, Retry
@@ -17,9 +15,8 @@ from workers.lanes.store import Store
 from workers.limits import Limits, OverLimit
 from workers.turns.account import Terms
 from workers.turns.foreign import Stopped
-from workers.turns.router import Handler
 from workers.turns.steps import Decide, Decision, Failure, Inner
-from workers.turns.visit import Visit
+from workers.turns.visit import Visit, place
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +83,7 @@ class Visits:
 def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
-    where = _place(error, step.bound.handler)
+    where = place(error, step.bound.handler)
     fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
@@ -99,12 +96,3 @@ def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     said = f": {error}" if isinstance(error, OverLimit) else ""
     return Failure(f"{type(error).__name__}{said}{where}")
-
-
-def _place(error: BaseException, handler: Handler) -> str:
-    """Names the line that failed: the handler's own, if one of its file was under way."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", _place.__code__).co_filename
-    ]
-    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")

@@ -1,5 +1,6 @@
 """The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect."""
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -189,6 +190,17 @@ def decode_plan(stored: bytes) -> Plan:
     if plan.format != 1:
         raise Unreadable(f"the stored plan has format {plan.format}, this version reads 1")
     return plan
+
+
+def decode_record(stored: bytes) -> Record:
+    """Reads a stored record; one of another format, or a broken one, is ``Unreadable``."""
+    try:
+        record = msgspec.json.decode(zlib.decompress(stored), type=Record)
+    except (zlib.error, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Unreadable(f"the stored record cannot be read ({error})") from None
+    if record.format != 1:
+        raise Unreadable(f"the stored record has format {record.format}, this version reads 1")
+    return record
 
 
 def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:

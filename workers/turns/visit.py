@@ -1,6 +1,8 @@
 """One run of a handler: what it finds in ``ctx``, and what must not be forgotten even if the handler swallows it."""
 
+import traceback
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 from workers.errors import LeaseLost, NotNow, StoreUnavailable
@@ -11,6 +13,7 @@ from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
 from workers.turns.foreign import Stopped
 from workers.turns.intents import AnyIntent
+from workers.turns.router import Handler
 from workers.turns.steps import Decide, Decision, Inner, Wanted
 
 #: What ends a run for good, however its handler takes it.
@@ -95,3 +98,12 @@ class Visit:
             raise self.end
         if self._over:
             raise RuntimeError("this ctx is over: a handler may use it only until it returns")
+
+
+def place(error: BaseException, handler: Handler) -> str:
+    """Names the line that failed, as in ` at vip.py:12`: the handler's own, if one of its file was under way."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", place.__code__).co_filename
+    ]
+    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")

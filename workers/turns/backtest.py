@@ -1,0 +1,206 @@
+"""Backtest: the turns of stored records decided again by other handlers, and held against what was decided then.
+
+The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
+its ticket shows what the handlers of then did, and not what those of now would have done. What is compared is what was
+decided, whatever became of it.
+"""
+
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from workers.errors import GiveUp, Retry
+from workers.events.changes import News
+from workers.events.last_seen import LastSeen
+from workers.happyfox.directory import Directory
+from workers.happyfox.protocol import Answer, Request
+from workers.lanes.lanes import Held
+from workers.models.ticket import read_ticket
+from workers.turns.account import Terms
+from workers.turns.deciding import decide
+from workers.turns.deeds import Deed, deeds
+from workers.turns.effects import Effect
+from workers.turns.folding import Wish
+from workers.turns.foreign import Stopped
+from workers.turns.makeshift import Makeshift
+from workers.turns.plan import Foreigns, Plan, Record
+from workers.turns.reading import Reading
+from workers.turns.state import State
+from workers.turns.steps import Decide, Decision, Failure, Inner, Step, Steps
+from workers.turns.visit import Visit, place
+
+#: Runs a visit, under a limit of time if it likes.
+Take = Callable[[Callable[[], Decision]], Decision]
+
+#: The lists of the account as they are stored, by their names.
+Lists = Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one handler: deeds that are the same now and then, that are new, that are gone; and why not.
+
+    ``acted`` counts turns; ``skipped``, ``denied`` and ``failed`` count reasons, the last two as in verdicts.
+    """
+
+    acted: int = 0
+    same: int = 0
+    added: list[Deed] = field(default_factory=list)
+    missing: list[Deed] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    denied: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+class Backtest:
+    """One pass over the records of an account, oldest first.
+
+    ``terms`` name the handlers and their grants. Without ``lists`` names are taken from what tickets show, and all
+    others are believed.
+    """
+
+    def __init__(self, terms: Terms, lists: Lists | None, take: Take) -> None:
+        self._terms = replace(terms, dry_run=True, clock=lambda: 0)
+        self._lists, self._take = lists, take
+        self._routers = {bound.handler.router for bound in terms.handlers}
+        self._once = {bound.name for bound in terms.handlers if bound.handler.once}
+        self._spent: defaultdict[int, set[str]] = defaultdict(set)
+        self._makeshift = Makeshift()
+        self._tallies = {bound.name: Tally() for bound in terms.handlers}
+        self._now: list[Deed] = []
+        self._then: list[Deed] = []
+        #: When (ms) a call would have been made, and when one was made for these routers.
+        self.posts: list[int] = []
+        self.made: list[int] = []
+        self.turns = 0
+
+    def play(self, record: Record) -> None:
+        """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
+        then = [effect for effect in record.effects if self._routers & {_router(name) for name in effect.handlers}]
+        self._then += self._deeds(record, then, record.foreign)
+        self.made += [record.at] * len(then)
+        self._makeshift.see_ticket(record.ticket)
+        for effect in record.effects:
+            self._makeshift.see_effect(effect)
+        if not record.ticket or not record.changes:
+            return
+        self.turns += 1
+        plan = self._decide(record)
+        self._count(plan, record)
+        self._now += self._deeds(record, plan.effects, plan.foreign)
+        self.posts += [record.at] * len(plan.effects)
+
+    def compare(self) -> Mapping[str, Tally]:
+        """Gives at the end what became of each handler, also of those that there only were then."""
+        left = Counter(deed.key for deed in self._then)
+        for deed in self._now:
+            tally = self._tallies.setdefault(deed.handler, Tally())
+            if left[deed.key]:
+                left[deed.key] -= 1
+                tally.same += 1
+            else:
+                tally.added.append(deed)
+        for deed in self._then:
+            if left[deed.key]:
+                left[deed.key] -= 1
+                self._tallies.setdefault(deed.handler, Tally()).missing.append(deed)
+        return self._tallies
+
+    def _deeds(self, record: Record, effects: Iterable[Effect], foreign: Mapping[str, Foreigns]) -> Iterator[Deed]:
+        found = deeds(record, effects, foreign, values=self._lists is not None)
+        return (each for each in found if _router(each.handler) in self._routers)
+
+    def _count(self, plan: Plan, record: Record) -> None:
+        for verdict in plan.verdicts:
+            tally = self._tallies.setdefault(verdict.handler, Tally())
+            tally.denied.update(verdict.denied)
+            if verdict.state == "skipped":
+                tally.skipped[verdict.reason] += 1
+            elif verdict.state in ("owed", "dead"):
+                tally.failed[verdict.reason] += 1
+            elif verdict.reason != "nothing":
+                tally.acted += 1
+                if verdict.handler in self._once:
+                    self._spent[record.number].add(verdict.handler)
+
+    def _decide(self, record: Record) -> Plan:
+        held = Held(
+            account=record.account,
+            ticket=record.number,
+            token="",
+            now=record.at,
+            permit=None,
+            turn=record.turn,
+            claims=1,
+            hints=record.events,
+        )
+        seen = LastSeen(once=tuple(self._spent[record.number]))
+        ticket = read_ticket(record.ticket, self._terms.site)
+        state = State(held, self._terms)
+        reading = Reading(ticket, News(record.changes, seen), (), (), 0, record.at)
+        return self._drive(decide(state, reading, ()))
+
+    def _drive(self, deciding: Steps[Plan]) -> Plan:
+        wishes: list[Wish] = []
+        try:
+            step = next(deciding)
+            while True:
+                step = deciding.send(self._perform(step, wishes))
+        except StopIteration as stop:
+            plan: Plan = stop.value
+            return plan
+
+    def _perform(self, step: Step, wishes: list[Wish]) -> Any:
+        if isinstance(step, Decide):
+            said = self._ask(step)
+            if isinstance(said, Decision):
+                wishes.append(Wish(step.bound.name, said.intents))
+            return said
+        name = getattr(step, "name", "")
+        if name == "recall":  # the names that folding needs, and the handlers have said by now which those are
+            lists = self._lists or self._makeshift.lists(wishes)
+            return [lists[each] for each in Directory.LISTS]
+        raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
+
+    def _ask(self, step: Decide) -> Decision | Failure:
+        log = logging.getLogger(f"handlers.{step.bound.handler.router}")
+        visit = Visit(step, _nothing, _no_read, lambda: False, self._terms.site, log)
+        said: Decision | Failure
+        try:
+            said = self._take(visit.take)
+        except Stopped as error:
+            said = error.failure
+        except Retry as error:
+            said = Failure(f"asks to run again: {error.reason}", error.after)
+        except GiveUp as error:
+            said = Failure(f"gives up: {error.reason}", final=True)
+        except Exception as error:
+            said = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
+        return visit.end.failure if isinstance(visit.end, Stopped) else said
+
+
+def _no_read(request: Request) -> Answer:
+    raise Stopped(
+        Failure(f"reads {request.path.partition('?')[0]} by ctx.happyfox, and a backtest makes no call", final=True)
+    )
+
+
+def _nothing(step: Inner) -> NoReturn:
+    raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {step.name}")
+
+
+def _router(handler: str) -> str:
+    return handler.partition(".")[0]
+
+
+def peak(times: Iterable[int], window: float) -> int:
+    """Gives the most of these times (ms, ascending) that fall into any window of so many seconds."""
+    most, waiting = 0, deque[int]()
+    for at in times:
+        waiting.append(at)
+        while waiting[0] <= at - window * 1000:
+            waiting.popleft()
+        most = max(most, len(waiting))
+    return most
