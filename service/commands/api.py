@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.commands.arguments import read
+from service.commands.words import plain
 from service.failures import CommandError
 from workers.errors import FoxhooksError, InDoubt, Unsent
 from workers.happyfox import HappyFox
@@ -143,4 +144,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = ", ".join(map(_cell, value))
     text = "" if value is None else str(value)
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    return plain(text)

@@ -1,6 +1,5 @@
 """What the store still knows of settled turns and of a ticket's trail, read for looking at it."""
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -9,7 +8,7 @@ import msgspec
 import redis
 
 from workers.lanes.keys import prefix
-from workers.turns.plan import Record
+from workers.turns.plan import Record, Unreadable, decode_record
 
 #: A line of a trail, as turns write it.
 _LINE = msgspec.json.Decoder(dict)
@@ -31,9 +30,24 @@ class Records:
         self._client, self.account, self._keys = client, account, prefix(account)
 
     def of(self, turn: str) -> Record | None:
-        """Gives the record of a turn, None when its time is over or nothing was new in it."""
-        stored = cast(bytes | None, self._client.get(f"{self._keys}record:{turn}"))
-        return None if stored is None else msgspec.json.decode(zlib.decompress(stored), type=Record)
+        """Gives the record of a turn; None when its time is over, nothing was new in it, or it cannot be read."""
+        stored = self._stored(turn)
+        try:
+            return None if stored is None else decode_record(stored)
+        except Unreadable:
+            return None
+
+    def oldest_first(self, at: int) -> Iterator[Record | None]:
+        """Gives the records of turns settled at ``at`` (ms) or later; None for each that this version cannot read."""
+        for turn in cast(list[bytes], self._client.zrange(self._keys + "turns", at, "+inf", byscore=True)):
+            if (stored := self._stored(turn.decode())) is not None:
+                try:
+                    yield decode_record(stored)
+                except Unreadable:
+                    yield None
+
+    def _stored(self, turn: str) -> bytes | None:
+        return cast(bytes | None, self._client.get(f"{self._keys}record:{turn}"))
 
     def since(self, at: int, most: int) -> Iterator[Record]:
         """Gives the records of turns settled at ``at`` (ms) or later, the newest first."""

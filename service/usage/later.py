@@ -23,4 +23,3 @@ def _not_yet(name: str, help: str) -> None:
 
 _not_yet("pause", "Stop taking turns; deliveries are still accepted.")
 _not_yet("resume", "Take turns again.")
-_not_yet("backtest", "Run handlers on what was recorded.")

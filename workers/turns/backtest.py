@@ -7,17 +7,19 @@ decided, whatever became of it.
 
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from workers.errors import GiveUp, Retry
 from workers.events.changes import News
 from workers.events.last_seen import LastSeen
+from workers.governor.governor import Governor
 from workers.happyfox.directory import Directory
 from workers.happyfox.protocol import Answer, Request
-from workers.lanes.lanes import Held
+from workers.lanes.lanes import ClaimTerms, Held
 from workers.models.ticket import read_ticket
+from workers.settings import Account
 from workers.turns.account import Terms
 from workers.turns.deciding import decide
 from workers.turns.deeds import Deed, deeds
@@ -28,7 +30,7 @@ from workers.turns.makeshift import Makeshift
 from workers.turns.plan import Foreigns, Plan, Record
 from workers.turns.reading import Reading
 from workers.turns.state import State
-from workers.turns.steps import Decide, Decision, Failure, Inner, Step, Steps
+from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps
 from workers.turns.visit import Visit, place
 
 #: Runs a visit, under a limit of time if it likes.
@@ -57,18 +59,17 @@ class Tally:
 class Backtest:
     """One pass over the records of an account, oldest first.
 
-    ``terms`` name the handlers and their grants. Without ``lists`` names are taken from what tickets show, and all
-    others are believed.
+    Without ``lists`` names are taken from what tickets show, and all others are believed.
     """
 
-    def __init__(self, terms: Terms, lists: Lists | None, take: Take) -> None:
-        self._terms = replace(terms, dry_run=True, clock=lambda: 0)
+    def __init__(self, account: Account, handlers: Sequence[Bound], lists: Lists | None, take: Take) -> None:
+        self._terms = _terms(account, tuple(handlers))
         self._lists, self._take = lists, take
-        self._routers = {bound.handler.router for bound in terms.handlers}
-        self._once = {bound.name for bound in terms.handlers if bound.handler.once}
+        self._routers = {bound.handler.router for bound in handlers}
+        self._once = {bound.name for bound in handlers if bound.handler.once}
         self._spent: defaultdict[int, set[str]] = defaultdict(set)
         self._makeshift = Makeshift()
-        self._tallies = {bound.name: Tally() for bound in terms.handlers}
+        self._tallies = {bound.name: Tally() for bound in handlers}
         self._now: list[Deed] = []
         self._then: list[Deed] = []
         #: When (ms) a call would have been made, and when one was made for these routers.
@@ -80,7 +81,7 @@ class Backtest:
         """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
         then = [effect for effect in record.effects if self._routers & {_router(name) for name in effect.handlers}]
         self._then += self._deeds(record, then, record.foreign)
-        self.made += [record.at] * len(then)
+        self.made += [record.at for effect in then if not (record.dry or effect.dry)]
         self._makeshift.see_ticket(record.ticket)
         for effect in record.effects:
             self._makeshift.see_effect(effect)
@@ -181,10 +182,28 @@ class Backtest:
         return visit.end.failure if isinstance(visit.end, Stopped) else said
 
 
-def _no_read(request: Request) -> Answer:
-    raise Stopped(
-        Failure(f"reads {request.path.partition('?')[0]} by ctx.happyfox, and a backtest makes no call", final=True)
+def _terms(account: Account, handlers: tuple[Bound, ...]) -> Terms:
+    """Gives the account's terms in a dry run, at a standstill, since there is nothing to hold or to call."""
+    governor = Governor(account.name, account.budget)
+    return Terms(
+        claim=ClaimTerms(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
+        governor=governor,
+        staff=account.staff_id,
+        site=account.url,
+        handlers=handlers,
+        allow=account.allow,
+        dry_run=True,
+        fuse=account.fuse,
+        life=0,
+        doubt=0,
+        record_life=0,
+        clock=lambda: 0,
     )
+
+
+def _no_read(request: Request) -> Answer:
+    why = f"needs a read (ctx.happyfox, {request.path}), and a backtest makes no call"
+    raise Stopped(Failure(why, final=True))
 
 
 def _nothing(step: Inner) -> NoReturn:

@@ -1,0 +1,235 @@
+"""backtest: changed rules and handlers on the turns of the past."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service.commands import backtest
+from service.failures import CommandError
+from workers.settings import SettingsError
+from workers.testing import Desk
+
+THEN = """
+from workers import Router
+router = Router("vip")
+
+@router.on("ticket-created")
+def greet(ticket, event):
+    ticket.add_tags("vip")
+    ticket.note("Answer within the hour.")
+    ticket.set(priority="High")
+"""
+NOW = """
+import socket, sys
+from workers import GiveUp, Retry, Router
+router = Router("vip")
+
+@router.on("ticket-created")
+def greet(ticket, event):
+    ticket.add_tags("vip", "gold")
+    ticket.set(priority="high")
+    ticket.reply("Hello <b>" + ticket.contact.name)
+
+@router.on("ticket-created")
+def look(ticket, event, ctx):
+    try:
+        ctx.happyfox.ticket(3)
+    except BaseException:
+        ticket.note("nobody sees this")
+
+@router.on("ticket-created")
+def fails(ticket, event):
+    raise ValueError(ticket.subject)
+
+@router.on("ticket-created")
+def calls(ticket, event):
+    socket.create_connection(("127.0.0.1", 1))
+
+@router.on("ticket-created")
+def tells(ticket, event, ctx):
+    assert ctx.effect("chat", lambda: sys.exit("called"), dry="shown") == "shown"
+
+@router.on("contact-replied", when=lambda ticket: ticket.status.closed)
+def reopen(ticket, event):
+    ticket.set(status="In Progress")
+"""
+Tested = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"HAPPYFOX_URL": "https://demo.example", "HAPPYFOX_API_KEY": "test-key", "HAPPYFOX_AUTH_CODE": "code"}
+    settings |= {"HAPPYFOX_ACCOUNT": "demo", "HAPPYFOX_STAFF_ID": "7", "FOXHOOKS_HANDLERS": "quiet:router"}
+    for name, value in {**settings, "REDIS_URL": valkey_url, "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def load(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a plug-in and imports it from the folder alone."""
+    (folder / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(folder)
+    return __import__(name)
+
+
+@pytest.fixture
+def past(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Two tickets that the handlers of then have met; the store's clock is the machine's, so that `since` holds."""
+    desk.use(load("vip_then", THEN, tmp_path, monkeypatch).router)
+    desk.simulator.create_ticket(subject="Help")
+    evil = "<script>alert(1)</script>\x1b[2J"
+    desk.simulator.create_ticket("kim@example.org", name="Kim \x1b]0;x\x07Doe", subject=evil)
+    desk.advance("1m")
+    desk.simulator.contact_replies(1, "Any news?")
+    desk.advance("1m")
+    (tmp_path / "vip_now.py").write_text(NOW)
+    return desk
+
+
+@pytest.fixture
+def tested(capsys: pytest.CaptureFixture[str]) -> Tested:
+    def test(what: str, **order: Any) -> Any:
+        code = backtest.run(backtest.Order(what, 0, order.get("ticket"), ""), as_json=True)
+        (found,) = json.loads(capsys.readouterr().out)
+        return {**found, "code": code}
+
+    return test
+
+
+def snapshot(store: redis.Redis) -> dict[bytes, bytes | None]:
+    return {key: store.dump(key) for key in store.scan_iter()}
+
+
+def words(deeds: list[dict[str, Any]]) -> set[str]:
+    return {deed["words"] for deed in deeds}
+
+
+@pytest.mark.usefixtures("past")
+def test_the_same_handlers_would_do_the_same(tested: Tested) -> None:
+    found = tested("vip_then:router")
+    assert found["code"] == 0
+    (handler,) = found["handlers"].values()
+    assert (handler["acted"], handler["same"], handler["added"], handler["missing"]) == (2, 6, [], [])
+    assert (found["turns"], found["posts"], found["made"], found["skipped"]) == (3, 4, 4, 0)
+    assert handler["skipped"] == {"no change of its kinds": 1}
+
+
+@pytest.mark.usefixtures("past")
+def test_what_would_be_different_is_told_handler_by_handler(tested: Tested) -> None:
+    handlers = tested("vip_now:router")["handlers"]
+    greet = handlers["vip.greet"]
+    assert greet["same"] == 4  # the tag and, in whatever case it is written, the priority of both tickets
+    assert words(greet["added"]) == {"tag +gold"}
+    assert words(greet["missing"]) == {"private note"}
+    assert {deed["text"] for deed in greet["missing"]} == {"Answer within the hour."}
+    assert greet["denied"] == {"FOXHOOKS_ALLOW=vip:reply": 2}
+    assert handlers["vip.reopen"]["skipped"]["its `when` does not hold"] == 1
+    assert words(handlers["vip.tells"]["added"]) == {"effect chat"}
+
+
+@pytest.mark.usefixtures("past")
+def test_handlers_that_need_a_read_call_outside_or_raise_are_listed_and_not_fatal(tested: Tested) -> None:
+    found = tested("vip_now:router")
+    assert found["code"] == 1
+    failed = {name: list(handler["failed"].items()) for name, handler in found["handlers"].items() if handler["failed"]}
+    assert failed["vip.look"] == [("needs a read (ctx.happyfox, /ticket/3/), and a backtest makes no call", 2)]
+    assert failed["vip.fails"] == [("ValueError at vip_now.py:21", 2)]
+    assert failed["vip.calls"] == [("ConnectionRefusedError at vip_now.py:25", 2)]
+    assert set(failed) == {"vip.look", "vip.fails", "vip.calls"}
+    assert found["handlers"]["vip.look"]["added"] == []
+
+
+def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis, tested: Tested) -> None:
+    calls, before = past.simulator.log.next_number, snapshot(store)
+    tested("vip_now:router")
+    assert past.simulator.log.next_number == calls
+    assert snapshot(store) == before
+
+
+@pytest.mark.usefixtures("past")
+def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_for(
+    tmp_path: Path, tested: Tested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nname = "help"\non = "ticket-created"\nwhen.subject = "help"\nreply = "Hello"\nonce = true\n'
+    )
+    assert tested("rules.toml", ticket=1)["handlers"]["rules.help"]["denied"] == {"FOXHOOKS_ALLOW=rules:reply": 1}
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "rules")
+    monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
+    rule = tested("rules.toml", ticket=1)["handlers"]["rules.help"]
+    assert [(deed["ticket"], deed["words"], deed["text"]) for deed in rule["added"]] == [(1, "reply", "Hello")]
+    assert tested("rules.toml", ticket=2)["handlers"]["rules.help"]["skipped"] == {"subject does not match help": 1}
+
+
+def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_path: Path, tested: Tested) -> None:
+    past.simulator.contact_replies(1, "Hello?")
+    past.advance("1m")
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nname = "calm"\non = "contact-replied"\nnote = "Calm them."\nonce = true\n'
+    )
+    rule = tested("rules.toml")["handlers"]["rules.calm"]
+    assert len(rule["added"]) == 1
+    assert "it has acted on this ticket, and does so only once" in rule["skipped"]
+
+
+@pytest.mark.usefixtures("past")
+def test_names_that_happyfox_does_not_know_are_found_when_its_lists_are_stored(
+    store: redis.Redis, tmp_path: Path, tested: Tested
+) -> None:
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-created"\nset.status = "Opne"\n')
+    found = tested("rules.toml")
+    assert found["named"]
+    (reason,) = found["handlers"]["rules.x"]["failed"]
+    assert "no status 'Opne' in HappyFox" in reason
+
+    store.delete("foxhooks:{demo}:directory")
+    found = tested("rules.toml")
+    assert not found["named"]
+    assert words(found["handlers"]["rules.x"]["added"]) == {"status = Opne"}
+
+
+def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: redis.Redis, tested: Tested) -> None:
+    store.delete("foxhooks:{demo}:directory")
+    (handler,) = tested("vip_then:router")["handlers"].values()
+    assert (handler["same"], handler["added"], handler["missing"]) == (6, [], [])
+
+
+@pytest.mark.usefixtures("past")
+def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis, tested: Tested) -> None:
+    first, second, _ = store.zrange("foxhooks:{demo}:turns", 0, -1)
+    store.set(b"foxhooks:{demo}:record:" + first, b"rubbish")
+    store.delete(b"foxhooks:{demo}:record:" + second)
+    found = tested("vip_then:router")
+    assert (found["turns"], found["skipped"]) == (1, 1)
+
+
+@pytest.mark.usefixtures("past")
+def test_a_person_sees_it_without_what_a_terminal_would_obey(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nname = "hello"\non = "ticket-created"\n'
+        'note = "{{ ticket.subject }} of {{ ticket.contact.name }} [red]x[/red]"\n'
+    )
+    backtest.run(backtest.Order("rules.toml", 0, None, ""), as_json=False)
+    told = capsys.readouterr().out
+    assert "\x1b]" not in told
+    assert "\x1b[2J" not in told
+    assert '+ ticket 2, 2026-05-28 20:26 UTC: private note: "<script>alert(1)</script> [2J of Kim  ]0;x Doe' in told
+    assert "[red]x[/red]" in told
+    assert "POSTs: 2 (those of then: 0), at most 2 in any 60 s (the limit is 270), less than 0.01" in told
+
+
+def test_what_cannot_be_loaded_is_told_with_its_cure(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no module 'nothing'"):
+        backtest.run(backtest.Order("nothing:router", 0, None, ""), as_json=True)
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-creatd"\nnote = "x"\n')
+    with pytest.raises(SettingsError, match="did you mean 'ticket-created'"):
+        backtest.run(backtest.Order("rules.toml", 0, None, ""), as_json=True)
+    with pytest.raises(CommandError, match="no account 'acme' here; there are: demo"):
+        backtest.run(backtest.Order("rules.toml", 0, None, "acme"), as_json=True)
