@@ -14,6 +14,7 @@ from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.limits import Limits
+from workers.turns.plan import EVERYONE
 from workers.turns.steps import Call, Decide, Step, Steps
 from workers.turns.turn import Result, take_turn
 from workers.visits import Account, Visits
@@ -151,4 +152,7 @@ def _tell(held: Held, result: Result) -> None:
     kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""
     log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
     for letter in result.letters:
-        log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})
+        if letter.handler == EVERYONE:
+            log.error("the fuse of a ticket blew, its handlers stop: see `foxhooks dead list`", extra=fields)
+        else:
+            log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})

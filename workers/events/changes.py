@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.events.change import Actor, Change
-from workers.events.last_seen import LastSeen, carry, properties, snapshot
+from workers.events.last_seen import HOUR, LastSeen, carry, properties, snapshot
 from workers.events.mark import attribute
 from workers.models.reference import Named
 from workers.models.row import Row
@@ -95,7 +95,15 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int) -> 
     if not changes and not recent:
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
     heard = max(len(changes), len(recent))
-    memory = msgspec.structs.replace(snapshot(ticket), created=created, unheard=(_ms(now),) * heard)
+    memory = msgspec.structs.replace(
+        snapshot(ticket),
+        created=created,
+        unheard=(_ms(now),) * heard,
+        # Whatever became of our memory, the ticket still tells how often we wrote of late.
+        writes=tuple(
+            _ms(row.at) for row in ticket.history if _by(row, staff) and row.at and _ms(row.at) > _ms(now) - HOUR
+        ),
+    )
     return News(tuple(changes), memory, tuple(row for row in recent if _by(row, staff)))
 
 

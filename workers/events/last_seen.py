@@ -23,6 +23,27 @@ UNHEARD = 5 * 60_000
 HOUR = 3_600_000
 
 
+class Act(msgspec.Struct, frozen=True, array_like=True):
+    """A turn that acted: when it read the ticket (ms), what had changed, what was done, each in a few words."""
+
+    at: int
+    cause: str
+    did: str
+
+
+class Fuse(msgspec.Struct, frozen=True, array_like=True):
+    """What stops handlers that go round in circles on a ticket.
+
+    ``blown`` names the rule that made it blow, ``writes`` or ``turns``, empty while it is whole; ``at`` is when (ms).
+    ``heard`` is when a row by a contact or a colleague was last new, ``acts`` are the last turns that acted.
+    """
+
+    blown: str = ""
+    at: int = 0
+    heard: int = 0
+    acts: tuple[Act, ...] = ()
+
+
 class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The memory of a ticket.
 
@@ -50,6 +71,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     once: tuple[str, ...] = ()
     marks: tuple[tuple[int, Mark], ...] = ()
     blind: int = 0
+    fuse: Fuse = Fuse()
 
     def made(self, row: Row, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
@@ -139,6 +161,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         expected=tuple((at, mark) for at, mark in seen.expected if at > now - LATE),
         marks=tuple((at, mark) for at, mark in seen.marks if at > now - LATE),
         blind=seen.blind,
+        fuse=seen.fuse,
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
         once=seen.once,

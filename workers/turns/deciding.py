@@ -16,9 +16,10 @@ from workers.turns.effects import Effect
 from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
 from workers.turns.foreign import Ledger
+from workers.turns.fuse import Bounds, look
 from workers.turns.listing import directory
 from workers.turns.permissions import denied
-from workers.turns.plan import Letter, Owed, Plan, Verdict
+from workers.turns.plan import EVERYONE, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
@@ -39,11 +40,13 @@ class Ballot:
     """What the handlers said in one turn, and did in other systems."""
 
     ledger: Ledger
+    seen: LastSeen
     wishes: list[Wish] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     owed: list[Owed] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     shown: dict[str, tuple[Change, ...]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
@@ -56,13 +59,13 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         format=1,
         turn=state.held.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
-        seen=reading.news.seen if state.terms.dry_run else _spent(state, reading.news.seen, ballot),
+        seen=ballot.seen if state.terms.dry_run else _spent(state, ballot),
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
         effects=_missing(state, reading, folded),
         owed=tuple(ballot.owed),
         letters=tuple(ballot.letters),
-        remarks=tuple(folded.remarks),
+        remarks=(*ballot.remarks, *folded.remarks),
         handled=reading.handled,
         left=reading.left,
         look=reading.look,
@@ -75,11 +78,11 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     )
 
 
-def _spent(state: State, seen: LastSeen, ballot: Ballot) -> LastSeen:
+def _spent(state: State, ballot: Ballot) -> LastSeen:
     """Remembers which handlers have had their one go at this ticket."""
     acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
-    return msgspec.structs.replace(seen, once=(*seen.once, *spent)) if spent else seen
+    return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
 
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -93,9 +96,13 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
-    ballot = Ballot(Ledger(state, reading, owed))
+    ballot = Ballot(Ledger(state, reading, owed), reading.news.seen)
     debts = {debt.handler: debt for debt in owed}
-    blown = _fuse(state, reading, ballot)
+    missed = debts.pop(EVERYONE, None)
+    blown = _fuse(state, reading, ballot, owed, mended=missed is not None)
+    if missed is not None:
+        everyone = [msgspec.structs.replace(missed, handler=bound.name) for bound in state.terms.handlers]
+        debts = {debt.handler: debt for debt in together((*debts.values(), *everyone))}
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
     account, handlers = state.held.account, state.terms.handlers
     events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
@@ -123,9 +130,9 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             if changes:
                 ballot.verdicts.append(Verdict(name, "skipped", "no change of its kinds"))
         elif blown and debt:
-            _give_up(state, ballot, name, changes, "the fuse of this ticket is blown; replay this when it is mended")
+            _give_up(state, ballot, name, changes, f"{blown}; replay this then")
         elif blown:
-            ballot.verdicts.append(Verdict(name, "skipped", "the fuse of this ticket is blown"))
+            ballot.verdicts.append(Verdict(name, "skipped", blown))
         elif name in state.held.mark.split():
             _give_up(state, ballot, name, changes, "it ended the worker process again and again")
         else:
@@ -163,7 +170,7 @@ def _wants(intents: Sequence[object]) -> str:
 
 def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed | None, failure: Failure) -> None:
     attempt = debt.attempt + 1 if debt else 1
-    first = (debt.first_at, debt.first_error) if debt else (state.now(), failure.error)
+    first = (debt.first_at, debt.first_error) if debt and debt.first_error else (state.now(), failure.error)
     owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ballot.ledger.of(handler))
     doubt = ballot.ledger.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
@@ -207,18 +214,16 @@ def letter(turn: str, debt: Owed, reason: str) -> Letter:
     )
 
 
-def _fuse(state: State, reading: Reading, ballot: Ballot) -> bool:
-    """Tells whether handlers must stop: too many writes of ours in an hour, and nobody else has done anything since."""
-    writes = len(reading.news.seen.writes)
-    if writes < state.terms.fuse:
-        return False
-    if any(change.actor.kind in ("contact", "staff") for change in reading.news.changes):
-        return False
-    reason = f"the fuse blew: {writes} writes of ours within an hour (FOXHOOKS_FUSE); a reply of a person mends it"
-    ballot.letters.append(
-        Letter(id=f"fuse-{state.held.ticket}", handler="", reason=reason, changes=reading.news.changes)
-    )
-    return True
+def _fuse(state: State, reading: Reading, ballot: Ballot, owed: Sequence[Owed], mended: bool) -> str:
+    """Tells why handlers must stop, if they must."""
+    terms, news = state.terms, reading.news
+    bounds = Bounds(state.held.ticket, terms.fuse, terms.staff)
+    found = look(news.seen, news.changes, bool(owed or news.changes), state.now(), bounds, mended)
+    ballot.seen = found.seen
+    if found.letter:
+        ballot.letters.append(found.letter)
+        ballot.remarks.append(found.letter.reason)
+    return found.stopped
 
 
 def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:

@@ -11,6 +11,9 @@ from workers.events.last_seen import LastSeen
 from workers.lanes.lanes import Hint
 from workers.turns.effects import Effect, split
 
+#: Stands for every handler, where something is theirs together: what they miss while the ticket's fuse is blown.
+EVERYONE = "*"
+
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one handler in a turn, in words for the trail.

@@ -8,6 +8,7 @@ import msgspec
 from workers.events.last_seen import LastSeen, advance, encode
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
 from workers.turns.effects import mark, split
+from workers.turns.fuse import KEPT, acted
 from workers.turns.plan import Entry, Foreigns, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
@@ -112,7 +113,9 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             writes=[state.now()],
             unheard=[state.now()] if look else [],
         )
-    return seen
+    act = acted(plan, state.journal)
+    acts = (*seen.fuse.acts, act)[-KEPT:] if act else seen.fuse.acts
+    return msgspec.structs.replace(seen, fuse=msgspec.structs.replace(seen.fuse, acts=acts))
 
 
 def _record(state: State, plan: Plan) -> Record:

@@ -131,26 +131,3 @@ def test_an_unknown_name_is_that_handler_s_dead_letter_and_lists_what_exists(sto
     assert world.ticket(number)["priority"]["name"] == "High"
     assert [letter.handler for letter in letters(world)] == ["one.misspelt"]
     assert "did you mean 'In Progress'" in letters(world)[0].reason
-
-
-def test_the_fuse_stops_handlers_until_a_person_does_something(store: redis.Redis) -> None:
-    router = Router("loop")
-
-    @router.on("ticket-created", "smart-rule", "contact-replied")
-    def note(ticket: Ticket, event: Event) -> None:
-        ticket.note(f"Note on row {event.changes[-1].update_id}.")
-
-    world = World(store, router, fuse=3)
-    number = play(world)
-    for _ in range(5):
-        world.simulator.fire_rule(number, "Ping-pong", note="again")
-        finish(world)
-
-    def notes() -> int:
-        return sum("Note on row" in (row["message"] or {"text": ""})["text"] for row in world.ticket(number)["updates"])
-
-    assert notes() == 3
-    assert [letter.id for letter in letters(world)] == [f"fuse-{number}"]
-    world.simulator.contact_replies(number, "Hello?")
-    finish(world)
-    assert notes() == 4

@@ -15,10 +15,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def letters(store: Any) -> dict[str, dict[str, Any]]:
-    """Gives the dead letters that name a handler, by their id."""
+    """Gives the dead letters that name one handler, by their id."""
     found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
     decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
-    return {id: letter for id, letter in decoded.items() if letter["handler"]}
+    return {id: letter for id, letter in decoded.items() if letter["handler"] not in ("", "*")}
 
 
 def put_back(world: World) -> None:
