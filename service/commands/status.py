@@ -49,6 +49,8 @@ class Standing:
     """By what became of them: accepted, duplicate, quarantined, refused:REASON."""
     budget: Forecast | None
     """None where the budget is not known, because only a web process's settings are set here."""
+    saved: int
+    """Writes that folding saved: what handlers wanted, had each wish been a call of its own, less what was planned."""
     planned: int
     """Writes that turns have decided on and not ended."""
     drained: float | None
@@ -114,6 +116,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         account=account.name,
         deliveries=_counts(cast(dict[bytes, bytes], client.hgetall(keys + "counts"))),
         budget=seen.forecast if seen else None,
+        saved=_number(cast(bytes | None, client.get(keys + "saved"))),
         planned=seen.planned if seen else 0,
         drained=seen.drained if seen else None,
         lanes=client.zcard(keys + "sched"),
@@ -123,6 +126,10 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         dead=client.zcard(keys + "dead"),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
     )
+
+
+def _number(stored: bytes | None) -> int:
+    return int(stored) if stored else 0
 
 
 def _counts(stored: Mapping[bytes, bytes]) -> dict[str, Count]:
@@ -167,6 +174,8 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
     if standing.drained is not None and standing.lanes:
         planned = f"{standing.planned} writes planned; " if standing.planned else ""
         rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
+    if standing.saved:
+        rows.append(("folding", f"{standing.saved} writes saved: several wishes in one call, and none for what is so"))
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
     if standing.dry_run:
         dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"

@@ -18,6 +18,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P settled:<turn>   STRING  1 minute    settle       its token, when no claim followed, for a repeated call
     P turns            ZSET    retention   settle       turn -> ms when it was settled
     P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
+    P saved            INT     forever     settle       calls that folding saved
     P dead             ZSET    forever     settle       dead letter -> ms
     P letter:<id>      HASH    forever     settle       a dead letter with its evidence
     P permits:get      ZSET    forever     permits      permit -> ms when its slot is free again

@@ -223,6 +223,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retry: int = 0
     letters: Mapping[str, str] = {}
     trail: tuple[str, ...] = ()
+    saved: int = 0
     permit: str = ""
     outcome: str = ""
     age: int = 0

@@ -75,6 +75,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         shown=ballot.shown,
         staff=state.terms.staff,
         foreign=ballot.ledger.all(),
+        saved=0 if state.terms.dry_run else folded.saved,
     )
 
 
@@ -249,4 +250,5 @@ def _apart(state: State, reading: Reading, wishes: Sequence[Wish], names: Direct
         live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
         live.failed | shown.failed,
         live.remarks + [f"{remark} (dry run)" for remark in shown.remarks],
+        live.saved,
     )

@@ -101,7 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
     handler has done in other systems.
     ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
     the ms until these are looked at again, ``ticket`` is the answer of that read. ``staff`` is whom the plan writes as,
-    0 in plans that were stored before it was a part of them.
+    0 in plans that were stored before it was a part of them; ``saved`` counts the calls that folding saved.
     """
 
     format: int
@@ -123,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
     shown: Mapping[str, tuple[Change, ...]] = {}
     staff: int = 0
     foreign: Mapping[str, Foreigns] = {}
+    saved: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -59,6 +59,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         retry=min((debt.retry for debt in plan.owed), default=0),
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
+        saved=plan.saved,
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,

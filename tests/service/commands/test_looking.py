@@ -69,9 +69,10 @@ def test_status_counts_what_came_in_with_the_time_of_the_last(
 def test_status_tells_backlog_budget_and_gate(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
     take_in(store)
     store.hset(P + "gate", mapping={"state": "locked", "why": "limited", "until": now_of(store) + 90_000})
+    store.set(P + "saved", 12)
     status.run(worker=False, as_json=True)
     (account,) = shown(capsys)["accounts"]
-    assert (account["lanes"], account["due"], account["events"]) == (2, 2, 2)
+    assert (account["lanes"], account["due"], account["events"], account["saved"]) == (2, 2, 2, 12)
     assert account["oldest"] <= now_of(store)
     assert account["budget"]["gets"] == 450
     assert account["budget"]["gate"] == "locked"
@@ -80,6 +81,7 @@ def test_status_tells_backlog_budget_and_gate(store: redis.Redis, capsys: pytest
     assert "locked" in text
     assert "429" in text
     assert "refused, bad-signature" in text
+    assert "12 writes saved" in text
 
 
 def test_status_works_where_only_a_web_process_is_set_up(

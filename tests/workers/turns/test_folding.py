@@ -105,3 +105,12 @@ def test_tags_are_split_by_handler() -> None:
         Effect(sort="tags", add=("x",), owners={"+x": "a.a"}),
         Effect(sort="tags", remove=("late",), owners={"-late": "b.b"}),
     )
+
+
+def test_the_calls_that_folding_saves_are_counted() -> None:
+    reply: list[AnyIntent] = [Reply("<p>x</p>"), Set({"status": "In Progress"})]
+    assert folded(("a.a", reply)).saved == 0  # one call by itself, too
+    many = folded(("a.a", [Tags(add=("x",)), Tags(add=("y",)), Set({"priority": "High"})]), ("b.b", reply))
+    assert (len(many.effects), many.saved) == (2, 2)
+    assert folded(("a.a", [Set({"status": "New"})])).saved == 1  # it is so already
+    assert folded(("a.a", [Set({"status": "Opne"})])).saved == 0

@@ -1,10 +1,12 @@
 """A turn as a whole: from a delivery to the ticket in HappyFox."""
 
+import pytest
 import redis
 
 from service.commands.records import Records
 from tests.workers.turns.vip import vip
 from workers import Event, Router, Ticket
+from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, World
 
 
@@ -35,6 +37,20 @@ def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_pa
     assert [record.journal[key].state for key in ("0", "1")] == ["dry", "dry"]
     told = [line.text for line in Records(store, ACCOUNT).trail(number)]
     assert "private note, priority = High: not sent (dry run)" in told
+
+
+@pytest.mark.parametrize(("dry", "saved"), [(True, None), (False, b"1")])
+def test_calls_that_folding_saved_are_counted_once_and_not_in_a_dry_run(
+    store: redis.Redis, dry: bool, saved: bytes | None
+) -> None:
+    world = World(store, vip(), dry_run=dry)
+    world.after = lambda step, result: (  # every script may run twice
+        world.store.run(step) if isinstance(step, Script) and step.name == "settle" else result
+    )
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    assert store.get(f"foxhooks:{{{ACCOUNT}}}:saved") == saved
 
 
 def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redis) -> None:

@@ -6,8 +6,8 @@
 --         when none is wanted
 -- settlement: lane, token, turn; and where there is something to tell, else absent: handled [event ids], left [event ids],
 --         look (ms until left events are looked at again), quiet (ms for which a lane that wrote stays quiet), retry (ms
---         at which what is owed is due), letters {id: evidence}, trail [lines], permit with outcome and age (of the read),
---         lives {seen, record, trail} (ms)
+--         at which what is owed is due), letters {id: evidence}, trail [lines], saved (calls that folding saved), permit with
+--         outcome and age (of the read), lives {seen, record, trail} (ms)
 -- Answer  {1 or 0 when the lease is lost, the claim's reply or false}
 -- include: lib/clock
 -- include: lib/lease
@@ -56,6 +56,7 @@ local function keep()
     -- include: lib/trail
     trail_add(P, lane, S.trail, S.lives.trail)
   end
+  if S.saved then redis.pcall('INCRBY', P .. 'saved', S.saved) end -- no figure is worth a turn
 end
 
 -- Settles the permit of a read.
