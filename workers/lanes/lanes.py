@@ -20,7 +20,10 @@ UNUSED = "unsent"
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A waiting event, as far as a turn needs it: when it came and what it told; never the body."""
+    """A waiting event, as far as a turn needs it: when it came and what it told; never the body.
+
+    ``debt`` tells that it carries a dead letter to be replayed.
+    """
 
     id: str
     at: int
@@ -29,6 +32,7 @@ class Hint:
     update_id: int | None
     source: str
     since: int | None = None
+    debt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +285,7 @@ DEBT = 6
 
 
 def _hint(event: Sequence[bytes | None]) -> Hint:
-    at, kind, update, update_id, source, since, _, _, id = event
+    at, kind, update, update_id, source, since, debt, _, id = event
     return Hint(
         id=id.decode() if id else "",
         at=int(at or 0),
@@ -290,6 +294,7 @@ def _hint(event: Sequence[bytes | None]) -> Hint:
         update_id=_optional(update_id),
         source=source.decode() if source else "webhook",
         since=_optional(since),
+        debt=debt is not None,
     )
 
 

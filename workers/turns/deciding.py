@@ -12,12 +12,14 @@ from workers.events.last_seen import LastSeen
 from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
+from workers.turns import replaying
 from workers.turns.effects import Effect
 from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
 from workers.turns.foreign import Ledger
 from workers.turns.fuse import Bounds, look
 from workers.turns.listing import directory
+from workers.turns.missing import RENAMED, letter, search
 from workers.turns.permissions import denied
 from workers.turns.plan import EVERYONE, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import Reading
@@ -30,9 +32,6 @@ RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 #: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark, so
 #: that the third crash is the last.
 CRASHES = 2
-
-#: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
-RENAMED = "no handler of this name runs any more; it was renamed or taken out"
 
 
 @dataclass(slots=True)
@@ -53,8 +52,18 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
     ballot = yield from _ballot(state, reading, owed)
     folded = yield from _fold(state, reading, ballot)
-    for handler, problem in folded.failed.items():
-        _give_up(state, ballot, handler, ballot.shown.get(handler, reading.news.changes), problem)
+    for wanted in ballot.wishes:
+        if (problem := folded.failed.get(wanted.key)) is None:
+            continue
+        if wanted.debt:
+            _bury(state, ballot, wanted.debt, problem)
+        else:
+            changes = ballot.shown.get(wanted.handler, reading.news.changes)
+            _give_up(state, ballot, wanted.handler, changes, problem)
+    own = {wish.handler for wish in ballot.wishes if not wish.debt}
+    for wanted in ballot.wishes:
+        if wanted.debt and wanted.handler not in own:
+            ballot.shown.setdefault(wanted.handler, wanted.debt.changes)
     return Plan(
         format=1,
         turn=state.held.turn,
@@ -98,9 +107,12 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
     ballot = Ballot(Ledger(state, reading, owed), reading.news.seen)
-    debts = {debt.handler: debt for debt in owed}
+    debts = {debt.handler: debt for debt in owed if debt.effect is None}
     missed = debts.pop(EVERYONE, None)
     blown = _fuse(state, reading, ballot, owed, mended=missed is not None)
+    for again in owed:
+        if again.effect is not None:
+            _again(state, reading, ballot, again, again.effect, blown)
     if missed is not None:
         everyone = [msgspec.structs.replace(missed, handler=bound.name) for bound in state.terms.handlers]
         debts = {debt.handler: debt for debt in together((*debts.values(), *everyone))}
@@ -121,11 +133,11 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             debts.pop(name, None)
             ballot.verdicts.append(Verdict(name, "skipped", "it has acted on this ticket, and does so only once"))
             continue
-        debt = debts.pop(name, None) if debts else None
+        debt: Owed | None = debts.pop(name, None) if debts else None
         changes = (*debt.changes, *news) if debt else news
         event = event_for(account, kinds, changes, replay=debt.replay) if debt else event
         if debt and state.now() < debt.retry:
-            ballot.owed.append(msgspec.structs.replace(debt, changes=changes))
+            ballot.owed.append(msgspec.structs.replace(debt, changes=changes, missing=0, look=0))
             ballot.verdicts.append(Verdict(name, "owed", "waits for its retry", debt.attempt))
         elif event is None:
             if changes:
@@ -138,9 +150,27 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             _give_up(state, ballot, name, changes, "it ended the worker process again and again")
         else:
             yield from _ask(state, reading, ballot, bound, event, debt)
-    for debt in debts.values():
-        _bury(state, ballot, debt, RENAMED)
+    for unknown in debts.values():
+        if (later := search(state, unknown)) is None:
+            _bury(state, ballot, unknown, RENAMED)
+        else:
+            ballot.owed.append(msgspec.structs.replace(later, changes=(*unknown.changes, *news)))
+            said = "waits for a worker that knows it"
+            ballot.verdicts.append(Verdict(unknown.handler, "owed", said, unknown.attempt))
     return ballot
+
+
+def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, effect: Effect, blown: str) -> None:
+    """Takes an effect that a person wants again among the wishes, unless it happened or must not."""
+    wanted = replaying.wish(debt)
+    if row := replaying.landed(reading, debt):
+        said = f"replay: {effect.words} happened after all (row {row})"
+        ballot.verdicts.append(Verdict(debt.handler, "decided", said))
+    elif refusal := replaying.refusal(state, wanted, blown):
+        _bury(state, ballot, debt, refusal)
+    else:
+        ballot.wishes.append(wanted)
+        ballot.verdicts.append(Verdict(debt.handler, "decided", f"replay: {effect.words}"))
 
 
 def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
@@ -190,8 +220,10 @@ def _wait(salt: str, attempt: int) -> int:
 
 
 def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Change], reason: str) -> None:
-    ballot.wishes = [wish for wish in ballot.wishes if wish.handler != handler]
-    ballot.verdicts = [verdict for verdict in ballot.verdicts if verdict.handler != handler]
+    ballot.wishes = [wish for wish in ballot.wishes if wish.handler != handler or wish.debt]
+    ballot.verdicts = [
+        verdict for verdict in ballot.verdicts if verdict.handler != handler or verdict.reason.startswith("replay:")
+    ]
     now, done = state.now(), ballot.ledger.of(handler)
     _bury(state, ballot, Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
 
@@ -199,20 +231,6 @@ def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Chang
 def _bury(state: State, ballot: Ballot, debt: Owed, reason: str) -> None:
     ballot.verdicts.append(Verdict(debt.handler, "dead", reason, debt.attempt))
     ballot.letters.append(letter(state.held.turn, debt, reason))
-
-
-def letter(turn: str, debt: Owed, reason: str) -> Letter:
-    """Makes the dead letter of what is owed to a handler."""
-    return Letter(
-        id=f"{turn}.{debt.handler}",
-        handler=debt.handler,
-        reason=reason,
-        attempts=debt.attempt,
-        first_error=debt.first_error,
-        last_error=debt.last_error,
-        changes=debt.changes,
-        foreign=debt.foreign,
-    )
 
 
 def _fuse(state: State, reading: Reading, ballot: Ballot, owed: Sequence[Owed], mended: bool) -> str:
@@ -241,7 +259,7 @@ def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
 
 def _apart(state: State, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
     """Folds what is to be sent, and apart from it what is only shown: a router that runs dry takes nothing away."""
-    terms = state.terms
+    terms, wishes = state.terms, [replaying.renew(wish, names) for wish in wishes]
     if terms.dry_run or not terms.dry_routers:
         return fold(wishes, reading.ticket, names)
     live = fold([wish for wish in wishes if not terms.dry(wish.handler)], reading.ticket, names)

@@ -17,6 +17,7 @@ from workers.happyfox.directory import Directory, Sort
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
 from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
+from workers.turns.plan import Owed
 
 #: How the names of each property become ids.
 RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
@@ -31,15 +32,21 @@ SORTS: dict[str, Sort] = {"status": "status", "priority": "priority", "assignee"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one handler wants, in the order it recorded it."""
+    """What one handler wants, in the order it recorded it; of an effect wanted again ``debt`` tells which."""
 
     handler: str
     intents: tuple[AnyIntent, ...]
+    debt: Owed | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called where several of a handler's must be told apart."""
+        return self.debt.letter if self.debt else self.handler
 
 
 @dataclass(slots=True)
 class Folded:
-    """The effects of a turn, the handlers whose names HappyFox does not know, and remarks for the trail.
+    """The effects of a turn, by its key each wish whose names HappyFox does not know, and remarks for the trail.
 
     ``saved`` counts the calls that folding saved: those of all wishes, had each been sent by itself, less the effects.
     """
@@ -63,7 +70,7 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
         try:
             known.append(Wish(wish.handler, tuple(_resolved(each, directory) for each in wish.intents)))
         except GiveUp as error:
-            folded.failed[wish.handler] = str(error)
+            folded.failed[wish.key] = str(error)
     flat = [(wish.handler, each) for wish in known for each in wish.intents]
     messages = _messages(flat, ticket)
     folded.effects += _tags(flat, ticket, folded.remarks)

@@ -50,10 +50,27 @@ class Foreign(msgspec.Struct, frozen=True, omit_defaults=True):
 Foreigns = Mapping[str, Foreign]
 
 
-class Owed(msgspec.Struct, frozen=True):
+class Doubt(msgspec.Struct, frozen=True):
+    """What is needed to look once more for an effect of which nobody can tell whether it happened.
+
+    ``staff`` is whom it was written as. ``rows`` are those above ``floor`` that are surely not its own.
+    """
+
+    staff: int
+    floor: int
+    rows: tuple[int, ...]
+
+
+#: Stands for the handler in the note that the ticket itself is missing; see ``missing``.
+TICKET = ""
+
+
+class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
 
-    ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already.
+    ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already. With an
+    ``effect``, of the letter ``letter``, nothing runs: the effect is brought about again. ``missing`` is when its
+    handler was first not to be found, ``look`` the time before which nobody need look again.
     """
 
     handler: str
@@ -65,17 +82,16 @@ class Owed(msgspec.Struct, frozen=True):
     retry: int
     replay: bool = False
     foreign: Foreigns = {}
+    effect: Effect | None = None
+    doubt: Doubt | None = None
+    letter: str = ""
+    missing: int = 0
+    look: int = 0
 
-
-class Doubt(msgspec.Struct, frozen=True):
-    """What is needed to look once more for an effect of which nobody can tell whether it happened.
-
-    ``staff`` is whom it was written as. ``rows`` are those above ``floor`` that are surely not its own.
-    """
-
-    staff: int
-    floor: int
-    rows: tuple[int, ...]
+    @property
+    def due(self) -> int:
+        """When its lane is to be claimed for it."""
+        return max(self.retry, self.look)
 
 
 class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -218,18 +234,22 @@ def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
 
 
 def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
-    """Joins what one handler is owed several times over, so that it runs once, with every change in order."""
-    joined: dict[str, Owed] = {}
+    """Joins what one handler is owed several times over, so that it runs once, with every change in order.
+
+    Effects stay by themselves, each once.
+    """
+    joined: dict[tuple[str, str], Owed] = {}
     for debt in debts:
-        before = joined.get(debt.handler, debt)
+        key = debt.handler, debt.letter
+        before = joined.get(key, debt)
         changes = (*before.changes, *(change for change in debt.changes if change not in before.changes))
         foreign = {**debt.foreign, **before.foreign}
-        joined[debt.handler] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
+        joined[key] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
     return tuple(joined.values())
 
 
 def decode_replay(stored: bytes) -> Owed:
-    """Makes of a dead letter what its handler is owed again, at once.
+    """Makes of a dead letter what is owed again, at once: its effect, or else a run of its handler.
 
     Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
     """
@@ -238,7 +258,11 @@ def decode_replay(stored: bytes) -> Owed:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Unreadable(f"the dead letter cannot be read ({error})") from None
     foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
-    return Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+    debt = Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+    if letter.effect is None:
+        return debt
+    own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)
+    return msgspec.structs.replace(debt, effect=own, doubt=letter.doubt, letter=letter.id)
 
 
 def decode_foreign(stored: bytes) -> Foreign:

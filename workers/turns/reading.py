@@ -81,21 +81,13 @@ def thaw(stored: bytes, site: str) -> Reading:
     return Reading(ticket, News(kept.changes, kept.seen, stray), kept.handled, kept.left, kept.look, kept.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """HappyFox does not know the ticket; ``look`` is the ms until it is worth asking again, 0 when it is gone."""
-
-    look: int
-
-
-def read(state: State) -> Steps[Reading | Absent]:
-    """Reads the ticket once and compares it with what was last seen."""
+def read(state: State) -> Steps[Reading | None]:
+    """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
     outcome = yield from state.fetch()
     ticket = state.understand(outcome)
     seen = decode(state.held.seen)
     if ticket is None:
-        # A webhook may be faster than the read: only a ticket seen before is gone at the first 404.
-        return Absent(max((_look(hint, state.now()) for hint in state.held.hints), default=0) if seen is None else 0)
+        return None
     found = news(ticket, seen, _first_sight(state, outcome), state.moment(), state.terms.staff)
     return _explain(state, ticket, found)
 

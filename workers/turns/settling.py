@@ -56,7 +56,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.left,
         look=plan.look,
         quiet=QUIET if state.posts else 0,
-        retry=min((debt.retry for debt in plan.owed), default=0),
+        retry=min((debt.due for debt in plan.owed), default=0),
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
         saved=plan.saved,

@@ -8,6 +8,7 @@
 A crash before the plan is stored did nothing outside; a crash after it resumes the plan and runs no handler again.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +17,8 @@ from workers.errors import LeaseLost, NotNow
 from workers.events.last_seen import LastSeen, decode
 from workers.lanes.lanes import Held, Nothing, store_plan
 from workers.turns.account import Terms
-from workers.turns.deciding import RENAMED, decide, letter
+from workers.turns.deciding import decide
+from workers.turns.missing import letter, part, without_handlers, without_ticket
 from workers.turns.performing import Performer
 from workers.turns.plan import (
     Entry,
@@ -30,7 +32,7 @@ from workers.turns.plan import (
     decode_replay,
     together,
 )
-from workers.turns.reading import Absent, read, thaw
+from workers.turns.reading import read, thaw
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
@@ -93,25 +95,15 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
 
 
 def _make_plan(state: State) -> Steps[Plan]:
-    owed = together((*map(decode_replay, state.held.replays), *decode_owed(state.held.owed)))
+    stored, missing = part(decode_owed(state.held.owed))
+    owed = together((*map(decode_replay, state.held.replays), *stored))
     if not state.terms.claim.read:
-        letters = tuple(letter(state.held.turn, debt, RENAMED) for debt in owed)
-        return msgspec.structs.replace(_empty(state, ""), letters=letters)
+        return without_handlers(state, _empty(state, ""), owed)
     frozen = state.held.reading
     reading = thaw(frozen, state.terms.site) if frozen else (yield from read(state))
-    if isinstance(reading, Absent):
-        return _absent(state, reading, owed)
+    if reading is None:
+        return without_ticket(state, _empty(state, ""), owed, missing)
     return (yield from decide(state, reading, owed))
-
-
-def _absent(state: State, absent: Absent, owed: tuple[Owed, ...]) -> Plan:
-    if absent.look:
-        ids = tuple(hint.id for hint in state.held.hints)
-        then = state.now() + absent.look
-        later = tuple(msgspec.structs.replace(debt, retry=max(debt.retry, then)) for debt in owed)
-        empty = _empty(state, "HappyFox does not know the ticket yet")
-        return msgspec.structs.replace(empty, handled=(), left=ids, look=absent.look, owed=later)
-    return _empty(state, "the ticket is gone")
 
 
 def _empty(state: State, remark: str) -> Plan:
@@ -142,22 +134,38 @@ def _park(state: State, delay: int, why: str) -> Steps[Result]:
 
 
 def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
-    """Ends a turn that cannot go on, unreadable or deadly: a dead letter keeps what is stored, the lane goes on."""
+    """Ends a turn that cannot go on, unreadable or deadly: dead letters keep what is stored, the lane goes on.
+
+    What was owed, or wanted again, becomes a letter of its own that can be replayed.
+    """
     held = state.held
     kept = {
         "plan": held.plan,
         "owed": held.owed,
         "reading": held.reading,
         **{f"e:{name}": entry for name, entry in held.foreign.items()},
+        **{f"replay {number}": replay for number, replay in enumerate(held.replays)},
         **{f"j:{key}": entry for key, entry in held.journal.items()},
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
     kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
-    plan = msgspec.structs.replace(_empty(state, reason), letters=(kept_as,), verdicts=(Verdict("", "dead", reason),))
+    dead = (kept_as, *(letter(held.turn, debt, reason) for debt in _readable(held)))
+    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=(Verdict("", "dead", reason),))
     if (seen := decode(held.seen)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = state.now() + state.terms.life + state.terms.doubt
         plan = msgspec.structs.replace(plan, seen=msgspec.structs.replace(seen, blind=until))
     state.journal = {}
     settled, following = yield from close(state, plan, nonce)
-    return Result("settled" if settled else "lost", reason, plan, {}, (kept_as,), following)
+    return Result("settled" if settled else "lost", reason, plan, {}, dead, following)
+
+
+def _readable(held: Held) -> tuple[Owed, ...]:
+    """Gives what of the owed and of the replays can be read."""
+    found: list[Owed] = []
+    for stored in held.replays:
+        with suppress(Unreadable):
+            found.append(decode_replay(stored))
+    with suppress(Unreadable):
+        found += part(decode_owed(held.owed))[0]
+    return together(found)

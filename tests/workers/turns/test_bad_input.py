@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import redis
 
-from workers import Event, Router, Ticket
+from workers import Event, Retry, Router, Ticket
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns.plan import Letter
 from workers.turns.steps import Decide, Step
@@ -122,29 +122,6 @@ def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
     assert written(world, number) == ["Read by a, all of it."]
 
 
-def test_what_is_owed_to_a_handler_that_is_gone_is_a_dead_letter(store: redis.Redis) -> None:
-    router = Router("notes")
-
-    @router.on("ticket-created")
-    def fails(ticket: Ticket, event: Event) -> None:
-        raise ValueError
-
-    for routers in ((notes("renamed"),), ()):
-        store.flushdb()
-        world = World(store, router)
-        world.simulator.create_ticket()
-        world.deliver()
-        world.work()
-        later = World(store, *routers)
-        later.simulator, later.now = world.simulator, world.now + 60_000
-        later.work()
-
-        assert [(letter.handler, letter.reason[:22]) for letter in letters(later)] == [
-            ("notes.fails", "no handler of this nam")
-        ]
-        assert not store.exists(f"{P}turn:1")
-
-
 def deadly(world: World, *killers: str) -> int:
     """Works until nothing is due; ends the worker whenever one of the handlers runs; gives how often."""
     deaths = 0
@@ -199,3 +176,22 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
     assert [letter.reason[:40] for letter in letters(world)] == ["this turn ended its worker process 10 ti"]
     assert "plan" in letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
+
+
+def test_what_was_owed_in_a_turn_that_cannot_go_on_can_be_replayed(store: redis.Redis) -> None:
+    router = Router("notes")
+
+    @router.on("ticket-created")
+    def fails(ticket: Ticket, event: Event) -> None:
+        raise Retry("not yet", after="1h")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    store.hset(f"{P}turn:{number}", "plan", "{")
+    world.now += 3_700_000
+    world.work()
+
+    assert [letter.handler for letter in letters(world)] == ["notes.fails", ""]
+    assert [change.kind for change in letters(world)[0].changes] == ["ticket-created"]

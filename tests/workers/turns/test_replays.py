@@ -5,27 +5,13 @@ from typing import Any
 import msgspec
 import redis
 
+from tests.workers.turns.dead import letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.events.last_seen import decode, encode
-from workers.lanes.letters import replay
 from workers.simulator.faults import Fault
 from workers.testing.world import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
-
-
-def letters(store: Any) -> dict[str, dict[str, Any]]:
-    """Gives the dead letters that name one handler, by their id."""
-    found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
-    decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
-    return {id: letter for id, letter in decoded.items() if letter["handler"] not in ("", "*")}
-
-
-def put_back(world: World) -> None:
-    """Replays the one letter there is, and lets everything come to rest."""
-    [id] = letters(world.client)
-    world.store.run(replay(ACCOUNT, id, 3600))
-    world.settle_down()
 
 
 def opened(store: redis.Redis, router: Router, **terms: Any) -> World:
@@ -86,9 +72,11 @@ def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store:
     world.simulator.faults.add(Fault("status", method="POST", status=400, count=None))
     world.settle_down()
     world.simulator.faults.clear()
-    put_back(world)
 
-    assert runs == [1, 1, 1]
+    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+    put_back(world)
+    assert runs == [1, 1]
+    assert "Hello." in str(world.ticket(1)["updates"])
     assert letters(store) == {}
 
 

@@ -1,0 +1,164 @@
+"""A ticket or a handler that is not to be found: what was accepted waits, and is a dead letter in the end."""
+
+import pytest
+import redis
+
+from tests.workers.turns.dead import letters, put_back
+from workers import Event, Retry, Router, Ticket
+from workers.lanes.letters import replay
+from workers.simulator.faults import Fault
+from workers.testing.world import ACCOUNT, World
+
+
+def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
+    """Gives a router whose handler notes what it is shown, after so many failures."""
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append([change.kind for change in event.matched])
+        if len(runs) <= fails:
+            raise Retry("later", after="1m")
+
+    return router
+
+
+def seen(store: redis.Redis, router: Router) -> World:
+    """Gives a world whose ticket 1 was worked once."""
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.work()
+    return world
+
+
+def lost(world: World, seconds: int) -> None:
+    """Lets HappyFox not know the ticket for so long."""
+    world.simulator.faults.add(Fault("status", method="GET", path="ticket/*", status=404, count=None))
+    until = world.now + seconds * 1000
+    while world.now < until:
+        world.now += 1_000
+        world.work()
+    world.simulator.faults.clear()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis, known: bool) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs)) if known else World(store, reader(runs))
+    if known:
+        world.simulator.contact_replies(1, "Hello?")
+    else:
+        world.simulator.create_ticket()
+    world.deliver()
+    world.now += 700_000  # however long it waited before
+    lost(world, 170)
+    world.settle_down()
+
+    assert runs[-1] == (["contact-replied"] if known else ["ticket-created"])
+    assert letters(store) == {}
+
+
+def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs, fails=1))
+    world.now += 60_000
+    lost(world, 170)
+    world.settle_down()
+
+    assert runs == [["ticket-created"]] * 2
+    assert letters(store) == {}
+
+
+def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_comes_back(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs, fails=1))
+    lost(world, 1_000)
+
+    [dead] = letters(store).values()
+    assert (dead["handler"], dead["reason"][:18], runs) == ("clerk.file", "the ticket is gone", [["ticket-created"]])
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    put_back(world)
+    assert runs == [["ticket-created"]] * 2
+
+
+def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.note("Written once and for all.")
+
+    world = World(store, router)
+    world.simulator.faults.add(Fault("status", method="POST", status=400))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    [id] = letters(store)
+    world.store.run(replay(ACCOUNT, id, 3600))
+    lost(world, 170)
+    world.settle_down()
+
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
+def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs))
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    del world.simulator.world.tickets[1]
+    world.settle_down()
+
+    assert (runs, letters(store)) == ([["ticket-created"]], {})
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+
+
+def other(*names: str) -> tuple[Router, ...]:
+    """Gives routers that do not know the handler, or none at all."""
+    routers = tuple(map(Router, names))
+    for router in routers:
+
+        @router.on("contact-replied")
+        def file(ticket: Ticket, event: Event) -> None:
+            pass
+
+    return routers
+
+
+def handed(world: World, *routers: Router) -> World:
+    """Gives the same deployment, worked by a worker with other handlers."""
+    then = World(world.client, *routers)
+    then.simulator, then.now = world.simulator, world.now
+    then._nonce = world._nonce + 1000
+    return then
+
+
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis, names: tuple[str, ...]) -> None:
+    runs: list[list[str]] = []
+    router = reader(runs, fails=1)
+    world = seen(store, router)
+    world.now += 70_000
+    old = handed(world, *other(*names))
+    for _ in range(5):
+        old.work()
+        old.now += 60_000
+    new = handed(old, router)
+    new.work()
+
+    assert runs == [["ticket-created"]] * 2
+    assert letters(store) == {}
+
+
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: tuple[str, ...]) -> None:
+    world = seen(store, reader([], fails=9))
+    old = handed(world, *other(*names))
+    old.settle_down()
+
+    [dead] = letters(store).values()
+    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
+    assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")

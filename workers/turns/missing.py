@@ -1,0 +1,83 @@
+"""Missing: what becomes of work whose ticket or whose handler is not to be found; neither may be so for good.
+
+HappyFox may answer 404 by mistake, and while a new version is rolled out an old worker does not know its handlers.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from workers.turns.plan import TICKET, Letter, Owed, Plan
+from workers.turns.state import State
+
+#: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
+AWAY = (5_000, 35_000, 155_000, 900_000)
+
+#: How long (ms) what is owed to a handler waits for a worker that knows it, and how often one is looked for.
+GRACE, SEARCH = 600_000, 60_000
+
+#: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
+RENAMED = "no handler of this name runs any more; it was renamed or taken out"
+
+#: Why what is owed becomes a dead letter when its ticket is not there any more.
+GONE = "the ticket is gone: HappyFox answers 404 again and again"
+
+
+def part(owed: Sequence[Owed]) -> tuple[tuple[Owed, ...], int]:
+    """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
+    since = next((debt.missing for debt in owed if debt.handler == TICKET), 0)
+    return tuple(debt for debt in owed if debt.handler != TICKET), since
+
+
+def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) -> Plan:
+    """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
+
+    Then what is owed becomes dead letters. Last seen stays: should the ticket come back, its next event brings all
+    changes since.
+    """
+    now = state.now()
+    first = since or now
+    look = next((first + age - now for age in AWAY if first + age > now), 0)
+    if not look:
+        letters = tuple(letter(empty.turn, debt, GONE) for debt in owed)
+        return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
+    note = Owed(TICKET, (), 0, first, "", "", 0, missing=first)
+    return msgspec.structs.replace(
+        empty,
+        # A replay leaves the lane: from here on it is owed.
+        handled=tuple(hint.id for hint in state.held.hints if hint.debt),
+        left=tuple(hint.id for hint in state.held.hints if not hint.debt),
+        look=look,
+        owed=tuple(msgspec.structs.replace(debt, look=now + look) for debt in (*owed, note)),
+        remarks=("HappyFox does not know the ticket (404)",),
+    )
+
+
+def without_handlers(state: State, empty: Plan, owed: Sequence[Owed]) -> Plan:
+    """Gives the plan of a worker that knows no handler at all."""
+    kept = [(debt, search(state, debt)) for debt in owed]
+    letters = tuple(letter(empty.turn, debt, RENAMED) for debt, later in kept if later is None)
+    return msgspec.structs.replace(empty, letters=letters, owed=tuple(later for _, later in kept if later))
+
+
+def search(state: State, debt: Owed) -> Owed | None:
+    """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
+    now = state.now()
+    first = debt.missing or now
+    return None if now >= first + GRACE else msgspec.structs.replace(debt, missing=first, look=now + SEARCH)
+
+
+def letter(turn: str, debt: Owed, reason: str) -> Letter:
+    """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
+    return Letter(
+        id=debt.letter or f"{turn}.{debt.handler}",
+        handler=debt.handler,
+        reason=reason,
+        attempts=debt.attempt,
+        first_error=debt.first_error,
+        last_error=debt.last_error,
+        changes=debt.changes,
+        effect=debt.effect,
+        doubt=debt.doubt,
+        foreign=debt.foreign,
+    )
