@@ -194,3 +194,4 @@ class _Boot(dramatiq.Middleware):
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         self._leases.stop()
+        self._store.close()

@@ -82,7 +82,8 @@ def _compare(
     client: redis.Redis, account: Account, handlers: list[Bound], order: Order, accounts: Accounts, limits: Limits
 ) -> Comparison:
     now, names = now_of(client), list(Directory.LISTS)
-    kept = Store(client).run(recall(account.name, names, AGES))
+    with Store(client) as store:
+        kept = store.run(recall(account.name, names, AGES))
     lists = {name: each for name, each in zip(names, kept, strict=True) if each is not None}
     test = Backtest(account, handlers, lists if len(lists) == len(names) else None, _sealed(limits))
     after = now - int(order.since * 1000) if order.since else 0

@@ -78,14 +78,17 @@ class Letters:
         """Puts a letter back into its lane; gives why not, or nothing. ``keep`` is the retention in seconds."""
         if not letter.handler:
             return "it names no handler that could run again; look at it with `foxhooks dead show` and discard it"
-        if not Store(self._client).run(replay(self.account, letter.id, keep)):
+        with Store(self._client) as store:
+            found = store.run(replay(self.account, letter.id, keep))
+        if not found:
             return "it is gone"
         _wake(self._client)
         return ""
 
     def discard(self, letter: Letter) -> str:
         """Deletes a letter; gives why not, or nothing."""
-        return "" if Store(self._client).run(discard(self.account, letter.id)) else "it is gone"
+        with Store(self._client) as store:
+            return "" if store.run(discard(self.account, letter.id)) else "it is gone"
 
 
 class Quarantine:
@@ -112,7 +115,8 @@ class Quarantine:
             arrival = receive(parse(body), body, source="replay")
         except Unreadable as error:
             return f"it still cannot be read ({error.reason})"
-        Store(self._client).run(accept(self.account, [arrival], keep))
+        with Store(self._client) as store:
+            store.run(accept(self.account, [arrival], keep))
         _wake(self._client)
         return self.discard(letter)
 

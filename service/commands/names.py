@@ -1,5 +1,7 @@
 """The names of an account: what it calls its statuses, priorities, staff, categories and fields."""
 
+from typing import Any
+
 import msgspec
 import redis
 
@@ -22,21 +24,28 @@ def directory_of(client: redis.Redis, account: Account, age: int = LIFE) -> Dire
 
     Raises NoNames.
     """
-    store, names = Store(client), list(Directory.LISTS)
-    kept = store.run(recall(account.name, names, age))
-    lists = {name: msgspec.json.decode(each) for name, each in zip(names, kept, strict=True) if each is not None}
-    if len(lists) < len(names):
-        governor = Governor(account.name, account.budget)
-        key, code = account.api_key.reveal(), account.auth_code.reveal()
-        wire = Wire(account.url, key, code, account.timeout, governor, store)
-        try:
-            for name in names:
-                if name not in lists:
-                    found = read(wire.send(Directory.LISTS[name], class_="interactive"))
-                    lists[name] = found if isinstance(found, list) else []
-                    store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
-        except (HappyFoxError, NotNow, Unsent, InDoubt) as error:
-            raise NoNames(f"HappyFox cannot be asked: {error}") from None
-        finally:
-            wire.close()
+    names = list(Directory.LISTS)
+    with Store(client) as store:
+        kept = store.run(recall(account.name, names, age))
+        lists = {name: msgspec.json.decode(each) for name, each in zip(names, kept, strict=True) if each is not None}
+        if len(lists) < len(names):
+            lists |= _asked(store, account, [name for name in names if name not in lists])
     return Directory(**lists)
+
+
+def _asked(store: Store, account: Account, names: list[str]) -> dict[str, Any]:
+    """Asks HappyFox for lists of names, and keeps them in the store."""
+    governor = Governor(account.name, account.budget)
+    key, code = account.api_key.reveal(), account.auth_code.reveal()
+    wire = Wire(account.url, key, code, account.timeout, governor, store)
+    lists: dict[str, Any] = {}
+    try:
+        for name in names:
+            found = read(wire.send(Directory.LISTS[name], class_="interactive"))
+            lists[name] = found if isinstance(found, list) else []
+            store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
+    except (HappyFoxError, NotNow, Unsent, InDoubt) as error:
+        raise NoNames(f"HappyFox cannot be asked: {error}") from None
+    finally:
+        wire.close()
+    return lists

@@ -111,7 +111,8 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         for first in answers[1::2]:
             asked.hget(f"{keys}event:{(first or b'').decode()}", "at")
         times = [int(at) for at in asked.execute() if at]
-    seen = outlook(Store(client), Governor(account.name, account.budget)) if accounts.budgets else None
+    with Store(client) as store:
+        seen = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return Standing(
         account=account.name,
         deliveries=_counts(cast(dict[bytes, bytes], client.hgetall(keys + "counts"))),

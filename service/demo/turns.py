@@ -36,4 +36,5 @@ class Turns:
 
     def forecast(self) -> Forecast:
         """Gives what is used of the budget, and how the gate stands."""
-        return Store(self._client).run(self._governor.forecast())
+        with Store(self._client) as store:
+            return store.run(self._governor.forecast())

@@ -25,7 +25,8 @@ def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
     """Makes the calls, within the account's budget, and judges the answers."""
     governor, subject = Governor(account.name, account.budget), f"HappyFox ({account.name})"
     key, code = account.api_key.reveal(), account.auth_code.reveal()
-    wire = Wire(account.url, key, code, account.timeout, governor, Store(client))
+    store = Store(client)
+    wire = Wire(account.url, key, code, account.timeout, governor, store)
     lists: dict[str, Any] = {}
     try:
         for name, request in Directory.LISTS.items():
@@ -47,6 +48,7 @@ def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
         return
     finally:
         wire.close()
+        store.close()
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account.staff_id)
     if account.rules:

@@ -95,7 +95,7 @@ class HappyFox(Client):
         """Closes all connections."""
         self._wire.close()
         if self._store is not None:
-            self._store.client.close()
+            self._store.close()
             self._store.client.connection_pool.disconnect()
 
     def download(

@@ -1,8 +1,10 @@
 """The connection to Redis or Valkey, and the one place where scripts are run."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import Any, TypeVar
 
 import redis
@@ -58,7 +60,7 @@ class Store:
     """Runs scripts on a client; with ``clock`` (milliseconds) every script is given that time instead of its own.
 
     It has up to ``LINES`` connections of its own, made as the client's are: fetching one from the pool for every script
-    costs more than the script.
+    costs more than the script. It is a context that closes them; the client is its maker's to close.
     """
 
     def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
@@ -67,6 +69,18 @@ class Store:
         self._lines: SimpleQueue[redis.Connection | None] = SimpleQueue()
         for _ in range(LINES):
             self._lines.put(None)
+        # One that is forgotten is closed when it is collected: a socket that is collected by itself warns.
+        weakref.finalize(self, _hang_up, self._lines)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections but for those in use; a later script makes a new one."""
+        _hang_up(self._lines)
 
     def run(self, script: Script[T]) -> T:
         """Runs a script and gives its answer; raises ``StoreUnavailable`` when the store cannot do it now."""
@@ -118,6 +132,19 @@ def _trip(line: redis.Connection, command: tuple[Any, ...]) -> Any:
 
 def _drop(line: redis.Connection) -> None:
     line.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _hang_up(lines: "SimpleQueue[redis.Connection | None]") -> None:
+    free = []
+    while True:
+        try:
+            free.append(lines.get_nowait())
+        except Empty:
+            break
+    for line in free:
+        if line is not None:
+            _drop(line)
+        lines.put(None)
 
 
 def _response_error(name: str, error: Any) -> Exception:
