@@ -263,14 +263,14 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         token=token.decode(),
         now=int(now),
         permit=f"read-{nonce}" if terms.read else None,
-        turn=turn["id"].decode(),
+        turn=_text(turn["id"]),
         claims=int(turn.get("claims", 1)),
         hints=tuple(map(_hint, events)),
         replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
         plan=turn.get("plan"),
         owed=turn.get("owed"),
         retry=_optional(turn.get("retry")),
-        mark=turn.get("mark", b"").decode(),
+        mark=_text(turn.get("mark", b"")),
         seen=seen,
         birth=_optional(birth),
         journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
@@ -289,13 +289,18 @@ def _hint(event: Sequence[bytes | None]) -> Hint:
     return Hint(
         id=id.decode() if id else "",
         at=int(at or 0),
-        kind=kind.decode() if kind else "unknown",
+        kind=_text(kind) if kind else "unknown",
         update=update == b"1",
         update_id=_optional(update_id),
-        source=source.decode() if source else "webhook",
+        source=_text(source) if source else "webhook",
         since=_optional(since),
         debt=debt is not None,
     )
+
+
+def _text(value: bytes) -> str:
+    """Reads a text; bytes that are none, which nobody but a person's hand can have stored, stop no lane."""
+    return value.decode("utf-8", "replace")
 
 
 def _optional(value: bytes | None) -> int | None:
@@ -303,4 +308,4 @@ def _optional(value: bytes | None) -> int | None:
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    return {_text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}

@@ -55,6 +55,56 @@ def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: st
     assert store.zscore(f"{P}sched", broken) > world.now
 
 
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [("turn", "retry"), ("turn", "claims"), ("event", "at"), ("event", "update_id"), ("event", "since")],
+)
+def test_a_number_that_is_none_stops_its_lane_only_and_is_named(store: redis.Redis, key: str, field: str) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    [event] = store.lrange(f"{P}lane:{broken}", 0, -1)
+    name = f"{P}turn:{broken}" if key == "turn" else f"{P}event:{event.decode()}"
+    store.hset(name, field, "soon")
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+    assert field in letters(world)[0].reason or "not an integer" in letters(world)[0].reason
+    store.hdel(name, field)
+    world.now += 600_000
+    world.work()
+    assert written(world, broken) == ["Read by a, all of it."]
+
+
+@pytest.mark.parametrize("rubbish", [b"\xff\xfe", b"", "12 §".encode()])
+def test_an_event_id_that_is_none_stops_its_lane_only(store: redis.Redis, rubbish: bytes) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.lpush(f"{P}lane:{broken}", rubbish)
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+
+
+def test_words_that_cannot_be_read_stop_nothing(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    [event] = store.lrange(f"{P}lane:{number}", 0, -1)
+    store.hset(f"{P}event:{event.decode()}", mapping={"kind": b"\xff", "source": b"\xff"})
+
+    assert [result.end for result in world.work()] == ["settled"]
+
+
 def test_broken_json_stops_its_lane_only(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id

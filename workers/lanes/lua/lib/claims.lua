@@ -22,6 +22,17 @@ local ASIDE = 600000
 local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt', 'digest'}
 local DIGEST = #EVENT_FIELDS
 
+-- What a worker takes for a number or a name has to be one: it would fail there, at every lease again.
+local NUMBERS = {at = 1, update_id = 4, since = 6}
+local function claims_number(what, value)
+  if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then error(what .. ' is no number') end
+end
+
+local function claims_sound(id, event)
+  if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then error('the lane names an event that is none') end
+  for name, n in pairs(NUMBERS) do claims_number('`' .. name .. '` of event ' .. id, event[n]) end
+end
+
 -- The events that a turn takes: once it is frozen its own, else all that waits by now, for it did nothing outside.
 local function claims_events(P, lane, turn, most)
   local ids
@@ -31,6 +42,7 @@ local function claims_events(P, lane, turn, most)
   local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
   for n, id in ipairs(events) do
     local event = redis.call('HMGET', P .. 'event:' .. id, unpack(EVENT_FIELDS))
+    claims_sound(id, event)
     if event[DIGEST] then redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST]) end
     event[DIGEST + 1] = id
     events[n] = event
@@ -39,6 +51,9 @@ local function claims_events(P, lane, turn, most)
 end
 
 local function claims_reply(P, now, lane, token, turn, most, class)
+  for n = 1, #turn, 2 do
+    if turn[n] == 'retry' then claims_number('`retry` of the turn', turn[n + 1]) end
+  end
   local events = claims_events(P, lane, turn, most)
   local seen = redis.call('GET', P .. 'ticket:' .. lane)
   return {1, lane, token, now, turn, seen, events, not seen and redis.call('GET', P .. 'birth'), class}
