@@ -25,6 +25,7 @@ BaseException, so that no handler's `except Exception` swallows them
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 
 
@@ -35,11 +36,11 @@ class FoxhooksError(Exception):
 class Retry(FoxhooksError):
     """A handler's statement that it wants to run again later, for the same changes.
 
-    ``after`` is a number of seconds or a text such as ``"90s"``, ``"10m"``, ``"2h"``; without it the
+    ``after`` is a number of seconds, a text such as ``"90s"``, ``"10m"``, ``"2h"``, or a timedelta; without it the
     schedule of retries decides.
     """
 
-    def __init__(self, reason: str, after: float | str | None = None) -> None:
+    def __init__(self, reason: str, after: float | str | timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = None if after is None else seconds(after)
@@ -135,8 +136,10 @@ class LeaseLost(BaseException):
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds(duration: float | str) -> float:
-    """Reads a duration: a number of seconds, or a number with one of ``ms s m h d`` behind it."""
+def seconds(duration: float | str | timedelta) -> float:
+    """Reads a duration: a number of seconds, a number with one of ``ms s m h d`` behind it, or a timedelta."""
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
     if isinstance(duration, int | float):
         return float(duration)
     text = duration.strip().lower()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import redis
@@ -15,9 +15,11 @@ from rich.text import Text
 
 from service.commands.access import accounts_of, store_of
 from service.commands.records import Line, Records
-from service.commands.times import ago, now_of
+from service.commands.times import ago, ahead, now_of
 from service.failures import CommandError
-from workers.events.change import Change
+from workers.events.change import Change, told
+from workers.events.last_seen import decode
+from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.turns.effects import Effect, split
 from workers.turns.plan import Entry, Record, Verdict
@@ -36,11 +38,12 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """How the ticket stands at present: what waits, when its lane is due (ms), whether a worker holds it."""
+    """How the ticket stands at present: what waits, when its lane is due (ms), if a worker holds it, its timers."""
 
     waiting: int
     due: int | None
     held: bool
+    timers: tuple[Timer, ...]
 
 
 def run(ticket: int, account: str, as_json: bool) -> int:
@@ -75,12 +78,17 @@ def _now(client: redis.Redis, account: str, ticket: int) -> Now:
     keys = prefix(account)
     due = client.zscore(keys + "sched", str(ticket))
     waiting = client.llen(f"{keys}lane:{ticket}")
-    return Now(waiting, None if due is None else int(due), bool(client.hexists(keys + "own", str(ticket))))
+    held = bool(client.hexists(keys + "own", str(ticket)))
+    seen = decode(cast(bytes | None, client.get(f"{keys}ticket:{ticket}")))
+    timers = sorted(seen.timers, key=lambda timer: timer.due) if seen else ()
+    return Now(waiting, None if due is None else int(due), held, tuple(timers))
 
 
 def _data(account: str, ticket: int, chapters: list[Chapter], state: Now) -> dict[str, Any]:
     told: list[Any] = [msgspec.to_builtins(chapter) for chapter in chapters]
-    return {"account": account, "ticket": ticket, "turns": told, "now": msgspec.to_builtins(state)}
+    now = msgspec.to_builtins(state)
+    now["timers"] = [msgspec.structs.asdict(timer) for timer in state.timers]
+    return {"account": account, "ticket": ticket, "turns": told, "now": now}
 
 
 def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: int) -> None:
@@ -113,8 +121,8 @@ def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
         yield "happened", _change(change)
     for verdict in record.verdicts:
         yield "decided", _verdict(verdict)
-    for told in foreign_story(record.turn, record.foreign):
-        yield "outside", told
+    for each in foreign_story(record.turn, record.foreign):
+        yield "outside", each
     for remark in record.remarks:
         yield "noted", remark
     for effect, entry in _effects(record):
@@ -127,6 +135,8 @@ def _heard(record: Record) -> Iterator[tuple[int, tuple[str, str]]]:
 
 
 def _change(change: Change) -> str:
+    if words := told(change):
+        return words
     who = " ".join(part for part in (change.actor.kind, change.actor.name) if part)
     what = ""
     if change.added or change.removed:
@@ -172,5 +182,12 @@ def _present(state: Now, now: int) -> str:
         return "Nothing waits."
     if state.held:
         return "A worker is at it."
-    when = "now" if state.due <= now else f"in {(state.due - now) / 1000:.0f} s"
-    return f"{state.waiting} events wait; its next turn is due {when}."
+    if not state.waiting and state.timers and state.due == state.timers[0].due:
+        return "Nothing waits but " + "; ".join(_timer(timer, now) for timer in state.timers) + "."
+    told = "".join(f"\nA {_timer(timer, now)}." for timer in state.timers)
+    return f"{state.waiting} events wait; its next turn is due {ahead(state.due, now)}.{told}"
+
+
+def _timer(timer: Timer, now: int) -> str:
+    unless = f", unless {' or '.join(timer.unless)} comes before" if timer.unless else ""
+    return f"{timer.words}, due {ahead(timer.due, now)}{unless}"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.commands.access import Accounts, accounts_of, settings_of, store_of
-from service.commands.times import ago, now_of
+from service.commands.times import ago, ahead, now_of
 from service.failures import CommandError
 from workers.governor.governor import Forecast, Governor
 from workers.governor.outlook import outlook
@@ -41,6 +41,14 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Timers:
+    """How many tickets wait for a timer alone, and when the first of them is due (ms)."""
+
+    tickets: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How one account stands. Times are ms of the store's clock."""
 
@@ -56,9 +64,11 @@ class Standing:
     drained: float | None
     """Seconds until the backlog will be worked off at the limits of now."""
     lanes: int
+    """Lanes in which something waits; those that wait for a timer alone are in ``timers``."""
     due: int
     events: int
     oldest: int | None
+    timers: Timers
     dead: int
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or the routers of it that do."""
@@ -111,6 +121,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         for first in answers[1::2]:
             asked.hget(f"{keys}event:{(first or b'').decode()}", "at")
         times = [int(at) for at in asked.execute() if at]
+    timers = _timers(client, keys, now)
     with Store(client) as store:
         seen = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return Standing(
@@ -120,10 +131,11 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         saved=_number(cast(bytes | None, client.get(keys + "saved"))),
         planned=seen.planned if seen else 0,
         drained=seen.drained if seen else None,
-        lanes=client.zcard(keys + "sched"),
+        lanes=client.zcard(keys + "sched") - timers.tickets,
         due=client.zcount(keys + "sched", "-inf", now),
         events=sum(answers[0::2]),
         oldest=min(times, default=None),
+        timers=timers,
         dead=client.zcard(keys + "dead"),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
     )
@@ -131,6 +143,12 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
 
 def _number(stored: bytes | None) -> int:
     return int(stored) if stored else 0
+
+
+def _timers(client: redis.Redis, keys: str, now: int) -> Timers:
+    key = keys + "sched:timer"
+    first = cast(list[tuple[bytes, float]], client.zrangebyscore(key, f"({now}", "+inf", 0, 1, withscores=True))
+    return Timers(client.zcount(key, f"({now}", "+inf"), int(first[0][1]) if first else None)
 
 
 def _counts(stored: Mapping[bytes, bytes]) -> dict[str, Count]:
@@ -177,6 +195,9 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
     if standing.saved:
         rows.append(("folding", f"{standing.saved} writes saved: several wishes in one call, and none for what is so"))
+    if standing.timers.next is not None:
+        first = ahead(standing.timers.next, now)
+        rows.append(("timers", f"{standing.timers.tickets} tickets wait for a timer alone, the first is due {first}"))
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
     if standing.dry_run:
         dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"

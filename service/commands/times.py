@@ -14,11 +14,20 @@ def now_of(client: redis.Redis) -> int:
 
 def ago(at: int, now: int) -> str:
     """Says how long ago a time (ms) was, in its largest unit."""
-    passed = max(0, now - at) // 1000
+    return f"{_span(now - at)} ago"
+
+
+def ahead(at: int, now: int) -> str:
+    """Says in how long a time (ms) will be, in its largest unit."""
+    return f"in {_span(at - now)}" if at > now else "now"
+
+
+def _span(milliseconds: int) -> str:
+    passed = max(0, milliseconds) // 1000
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if passed >= size:
-            return f"{passed // size} {unit} ago"
-    return f"{passed} s ago"
+            return f"{passed // size} {unit}"
+    return f"{passed} s"
 
 
 def span(since: str) -> float:

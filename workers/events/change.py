@@ -23,7 +23,8 @@ class Change:
 
     ``at`` is aware, in UTC. ``update_id`` is the row that tells of it, None for changes that leave no row of their own.
     ``old`` and ``new`` are set for property changes, ``added`` and ``removed`` for tags, ``field`` names the custom
-    field, ``text`` and ``html`` hold a message.
+    field, ``text`` and ``html`` hold a message. ``name`` is that of the timer that made a ``later``. ``to`` tells who
+    alone is shown it: the router that set the timer, or the handler whose schedule found the ticket.
     """
 
     kind: str
@@ -38,6 +39,8 @@ class Change:
     html: str = ""
     attachments: tuple[Attachment, ...] = ()
     field: str = ""
+    name: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +59,46 @@ class Event:
     replay: bool = False
 
 
+def told(change: Change) -> str:
+    """Tells of a timer that is due or of a schedule in plain words; empty for what somebody did."""
+    if not change.to:
+        return ""
+    if change.kind == "scheduled":
+        return f"scheduled: found for {change.to}"
+    return f"{change.kind}: the timer {change.name} of {change.to} is due"
+
+
+def timer_kind(router: str, name: str) -> str:
+    """Gives what a handler asks for that receives the timer of its router by this name."""
+    return f"later {router} {name}"
+
+
+def schedule_kind(handler: str) -> str:
+    """Gives what a handler asks for that has a schedule; ``handler`` is its full name."""
+    return f"scheduled {handler}"
+
+
 def matches(kinds: frozenset[str], change: Change) -> bool:
-    """Tells whether a change is of one of the kinds; ``ticket-updated`` is any change but the creation."""
+    """Tells whether a change is of one of the kinds; ``ticket-updated`` is any change but the creation.
+
+    What is for somebody alone, a timer or a schedule, matches only where it is asked for by name.
+    """
+    if change.to:
+        return (schedule_kind(change.to) if change.kind == "scheduled" else timer_kind(change.to, change.name)) in kinds
     return change.kind in kinds or ("ticket-updated" in kinds and change.kind != "ticket-created")
 
 
 def event_for(
     account: str, kinds: frozenset[str], changes: tuple[Change, ...], *, replay: bool = False
 ) -> Event | None:
-    """Makes the event for a handler that asked for ``kinds``, or None when no change is of them."""
+    """Makes the event for a handler that asked for ``kinds``, or None when no change is of them.
+
+    What is for others alone does not show in it.
+    """
     matched = tuple(change for change in changes if matches(kinds, change))
     if not matched:
         return None
     last = matched[-1]
-    kind = last.kind if last.kind in kinds else "ticket-updated"
-    return Event(account=account, kind=kind, at=last.at, changes=changes, matched=matched, replay=replay)
+    kind = last.kind if last.to or last.kind in kinds else "ticket-updated"
+    shown = tuple(change for change in changes if not change.to or change in matched)
+    return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay)

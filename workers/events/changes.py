@@ -26,10 +26,14 @@ KIND_OF = {
 
 @dataclass(frozen=True, slots=True)
 class FirstSight:
-    """How a ticket is met that nothing is known of: rows at or after ``since`` are news, older ones are history."""
+    """How a ticket is met that nothing is known of: rows at or after ``since`` are news, older ones are history.
+
+    ``bare``: somebody told that something happened, so that a change there is, though no row shows which.
+    """
 
     since: datetime
     created: bool
+    bare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int) -> 
     if first.created and not ticket.history:
         changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
     created = any(change.kind == "ticket-created" for change in changes)
-    if not changes and not recent:
+    if first.bare and not changes and not recent:
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
     heard = max(len(changes), len(recent))
     memory = msgspec.structs.replace(

@@ -19,19 +19,24 @@ KINDS: Final = (
     "smart-rule",
 )
 
-LATER: Final = ("scheduled", "later")  # reserved names of what is not built yet
+#: The kinds that are nobody's doing: a timer that a handler set, and a schedule that found the ticket. Each is for one
+#: alone, and a handler asks for them in the way told here.
+CALLS: Final = {
+    "later": 'a timer has a name: write @router.on("later", name="...")',
+    "scheduled": 'write @router.every("1h", find="...") above the handler',
+}
 
 
 def check(kind: str) -> str:
-    """Returns the kind as it is, if a handler may ask for it.
+    """Returns the kind as it is, if it is one that something which happened to a ticket may have.
 
     Raises ValueError otherwise: it names the nearest kind, or lists them all when none is near.
     """
     if kind in KINDS:
         return kind
-    if kind in LATER:
-        raise ValueError(f"kind {kind!r} is not available yet; there are {', '.join(KINDS)}")
+    if kind in CALLS:
+        raise ValueError(f"kind {kind!r} cannot stand here; {CALLS[kind]}")
     folded = "-".join(kind.lower().replace("_", " ").replace("-", " ").split())
-    near = get_close_matches(folded, KINDS, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
+    near = get_close_matches(folded, (*KINDS, *CALLS), n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join((*KINDS, *CALLS))}"
     raise ValueError(f"no kind {kind!r}; {hint}")

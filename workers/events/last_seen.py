@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from workers.events.mark import Mark, fits
+from workers.events.timers import Timer
 from workers.models.row import Row
 from workers.models.ticket import TicketRead
 
@@ -55,7 +56,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     like one of them may have been made by a call that landed late or twice. Rows by our staff member of up to ``blind``
     (ms) are ours, for we do not know any more what we did.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
-    ``once`` names the handlers that have acted on this ticket and must not act again.
+    ``once`` names the handlers that have acted on this ticket and must not act again; ``timers`` are those that run.
     """
 
     format: int = 1
@@ -72,6 +73,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     marks: tuple[tuple[int, Mark], ...] = ()
     blind: int = 0
     fuse: Fuse = Fuse()
+    timers: tuple[Timer, ...] = ()
 
     def made(self, row: Row, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
@@ -165,6 +167,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
         once=seen.once,
+        timers=seen.timers,
     )
 
 

@@ -9,6 +9,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told
     P sched            ZSET    forever     all          lane -> ms when it may next be claimed
     P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
+    P sched:timer      ZSET    forever     settle       the lanes of sched that wait for a timer alone -> ms of it; once
+                                                        that is over the entry means nothing
     P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P fence            INT     forever     claim        source of the numbers in tokens
     P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: claims, plan, journal; what is owed

@@ -14,6 +14,9 @@ Args = list[bytes | str | int]
 #: How many waiting events one turn takes at the most; the rest waits for the next turn.
 MOST_EVENTS = 200
 
+#: The source of an event that a schedule made.
+SCHEDULE = "schedule"
+
 #: What a permit's holder tells about the call: see ``lua/lib/permits.lua``.
 UNUSED = "unsent"
 
@@ -22,7 +25,7 @@ UNUSED = "unsent"
 class Hint:
     """A waiting event, as far as a turn needs it: when it came and what it told; never the body.
 
-    ``debt`` tells that it carries a dead letter to be replayed.
+    ``debt`` tells that it carries a dead letter to be replayed, ``handler`` for whom alone it is.
     """
 
     id: str
@@ -33,6 +36,7 @@ class Hint:
     source: str
     since: int | None = None
     debt: bool = False
+    handler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,8 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     look: int = 0
     quiet: int = 0
     retry: int = 0
+    timer: int = 0
+    timed: bool = False
     letters: Mapping[str, str] = {}
     trail: tuple[str, ...] = ()
     saved: int = 0
@@ -285,7 +291,7 @@ DEBT = 6
 
 
 def _hint(event: Sequence[bytes | None]) -> Hint:
-    at, kind, update, update_id, source, since, debt, _, id = event
+    at, kind, update, update_id, source, since, debt, handler, _, id = event
     return Hint(
         id=id.decode() if id else "",
         at=int(at or 0),
@@ -295,6 +301,7 @@ def _hint(event: Sequence[bytes | None]) -> Hint:
         source=_text(source) if source else "webhook",
         since=_optional(since),
         debt=debt is not None,
+        handler=handler.decode() if handler else "",
     )
 
 

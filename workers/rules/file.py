@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from workers.events.change import schedule_kind
 from workers.rules.faults import Fault
 from workers.rules.lines import Lines
 from workers.rules.rule import Rule, RuleReader, function_of
@@ -78,13 +79,14 @@ def _handler(rule: Rule) -> Handler:
     return Handler(
         router=RULES,
         function=rule.function,
-        kinds=frozenset(rule.kinds),
+        kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
         decide=rule.decide,
         takes=HANDLER_TAKES,
         when=None,
         when_takes=(),
         ask=rule.refusal,
         once=rule.once,
+        every=rule.every,
     )
 
 

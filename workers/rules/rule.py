@@ -7,22 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from workers.events.change import Event
-from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.rules.actions import GRANTS, Action, Reader
 from workers.rules.checks import Check
 from workers.rules.conditions import KEYS, NOTHING, Condition, ConditionError, compile, together
 from workers.rules.faults import Fault
+from workers.rules.occasion import SCHEDULE_KEYS
+from workers.rules.occasion import read as read_occasion
 from workers.rules.sight import Sights
 from workers.rules.values import Name
 from workers.rules.views import views
 from workers.turns.context import Context
 from workers.turns.fitting import near
+from workers.turns.schedule import Schedule
 from workers.turns.ticket import Ticket
 
-#: What a rule will know one day.
-LATER = ("every", "find", "older_than")
-RULE_KEYS = ("name", "on", "when", "once", *GRANTS, *LATER)
+RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
@@ -37,7 +37,10 @@ KIND_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules."""
+    """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules.
+
+    With a schedule, `every`, its one kind is `scheduled`.
+    """
 
     name: str
     function: str
@@ -46,6 +49,7 @@ class Rule:
     actions: tuple[Action, ...]
     sights: Sights
     once: bool = False
+    every: Schedule | None = None
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Tells why its conditions do not hold, empty when they do."""
@@ -99,22 +103,22 @@ class RuleReader:
     def read(self) -> Rule | None:
         """Reads it; None when there is something wrong."""
         function = self._function()
-        kinds = self._kinds()
+        occasion = read_occasion(self.table, self.complain)
         unknown = [key for key in self.table if key not in RULE_KEYS]
         for key in unknown:
             self.complain((key,), *_unknown(key))
-        condition = self._condition(self.table.get("when", {}), kinds)
+        condition = self._condition(self.table.get("when", {}), occasion.kinds)
         reader = Reader(self.complain)
         actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
         self.names += reader.values.names
         self._once()
-        self._later()
         if not actions and not unknown:
             self.complain((), "it does nothing", 'add what it does, as add_tags = ["vip"]')
         if self.faults:
             return None
         done = tuple(each for each in actions if each)
-        return Rule(self.name, function, kinds, condition, done, self.sights, self.table.get("once", False))
+        once = self.table.get("once", False)
+        return Rule(self.name, function, occasion.kinds, condition, done, self.sights, once=once, every=occasion.every)
 
     @property
     def tags(self) -> list[str]:
@@ -144,25 +148,6 @@ class RuleReader:
         else:
             return function
         return ""
-
-    def _kinds(self) -> tuple[str, ...]:
-        given = self.table.get("on")
-        kinds = given if isinstance(given, list) else [given]
-        if given is None:
-            self.complain((), "on is missing", 'say when it is asked, as on = ["ticket-created", "contact-replied"]')
-            return ()
-        if not kinds:
-            self.complain(("on",), "on is empty", 'name a kind, as on = "ticket-created"')
-        for kind in kinds:
-            if not isinstance(kind, str):
-                self.complain(("on",), f"on: {kind!r} is no kind", 'write it as on = "ticket-created"')
-                continue
-            try:
-                check(kind)
-            except ValueError as error:
-                problem, _, cure = str(error).partition("; ")
-                self.complain(("on",), f"on: {problem}", cure)
-        return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
 
     def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
         if not isinstance(table, Mapping):
@@ -208,11 +193,6 @@ class RuleReader:
     def _once(self) -> None:
         if not isinstance(self.table.get("once", False), bool):
             self.complain(("once",), "once is not true or false", "write once = true")
-
-    def _later(self) -> None:
-        for key in LATER:
-            if key in self.table and self.table[key] is not False:
-                self.complain((key,), f"{key} is not available yet", "remove it")
 
 
 def _unknown(key: str) -> tuple[str, str]:

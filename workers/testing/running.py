@@ -10,7 +10,7 @@ def test_vip():
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 
 from workers.events.change import Actor, Change, event_for
@@ -23,7 +23,7 @@ from workers.testing.sample import NOON
 from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
 from workers.turns.foreign import check as check_effect
-from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
+from workers.turns.intents import AnyIntent, Delete, Forward, Later, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
 from workers.turns.loading import settings_of
 from workers.turns.permissions import denied
 from workers.turns.router import Router
@@ -40,6 +40,7 @@ class Result:
     the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
     that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
     `effects` maps the name of each effect in another system to its `dry` value: nothing is called.
+    `timers` maps the name of a timer that was set to its wait.
     """
 
     tags_added: frozenset[str] = frozenset()
@@ -53,6 +54,7 @@ class Result:
     subscribed: frozenset[NameOrId] = frozenset()
     deleted: bool = False
     effects: Mapping[str, Any] = field(default_factory=dict)
+    timers: Mapping[str, timedelta] = field(default_factory=dict)
     intents: tuple[AnyIntent, ...] = ()
     denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +68,7 @@ def run(
     *,
     by: ActorKind | Actor = "contact",
     text: str = "",
+    name: str = "",
     changes: Sequence[Change] | None = None,
     settings: Any = None,
     now: datetime | None = None,
@@ -74,15 +77,14 @@ def run(
     """Runs the handlers of a router on one turn and gives what they wanted.
 
     The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
-    are then all there is. `settings` is an instance, or a table as in the settings file; `allow` holds permissions,
-    as `"reply"`.
+    are then all there is. Of the kind `later` it is the timer of this `name`, of the kind `scheduled` the schedules of
+    all handlers have found the ticket. `settings` is an instance, or a table as in the settings file; `allow` holds
+    permissions, as `"reply"`.
     """
     now = now or NOON
-    check(kind)
     if changes is None:
-        change = _change(ticket, kind, by, text, now)
-        changes = (change,)
-        ticket = _with_message(ticket, change)
+        changes = _changes(router, ticket, kind, by, text, name, now)
+        ticket = _with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
 
     def act(wanted: Wanted) -> Any:
@@ -120,6 +122,21 @@ def run(
             else:
                 intents.append(intent)
     return replace(_folded(intents, ticket), denied=refused, skipped=skipped, failed=failed, effects=effects)
+
+
+def _changes(
+    router: Router, ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, name: str, now: datetime
+) -> tuple[Change, ...]:
+    if kind == "later":
+        if not any(name in handler.receives for handler in router.handlers):
+            raise ValueError(f"no handler of router {router.name!r} receives the timer {name!r}; write name=...")
+        return (Change(kind=kind, at=now, actor=Actor("us"), name=name, to=router.name),)
+    if kind == "scheduled":
+        found = [handler.name for handler in router.handlers if handler.every]
+        if not found:
+            raise ValueError(f"no handler of router {router.name!r} has a schedule: put @router.every above one")
+        return tuple(Change(kind=kind, at=now, actor=Actor("us"), to=handler) for handler in found)
+    return (_change(ticket, check(kind), by, text, now),)
 
 
 def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
@@ -174,6 +191,7 @@ def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
         replies=tuple(each.html for each in intents if isinstance(each, Reply)),
         properties=properties,
         fields=fields,
+        timers={each.name: timedelta(milliseconds=each.wait) for each in intents if isinstance(each, Later)},
         moved=next((each.category for each in reversed(intents) if isinstance(each, Move)), None),
         forwards=tuple(each for each in intents if isinstance(each, Forward)),
         subscribed=frozenset(staff for each in intents if isinstance(each, Subscribe) for staff in each.staff),

@@ -1,8 +1,8 @@
 """What a handler finds in ``ctx``, beside ticket and event."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -10,6 +10,7 @@ from workers.errors import GiveUp
 from workers.happyfox.client import Client
 from workers.turns.intents import AnyIntent
 from workers.turns.steps import Wanted
+from workers.turns.timers import timer
 
 #: What JSON can hold.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -22,7 +23,8 @@ class Context:
 
     ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, ``log`` a structured logger with
     account, ticket and handler bound, ``happyfox`` the client for reads; each read takes a permit. The rest is for the
-    engine: ``intents`` is where the handler's intents are recorded, ``act`` makes its effects in other systems.
+    engine: ``intents`` is where the handler's intents are recorded, ``act`` makes its effects in other systems,
+    ``timers`` are the names of those that its router receives.
     """
 
     now: datetime
@@ -31,6 +33,7 @@ class Context:
     happyfox: Client
     act: Callable[[Wanted], Any] = field(repr=False)
     intents: list[AnyIntent] = field(default_factory=list, repr=False)
+    timers: Collection[str] = field(default=(), repr=False)
 
     @overload
     def effect(
@@ -61,6 +64,13 @@ class Context:
         """Gives intents for another ticket; not available yet."""
         raise GiveUp("ctx.on_ticket is not available yet")
 
-    def later(self, *_: Any, **__: Any) -> None:
-        """Sets a timer for this ticket; not available yet."""
-        raise GiveUp("ctx.later is not available yet")
+    def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
+        """Wants this router called again for this ticket: ``@router.on("later", name=name)`` receives it.
+
+        ``wait`` is a number of seconds, a text such as ``"10m"``, ``"2h"``, ``"3d"``, or a timedelta; 1 s at least,
+        366 days at most. A change of a kind in ``unless`` ends the timer; what foxhooks does itself is no change. A
+        ticket has one timer of each name for a router: a new one takes the place of the old. Nothing is set when the
+        handler fails. Timers are lost with the store's memory. Raises ``WrongIntent`` for a wait, a kind or a name that
+        cannot be, also for one that no handler of the router receives.
+        """
+        self.intents.append(timer(wait, name, unless, self.timers))

@@ -1,6 +1,7 @@
 """Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from workers.errors import GiveUp
@@ -18,6 +19,8 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
     `when` is given the ticket without the methods that record intents: it looks, the handler decides. `settings` are
     the router's.
     """
+    if handler.every is not None and event.kind == "scheduled" and (reason := handler.every.refusal(ticket, now)):
+        return reason
     if handler.ask is not None:
         return handler.ask(ticket, event, now)
     if handler.when is None:
@@ -36,7 +39,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
     """
     context.intents.clear()
     recorder = for_handler(ticket, context.intents)
-    given = {"ticket": recorder, "event": event, "ctx": context}
+    given = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
     returned = function(**{name: given[name] for name in handler.takes})
     if returned is not None:

@@ -10,6 +10,7 @@ import msgspec
 from workers.events.change import Change, Event, event_for
 from workers.events.last_seen import LastSeen
 from workers.events.mark import attribute
+from workers.events.timers import Timer
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
 from workers.turns import replaying
@@ -18,6 +19,7 @@ from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
 from workers.turns.foreign import Ledger
 from workers.turns.fuse import Bounds, look
+from workers.turns.intents import Later
 from workers.turns.listing import directory
 from workers.turns.missing import RENAMED, letter, search
 from workers.turns.permissions import denied
@@ -25,6 +27,7 @@ from workers.turns.plan import EVERYONE, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
+from workers.turns.timers import run_on
 
 #: When a failed handler runs again (ms), with up to a fifth more so that many do not run at once; then it gives up.
 RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
@@ -64,17 +67,18 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     for wanted in ballot.wishes:
         if wanted.debt and wanted.handler not in own:
             ballot.shown.setdefault(wanted.handler, wanted.debt.changes)
+    timers, timed = _timers(state, reading, ballot)
     return Plan(
         format=1,
         turn=state.held.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
-        seen=ballot.seen if state.terms.dry_run else _spent(state, ballot),
+        seen=msgspec.structs.replace(_spent(state, ballot), timers=timers),
         changes=reading.news.changes,
         verdicts=tuple(ballot.verdicts),
         effects=_missing(state, reading, folded),
         owed=tuple(ballot.owed),
         letters=tuple(ballot.letters),
-        remarks=(*ballot.remarks, *folded.remarks),
+        remarks=(*reading.remarks, *ballot.remarks, *folded.remarks, *timed),
         handled=reading.handled,
         left=reading.left,
         look=reading.look,
@@ -93,6 +97,23 @@ def _spent(state: State, ballot: Ballot) -> LastSeen:
     acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
+
+
+def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
+    """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
+    timers, remarks = reading.news.seen.timers, []
+    handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
+    for wish in ballot.wishes:
+        if wish.handler in handlers:
+            shown = ballot.shown.get(wish.handler, reading.news.changes)
+            handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
+            timers, told = run_on(timers, handler, wish.intents, shown, reading.at, dry)
+            remarks += told
+    return timers, remarks
+
+
+def _sets_timers(ballot: Ballot) -> bool:
+    return any(isinstance(intent, Later) for wish in ballot.wishes for intent in wish.intents)
 
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -126,7 +147,13 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
         if kinds not in events:
             events[kinds] = event_for(account, kinds, news)
         event = events[kinds]
-        if calm and event and handler.ask and (reason := handler.ask(reading.ticket, event, moment)):
+        if (
+            calm
+            and event
+            and handler.ask
+            and not handler.every
+            and (reason := handler.ask(reading.ticket, event, moment))
+        ):
             ballot.verdicts.append(Verdict(name, "skipped", reason))
             continue
         if handler.once and name in reading.news.seen.once:

@@ -98,4 +98,12 @@ class Delete(Intent, frozen=True):
         return "delete"
 
 
-AnyIntent = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
+class Later(Intent, frozen=True):
+    """Set a timer of the ticket: in ``wait`` ms its router is called, unless a change of these kinds comes before."""
+
+    name: str
+    wait: int
+    unless: tuple[str, ...] = ()
+
+
+AnyIntent = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete | Later

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from workers.events.change import Change
+from workers.events.change import Actor, Change
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
+from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import Hint
+from workers.lanes.lanes import SCHEDULE, Hint
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.plan import Unreadable
 from workers.turns.state import State
@@ -27,7 +28,10 @@ LOOKS = (5_000, 35_000, 155_000)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet."""
+    """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet.
+
+    ``remarks`` tell of timers that ended.
+    """
 
     ticket: TicketRead
     news: News
@@ -35,6 +39,7 @@ class Reading:
     left: tuple[str, ...]
     look: int
     at: int
+    remarks: tuple[str, ...] = ()
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -49,6 +54,7 @@ class Frozen(msgspec.Struct, frozen=True):
     left: tuple[str, ...]
     look: int
     at: int
+    remarks: tuple[str, ...] = ()
 
 
 def freeze(reading: Reading) -> bytes:
@@ -66,6 +72,7 @@ def freeze(reading: Reading) -> bytes:
             left=reading.left,
             look=reading.look,
             at=reading.at,
+            remarks=reading.remarks,
         )
     )
 
@@ -78,7 +85,8 @@ def thaw(stored: bytes, site: str) -> Reading:
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
     stray = tuple(row for row in ticket.history if row.id in kept.stray)
-    return Reading(ticket, News(kept.changes, kept.seen, stray), kept.handled, kept.left, kept.look, kept.at)
+    news = News(kept.changes, kept.seen, stray)
+    return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
 
 
 def read(state: State) -> Steps[Reading | None]:
@@ -89,7 +97,23 @@ def read(state: State) -> Steps[Reading | None]:
     if ticket is None:
         return None
     found = news(ticket, seen, _first_sight(state, outcome), state.moment(), state.terms.staff)
-    return _explain(state, ticket, found)
+    return _explain(state, ticket, *_called(state, found))
+
+
+def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
+    """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
+    rung = ring(found.seen.timers, found.changes, state.now(), state.terms.dry)
+    scheduled = {
+        hint.handler: Change(kind="scheduled", at=_moment(hint.at), actor=Actor("us"), to=hint.handler)
+        for hint in state.held.hints
+        if hint.source == SCHEDULE
+    }
+    changes = (*found.changes, *rung.changes, *scheduled.values())
+    return News(changes, msgspec.structs.replace(found.seen, timers=rung.left), found.stray), rung.remarks
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
 
 
 def _look(hint: Hint, now: int) -> int:
@@ -100,11 +124,15 @@ def _look(hint: Hint, now: int) -> int:
 def _first_sight(state: State, outcome: Outcome) -> FirstSight:
     hints = state.held.hints
     oldest = min((hint.since or hint.at for hint in hints), default=state.now())
-    since = datetime.fromtimestamp(oldest / 1000, UTC) + _skew(state, outcome) - MARGIN
+    since = _moment(oldest) + _skew(state, outcome) - MARGIN
     if state.held.birth is not None:
         # What happened before this store began is history. Rows carry whole seconds.
         since = max(since, datetime.fromtimestamp(state.held.birth / 1000 - 2, UTC))
-    return FirstSight(since, any(hint.kind == "created" for hint in hints))
+    return FirstSight(
+        since,
+        created=any(hint.kind == "created" for hint in hints),
+        bare=not hints or any(hint.source != SCHEDULE for hint in hints),
+    )
 
 
 def _skew(state: State, outcome: Outcome) -> timedelta:
@@ -116,7 +144,7 @@ def _skew(state: State, outcome: Outcome) -> timedelta:
         return timedelta(0)
 
 
-def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
+def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, ...]) -> Reading:
     """Tells which events the read explains.
 
     A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
@@ -142,6 +170,7 @@ def _explain(state: State, ticket: TicketRead, found: News) -> Reading:
         tuple(left),
         min(left.values(), default=0),
         state.now(),
+        remarks,
     )
 
 

@@ -2,14 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from workers.events.change import Event
+from workers.events.change import Event, schedule_kind, timer_kind
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
+from workers.turns.schedule import Schedule, schedule
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -26,7 +27,8 @@ class Handler:
 
     ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
     takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
-    ``bulk``: see ``Router``. ``once`` tells that it acts on each ticket only once.
+    ``bulk``: see ``Router``. ``once`` tells that it acts on each ticket only once. ``every`` is when and for which
+    tickets it is called by the clock; ``receives`` are the names of the timers that handlers of its router receive.
     """
 
     router: str
@@ -39,6 +41,8 @@ class Handler:
     ask: Callable[[TicketRead, Event, datetime], str] | None = None
     bulk: bool = False
     once: bool = False
+    every: Schedule | None = None
+    receives: Collection[str] = field(default=(), compare=False)
     name: str = field(init=False)
     """Its full name, ``router.function``."""
 
@@ -63,18 +67,51 @@ class Router:
         self.settings = settings
         self.bulk = bulk
         self.handlers: list[Handler] = []
+        self._received: set[str] = set()
 
-    def on(self, *kinds: str, when: Callable[..., object] | None = None) -> Callable[[Function], Function]:
+    def on(
+        self, *kinds: str, when: Callable[..., object] | None = None, name: str = ""
+    ) -> Callable[[Function], Function]:
         """Registers a function for kinds of change; ``when`` must hold as well.
 
         ``when`` takes ``ticket`` and, if it names them, ``event``, ``now`` (the time of the turn) and ``settings`` (the
         router's). What it returns counts by its truth; when that is an object with a ``reason``, as ``Matches.holds``
         gives, the reason is told why the handler did not run.
+        ``name`` is that of the timer (``ctx.later``) whose kind is ``later``.
         """
         if not kinds:
             raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")
-        asked = frozenset(check(kind) for kind in kinds)
+        if name and "later" not in kinds:
+            raise ValueError(f'router {self.name!r}: name={name!r} is for timers; write on("later", name={name!r})')
+        asked = frozenset(timer_kind(self.name, name) if kind == "later" and name else check(kind) for kind in kinds)
+        if name:
+            self._received.add(name)
+        return self._register(lambda _: asked, when, None)
 
+    def every(
+        self,
+        period: float | str | timedelta,
+        *,
+        find: str,
+        older_than: float | str | timedelta | None = None,
+        when: Callable[..., object] | None = None,
+    ) -> Callable[[Function], Function]:
+        """Registers a function that is called for each ticket that a search finds, time and again.
+
+        ``period`` is as for ``Retry``, a minute at least. ``find`` is a search as HappyFox's own: ``status:"On Hold"``.
+        ``older_than`` leaves out tickets that anybody, foxhooks included, has changed within that time. All processes
+        together search once each period, at first when the schedule is new; a search takes 1,000 tickets at the most.
+        The event's kind is ``scheduled``; ``when`` is as for ``on``.
+        """
+        try:
+            made = schedule(period, find, older_than)
+        except ValueError as error:
+            raise ValueError(f"router {self.name!r}, every: {error}") from None
+        return self._register(lambda handler: frozenset({schedule_kind(handler)}), when, made)
+
+    def _register(
+        self, asked: Callable[[str], frozenset[str]], when: Callable[..., object] | None, every: Schedule | None
+    ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             name = getattr(function, "__name__", "")
             if any(handler.function == name for handler in self.handlers):
@@ -84,12 +121,14 @@ class Router:
                 Handler(
                     router=self.name,
                     function=name,
-                    kinds=asked,
+                    kinds=asked(where),
                     decide=function,
                     takes=_parameters(where, function, HANDLER_TAKES),
                     when=when,
                     when_takes=_parameters(f"when of {where}", when, WHEN_TAKES) if when else (),
                     bulk=self.bulk,
+                    every=every,
+                    receives=self._received,
                 )
             )
             return function

@@ -1,12 +1,15 @@
 """Settling: the end of a turn. What was done becomes part of last seen; the record and the trail tell the story."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from workers.events.last_seen import LastSeen, advance, encode
+from workers.events.change import told
+from workers.events.last_seen import LastSeen, advance, decode, encode
+from workers.events.timers import Timer
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
+from workers.turns.account import DAY
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
 from workers.turns.plan import Entry, Foreigns, Letter, Plan, Record, pieces
@@ -44,7 +47,9 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
     terms, read = state.terms, state.take_read_permit()
     # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
-    seen = encode(_memory(state, plan)) if plan.seen != UNSEEN else b""
+    memory = _memory(state, plan) if plan.seen != UNSEEN else None
+    seen = encode(memory) if memory else b""
+    timers = memory.timers if memory else _later(state)
     owed = msgspec.json.encode(plan.owed) if plan.owed else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     trail = tuple(trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal))
@@ -57,15 +62,30 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         look=plan.look,
         quiet=QUIET if state.posts else 0,
         retry=min((debt.due for debt in plan.owed), default=0),
+        timer=min((timer.due for timer in timers), default=0),
+        timed=state.held.retry is not None,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
         saved=plan.saved,
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
-        lives=terms.lives if seen or record or trail else {},
+        lives=_lives(state, timers) if seen or record or trail else {},
     )
     return (yield from ask(settle(state.held.account, settlement, seen, record, owed, terms.claim, nonce)))
+
+
+def _later(state: State) -> tuple[Timer, ...]:
+    """Gives the timers still to come of a ticket that was not read; those that are over wait for its next turn."""
+    seen = decode(state.held.seen)
+    return tuple(timer for timer in seen.timers if timer.due > state.now()) if seen else ()
+
+
+def _lives(state: State, timers: Iterable[Timer]) -> dict[str, int]:
+    """Gives how long things are kept; last seen holds the timers, so it outlives them."""
+    lives = state.terms.lives
+    last = max((timer.due - state.now() + DAY for timer in timers), default=0)
+    return {**lives, "seen": max(lives["seen"], last)} if last else lives
 
 
 def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
@@ -149,7 +169,8 @@ def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
 def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
     """Tells the turn in plain words: what changed, what each handler said, what was done."""
     for change in plan.changes:
-        yield f"{change.kind} by {change.actor.kind}" + (f" (row {change.update_id})" if change.update_id else "")
+        row = f" (row {change.update_id})" if change.update_id else ""
+        yield told(change) or f"{change.kind} by {change.actor.kind}{row}"
     skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
     if skipped > FEW:
         yield f"{skipped} handlers did not run; the turn's record tells why"

@@ -1,12 +1,14 @@
 """explain: what a turn did, and what it would have done."""
 
+import json
 from pathlib import Path
 
 import pytest
 import redis
 
-from service.commands import explain
-from workers import Event, Router, Ticket
+from service.commands import explain, status
+from service.commands.times import now_of
+from workers import Context, Event, Router, Ticket
 from workers.handlers import auto_tag
 from workers.testing import Desk
 from workers.testing.world import ACCOUNT, World
@@ -66,3 +68,41 @@ def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk, capsys: pytest.Ca
     told = capsys.readouterr().out
     reason = "match 1: text does not match refund; match 2: priority is Low, wanted High"
     assert f"decided   auto-tag.tag did not run: {reason}" in told
+
+
+def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    router = Router("wait")
+
+    @router.on("ticket-created")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind", unless=["staff-replied"])
+        ctx.later("3d", "close")
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.note("Nobody has answered.")
+
+    @router.on("later", name="close")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="Closed")
+
+    world = World(store, router)
+    world.now = now_of(store)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+
+    assert explain.run(number, "", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "wait.begin wants later" in told
+    assert "timer remind of wait: due 20" in told
+    assert "Nothing waits but timer remind of wait, due in 1 h, unless staff-replied comes before" in told
+    assert "; timer close of wait, due in 2 d." in told
+    explain.run(number, "", as_json=True)
+    (first, _) = json.loads(capsys.readouterr().out)["now"]["timers"]
+    assert (first["router"], first["name"], first["unless"]) == ("wait", "remind", ["staff-replied"])
+
+    assert status.run(worker=False, as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "0 events wait in 0 lanes, 0 due" in told
+    assert "1 tickets wait for a timer alone, the first is due in 1 h" in told

@@ -1,6 +1,6 @@
 import pytest
 
-from workers.events.kinds import KINDS, LATER, check
+from workers.events.kinds import CALLS, KINDS, check
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -8,10 +8,11 @@ def test_a_kind_is_returned_as_it_is(kind: str) -> None:
     assert check(kind) == kind
 
 
-@pytest.mark.parametrize("kind", LATER)
-def test_a_kind_not_built_yet_is_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match="not available yet"):
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_kind_that_nobody_does_is_refused_with_the_way_to_ask_for_it(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot stand here; .*write @router") as caught:
         check(kind)
+    assert CALLS[kind] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ def test_a_kind_not_built_yet_is_refused(kind: str) -> None:
         ("note-add", "note-added"),
         ("smartrule", "smart-rule"),
         ("assign", "assigned"),
+        ("schedule", "scheduled"),
     ],
 )
 def test_a_misspelt_kind_names_the_nearest(misspelt: str, nearest: str) -> None:

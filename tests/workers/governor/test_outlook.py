@@ -2,7 +2,7 @@
 
 import redis
 
-from workers import Event, Router, Ticket
+from workers import Context, Event, Router, Ticket
 from workers.governor.outlook import outlook
 from workers.happyfox.protocol import Answer
 from workers.settings import Budget
@@ -49,3 +49,33 @@ def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
     found = outlook(world.store, world.governor)
     assert (found.lanes, found.planned, found.forecast.gate) == (1, 2, "locked")
     assert found.drained == found.forecast.reopens == 605.0
+
+
+def test_lanes_that_wait_for_a_timer_alone_are_no_backlog(store: redis.Redis) -> None:
+    waits = Router("waits")
+
+    @waits.on("ticket-created")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("1h", "remind")
+
+    @waits.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.note("Nobody has answered.")
+
+    world = World(store, waits)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    found = outlook(world.store, world.governor)
+    assert (found.lanes, found.due, found.drained) == (0, 0, 0.0)
+
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    found = outlook(world.store, world.governor)
+    assert (found.lanes, found.due) == (1, 1)
+    world.work()
+    assert outlook(world.store, world.governor).lanes == 0
+
+    world.now += 3_600_000
+    found = outlook(world.store, world.governor)
+    assert (found.lanes, found.due) == (1, 1)

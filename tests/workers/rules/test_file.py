@@ -206,7 +206,7 @@ MISTAKES = [
     ("forward = { to = 'a@b.example', subjct = 'x' }", "4 rule 'it': forward has no 'subjct'; did you mean 'subject'?"),
     ("subscribe = []", "4 rule 'it': subscribe is empty; name a staff member, as subscribe = [\"Ada King\"]"),
     ("once = 'x'\n" + OK, "4 rule 'it': once is not true or false; write once = true"),
-    ("every = '1h'\n" + OK, "4 rule 'it': every is not available yet; remove it"),
+    ("every = '1h'\n" + OK, "4 rule 'it': every cannot stand beside on; remove one of them, or make two rules of it"),
 ]
 
 
@@ -225,7 +225,11 @@ def test_a_mistake_is_told_with_its_line_and_its_cure(body: str, mistake: str) -
         (f"[[rule]]\nname = 'a'\non = []\n{OK}", "3 rule 'a': on is empty; name a kind"),
         (f"[[rule]]\nname = 'a'\non = [3]\n{OK}", "3 rule 'a': on: 3 is no kind; write it as"),
         (rule(OK, on="ticket-creatd"), "3 rule 'it': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"),
-        (rule(OK, on="scheduled"), "3 rule 'it': on: kind 'scheduled' is not available yet; there are"),
+        (
+            rule(OK, on="scheduled"),
+            "3 rule 'it': on: kind 'scheduled' cannot stand here; write every = \"1d\" and find",
+        ),
+        (rule(OK, on="later"), "3 rule 'it': on: kind 'later' cannot stand here; a rule sets no timer"),
         (rule(OK, "It") + rule(OK, "it!"), "6 rule 'it!': the rule in line 2 has this name, too; rename one of them"),
         ("[rule]\nname = 'a'", "1 : rule is no list of tables; write [[rule]], in two pairs of brackets"),
         ("rule = 3", "1 : rule is no list of tables; write [[rule]], in two pairs of brackets"),
@@ -251,7 +255,7 @@ def test_all_mistakes_are_told_at_once_also_beside_broken_toml() -> None:
         "8 rule 'b': no key 'nte'",
         "12 : is not valid TOML: invalid value",
         "13 rule 'd': it does nothing",
-        "16 rule 'd': every is not available yet",
+        "16 rule 'd': every cannot stand beside on",
     ]
 
 

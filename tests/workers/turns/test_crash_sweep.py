@@ -136,6 +136,35 @@ def outside(looks: bool = True) -> tuple[Router, ...]:
     return (router,)
 
 
+def waiter() -> tuple[Router, ...]:
+    router = Router("wait")
+
+    @router.on("contact-replied")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ticket.add_tags("waits")
+        ctx.later("10m", "remind", unless=["staff-replied"])
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ticket.note("Nobody has answered.")
+        ctx.later("20m", "close")
+
+    @router.on("later", name="close")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="On Hold")
+
+    return (router,)
+
+
+def waits(world: World) -> int:
+    number = known(world)
+    replies(world, number)
+    world.deliver()
+    world.work()
+    world.now += 3_000
+    return number
+
+
 def known(world: World, **draft: Any) -> int:
     number = world.simulator.create_ticket(**draft).id
     finish(world)
@@ -165,6 +194,10 @@ SCENARIOS = {
     "owed": Scenario(debtor, known, replies),
     "refused and split": Scenario(refused, lambda world: known(world, category=3), replies),
     "another system": Scenario(outside, known, replies),
+    "timers": Scenario(waiter, known, replies),
+    "a timer that ends": Scenario(
+        waiter, waits, lambda world, number: world.simulator.staff_updates(number, text="Here I am.", staff=1)
+    ),
     "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
@@ -273,6 +306,8 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "smart rule": 4,
         "owed": 4,
         "refused and split": 4,
+        "timers": 5,
+        "a timer that ends": 4,
         "dry run": 3,
         "fields": 3,
         "moved": 4,

@@ -6,14 +6,29 @@
 --         when none is wanted
 -- settlement: lane, token, turn; and where there is something to tell, else absent: handled [event ids], left [event ids],
 --         look (ms until left events are looked at again), quiet (ms for which a lane that wrote stays quiet), retry (ms
---         at which what is owed is due), letters {id: evidence}, trail [lines], saved (calls that folding saved), permit with
---         outcome and age (of the read), lives {seen, record, trail} (ms)
+--         at which what is owed is due), timer (ms at which the ticket's first timer is), timed (true when the lane had
+--         waited for one, or for something owed), letters {id: evidence}, trail [lines], saved (calls that folding saved),
+--         permit with outcome and age (of the read), lives {seen, record, trail} (ms)
 -- Answer  {1 or 0 when the lease is lost, the claim's reply or false}
 -- include: lib/clock
 -- include: lib/lease
 -- include: lib/claims
 local P, now, S = KEYS[1], clock(ARGV[1]), cjson.decode(ARGV[2])
 local lane, turn, nonce = S.lane, P .. 'turn:' .. S.lane, ARGV[6]
+
+-- A timer is waited for as an owed handler is. The lanes that wait for nothing else are noted, for they are no backlog.
+local function timer(due, waiting)
+  if S.timer and (not due or S.timer < due) then
+    due = S.timer
+    redis.call('HSET', turn, 'v', 1, 'retry', due)
+  end
+  if S.timer and waiting == 0 and ARGV[5] == '' then
+    redis.call('ZADD', P .. 'sched:timer', due, lane)
+  elseif S.timed then
+    redis.call('ZREM', P .. 'sched:timer', lane)
+  end
+  return due
+end
 
 -- What is left decides when the lane is due: new events soon, events to look at again later, owed handlers at their time.
 -- The turn's `retry` equals the schedule's score while the lane waits for nothing else: a new event then makes it due.
@@ -32,6 +47,7 @@ local function schedule()
     if not due or S.retry < due then due = S.retry end
     redis.call('HSET', turn, 'retry', due)
   end
+  due = timer(due, waiting)
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
   if waiting > left then ranks_set(P, lane, due, claims_class(P, lane)) else ranks_move(P, lane, due) end
   -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read. What counts is the

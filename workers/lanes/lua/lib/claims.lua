@@ -19,7 +19,7 @@
 -- How long (ms) a lane that cannot be read is left alone.
 local ASIDE = 600000
 -- What a turn takes of an event, in the order in which lanes.py reads it.
-local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt', 'digest'}
+local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt', 'handler', 'digest'}
 local DIGEST = #EVENT_FIELDS
 
 -- What a worker takes for a number or a name has to be one: it would fail there, at every lease again.

@@ -17,5 +17,6 @@ local function schedule_event(P, now, ticket, class)
   if retry and retry == due and due > ready then
     redis.call('ZADD', sched, ready, ticket)
     ranks_move(P, ticket, ready)
+    redis.call('ZREM', P .. 'sched:timer', ticket)
   end
 end
