@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.events.change import Actor, Change
+from workers.events.early import differences, sift
 from workers.events.last_seen import HOUR, LastSeen, carry, properties, snapshot
 from workers.events.mark import attribute
 from workers.models.reference import Named
@@ -68,14 +69,22 @@ def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: date
     quiet = _tags(ticket, seen, bare, now) + _fields(ticket, seen, bare, now)
     if not rows:
         quiet += _properties(ticket, seen, now)
-    told = [change for row in foreign for change in _changes(row, ticket, now) if not (quiet and row in bare)]
+    covered, waiting = sift(theirs, seen.early)
+    told = [
+        change
+        for row in foreign
+        for change in _changes(row, ticket, now, covered.get(row.id, frozenset()))
+        if not (quiet and row in bare)
+    ]
     late = _creation(ticket, seen, first, foreign, now)
-    memory = carry(seen, snapshot(ticket), _ms(now))
+    early = () if rows else differences(dict(seen.properties), properties(ticket), _ms(now))
+    unheard = [row for row in others if row.id not in covered]
+    memory = carry(msgspec.structs.replace(seen, early=(*waiting, *early)), snapshot(ticket), _ms(now))
     memory = msgspec.structs.replace(
         memory,
         created=memory.created or bool(late) or any(change.kind == "ticket-created" for change in told),
         expected=tuple(each for index, each in enumerate(memory.expected) if index not in own),
-        unheard=(*memory.unheard, *([_ms(now)] * (len(others) or bool(quiet)))),
+        unheard=(*memory.unheard, *([_ms(now)] * (len(unheard) or bool(quiet)))),
     )
     # What has no row of its own stands where the row stands that was made with it, else last.
     changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
@@ -127,7 +136,7 @@ def _bare(row: Row, ticket: TicketRead) -> bool:
     return row.message is None and not row.changes and row is not ticket.history[0] and row.author != "rule"
 
 
-def _changes(row: Row, ticket: TicketRead, now: datetime) -> Iterable[Change]:
+def _changes(row: Row, ticket: TicketRead, now: datetime, covered: frozenset[str] = frozenset()) -> Iterable[Change]:
     actor = Actor(row.author, row.author_id, row.author_name)
     at = row.at or now
     if row is ticket.history[0]:
@@ -142,6 +151,8 @@ def _changes(row: Row, ticket: TicketRead, now: datetime) -> Iterable[Change]:
         yield _said(kind, row, actor, at)
     for name, change in row.changes.items():
         found = True
+        if name in covered:
+            continue
         yield Change(kind=KIND_OF[name], at=at, update_id=row.id, actor=actor, old=change.old, new=change.new)
     if not found:
         yield Change(kind="ticket-updated", at=at, update_id=row.id, actor=actor)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from workers.events.early import Early
 from workers.events.mark import Mark, fits
 from workers.events.timers import Timer
 from workers.models.row import Row
@@ -73,6 +74,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     marks: tuple[tuple[int, Mark], ...] = ()
     blind: int = 0
     fuse: Fuse = Fuse()
+    early: tuple[Early, ...] = ()
     timers: tuple[Timer, ...] = ()
 
     def made(self, row: Row, staff: int) -> bool:
@@ -167,6 +169,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
         writes=tuple(at for at in seen.writes if at > now - HOUR),
         once=seen.once,
+        early=tuple(each for each in seen.early if each.at > now - LATE),
         timers=seen.timers,
     )
 

@@ -95,6 +95,38 @@ def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference()
     assert told(compare(ticket(status=4), before)) == [("status-changed", None)]
 
 
+def test_what_was_told_by_its_difference_is_not_told_again_by_its_late_row() -> None:
+    first = compare(ticket(status=4), seen(ticket(status=1)))
+    assert told(first) == [("status-changed", None)]
+    late = row(2, ADA, status=(1, 4), priority=(1, 3))
+    second = compare(ticket(late, status=4), first.seen)
+    assert told(second) == [("priority-changed", 2)]
+    third = compare(ticket(late, row(3, ADA, status=(4, 1)), row(4, ADA, status=(1, 4)), status=4), second.seen)
+    assert told(third) == [("status-changed", 3), ("status-changed", 4)]
+
+
+def test_a_late_row_that_tells_nothing_but_what_was_told_is_no_news() -> None:
+    first = compare(ticket(status=4), seen(ticket(status=1)))
+    found = compare(ticket(row(2, ADA, status=(1, 4)), status=4), first.seen)
+    assert told(found) == []
+    assert found.seen.early == ()
+
+
+def test_a_difference_stands_for_all_the_rows_between_its_ends() -> None:
+    first = compare(ticket(status=4), seen(ticket(status=1)))
+    one = row(2, ADA, status=(1, 2))
+    second = compare(ticket(one, status=4), first.seen)
+    third = compare(ticket(one, row(3, ADA, status=(2, 4)), row(4, ADA, status=(4, 2)), status=2), second.seen)
+    assert (told(second), told(third)) == ([], [("status-changed", 4)])
+
+
+def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> None:
+    first = compare(ticket(status=4), seen(ticket(status=1)))
+    afterwards = {**row(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
+    later = compare(ticket(afterwards, status=4), first.seen)
+    assert told(later) == [("status-changed", 2)]
+
+
 def test_a_row_that_was_expected_is_ours() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
     before = advance(snapshot(ticket()), expected=[(MS, mark)])
