@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import redis
 
-from service.commands.access import Accounts, accounts_of, store_of
+from service.access import Accounts, accounts_of, store_of
 from service.commands.comparison import Comparison, show
 from service.commands.records import Records
 from service.commands.times import now_of

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.access import accounts_of, store_of
+from service.access import accounts_of, store_of
 from service.commands.letters import Filter, Letter, Letters, Quarantine
 from service.commands.times import ago, now_of
 from service.failures import CommandError

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.access import accounts_of, store_of
+from service.access import accounts_of, store_of
 from service.commands.records import Records
 from service.commands.times import ago, now_of, span
 from workers.lanes.keys import prefix

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.access import accounts_of, store_of
+from service.access import accounts_of, store_of
 from service.commands.records import Line, Records
 from service.commands.times import ago, ahead, now_of
 from service.failures import CommandError

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.commands.access import store_of
+from service.access import store_of
 from service.commands.names import NoNames, directory_of
 from service.failures import CommandError
 from workers.errors import StoreUnavailable

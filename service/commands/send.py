@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from service.commands.access import settings_of
+from service.access import settings_of
 from service.commands.samples import Sample, Shape, body
 from service.failures import CommandError
 from workers.events.signature import HEADER, sign

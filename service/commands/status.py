@@ -10,7 +10,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from service.commands.access import Accounts, accounts_of, settings_of, store_of
+from service.access import Accounts, accounts_of, settings_of, store_of
 from service.commands.times import ago, ahead, now_of
 from service.failures import CommandError
 from workers.governor.governor import Forecast, Governor

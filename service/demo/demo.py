@@ -15,8 +15,8 @@ from service.demo.scenes import Scene, scenes
 from service.demo.stage import HANDLERS, Stage
 from service.demo.turns import Turns
 from service.demo.view import View
+from service.embedded import Embedded
 from service.failures import CommandError
-from service.processes.embedded import Embedded
 from service.processes.output import Output
 from service.processes.supervisor import Supervisor
 from workers.settings import load

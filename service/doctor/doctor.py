@@ -8,10 +8,10 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from service.commands.access import settings_of
+from service.access import settings_of
 from service.doctor import happyfox, plugins, store
 from service.doctor.finding import Finding, error, ok, warning
-from service.processes.embedded import Embedded
+from service.embedded import Embedded
 from workers.errors import StoreUnavailable
 from workers.lanes.store import connect
 from workers.settings import Settings, SettingsError

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from service.commands.access import require_store, settings_of
+from service.access import require_store, settings_of
 from service.failures import CommandError
 from service.processes.child import end_with_parent
 from workers.settings import Settings

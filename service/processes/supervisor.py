@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
 
+from service.embedded import Embedded
 from service.failures import CommandError
 from service.processes.child import Child
-from service.processes.embedded import Embedded
 from service.processes.output import OURSELVES, Show
 
 #: Seconds between the death of a part and its restart; the last one holds from then on.

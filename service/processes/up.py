@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from service.commands.access import settings_of
+from service.access import settings_of
+from service.embedded import Embedded
 from service.failures import CommandError
 from service.processes.child import Child
-from service.processes.embedded import Embedded
 from service.processes.output import OURSELVES, Output
 from service.processes.supervisor import Supervisor
 from workers.settings import Settings

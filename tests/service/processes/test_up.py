@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.processes.embedded import Embedded
+from service.embedded import Embedded
 from tests.service.project import Project, children_of, end, gone, wait_ready
 from tests.service.waiting import wait_until
 

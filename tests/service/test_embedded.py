@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.access import require_store
+from service.access import require_store
+from service.embedded import Embedded
 from service.failures import CommandError
-from service.processes.embedded import Embedded
 from tests.service.waiting import wait_until
 from workers.settings import load
 
@@ -59,7 +59,7 @@ def test_what_it_stored_is_there_after_a_stop(store: Embedded) -> None:
 
 
 def test_a_server_whose_parent_was_killed_is_taken_over(store: Embedded) -> None:
-    code = "import sys, time; from pathlib import Path; from service.processes.embedded import Embedded\n"
+    code = "import sys, time; from pathlib import Path; from service.embedded import Embedded\n"
     code += "Embedded(Path(sys.argv[1])).start(); print(flush=True); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code, str(store.folder)], stdout=subprocess.PIPE)
     assert parent.stdout is not None

@@ -1,4 +1,4 @@
-"""What every command begins with: the settings of its part, and the store, if it answers."""
+"""What every command and process begins with: the settings of its part, and the store, if it answers."""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
+from service.embedded import Embedded
 from service.failures import CommandError
-from service.processes.embedded import Embedded
 from workers.lanes.store import connect, url_of
 from workers.settings import Part, Settings, SettingsError, load
 
