@@ -14,9 +14,31 @@ Handlers decide, the engine acts: a handler records what it wants on the ticket,
 
 from workers.errors import GiveUp, Retry
 from workers.events.change import Actor, Change, Event
+from workers.models.people import Contact, Staff
+from workers.models.reference import Named, Status
+from workers.models.row import Attachment, Message, Row
+from workers.models.ticket import TicketRead
 from workers.rules.matches import Matches
 from workers.turns.context import Context
 from workers.turns.router import Router
 from workers.turns.ticket import Ticket
 
-__all__ = ["Actor", "Change", "Context", "Event", "GiveUp", "Matches", "Retry", "Router", "Ticket"]
+__all__ = [
+    "Actor",
+    "Attachment",
+    "Change",
+    "Contact",
+    "Context",
+    "Event",
+    "GiveUp",
+    "Matches",
+    "Message",
+    "Named",
+    "Retry",
+    "Router",
+    "Row",
+    "Staff",
+    "Status",
+    "Ticket",
+    "TicketRead",
+]

@@ -41,7 +41,7 @@ router = Router("auto-tag", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def tag(ticket: Ticket, event: Event, ctx: Context) -> None:
+def tag(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
     wanted = [tag for action in ctx.settings.match.held(ticket, event, ctx.now) for tag in action.tags]
     missing = [tag for tag in dict.fromkeys(wanted) if tag not in ticket.tags]
     if missing:

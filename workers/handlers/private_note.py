@@ -39,6 +39,6 @@ router = Router("private-note", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def note(ticket: Ticket, event: Event, ctx: Context) -> None:
+def note(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
         ticket.note(action.note, alert=action.alert)

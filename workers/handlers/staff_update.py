@@ -53,7 +53,7 @@ router = Router("staff-update", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def update(ticket: Ticket, event: Event, ctx: Context) -> None:
+def update(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
         wanted = {name: value for name, value in vars(action.set).items() if value is not None}
         if "assignee" in wanted:

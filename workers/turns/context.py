@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from workers.errors import GiveUp
 from workers.happyfox.client import Client
@@ -12,23 +12,30 @@ from workers.turns.intents import AnyIntent
 from workers.turns.steps import Wanted
 from workers.turns.timers import timer
 
+if TYPE_CHECKING:  # only a checker needs the default: a bare Context has settings of any type
+    from typing_extensions import TypeVar as Defaulted
+
+    Settings = Defaulted("Settings", default=Any)
+else:
+    Settings = TypeVar("Settings")
+
 #: What JSON can hold.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Value = TypeVar("Value", bound=Json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Generic[Settings]):
     """The surroundings of one run of a handler.
 
-    ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, ``log`` a structured logger with
-    account, ticket and handler bound, ``happyfox`` the client for reads; each read takes a permit. The rest is for the
-    engine: ``intents`` is where the handler's intents are recorded, ``act`` makes its effects in other systems,
-    ``timers`` are the names of those that its router receives.
+    ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, of the type that ``Context[Crm]``
+    names, ``log`` a structured logger with account, ticket and handler bound, ``happyfox`` the client for reads; each
+    read takes a permit. The rest is for the engine: ``intents`` is where the handler's intents are recorded, ``act``
+    makes its effects in other systems, ``timers`` are the names of those that its router receives.
     """
 
     now: datetime
-    settings: Any
+    settings: Settings
     log: "Logger | LoggerAdapter[Logger]"
     happyfox: Client
     act: Callable[[Wanted], Any] = field(repr=False)

@@ -16,6 +16,44 @@ BIN = Path(sys.executable).parent
 HANDLER = (ROOT / "README.md").read_text().partition("## Write a handler\n")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"```sh\n(.*?)```", HANDLER, re.DOTALL)[0].splitlines()
 PLUGIN, TEST = re.findall(r"```python\n(.*?)```", HANDLER, re.DOTALL)
+TYPED = """
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import assert_type
+
+from workers import Actor, Contact, Context, Event, Named, Router, Row, Staff, Status, Ticket
+
+
+@dataclass(frozen=True)
+class Crm:
+    token: str
+
+
+router = Router("crm", settings=Crm)
+
+
+@router.on("ticket-created")
+def typed(ticket: Ticket, event: Event, ctx: Context[Crm]) -> None:
+    assert_type(ctx.settings, Crm)
+    assert_type(ctx.now, datetime)
+    assert_type(ticket.status, Status)
+    assert_type(ticket.assignee, Staff | None)
+    assert_type(ticket.contact, Contact)
+    assert_type(ticket.due_date, date | None)
+    assert_type(ticket.history, tuple[Row, ...])
+    assert_type(event.matched[0].actor, Actor)
+    assert_type(event.matched[0].new, Named | None)
+    assert_type(ctx.happyfox.ticket(3).tags, frozenset[str])
+    assert_type(ctx.effect("x", lambda: 1, dry=0), int)
+    ticket.add_tags(3)  # type: ignore[arg-type]
+    ticket.set(statsu="New")  # type: ignore[call-arg]
+    ctx.settings.tokn  # type: ignore[attr-defined]  # noqa: B018
+
+
+@router.on("ticket-created")
+def untyped(ticket: Ticket, event: Event, ctx: Context) -> None:
+    ctx.settings.anything()
+"""
 SETTINGS = {
     "HAPPYFOX_URL": "https://acme.happyfox.example",
     "HAPPYFOX_API_KEY": "test-key",
@@ -55,6 +93,7 @@ def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_pat
     shell("foxhooks new after-hours", tmp_path)
     (tmp_path / "vip.py").write_text(PLUGIN)
     (tmp_path / "test_vip.py").write_text(TEST)
+    (tmp_path / "typed.py").write_text(TYPED.lstrip())
     assert "2 passed" in shell(COMMANDS[1], tmp_path)
     sound(tmp_path)
 
