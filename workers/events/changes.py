@@ -219,13 +219,7 @@ def _fields(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) 
 
 def _properties(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Change]:
     """Differences of the snapshot, used only when the read shows no new row: rows tell more."""
-    names = {
-        "status": ticket.status.name,
-        "priority": ticket.priority.name,
-        "assignee": ticket.assignee.name if ticket.assignee else "",
-        "category": ticket.category.name,
-        "due_date": ticket.due_date.isoformat() if ticket.due_date else "",
-    }
+    names = labels(ticket)
     found = []
     for name, new in properties(ticket).items():
         old = seen.properties.get(name, new)
@@ -234,14 +228,26 @@ def _properties(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Chang
                 Change(
                     kind=KIND_OF[name],
                     at=ticket.modified_at or now,
-                    old=_named(name, old, ""),
-                    new=_named(name, new, names[name]),
+                    old=named(name, old, ""),
+                    new=named(name, new, names[name]),
                 )
             )
     return found
 
 
-def _named(name: str, value: str, label: str) -> Named | None:
+def labels(ticket: TicketRead) -> dict[str, str]:
+    """Gives the names of status, priority, assignee and category, and the due date, empty when there is none."""
+    return {
+        "status": ticket.status.name,
+        "priority": ticket.priority.name,
+        "assignee": ticket.assignee.name if ticket.assignee else "",
+        "category": ticket.category.name,
+        "due_date": ticket.due_date.isoformat() if ticket.due_date else "",
+    }
+
+
+def named(name: str, value: str, label: str) -> Named | None:
+    """Makes the value of a property, an id or a day as text and what it is called, into one side of its change."""
     if not value:
         return None
     return Named(None, value) if name == "due_date" else Named(int(value), label)

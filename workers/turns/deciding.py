@@ -23,7 +23,7 @@ from workers.turns.intents import Later
 from workers.turns.listing import directory
 from workers.turns.missing import RENAMED, letter, search
 from workers.turns.permissions import denied
-from workers.turns.plan import EVERYONE, Letter, Owed, Plan, Verdict, together
+from workers.turns.plan import ALL_OF, EVERYONE, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
@@ -129,14 +129,14 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
     ballot = Ballot(Ledger(state, reading, owed), reading.news.seen)
     debts = {debt.handler: debt for debt in owed if debt.effect is None}
-    missed = debts.pop(EVERYONE, None)
-    blown = _fuse(state, reading, ballot, owed, mended=missed is not None)
+    blown = _fuse(state, reading, ballot, owed, mended=EVERYONE in debts)
     for again in owed:
         if again.effect is not None:
             _again(state, reading, ballot, again, again.effect, blown)
-    if missed is not None:
-        everyone = [msgspec.structs.replace(missed, handler=bound.name) for bound in state.terms.handlers]
-        debts = {debt.handler: debt for debt in together((*debts.values(), *everyone))}
+    for common in debts.values():
+        if ours := [change.kind for change in common.changes if change.actor.kind == "us"]:
+            ballot.remarks.append(f"{common.handler} hears what we did: {', '.join(ours)}")
+    debts = _each(debts, state.terms.handlers)
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
     account, handlers = state.held.account, state.terms.handlers
     events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
@@ -169,7 +169,7 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
         elif event is None:
             if changes:
                 ballot.verdicts.append(Verdict(name, "skipped", "no change of its kinds"))
-        elif blown and debt:
+        elif blown and debt and (debt.attempt or debt.replay):
             _give_up(state, ballot, name, changes, f"{blown}; replay this then")
         elif blown:
             ballot.verdicts.append(Verdict(name, "skipped", blown))
@@ -198,6 +198,18 @@ def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, effect: E
     else:
         ballot.wishes.append(wanted)
         ballot.verdicts.append(Verdict(debt.handler, "decided", f"replay: {effect.words}"))
+
+
+def _each(debts: dict[str, Owed], handlers: Sequence[Bound]) -> dict[str, Owed]:
+    """Gives each handler its own of what several are owed together."""
+    common = {name: debts.pop(name) for name in list(debts) if name.endswith(EVERYONE)}
+    for bound in handlers if common else ():
+        for name in (EVERYONE, ALL_OF.format(bound.handler.router)):
+            if debt := common.get(name):
+                own = (debts[bound.name],) if bound.name in debts else ()
+                [debts[bound.name]] = together((*own, msgspec.structs.replace(debt, handler=bound.name)))
+    taken = {bound.handler.router for bound in handlers}
+    return debts | {name: debt for name, debt in common.items() if name != EVERYONE and name[:-2] not in taken}
 
 
 def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:

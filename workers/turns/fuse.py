@@ -111,7 +111,8 @@ def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
     done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.foreign.items()]
     if not done:
         return None
-    causes = [_cause(change) for change in plan.changes] or ["what was owed"]
+    ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")
+    causes = [_cause(change) for change in (*plan.changes, *ours)] or ["what was owed"]
     return Act(plan.read_at, _brief(causes), _brief(done))
 
 

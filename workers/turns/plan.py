@@ -14,6 +14,9 @@ from workers.turns.effects import Effect, split
 #: Stands for every handler, where something is theirs together: what they miss while the ticket's fuse is blown.
 EVERYONE = "*"
 
+#: The same for every handler of a router.
+ALL_OF = "{}.*"
+
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one handler in a turn, in words for the trail.

@@ -27,8 +27,9 @@ class Handler:
 
     ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
     takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
-    ``bulk``: see ``Router``. ``once`` tells that it acts on each ticket only once. ``every`` is when and for which
-    tickets it is called by the clock; ``receives`` are the names of the timers that handlers of its router receive.
+    ``bulk``, ``echoes``: see ``Router``. ``once`` tells that it acts on each ticket only once. ``every`` is when and
+    for which tickets it is called by the clock; ``receives`` are the names of the timers that handlers of its router
+    receive.
     """
 
     router: str
@@ -43,6 +44,7 @@ class Handler:
     once: bool = False
     every: Schedule | None = None
     receives: Collection[str] = field(default=(), compare=False)
+    echoes: bool = False
     name: str = field(init=False)
     """Its full name, ``router.function``."""
 
@@ -55,10 +57,13 @@ class Router:
 
     ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance
     in ``ctx.settings``. ``bulk`` tells that nobody waits for what its handlers do: its writes leave three tenths of the
-    budget to others.
+    budget to others. ``echoes`` asks for the changes that we made ourselves, actor ``us``, each once: they start no
+    other router's handlers. The fuse watches over what comes of it.
     """
 
-    def __init__(self, name: str, *, settings: type[Any] | None = None, bulk: bool = False) -> None:
+    def __init__(
+        self, name: str, *, settings: type[Any] | None = None, bulk: bool = False, echoes: bool = False
+    ) -> None:
         if not NAME.fullmatch(name):
             raise ValueError(f"router name {name!r}: use lower-case letters, digits and dashes, a letter first")
         if settings is not None and not is_dataclass(settings):
@@ -66,6 +71,7 @@ class Router:
         self.name = name
         self.settings = settings
         self.bulk = bulk
+        self.echoes = echoes
         self.handlers: list[Handler] = []
         self._received: set[str] = set()
 
@@ -129,6 +135,7 @@ class Router:
                     bulk=self.bulk,
                     every=every,
                     receives=self._received,
+                    echoes=self.echoes,
                 )
             )
             return function

@@ -10,6 +10,7 @@ from workers.events.last_seen import LastSeen, advance, decode, encode
 from workers.events.timers import Timer
 from workers.lanes.lanes import Held, Nothing, Settlement, settle
 from workers.turns.account import DAY
+from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
 from workers.turns.plan import Entry, Foreigns, Letter, Plan, Record, pieces
@@ -50,7 +51,8 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     memory = _memory(state, plan) if plan.seen != UNSEEN else None
     seen = encode(memory) if memory else b""
     timers = memory.timers if memory else _later(state)
-    owed = msgspec.json.encode(plan.owed) if plan.owed else b""
+    debts = (*plan.owed, *owed_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
+    owed = msgspec.json.encode(debts) if debts else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     trail = tuple(trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal))
     settlement = Settlement(
@@ -61,7 +63,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.left,
         look=plan.look,
         quiet=QUIET if state.posts else 0,
-        retry=min((debt.due for debt in plan.owed), default=0),
+        retry=min((debt.due for debt in debts), default=0),
         timer=min((timer.due for timer in timers), default=0),
         timed=state.held.retry is not None,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},

@@ -104,6 +104,27 @@ def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: 
     assert letters(world) == []
 
 
+def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(store: redis.Redis) -> None:
+    ping, pong = Router("ping", echoes=True), Router("pong", echoes=True)
+
+    @ping.on("ticket-created", "note-added")
+    def first(ticket: Ticket, event: Event) -> None:
+        if event.kind == "ticket-created" or event.matched[-1].text.startswith("Pong"):
+            ticket.note(f"Ping after {event.matched[-1].update_id}.")
+
+    @pong.on("note-added")
+    def second(ticket: Ticket, event: Event) -> None:
+        if event.matched[-1].text.startswith("Ping"):
+            ticket.note(f"Pong after {event.matched[-1].update_id}.")
+
+    world = World(store, ping, pong, fuse=1000)
+    number = opened(world)
+
+    assert len(world.ticket(number)["updates"]) == 1 + 1 + TURNS
+    [letter] = letters(world)
+    assert "note-added by us -> pong.second: private note" in letter.reason
+
+
 @pytest.mark.parametrize("rule", [False, True])
 def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Redis, rule: bool) -> None:
     world = World(store, answering("ticket-created", "contact-replied", "smart-rule"), fuse=3 if not rule else 1000)
