@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import redis
 
 from service.doctor.finding import Finding, error, ok, warning
@@ -12,6 +13,7 @@ from workers.governor.governor import Governor
 from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
 from workers.happyfox.wire import Wire
+from workers.lanes.lists import remember
 from workers.lanes.store import Store
 from workers.rules import file as rules
 from workers.rules.names import unknown
@@ -31,6 +33,8 @@ def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
     try:
         for name, request in Directory.LISTS.items():
             lists[name] = read(wire.send(request, class_="interactive"))
+            if isinstance(lists[name], list):
+                store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
     except CheckCredentials as refused:
         cure = f"copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from {API}, and see that the key is on"
         yield error(subject, str(refused), cure)

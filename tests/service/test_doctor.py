@@ -12,6 +12,9 @@ from service.doctor import doctor, store
 from service.doctor.finding import Finding
 from service.processes.simulator import running
 from tests import stores
+from workers.happyfox.directory import Directory
+from workers.lanes.lists import recall
+from workers.lanes.store import Store
 from workers.settings import Settings, load
 from workers.simulator import Simulator
 
@@ -52,6 +55,9 @@ def test_a_sound_project_has_no_finding_to_cure(
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
         assert doctor.run(offline=False, as_json=False) == 0
+    with redis.Redis.from_url(valkey_url) as client, Store(client) as scripts:
+        kept = scripts.run(recall("acme", list(Directory.LISTS)))
+    assert all(kept), "its lists of names are left for the other commands"
     shown = capsys.readouterr().out
     assert "no errors, no warnings" in shown
     assert "Foxhooks Bot" in shown
