@@ -1,0 +1,57 @@
+"""Triage by custom field: the product a ticket is about decides who gets it, and how urgent it is.
+
+    [handlers.triage]
+    field = "Product"
+    unknown = "Omar Haddad"
+
+    [handlers.triage.products.Printer]
+    assignee = "Ada King"
+    priority = "High"
+    tags = ["hardware"]
+
+Acts on new tickets, and again when somebody corrects the field. Who is assigned already keeps the ticket.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from workers import Context, Event, Router, Ticket, TicketRead
+
+
+@dataclass(frozen=True)
+class Product:
+    """What happens to tickets about one product; an empty text leaves as it is."""
+
+    assignee: str
+    priority: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Triage:
+    """The table of this router."""
+
+    field: str = "Product"
+    unknown: str = ""
+    """Who gets tickets without a product, or about one that is not listed."""
+    products: Mapping[str, Product] = MappingProxyType({})
+
+
+router = Router("triage", settings=Triage)
+
+
+def product_known(ticket: TicketRead, event: Event, settings: Triage) -> bool:
+    """Tells whether this is about the field: a new ticket, or that field was changed."""
+    return any(change.kind == "ticket-created" or change.field == settings.field for change in event.matched)
+
+
+@router.on("ticket-created", "field-changed", when=product_known)
+def triage(ticket: Ticket, event: Event, ctx: Context[Triage]) -> None:
+    product = ctx.settings.products.get(ticket.fields.get(ctx.settings.field, ""), Product(ctx.settings.unknown))
+    if product.assignee and ticket.assignee is None:
+        ticket.set(assignee=product.assignee)
+    if product.priority:
+        ticket.set(priority=product.priority)
+    if product.tags:
+        ticket.add_tags(*product.tags)
