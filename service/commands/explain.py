@@ -174,6 +174,7 @@ def _effect(effect: Effect, entry: Entry | None) -> str:
     if entry.state == "dry":  # the message too: HappyFox will not show it
         return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
     rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+    rows += f" (ticket {entry.ticket})" if entry.ticket else ""
     return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
 
 

@@ -27,6 +27,9 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P permits:post     ZSET    forever     permits      the same for writes
     P flight           ZSET    forever     permits      permit of a call not answered yet -> ms of its deadline
     P gate             HASH    forever     permits      open, locked, probing or denied; until; epoch
+    P creating         ZSET    1 hour      announcing   effect that creates a ticket -> ms when it began
+    P drafts           HASH    1 hour      announcing   effect -> what its ticket will look like, until it is settled
+    P created:<ticket> STRING  retention   settle       the turn that created the ticket
     P quarantine       LIST    retention   accept       signed deliveries that could not be read
     P counts           HASH    forever     web          deliveries accepted, duplicate, quarantined, refused by reason
     P directory        HASH    1 hour      worker       reference lists as HappyFox sent them

@@ -215,6 +215,14 @@ def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: byt
     return Script("foreign", prefix(held.account), args, bool)
 
 
+class Handed(msgspec.Struct, frozen=True, gc=False):
+    """An event for the lane of another ticket: ``debt`` is what is wanted there, as a dead letter would keep it."""
+
+    id: str
+    ticket: int
+    debt: str
+
+
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
 
@@ -232,6 +240,8 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     timer: int = 0
     timed: bool = False
     letters: Mapping[str, str] = {}
+    created: tuple[tuple[str, int], ...] = ()
+    handed: tuple[Handed, ...] = ()
     trail: tuple[str, ...] = ()
     saved: int = 0
     permit: str = ""

@@ -23,7 +23,21 @@ from workers.testing.sample import NOON
 from workers.turns.context import Context
 from workers.turns.decide import decide, refusal
 from workers.turns.foreign import check as check_effect
-from workers.turns.intents import AnyIntent, Delete, Forward, Later, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
+from workers.turns.intents import (
+    AnyIntent,
+    Create,
+    Delete,
+    Forward,
+    Later,
+    Move,
+    NameOrId,
+    Note,
+    On,
+    Reply,
+    Set,
+    Subscribe,
+    Tags,
+)
 from workers.turns.loading import settings_of
 from workers.turns.permissions import denied
 from workers.turns.router import Router
@@ -39,6 +53,7 @@ class Result:
     Messages are in HTML, as they would be sent. Tags that would change nothing are left out. `denied` maps a handler to
     the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
     that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
+    `created` holds the members of tickets to be created, `on_tickets` what is wanted of other tickets, by their number.
     `effects` maps the name of each effect in another system to its `dry` value: nothing is called.
     `timers` maps the name of a timer that was set to its wait.
     """
@@ -53,6 +68,8 @@ class Result:
     forwards: tuple[Forward, ...] = ()
     subscribed: frozenset[NameOrId] = frozenset()
     deleted: bool = False
+    created: tuple[Mapping[str, Any], ...] = ()
+    on_tickets: Mapping[int, "Result"] = field(default_factory=dict)
     effects: Mapping[str, Any] = field(default_factory=dict)
     timers: Mapping[str, timedelta] = field(default_factory=dict)
     intents: tuple[AnyIntent, ...] = ()
@@ -93,6 +110,7 @@ def run(
         return effects[wanted.name]
 
     context = Context(
+        ticket=ticket.id,
         now=now,
         settings=_settings(router, settings),
         log=logging.getLogger(f"handlers.{router.name}"),
@@ -121,7 +139,7 @@ def run(
                 refused.setdefault(handler.name, []).append(line)
             else:
                 intents.append(intent)
-    return replace(_folded(intents, ticket), denied=refused, skipped=skipped, failed=failed, effects=effects)
+    return replace(_folded(intents, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
 
 
 def _changes(
@@ -173,8 +191,11 @@ def _settings(router: Router, given: Any) -> Any:
     return settings_of(router, given or {})
 
 
-def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
-    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out."""
+def _folded(intents: Sequence[AnyIntent], has: frozenset[str] | None = None) -> Result:
+    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
+
+    `has` are the tags of the ticket, None when they are not known.
+    """
     properties: dict[str, NameOrId | None] = {}
     fields: dict[str, Any] = {}
     tags: dict[str, bool] = {}
@@ -185,8 +206,8 @@ def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
         elif isinstance(each, Tags):
             tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
     return Result(
-        tags_added=frozenset(tag for tag, added in tags.items() if added and tag not in ticket.tags),
-        tags_removed=frozenset(tag for tag, added in tags.items() if not added and tag in ticket.tags),
+        tags_added=frozenset(tag for tag, added in tags.items() if added and (has is None or tag not in has)),
+        tags_removed=frozenset(tag for tag, added in tags.items() if not added and (has is None or tag in has)),
         notes=tuple(dict.fromkeys(each.html for each in intents if isinstance(each, Note))),
         replies=tuple(each.html for each in intents if isinstance(each, Reply)),
         properties=properties,
@@ -196,8 +217,18 @@ def _folded(intents: Sequence[AnyIntent], ticket: TicketRead) -> Result:
         forwards=tuple(each for each in intents if isinstance(each, Forward)),
         subscribed=frozenset(staff for each in intents if isinstance(each, Subscribe) for staff in each.staff),
         deleted=any(isinstance(each, Delete) for each in intents),
+        created=tuple(each.members for each in intents if isinstance(each, Create)),
+        on_tickets={number: _folded(wanted) for number, wanted in _others(intents).items()},
         intents=tuple(intents),
     )
+
+
+def _others(intents: Sequence[AnyIntent]) -> dict[int, list[AnyIntent]]:
+    wanted: dict[int, list[AnyIntent]] = {}
+    for each in intents:
+        if isinstance(each, On):
+            wanted.setdefault(each.number, []).append(each.wanted)
+    return wanted
 
 
 def _no_call(request: Request) -> NoReturn:

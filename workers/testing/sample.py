@@ -32,7 +32,8 @@ def ticket(
 ) -> TicketRead:
     """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
 
-    Statuses, priorities and so on have a name and no id here. `closed` tells the behaviour of the status; without it
+    Statuses, priorities and so on have a name and no id here, the contact's is 1.
+    `closed` tells the behaviour of the status; without it
     the status is closed when it is called Closed or Solved.
     """
     if closed is None:
@@ -47,7 +48,7 @@ def ticket(
         "priority": {"name": priority},
         "category": {"name": category},
         "assigned_to": {"name": assignee} if assignee else None,
-        "user": {"name": name, "email": email, "contact_groups": [{"name": group} for group in groups]},
+        "user": {"id": 1, "name": name, "email": email, "contact_groups": [{"name": group} for group in groups]},
         "tags": ", ".join(tags),
         "custom_fields": [
             {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)

@@ -45,6 +45,11 @@ class Terms:
         return {"seen": self.seen_life, "record": self.record_life, "trail": self.trail_life}
 
     @property
+    def creates(self) -> bool:
+        """Tells whether any router may create tickets."""
+        return any(permission == "create" for _, permission in self.allow)
+
+    @property
     def account(self) -> str:
         """The account's name."""
         return self.claim.account

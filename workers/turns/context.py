@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
-from workers.errors import GiveUp
+from workers.errors import GiveUp, WrongIntent
 from workers.happyfox.client import Client
-from workers.turns.intents import AnyIntent
+from workers.turns import arguments
+from workers.turns.intents import AnyIntent, Create, NameOrId
+from workers.turns.recorder import Recorder
 from workers.turns.steps import Wanted
 from workers.turns.timers import timer
 
@@ -23,10 +25,13 @@ else:
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Value = TypeVar("Value", bound=Json)
 
+#: Of how many other tickets a handler may want something in one run: all of it is handed over in one step.
+MOST_OTHERS = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context(Generic[Settings]):
-    """The surroundings of one run of a handler.
+    """The surroundings of one run of a handler for the ticket of number ``ticket``.
 
     ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, of the type that ``Context[Crm]``
     names, ``log`` a structured logger with account, ticket and handler bound, ``happyfox`` the client for reads; each
@@ -34,6 +39,7 @@ class Context(Generic[Settings]):
     makes its effects in other systems, ``timers`` are the names of those that its router receives.
     """
 
+    ticket: int
     now: datetime
     settings: Settings
     log: "Logger | LoggerAdapter[Logger]"
@@ -63,11 +69,59 @@ class Context(Generic[Settings]):
         """
         return self.act(Wanted(name, call, landed, dry))
 
-    def create_ticket(self, **_: Any) -> None:
-        """Wants a new ticket; not available yet."""
-        raise GiveUp("ctx.create_ticket is not available yet")
+    def create_ticket(
+        self,
+        *,
+        subject: str,
+        category: NameOrId,
+        text: str = "",
+        html: str | None = None,
+        client: int | None = None,
+        email: str = "",
+        name: str = "",
+        phone: str = "",
+        priority: NameOrId | None = None,
+        assignee: NameOrId | None = None,
+        tags: Iterable[str] = (),
+        cc: str | tuple[str, ...] = (),
+        bcc: str | tuple[str, ...] = (),
+        due_date: date | str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        visible_only_staff: bool = False,
+    ) -> None:
+        """Wants a ticket created, which needs the grant ``create``; the members are HappyFox's (KB 1039).
 
-    def on_ticket(self, number: int) -> Any:
+        The contact goes by ``client``, the id of one that exists, or by ``email`` and ``name``. ``text`` is plain,
+        ``html`` is markup and wins. ``fields`` are custom fields by name. Our handlers are not called for a ticket that
+        foxhooks created: it is our own doing.
+        """
+        if client is None and not email:
+            raise WrongIntent(
+                "create_ticket without a contact: give client=ticket.contact.id, or email=... and name=..."
+            )
+        if not isinstance(subject, str) or not subject.strip():
+            raise WrongIntent("create_ticket without a subject: give it a text")
+        contact = {"client": client} if client is not None else {"email": email, "name": name or email}
+        members = {
+            **contact,
+            "phone": phone,
+            "subject": subject,
+            "html": arguments.body("ticket", text, html),
+            "category": arguments.name("category", category),
+            "priority": None if priority is None else arguments.name("priority", priority),
+            "assignee": None if assignee is None else arguments.name("assignee", assignee),
+            "tags": arguments.tags(tuple(tags)),
+            "cc": arguments.addresses(cc),
+            "bcc": arguments.addresses(bcc),
+            "due_date": None if due_date is None else arguments.day(due_date),
+            "fields": dict(fields or {}),
+            "visible_only_staff": visible_only_staff,
+        }
+        self.intents.append(
+            Create({key: value for key, value in members.items() if value not in (None, "", (), {}, False)})
+        )
+
+    def on_ticket(self, number: int) -> Recorder:
         """Gives intents for another ticket; not available yet."""
         raise GiveUp("ctx.on_ticket is not available yet")
 

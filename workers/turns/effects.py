@@ -11,7 +11,7 @@ from workers.events.mark import Mark
 from workers.events.words import words
 
 #: An effect's sort. Messages carry the properties of the turn; ``properties`` is a staff update without message.
-Sort = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "move", "delete"]
+Sort = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "create", "move", "delete"]
 
 
 class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -20,7 +20,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``handler`` wanted the message, the move and so on; ``owners`` maps each tag (``+x``, ``-x``), property and field
     (``#12``) to the handler that wanted it. ``set`` holds properties, ``fields`` custom fields by id, ``names`` what
     the account calls the ids in it, by property, field (``#12``), ``category`` or staff member (``@7``). ``dry`` tells
-    that all who wanted it run dry.
+    that all who wanted it run dry. ``draft`` holds the members of a ticket to be created beside its subject and words.
     """
 
     sort: Sort
@@ -42,6 +42,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     staff: tuple[int, ...] = ()
     names: Mapping[str, str] = {}
     dry: bool = False
+    draft: Mapping[str, Any] = {}
 
     @property
     def handlers(self) -> tuple[str, ...]:
@@ -59,6 +60,8 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         parts += [f"field {self.names.get(f'#{identity}', identity)}" for identity in self.fields]
         if self.sort == "move":
             parts.append(f"move to category {self.names.get('category', self.category)}")
+        if self.sort == "create":
+            parts.append(f"create ticket in {self.names.get('category', self.category)}")
         if self.staff:
             parts.append("subscribe " + ", ".join(self.names.get(f"@{one}", str(one)) for one in self.staff))
         return ", ".join(parts)

@@ -5,7 +5,7 @@ and subscriptions, moves, deletion last. Properties ride on the last message, or
 What the ticket already shows is left out: it would cost a call and change nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from workers.events.last_seen import properties
 from workers.happyfox.directory import Directory, Sort
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
-from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
+from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
 from workers.turns.plan import Owed
 
 #: How the names of each property become ids.
@@ -59,7 +59,9 @@ class Folded:
 
 def needs_directory(wishes: Sequence[Wish]) -> bool:
     """Tells whether any intent names a thing that HappyFox knows by an id."""
-    return any(isinstance(each, Set | Move | Subscribe) or _alerts(each) for wish in wishes for each in wish.intents)
+    return any(
+        isinstance(each, Set | Move | Subscribe | Create) or _alerts(each) for wish in wishes for each in wish.intents
+    )
 
 
 def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
@@ -97,7 +99,7 @@ def _named(effect: Effect, directory: Directory) -> Effect:
     }
     names |= {f"#{identity}": directory.name("field", int(identity)) for identity in effect.fields}
     names |= {f"@{one}": directory.name("staff", one) for one in effect.staff}
-    if effect.sort == "move":
+    if effect.sort in ("move", "create"):
         names["category"] = directory.name("category", effect.category)
     return msgspec.structs.replace(effect, names=names) if names else effect
 
@@ -115,11 +117,9 @@ def _resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
             name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
             for name, value in intent.properties.items()
         }
-        fields = {}
-        for name, value in intent.fields.items():
-            definition = directory.field(name)
-            fields[str(definition.id)] = directory.field_value(name, value)
-        return Set(values, fields)
+        return Set(values, _fields(intent.fields, directory))
+    if isinstance(intent, Create):
+        return Create(_members(intent.members, directory))
     if isinstance(intent, Move):
         return Move(directory.category(intent.category), intent.note)
     if isinstance(intent, Subscribe):
@@ -127,6 +127,20 @@ def _resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
     if isinstance(intent, Note) and intent.alert is not None and _alerts(intent):
         return msgspec.structs.replace(intent, alert=directory.staff_member(intent.alert))
     return intent
+
+
+def _fields(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
+
+
+def _members(members: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    """Turns the names among the members of a ticket to be created into ids."""
+    found = dict(members)
+    found["category"] = directory.category(members["category"])
+    found |= {name: RESOLVE[name](directory, found[name]) for name in ("priority", "assignee") if name in found}
+    if "fields" in found:
+        found["fields"] = _fields(found["fields"], directory)
+    return found
 
 
 def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
@@ -238,8 +252,16 @@ def _others(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[E
             )
         elif isinstance(intent, Subscribe):
             forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in intent.staff)))
+        elif isinstance(intent, Create):
+            forwards.append(_creation(handler, intent.members))
         elif isinstance(intent, Move) and intent.category != ticket.category.id:
             moves = [Effect(sort="move", handler=handler, category=int(intent.category), html=intent.note)]
         elif isinstance(intent, Delete):
             last = [Effect(sort="delete", handler=handler)]
     return [*forwards, *moves, *last]
+
+
+def _creation(handler: str, members: Mapping[str, Any]) -> Effect:
+    draft = dict(members)
+    subject, html, category = draft.pop("subject"), draft.pop("html"), draft.pop("category")
+    return Effect(sort="create", handler=handler, subject=subject, html=html, category=category, draft=draft)

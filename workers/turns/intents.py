@@ -20,6 +20,11 @@ class Intent(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
         """The grant this intent needs, or an empty text."""
         return ""
 
+    @property
+    def word(self) -> str:
+        """What it is called in the trail."""
+        return type(self).__name__.lower()
+
 
 class Tags(Intent, frozen=True):
     """Add and remove tags."""
@@ -106,4 +111,37 @@ class Later(Intent, frozen=True):
     unless: tuple[str, ...] = ()
 
 
-AnyIntent = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete | Later
+#: What can be wanted of a ticket.
+Own = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
+
+
+class Create(Intent, frozen=True):
+    """Create a ticket; ``members`` as HappyFox's endpoint takes them (KB 1039, 4), but names where it has ids."""
+
+    members: Mapping[str, Any]
+
+    @property
+    def permission(self) -> str:
+        return "create"
+
+    @property
+    def word(self) -> str:
+        return "create ticket"
+
+
+class On(Intent, frozen=True):
+    """Do something to another ticket, in that ticket's own lane."""
+
+    number: int
+    wanted: Own
+
+    @property
+    def permission(self) -> str:
+        return self.wanted.permission
+
+    @property
+    def word(self) -> str:
+        return f"{self.wanted.word} on ticket {self.number}"
+
+
+AnyIntent = Own | Create | On | Later

@@ -14,6 +14,7 @@ from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import FORGET, LEAVE, Begun, begin
 from workers.models.ticket import read_rows
 from workers.turns.collisions import allowed
+from workers.turns.creating import announce, find
 from workers.turns.doubt import look_up
 from workers.turns.effects import Effect, split
 from workers.turns.plan import Entry, Plan
@@ -34,9 +35,12 @@ class Performer:
         self.sight = Sight(state, plan)
 
     def perform(self) -> Steps[None]:
-        """Performs every effect that is not done; a ticket that is gone ends the plan."""
+        """Performs every effect that is not done; a ticket that is gone ends all but the creation of others."""
+        gone = False
         for index, effect in enumerate(self.plan.effects):
             key = str(index)
+            if gone and effect.sort != "create":
+                continue
             try:
                 yield from self._one(key, effect)
                 if self._entry(key) == "split":
@@ -45,7 +49,7 @@ class Performer:
             except Gone:
                 if self._entry(key) != "gone":
                     yield from self.state.enter(key, Entry("gone", said="the ticket is gone"))
-                return
+                gone = True
 
     def _entry(self, key: str) -> str:
         entry = self.state.journal.get(key)
@@ -55,7 +59,8 @@ class Performer:
         """Brings one effect to its end: done, withheld, refused, split or dry."""
         while self._entry(key) in ("", "begun"):
             if self._entry(key) == "begun":
-                tries = yield from look_up(self.sight, key, effect)
+                look = find if effect.sort == "create" else look_up
+                tries = yield from look(self.sight, key, effect)
                 if tries:
                     yield from self._send(key, effect, tries)
             else:
@@ -74,6 +79,8 @@ class Performer:
         if effect is None:
             return
         yield from state.release_read()
+        if effect.sort == "create":
+            yield from announce(state, key, effect)
         permit = state.permit_id()
         begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(effect), tries))
         if not isinstance(begun, Begun):
@@ -120,7 +127,7 @@ class Performer:
         elif outcome.status in (401, 429):
             yield from enter(FORGET)
             raise Parked(0, f"HappyFox refuses every call for now ({outcome.status})")
-        elif outcome.status == 404:
+        elif outcome.status == 404 and effect.sort != "create":
             yield from enter(Entry("gone", said="the ticket is gone"))
             raise Gone
         else:
@@ -140,6 +147,10 @@ class Performer:
                 yield from self._refused(key, effect, error, enter)
         else:
             shown = content if isinstance(content, dict) else {}
+            if effect.sort == "create":
+                number = shown.get("id")
+                yield from enter(Entry("done", ticket=number) if isinstance(number, int) else LEAVE)
+                return
             yield from enter(self.sight.answered(effect, read_rows(shown.get("updates")), shown))
 
     def _refused(

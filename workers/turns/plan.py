@@ -151,7 +151,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     ``begun`` entries carry permit, deadline (ms) and tries; the others how it ended: ``rows`` made by it, ``expected``
     when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
     whoever looks at what was ``refused``, ``doubt`` when that may have happened all the same, ``without`` the
-    properties and fields (``#12``) that were left out of it.
+    properties and fields (``#12``) that were left out of it, ``ticket`` the number of one that it created.
     """
 
     state: Literal["begun", "done", "withheld", "refused", "split", "gone", "dry"]
@@ -166,6 +166,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     said: str = ""
     evidence: Mapping[str, Any] = {}
     without: tuple[str, ...] = ()
+    ticket: int = 0
     doubt: Doubt | None = None
 
 

@@ -15,6 +15,7 @@ from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import SCHEDULE, Hint
 from workers.models.ticket import TicketRead, read_ticket
+from workers.turns.creating import ours
 from workers.turns.plan import Unreadable
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps
@@ -97,7 +98,9 @@ def read(state: State) -> Steps[Reading | None]:
     if ticket is None:
         return None
     found = news(ticket, seen, _first_sight(state, outcome), state.moment(), state.terms.staff)
-    return _explain(state, ticket, *_called(state, found))
+    found, created = yield from ours(state, ticket, found)
+    called, remarks = _called(state, found)
+    return _explain(state, ticket, called, (*created, *remarks))
 
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:

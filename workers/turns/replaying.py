@@ -12,7 +12,7 @@ from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.turns.effects import Effect, mark
 from workers.turns.folding import RESOLVE, Wish
-from workers.turns.intents import AnyIntent, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
+from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
 from workers.turns.permissions import denied
 from workers.turns.plan import Owed
 from workers.turns.reading import Reading
@@ -77,6 +77,11 @@ def _intents(effect: Effect, names: Directory | None = None) -> tuple[AnyIntent,
         found.append(Subscribe(tuple(now(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
     elif effect.sort == "move":
         found.append(Move(now("category", effect.category, Directory.category), effect.html))
+    elif effect.sort == "create":
+        members = {**effect.draft, "subject": effect.subject, "html": effect.html}
+        members["category"] = now("category", effect.category, Directory.category)
+        members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
+        found.append(Create(members))
     elif effect.sort == "delete":
         found.append(Delete())
     properties = {

@@ -33,9 +33,17 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
         return protocol.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
     if effect.sort == "subscribe":
         return protocol.subscribe(ticket, staff_id=staff, others=effect.staff)
+    if effect.sort == "create":
+        return protocol.create_ticket(_draft(effect))
     if effect.sort == "move":
         return protocol.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
     return protocol.delete(ticket, staff_id=staff)
+
+
+def _draft(effect: Effect) -> dict[str, Any]:
+    draft = {**effect.draft, "subject": effect.subject, "html": effect.html, "category": effect.category}
+    values = draft.pop("fields", {})
+    return {**draft, "fields": {protocol.ticket_field(int(identity)): value for identity, value in values.items()}}
 
 
 def _properties(effect: Effect) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
         saved=plan.saved,
+        created=tuple(_created(plan, state.journal)),
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
@@ -106,6 +107,13 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
                 doubt=entry.doubt,
                 foreign=plan.foreign.get(handler, {}),
             )
+
+
+def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]:
+    """Gives the creations whose end is known, each with its ticket, 0 when there is none."""
+    for key, effect, entry in pieces(plan, journal):
+        if effect.sort == "create" and (entry.state == "done" or "fields" in entry.evidence):
+            yield f"{plan.turn}.{key}", entry.ticket
 
 
 def _memory(state: State, plan: Plan) -> LastSeen:
@@ -186,4 +194,5 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
     yield from plan.remarks
     for _, effect, entry in pieces(plan, journal):
         rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+        rows += f" (ticket {entry.ticket})" if entry.ticket else ""
         yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")

@@ -40,6 +40,7 @@ class Visit:
         self._step, self._perform, self._read, self._stopped = step, perform, read, stopped
         self._intents: list[AnyIntent] = []
         self._context = Context(
+            ticket=step.ticket.id,
             now=step.now,
             settings=step.bound.settings,
             log=log,

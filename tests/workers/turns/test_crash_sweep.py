@@ -156,6 +156,19 @@ def waiter() -> tuple[Router, ...]:
     return (router,)
 
 
+def creator() -> tuple[Router, ...]:
+    """Creates a ticket for every one that a contact opens or answers, which would go on for ever with its own."""
+    router = Router("creator")
+
+    @router.on("ticket-created", "contact-replied")
+    def create(ticket: Ticket, event: Event, ctx: Context) -> None:
+        rows = "-".join(str(change.update_id) for change in event.matched)
+        ctx.create_ticket(client=ticket.contact.id, subject=f"After {rows}", text="Call them.", category="Billing")
+        ticket.note(f"Another ticket for {rows}.")
+
+    return (router,)
+
+
 def waits(world: World) -> int:
     number = known(world)
     replies(world, number)
@@ -198,6 +211,7 @@ SCENARIOS = {
     "a timer that ends": Scenario(
         waiter, waits, lambda world, number: world.simulator.staff_updates(number, text="Here I am.", staff=1)
     ),
+    "created by us": Scenario(creator, known, replies, {"allow": frozenset({("creator", "create")})}),
     "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
@@ -250,6 +264,11 @@ class Run:
             "fields": [field["value"] for field in ticket["custom_fields"]],
             "subscribers": [each["id"] for each in ticket["subscribers"]],
             "rows": [_row(row) for row in ticket["updates"]],
+            "others": [
+                (other.subject, sorted(other.tags), len(other.rows))
+                for number, other in sorted(self.world.simulator.world.tickets.items())
+                if number != self.number
+            ],
             "shown": {
                 handler: [
                     [(change.kind, change.update_id) for change in shown.changes]
@@ -303,6 +322,7 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "reopened": 6,
         "equal notes": 6,
         "another system": 3,
+        "created by us": 4,
         "smart rule": 4,
         "owed": 4,
         "refused and split": 4,

@@ -17,7 +17,7 @@ from workers.turns.ticket import Ticket
 
 CHANGE = Change(kind="ticket-created", at=NOON)
 EVENT = Event(account="test", kind="ticket-created", at=NOON, changes=(CHANGE,), matched=(CHANGE,))
-CONTEXT = Context(now=NOON, settings="the settings", log=None, happyfox=None, act=None)
+CONTEXT = Context(ticket=1, now=NOON, settings="the settings", log=None, happyfox=None, act=None)
 
 
 def handler(function: Callable[..., Any], when: Callable[..., object] | None = None) -> Handler:

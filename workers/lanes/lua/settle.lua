@@ -8,7 +8,9 @@
 --         look (ms until left events are looked at again), quiet (ms for which a lane that wrote stays quiet), retry (ms
 --         at which what is owed is due), timer (ms at which the ticket's first timer is), timed (true when the lane had
 --         waited for one, or for something owed), letters {id: evidence}, trail [lines], saved (calls that folding saved),
---         permit with outcome and age (of the read), lives {seen, record, trail} (ms)
+--         permit with outcome and age (of the read), lives {seen, record, trail} (ms), created
+--         [[effect: turn and key, ticket or 0]] of tickets that were created, handed [{id, ticket, debt}] for the lanes of
+--         other tickets
 -- Answer  {1 or 0 when the lease is lost, the claim's reply or false}
 -- include: lib/clock
 -- include: lib/lease
@@ -55,6 +57,39 @@ local function schedule()
   if S.quiet then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
 end
 
+-- Tickets that we created are known by their numbers from now on.
+local function created()
+  for _, one in ipairs(S.created) do
+    redis.call('HDEL', P .. 'drafts', one[1])
+    redis.call('ZREM', P .. 'creating', one[1])
+    if one[2] > 0 then
+      redis.call('SET', P .. 'created:' .. string.format('%.0f', one[2]), S.turn, 'PX', S.lives.record)
+    end
+  end
+end
+
+-- What is wanted of other tickets becomes an event in each one's lane. A key of the wrong type there concerns that ticket
+-- alone: what was wanted is a dead letter then.
+local function hand_over()
+  -- include: lib/schedule
+  local function give(one, ticket)
+    local event = P .. 'event:' .. one.id
+    redis.call('RPUSH', P .. 'lane:' .. ticket, one.id)
+    redis.call('HSET', event, 'v', 1, 'ticket', ticket, 'kind', 'wish', 'update', 0, 'source', 'handler', 'at', now,
+      'debt', one.debt)
+    redis.call('PEXPIRE', event, S.lives.record)
+    schedule_event(P, now, ticket, 'normal')
+  end
+  for _, one in ipairs(S.handed) do
+    local ticket = string.format('%.0f', one.ticket)
+    if not pcall(give, one, ticket) then
+      redis.call('ZADD', P .. 'dead', now, one.id)
+      redis.call('HSET', P .. 'letter:' .. one.id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', S.turn,
+        'evidence', one.debt)
+    end
+  end
+end
+
 local function keep()
   if ARGV[3] ~= '' then redis.call('SET', P .. 'ticket:' .. lane, ARGV[3], 'PX', S.lives.seen) end
   if ARGV[4] ~= '' then
@@ -62,6 +97,8 @@ local function keep()
     redis.call('ZADD', P .. 'turns', now, S.turn)
     redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - S.lives.record)
   end
+  if S.created then created() end
+  if S.handed then hand_over() end
   if S.letters then
     for id, evidence in pairs(S.letters) do
       redis.call('ZADD', P .. 'dead', now, id)
