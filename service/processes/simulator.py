@@ -1,7 +1,7 @@
-"""Puts a simulated HappyFox on a socket: its API, its own JSON API and a page; and sends its webhooks.
+"""Puts a simulated HappyFox on a socket: its API, its own JSON API and a page.
 
-The simulator decides, this module performs: it waits, cuts connections, lets answers trickle, and delivers
-webhooks once their write is visible. One event loop, so the simulator has one caller at a time.
+The simulator decides, this module performs: it waits, cuts connections and lets answers trickle. One event loop, so the
+simulator has one caller at a time.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
 
-import httpx
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
@@ -23,11 +22,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from workers.simulator import Delivery, Request, Response, Simulator, admin
+from service.processes.emitter import Emitter
+from workers.simulator import Request, Response, Simulator, admin
 
 LOOPBACK = ("127.0.0.1", "::1")
-DELIVERY_SECONDS = 10.0
-"""How long a receiver may take to answer a webhook. HappyFox does not say."""
 
 
 def build(simulator: Simulator) -> Starlette:
@@ -36,7 +34,7 @@ def build(simulator: Simulator) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with door.emitting():
+        async with door.emitter.running():
             yield
 
     routes = [Route("/", door.page), Route("/simulator{rest:path}", door.admin), Route("/{path:path}", door)]
@@ -79,7 +77,7 @@ class Door:
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        self.news = asyncio.Event()
+        self.emitter = Emitter(simulator)
         self.closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +87,7 @@ class Door:
             await _cut(scope, receive)
             return
         response = self.simulator.end(pending)  # also if the client has left: a late call lands
-        self.news.set()
+        self.emitter.news.set()
         waited = response.wait and await _first(response.wait, self.closing.wait(), _disconnect(receive))
         if waited or response.cut:
             await _cut(scope, receive)
@@ -103,43 +101,13 @@ class Door:
         if incoming.client is None or incoming.client.host not in LOOPBACK:
             return JSONResponse({"error": "The simulator's own API answers callers on its machine only."}, 403)
         response = admin.handle(self.simulator, await _read(incoming))
-        self.news.set()
+        self.emitter.news.set()
         return Answer(response.body, response.status, dict(response.headers))
 
     async def page(self, incoming: Incoming) -> Answer:
         """Tell a person what this is."""
         shown = msgspec.json.format(msgspec.json.encode(admin.overview(self.simulator)))
         return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(shown.decode())}</pre>")
-
-    @asynccontextmanager
-    async def emitting(self) -> AsyncIterator[None]:
-        """Send webhooks while the block runs."""
-        timeout = httpx.Timeout(DELIVERY_SECONDS, pool=None)
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
-            pump = asyncio.create_task(self._emit(client))
-            try:
-                yield
-            finally:
-                pump.cancel()
-                await asyncio.gather(pump, return_exceptions=True)
-
-    async def _emit(self, client: httpx.AsyncClient) -> None:
-        async with asyncio.TaskGroup() as sending:
-            while True:
-                self.news.clear()
-                for delivery in self.simulator.take_deliveries():
-                    sending.create_task(self._deliver(client, delivery))
-                await self.news.wait()
-
-    async def _deliver(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
-        await asyncio.sleep(max(0.0, delivery.due - self.simulator.clock()))
-        try:
-            answer = await client.post(delivery.hook.url, content=delivery.body, headers=delivery.headers)
-        except Exception as failed:  # whatever it is, one hook must not keep the others from being told
-            self.simulator.delivered(delivery, None, f"{type(failed).__name__}: {failed}")
-        else:
-            self.simulator.delivered(delivery, answer.status_code)
-        self.news.set()  # a failed delivery may have been queued again
 
 
 class _Protocol(HttpToolsProtocol):
