@@ -22,7 +22,8 @@ from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor
 from workers.happyfox.wire import Wire
-from workers.lanes.invitations import ACTOR, QUEUE, Invitations, LaneBroker
+from workers.lanes.broker import ACTOR, QUEUE, LaneBroker
+from workers.lanes.invitations import Invitations
 from workers.lanes.keys import prefix
 from workers.lanes.lanes import ClaimTerms
 from workers.lanes.leases import Leases

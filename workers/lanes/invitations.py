@@ -1,10 +1,7 @@
-"""Invitations: how Dramatiq's worker threads learn that lanes are due.
+"""Invitations: how the threads of a worker process learn that lanes are due.
 
-A message on the queue ``lanes`` is an invitation to claim, not a lease: the consumer learns how many lanes are due and
-yields at most as many invitations as threads are free; the thread claims by itself. So ack, nack and requeue of an
-invitation mean nothing, and what a killed process had been invited to is simply still due. Dramatiq's own prefetch,
-delays and redelivery are not used for lanes: they lose order and take minutes to recover a killed worker.
-All other queues are Dramatiq's as they are, for actors of users.
+There are at most as many invitations as threads are free. One is no lease: the thread claims by itself, and what a
+killed process had been invited to is simply still due.
 """
 
 import logging
@@ -12,21 +9,14 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import redis
-from dramatiq.broker import Consumer, MessageProxy
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.message import Message
-from dramatiq.middleware import Middleware
 
 from workers.errors import StoreUnavailable
 from workers.lanes.keys import WAKE
 from workers.lanes.lanes import ClaimTerms, due
 from workers.lanes.store import Store
-
-QUEUE = "lanes"
-ACTOR = "turns"
 
 #: The longest sleep (s) of an idle worker: what a lost wake-up costs.
 POLL = 1.0
@@ -194,63 +184,3 @@ class Invitations:
         if self._down:
             self._down = False
             log.info("the store is reachable again")
-
-
-class LaneConsumer(Consumer):
-    """Turns invitations into the messages that Dramatiq hands to its threads."""
-
-    def __init__(self, invitations: Invitations) -> None:
-        self._invitations = invitations
-        self._ready = 0
-
-    def __next__(self) -> MessageProxy | None:
-        if self._ready == 0:
-            self._ready = self._invitations.wait()
-        if self._ready == 0:
-            return None
-        self._ready -= 1
-        return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
-
-    def ack(self, message: MessageProxy) -> None:
-        """Does nothing: an invitation proves nothing."""
-
-    def nack(self, message: MessageProxy) -> None:
-        """Does nothing: what was due is still due."""
-
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Does nothing: what was due is still due."""
-
-    def close(self) -> None:
-        """Holds nothing to close."""
-
-
-class LaneBroker(RedisBroker):
-    """Dramatiq's Redis broker, whose queue ``lanes`` is fed by invitations."""
-
-    def __init__(self, invitations: Invitations, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
-        all_of_it = [*middleware, _Shutdown(invitations)]
-        super().__init__(client=client, middleware=all_of_it, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
-        self._invitations = invitations
-
-    def declare_queue(self, queue_name: str) -> None:
-        """Declares a queue; that of lanes has no delay queue, parking replaces it."""
-        if queue_name != QUEUE:
-            super().declare_queue(queue_name)
-        elif queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues.add(queue_name)
-            self.emit_after("declare_queue", queue_name)
-
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """Makes the consumer of a queue."""
-        if queue_name == QUEUE:
-            return LaneConsumer(self._invitations)
-        return super().consume(queue_name, prefetch, timeout)
-
-
-class _Shutdown(Middleware):
-    def __init__(self, invitations: Invitations) -> None:
-        self._invitations = invitations
-
-    def before_worker_shutdown(self, broker: object, worker: object) -> None:
-        self._invitations.stop()

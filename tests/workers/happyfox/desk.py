@@ -1,27 +1,18 @@
 """A simulated account in process: every call of a client goes, as the bytes it would send, into the simulator."""
 
-import base64
 import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.workers.simulator.conftest import AUTH, Clock
 from workers.happyfox.client import Client
 from workers.happyfox.exchange import BASE, Answer, Request
 from workers.happyfox.multipart import Multipart
 from workers.simulator import Request as Arrived
 from workers.simulator import Simulator
 
-AUTH = "Basic " + base64.b64encode(b"demo-key:demo-code").decode()
 STAFF = 7
-
-
-@dataclass
-class Clock:
-    now: float = 1_700_000_000.0  # 14 Nov 2023, 22:13:20 UTC
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -15,6 +15,7 @@ import redis
 
 from service.processes.simulator import running
 from tests.workers.happyfox.peer import Behaviour, Peer, peer, resets, says, sends
+from tests.workers.simulator.conftest import Clock
 from workers.errors import Broken, CheckCredentials, Gone, InDoubt, Locked, Refused, Unfit, UnknownName, Unsent
 from workers.happyfox import File, HappyFox, search
 from workers.lanes.keys import prefix
@@ -30,16 +31,6 @@ ENVIRON = {
     "HAPPYFOX_STAFF_ID": "7",
 }
 SECRETS = ("demo-key", "demo-code", "ZGVtby1rZXk6", "signature=")
-
-
-class Clock:
-    """The simulator's, which a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
