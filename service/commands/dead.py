@@ -14,6 +14,7 @@ from rich.text import Text
 from service.access import accounts_of, store_of
 from service.commands.letters import Filter, Letter, Letters, Quarantine
 from service.commands.times import ago, now_of
+from service.commands.words import plain
 from service.failures import CommandError
 
 Verb = Literal["replay", "discard"]
@@ -94,7 +95,7 @@ def _tell(letter: Letter, as_json: bool, now: int) -> None:
     for name, value in {**rows, **letter.evidence}.items():
         if value not in (None, "", [], {}) and name not in ("id", "reason"):
             shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
-            table.add_row(f"  {name}", Text(str(shown)))
+            table.add_row(f"  {name}", Text("\n".join(map(plain, str(shown).splitlines()))))
     console.print(table)
     if letter.ticket is not None:
         console.print(f"`foxhooks explain {letter.ticket}` tells the ticket's story.")
@@ -108,5 +109,5 @@ def _show(letters: list[Letter], what: str, now: int) -> None:
     table = Table("when", "account", "ticket", "handler", "why", "id", box=None, header_style="dim")
     for each in letters:
         row = (ago(each.at, now), each.account, str(each.ticket or ""), each.handler, each.reason, each.id)
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     console.print(table)

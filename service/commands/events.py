@@ -13,6 +13,7 @@ from rich.text import Text
 from service.access import accounts_of, store_of
 from service.commands.records import Records
 from service.commands.times import ago, now_of, span
+from service.commands.words import plain
 from workers.lanes.keys import prefix
 
 #: A list longer than this is cut; filters make it shorter.
@@ -91,5 +92,5 @@ def _show(found: list[Seen], now: int) -> None:
     table = Table("when", "account", "ticket", "from", "said", "state", "found", box=None, header_style="dim")
     for each in found:
         row = (ago(each.at, now), each.account, str(each.ticket), each.source, each.said, each.state)
-        table.add_row(*(Text(cell) for cell in (*row, ", ".join(each.found))))
+        table.add_row(*(Text(plain(cell)) for cell in (*row, ", ".join(each.found))))
     console.print(table)

@@ -16,6 +16,7 @@ from rich.text import Text
 from service.access import accounts_of, store_of
 from service.commands.records import Line, Records
 from service.commands.times import ago, ahead, now_of
+from service.commands.words import plain
 from service.failures import CommandError
 from workers.events.change import Change, told
 from workers.events.last_seen import decode
@@ -103,7 +104,7 @@ def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: i
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         for label, text in _story(chapter):
-            table.add_row(f"  {label}", Text(text))
+            table.add_row(f"  {label}", Text(plain(text)))
         console.print(table)
     console.print()
     console.print(_present(state, now))

@@ -89,7 +89,7 @@ class Reader:
         self.values.members(key, table, ("category",), ("note",))
         category = self.values.name("category", (key, "category"), table.get("category", ""))
         note = self.values.template((key, "note"), table["note"]) if "note" in table else Template("")
-        return lambda ticket, words: ticket.move(category, _html(note.fill(words)))
+        return lambda ticket, words: ticket.move(category, _fitting(note.fill(words)))
 
     def _forward(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping):
@@ -101,7 +101,7 @@ class Reader:
         to = tuple(self.values.address((key, "to"), one) for one in _each(value.get("to", "")))
         subject = self.values.template((key, "subject"), value.get("subject", "-"))
         message = self.values.template((key, "message"), value.get("message", "-"))
-        return lambda ticket, words: ticket.forward(to, _line(subject.fill(words)), _html(message.fill(words)))
+        return lambda ticket, words: ticket.forward(to, subject.fill(words), _fitting(message.fill(words)))
 
     def _subscribe(self, key: str, value: object) -> Run:
         staff = tuple(self.values.name("staff member", (key,), one) for one in _each(value))
@@ -153,10 +153,6 @@ def _nothing(ticket: Ticket, words: Words) -> None:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _html(text: str) -> str:
-    return html.escape(_fitting(text), quote=False).replace("\n", "<br>")
 
 
 def _fitting(text: str) -> str:

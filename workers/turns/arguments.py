@@ -17,12 +17,19 @@ def tags(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def body(what: str, text: str, html: str | None) -> str:
     """Gives the message as markup: plain text is escaped and keeps its lines."""
-    if not isinstance(text, str) or not isinstance(html, str | None):
-        raise WrongIntent(f"a {what} that is a {type(text if html is None else html).__name__}: give it a text (str)")
-    body = html if html is not None else markup.escape(text, quote=False).replace("\n", "<br>")
+    body = escaped(what, text) if html is None else html
+    if not isinstance(body, str):
+        raise WrongIntent(f"a {what} that is a {type(body).__name__}: give it a text (str)")
     if not body.strip():
         raise WrongIntent(f"an empty {what}: give it a text")
     return body
+
+
+def escaped(what: str, text: str) -> str:
+    """Gives plain text as markup, which may be empty."""
+    if not isinstance(text, str):
+        raise WrongIntent(f"a {what} that is a {type(text).__name__}: give it a text (str)")
+    return markup.escape(text, quote=False).replace("\n", "<br>")
 
 
 def name(what: str, value: object) -> NameOrId:

@@ -7,6 +7,7 @@ What the ticket already shows is left out: it would cost a call and change nothi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from workers.events.last_seen import properties
 from workers.happyfox.directory import Directory, Sort
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
-from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
+from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, Note, Own, Reply, Set, Subscribe, Tags
 from workers.turns.plan import Owed
 
 #: How the names of each property become ids.
@@ -86,8 +87,8 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
 
 def _calls(wish: Wish) -> int:
     """The calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
-    pairs = zip(wish.intents, wish.intents[1:], strict=False)
-    return len(wish.intents) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairs)
+    sent = [each for each in wish.intents if isinstance(each, Own | Create)]
+    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
 
 
 def _named(effect: Effect, directory: Directory) -> Effect:

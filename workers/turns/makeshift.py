@@ -9,7 +9,7 @@ from workers.happyfox.directory import Directory
 from workers.models.values import items, mapping, number, text
 from workers.turns.effects import Effect
 from workers.turns.folding import Wish
-from workers.turns.intents import AnyIntent, Move, Note, Set, Subscribe
+from workers.turns.intents import AnyIntent, Create, Move, Note, Set, Subscribe
 
 #: The lists of a directory, by the member of a ticket that shows one of its entries.
 SHOWN = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
@@ -75,6 +75,10 @@ def _names(intent: AnyIntent) -> list[tuple[str, int | str]]:
         return [(where, value) for where, value in own if value is not None] + [
             ("fields", key) for key in intent.fields
         ]
+    if isinstance(intent, Create):
+        draft = intent.members
+        own = [(PROPERTIES[key], draft[key]) for key in PROPERTIES if key in draft]
+        return [("categories", draft["category"]), *own, *(("fields", name) for name in draft.get("fields", ()))]
     if isinstance(intent, Move):
         return [("categories", intent.category)]
     if isinstance(intent, Subscribe):

@@ -78,12 +78,13 @@ class Recorder:
         self._set(status, priority, assignee, due_date, fields)
 
     def move(self, category: NameOrId, note: str = "") -> None:
-        """Wants the ticket moved to another category."""
-        self._want(Move(arguments.name("category", category), note))
+        """Wants the ticket moved to another category, with a private note in plain text."""
+        self._want(Move(arguments.name("category", category), arguments.escaped("note", note)))
 
     def forward(self, to: str | tuple[str, ...], subject: str, message: str) -> None:
-        """Wants the ticket sent to addresses outside."""
-        self._want(Forward(arguments.addresses(to), subject, message))
+        """Wants the ticket sent to addresses outside; the subject is one line, the message plain text."""
+        said = arguments.escaped("message", message)
+        self._want(Forward(arguments.addresses(to), " ".join(subject.split()), said))
 
     def subscribe(self, *staff: NameOrId) -> None:
         """Wants staff members subscribed."""

@@ -106,3 +106,14 @@ def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.C
     told = capsys.readouterr().out
     assert "0 events wait in 0 lanes, 0 due" in told
     assert "1 tickets wait for a timer alone, the first is due in 1 h" in told
+
+
+def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.use(auto_tag.router)
+    evil = "\x1b]0;owned\x07[red]Kim[/red] <script>alert(1)</script>"
+    number = desk.simulator.create_ticket("kim@example.org", name=evil).id
+    desk.advance("1m")
+
+    assert explain.run(number, "", as_json=False) == 0
+    assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in (told := capsys.readouterr().out)
+    assert "\x1b]" not in told

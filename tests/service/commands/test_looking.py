@@ -140,9 +140,12 @@ def test_dead_letters_are_listed_newest_first_and_filtered(
 
 
 def test_a_letter_is_shown_as_it_is(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    bury(store, "c", now_of(store), "crm.pull", "[red]odd[/red]")
+    bury(store, "c", now_of(store), "crm.pull", "[red]odd[/red]\x1b[2J")
     dead.run(ANY, quarantine=False, as_json=False)
-    assert "[red]odd[/red]" in capsys.readouterr().out
+    dead.show("c", as_json=False)
+    told = capsys.readouterr().out
+    assert told.count("[red]odd[/red] [2J") == 2
+    assert "\x1b[2J" not in told
 
 
 def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:

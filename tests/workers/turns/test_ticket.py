@@ -6,7 +6,7 @@ import pytest
 
 from workers import GiveUp
 from workers.testing import ticket
-from workers.turns.intents import Set, Tags
+from workers.turns.intents import Forward, Move, Note, Set, Tags
 from workers.turns.ticket import Ticket, for_handler
 
 
@@ -17,6 +17,8 @@ from workers.turns.ticket import Ticket, for_handler
         (lambda recorder: recorder.add_tags("a,b"), "one name at a time"),
         (lambda recorder: recorder.note(""), "an empty note"),
         (lambda recorder: recorder.note(5), "give it a text"),
+        (lambda recorder: recorder.note(html=5), "give it a text"),
+        (lambda recorder: recorder.forward("a@b.example", "s", None), "give it a text"),
         (lambda recorder: recorder.set(status=None), "cannot be cleared"),
         (lambda recorder: recorder.set(priority=True), "a name .str. or an id"),
         (lambda recorder: recorder.set(due_date="soon"), "such as 2026-12-31"),
@@ -43,3 +45,17 @@ def test_handlers_do_not_see_each_others_intents() -> None:
 
     assert first.intents == [Tags(add=("vip",))]
     assert second.intents == []
+
+
+def test_plain_text_is_escaped_wherever_it_is_sent() -> None:
+    recorder = for_handler(ticket(subject="<script>x</script>\nBcc: a@b.example", name="<b>Sam</b>"), intents := [])
+    recorder.note(recorder.contact.name)
+    recorder.reply(recorder.contact.name)
+    recorder.move("Billing", recorder.contact.name + "\n&")
+    recorder.forward("a@b.example", recorder.subject, recorder.contact.name)
+    recorder.note(html="<b>meant</b>")
+
+    assert [getattr(each, "html", "") for each in intents[:2]] == ["&lt;b&gt;Sam&lt;/b&gt;"] * 2
+    assert intents[2] == Move("Billing", "&lt;b&gt;Sam&lt;/b&gt;<br>&amp;")
+    assert intents[3] == Forward(("a@b.example",), "<script>x</script> Bcc: a@b.example", "&lt;b&gt;Sam&lt;/b&gt;")
+    assert intents[4] == Note("<b>meant</b>")
