@@ -12,9 +12,9 @@
 Acts on new tickets, and again when somebody corrects the field. Who is assigned already keeps the ticket.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from workers import Context, Event, Router, Ticket, TicketRead
 
@@ -35,7 +35,7 @@ class Triage:
     field: str = "Product"
     unknown: str = ""
     """Who gets tickets without a product, or about one that is not listed."""
-    products: Mapping[str, Product] = MappingProxyType({})
+    products: Mapping[str, Product] = dataclasses.field(default_factory=dict)
 
 
 router = Router("triage", settings=Triage)
