@@ -148,6 +148,13 @@ def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
     assert wrong == []
 
 
+def test_pytest_is_for_fixtures_alone_and_the_kit_for_tests_alone() -> None:
+    importers = {found.importer for found in all_imports() if within(found.name, "pytest")}
+    assert importers == {"workers.testing.fixtures"}
+    users = {found.importer for found in all_imports() if within(found.name, "workers.testing")}
+    assert {name for name in users if not within(name, "workers.testing")} == set()
+
+
 def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
     wrong = [
         str(found)
