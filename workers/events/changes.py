@@ -117,7 +117,7 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int) -> 
             _ms(row.at) for row in ticket.history if _by(row, staff) and row.at and _ms(row.at) > _ms(now) - HOUR
         ),
     )
-    # With a creation from before, told again to a store that lost its memory, all that we wrote since may be its answer.
+    # A creation may be told again to a store that lost its memory: then all that we wrote since may be its answer.
     ours = ticket.history if created else recent
     return News(tuple(changes), memory, tuple(row for row in ours if _by(row, staff)))
 
