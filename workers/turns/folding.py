@@ -5,7 +5,7 @@ and subscriptions, moves, deletion last. Properties ride on the last message, or
 What the ticket already shows is left out: it would cost a call and change nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -14,21 +14,12 @@ import msgspec
 
 from workers.errors import GiveUp
 from workers.events.last_seen import properties
-from workers.happyfox.directory import Directory, Sort
+from workers.happyfox.directory import Directory
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
 from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, Note, Own, Reply, Set, Subscribe, Tags
+from workers.turns.naming import named, resolved, shown
 from workers.turns.plan import Owed
-
-#: How the names of each property become ids.
-RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
-    "status": Directory.status,
-    "priority": Directory.priority,
-    "assignee": Directory.staff_member,
-}
-
-#: In which list each property's id has its name.
-SORTS: dict[str, Sort] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +51,7 @@ class Folded:
 
 def needs_directory(wishes: Sequence[Wish]) -> bool:
     """Tells whether any intent names a thing that HappyFox knows by an id."""
-    return any(
-        isinstance(each, Set | Move | Subscribe | Create) or _alerts(each) for wish in wishes for each in wish.intents
-    )
+    return any(named(each) for wish in wishes for each in wish.intents)
 
 
 def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
@@ -71,7 +60,7 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
     known: list[Wish] = []
     for wish in wishes:
         try:
-            known.append(Wish(wish.handler, tuple(_resolved(each, directory) for each in wish.intents)))
+            known.append(Wish(wish.handler, tuple(resolved(each, directory) for each in wish.intents)))
         except GiveUp as error:
             folded.failed[wish.key] = str(error)
     flat = [(wish.handler, each) for wish in known for each in wish.intents]
@@ -80,7 +69,7 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
     folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
     folded.effects += _others(flat, ticket)
     if directory is not None:
-        folded.effects = [_named(effect, directory) for effect in folded.effects]
+        folded.effects = [shown(effect, directory) for effect in folded.effects]
     folded.saved = sum(map(_calls, known)) - len(folded.effects)
     return folded
 
@@ -89,59 +78,6 @@ def _calls(wish: Wish) -> int:
     """The calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
     sent = [each for each in wish.intents if isinstance(each, Own | Create)]
     return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
-
-
-def _named(effect: Effect, directory: Directory) -> Effect:
-    """Adds the names behind its ids, so that a person who reads the plan needs no list beside it."""
-    names = {
-        name: directory.name(sort, value)
-        for name, sort in SORTS.items()
-        if isinstance(value := effect.set.get(name), int)
-    }
-    names |= {f"#{identity}": directory.name("field", int(identity)) for identity in effect.fields}
-    names |= {f"@{one}": directory.name("staff", one) for one in effect.staff}
-    if effect.sort in ("move", "create"):
-        names["category"] = directory.name("category", effect.category)
-    return msgspec.structs.replace(effect, names=names) if names else effect
-
-
-def _alerts(intent: AnyIntent) -> bool:
-    return isinstance(intent, Note) and isinstance(intent.alert, str) and intent.alert not in ("s", "c")
-
-
-def _resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
-    """Turns names into ids; without a directory there is nothing to turn."""
-    if directory is None:
-        return intent
-    if isinstance(intent, Set):
-        values = {
-            name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
-            for name, value in intent.properties.items()
-        }
-        return Set(values, _fields(intent.fields, directory))
-    if isinstance(intent, Create):
-        return Create(_members(intent.members, directory))
-    if isinstance(intent, Move):
-        return Move(directory.category(intent.category), intent.note)
-    if isinstance(intent, Subscribe):
-        return Subscribe(tuple(directory.staff_member(each) for each in intent.staff))
-    if isinstance(intent, Note) and intent.alert is not None and _alerts(intent):
-        return msgspec.structs.replace(intent, alert=directory.staff_member(intent.alert))
-    return intent
-
-
-def _fields(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
-    return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
-
-
-def _members(members: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
-    """Turns the names among the members of a ticket to be created into ids."""
-    found = dict(members)
-    found["category"] = directory.category(members["category"])
-    found |= {name: RESOLVE[name](directory, found[name]) for name in ("priority", "assignee") if name in found}
-    if "fields" in found:
-        found["fields"] = _fields(found["fields"], directory)
-    return found
 
 
 def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:

@@ -11,8 +11,9 @@ from workers.errors import UnknownName
 from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.turns.effects import Effect, mark
-from workers.turns.folding import RESOLVE, Wish
+from workers.turns.folding import Wish
 from workers.turns.intents import AnyIntent, Create, Delete, Forward, Move, NameOrId, Note, Reply, Set, Subscribe, Tags
+from workers.turns.naming import RESOLVE
 from workers.turns.permissions import denied
 from workers.turns.plan import Owed
 from workers.turns.reading import Reading
