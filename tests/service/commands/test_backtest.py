@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
+from service.command import app
 from service.commands import backtest
 from service.failures import CommandError
 from workers.settings import SettingsError
@@ -233,3 +235,16 @@ def test_what_cannot_be_loaded_is_told_with_its_cure(tmp_path: Path) -> None:
         backtest.run(backtest.Order("rules.toml", 0, None, ""), as_json=True)
     with pytest.raises(CommandError, match="no account 'acme' here; there are: demo"):
         backtest.run(backtest.Order("rules.toml", 0, None, "acme"), as_json=True)
+
+
+@pytest.mark.usefixtures("past")
+@pytest.mark.parametrize(("since", "turns"), [("1000d", 3), ("1h", 0)])
+def test_only_turns_since_then_count(since: str, turns: int) -> None:
+    done = CliRunner().invoke(app, ["backtest", "vip_then:router", "--since", since, "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.output)[0]["turns"] == turns
+
+
+@pytest.mark.parametrize("line", ["backtest", "backtest vip:router --since soon", "backtest vip:router --ticket 0"])
+def test_wrong_usage_is_exit_code_2(line: str) -> None:
+    assert CliRunner().invoke(app, line.split()).exit_code == 2
