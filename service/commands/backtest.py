@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from service.failures import CommandError
 from workers.happyfox.directory import Directory
 from workers.lanes.lists import recall
 from workers.lanes.store import Store
-from workers.limits import Limits
+from workers.limits import Limits, OverLimit
 from workers.rules import file as rules
 from workers.settings import Account
 from workers.turns.backtest import Backtest, Take, peak
 from workers.turns.fitting import FitError
+from workers.turns.foreign import Stopped
 from workers.turns.importing import LoadError, append, find
 from workers.turns.loading import settings_of
-from workers.turns.steps import Bound, Decision
+from workers.turns.steps import Bound, Decision, Failure
 
 #: Lists of names are believed whatever their age (ms): names of the past are as good as those of today.
 AGES = 10 * 365 * 86_400_000
@@ -112,11 +113,14 @@ def _compare(
 
 
 def _sealed(limits: Limits) -> Take:
-    """Gives what runs a handler under its limit while nothing may leave this process."""
+    """Gives what runs a handler under its limit while nothing may leave this process; what it prints is no result."""
 
     def take(visit: Callable[[], Decision]) -> Decision:
-        with _seal.closed():
-            return limits.run(visit)
+        with _seal.closed(), redirect_stdout(sys.stderr):
+            try:
+                return limits.run(visit)
+            except OverLimit as error:
+                raise Stopped(Failure(str(error), final=True)) from None
 
     return take
 

@@ -177,7 +177,7 @@ class Backtest:
             said = Failure(f"asks to run again: {error.reason}", error.after)
         except GiveUp as error:
             said = Failure(f"gives up: {error.reason}", final=True)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
         return visit.end.failure if isinstance(visit.end, Stopped) else said
 

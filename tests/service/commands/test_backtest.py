@@ -59,6 +59,32 @@ def tells(ticket, event, ctx):
 def reopen(ticket, event):
     ticket.set(status="In Progress")
 """
+BAD = """
+import sys
+from workers import Router
+router = Router("bad")
+
+@router.on("ticket-created")
+def hangs(ticket, event):
+    while True: pass
+
+@router.on("ticket-created")
+def exits(ticket, event):
+    sys.exit("bye")
+
+@router.on("ticket-created")
+def recurses(ticket, event):
+    recurses(ticket, event)
+
+@router.on("ticket-created")
+def gives(ticket, event):
+    return "something"
+
+@router.on("ticket-created")
+def prints(ticket, event):
+    print("{ no JSON")
+    ticket.add_tags("printed")
+"""
 Tested = Callable[..., Any]
 
 
@@ -150,6 +176,24 @@ def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis,
     tested("vip_now:router")
     assert past.simulator.log.next_number == calls
     assert snapshot(store) == before
+
+
+@pytest.mark.usefixtures("past")
+def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
+    tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOXHOOKS_HANDLER_SECONDS", "0.2")
+    (tmp_path / "bad.py").write_text(BAD)
+    handlers = tested("bad:router", ticket=1)["handlers"]
+    failed = {name: next(iter(handler["failed"]), "") for name, handler in handlers.items()}
+    assert failed == {
+        "bad.hangs": "ran longer than 0.2 s (FOXHOOKS_HANDLER_SECONDS)",
+        "bad.exits": "SystemExit at bad.py:12",
+        "bad.recurses": "RecursionError at bad.py:16",
+        "bad.gives": "gives up: bad.gives returned a str; a handler returns None: record intents on the ticket",
+        "bad.prints": "",
+    }
+    assert words(handlers["bad.prints"]["added"]) == {"tag +printed"}
 
 
 @pytest.mark.usefixtures("past")
