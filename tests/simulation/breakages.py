@@ -144,7 +144,7 @@ BREAKAGES: dict[str, Apply] = {
     "settling empties the lane": lua(
         (
             "settle",
-            "for _, id in ipairs(S.handled) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
+            "for _, id in ipairs(S.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
             "redis.call('DEL', P .. 'lane:' .. lane)",
         )
     ),

@@ -13,7 +13,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
                                                         that is over the entry means nothing
     P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P fence            INT     forever     claim        source of the numbers in tokens
-    P turn:<ticket>    HASH    while used  claim, plan  the unfinished turn: claims, plan, journal; what is owed
+    P turn:<ticket>    HASH    while used  plan, claim  the unfinished turn: plan, journal, claims; what is owed
     P quiet:<ticket>   STRING  2 s         settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed

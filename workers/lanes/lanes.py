@@ -1,7 +1,7 @@
 """Lanes as values: the scripts of claiming, renewing, parking and settling, and what they answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,8 +21,7 @@ SCHEDULE = "schedule"
 UNUSED = "unsent"
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(msgspec.Struct, frozen=True, gc=False):
     """A waiting event, as far as a turn needs it: when it came and what it told; never the body.
 
     ``debt`` tells that it carries a dead letter to be replayed, ``handler`` for whom alone it is.
@@ -39,8 +38,7 @@ class Hint:
     handler: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A lane that this worker holds: its lease and everything its turn starts from.
 
     ``token`` proves the lease. ``now`` is the store's time of the claim in ms. ``permit`` is the permit for reading the
@@ -66,11 +64,11 @@ class Held:
     mark: str = ""
     seen: bytes | None = None
     birth: int | None = None
-    journal: Mapping[str, bytes] = field(default_factory=dict)
+    journal: Mapping[str, bytes] = {}
     replays: tuple[bytes, ...] = ()
     class_: str = "normal"
     reading: bytes | None = None
-    foreign: Mapping[str, bytes] = field(default_factory=dict)
+    foreign: Mapping[str, bytes] = {}
 
     @property
     def lane(self) -> str:
@@ -106,8 +104,7 @@ class ClaimTerms:
         return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPermit:
+class ReadPermit(msgspec.Struct, frozen=True, gc=False):
     """The permit of a turn's read and what became of it; ``age`` is ms since the answer came, by the caller's clock."""
 
     id: str | None
@@ -272,28 +269,37 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
     _, lane, token, now, fields, seen, events, birth, class_ = raw
-    turn = _pairs(fields)
-    return Held(
+    held = Held(
         account=terms.account,
         ticket=int(lane),
         token=token.decode(),
         now=int(now),
         permit=f"read-{nonce}" if terms.read else None,
-        turn=_text(turn["id"]),
-        claims=int(turn.get("claims", 1)),
+        turn=nonce,
+        claims=1,
         hints=tuple(map(_hint, events)),
         replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
-        plan=turn.get("plan"),
-        owed=turn.get("owed"),
-        retry=_optional(turn.get("retry")),
-        mark=_text(turn.get("mark", b"")),
         seen=seen,
         birth=_optional(birth),
-        journal={name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
         class_=class_.decode(),
-        reading=turn.get("reading"),
-        foreign={name[2:]: entry for name, entry in turn.items() if name.startswith("e:")},
     )
+    return msgspec.structs.replace(held, **_unfinished(fields)) if fields else held
+
+
+def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
+    """Gives what the store says of a turn that was claimed before, or whose lane is owed something."""
+    turn = {_text(name): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
+    return {
+        "turn": _text(turn["id"]),
+        "claims": int(turn.get("claims", 1)),
+        "plan": turn.get("plan"),
+        "owed": turn.get("owed"),
+        "retry": _optional(turn.get("retry")),
+        "mark": _text(turn.get("mark", b"")),
+        "reading": turn.get("reading"),
+        "journal": {name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
+        "foreign": {name[2:]: entry for name, entry in turn.items() if name.startswith("e:")},
+    }
 
 
 #: Where an event's values stand in a claim's reply: the order of EVENT_FIELDS in ``lua/lib/claims.lua``.
@@ -322,7 +328,3 @@ def _text(value: bytes) -> str:
 
 def _optional(value: bytes | None) -> int | None:
     return int(value) if value else None
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
-    return {_text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}

@@ -1,9 +1,10 @@
 """Lua scripts as values: what to run, on which keys, with which arguments, and how to read the answer.
 
-A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, each at most
-once; inside a function it costs nothing until that is called. Every script takes the account's key prefix as
-``KEYS[1]`` and the time as ``ARGV[1]``: empty for the store's own clock, milliseconds in tests. Scripts survive being
-run twice with the same arguments, because redis-py repeats a call whose answer was lost.
+A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, once. Indented
+it belongs to its block, as everything there does, and costs nothing until the block is run: making a function of a
+script costs as much as a command does. Every script takes the account's key prefix as ``KEYS[1]`` and the time as
+``ARGV[1]``: empty for the store's own clock, milliseconds in tests. Scripts survive being run twice with the same
+arguments, because redis-py repeats a call whose answer was lost.
 """
 
 import hashlib
@@ -13,13 +14,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 
 INCLUDE = "-- include: "
 
 
-@dataclass(frozen=True, slots=True)
-class Script(Generic[T]):
+class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One run of a script: ``read`` turns the store's raw answer into a ``T``."""
 
     name: str
@@ -43,12 +45,15 @@ def source(name: str) -> Source:
     return Source(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def _lines(name: str, seen: set[str]) -> list[str]:
+def _lines(name: str, known: set[str]) -> list[str]:
     lines: list[str] = []
     for line in files("workers.lanes").joinpath(f"lua/{name}.lua").read_text("utf-8").splitlines():
-        if not line.lstrip().startswith(INCLUDE):
+        text = line.lstrip()
+        if not text.startswith(INCLUDE):
             lines.append(line)
-        elif (included := line.strip().removeprefix(INCLUDE)) not in seen:
-            seen.add(included)
-            lines += _lines(included, seen)
+        elif (included := text.removeprefix(INCLUDE).strip()) not in known:
+            # What a block includes is known nowhere else.
+            inside = known if line == text else set(known)
+            inside.add(included)
+            lines += _lines(included, inside)
     return lines

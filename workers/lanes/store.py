@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 
+import hiredis
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
@@ -101,7 +102,7 @@ class Store:
             raise _response_error(script.name, error) from error
         return script.read(raw)
 
-    def _ask(self, *command: Any) -> Any:
+    def _ask(self, *command: bytes | str | int) -> Any:
         """Sends a command and reads its answer, as the client would; after a lost connection it is repeated."""
         line = self._lines.get()
         try:
@@ -125,8 +126,9 @@ class Store:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
 
 
-def _trip(line: redis.Connection, command: tuple[Any, ...]) -> Any:
-    line.send_command(*command)  # type: ignore[no-untyped-call]
+def _trip(line: redis.Connection, command: tuple[bytes | str | int, ...]) -> Any:
+    # redis-py looks at every argument before it lets hiredis pack them, which costs as much as a tenth of a turn.
+    line.send_packed_command([hiredis.pack_command(command)])  # type: ignore[arg-type, no-untyped-call]
     return line.read_response()
 
 

@@ -77,7 +77,7 @@ local function accept(id, a, body)
   end
   redis.call('RPUSH', lane, id)
   store(id, a, body)
-  schedule_event(P, now, a[2], ranks_class(a[4], a[7], a[8], a[10]))
+  schedule_event(P, now, a[2], class_of(a[4], a[7], a[8], a[10]))
   -- Last, so that nothing can join an event that a key of the wrong type kept from its lane.
   redis.call('HSET', joins, a[3], id)
   count('accepted', 1)

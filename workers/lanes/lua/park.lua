@@ -17,8 +17,9 @@ if not lease_held(P, lane, ARGV[3]) then return 0 end
 lease_end(P, lane, ARGV[3])
 redis.call('ZADD', P .. 'sched', due, lane)
 ranks_move(P, lane, due)
+redis.call('HSETNX', turn, 'id', lease_nonce(ARGV[3]))
 -- The claims counted so far were no crash, nobody is to blame.
-redis.call('HSET', turn, 'claims', 0)
+redis.call('HSET', turn, 'v', 1, 'claims', 0)
 redis.call('HDEL', turn, 'mark')
 if ARGV[10] ~= '' then trail_add(P, lane, {ARGV[10]}, ARGV[11]) end
 return 1

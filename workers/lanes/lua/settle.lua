@@ -41,17 +41,22 @@ local function schedule()
   local stuck = not S.handled and left > 0
   if waiting > left and not stuck then due = now + (S.quiet or 0)
   elseif waiting > 0 then
-    due = now + S.look
+    due = now + (S.look or 0)
     redis.call('HSET', turn, 'v', 1, 'retry', due)
   end
   if ARGV[5] ~= '' then
     redis.call('HSET', turn, 'v', 1, 'owed', ARGV[5], 'claims', 0)
-    if not due or S.retry < due then due = S.retry end
+    due = math.min(due or S.retry or 0, S.retry or 0)
     redis.call('HSET', turn, 'retry', due)
   end
   due = timer(due, waiting)
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
-  if waiting > left then ranks_set(P, lane, due, claims_class(P, lane)) else ranks_move(P, lane, due) end
+  if waiting > left then
+    -- include: lib/classes
+    class_set(P, lane, due, class_waiting(P, lane))
+  else
+    ranks_move(P, lane, due)
+  end
   -- The webhooks of our own writes arrive now: accept lets them wait, so that they share one read. What counts is the
   -- value; the lifetime only clears it away.
   if S.quiet then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
@@ -112,31 +117,25 @@ local function keep()
   if S.saved then redis.pcall('INCRBY', P .. 'saved', S.saved) end -- no figure is worth a turn
 end
 
--- Settles the permit of a read.
-local function release()
+local own = redis.call('HMGET', P .. 'own', lane, '@' .. nonce)
+local held, before = own[1] == S.token, own[2]
+local kept = P .. 'settled:' .. S.turn
+if S.permit then
   local B, age = cjson.decode(ARGV[11]), S.age or 0
-  if S.outcome == 'answered' and slots_open(P) then return slots_answered(P, now, B, 'get', S.permit, age) end
-  local _, _, closely = claims_closely()
-  closely(P, now, B, 'get', S.permit, S.outcome, age, 0)
-end
-
-local function settle()
-  if S.handled then
-    for _, id in ipairs(S.handled) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
+  if S.outcome == 'answered' and slots_open(P) then
+    slots_answered(P, now, B, 'get', S.permit, age)
+  else
+    local _, _, release = claims_closely()
+    release(P, now, B, 'get', S.permit, S.outcome, age, 0)
   end
+end
+local settled = held and S.token
+if held then
+  for _, id in ipairs(S.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
   redis.call('DEL', turn)
   lease_end(P, lane, S.token)
   schedule()
   keep()
-end
-
-local own = redis.call('HMGET', P .. 'own', lane, '@' .. nonce)
-local held, before = own[1] == S.token, own[2]
-local kept = P .. 'settled:' .. S.turn
-if S.permit then release() end
-local settled = held and S.token
-if held then
-  settle()
 else
   -- A repeated call finds its token gone and one of these instead: what the claim got, or a key of its own.
   settled = before and string.match(before, '(%S*)$') or redis.call('GET', kept)

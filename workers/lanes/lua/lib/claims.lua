@@ -7,17 +7,16 @@
 --   claim   {nonce, lease (ms), most events of one turn, read ('1' or '0'), life of the read (ms), budget}
 --     nonce   chosen by the claimer; the same nonce gets the same lane again while its lease runs
 --     read    '1' when the turn will read the ticket and needs a permit, id 'read-<nonce>'; '0' when it will not
---   before  what lease_claimed says of the nonce
+--   before  what the lease of a claim with this nonce says of it, see lib/lease, or false
 --   settled token of the lease that the same script has just ended, or ''
 -- reply: {0, ms until it is worth asking again or -1, why}   why: idle, or what permits_grant says
 --        {1, lane, token, now, turn, last seen or false, events, birth of the store or false, class}
 --   birth   told for a ticket that was not seen before
---   turn    flat list of the turn's fields: id, claims, plan, owed, retry, mark, reading, j:<effect>, e:<handler> <name>,
---           and events: once the turn is frozen by a plan or a reading, whoever claims it gets these
+--   turn    flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, mark, reading,
+--           j:<effect>, e:<handler> <name>, and events: once the turn is frozen by a plan or a reading, whoever claims it
+--           gets these
 --   events  lists of the values of EVENT_FIELDS, false for what an event does not have, and its id
 
--- How long (ms) a lane that cannot be read is left alone.
-local ASIDE = 600000
 -- What a turn takes of an event, in the order in which lanes.py reads it.
 local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt', 'handler', 'digest'}
 local DIGEST = #EVENT_FIELDS
@@ -59,25 +58,13 @@ local function claims_reply(P, now, lane, token, turn, most, class)
   return {1, lane, token, now, turn, seen, events, not seen and redis.call('GET', P .. 'birth'), class}
 end
 
--- The class of what waits in a lane: the most urgent of its newest events.
-local function claims_class(P, lane)
-  local class = 'bulk'
-  for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, -16, -1)) do
-    local event = redis.call('HMGET', P .. 'event:' .. id, 'kind', 'actor', 'label', 'source')
-    local of = ranks_class(event[1], event[2], event[3], event[4])
-    if of == 'interactive' then return of end
-    if of == 'normal' then class = of end
-  end
-  return class
-end
-
 -- The class under which a turn reads first.
 local FIRST = {interactive = 'first', normal = 'normal', bulk = 'bulk'}
 
 -- Choosing a lane and its permit when the first look does not settle it: functions to choose, grant and release. They are
 -- made only then, since making them costs as much as a part of a claim.
 local function claims_closely()
--- include: lib/permits
+  -- include: lib/permits
 
   -- Whether a turn of this class may begin: wait and why, wait 0 when it may. Most turns write, so that one without room
   -- for a write would only read, decide and wait with a plan that ages; the gate lets reads pass before writes.
@@ -113,11 +100,17 @@ local function claims_closely()
   return choose, permits_grant, permits_release
 end
 
+-- The ms until the next lane is due, -1 when there is none.
+local function claims_wait(P, now)
+  local next = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
+  return next[2] and math.max(1, math.ceil(next[2] - now)) or -1
+end
+
 -- Finds a due lane, with the permit of its read: {lane, since, class, rank}, or nil, wait and why.
 local function claims_find(P, now, nonce, read, life, budget)
   local due = ranks_due(P, now)
   local first = due[1]
-  if not first then return nil, ranks_wait(P, now), 'idle' end
+  if not first then return nil, claims_wait(P, now), 'idle' end
   if read ~= '1' then return first end
   local B, class = cjson.decode(budget), first[3]
   if (B.post < 1 or slots_room(P, B, 'post', class))
@@ -130,36 +123,27 @@ local function claims_find(P, now, nonce, read, life, budget)
   return chosen
 end
 
+-- Counts the claim of a lane that was claimed before, or is owed something. A turn's first claim writes nothing into it:
+-- its lease tells of it, whose nonce is the turn's id.
+local function claims_again(P, lane, key, nonce, before)
+  redis.call('HSETNX', key, 'id', before and lease_nonce(before) or nonce)
+  redis.call('HSETNX', key, 'claims', before and 1 or 0)
+  redis.call('HINCRBY', key, 'claims', 1)
+  redis.call('HSET', key, 'v', 1)
+  if before then lease_end(P, lane, before) end
+  return redis.call('HGETALL', key)
+end
+
 local function claims_lease(P, now, nonce, found, lease, most, settled)
   local lane, class = found[1], found[3]
   if not string.match(lane, '^%d+$') then error('the schedule names a lane that is no ticket') end
   local key = P .. 'turn:' .. lane
-  local turn = redis.call('HGETALL', key)
-  if turn[1] then lease_forget(P, lane) end
+  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
+  if turn[1] or before then turn = claims_again(P, lane, key, nonce, before) end
   local token = lease_take(P, nonce, lane, class, settled)
   redis.call('ZADD', P .. 'sched', now + lease, lane)
   ranks_lease(P, lane, now + lease, found[4])
-  if turn[1] then
-    if redis.call('HSETNX', key, 'id', nonce) == 1 then redis.call('HSET', key, 'v', 1) end
-    redis.call('HINCRBY', key, 'claims', 1)
-    turn = redis.call('HGETALL', key)
-  else
-    turn = {'v', '1', 'id', nonce, 'claims', '1'}
-    redis.call('HSET', key, unpack(turn))
-  end
   return claims_reply(P, now, lane, token, turn, most, class)
-end
-
--- A lane with a key of the wrong type or a broken value is put aside and named; the account's other lanes go on.
-local function claims_aside(P, now, lane, why)
-  local id = 'lane-' .. lane
-  redis.call('ZADD', P .. 'sched', now + ASIDE, lane)
-  ranks_move(P, lane, now + ASIDE)
-  lease_forget(P, lane)
-  redis.call('ZADD', P .. 'dead', now, id)
-  redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
-    id = id, handler = '', reason = 'the lane cannot be read, mend or delete its keys: ' .. why,
-  }))
 end
 
 local function claims_take(P, now, claim, before, settled)
@@ -176,7 +160,8 @@ local function claims_take(P, now, claim, before, settled)
   if not found then return {0, wait, why} end
   local leased, reply = pcall(claims_lease, P, now, nonce, found, tonumber(lease), most, settled)
   if leased then return reply end
-  claims_aside(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
+  -- include: lib/aside
+  lane_aside(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
   if read == '1' then
     local _, _, release = claims_closely()
     release(P, now, cjson.decode(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0)

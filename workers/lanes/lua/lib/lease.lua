@@ -24,9 +24,3 @@ end
 local function lease_end(P, lane, token)
   redis.call('HDEL', P .. 'own', lane, '@' .. lease_nonce(token))
 end
-
--- Ends the lease of a lane whoever holds it.
-local function lease_forget(P, lane)
-  local token = redis.call('HGET', P .. 'own', lane)
-  if token then lease_end(P, lane, token) end
-end

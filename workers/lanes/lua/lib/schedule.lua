@@ -1,4 +1,4 @@
--- include: lib/ranks
+-- include: lib/classes
 -- Makes a lane due for an event of this class that has just been put into it.
 local function schedule_event(P, now, ticket, class)
   local sched = P .. 'sched'
@@ -8,7 +8,7 @@ local function schedule_event(P, now, ticket, class)
     if class ~= 'bulk' then redis.call('ZADD', P .. 'sched:' .. class, ready, ticket) end
     return
   end
-  ranks_raise(P, ticket, tonumber(redis.call('ZSCORE', sched, ticket)), class)
+  class_raise(P, ticket, tonumber(redis.call('ZSCORE', sched, ticket)), class)
   if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
   -- Parked. Only a lane that waits for nothing but an owed handler, or for a further look at its ticket, becomes due by
   -- an event; one that waits for permits or for an effect in doubt does not.
