@@ -1,10 +1,10 @@
 """Lua scripts as values: what to run, on which keys, with which arguments, and how to read the answer.
 
-A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, once. Indented
-it belongs to its block, as everything there does, and costs nothing until the block is run: making a function of a
-script costs as much as a command does. Every script takes the account's key prefix as ``KEYS[1]`` and the time as
-``ARGV[1]``: empty for the store's own clock, milliseconds in tests. Scripts survive being run twice with the same
-arguments, because redis-py repeats a call whose answer was lost.
+A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, once. Indented,
+it belongs to its block and costs nothing until the block is run: the functions of a script are made anew by each call.
+Every script takes the account's key prefix as ``KEYS[1]`` and the time as ``ARGV[1]``: empty for the store's own clock,
+milliseconds in tests. Scripts survive being run twice with the same arguments, because redis-py repeats a call whose
+answer was lost.
 """
 
 import hashlib
