@@ -1,7 +1,7 @@
 """Lua scripts as values: what to run, on which keys, with which arguments, and how to read the answer.
 
-A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, once. Indented,
-it belongs to its block and costs nothing until the block is run: the functions of a script are made anew by each call.
+A script's text lies in ``lua/<name>.lua``. A line ``-- include: lib/<name>`` stands for that file's text, once. If
+it is indented, it belongs to its block and costs nothing until that is run: each call makes a script's functions anew.
 Every script takes the account's key prefix as ``KEYS[1]`` and the time as ``ARGV[1]``: empty for the store's own clock,
 milliseconds in tests. Scripts survive being run twice with the same arguments, because redis-py repeats a call whose
 answer was lost.
