@@ -24,7 +24,7 @@ from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.turns.effects import Effect, split
 from workers.turns.plan import Entry, Record, Verdict
-from workers.turns.settling import ENDS, foreign_story
+from workers.turns.settling import ENDS, foreign_story, handed_story
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
         yield "decided", _verdict(verdict)
     for each in foreign_story(record.turn, record.foreign):
         yield "outside", each
+    for each in handed_story(record.handed, record.dry):
+        yield "others", each
     for remark in record.remarks:
         yield "noted", remark
     for effect, entry in _effects(record):

@@ -14,8 +14,9 @@ Args = list[bytes | str | int]
 #: How many waiting events one turn takes at the most; the rest waits for the next turn.
 MOST_EVENTS = 200
 
-#: The source of an event that a schedule made.
+#: The sources of events that a schedule made, and a handler for a ticket that was not its own.
 SCHEDULE = "schedule"
+HANDLER = "handler"
 
 #: What a permit's holder tells about the call: see ``lua/lib/permits.lua``.
 UNUSED = "unsent"

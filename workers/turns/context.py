@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
-from workers.errors import GiveUp, WrongIntent
+from workers.errors import WrongIntent
 from workers.happyfox.client import Client
 from workers.turns import arguments
-from workers.turns.intents import AnyIntent, Create, NameOrId
-from workers.turns.recorder import Recorder
+from workers.turns.intents import AnyIntent, Create, NameOrId, On
+from workers.turns.recorder import OnTicket, Recorder
 from workers.turns.steps import Wanted
 from workers.turns.timers import timer
 
@@ -122,8 +122,18 @@ class Context(Generic[Settings]):
         )
 
     def on_ticket(self, number: int) -> Recorder:
-        """Gives intents for another ticket; not available yet."""
-        raise GiveUp("ctx.on_ticket is not available yet")
+        """Gives a recorder of intents for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
+
+        They become an event in that ticket's own lane, are done there in their turn, under this router's grants, and
+        call no handler. A ticket that does not exist makes a dead letter. The handler's own ticket is simply that. At
+        most 200 tickets in one run.
+        """
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise WrongIntent("on_ticket: give the ticket's number (int), as in on_ticket(12)")
+        others = {each.number for each in self.intents if isinstance(each, On)}
+        if number not in (self.ticket, *others) and len(others) >= MOST_OTHERS:
+            raise WrongIntent(f"on_ticket: at most {MOST_OTHERS} other tickets in one run")
+        return OnTicket(number, self.intents, own=number == self.ticket)
 
     def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
         """Wants this router called again for this ticket: ``@router.on("later", name=name)`` receives it.

@@ -1,6 +1,6 @@
 """Deciding: every handler once, with all changes of the turn; what they want becomes a plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from zlib import crc32
@@ -19,11 +19,11 @@ from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
 from workers.turns.foreign import Ledger
 from workers.turns.fuse import Bounds, look
-from workers.turns.intents import Later
+from workers.turns.intents import AnyIntent, Later, On, Own
 from workers.turns.listing import directory
 from workers.turns.missing import RENAMED, letter, search
 from workers.turns.permissions import denied
-from workers.turns.plan import ALL_OF, EVERYONE, Letter, Owed, Plan, Verdict, together
+from workers.turns.plan import ALL_OF, EVERYONE, Handover, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
@@ -88,15 +88,28 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         shown=ballot.shown,
         staff=state.terms.staff,
         foreign=ballot.ledger.all(),
+        handed=tuple(_handed(state, ballot)),
         saved=0 if state.terms.dry_run else folded.saved,
     )
 
 
 def _spent(state: State, ballot: Ballot) -> LastSeen:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
+    wishes = [wish for wish in ballot.wishes if wish.intents and not (wish.debt and wish.debt.wish)]
+    acted = {wish.handler for wish in wishes if not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
+
+
+def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
+    """Gives what handlers want of other tickets, one for each handler and ticket."""
+    for wish in ballot.wishes:
+        wanted: dict[int, list[Own]] = {}
+        for each in wish.intents:
+            if isinstance(each, On):
+                wanted.setdefault(each.number, []).append(each.wanted)
+        for number, intents in wanted.items():
+            yield Handover(number, wish.handler, tuple(intents), state.terms.dry(wish.handler))
 
 
 def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
@@ -128,11 +141,11 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
     ballot = Ballot(Ledger(state, reading, owed), reading.news.seen)
-    debts = {debt.handler: debt for debt in owed if debt.effect is None}
+    debts = {debt.handler: debt for debt in owed if debt.effect is None and not debt.wish}
     blown = _fuse(state, reading, ballot, owed, mended=EVERYONE in debts)
     for again in owed:
-        if again.effect is not None:
-            _again(state, reading, ballot, again, again.effect, blown)
+        if again.effect is not None or again.wish:
+            _again(state, reading, ballot, again, blown)
     for common in debts.values():
         if ours := [change.kind for change in common.changes if change.actor.kind == "us"]:
             ballot.remarks.append(f"{common.handler} hears what we did: {', '.join(ours)}")
@@ -187,17 +200,19 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
     return ballot
 
 
-def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, effect: Effect, blown: str) -> None:
-    """Takes an effect that a person wants again among the wishes, unless it happened or must not."""
-    wanted = replaying.wish(debt)
+def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, blown: str) -> None:
+    """Takes an effect that a person wants again, or what a handler of another ticket wants, among the wishes.
+
+    Unless it happened or must not.
+    """
+    wanted, words = replaying.wish(debt), replaying.words(debt)
     if row := replaying.landed(reading, debt):
-        said = f"replay: {effect.words} happened after all (row {row})"
-        ballot.verdicts.append(Verdict(debt.handler, "decided", said))
+        ballot.verdicts.append(Verdict(debt.handler, "decided", f"{words} happened after all (row {row})"))
     elif refusal := replaying.refusal(state, wanted, blown):
         _bury(state, ballot, debt, refusal)
     else:
         ballot.wishes.append(wanted)
-        ballot.verdicts.append(Verdict(debt.handler, "decided", f"replay: {effect.words}"))
+        ballot.verdicts.append(Verdict(debt.handler, "decided", words))
 
 
 def _each(debts: dict[str, Owed], handlers: Sequence[Bound]) -> dict[str, Owed]:
@@ -234,8 +249,8 @@ def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Ev
         ballot.verdicts.append(Verdict(bound.name, "decided", _wants(allowed), attempt, tuple(sorted(refused))))
 
 
-def _wants(intents: Sequence[object]) -> str:
-    return ", ".join(dict.fromkeys(type(each).__name__.lower() for each in intents)) or "nothing"
+def _wants(intents: Sequence[AnyIntent]) -> str:
+    return ", ".join(dict.fromkeys(each.word for each in intents)) or "nothing"
 
 
 def _failed(state: State, ballot: Ballot, handler: str, event: Event, debt: Owed | None, failure: Failure) -> None:
@@ -261,7 +276,9 @@ def _wait(salt: str, attempt: int) -> int:
 def _give_up(state: State, ballot: Ballot, handler: str, changes: Sequence[Change], reason: str) -> None:
     ballot.wishes = [wish for wish in ballot.wishes if wish.handler != handler or wish.debt]
     ballot.verdicts = [
-        verdict for verdict in ballot.verdicts if verdict.handler != handler or verdict.reason.startswith("replay:")
+        verdict
+        for verdict in ballot.verdicts
+        if verdict.handler != handler or verdict.reason.startswith((replaying.AGAIN, replaying.HANDED))
     ]
     now, done = state.now(), ballot.ledger.of(handler)
     _bury(state, ballot, Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)

@@ -22,6 +22,9 @@ RENAMED = "no handler of this name runs any more; it was renamed or taken out"
 #: Why what is owed becomes a dead letter when its ticket is not there any more.
 GONE = "the ticket is gone: HappyFox answers 404 again and again"
 
+#: The same for what a handler of another ticket wants of it.
+UNKNOWN = "HappyFox knows no such ticket: it answers 404 again and again; correct the number, or the handler"
+
 
 def part(owed: Sequence[Owed]) -> tuple[tuple[Owed, ...], int]:
     """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
@@ -39,7 +42,7 @@ def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) 
     first = since or now
     look = next((first + age - now for age in AWAY if first + age > now), 0)
     if not look:
-        letters = tuple(letter(empty.turn, debt, GONE) for debt in owed)
+        letters = tuple(letter(empty.turn, debt, UNKNOWN if debt.wish else GONE) for debt in owed)
         return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
     note = Owed(TICKET, (), 0, first, "", "", 0, missing=first)
     return msgspec.structs.replace(
@@ -80,4 +83,6 @@ def letter(turn: str, debt: Owed, reason: str) -> Letter:
         effect=debt.effect,
         doubt=debt.doubt,
         foreign=debt.foreign,
+        wish=debt.wish,
+        origin=debt.origin,
     )

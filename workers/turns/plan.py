@@ -10,6 +10,7 @@ from workers.events.change import Change
 from workers.events.last_seen import LastSeen
 from workers.lanes.lanes import Hint
 from workers.turns.effects import Effect, split
+from workers.turns.intents import Own
 
 #: Stands for every handler, where something is theirs together: what they miss while the ticket's fuse is blown.
 EVERYONE = "*"
@@ -72,8 +73,9 @@ class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
 
     ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already. With an
-    ``effect``, of the letter ``letter``, nothing runs: the effect is brought about again. ``missing`` is when its
-    handler was first not to be found, ``look`` the time before which nobody need look again.
+    ``effect``, of the letter ``letter``, nothing runs: the effect is brought about again. Neither does anything with a
+    ``wish``: that is what it wants of this ticket, decided on ticket ``origin``. ``missing`` is when its handler was
+    first not to be found, ``look`` the time before which nobody need look again.
     """
 
     handler: str
@@ -85,6 +87,8 @@ class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
     retry: int
     replay: bool = False
     foreign: Foreigns = {}
+    wish: tuple[Own, ...] = ()
+    origin: int = 0
     effect: Effect | None = None
     doubt: Doubt | None = None
     letter: str = ""
@@ -98,7 +102,7 @@ class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A dead letter: a handler or an effect for which we stopped trying, with the evidence."""
+    """A dead letter: a handler, an effect or a wish for which we stopped trying, with the evidence."""
 
     id: str
     handler: str
@@ -111,13 +115,29 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: Mapping[str, Any] = {}
     doubt: Doubt | None = None
     foreign: Foreigns = {}
+    wish: tuple[Own, ...] = ()
+    origin: int = 0
+
+
+class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a handler wants of another ticket; settling hands it over to that ticket's lane, unless it is ``dry``."""
+
+    ticket: int
+    handler: str
+    intents: tuple[Own, ...]
+    dry: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is wanted, in plain words."""
+        return f"{', '.join(dict.fromkeys(each.word for each in self.intents))} on ticket {self.ticket}"
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
 
     ``shown`` holds the changes of the handlers that were owed some beside those of the turn, ``foreign`` what each
-    handler has done in other systems.
+    handler has done in other systems, ``handed`` what is wanted of other tickets.
     ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
     the ms until these are looked at again, ``ticket`` is the answer of that read. ``staff`` is whom the plan writes as,
     0 in plans that were stored before it was a part of them; ``saved`` counts the calls that folding saved.
@@ -142,6 +162,7 @@ class Plan(msgspec.Struct, frozen=True):
     shown: Mapping[str, tuple[Change, ...]] = {}
     staff: int = 0
     foreign: Mapping[str, Foreigns] = {}
+    handed: tuple[Handover, ...] = ()
     saved: int = 0
 
 
@@ -199,6 +220,7 @@ class Record(msgspec.Struct, frozen=True):
     dry: bool
     ticket: Mapping[str, Any]
     foreign: Mapping[str, Foreigns] = {}
+    handed: tuple[Handover, ...] = ()
 
 
 class Unreadable(Exception):
@@ -253,7 +275,7 @@ def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
 
 
 def decode_replay(stored: bytes) -> Owed:
-    """Makes of a dead letter what is owed again, at once: its effect, or else a run of its handler.
+    """Makes of a dead letter what is owed again, at once: its wish, its effect, or else a run of its handler.
 
     Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
     """
@@ -263,6 +285,8 @@ def decode_replay(stored: bytes) -> Owed:
         raise Unreadable(f"the dead letter cannot be read ({error})") from None
     foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
     debt = Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+    if letter.wish:
+        return msgspec.structs.replace(debt, wish=letter.wish, origin=letter.origin, letter=letter.id)
     if letter.effect is None:
         return debt
     own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)

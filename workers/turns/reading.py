@@ -13,7 +13,7 @@ from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
 from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import SCHEDULE, Hint
+from workers.lanes.lanes import HANDLER, SCHEDULE, Hint
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.creating import ours
 from workers.turns.plan import Unreadable
@@ -134,7 +134,7 @@ def _first_sight(state: State, outcome: Outcome) -> FirstSight:
     return FirstSight(
         since,
         created=any(hint.kind == "created" for hint in hints),
-        bare=not hints or any(hint.source != SCHEDULE for hint in hints),
+        bare=not hints or any(hint.source not in (SCHEDULE, HANDLER) for hint in hints),
     )
 
 

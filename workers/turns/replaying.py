@@ -20,10 +20,20 @@ from workers.turns.reading import Reading
 from workers.turns.sight import forwards
 from workers.turns.state import State
 
+#: How the verdicts begin that no run of a handler on this ticket has led to.
+AGAIN, HANDED = "replay:", "from ticket"
+
 
 def wish(debt: Owed) -> Wish:
-    """Gives what brings the effect about again."""
-    return Wish(debt.handler, () if debt.effect is None else _intents(debt.effect), debt)
+    """Gives what brings the effect about again; what a handler of another ticket wants stands there as it is."""
+    return Wish(debt.handler, debt.wish if debt.effect is None else _intents(debt.effect), debt)
+
+
+def words(debt: Owed) -> str:
+    """Says what is wanted and why."""
+    if debt.effect is not None:
+        return f"{AGAIN} {debt.effect.words}"
+    return f"{HANDED} {debt.origin}: {', '.join(dict.fromkeys(each.word for each in debt.wish))}"
 
 
 def refusal(state: State, wanted: Wish, blown: str) -> str:

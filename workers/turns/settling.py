@@ -8,12 +8,12 @@ import msgspec
 from workers.events.change import told
 from workers.events.last_seen import LastSeen, advance, decode, encode
 from workers.events.timers import Timer
-from workers.lanes.lanes import Held, Nothing, Settlement, settle
+from workers.lanes.lanes import Handed, Held, Nothing, Settlement, settle
 from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
-from workers.turns.plan import Entry, Foreigns, Letter, Plan, Record, pieces
+from workers.turns.plan import Entry, Foreigns, Handover, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 
@@ -70,6 +70,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         trail=trail,
         saved=plan.saved,
         created=tuple(_created(plan, state.journal)),
+        handed=tuple(_handed(state, plan)),
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
@@ -107,6 +108,20 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
                 doubt=entry.doubt,
                 foreign=plan.foreign.get(handler, {}),
             )
+
+
+def _handed(state: State, plan: Plan) -> Iterator[Handed]:
+    """Gives the events for the lanes of other tickets; what runs dry, also since the plan was stored, is left out."""
+    for number, each in enumerate(plan.handed):
+        if not each.dry and not plan.dry and not state.terms.dry(each.handler):
+            letter = Letter(
+                id=f"{plan.turn}.on.{number}",
+                handler=each.handler,
+                reason=f"wanted on ticket {state.held.ticket}",
+                wish=each.intents,
+                origin=state.held.ticket,
+            )
+            yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())
 
 
 def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]:
@@ -165,6 +180,7 @@ def _record(state: State, plan: Plan) -> Record:
         dry=plan.dry,
         ticket=plan.ticket,
         foreign=plan.foreign,
+        handed=plan.handed,
     )
 
 
@@ -174,6 +190,12 @@ def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
         for name, entry in entries.items():
             end = FOREIGN_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
             yield f"{handler} effect {name}: {end}"
+
+
+def handed_story(handed: Iterable[Handover], dry: bool) -> Iterator[str]:
+    """Tells what handlers want of other tickets, without the words."""
+    for each in handed:
+        yield f"{each.handler}: {each.words}: " + (ENDS["dry"] if dry or each.dry else "handed over to its lane")
 
 
 def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
@@ -192,6 +214,7 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
         )
     yield from foreign_story(plan.turn, plan.foreign)
     yield from plan.remarks
+    yield from handed_story(plan.handed, plan.dry)
     for _, effect, entry in pieces(plan, journal):
         rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
         rows += f" (ticket {entry.ticket})" if entry.ticket else ""

@@ -156,6 +156,27 @@ def waiter() -> tuple[Router, ...]:
     return (router,)
 
 
+def linker() -> tuple[Router, ...]:
+    """Writes on another ticket, whose own handler writes on this one."""
+    router = Router("linker")
+
+    @router.on("contact-replied", "tags-changed")
+    def link(ticket: Ticket, event: Event, ctx: Context) -> None:
+        other = ctx.on_ticket(2 if ticket.id == 1 else 1)
+        other.add_tags(f"from-{ticket.id}")
+        other.note(f"See ticket {ticket.id}.")
+        ticket.note("Linked.")
+
+    return (router,)
+
+
+def two(world: World) -> int:
+    first = world.simulator.create_ticket(subject="One").id
+    world.simulator.create_ticket(subject="Two")
+    finish(world)
+    return first
+
+
 def creator() -> tuple[Router, ...]:
     """Creates a ticket for every one that a contact opens or answers, which would go on for ever with its own."""
     router = Router("creator")
@@ -212,6 +233,7 @@ SCENARIOS = {
         waiter, waits, lambda world, number: world.simulator.staff_updates(number, text="Here I am.", staff=1)
     ),
     "created by us": Scenario(creator, known, replies, {"allow": frozenset({("creator", "create")})}),
+    "handed over": Scenario(linker, two, replies),
     "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
@@ -323,6 +345,7 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "equal notes": 6,
         "another system": 3,
         "created by us": 4,
+        "handed over": 3,
         "smart rule": 4,
         "owed": 4,
         "refused and split": 4,

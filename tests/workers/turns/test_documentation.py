@@ -30,3 +30,9 @@ def test_a_ticket_of_the_page_is_created() -> None:
     result = run(examples()["returns"], ticket(tags=["return"]), "tags-changed", allow=["create"])
 
     assert [(each["category"], each["tags"]) for each in result.created] == [("Logistics", ("courier",))]
+
+
+def test_a_ticket_of_the_page_is_linked() -> None:
+    result = run(examples()["twins"], ticket(fields={"Same as": "12"}), "field-changed")
+
+    assert (result.failed, result.on_tickets[12].tags_added) == ({}, {"has-twin"})
