@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.real.fleet import Fleet
+from tests.real.fleet import SETTINGS, Fleet, P
 from tests.real.handlers import FAITHFUL, NOTING
 
 pytestmark = pytest.mark.timeout(180)
@@ -89,3 +89,23 @@ def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..
     fleet.settle()
     for number in taken:
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
+
+
+def test_a_worker_that_finds_its_store_replaced_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(NOTING)
+    fleet.start_web()
+    worker = fleet.ready_worker()
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    fleet.open_ticket(text="before")
+    fleet.wait(lambda: fleet.notes(1), "the worker works")
+    fleet.settle()
+    with fleet.redis() as client:
+        client.set(f"{P}birth", 1)
+        fleet.wait(lambda: client.hget(f"{P}gate", "state") not in (None, b"open"), "the gate is closed")
+        closed = time.time()
+    fleet.wait(lambda: "the store was emptied or replaced" in worker.output, "the worker says why")
+    fleet.reply(1, "meanwhile")
+    fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
+    again = [call.arrived for call in fleet.calls() if call.counted and call.arrived > closed]
+    assert min(again) - closed > float(SETTINGS["HAPPYFOX_WINDOW_SECONDS"]) / 2
+    assert worker.output.count("calls pause for one window") == 1

@@ -1,0 +1,53 @@
+"""The driver of steps: what time a slow store takes is no longer left for sending."""
+
+import time
+
+import pytest
+import redis
+
+from service.processes.simulator import running
+from workers.driver import Driver, _Driven
+from workers.errors import Unsent
+from workers.governor.clock import monotonic
+from workers.happyfox import protocol
+from workers.happyfox.protocol import Answer
+from workers.happyfox.wire import Wire
+from workers.lanes.lanes import Held
+from workers.lanes.leases import Leases
+from workers.lanes.store import Store
+from workers.limits import Limits
+from workers.simulator import Simulator
+from workers.testing.world import ACCOUNT, World
+from workers.turns.steps import Call, Steps
+from workers.turns.turn import Result
+from workers.visits import Account
+
+#: Milliseconds in which the first byte must leave, and for which the store stands still when it is slow.
+SEND_BY, SLOW = 1_000, 1_100
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, slow: bool) -> None:
+    world, simulator = World(store), Simulator(time.time)
+    governor = world.governor
+    held = Held(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
+    outcomes: list[object] = []
+
+    def turn() -> Steps[Result]:
+        yield governor.permit("get", "p", "interactive", 20_000)
+        outcomes.append((yield Call(protocol.ticket(1), "p", SEND_BY)))
+        return Result("settled")
+
+    with running(simulator) as happyfox:
+        line = Store(store)
+        wire = Wire(happyfox, "demo-key", "demo-code", 5.0, governor, line)
+        leases = Leases(line, 60.0, monotonic, "w", lambda: None)
+        driver = Driver(Account(world.terms, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
+        leases.add(held, monotonic())
+        if slow:
+            store.client_pause(SLOW, all=True)
+        _Driven(driver, held, monotonic()).run(turn())
+        wire.close()
+
+    assert isinstance(outcomes[0], Unsent if slow else Answer)
+    assert len(simulator.log) == (0 if slow else 1)
