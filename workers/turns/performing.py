@@ -13,6 +13,7 @@ from workers.happyfox.answers import nothing_to_update, read, settlement
 from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import FORGET, LEAVE, Begun, begin
 from workers.models.ticket import read_rows
+from workers.turns.absence import miss_ticket, search_ticket
 from workers.turns.collisions import allowed
 from workers.turns.creating import announce, find
 from workers.turns.doubt import look_up
@@ -36,35 +37,32 @@ class Performer:
 
     def perform(self) -> Steps[None]:
         """Performs every effect that is not done; a ticket that is gone ends all but the creation of others."""
-        gone = False
         for index, effect in enumerate(self.plan.effects):
             key = str(index)
-            if gone and effect.sort != "create":
-                continue
-            try:
-                yield from self._one(key, effect)
-                if self._entry(key) == "split":
-                    for part, piece in enumerate(split(effect)):
-                        yield from self._one(f"{key}.{part}", piece)
-            except Gone:
-                if self._entry(key) != "gone":
-                    yield from self.state.enter(key, Entry("gone", said="the ticket is gone"))
-                gone = True
+            yield from self._one(key, effect)
+            if self._entry(key) == "split":
+                for part, piece in enumerate(split(effect)):
+                    yield from self._one(f"{key}.{part}", piece)
 
     def _entry(self, key: str) -> str:
         entry = self.state.journal.get(key)
         return entry.state if entry else ""
 
     def _one(self, key: str, effect: Effect) -> Steps[None]:
-        """Brings one effect to its end: done, withheld, refused, split or dry."""
-        while self._entry(key) in ("", "begun"):
-            if self._entry(key) == "begun":
-                look = find if effect.sort == "create" else look_up
-                tries = yield from look(self.sight, key, effect)
-                if tries:
+        """Brings one effect to its end: done, withheld, refused, gone, split or dry."""
+        while (entry := self._entry(key)) in ("", "begun", "missing"):
+            gone = any(other.state == "gone" for other in self.state.journal.values())
+            try:
+                if gone and effect.sort != "create":
+                    raise Gone
+                tries = 0
+                if entry:
+                    look = search_ticket if entry == "missing" else find if effect.sort == "create" else look_up
+                    tries = yield from look(self.sight, key, effect)
+                if tries or not entry:
                     yield from self._send(key, effect, tries)
-            else:
-                yield from self._send(key, effect)
+            except Gone:
+                yield from miss_ticket(self.sight, key, gone)
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, terms = self.state, self.state.terms
@@ -128,7 +126,7 @@ class Performer:
             yield from enter(FORGET)
             raise Parked(0, f"HappyFox refuses every call for now ({outcome.status})")
         elif outcome.status == 404 and effect.sort != "create":
-            yield from enter(Entry("gone", said="the ticket is gone"))
+            yield from enter(Entry("missing", at=state.now(), tries=state.journal[key].tries))
             raise Gone
         else:
             yield from self._answered(key, effect, outcome, enter)

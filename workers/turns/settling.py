@@ -96,8 +96,9 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
     """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
     yield from plan.letters
     for key, effect, entry in pieces(plan, journal):
+        given_up = entry.state == "refused" or (entry.state == "gone" and effect.sort != "delete")
         # Each handler is given its own part, so that no replay brings about what is another letter's.
-        for handler, part in zip(effect.handlers, split(effect), strict=True) if entry.state == "refused" else ():
+        for handler, part in zip(effect.handlers, split(effect), strict=True) if given_up else ():
             yield Letter(
                 id=f"{plan.turn}.{key}.{handler}",
                 handler=handler,

@@ -429,6 +429,7 @@ FAULTS = {
     "an error page": Fault("html", status=502),
     "an empty success": Fault("empty"),
     "broken JSON": Fault("broken"),
+    "a wrong 404": Fault("status", path="ticket/*", status=404),
     "429": Fault("status", status=429),
     "a late row": Fault("late-row", seconds=20),
 }

@@ -103,6 +103,64 @@ def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: re
     assert letters(store) == {}
 
 
+def writer() -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.note("Written once and for all.")
+        ticket.add_tags("vip")
+
+    return router
+
+
+def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
+    world = World(store, writer())
+    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert world.ticket(1)["tags"] == "vip"
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
+def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_letter(
+    store: redis.Redis,
+) -> None:
+    world = World(store, writer())
+    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/update_tags", status=404, count=None))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert "Written once and for all." in str(world.ticket(1)["updates"])
+    [dead] = letters(store).values()
+    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, though the ticket is there"
+    assert dead["effect"]["add"] == ["vip"]
+
+
+def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_about(store: redis.Redis) -> None:
+    world = World(store, writer())
+    world.simulator.create_ticket()
+    world.deliver()
+    world.simulator.faults.add(Fault("status", method="POST", status=404, count=None))
+    world.work()
+    world.simulator.faults.add(Fault("status", path="ticket/*", status=404, count=None))
+    world.settle_down()
+    world.simulator.faults.clear()
+
+    assert {dead["reason"] for dead in letters(store).values()} == {"the ticket is gone"}
+    assert len(letters(store)) == 2
+    for id in letters(store):
+        world.store.run(replay(ACCOUNT, id, 3600))
+    world.settle_down()
+    assert world.ticket(1)["tags"] == "vip"
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
 def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
     runs: list[list[str]] = []
     world = seen(store, reader(runs))
