@@ -8,7 +8,8 @@ import msgspec
 import redis
 
 from workers.lanes.keys import prefix
-from workers.turns.plan import Record, Unreadable, decode_record
+from workers.turns.plan import Record
+from workers.turns.stored import Unreadable, decode_record
 
 #: A line of a trail, as turns write it.
 _LINE = msgspec.json.Decoder(dict)

@@ -14,8 +14,9 @@ from workers.events.change import Change, matches
 from workers.events.last_seen import LastSeen, decode
 from workers.lanes.lanes import Settlement
 from workers.lanes.scripts import Script
-from workers.turns.plan import Letter, Owed, Plan, decode_plan
+from workers.turns.plan import Letter, Owed, Plan
 from workers.turns.steps import Decide, Decision, Step
+from workers.turns.stored import decode_plan
 
 
 @dataclass(frozen=True)

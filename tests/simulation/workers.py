@@ -10,8 +10,8 @@ from workers.errors import StoreUnavailable
 from workers.lanes.lanes import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.testing.world import START, Crash
-from workers.turns.plan import decode_plan
 from workers.turns.steps import Decide, Failure, Step
+from workers.turns.stored import decode_plan
 from workers.turns.turn import take_turn
 
 

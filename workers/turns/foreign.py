@@ -15,10 +15,11 @@ import msgspec
 
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
 from workers.lanes.lanes import FORGET, note_foreign
-from workers.turns.plan import Foreign, Foreigns, Owed, decode_foreign
+from workers.turns.plan import Foreign, Foreigns, Owed
 from workers.turns.reading import Reading, freeze
 from workers.turns.state import State
 from workers.turns.steps import Failure, InnerSteps, Outside, Wanted
+from workers.turns.stored import decode_foreign
 
 #: What an effect may be called. The name stands in trails and logs, so there is no room in it for a customer's words.
 NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")

@@ -1,6 +1,5 @@
 """The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect."""
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -224,42 +223,6 @@ class Record(msgspec.Struct, frozen=True):
     handed: tuple[Handover, ...] = ()
 
 
-class Unreadable(Exception):
-    """A stored value that this version cannot read; it says which and why."""
-
-
-def decode_plan(stored: bytes) -> Plan:
-    """Reads a stored plan; one of another format, or a broken one, is ``Unreadable``."""
-    try:
-        plan = msgspec.json.decode(stored, type=Plan)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"the stored plan cannot be read ({error})") from None
-    if plan.format != 1:
-        raise Unreadable(f"the stored plan has format {plan.format}, this version reads 1")
-    return plan
-
-
-def decode_record(stored: bytes) -> Record:
-    """Reads a stored record; one of another format, or a broken one, is ``Unreadable``."""
-    try:
-        record = msgspec.json.decode(zlib.decompress(stored), type=Record)
-    except (zlib.error, msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"the stored record cannot be read ({error})") from None
-    if record.format != 1:
-        raise Unreadable(f"the stored record has format {record.format}, this version reads 1")
-    return record
-
-
-def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
-    """Reads what is owed; nothing stored is nothing owed."""
-    if not stored:
-        return ()
-    try:
-        return msgspec.json.decode(stored, type=tuple[Owed, ...])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"what is owed cannot be read ({error})") from None
-
-
 def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
     """Joins what one handler is owed several times over, so that it runs once, with every change in order.
 
@@ -273,38 +236,3 @@ def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
         foreign = {**debt.foreign, **before.foreign}
         joined[key] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
     return tuple(joined.values())
-
-
-def decode_replay(stored: bytes) -> Owed:
-    """Makes of a dead letter what is owed again, at once: its wish, its effect, or else a run of its handler.
-
-    Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
-    """
-    try:
-        letter = msgspec.json.decode(stored, type=Letter)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"the dead letter cannot be read ({error})") from None
-    foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
-    debt = Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
-    if letter.wish:
-        return msgspec.structs.replace(debt, wish=letter.wish, origin=letter.origin, letter=letter.id)
-    if letter.effect is None:
-        return debt
-    own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)
-    return msgspec.structs.replace(debt, effect=own, doubt=letter.doubt, letter=letter.id)
-
-
-def decode_foreign(stored: bytes) -> Foreign:
-    """Reads the journal entry of an effect in another system."""
-    try:
-        return msgspec.json.decode(stored, type=Foreign)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"the journal of another system cannot be read ({error})") from None
-
-
-def decode_entry(stored: bytes) -> Entry:
-    """Reads a journal entry."""
-    try:
-        return msgspec.json.decode(stored, type=Entry)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"the journal cannot be read ({error})") from None

@@ -16,9 +16,9 @@ from workers.happyfox.protocol import Answer
 from workers.lanes.lanes import HANDLER, SCHEDULE, Hint
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.creating import ours
-from workers.turns.plan import Unreadable
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps
+from workers.turns.stored import Unreadable
 
 #: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
 MARGIN = timedelta(seconds=120)

@@ -20,22 +20,12 @@ from workers.turns.account import Terms
 from workers.turns.deciding import decide
 from workers.turns.missing import letter, part, without_handlers, without_ticket
 from workers.turns.performing import Performer
-from workers.turns.plan import (
-    Entry,
-    Letter,
-    Owed,
-    Plan,
-    Unreadable,
-    Verdict,
-    decode_owed,
-    decode_plan,
-    decode_replay,
-    together,
-)
+from workers.turns.plan import Entry, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import read, thaw
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Parked, State
 from workers.turns.steps import Steps, ask
+from workers.turns.stored import Unreadable, decode_owed, decode_plan, decode_replay
 
 #: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
 POISON = 10
