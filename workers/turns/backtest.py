@@ -23,11 +23,10 @@ from workers.settings import Account
 from workers.turns.account import Terms
 from workers.turns.deciding import decide
 from workers.turns.deeds import Deed, deeds
-from workers.turns.effects import Effect
 from workers.turns.folding import Wish
 from workers.turns.foreign import Stopped
 from workers.turns.makeshift import Makeshift
-from workers.turns.plan import Foreigns, Plan, Record
+from workers.turns.plan import Plan, Record
 from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps
@@ -80,7 +79,7 @@ class Backtest:
     def play(self, record: Record) -> None:
         """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
         then = [effect for effect in record.effects if self._routers & {_router(name) for name in effect.handlers}]
-        self._then += self._deeds(record, then, record.foreign)
+        self._then += self._deeds(record, record)
         self.made += [record.at for effect in then if not (record.dry or effect.dry)]
         self._makeshift.see_ticket(record.ticket)
         for effect in record.effects:
@@ -90,7 +89,7 @@ class Backtest:
         self.turns += 1
         plan = self._decide(record)
         self._count(plan, record)
-        self._now += self._deeds(record, plan.effects, plan.foreign)
+        self._now += self._deeds(record, plan)
         self.posts += [record.at] * len(plan.effects)
 
     def compare(self) -> Mapping[str, Tally]:
@@ -109,8 +108,8 @@ class Backtest:
                 self._tallies.setdefault(deed.handler, Tally()).missing.append(deed)
         return self._tallies
 
-    def _deeds(self, record: Record, effects: Iterable[Effect], foreign: Mapping[str, Foreigns]) -> Iterator[Deed]:
-        found = deeds(record, effects, foreign, values=self._lists is not None)
+    def _deeds(self, record: Record, plan: Plan | Record) -> Iterator[Deed]:
+        found = deeds(record, plan, values=self._lists is not None)
         return (each for each in found if _router(each.handler) in self._routers)
 
     def _count(self, plan: Plan, record: Record) -> None:

@@ -1,12 +1,13 @@
 """Deeds: effects taken apart into what each handler wanted done, for holding one plan against another. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from workers.turns.effects import Effect, split
-from workers.turns.plan import Foreigns, Record
+from workers.turns.plan import Plan, Record
+from workers.turns.replaying import AGAIN, HANDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,24 @@ class Deed:
         return self.handler, self.ticket, self.words.casefold(), self.text
 
 
-def deeds(
-    record: Record, effects: Iterable[Effect], foreign: Mapping[str, Foreigns], *, values: bool
-) -> Iterator[Deed]:
-    """Takes effects of a record's turn apart into what each handler wanted, whichever call carries it.
+def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed]:
+    """Takes apart what a plan for a record's turn, or the record itself, did, into what each handler wanted.
 
-    With ``values`` a custom field's value is a part of it; without the account's lists it cannot be compared.
+    What was only brought about there, replayed or wanted by another ticket's turn, is left out. With ``values`` a
+    custom field's value is a part of it; without the account's lists it cannot be compared.
     """
-    for effect in effects:
+    ran = [verdict for verdict in plan.verdicts if verdict.state == "decided"]
+    brought = {verdict.handler for verdict in ran if verdict.reason.startswith((AGAIN, HANDED))}
+    brought -= {verdict.handler for verdict in ran if not verdict.reason.startswith((AGAIN, HANDED))}
+    for effect in plan.effects:
         for part in split(effect):
             for words, text in _things(part, values):
-                yield Deed(part.handlers[0], record.number, record.at, words, text)
-    for handler, entries in foreign.items():
+                if part.handlers[0] not in brought:
+                    yield Deed(part.handlers[0], record.number, record.at, words, text)
+    for each in plan.handed:
+        wanted = msgspec.json.encode(each.intents).decode()
+        yield Deed(each.handler, record.number, record.at, each.words, wanted)
+    for handler, entries in plan.foreign.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:
                 yield Deed(handler, record.number, record.at, f"effect {name}")

@@ -8,9 +8,10 @@ from workers.turns.backtest import peak
 from workers.turns.deeds import deeds
 from workers.turns.effects import Effect
 from workers.turns.folding import Wish
-from workers.turns.intents import Move, Note, Set, Subscribe
+from workers.turns.intents import Move, Note, Set, Subscribe, Tags
 from workers.turns.makeshift import Makeshift
-from workers.turns.plan import Foreign, Record
+from workers.turns.plan import Foreign, Handover, Record, Verdict
+from workers.turns.replaying import AGAIN
 
 RECORD = Record(1, "demo", 3, "t1", 1_000, (), (), (), (), {}, (), False, {})
 
@@ -37,17 +38,24 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
         ),
     ]
     foreign = {"one.x": {"chat": Foreign("dry", "t1"), "before": Foreign("done", "t0")}}
-    found = [(deed.handler, deed.words, deed.text) for deed in deeds(RECORD, effects, foreign, values=True)]
+    verdicts = (Verdict("one.x", "decided"), Verdict("two.y", "decided"), Verdict("old.z", "decided", f"{AGAIN} note"))
+    verdicts += (Verdict("old.z", "skipped", "no change of its kinds"),)
+    handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
+    again = Effect(sort="note", handler="old.z", html="again")
+    plan = {"effects": (*effects, again), "foreign": foreign, "verdicts": verdicts, "handed": handed}
+    done = msgspec.structs.replace(RECORD, **plan)
+    found = [(deed.handler, deed.words, deed.text) for deed in deeds(RECORD, done, values=True)]
     assert sorted(found) == [
         ("one.x", "effect chat", ""),
         ("one.x", "status = Closed", ""),
         ("one.x", "tag +a", ""),
         ("one.x", "tag -c", ""),
+        ("one.x", "tags on ticket 9", '[{"intent":"tags","add":["q"],"remove":[]}]'),
         ("two.y", "field Plan = Gold", ""),
         ("two.y", "private note", "Hello"),
         ("two.y", "tag +b", ""),
     ]
-    assert "field Plan" in {deed.words for deed in deeds(RECORD, effects, {}, values=False)}
+    assert "field Plan" in {deed.words for deed in deeds(RECORD, done, values=False)}
 
 
 def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -> None:
