@@ -20,6 +20,7 @@ from workers.models.row import Attachment, Message, Row
 from workers.models.ticket import TicketRead
 from workers.rules.matches import Matches
 from workers.turns.context import Context
+from workers.turns.recorder import Recorder
 from workers.turns.router import Router
 from workers.turns.ticket import Ticket
 
@@ -34,6 +35,7 @@ __all__ = [
     "Matches",
     "Message",
     "Named",
+    "Recorder",
     "Retry",
     "Router",
     "Row",

@@ -108,6 +108,32 @@ def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.C
     assert "1 tickets wait for a timer alone, the first is due in 1 h" in told
 
 
+def test_what_is_done_elsewhere_is_told(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.effect("crm-1", lambda: {"row": 7})
+        ctx.create_ticket(client=ticket.contact.id, subject="Call", text="Call them.", category="Billing")
+        ctx.on_ticket(5).note("See here.")
+
+    world = World(store, router, allow=frozenset({("clerk", "create")}))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+
+    assert explain.run(number, "", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "clerk.file wants create ticket, note on ticket 5" in told
+    assert "outside   clerk.file effect crm-1: done" in told
+    assert "others    clerk.file: note on ticket 5: handed over to its lane" in told
+    assert "did       create ticket in Billing: done (ticket 2)" in told
+    explain.run(number, "", as_json=True)
+    record = json.loads(capsys.readouterr().out)["turns"][0]["record"]
+    assert record["foreign"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
+    assert record["handed"][0]["ticket"] == 5
+
+
 def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.use(auto_tag.router)
     evil = "\x1b]0;owned\x07[red]Kim[/red] <script>alert(1)</script>"

@@ -1,0 +1,122 @@
+"""A worker killed while a handler speaks to another system: that is told once, or a person is asked."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.real.fleet import Fleet, P
+
+pytestmark = pytest.mark.timeout(120)
+
+#: Tells another system of each ticket; one whose words say so can be looked up there.
+TELLING = """
+import os, httpx
+from workers import Router
+
+router = Router("test")
+URL = os.environ["TEST_OTHER"]
+
+
+@router.on("ticket-created")
+def tell(ticket, event, ctx):
+    key = ticket.first_message.strip()
+
+    def add():
+        return httpx.post(URL, json={"key": key}, timeout=30, trust_env=False).json()
+
+    def find():
+        return httpx.get(URL, params={"key": key}, timeout=30, trust_env=False).json() or None
+
+    told = ctx.effect("tell", add, find if "look" in key else None)
+    ticket.note(f"told: {told['key']}")
+"""
+
+
+class Other:
+    """Another system. It holds every first call of a key, having applied it or not, until that is let go."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.let_go = threading.Event()
+        other = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                key = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["key"]
+                other.calls[key] += 1
+                first = other.calls[key] == 1
+                if not first or "applied" in key:
+                    other.rows[key] += 1
+                if first:
+                    other.let_go.wait(60)
+                self.answer({"key": key})
+
+            def do_GET(self) -> None:
+                key = self.path.partition("key=")[2].replace("+", " ")
+                self.answer({"key": key} if other.rows[key] else None)
+
+            def answer(self, body: Any) -> None:
+                sent = json.dumps(body).encode()
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(sent)))
+                    self.end_headers()
+                    self.wfile.write(sent)
+                except OSError:
+                    pass  # who asked is dead
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/rows"
+
+
+@pytest.fixture
+def other() -> Iterator[Other]:
+    system = Other()
+    thread = threading.Thread(target=system.server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield system
+    finally:
+        system.let_go.set()
+        system.server.shutdown()
+        thread.join()
+        system.server.server_close()
+
+
+def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
+    deploy: Callable[..., Fleet], other: Other
+) -> None:
+    fleet = deploy(TELLING)
+    fleet.start_web()
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    settings = {"TEST_OTHER": other.url, "FOXHOOKS_HANDLER_SECONDS": "5"}
+    worker = fleet.ready_worker(**settings)
+    numbers = {key: fleet.open_ticket(text=key) for key in ("look applied", "look lost", "applied", "lost")}
+    fleet.wait(lambda: all(other.calls[key] for key in numbers), "every call is under way")
+    fleet.start_worker(**settings)
+    worker.kill()
+    fleet.settle(90)
+
+    assert other.calls == {"look applied": 1, "look lost": 2, "applied": 1, "lost": 1}
+    assert other.rows == {"look applied": 1, "look lost": 1, "applied": 1}
+    assert [fleet.notes(number) for number in numbers.values()] == [
+        ["told: look applied"],
+        ["told: look lost"],
+        [],
+        [],
+    ]
+    with fleet.redis() as client:
+        letters = [client.hgetall(f"{P}letter:{id.decode()}") for id in client.zrange(f"{P}dead", 0, -1)]
+    found = {int(letter[b"ticket"]): msgspec.json.decode(letter[b"evidence"])["reason"] for letter in letters}
+    assert sorted(found) == [numbers["applied"], numbers["lost"]]
+    assert all("may or may not have happened" in reason for reason in found.values())
