@@ -6,9 +6,8 @@ decided, whatever became of it.
 """
 
 import logging
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from workers.errors import GiveUp, Retry
@@ -30,6 +29,7 @@ from workers.turns.plan import Plan, Record
 from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps
+from workers.turns.tally import Tally, compare
 from workers.turns.visit import Visit, place
 
 #: Runs a visit, under a limit of time if it likes.
@@ -37,22 +37,6 @@ Take = Callable[[Callable[[], Decision]], Decision]
 
 #: The lists of the account as they are stored, by their names.
 Lists = Mapping[str, bytes]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of one handler: deeds that are the same now and then, that are new, that are gone; and why not.
-
-    ``acted`` counts turns; ``skipped``, ``denied`` and ``failed`` count reasons, the last two as in verdicts.
-    """
-
-    acted: int = 0
-    same: int = 0
-    added: list[Deed] = field(default_factory=list)
-    missing: list[Deed] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    denied: Counter[str] = field(default_factory=Counter)
-    failed: Counter[str] = field(default_factory=Counter)
 
 
 class Backtest:
@@ -94,18 +78,7 @@ class Backtest:
 
     def compare(self) -> Mapping[str, Tally]:
         """Gives at the end what became of each handler, also of those that there only were then."""
-        left = Counter(deed.key for deed in self._then)
-        for deed in self._now:
-            tally = self._tallies.setdefault(deed.handler, Tally())
-            if left[deed.key]:
-                left[deed.key] -= 1
-                tally.same += 1
-            else:
-                tally.added.append(deed)
-        for deed in self._then:
-            if left[deed.key]:
-                left[deed.key] -= 1
-                self._tallies.setdefault(deed.handler, Tally()).missing.append(deed)
+        compare(self._now, self._then, self._tallies)
         return self._tallies
 
     def _deeds(self, record: Record, plan: Plan | Record) -> Iterator[Deed]:
@@ -211,14 +184,3 @@ def _nothing(step: Inner) -> NoReturn:
 
 def _router(handler: str) -> str:
     return handler.partition(".")[0]
-
-
-def peak(times: Iterable[int], window: float) -> int:
-    """Gives the most of these times (ms, ascending) that fall into any window of so many seconds."""
-    most, waiting = 0, deque[int]()
-    for at in times:
-        waiting.append(at)
-        while waiting[0] <= at - window * 1000:
-            waiting.popleft()
-        most = max(most, len(waiting))
-    return most

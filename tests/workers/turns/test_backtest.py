@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from workers.happyfox.directory import Directory
-from workers.turns.backtest import peak
 from workers.turns.deeds import deeds
 from workers.turns.effects import Effect
 from workers.turns.folding import Wish
@@ -12,6 +11,7 @@ from workers.turns.intents import Move, Note, Set, Subscribe, Tags
 from workers.turns.makeshift import Makeshift
 from workers.turns.plan import Foreign, Handover, Record, Verdict
 from workers.turns.replaying import AGAIN
+from workers.turns.tally import peak
 
 RECORD = Record(1, "demo", 3, "t1", 1_000, (), (), (), (), {}, (), False, {})
 
