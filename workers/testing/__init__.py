@@ -11,7 +11,8 @@ With pytest there is also the fixture `desk`: the real engine on a simulated hel
 
 from workers.testing.clock import Clock
 from workers.testing.desk import Desk
-from workers.testing.running import Result, run
+from workers.testing.result import Result
+from workers.testing.running import run
 from workers.testing.sample import NOON, ticket
 
 __all__ = ["NOON", "Clock", "Desk", "Result", "run", "ticket"]
