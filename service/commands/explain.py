@@ -23,7 +23,7 @@ from workers.events.last_seen import decode
 from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.turns.effects import Effect, split
-from workers.turns.plan import Entry, Record, Verdict
+from workers.turns.plan import Entry, Record, Verdict, whom
 from workers.turns.settling import ENDS, foreign_story, handed_story
 
 
@@ -157,8 +157,14 @@ def _change(change: Change) -> str:
 def _verdict(verdict: Verdict) -> str:
     attempt = f" (attempt {verdict.attempt})" if verdict.attempt > 1 else ""
     denied = "".join(f"; denied, add {line}" for line in verdict.denied)
-    said = {"decided": "wants", "skipped": "did not run:", "owed": "failed, runs again:", "dead": "given up:"}
-    return f"{verdict.handler} {said[verdict.state]} {verdict.reason}{attempt}{denied}"
+    said = {
+        "decided": "wants",
+        "skipped": "did not run:",
+        "waits": "waits:",
+        "owed": "failed, runs again:",
+        "dead": "given up:",
+    }
+    return f"{whom(verdict.handler)} {said[verdict.state]} {verdict.reason}{attempt}{denied}"
 
 
 def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:

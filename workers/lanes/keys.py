@@ -35,6 +35,9 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P directory        HASH    1 hour      worker       reference lists as HappyFox sent them
     P batches          INT     forever     accept       counts batches, so that every batch writes
     P joins:quarantine HASH    retention   accept       body digest -> id of a delivery in quarantine
+    P paused           HASH    forever     pause        what a person stopped: account, routers, ticket:<n>; how many
+                                                        tickets, and how many pauses have ended
+    P waiting          SET     forever     settle       lanes with handlers that wait for the end of a pause
     P birth            INT     forever     accept       when this store was first used
     {foxhooks}:workers HASH    forever     worker       worker process -> ms of its last sign of life
     {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from workers.lanes.keys import prefix
+from workers.lanes.pauses import NONE, Pauses, read_pauses
 from workers.lanes.scripts import Script
 
 Args = list[bytes | str | int]
@@ -48,7 +49,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     the ms in which the store began; ``journal`` maps an effect to its stored entry; ``replays`` are dead letters (JSON)
     that a person wants run again; ``class_`` is the class under which it was claimed. ``reading`` is what the turn's
     handlers were shown (JSON), once one of them has had an effect in another system; ``foreign`` maps ``handler name``
-    to the stored entry of each.
+    to the stored entry of each. ``pauses`` are those that concern it.
     """
 
     account: str
@@ -70,6 +71,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     class_: str = "normal"
     reading: bytes | None = None
     foreign: Mapping[str, bytes] = {}
+    pauses: Pauses = NONE
 
     @property
     def lane(self) -> str:
@@ -237,6 +239,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retry: int = 0
     timer: int = 0
     timed: bool = False
+    paused: int = -1
     letters: Mapping[str, str] = {}
     created: tuple[tuple[str, int], ...] = ()
     handed: tuple[Handed, ...] = ()
@@ -269,7 +272,7 @@ def settle(
 def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
-    _, lane, token, now, fields, seen, events, birth, class_ = raw
+    _, lane, token, now, fields, seen, events, birth, class_, paused = raw
     held = Held(
         account=terms.account,
         ticket=int(lane),
@@ -283,6 +286,7 @@ def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         seen=seen,
         birth=_optional(birth),
         class_=class_.decode(),
+        pauses=read_pauses(paused),
     )
     return msgspec.structs.replace(held, **_unfinished(fields)) if fields else held
 

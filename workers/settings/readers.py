@@ -85,6 +85,15 @@ def choice(*words: str) -> Reader:
     return read
 
 
+def tag(given: object) -> str:
+    """Reads a tag of HappyFox; a blank one is none."""
+    if isinstance(given, str) and not given.strip():
+        return ""
+    if "," in text(given):
+        raise UnfitError("is more than one tag", "write one, without a comma")
+    return text(given)
+
+
 def path(given: object) -> Path:
     """Reads a path; whoever found it makes it absolute."""
     return Path(text(given))

@@ -85,6 +85,8 @@ class Reading:
             dry_run=values["dry_run"] is True,
             dry_routers=values["dry_run"] if isinstance(values["dry_run"], frozenset) else frozenset(),
             fuse=values["fuse"],
+            off_tag=values["off_tag"],
+            off_skips=values["off"] == "skip",
             router_settings=self.router_settings(),
         )
 

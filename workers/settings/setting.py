@@ -28,7 +28,8 @@ class Setting:
     """One setting: its variable, who has it, which parts read it, how, and which of them cannot do without.
 
     `default` also stands for a value that is required but not read by the part that is loaded. `shown` is the
-    default in the documentation's words, where it needs some; `also` holds further keys in the file.
+    default in the documentation's words, where it needs some; `also` holds further keys in the file. `blank` tells
+    that a blank value is one, and not a way of leaving it out.
     """
 
     variable: str
@@ -40,6 +41,7 @@ class Setting:
     required: frozenset[str] = frozenset()
     shown: str = ""
     also: tuple[str, ...] = ()
+    blank: bool = False
 
     @property
     def key(self) -> str:

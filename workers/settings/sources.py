@@ -59,15 +59,16 @@ class Sources:
 
     def find(self, setting: Setting, account: str | None = None) -> Found | None:
         """Returns the value that counts: environment, then the account's table, then the top of the file."""
-        if _given(value := self.environ.get(setting.variable)):
+        given = _there if setting.blank else _given
+        if given(value := self.environ.get(setting.variable)):
             return Found(value, f"{setting.variable} (environment)", self.folder, in_file=False)
         base = self.file.path.parent if self.file.path else self.folder
         table = self.file.accounts.get(account, {}) if account else {}
         for key in setting.account_keys:
-            if _given(value := table.get(key)):
+            if given(value := table.get(key)):
                 return Found(value, f"{plain(f'accounts.{account}.{key}')} ({self.file.name})", base)
         for key in setting.top_keys:
-            if _given(value := self.file.top.get(key)):
+            if given(value := self.file.top.get(key)):
                 return Found(value, f"{key} ({self.file.name})", base)
         return None
 
@@ -166,6 +167,10 @@ def _tables(value: object) -> dict[str, Table]:
 
 def _unreadable(path: Path | None, setting: str, problem: str, cure: str) -> File:
     return File(path, complaint=Complaint(setting, problem, cure))
+
+
+def _there(value: object) -> bool:
+    return value is not None
 
 
 def _given(value: object) -> bool:

@@ -58,6 +58,10 @@ class Account:
     """The [handlers.NAME] tables by router name; not shown, for they may hold keys."""
     dry_routers: frozenset[str] = frozenset()
     """The routers that run dry while the others act."""
+    off_tag: str = ""
+    """The tag that pauses its ticket, empty for none."""
+    off_skips: bool = False
+    """Whether what comes to such a ticket is skipped instead of waiting."""
 
 
 @dataclass(frozen=True, slots=True)

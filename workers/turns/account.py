@@ -15,7 +15,8 @@ class Terms:
 
     ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
     from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept, ``handler``
-    how long a handler may run. ``dry_routers`` run dry while the others act.
+    how long a handler may run. ``dry_routers`` run dry while the others act. ``off_tag`` on a ticket pauses it, empty
+    for none; ``off_skips`` tells that what comes meanwhile is skipped.
     """
 
     claim: ClaimTerms
@@ -34,6 +35,8 @@ class Terms:
     seen_life: int = 90 * DAY
     trail_life: int = 14 * DAY
     dry_routers: frozenset[str] = frozenset()
+    off_tag: str = ""
+    off_skips: bool = False
 
     def dry(self, handler: str) -> bool:
         """Tells whether a handler, by its full name, or a router runs dry: what it wants is shown and not sent."""

@@ -14,6 +14,7 @@ from workers.events.timers import Timer
 from workers.happyfox.directory import Directory
 from workers.lanes.lanes import mark
 from workers.turns import replaying
+from workers.turns.debts import Debts
 from workers.turns.effects import Effect
 from workers.turns.effects import mark as mark_of
 from workers.turns.folding import Folded, Wish, fold, needs_directory
@@ -22,8 +23,9 @@ from workers.turns.fuse import Bounds, look
 from workers.turns.intents import AnyIntent, Later, On, Own
 from workers.turns.listing import directory
 from workers.turns.missing import RENAMED, letter, search
+from workers.turns.pausing import Halt, Halts, halts, keep, wait
 from workers.turns.permissions import denied
-from workers.turns.plan import ALL_OF, EVERYONE, Handover, Letter, Owed, Plan, Verdict, together
+from workers.turns.plan import ALL_OF, EVERYONE, Handover, Letter, Owed, Plan, Verdict
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
@@ -140,20 +142,20 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 
 def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballot]:
-    ballot = Ballot(Ledger(state, reading, owed), reading.news.seen)
-    debts = {debt.handler: debt for debt in owed if debt.effect is None and not debt.wish}
-    blown = _fuse(state, reading, ballot, owed, mended=EVERYONE in debts)
-    for again in owed:
-        if again.effect is not None or again.wish:
-            _again(state, reading, ballot, again, blown)
-    for common in debts.values():
-        if ours := [change.kind for change in common.changes if change.actor.kind == "us"]:
-            ballot.remarks.append(f"{common.handler} hears what we did: {', '.join(ours)}")
-    debts = _each(debts, state.terms.handlers)
+    ballot, debts = Ballot(Ledger(state, reading, owed), reading.news.seen), Debts(owed, state.terms.handlers)
+    paused = halts(state, reading.ticket)
+    blown = _fuse(state, reading, ballot, debts, paused)
+    ballot.remarks += debts.echoes()
+    if paused.everything:
+        _halt(state, reading, ballot, debts, paused.everything)
+        return ballot
+    for again in debts.again:
+        _again(state, reading, ballot, again, blown, paused)
     news, moment, suspicious = reading.news.changes, state.moment(), state.held.claims > CRASHES
     account, handlers = state.held.account, state.terms.handlers
     events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
-    calm = not (debts or blown or suspicious or state.held.mark)
+    calm = not (debts or blown or suspicious or state.held.mark or paused.routers)
+    halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
     for bound in handlers:
         handler = bound.handler
         name, kinds = handler.name, handler.kinds
@@ -169,15 +171,17 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
         ):
             ballot.verdicts.append(Verdict(name, "skipped", reason))
             continue
+        if handler.router in paused.routers:
+            halted[handler.router] = halted.get(handler.router, False) or event is not None
+            continue
+        debt = debts.take(bound) if debts else None
         if handler.once and name in reading.news.seen.once:
-            debts.pop(name, None)
             ballot.verdicts.append(Verdict(name, "skipped", "it has acted on this ticket, and does so only once"))
             continue
-        debt: Owed | None = debts.pop(name, None) if debts else None
         changes = (*debt.changes, *news) if debt else news
         event = event_for(account, kinds, changes, replay=debt.replay) if debt else event
         if debt and state.now() < debt.retry:
-            ballot.owed.append(msgspec.structs.replace(debt, changes=changes, missing=0, look=0))
+            ballot.owed.append(msgspec.structs.replace(debt, changes=changes, missing=0, look=0, paused=False))
             ballot.verdicts.append(Verdict(name, "owed", "waits for its retry", debt.attempt))
         elif event is None:
             if changes:
@@ -190,7 +194,9 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             _give_up(state, ballot, name, changes, "it ended the worker process again and again")
         else:
             yield from _ask(state, reading, ballot, bound, event, debt)
-    for unknown in debts.values():
+    for router, news_to_it in halted.items():
+        _halt_router(state, ballot, debts, router, paused.routers[router], news if news_to_it else ())
+    for unknown in debts.left():
         if (later := search(state, unknown)) is None:
             _bury(state, ballot, unknown, RENAMED)
         else:
@@ -200,11 +206,41 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
     return ballot
 
 
-def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, blown: str) -> None:
+def _halt(state: State, reading: Reading, ballot: Ballot, debts: Debts, halt: Halt) -> None:
+    """Lets everything wait: what is news for all handlers together, and whatever was owed."""
+    own = {debt.handler: debt for debt in debts.own()}
+    for name, done in ballot.ledger.all().items():  # what a handler did in other systems waits with it
+        debt = own.get(name, Owed(name, (), 0, state.now(), "", "", 0))
+        own[name] = msgspec.structs.replace(debt, foreign=done)
+    ballot.owed += [wait(debt, state.now()) for debt in (*own.values(), *debts.routers(), *debts.again)]
+    _keep(state, ballot, EVERYONE, debts.everyone, halt, reading.news.changes)
+
+
+def _halt_router(state: State, ballot: Ballot, debts: Debts, router: str, halt: Halt, news: Sequence[Change]) -> None:
+    """The same for the handlers of a router."""
+    ballot.owed += [wait(debt, state.now()) for debt in debts.own(router)]
+    _keep(state, ballot, ALL_OF.format(router), debts.of_router(router), halt, news)
+
+
+def _keep(state: State, ballot: Ballot, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
+    owed, dead = keep(name, before, halt, news, state.now(), state.held.turn)
+    if owed:
+        ballot.owed.append(owed)
+    if dead:
+        ballot.letters.append(dead)
+        ballot.verdicts.append(Verdict(name, "dead", dead.reason))
+    elif news:
+        ballot.verdicts.append(Verdict(name, "skipped" if halt.skip else "waits", halt.why))
+
+
+def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, blown: str, paused: Halts) -> None:
     """Takes an effect that a person wants again, or what a handler of another ticket wants, among the wishes.
 
     Unless it happened or must not.
     """
+    if debt.handler.partition(".")[0] in paused.routers:
+        ballot.owed.append(wait(debt, state.now()))
+        return
     wanted, words = replaying.wish(debt), replaying.words(debt)
     if row := replaying.landed(reading, debt):
         ballot.verdicts.append(Verdict(debt.handler, "decided", f"{words} happened after all (row {row})"))
@@ -213,18 +249,6 @@ def _again(state: State, reading: Reading, ballot: Ballot, debt: Owed, blown: st
     else:
         ballot.wishes.append(wanted)
         ballot.verdicts.append(Verdict(debt.handler, "decided", words))
-
-
-def _each(debts: dict[str, Owed], handlers: Sequence[Bound]) -> dict[str, Owed]:
-    """Gives each handler its own of what several are owed together."""
-    common = {name: debts.pop(name) for name in list(debts) if name.endswith(EVERYONE)}
-    for bound in handlers if common else ():
-        for name in (EVERYONE, ALL_OF.format(bound.handler.router)):
-            if debt := common.get(name):
-                own = (debts[bound.name],) if bound.name in debts else ()
-                [debts[bound.name]] = together((*own, msgspec.structs.replace(debt, handler=bound.name)))
-    taken = {bound.handler.router for bound in handlers}
-    return debts | {name: debt for name, debt in common.items() if name != EVERYONE and name[:-2] not in taken}
 
 
 def _ask(state: State, reading: Reading, ballot: Ballot, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
@@ -289,11 +313,14 @@ def _bury(state: State, ballot: Ballot, debt: Owed, reason: str) -> None:
     ballot.letters.append(letter(state.held.turn, debt, reason))
 
 
-def _fuse(state: State, reading: Reading, ballot: Ballot, owed: Sequence[Owed], mended: bool) -> str:
+def _fuse(state: State, reading: Reading, ballot: Ballot, debts: Debts, paused: Halts) -> str:
     """Tells why handlers must stop, if they must."""
     terms, news = state.terms, reading.news
     bounds = Bounds(state.held.ticket, terms.fuse, terms.staff)
-    found = look(news.seen, news.changes, bool(owed or news.changes), state.now(), bounds, mended)
+    runs = paused.everything is None
+    waits = runs and bool(debts or debts.again or news.changes)
+    mended = runs and debts.everyone is not None and debts.everyone.replay
+    found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
     ballot.seen = found.seen
     if found.letter:
         ballot.letters.append(found.letter)

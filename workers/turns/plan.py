@@ -18,6 +18,13 @@ EVERYONE = "*"
 ALL_OF = "{}.*"
 
 
+def whom(handler: str) -> str:
+    """Says who is meant by a handler's name, or by what stands for several."""
+    if handler == EVERYONE:
+        return "every handler"
+    return f"every handler of {handler[:-2]}" if handler.endswith(f".{EVERYONE}") else handler
+
+
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one handler in a turn, in words for the trail.
 
@@ -25,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     handler: str
-    state: Literal["decided", "skipped", "owed", "dead"]
+    state: Literal["decided", "skipped", "waits", "owed", "dead"]
     reason: str = ""
     attempt: int = 1
     denied: tuple[str, ...] = ()
@@ -74,7 +81,8 @@ class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
     ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already. With an
     ``effect``, of the letter ``letter``, nothing runs: the effect is brought about again. Neither does anything with a
     ``wish``: that is what it wants of this ticket, decided on ticket ``origin``. ``missing`` is when its handler was
-    first not to be found, ``look`` the time before which nobody need look again.
+    first not to be found, ``look`` the time before which nobody need look again. ``paused`` tells that it waits for the
+    end of a pause.
     """
 
     handler: str
@@ -93,6 +101,7 @@ class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
     letter: str = ""
     missing: int = 0
     look: int = 0
+    paused: bool = False
 
     @property
     def due(self) -> int:

@@ -13,7 +13,7 @@ from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
-from workers.turns.plan import Entry, Foreigns, Handover, Letter, Plan, Record, pieces
+from workers.turns.plan import Entry, Foreigns, Handover, Letter, Plan, Record, pieces, whom
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 
@@ -66,6 +66,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         retry=min((debt.due for debt in debts), default=0),
         timer=min((timer.due for timer in timers), default=0),
         timed=state.held.retry is not None,
+        paused=state.held.pauses.ended if any(debt.paused for debt in debts) else -1,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
         saved=plan.saved,
@@ -210,7 +211,7 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
     for verdict in plan.verdicts:
         if verdict.state == "skipped" and skipped > FEW:
             continue
-        yield f"{verdict.handler} {verdict.state}: {verdict.reason}" + "".join(
+        yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}" + "".join(
             f"; denied, add {line}" for line in verdict.denied
         )
     yield from foreign_story(plan.turn, plan.foreign)

@@ -316,6 +316,18 @@ def test_an_account_may_run_some_routers_dry(loaded: Loaded) -> None:
     assert (accounts["beta"].dry_run, accounts["beta"].dry_routers) == (True, frozenset())
 
 
+def test_a_blank_off_tag_is_none(loaded: Loaded) -> None:
+    tags = [loaded({"FOXHOOKS_OFF_TAG": given}).accounts["acme"].off_tag for given in ("", " ", None, " Bot-Off ")]
+    in_file = loaded({}, 'off_tag = ""\noff = "skip"').accounts["acme"]
+
+    assert tags == ["", "", "foxhooks-off", "Bot-Off"]
+    assert (in_file.off_tag, in_file.off_skips) == ("", True)
+
+
+def test_an_off_tag_is_a_single_one(refused: Refused) -> None:
+    assert refused({"FOXHOOKS_OFF_TAG": "off,foxhooks-off"})[0].problem == "is more than one tag"
+
+
 def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> None:
     assert loaded({"REDIS_URL": " ", "FOXHOOKS_RULES": "", "FOXHOOKS_CONFIG": ""}, 'sentry_dsn = ""').redis_url is None
     assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"

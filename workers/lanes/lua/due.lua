@@ -7,6 +7,7 @@
 -- include: lib/claims
 local P, now = KEYS[1], clock(ARGV[1])
 local due = ranks_due(P, now)
+if due[1] and claims_stopped(claims_paused(P)) then return {0, -1} end
 if not due[1] then return {0, claims_wait(P, now)} end
 local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
 if ARGV[3] ~= '1' then return {most, 0} end

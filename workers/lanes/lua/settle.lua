@@ -7,7 +7,8 @@
 -- settlement: lane, token, turn; and where there is something to tell, else absent: handled [event ids], left [event ids],
 --         look (ms until left events are looked at again), quiet (ms for which a lane that wrote stays quiet), retry (ms
 --         at which what is owed is due), timer (ms at which the ticket's first timer is), timed (true when the lane had
---         waited for one, or for something owed), letters {id: evidence}, trail [lines], saved (calls that folding saved),
+--         waited for one, or for something owed), paused (for lanes with handlers that wait for the end of a pause: how
+--         many had ended when it was claimed), letters {id: evidence}, trail [lines], saved (calls that folding saved),
 --         permit with outcome and age (of the read), lives {seen, record, trail} (ms), created
 --         [[effect: turn and key, ticket or 0]] of tickets that were created, handed [{id, ticket, debt}] for the lanes of
 --         other tickets
@@ -32,6 +33,18 @@ local function timer(due, waiting)
   return due
 end
 
+-- The lanes with handlers that wait for the end of a pause are noted, for it makes them due; one may have ended meanwhile.
+local function pause(due)
+  if not S.paused then
+    if S.timed then redis.call('SREM', P .. 'waiting', lane) end
+    return due
+  end
+  redis.call('SADD', P .. 'waiting', lane)
+  if tonumber(redis.call('HGET', P .. 'paused', 'ended') or 0) == S.paused then return due end
+  redis.call('HSET', turn, 'retry', now)
+  return now
+end
+
 -- What is left decides when the lane is due: new events soon, events to look at again later, owed handlers at their time.
 -- The turn's `retry` equals the schedule's score while the lane waits for nothing else: a new event then makes it due.
 local function schedule()
@@ -49,7 +62,7 @@ local function schedule()
     due = math.min(due or S.retry or 0, S.retry or 0)
     redis.call('HSET', turn, 'retry', due)
   end
-  due = timer(due, waiting)
+  due = pause(timer(due, waiting))
   if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
   if waiting > left then
     -- include: lib/classes

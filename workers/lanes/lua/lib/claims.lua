@@ -9,12 +9,13 @@
 --     read    '1' when the turn will read the ticket and needs a permit, id 'read-<nonce>'; '0' when it will not
 --   before  what the lease of a claim with this nonce says of it, see lib/lease, or false
 --   settled token of the lease that the same script has just ended, or ''
--- reply: {0, ms until it is worth asking again or -1, why}   why: idle, or what permits_grant says
---        {1, lane, token, now, turn, last seen or false, events, birth of the store or false, class}
+-- reply: {0, ms until it is worth asking again or -1, why}   why: idle, paused, or what permits_grant says
+--        {1, lane, token, now, turn, last seen or false, events, birth of the store or false, class, pauses or false}
 --   birth   told for a ticket that was not seen before
 --   turn    flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, mark, reading,
 --           j:<effect>, e:<handler> <name>, and events: once the turn is frozen by a plan or a reading, whoever claims it
 --           gets these
+--   pauses  {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`, or false
 --   events  lists of the values of EVENT_FIELDS, false for what an event does not have, and its id
 
 -- What a turn takes of an event, in the order in which lanes.py reads it.
@@ -49,13 +50,25 @@ local function claims_events(P, lane, turn, most)
   return events
 end
 
-local function claims_reply(P, now, lane, token, turn, most, class)
+-- What a person has stopped, or false when nothing ever was. Its third value is at first how many tickets are paused, then the ticket's pause.
+local function claims_paused(P)
+  local paused = redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets', 'ended')
+  return (paused[1] or paused[2] or paused[3] or paused[4]) and paused
+end
+
+-- Whether the whole account waits: then nothing of it is claimed.
+local function claims_stopped(paused)
+  return paused and paused[1] and not cjson.decode(paused[1]).skip
+end
+
+local function claims_reply(P, now, lane, token, turn, most, class, paused)
   for n = 1, #turn, 2 do
     if turn[n] == 'retry' then claims_number('`retry` of the turn', turn[n + 1]) end
   end
   local events = claims_events(P, lane, turn, most)
   local seen = redis.call('GET', P .. 'ticket:' .. lane)
-  return {1, lane, token, now, turn, seen, events, not seen and redis.call('GET', P .. 'birth'), class}
+  if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
+  return {1, lane, token, now, turn, seen, events, not seen and redis.call('GET', P .. 'birth'), class, paused}
 end
 
 -- The class under which a turn reads first.
@@ -134,7 +147,7 @@ local function claims_again(P, lane, key, nonce, before)
   return redis.call('HGETALL', key)
 end
 
-local function claims_lease(P, now, nonce, found, lease, most, settled)
+local function claims_lease(P, now, nonce, found, lease, most, settled, paused)
   local lane, class = found[1], found[3]
   if not string.match(lane, '^%d+$') then error('the schedule names a lane that is no ticket') end
   local key = P .. 'turn:' .. lane
@@ -143,22 +156,24 @@ local function claims_lease(P, now, nonce, found, lease, most, settled)
   local token = lease_take(P, nonce, lane, class, settled)
   redis.call('ZADD', P .. 'sched', now + lease, lane)
   ranks_lease(P, lane, now + lease, found[4])
-  return claims_reply(P, now, lane, token, turn, most, class)
+  return claims_reply(P, now, lane, token, turn, most, class, paused)
 end
 
 local function claims_take(P, now, claim, before, settled)
   local nonce, lease, most, read, life, budget = unpack(claim)
   most = tonumber(most)
+  local paused = claims_paused(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
     local token = redis.call('HGET', P .. 'own', lane)
     if token and lease_nonce(token) == nonce and tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) > now then
-      return claims_reply(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class)
+      return claims_reply(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
     end
   end
+  if claims_stopped(paused) then return {0, -1, 'paused'} end
   local found, wait, why = claims_find(P, now, nonce, read, life, budget)
   if not found then return {0, wait, why} end
-  local leased, reply = pcall(claims_lease, P, now, nonce, found, tonumber(lease), most, settled)
+  local leased, reply = pcall(claims_lease, P, now, nonce, found, tonumber(lease), most, settled, paused)
   if leased then return reply end
   -- include: lib/aside
   lane_aside(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
