@@ -31,12 +31,20 @@ GATES = {
 class Driver:
     """Works the lanes of one account: claims, drives the turn, and goes on while lanes are due.
 
-    ``stopped`` tells when no further lane may be claimed, and no further read, handler or effect begun.
+    ``stopped`` tells when no further lane may be claimed, and no further read, handler or effect begun. ``doubt`` is
+    told when HappyFox has refused a write: a name may not be what it was.
     """
 
     def __init__(
-        self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+        self,
+        account: Account,
+        store: Store,
+        leases: Leases,
+        limits: Limits,
+        stopped: Callable[[], bool],
+        doubt: Callable[[], None] = lambda: None,
     ) -> None:
+        self._doubt = doubt
         self._terms, self._wire = account.terms, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
         self._visits = Visits(account, store, leases, limits, stopped)
@@ -93,6 +101,8 @@ class Driver:
             )
         except (Unsent, InDoubt) as error:
             return error
+        if answer.status == 400:
+            self._doubt()
         if answer.status in GATES:
             log.warning(GATES[answer.status], extra={"account": held.account, "status": answer.status})
         return answer

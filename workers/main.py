@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from workers.driver import Driver
 from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor
+from workers.happyfox.directory import Directory
 from workers.happyfox.wire import Wire
 from workers.lanes.broker import ACTOR, QUEUE, LaneBroker
 from workers.lanes.invitations import Invitations
@@ -30,11 +31,14 @@ from workers.lanes.leases import Leases
 from workers.lanes.store import Store, connect, url_of
 from workers.limits import Limits
 from workers.observe import init_logging, init_sentry
+from workers.rounds import Rounds
 from workers.rules import file as rules
+from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
 from workers.turns.account import Terms
 from workers.turns.loading import Loaded, load_accounts
+from workers.turns.rounds import Errands, errands
 from workers.turns.state import SEND_BY
 from workers.turns.steps import Bound
 from workers.visits import Account
@@ -93,16 +97,23 @@ def build(settings: Settings) -> LaneBroker:
     claims = [account.terms.claim for account in accounts.values()]
     invitations = Invitations(store, idle, claims, settings.threads)
     limits = Limits(settings.handler_seconds, invitations.stopped)
+    rounds = {
+        name: Rounds(account, store, _errands(settings.accounts[name], account.terms, loaded[name]))
+        for name, account in accounts.items()
+    }
     middleware = [
         AsyncIO(),
         Callbacks(),
         Pipelines(),
         Retries(),
         ShutdownNotifications(),
-        _Boot(store, leases, accounts),
+        _Boot(store, leases, accounts, list(rounds.values())),
     ]
     broker = LaneBroker(invitations, client, middleware)
-    drivers = {name: Driver(account, store, leases, limits, invitations.stopped) for name, account in accounts.items()}
+    drivers = {
+        name: Driver(account, store, leases, limits, invitations.stopped, rounds[name].doubt)
+        for name, account in accounts.items()
+    }
     _declare(broker, invitations, drivers)
     return broker
 
@@ -147,6 +158,15 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
     return Account(terms, wire)
 
 
+def _errands(account: AccountSettings, terms: Terms, loaded: list[Loaded]) -> Errands:
+    """Gives what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
+
+    def check(directory: Directory) -> list[str]:
+        return [str(complaint) for complaint in unknown_here(account, loaded, directory)]
+
+    return errands(terms.handlers, check if uses_names(account, loaded) else None)
+
+
 def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
         """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
@@ -167,10 +187,10 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
 
 
 class _Boot(dramatiq.Middleware):
-    """Starts the renewing of leases with the worker, marks the birth of the store, ends both in order."""
+    """Starts the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
 
-    def __init__(self, store: Store, leases: Leases, accounts: Mapping[str, Account]) -> None:
-        self._store, self._leases, self._accounts = store, leases, accounts
+    def __init__(self, store: Store, leases: Leases, accounts: Mapping[str, Account], rounds: Sequence[Rounds]) -> None:
+        self._store, self._leases, self._accounts, self._rounds = store, leases, accounts, rounds
 
     def after_process_boot(self, broker: Any) -> None:
         # Heroku sends SIGTERM to every process, and Dramatiq's parent passes its own on. At the second one Dramatiq
@@ -193,7 +213,13 @@ class _Boot(dramatiq.Middleware):
         except (redis.RedisError, StoreUnavailable) as error:
             log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
         self._leases.start()
+        for each in self._rounds:
+            each.start()
         log.info("worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
+
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        for each in self._rounds:
+            each.stop()
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         self._leases.stop()

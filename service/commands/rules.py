@@ -92,7 +92,12 @@ def _plain(report: Report) -> dict[str, object]:
         "file": str(report.path),
         "faults": [asdict(fault) for fault in report.rules.faults],
         "rules": [
-            {"name": rule.name, "on": list(rule.kinds), "does": [action.key for action in rule.actions]}
+            {
+                "name": rule.name,
+                "on": list(rule.kinds),
+                "every": rule.every and {"seconds": rule.every.period / 1000, "find": rule.every.find},
+                "does": [action.key for action in rule.actions],
+            }
             for rule in report.rules.rules
         ],
         "names_not_checked": report.unchecked,
@@ -110,7 +115,8 @@ def _show(report: Report) -> None:
     if not faults:
         table = Table("rule", "on", "does")
         for rule in report.rules.rules:
-            table.add_row(escape(rule.name), ", ".join(rule.kinds), ", ".join(action.key for action in rule.actions))
+            when = f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds)
+            table.add_row(escape(rule.name), escape(when), ", ".join(action.key for action in rule.actions))
         console.print(table)
     if report.unchecked:
         console.print(f"Names were not checked: {escape(report.unchecked)}.")

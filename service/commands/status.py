@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import cast
 
+import msgspec
 import redis
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.access import Accounts, accounts_of, settings_of, store_of
@@ -16,8 +18,10 @@ from service.failures import CommandError
 from workers.governor.governor import Forecast, Governor
 from workers.governor.outlook import outlook
 from workers.lanes.keys import WORKERS, prefix
+from workers.lanes.rounds import State, decode
 from workers.lanes.store import Store
 from workers.settings import Account
+from workers.turns.rounds import NAMES
 
 #: Milliseconds after which a worker that gave no sign of life is dead.
 SILENT = 30_000
@@ -69,6 +73,8 @@ class Standing:
     events: int
     oldest: int | None
     timers: Timers
+    rounds: Mapping[str, State]
+    """By the name of the handler that has the schedule; ``:names`` is the look at the account's names."""
     dead: int
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or the routers of it that do."""
@@ -84,7 +90,13 @@ def run(worker: bool, as_json: bool) -> int:
         standings = [_standing(client, account, accounts, now) for account in accounts.settings.accounts.values()]
         workers = alive(client, now)
     if as_json:
-        print(json.dumps({"at": now, "workers": workers, "accounts": [asdict(each) for each in standings]}, indent=2))
+        print(
+            json.dumps(
+                {"at": now, "workers": workers, "accounts": [asdict(each) for each in standings]},
+                indent=2,
+                default=msgspec.to_builtins,
+            )
+        )
     else:
         _show(standings, workers, now)
     return 0
@@ -136,6 +148,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         events=sum(answers[0::2]),
         oldest=min(times, default=None),
         timers=timers,
+        rounds=_rounds(client, keys),
         dead=client.zcard(keys + "dead"),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
     )
@@ -149,6 +162,11 @@ def _timers(client: redis.Redis, keys: str, now: int) -> Timers:
     key = keys + "sched:timer"
     first = cast(list[tuple[bytes, float]], client.zrangebyscore(key, f"({now}", "+inf", 0, 1, withscores=True))
     return Timers(client.zcount(key, f"({now}", "+inf"), int(first[0][1]) if first else None)
+
+
+def _rounds(client: redis.Redis, keys: str) -> dict[str, State]:
+    stored = cast(Mapping[bytes, bytes], client.hgetall(keys + "rounds"))
+    return {name.decode(): decode(state) for name, state in sorted(stored.items())}
 
 
 def _counts(stored: Mapping[bytes, bytes]) -> dict[str, Count]:
@@ -198,8 +216,29 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
     if standing.timers.next is not None:
         first = ahead(standing.timers.next, now)
         rows.append(("timers", f"{standing.timers.tickets} tickets wait for a timer alone, the first is due {first}"))
+    for name, state in standing.rounds.items():
+        rows += _names(state, now) if name == NAMES else [("schedule", f"{name}: {_round(state, now)}")]
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
     if standing.dry_run:
         dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"
         rows.append(("dry run", f"{dry}: plans are made and shown, and not sent"))
     return [*rows, ("dead letters", dead)]
+
+
+def _round(state: State, now: int) -> str:
+    if state.why:
+        return f"[red]{escape(state.why)}[/red]; tries again {ahead(_again(state), now)}"
+    if state.phase != "done":
+        return f"searches since {ago(state.slot, now)}, {state.found} tickets so far"
+    more = ", and there are more than it takes at once" if state.cut else ""
+    return f"found {state.found} tickets {ago(state.ended, now)}{more}; next {ahead(state.next, now)}"
+
+
+def _names(state: State, now: int) -> list[tuple[str, str]]:
+    if state.why:
+        return [("names", f"not looked at: {escape(state.why)}; tries again {ahead(_again(state), now)}")]
+    return [("names", f"[red]{escape(told)}[/red]") for told in state.findings]
+
+
+def _again(state: State) -> int:
+    return state.next if state.phase == "done" else state.till

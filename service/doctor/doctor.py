@@ -54,8 +54,9 @@ def _outside(settings: Settings, offline: bool) -> Iterator[Finding]:
     try:
         yield from store.look(client, settings)
         if not offline:
+            loaded = plugins.loaded(settings.accounts.values())
             for account in settings.accounts.values():
-                yield from happyfox.look(client, account)
+                yield from happyfox.look(client, account, loaded.get(account.name, ()))
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
         level = warning if offline else error
         reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__

@@ -1,7 +1,6 @@
 """Looks at HappyFox: credentials, the staff member we write as, and the lists of names. One GET for each list."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,16 +14,16 @@ from workers.happyfox.directory import Directory
 from workers.happyfox.wire import Wire
 from workers.lanes.lists import remember
 from workers.lanes.store import Store
-from workers.rules import file as rules
-from workers.rules.names import unknown
+from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account
-from workers.turns.loading import LoadError
+from workers.settings.complaints import Complaint
+from workers.turns.loading import RULES, Loaded
 
 API = "Apps > Goodies > API in HappyFox"
 
 
-def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
-    """Makes the calls, within the account's budget, and judges the answers."""
+def look(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:
+    """Makes the calls, within the account's budget, and judges the answers; ``loaded`` are the account's routers."""
     governor, subject = Governor(account.name, account.budget), f"HappyFox ({account.name})"
     key, code = account.api_key.reveal(), account.auth_code.reveal()
     store = Store(client)
@@ -55,22 +54,22 @@ def look(client: redis.Redis, account: Account) -> Iterator[Finding]:
         store.close()
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account.staff_id)
-    if account.rules:
+    if uses_names(account, loaded):
         directory = Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
-        yield from _names(account, account.rules, directory)
+        yield from _names(account, loaded, directory)
 
 
-def _names(account: Account, path: Path, directory: Directory) -> Iterator[Finding]:
-    """Looks for names that rules use and the account does not know; a file that cannot be read was told before."""
-    try:
-        used = rules.read(rules.content(path), rules.granted(account.allow)).names
-    except LoadError:
-        return
-    wrong = [fault.complaint(path.name) for fault in unknown(used, directory, account.name)]
-    if not wrong:
-        yield ok("rules", f"{account.name} knows the names that {path.name} uses")
-    for told in wrong:
-        yield error("rules", f"{told.setting}: {told.problem}", told.cure)
+def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[Finding]:
+    """Looks for names that rules and settings use and the account does not know."""
+    wrong = [(_subject(told), told) for told in unknown_here(account, loaded, directory)]
+    if account.rules and not any(subject == RULES for subject, _ in wrong):
+        yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
+    for subject, told in wrong:
+        yield error(subject, f"{told.setting}: {told.problem}", told.cure)
+
+
+def _subject(told: Complaint) -> str:
+    return "handlers" if told.setting.startswith("handlers.") else RULES
 
 
 def _staff(subject: str, staff: Any, number: int) -> Finding:

@@ -1,12 +1,12 @@
 """Looks at plug-ins and rules: do they load, do their settings fit, does every grant name a router that runs."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from service.doctor.finding import Finding, error, ok, warning
 from workers.rules import file as rules
 from workers.settings import Account
-from workers.turns.loading import RULES, LoadError, load_accounts
+from workers.turns.loading import RULES, Loaded, LoadError, load_accounts
 
 
 def _idle(router: str) -> Finding:
@@ -14,6 +14,14 @@ def _idle(router: str) -> Finding:
         return warning("rules", "the rules file holds no rule", "write a [[rule]], or take FOXHOOKS_RULES away")
     cure = "put @router.on(KIND) above its functions, or take it out of FOXHOOKS_HANDLERS"
     return warning("handlers", f"router {router} has no handler: it will never run", cure)
+
+
+def loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
+    """Gives the routers of each account; none when they cannot be loaded, which ``look`` tells."""
+    try:
+        return load_accounts(accounts, Path.cwd(), rules.router_of)
+    except LoadError:
+        return {}
 
 
 def look(accounts: Collection[Account]) -> Iterator[Finding]:

@@ -39,6 +39,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
                                                         tickets, and how many pauses have ended
     P waiting          SET     forever     settle       lanes with handlers that wait for the end of a pause
     P birth            INT     forever     accept       when this store was first used
+    P rounds           HASH    forever     worker       round: a schedule's handler, or :names -> how it stands (JSON)
+    P found:<round>    LIST    7 days      worker       tickets that a schedule has found and that have no event yet
     {foxhooks}:workers HASH    forever     worker       worker process -> ms of its last sign of life
     {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll
 

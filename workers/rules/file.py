@@ -22,7 +22,7 @@ from workers.rules.faults import Fault
 from workers.rules.lines import Lines
 from workers.rules.rule import Rule, RuleReader, function_of
 from workers.rules.sight import Sights
-from workers.rules.values import Name
+from workers.rules.uses import Name
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import near
 from workers.turns.loading import RULES, LoadError

@@ -14,6 +14,7 @@ from workers.events.change import Event, event_for
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.rules.conditions import Condition, Finding, compile
+from workers.rules.uses import Name, acted, asked
 from workers.settings.complaints import Complaint
 from workers.turns.fitting import FitError, fit
 
@@ -33,6 +34,8 @@ class Match(Generic[Action]):
     kinds: frozenset[str]
     condition: Condition
     action: Action
+    names: tuple[Name, ...] = ()
+    """Those that HappyFox must know."""
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
         """Tells whether a change of the turn is of the kinds asked for and fulfils the conditions, and why."""
@@ -101,7 +104,15 @@ def _match(entry: object, where: str, action: type[Action]) -> Match[Action]:
             complaints += unfit.complaints
     if complaints:
         raise FitError(complaints)
-    return Match(kinds, *made)
+    condition, does = made
+    return Match(kinds, condition, does, tuple(_names(entry, kinds, own, does)))
+
+
+def _names(entry: Mapping[str, Any], kinds: frozenset[str], own: set[str], action: object) -> Iterator[Name]:
+    for key, value in entry.items():
+        if key not in {"on", *own}:
+            yield from (each for each in asked((key,), key, value, tuple(kinds)) if isinstance(each, Name))
+    yield from acted(action)
 
 
 def _kinds(value: object, where: str, complaints: list[Complaint]) -> frozenset[str]:

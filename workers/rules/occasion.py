@@ -47,7 +47,7 @@ def read(table: Mapping[str, Any], complain: Complain) -> Occasion:
     if "every" not in table or "find" not in table:
         return Occasion(("scheduled",))
     try:
-        made = schedule(*(_text(table, key) for key in SCHEDULE_KEYS))
+        made = schedule(_duration(table["every"]), table["find"], _duration(table.get("older_than")))
     except ValueError as error:
         problem, _, cure = str(error).partition("; ")
         complain((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, cure)
@@ -55,9 +55,8 @@ def read(table: Mapping[str, Any], complain: Complain) -> Occasion:
     return Occasion(("scheduled",), made)
 
 
-def _text(table: Mapping[str, Any], key: str) -> object:
-    """Gives a value; a bare number is no duration here, for nobody could tell of what."""
-    value = table.get(key)
+def _duration(value: object) -> object:
+    """Gives a value as it stands; a bare number is no duration here, for nobody could tell of what."""
     return str(value) if isinstance(value, bool | int | float) else value
 
 

@@ -15,7 +15,7 @@ from workers.rules.faults import Fault
 from workers.rules.occasion import SCHEDULE_KEYS
 from workers.rules.occasion import read as read_occasion
 from workers.rules.sight import Sights
-from workers.rules.values import Name
+from workers.rules.uses import Asked, Name, asked
 from workers.rules.views import views
 from workers.turns.context import Context
 from workers.turns.fitting import near
@@ -24,15 +24,6 @@ from workers.turns.ticket import Ticket
 
 RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
-
-#: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
-CONDITION_NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
-KIND_NAMES = {
-    "status-changed": "status",
-    "priority-changed": "priority",
-    "moved": "category",
-    "assigned": "staff member",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +65,6 @@ class Rule:
 def function_of(name: str) -> str:
     """Gives the name of a rule as that of a handler, as `reopen-vip` of "Reopen: VIP"; empty when nothing is left."""
     return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A tag that a condition asks for, and where."""
-
-    tag: str
-    path: tuple[str, ...]
 
 
 class RuleReader:
@@ -166,29 +149,10 @@ class RuleReader:
                         cure = f"{key} is an action: write it without when"
                     self.complain(("when", key), problem, cure)
             else:
-                self._ask(("when", key), key, value, kinds)
+                uses = list(asked(("when", key), key, value, kinds))
+                self.asked += [each for each in uses if isinstance(each, Asked)]
+                self.names += [each for each in uses if isinstance(each, Name)]
         return Condition(together(checks))
-
-    def _ask(self, path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> None:
-        """Notes the tags and the names that a condition asks for."""
-        key = given.removeprefix("not_")
-        if key == "any":
-            for table in value:
-                for inner, one in table.items():
-                    self._ask(path, inner, one, kinds)
-            return
-        if key == "fields":
-            for name, one in value.items():
-                self.names.append(Name("field", name, (*path, name), tuple(_each(one))))
-            return
-        what = CONDITION_NAMES.get(key, "")
-        if key in ("from", "to") and len(kinds) == 1:
-            what = KIND_NAMES.get(kinds[0], "")
-        for one in _each(value):
-            if key == "tag":
-                self.asked.append(Asked(one, path))
-            elif what and one != "":
-                self.names.append(Name(what, one, path))
 
     def _once(self) -> None:
         if not isinstance(self.table.get("once", False), bool):
@@ -204,7 +168,3 @@ def _unknown(key: str) -> tuple[str, str]:
     if key == "due_date":
         return f"no key {key!r}", "write set.due_date"
     return f"no key {key!r}", near(key, RULE_KEYS)
-
-
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -1,25 +1,12 @@
 """Values: what stands behind the keys of an action - names, tags, texts, days - read one by one."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
 from workers.rules.templates import Template, TemplateFault
+from workers.rules.uses import Name
 from workers.turns.fitting import near
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A name or an id that HappyFox must know: a status, a staff member and so on, and the key it stands under.
-
-    `values` are those a field is set to or compared with.
-    """
-
-    what: str
-    name: str | int
-    path: tuple[str, ...]
-    values: tuple[Any, ...] = ()
 
 
 class Complain(Protocol):

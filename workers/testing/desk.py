@@ -99,6 +99,7 @@ class Desk:
 
     def _work(self) -> None:
         self._world.deliver()
+        self._world.rounds()
         while (held := self._world.claim()) is not None:
             self._turn = held.turn
             try:
@@ -111,7 +112,9 @@ class Desk:
         """The time (ms) at which there is something to do next."""
         key = f"{prefix(ACCOUNT)}sched"
         first = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
-        return min([*(int(due) for _, due in first), *self._world.posted()], default=None)
+        rounds = self._world.round()
+        coming = [self.clock.ms + rounds.wait] if rounds.wait > 0 else []
+        return min([*(int(due) for _, due in first), *self._world.posted(), *coming], default=None)
 
     def _before(self, step: Step | Inner) -> None:
         if isinstance(step, Script) and step.name in STORING:

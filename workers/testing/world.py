@@ -8,7 +8,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -31,11 +31,14 @@ from workers.simulator.hooks import Delivery, Hook
 from workers.testing.clock import START, Clock
 from workers.turns.account import Terms
 from workers.turns.foreign import Stopped
+from workers.turns.rounds import Check, Ended, errands, take_round
 from workers.turns.steps import Bound, Call, Decide, Decision, Failure, Inner, Step, Steps
 from workers.turns.turn import Result, take_turn
 from workers.turns.visit import Visit
 
 __all__ = ["ACCOUNT", "BASIC", "BOT", "START", "Crash", "World"]
+
+T = TypeVar("T")
 
 ACCOUNT = "demo"
 BASIC = "Basic " + b64encode(b"demo-key:demo-code").decode()
@@ -84,6 +87,8 @@ class World:
             }
         )
         self._nonce = 0
+        #: What a round makes of the account's names.
+        self.check: Check | None = None
         self._post: list[Delivery] = []
         #: Called with each step before it is performed and with its result after; may raise Crash.
         self.before: Callable[[Step | Inner], None] = lambda step: None
@@ -151,12 +156,26 @@ class World:
             self._post += self.simulator.take_deliveries()
         return results
 
+    def rounds(self) -> list[Ended]:
+        """Takes every round that is due: schedules search, and the tickets found get their events."""
+        ends: list[Ended] = []
+        while (ended := self.round()).name:
+            ends.append(ended)
+        return ends
+
+    def round(self) -> Ended:
+        """Takes the round that is due longest, if one is."""
+        return self._played(take_round(self.terms, errands(self.terms.handlers, self.check), self.nonce()))
+
     def drive(self, held: Held) -> Result:
         """Takes the turn of a claimed lane."""
         return self.run(take_turn(held, self.terms))
 
     def run(self, turn: Steps[Result]) -> Result:
         """Drives a turn to its end."""
+        return self._played(turn)
+
+    def _played(self, turn: Steps[T]) -> T:
         try:
             step = next(turn)
             while True:
@@ -168,9 +187,8 @@ class World:
                 else:
                     step = turn.send(self.after(step, answer))
         except StopIteration as stop:
-            result = stop.value
-            assert isinstance(result, Result)
-            return result
+            ended: T = stop.value
+            return ended
 
     def perform(self, step: Step) -> Any:
         """Performs one step."""

@@ -11,9 +11,6 @@ from workers.models.ticket import TicketRead
 SHORTEST, LONGEST = 60.0, 366 * 86_400.0
 
 
-BUILT = False
-
-
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """A search that runs every ``period`` ms and finds the tickets that nobody has changed for ``older_than`` ms."""
@@ -21,6 +18,12 @@ class Schedule:
     period: int
     find: str
     older_than: int = 0
+
+    @property
+    def words(self) -> str:
+        """Says how often it searches, and for what."""
+        age = f", older than {_told(timedelta(milliseconds=self.older_than))}" if self.older_than else ""
+        return f"{_told(timedelta(milliseconds=self.period))}: {self.find}{age}"
 
     def query(self, now: int) -> str:
         """Gives the search as HappyFox takes it at ``now`` (ms).
@@ -45,8 +48,6 @@ class Schedule:
 
 def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
     """Makes a schedule of what a handler or a rule gives. Raises ValueError: what is wrong; the cure."""
-    if not BUILT:
-        raise ValueError("every is not available yet; remove it")
     if not isinstance(find, str) or not find.strip():
         raise ValueError("find is empty; write a search, as find='status:\"On Hold\"'")
     given = _duration("a period", period)

@@ -18,6 +18,7 @@ from workers.settings import SettingsError
 from workers.testing import NOON, Result, run, ticket
 from workers.turns.intents import Forward, Move, NameOrId
 from workers.turns.router import Router
+from workers.turns.schedule import Schedule
 
 CONTRACT = """\
 [[rule]]
@@ -246,6 +247,35 @@ def test_a_mistake_is_told_with_its_line_and_its_cure(body: str, mistake: str) -
 )
 def test_a_mistake_around_the_rules_is_told_too(text: str, mistake: str) -> None:
     assert any(line.startswith(mistake) for line in told(text)), told(text)
+
+
+@pytest.mark.parametrize(
+    ("keys", "mistake"),
+    [
+        ("every = '1h'", "find is missing; add find = 'status:\"On Hold\"'"),
+        ("find = 'x'", 'every is missing; add every = "1d"'),
+        ("older_than = '3d'", "every is missing"),
+        ("every = '1h'\nfind = ''", "find is empty; write a search"),
+        ("every = '1h'\nfind = 3", "find is empty; write a search"),
+        ("every = 'often'\nfind = 'x'", "a period 'often' cannot be read; write it as 30m, 1h or 14d"),
+        ("every = 3600\nfind = 'x'", "a period '3600' cannot be read"),
+        ("every = '5s'\nfind = 'x'", "a period of '5s' cannot be; it is 1m at least"),
+        ("every = '1h'\nfind = 'x'\nolder_than = 'old'", "older_than: 'old' cannot be read"),
+        ("every = '1h'\nfind = 'x'\nolder_then = '3d'", "no key 'older_then'; did you mean 'older_than'?"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_told(keys: str, mistake: str) -> None:
+    text = f"[[rule]]\nname = 'it'\n{keys}\n{OK}\n"
+    assert any(mistake in line for line in told(text)), told(text)
+
+
+def test_a_schedule_makes_a_rule_that_the_clock_asks() -> None:
+    (rule,) = read(
+        f"[[rule]]\nname = 'it'\nevery = '1h'\nfind = 'tag:x'\nolder_than = '14d'\n{OK}\n", frozenset()
+    ).rules
+    assert rule.every == Schedule(3_600_000, "tag:x", 14 * 86_400_000)
+    assert rule.kinds == ("scheduled",)
+    assert rule.every.words == "1 h: tag:x, older than 14 d"
 
 
 def test_all_mistakes_are_told_at_once_also_beside_broken_toml() -> None:

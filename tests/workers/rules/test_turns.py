@@ -100,3 +100,29 @@ def test_without_the_grant_a_reply_is_left_out(store: redis.Redis, tmp_path: Pat
     (answer,) = [verdict for verdict in result.plan.verdicts if verdict.handler == "rules.answer"]
     assert answer.denied == ("FOXHOOKS_ALLOW=rules:reply",)
     assert result.plan.effects == ()
+
+
+CLOCK = """
+[[rule]]
+name = "stale"
+every = "1d"
+find = "tag:waits"
+older_than = "14d"
+when.not_tag = "keep"
+set.status = "Closed"
+once = true
+"""
+
+
+def test_a_rule_by_the_clock_is_asked_for_the_tickets_its_search_finds(store: redis.Redis, tmp_path: Path) -> None:
+    world = World(store, rules(tmp_path, CLOCK))
+    old, kept = (world.simulator.create_ticket(tags=("waits", *more)).id for more in ((), ("keep",)))
+    world.now += 15 * 86_400_000
+    young = world.simulator.create_ticket(tags=("waits",)).id
+    world.simulator.take_deliveries()
+    world.rounds()
+    results = world.work()
+
+    assert [world.ticket(number)["status"]["name"] for number in (old, kept, young)] == ["Closed", "New", "New"]
+    reasons = {result.plan.ticket["id"]: result.plan.verdicts[0].reason for result in results if result.plan}
+    assert reasons == {old: "set", kept: "tag is keep, which is not wanted"}

@@ -1,0 +1,52 @@
+"""Schedules and the look at names, with real worker processes: once in the fleet, without any webhook."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.real.fleet import Fleet, P
+
+pytestmark = pytest.mark.timeout(120)
+
+PLUGIN = """
+from workers import Router
+
+router = Router("test")
+
+
+@router.every("1h", find="tag:late")
+def nudge(ticket, event):
+    ticket.note(f"noted: {event.kind}")
+"""
+
+RULES = """
+[[rule]]
+name = "typo"
+on = "contact-replied"
+when.status = "Nwe"
+add_tags = ["x"]
+"""
+
+
+def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(PLUGIN)
+    numbers = [fleet.open_ticket(tags=["late"]) for _ in range(60)]
+    other = fleet.open_ticket()
+    (fleet.folder / "rules.toml").write_text(RULES)
+    workers = [fleet.ready_worker(FOXHOOKS_RULES="rules.toml") for _ in range(2)]
+
+    fleet.wait(lambda: all(fleet.notes(number) for number in numbers), "every ticket found has its note")
+    with fleet.redis() as store:
+        fleet.wait(lambda: not store.zcard(f"{P}sched"), "all lanes are worked off")
+    assert [fleet.notes(number) for number in numbers] == [["noted: scheduled"]] * 60
+    assert fleet.notes(other) == []
+    assert "scheduled: found for test.nudge" in fleet.trail(numbers[0])
+    fleet.wait(lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the name is told")
+    told = "".join(worker.output for worker in workers)
+    assert told.count("a name in use is unknown to HappyFox") == 1
+    assert "no status 'Nwe' in" in told
+    searches = [call for call in fleet.calls("GET") if call.path.endswith("/tickets/")]
+    assert len(searches) == 2
+    for worker in workers:
+        assert worker.terminate() < 25
+        assert worker.code == 0
