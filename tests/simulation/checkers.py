@@ -52,8 +52,10 @@ def asked_for(row: Row, opening: bool, kinds: frozenset[str]) -> bool:
 
 
 def told_early(history: History, number: int, handler: str, row: Row) -> bool:
-    """Tells whether a row that came late only tells of changes that were shown by their differences already."""
-    if row.shown["message"] or row.shown["by"]["type"] == "smartrule":
+    """Tells whether a row that came late tells a handler only of what was shown by a difference already."""
+    kinds = history.witness.kinds[handler]
+    speaks = row.shown["message"] or row.shown["by"]["type"] == "smartrule"
+    if speaks and kinds & {"ticket-updated", "contact-replied", "smart-rule"}:
         return False
     changes = [change for shown in _shown(history, number, handler) for change in shown.changes]
     shown = {
@@ -62,7 +64,8 @@ def told_early(history: History, number: int, handler: str, row: Row) -> bool:
         if change.update_id is None
         for side in (change.old, change.new)
     }
-    told = [(name, row.shown[key]) for name, key in PROPERTIES.items() if row.shown[key]]
+    asked = [name for name in PROPERTIES if kinds & {f"{name}-changed", "ticket-updated"}]
+    told = [(name, row.shown[PROPERTIES[name]]) for name in asked if row.shown[PROPERTIES[name]]]
     return bool(told) and all(
         {(f"{name}-changed", str(change["old"])), (f"{name}-changed", str(change["new"]))} & shown
         for name, change in told

@@ -53,6 +53,19 @@ def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.R
     assert store.zcard(P + "dead") == 0
 
 
+def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    number, letter = dead(world, fragile)
+    fragile.mended = True
+
+    assert [world.store.run(replay(ACCOUNT, letter, 3600)) for _ in range(2)] == [number] * 2
+    world.settle_down()
+
+    assert len(fragile.events) == 1
+    assert world.store.run(replay(ACCOUNT, letter, 3600)) == 0
+
+
 def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)

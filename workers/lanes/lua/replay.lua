@@ -6,8 +6,12 @@
 -- include: lib/schedule
 local P, now, letter = KEYS[1], clock(ARGV[1]), ARGV[2]
 local stored = redis.call('HMGET', P .. 'letter:' .. letter, 'ticket', 'evidence')
-if not stored[1] then return 0 end
 local id = 'replay-' .. letter
+if not stored[1] then
+  -- A repeated call finds the letter gone and its event waiting.
+  local ticket = redis.call('HGET', P .. 'event:' .. id, 'ticket')
+  return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
+end
 redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', stored[1], 'kind', 'updated', 'update', 0,
   'source', 'replay', 'at', now, 'debt', stored[2])
 redis.call('EXPIRE', P .. 'event:' .. id, ARGV[3])
