@@ -9,7 +9,7 @@ from typing import Any
 from workers.errors import InDoubt, LeaseLost, NotNow, Unsent
 from workers.governor.clock import monotonic
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import Held, Nothing, claim
+from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store

@@ -24,9 +24,9 @@ from workers.governor.governor import Governor
 from workers.happyfox.directory import Directory
 from workers.happyfox.wire import Wire
 from workers.lanes.broker import ACTOR, QUEUE, LaneBroker
+from workers.lanes.claims import ClaimTerms
 from workers.lanes.invitations import Invitations
 from workers.lanes.keys import prefix
-from workers.lanes.lanes import ClaimTerms
 from workers.lanes.leases import Leases
 from workers.lanes.store import Store, connect, url_of
 from workers.limits import Limits

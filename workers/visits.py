@@ -8,7 +8,7 @@ from typing import Any
 from workers.errors import GiveUp, LeaseLost, NotNow, Retry
 from workers.happyfox.exchange import Answer, Request
 from workers.happyfox.wire import Wire
-from workers.lanes.lanes import Held
+from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store

@@ -19,7 +19,7 @@ from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from workers.events import changes, last_seen
 from workers.lanes import leases, store
-from workers.lanes.lanes import FORGET
+from workers.lanes.holding import FORGET
 from workers.lanes.scripts import Source, source
 from workers.models.row import Row
 from workers.turns import collisions, performing, settling, sight, state, turn

@@ -12,8 +12,8 @@ import msgspec
 
 from workers.events.change import Change, matches
 from workers.events.last_seen import LastSeen, decode
-from workers.lanes.lanes import Settlement
 from workers.lanes.scripts import Script
+from workers.lanes.settlement import Settlement
 from workers.turns.plan import Letter, Owed, Plan
 from workers.turns.steps import Decide, Decision, Step
 from workers.turns.stored import decode_plan

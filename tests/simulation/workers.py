@@ -7,7 +7,7 @@ from tests.simulation.process import Process
 from tests.simulation.stage import Stage
 from tests.simulation.wire import Turn, Wire
 from workers.errors import StoreUnavailable
-from workers.lanes.lanes import Held, Nothing, claim
+from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.testing.world import START, Crash
 from workers.turns.steps import Decide, Failure, Step

@@ -12,7 +12,7 @@ from workers.governor.clock import monotonic
 from workers.happyfox import protocol
 from workers.happyfox.protocol import Answer
 from workers.happyfox.wire import Wire
-from workers.lanes.lanes import Held
+from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.lanes.store import Store
 from workers.limits import Limits

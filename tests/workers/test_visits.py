@@ -10,7 +10,7 @@ import redis
 from workers import Context, Event, Router, Ticket
 from workers.errors import NotNow
 from workers.happyfox.wire import Wire
-from workers.lanes.lanes import Held
+from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.limits import Limits
 from workers.testing.world import ACCOUNT, World

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import redis
 
 from workers.errors import StoreUnavailable
+from workers.lanes.claims import ClaimTerms, due
 from workers.lanes.keys import WAKE
-from workers.lanes.lanes import ClaimTerms, due
 from workers.lanes.store import Store
 
 #: The longest sleep (s) of an idle worker: what a lost wake-up costs.

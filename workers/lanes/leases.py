@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 
 from workers.errors import StoreUnavailable
+from workers.lanes.claims import Held
+from workers.lanes.holding import renew
 from workers.lanes.keys import WORKERS
-from workers.lanes.lanes import Held, renew
 from workers.lanes.store import Store
 
 #: Seconds between two looks at the store.

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 INCLUDE = "-- include: "
 
+Args = list[bytes | str | int]
+"""The arguments of a script, behind the time."""
+
 
 class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One run of a script: ``read`` turns the store's raw answer into a ``T``."""

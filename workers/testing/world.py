@@ -20,8 +20,8 @@ from workers.events.delivery import parse
 from workers.governor.governor import Governor
 from workers.happyfox import protocol
 from workers.happyfox.protocol import BASE, Answer
+from workers.lanes.claims import ClaimTerms, Held, claim
 from workers.lanes.inbox import Acceptance, accept, receive
-from workers.lanes.lanes import ClaimTerms, Held, claim
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.settings import Budget

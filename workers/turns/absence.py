@@ -1,6 +1,6 @@
 """Absence: an effect whose ticket HappyFox does not know (404), be it by mistake or for good."""
 
-from workers.lanes.lanes import FORGET
+from workers.lanes.holding import FORGET
 from workers.turns.doubt import TRIES
 from workers.turns.effects import Effect
 from workers.turns.missing import AWAY

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from workers.governor.governor import Governor
-from workers.lanes.lanes import ClaimTerms
+from workers.lanes.claims import ClaimTerms
 from workers.turns.steps import Bound, Clock
 
 DAY = 86_400_000

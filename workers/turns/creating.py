@@ -16,7 +16,7 @@ from workers.happyfox import protocol
 from workers.happyfox.answers import read
 from workers.happyfox.protocol import Answer
 from workers.lanes.creations import announced, announcing
-from workers.lanes.lanes import FORGET
+from workers.lanes.holding import FORGET
 from workers.models.page import read_page
 from workers.models.ticket import TicketRead, read_ticket
 from workers.models.values import mapping, number

@@ -12,7 +12,7 @@ from workers.events.last_seen import LastSeen
 from workers.events.mark import attribute
 from workers.events.timers import Timer
 from workers.happyfox.directory import Directory
-from workers.lanes.lanes import mark
+from workers.lanes.holding import mark
 from workers.turns import replaying
 from workers.turns.debts import Debts
 from workers.turns.effects import Effect

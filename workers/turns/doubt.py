@@ -1,7 +1,7 @@
 """Doubt: whether an effect that began and was not confirmed has landed; the ticket tells."""
 
 from workers.events.last_seen import properties
-from workers.lanes.lanes import FORGET
+from workers.lanes.holding import FORGET
 from workers.models.ticket import TicketRead
 from workers.turns.effects import Effect
 from workers.turns.plan import Doubt, Entry

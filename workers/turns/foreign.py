@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
-from workers.lanes.lanes import FORGET, note_foreign
+from workers.lanes.holding import FORGET, note_foreign
 from workers.turns.plan import Foreign, Foreigns, Owed
 from workers.turns.reading import Reading, freeze
 from workers.turns.state import State

@@ -11,7 +11,7 @@ import msgspec
 from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
 from workers.happyfox.answers import nothing_to_update, read, settlement
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import FORGET, LEAVE, Begun, begin
+from workers.lanes.holding import FORGET, LEAVE, Begun, begin
 from workers.models.ticket import read_rows
 from workers.turns.absence import miss_ticket, search_ticket
 from workers.turns.collisions import allowed

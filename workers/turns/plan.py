@@ -7,7 +7,7 @@ import msgspec
 
 from workers.events.change import Change
 from workers.events.last_seen import LastSeen
-from workers.lanes.lanes import Hint
+from workers.lanes.claims import Hint
 from workers.turns.effects import Effect, split
 from workers.turns.intents import Own
 

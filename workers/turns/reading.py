@@ -13,7 +13,7 @@ from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
 from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import HANDLER, SCHEDULE, Hint
+from workers.lanes.claims import HANDLER, SCHEDULE, Hint
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.creating import ours
 from workers.turns.state import State

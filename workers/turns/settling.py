@@ -8,7 +8,8 @@ import msgspec
 from workers.events.change import told
 from workers.events.last_seen import LastSeen, advance, decode, encode
 from workers.events.timers import Timer
-from workers.lanes.lanes import Handed, Held, Nothing, Settlement, settle
+from workers.lanes.claims import Held, Nothing
+from workers.lanes.settlement import Handed, Settlement, settle
 from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split

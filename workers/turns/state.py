@@ -9,7 +9,8 @@ from workers.errors import Unsent
 from workers.governor.governor import Outcome
 from workers.happyfox import protocol
 from workers.happyfox.protocol import Answer
-from workers.lanes.lanes import UNUSED, Held, ReadPermit, done, park
+from workers.lanes.claims import Held
+from workers.lanes.holding import UNUSED, ReadPermit, done, park
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns import steps
 from workers.turns.account import Terms

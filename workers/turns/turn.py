@@ -15,7 +15,8 @@ import msgspec
 
 from workers.errors import LeaseLost, NotNow
 from workers.events.last_seen import LastSeen, decode
-from workers.lanes.lanes import Held, Nothing, store_plan
+from workers.lanes.claims import Held, Nothing
+from workers.lanes.holding import store_plan
 from workers.turns.account import Terms
 from workers.turns.deciding import decide
 from workers.turns.missing import letter, part, without_handlers, without_ticket

@@ -4,10 +4,10 @@ import redis
 
 from workers.events.delivery import parse
 from workers.governor.governor import Governor
+from workers.lanes.claims import ClaimTerms
 from workers.lanes.inbox import accept, receive
 from workers.lanes.invitations import Invitations
 from workers.lanes.keys import WAKE
-from workers.lanes.lanes import ClaimTerms
 from workers.lanes.store import Store
 from workers.settings import Budget
 

@@ -5,8 +5,9 @@ import redis
 
 from workers.events.delivery import parse
 from workers.governor.governor import Class, Governor
+from workers.lanes.claims import ClaimTerms, Held, Nothing, claim, due
+from workers.lanes.holding import ReadPermit, park
 from workers.lanes.inbox import accept, receive
-from workers.lanes.lanes import ClaimTerms, Held, Nothing, ReadPermit, claim, due, park
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.settings import Budget

@@ -4,7 +4,9 @@ import pytest
 import redis
 
 from tests.workers.lanes.test_ranks import Account, P
-from workers.lanes.lanes import Held, Nothing, ReadPermit, Settlement, claim, settle, store_plan
+from workers.lanes.claims import Held, Nothing, claim
+from workers.lanes.holding import ReadPermit, store_plan
+from workers.lanes.settlement import Settlement, settle
 
 LEASE = 600_000
 

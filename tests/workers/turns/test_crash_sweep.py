@@ -13,7 +13,7 @@ import redis
 from tests.simulation.witness import Witness
 from tests.workers.turns.vip import vip
 from workers import Context, Event, Retry, Router, Ticket
-from workers.lanes.lanes import Held, Nothing, claim
+from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
 from workers.testing.world import ACCOUNT, START, Crash, World

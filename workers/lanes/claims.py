@@ -1,4 +1,4 @@
-"""Lanes as values: the scripts of claiming, renewing, parking and settling, and what they answer."""
+"""Claims: which lane a worker comes to hold, and all that its turn starts from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,7 @@ import msgspec
 
 from workers.lanes.keys import prefix
 from workers.lanes.pauses import NONE, Pauses, read_pauses
-from workers.lanes.scripts import Script
-
-Args = list[bytes | str | int]
+from workers.lanes.scripts import Args, Script
 
 #: How many waiting events one turn takes at the most; the rest waits for the next turn.
 MOST_EVENTS = 200
@@ -18,9 +16,6 @@ MOST_EVENTS = 200
 #: The sources of events that a schedule made, and a handler for a ticket that was not its own.
 SCHEDULE = "schedule"
 HANDLER = "handler"
-
-#: What a permit's holder tells about the call: see ``lua/lib/permits.lua``.
-UNUSED = "unsent"
 
 
 class Hint(msgspec.Struct, frozen=True, gc=False):
@@ -107,19 +102,6 @@ class ClaimTerms:
         return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
-class ReadPermit(msgspec.Struct, frozen=True, gc=False):
-    """The permit of a turn's read and what became of it; ``age`` is ms since the answer came, by the caller's clock."""
-
-    id: str | None
-    outcome: str = UNUSED
-    age: int = 0
-    wait: int = 0
-
-    def args(self) -> Args:
-        """Gives the arguments (permit, outcome, age) as the scripts take them."""
-        return [self.id or "", self.outcome, self.age]
-
-
 def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
     """Counts the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
 
@@ -131,145 +113,11 @@ def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
 
 def claim(terms: ClaimTerms, nonce: str) -> Script[Held | Nothing]:
     """Claims one due lane; the same ``nonce`` gets the same lane again while its lease runs."""
-    return Script("claim", prefix(terms.account), terms.args(nonce), lambda raw: _claimed(terms, nonce, raw))
+    return Script("claim", prefix(terms.account), terms.args(nonce), lambda raw: claimed(terms, nonce, raw))
 
 
-def renew(account: str, lease: int, held: Sequence[tuple[str, str]]) -> Script[list[str]]:
-    """Prolongs leases, given as (lane, token); answers the lanes that are lost."""
-    args: Args = [lease]
-    for lane, token in held:
-        args += [lane, token]
-    return Script("renew", prefix(account), args, lambda raw: [lane.decode() for lane in raw])
-
-
-def park(held: Held, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
-    """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
-    args: Args = [held.lane, held.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", prefix(held.account), args, bool)
-
-
-def store_plan(held: Held, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
-    """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
-    args: Args = [held.lane, held.token, plan, budget, *read.args(), calls, held.events]
-    return Script("plan", prefix(held.account), args, bool)
-
-
-def mark(held: Held, handler: str) -> Script[bool]:
-    """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
-    return Script("mark", prefix(held.account), [held.lane, held.token, handler], bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The effect may be sent; ``at`` is the store's time in ms."""
-
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The effect may not begin: the lease is lost, it is in doubt already, or there is no permit for ``wait`` ms."""
-
-    lost: bool = False
-    doubt: bool = False
-    wait: int = 0
-    why: str = ""
-
-
-def begin(
-    held: Held, effect: str, permit: str, life: int, budget: bytes, class_: str, tries: int
-) -> Script[Begun | Refusal]:
-    """Writes that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline."""
-    args: Args = [held.lane, held.token, effect, permit, life, budget, class_, tries]
-    return Script("begin", prefix(held.account), args, _begun)
-
-
-def _begun(raw: Any) -> Begun | Refusal:
-    code = int(raw[0])
-    if code == 1:
-        return Begun(int(raw[1]))
-    if code == 0:
-        return Refusal(wait=int(raw[1]), why=raw[2].decode())
-    return Refusal(lost=code == -1, doubt=code == -2)
-
-
-#: Journal entries for ``done``: forget that the effect began, or leave what stands there.
-FORGET = b""
-LEAVE = b"-"
-
-
-def done(
-    held: Held, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
-) -> Script[bool]:
-    """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
-    args: Args = [held.lane, held.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("done", prefix(held.account), args, bool)
-
-
-def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
-    """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
-
-    ``reading`` is what the turn's handlers were shown, empty when it is stored already.
-    """
-    args: Args = [held.lane, held.token, f"{handler} {name}", entry, reading, held.events]
-    return Script("foreign", prefix(held.account), args, bool)
-
-
-class Handed(msgspec.Struct, frozen=True, gc=False):
-    """An event for the lane of another ticket: ``debt`` is what is wanted there, as a dead letter would keep it."""
-
-    id: str
-    ticket: int
-    debt: str
-
-
-class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
-
-    What is at its default is not sent: an uneventful turn costs the store nothing for what it does not need.
-    """
-
-    lane: str
-    token: str
-    turn: str
-    handled: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    look: int = 0
-    quiet: int = 0
-    retry: int = 0
-    timer: int = 0
-    timed: bool = False
-    paused: int = -1
-    letters: Mapping[str, str] = {}
-    created: tuple[tuple[str, int], ...] = ()
-    handed: tuple[Handed, ...] = ()
-    trail: tuple[str, ...] = ()
-    saved: int = 0
-    permit: str = ""
-    outcome: str = ""
-    age: int = 0
-    lives: Mapping[str, int] = {}
-
-
-def settle(
-    account: str,
-    settlement: Settlement,
-    seen: bytes,
-    record: bytes,
-    owed: bytes,
-    terms: ClaimTerms,
-    nonce: str | None,
-) -> Script[tuple[bool, Held | Nothing | None]]:
-    """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), seen, record, owed, *terms.args(nonce or "")]
-
-    def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
-        return bool(raw[0]), _claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None
-
-    return Script("settle", prefix(account), args, read)
-
-
-def _claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
+def claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
+    """Reads what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
     _, lane, token, now, fields, seen, events, birth, class_, paused = raw
