@@ -1,5 +1,6 @@
 """A handler's time: what it gives and raises comes through, and one that takes too long is left behind."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +75,26 @@ def test_the_engines_own_code_is_not_broken_off(going_on: threading.Event) -> No
     going_on.set()
     assert done.wait(20)
     assert after == []
+
+
+def test_a_handler_that_was_left_behind_can_have_nothing_done_any_more(going_on: threading.Event) -> None:
+    limits, ended = Limits(0.05, never), threading.Event()
+    done: list[str] = []
+
+    def handler() -> None:
+        try:
+            with contextlib.suppress(BaseException):
+                going_on.wait()
+                time.sleep(0)  # here it is stopped
+            limits.engine(lambda: done.append("by the engine"))
+        finally:
+            ended.set()
+
+    with pytest.raises(OverLimit):
+        limits.run(handler)
+    going_on.set()
+    assert ended.wait(20)
+    assert done == []
 
 
 def test_a_handler_is_given_up_when_the_worker_ends(going_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,11 @@ class Context(Generic[Settings]):
 
     @overload
     def effect(
+        self, name: str, call: Callable[[], Value], landed: Callable[[], Value | None] | None, dry: Value
+    ) -> Value: ...
+
+    @overload
+    def effect(
         self, name: str, call: Callable[[], Value], landed: Callable[[], Value | None] | None = None, *, dry: Value
     ) -> Value: ...
 

@@ -97,8 +97,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
 
 def _spent(state: State, ballot: Ballot) -> LastSeen:
     """Remembers which handlers have had their one go at this ticket."""
-    wishes = [wish for wish in ballot.wishes if wish.intents and not (wish.debt and wish.debt.wish)]
-    acted = {wish.handler for wish in wishes if not state.terms.dry(wish.handler)}
+    acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
 

@@ -27,6 +27,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
 #: How large the value of an effect may be as JSON, in bytes: it is stored with the turn and in its record.
 LARGEST = 64_000
 
+#: How many effects a handler may have until it has succeeded: they are kept with what it is owed.
+MOST = 100
+
 
 class Stopped(BaseException):
     """The handler's run is over with this failure, whatever the handler makes of the exception."""
@@ -68,7 +71,10 @@ class Ledger:
     def effect(self, handler: str, wanted: Wanted) -> InnerSteps[Any]:
         """Brings an effect to its end and gives its value; ``Stopped`` or ``LeaseLost`` end the handler's run."""
         check(wanted)
-        known = self._entries.get(handler, {}).get(wanted.name)
+        entries = self._entries.get(handler, {})
+        known = entries.get(wanted.name)
+        if known is None and len(entries) >= MOST:
+            raise WrongIntent(f"more than {MOST} effects of one handler: let one effect do several things")
         if known is not None and known.state == "done":
             return _value(wanted.name, known)
         if self._state.terms.dry(handler):

@@ -12,6 +12,7 @@ from workers.lanes.letters import replay
 from workers.simulator.faults import Fault
 from workers.testing import run, ticket
 from workers.testing.world import ACCOUNT, World
+from workers.turns.steps import Call
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 GRANT = frozenset({("clerk", "create")})
@@ -92,19 +93,31 @@ def test_a_ticket_that_we_created_calls_no_handler(store: redis.Redis) -> None:
 
 
 def test_not_even_when_its_webhook_is_faster_than_the_answer(store: redis.Redis) -> None:
+    def hurry(step: Any, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.path == "/tickets/" and step.request.method == "POST":
+            world.deliver()
+            held = world.claim()
+            assert held is not None
+            assert held.ticket == 2
+            world.drive(held)
+        return result
+
     world = opened(store, follow_up)
-    world.simulator.faults.add(Fault("cut", method="POST", before=False))
-    world.work()
-    world.deliver()
-    held = world.claim()
-    while held is not None and held.ticket != 2:
-        held = world.claim()
-    assert held is not None
-    world.drive(held)
-    world.deliver()
+    world.after = hurry
     world.settle_down()
 
     assert numbers(world) == [1, 2]
+    assert "foxhooks created this ticket" in trail(store, 2)
+
+
+def test_the_same_words_from_the_contact_are_news_once_ours_are_known_by_their_number(store: redis.Redis) -> None:
+    world = opened(store, lambda ticket, ctx: follow_up(ticket, ctx) if ticket.id == 1 else ticket.add_tags("seen"))
+    world.settle_down()
+    world.simulator.create_ticket("sam@bigcorp.example", subject="Follow-up <b>", text="Please call & ask\nfor it.")
+    world.deliver()
+    world.settle_down()
+
+    assert world.ticket(3)["tags"] == "seen"
 
 
 def test_what_its_contact_writes_later_does_call_them(store: redis.Redis) -> None:
@@ -151,9 +164,35 @@ def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store
         follow_up(ticket, ctx)
         follow_up(ticket, ctx)
 
+    def spoil_the_second(step: Any) -> None:
+        if isinstance(step, Call) and step.request.path == "/tickets/" and step.request.method == "POST":
+            calls.append(step)
+            if len(calls) == 2:
+                world.simulator.faults.add(Fault("cut", method="POST", before=True))
+
+    calls: list[Call] = []
     world = opened(store, twice)
-    world.simulator.faults.add(Fault("cut", method="POST", path="/tickets", before=True))
+    world.before = spoil_the_second
     world.settle_down()
+
+    assert (numbers(world), letters(store)) == ([1, 2, 3], [])
+
+
+def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        follow_up(ticket, ctx)
+
+    world = World(store, router, allow=GRANT)
+    world.simulator.create_ticket()
+    for before in range(2):
+        world.simulator.contact_replies(1, f"Reply {before}.")
+        if before:
+            world.simulator.faults.add(Fault("cut", method="POST", before=True))
+        world.deliver()
+        world.settle_down()
 
     assert (numbers(world), letters(store)) == ([1, 2, 3], [])
 

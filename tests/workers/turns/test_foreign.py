@@ -288,6 +288,23 @@ def test_an_error_of_a_call_that_can_be_looked_up_is_settled_by_the_next_attempt
     assert "CRM {'row': 1}" in texts(world)
 
 
+def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Redis) -> None:
+    crm, runs = Crm(), []
+
+    def add() -> None:
+        raise TimeoutError
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(world.now)
+        ctx.effect("add", add if len(runs) == 1 else crm.add, crm.find)
+
+    world = opened(store, file)
+    world.settle_down()
+
+    assert (len(runs), crm.calls) == (2, 1)
+    assert runs[1] >= runs[0] + world.terms.doubt
+
+
 def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) -> None:
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
         def add() -> None:
@@ -352,6 +369,19 @@ def test_a_bad_name_is_refused(store: redis.Redis, name: Any) -> None:
 
     assert calls == []
     assert "the name of an effect" in next(iter(letters(store).values()))["reason"]
+
+
+def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
+    calls: list[int] = []
+
+    def many(ticket: Ticket, event: Event, ctx: Context) -> None:
+        for number in range(200):
+            ctx.effect(f"row-{number}", lambda number=number: calls.append(number))
+
+    opened(store, many).settle_down()
+
+    assert calls == list(range(100))
+    assert "more than 100 effects" in next(iter(letters(store).values()))["reason"]
 
 
 @pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])

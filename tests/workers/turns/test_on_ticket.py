@@ -163,6 +163,7 @@ def test_a_dry_run_hands_nothing_over(store: redis.Redis, terms: dict[str, Any])
     rest(world)
 
     assert world.ticket(2)["tags"] == ""
+    assert "from ticket 1" not in trail(store, 2)
     assert "clerk.file: tags on ticket 2: not sent (dry run)" in trail(store, 1)
 
 
