@@ -225,3 +225,29 @@ def test_a_since_that_is_no_duration_is_wrong_usage(command: list[str]) -> None:
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])
 def test_ages_are_told_in_their_largest_unit(passed: int, words: str) -> None:
     assert ago(1_000, 1_000 + passed) == f"{words} ago"
+
+
+def round_of(at: int, **members: object) -> bytes:
+    state = {"slot": at, "period": 3_600_000, "phase": "done", "found": 23, "ended": at, **members}
+    return json.dumps(state).encode()
+
+
+def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    now = now_of(store) - 600_000
+    rounds = {
+        "stale.close": round_of(now, cut=True),
+        "stale.nudge": round_of(now, why="HappyFox refuses the search: correct find [x]"),
+        "vip.look": round_of(now, phase="search", till=now, found=50),
+        ":names": round_of(now, told=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
+    }
+    store.hset(P + "rounds", mapping=rounds)  # type: ignore[arg-type]
+    assert status.run(worker=False, as_json=False) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "stale.close: found 23 tickets 10 min ago, and there are more than it takes at once; next in 49 min" in told
+    assert "stale.nudge: HappyFox refuses the search: correct find [x]; tries again in 49 min" in told
+    assert "vip.look: searches since 10 min ago, 50 tickets so far" in told
+    assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in told
+    status.run(worker=False, as_json=True)
+    (account,) = shown(capsys)["accounts"]
+    assert account["rounds"]["stale.close"]["found"] == 23
+    assert account["rounds"][":names"]["told"][0].startswith("rules.toml")

@@ -144,3 +144,34 @@ def test_the_doctor_tells_mistakes_warnings_and_unknown_names(project: Path, mon
         assert found == [("ok", "acme knows the names that rules.toml uses")]
     (project / "rules.toml").write_text("[[rule]]\n")
     assert [each.level for each in doctor.look(offline=True) if "rules.toml, line 1" in each.text] == ["error"] * 3
+
+
+TABLES = """
+[handlers.staff-update]
+match = [
+    { status = "New", set.status = "Slved" },
+    { any = [{ priority = "Hgih" }], set.assignee = "Ada King", set.fields."Prodct" = "x" },
+]
+
+[handlers.private-note]
+match = [{ on = "assigned", to = "Ada Kong", note = "Welcome.", alert = "s" }, { note = "Look.", alert = "Nobody" }]
+"""
+
+
+def test_the_doctor_tells_unknown_names_in_the_tables_of_handlers(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "foxhooks.toml").write_text(TABLES)
+    shipped = "workers.handlers.staff_update:router,workers.handlers.private_note:router"
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", shipped)
+    monkeypatch.delenv("FOXHOOKS_RULES", raising=False)
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        found = [each.text for each in doctor.look(offline=False) if each.level == "error"]
+    assert found == [
+        "handlers.staff-update, match 1: set.status: no status 'Slved' in acme",
+        "handlers.staff-update, match 2: any: no priority 'Hgih' in acme",
+        "handlers.staff-update, match 2: set.fields.Prodct: no field 'Prodct' in acme",
+        "handlers.private-note, match 1: to: no staff member 'Ada Kong' in acme",
+        "handlers.private-note, match 2: alert: no staff member 'Nobody' in acme",
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers import Event, Retry, Router, Ticket
+from workers import Context, Event, Retry, Router, Ticket
 from workers.simulator import Simulator
 from workers.testing import Clock, Desk
 
@@ -102,3 +102,29 @@ def test_settings_fit_as_at_the_start_of_the_worker(desk: Desk) -> None:
     assert desk.ticket(number).tags == {"refund"}
     with pytest.raises(ValueError, match="auto-tag: no setting 'matches'"):
         desk.use(router, settings={"auto-tag": {"matches": []}})
+
+
+def test_timers_and_schedules_run_by_the_clock_of_the_test(desk: Desk) -> None:
+    router = Router("waits")
+
+    @router.on("ticket-created")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind", unless=["staff-replied"])
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.note("Nobody has answered.")
+
+    @router.every("1d", find="tag:late", older_than="1d")
+    def nudge(ticket: Ticket, event: Event) -> None:
+        ticket.note("Late.")
+
+    desk.use(router)
+    desk.crash = True
+    one, other = desk.simulator.create_ticket().id, desk.simulator.create_ticket(tags=("late",)).id
+    desk.advance("1h")
+    desk.simulator.staff_updates(other, text="Here I am.", staff=1)
+    desk.advance("90m")
+    assert (desk.notes(one), desk.notes(other)) == (["Nobody has answered."], [])
+    desk.advance("2d")
+    assert (desk.notes(one), desk.notes(other)) == (["Nobody has answered."], ["Late."])

@@ -1,11 +1,12 @@
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from workers import Actor, Change, Context, Event, GiveUp, Router, Ticket
 from workers.testing import NOON, Result, run, ticket
-from workers.turns.intents import Forward, Note
+from workers.turns.intents import Forward, Later, Note
 
 
 @dataclass(frozen=True)
@@ -151,3 +152,41 @@ def test_a_handler_that_would_call_happyfox_fails() -> None:
 def test_a_misspelt_kind_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'ticket-created'"):
         run(Router("test"), ticket(), "ticket-creatd")
+
+
+def timed() -> Router:
+    made = Router("waits")
+
+    @made.on("contact-replied")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind", unless="staff-replied")
+
+    @made.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.note(f"{event.kind} {event.matched[-1].name}")
+
+    @made.every("1d", find="status:New", older_than="14d")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.note(event.kind)
+
+    return made
+
+
+def test_the_timers_that_handlers_want_are_told() -> None:
+    result = run(timed(), ticket(), "contact-replied", text="Hello?")
+    assert result.timers == {"remind": timedelta(hours=2)}
+    assert result.intents == (Later("remind", 7_200_000, ("staff-replied",)),)
+
+
+def test_a_timer_and_a_schedule_call_their_handlers() -> None:
+    assert run(timed(), ticket(), "later", name="remind").notes == ("later remind",)
+    now = NOON + timedelta(days=14)
+    assert run(timed(), ticket(), "scheduled", now=now).notes == ("scheduled",)
+    assert run(timed(), ticket(), "scheduled").skipped == {"waits.close": "the ticket was changed 0 s ago, wanted 14 d"}
+
+
+def test_a_timer_or_a_schedule_that_nobody_has_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no handler of router 'waits' receives the timer 'remnd'"):
+        run(timed(), ticket(), "later", name="remnd")
+    with pytest.raises(ValueError, match="no handler of router 'test' has a schedule"):
+        run(router(lambda ticket: None), ticket(), "scheduled")
