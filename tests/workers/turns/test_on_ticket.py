@@ -9,6 +9,7 @@ import redis
 
 from workers import Context, Event, Router, Ticket
 from workers.lanes.letters import replay
+from workers.lanes.pauses import Pause, Scope, pause, resume
 from workers.simulator.faults import Fault
 from workers.testing import run, ticket
 from workers.testing.world import ACCOUNT, World
@@ -198,6 +199,23 @@ def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Re
     rest(world)
 
     assert world.ticket(2)["priority"]["name"] == "Low"
+
+
+@pytest.mark.parametrize(("scope", "name"), [("ticket", "2"), ("router", "clerk")])
+def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Redis, scope: Scope, name: str) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
+    world.deliver()
+    held = world.claim()
+    assert held is not None
+    world.drive(held)
+    world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada", skip=False)))
+    world.now += 60_000
+    world.work()
+    waiting = world.ticket(2)["tags"]
+    world.store.run(resume(ACCOUNT, scope, name))
+    rest(world)
+
+    assert (waiting, world.ticket(2)["tags"], letters(store)) == ("", "linked", [])
 
 
 def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redis) -> None:
