@@ -3,12 +3,12 @@
 import typer
 
 from service.usage.dead import dead
-from service.usage.later import later
 from service.usage.looking import looking
 from service.usage.options import LOOK
 from service.usage.processes import processes
 from service.usage.rules import rules
 from service.usage.simulator import play
+from service.usage.stopping import stopping
 from service.usage.writing import writing
 
 START = """\
@@ -34,11 +34,11 @@ app = typer.Typer(
 )
 app.add_typer(processes)
 app.add_typer(play)
+app.add_typer(stopping)
 app.add_typer(looking)
 app.add_typer(writing)
 app.add_typer(dead, name="dead", rich_help_panel=LOOK)
 app.add_typer(rules, name="rules", rich_help_panel=LOOK)
-app.add_typer(later)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from service.access import accounts_of, store_of
 from service.commands.records import Line, Records
+from service.commands.stops import stops
 from service.commands.times import ago, ahead, now_of
 from service.commands.words import plain
 from service.failures import CommandError
@@ -22,6 +23,7 @@ from workers.events.change import Change, told
 from workers.events.last_seen import decode
 from workers.events.timers import Timer
 from workers.lanes.keys import prefix
+from workers.settings import Account
 from workers.turns.effects import Effect, split
 from workers.turns.plan import Entry, Record, Verdict, whom
 from workers.turns.settling import ENDS, foreign_story, handed_story
@@ -39,12 +41,16 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """How the ticket stands at present: what waits, when its lane is due (ms), if a worker holds it, its timers."""
+    """How the ticket stands at present: what waits, when its lane is due (ms), if a worker holds it, its timers.
+
+    ``stopped`` says why handlers do not run.
+    """
 
     waiting: int
     due: int | None
     held: bool
     timers: tuple[Timer, ...]
+    stopped: tuple[str, ...]
 
 
 def run(ticket: int, account: str, as_json: bool) -> int:
@@ -56,7 +62,8 @@ def run(ticket: int, account: str, as_json: bool) -> int:
     found = False
     with store_of(settings) as client:
         for name in names:
-            chapters, state = list(_chapters(Records(client, name), ticket)), _now(client, name, ticket)
+            chapters = list(_chapters(Records(client, name), ticket))
+            state = _now(client, settings.accounts[name], ticket)
             if not chapters and state.due is None:
                 continue
             found = True
@@ -75,14 +82,15 @@ def _chapters(records: Records, ticket: int) -> Iterator[Chapter]:
         yield Chapter(turn, told[0].at, records.of(turn), told)
 
 
-def _now(client: redis.Redis, account: str, ticket: int) -> Now:
-    keys = prefix(account)
+def _now(client: redis.Redis, account: Account, ticket: int) -> Now:
+    keys = prefix(account.name)
     due = client.zscore(keys + "sched", str(ticket))
     waiting = client.llen(f"{keys}lane:{ticket}")
     held = bool(client.hexists(keys + "own", str(ticket)))
     seen = decode(cast(bytes | None, client.get(f"{keys}ticket:{ticket}")))
     timers = sorted(seen.timers, key=lambda timer: timer.due) if seen else ()
-    return Now(waiting, None if due is None else int(due), held, tuple(timers))
+    stopped = tuple(stops(client, account, ticket, seen))
+    return Now(waiting, None if due is None else int(due), held, tuple(timers), stopped)
 
 
 def _data(account: str, ticket: int, chapters: list[Chapter], state: Now) -> dict[str, Any]:
@@ -107,6 +115,8 @@ def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: i
             table.add_row(f"  {label}", Text(plain(text)))
         console.print(table)
     console.print()
+    for stop in state.stopped:
+        console.print(Text(plain(f"Handlers do not run: {stop}.")))
     console.print(_present(state, now))
 
 

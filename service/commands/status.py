@@ -18,6 +18,7 @@ from service.failures import CommandError
 from workers.governor.governor import Forecast, Governor
 from workers.governor.outlook import outlook
 from workers.lanes.keys import WORKERS, prefix
+from workers.lanes.pauses import listed
 from workers.lanes.rounds import State, decode
 from workers.lanes.store import Store
 from workers.settings import Account
@@ -53,6 +54,17 @@ class Timers:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause: of an account, router or ticket, by its name, since when (ms), by whom, and whether it skips."""
+
+    scope: str
+    name: str
+    since: int
+    by: str
+    skip: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How one account stands. Times are ms of the store's clock."""
 
@@ -78,6 +90,11 @@ class Standing:
     dead: int
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or the routers of it that do."""
+
+    paused: tuple[Paused, ...]
+    """What is paused by `foxhooks pause`; a ticket that its tag pauses shows it itself."""
+    pausing: int
+    """Tickets that wait for the end of a pause, that of a tag included; they are no part of ``lanes``."""
 
 
 def run(worker: bool, as_json: bool) -> int:
@@ -133,7 +150,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         for first in answers[1::2]:
             asked.hget(f"{keys}event:{(first or b'').decode()}", "at")
         times = [int(at) for at in asked.execute() if at]
-    timers = _timers(client, keys, now)
+    timers, pausing = _timers(client, keys, now), client.scard(keys + "waiting")
     with Store(client) as store:
         seen = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return Standing(
@@ -143,7 +160,7 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         saved=_number(cast(bytes | None, client.get(keys + "saved"))),
         planned=seen.planned if seen else 0,
         drained=seen.drained if seen else None,
-        lanes=client.zcard(keys + "sched") - timers.tickets,
+        lanes=client.zcard(keys + "sched") - timers.tickets - pausing,
         due=client.zcount(keys + "sched", "-inf", now),
         events=sum(answers[0::2]),
         oldest=min(times, default=None),
@@ -151,6 +168,11 @@ def _standing(client: redis.Redis, account: Account, accounts: Accounts, now: in
         rounds=_rounds(client, keys),
         dead=client.zcard(keys + "dead"),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
+        paused=tuple(
+            Paused(scope, name, pause.since, pause.by, pause.skip)
+            for (scope, name), pause in listed(cast(dict[bytes, bytes], client.hgetall(keys + "paused"))).items()
+        ),
+        pausing=pausing,
     )
 
 
@@ -222,6 +244,12 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
     if standing.dry_run:
         dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"
         rows.append(("dry run", f"{dry}: plans are made and shown, and not sent"))
+    for pause in standing.paused:
+        becomes = "is skipped" if pause.skip else "waits"
+        what = f"the {pause.scope} {pause.name}".strip()
+        rows.append(("paused", f"{what}, {ago(pause.since, now)}, by {pause.by}; what comes {becomes}"))
+    if standing.pausing:
+        rows.append(("pause", f"{standing.pausing} tickets wait for the end of one"))
     return [*rows, ("dead letters", dead)]
 
 

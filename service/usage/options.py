@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-RUN, LOOK, LATER = "Run", "Look and try", "Not available yet"
+RUN, LOOK = "Run", "Look and try"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 OfAccount = Annotated[str, typer.Option("--account", help="The account, where there are several.")]

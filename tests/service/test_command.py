@@ -16,7 +16,6 @@ COMMANDS = (
     *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead", "new"),
     *("events", "explain", "pause", "resume", "rules", "backtest", "api"),
 )
-NOT_YET = "pause|resume"
 
 
 @pytest.fixture
@@ -57,13 +56,6 @@ def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
     )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in shown.stderr.splitlines()}
     assert not loaded & {"redis", "httpx", "starlette", "uvicorn", "dramatiq", "msgspec", "workers"}
-
-
-@pytest.mark.parametrize("line", NOT_YET.split("|"))
-def test_what_is_not_built_yet_is_refused(project: Project, line: str) -> None:
-    refused = project.run(*line.split(), "--whatever")
-    assert refused.returncode == 1
-    assert "not available yet" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,15 @@ def look(seen: LastSeen, news: Sequence[Change], waits: bool, now: int, bounds: 
         if len(turns) >= TURNS:
             why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"
             return _blow(seen, fuse, "turns", why, news, now, bounds.ticket)
-    stopped = ""
-    if fuse.blown:
-        when = datetime.fromtimestamp(fuse.at / 1000, UTC)
-        stopped = f"the fuse of this ticket has blown at {when:%Y-%m-%d %H:%M} UTC, until {MENDS[fuse.blown]}"
-    return Look(msgspec.structs.replace(seen, fuse=fuse), stopped)
+    return Look(msgspec.structs.replace(seen, fuse=fuse), told(fuse))
+
+
+def told(fuse: Fuse) -> str:
+    """Says since when a fuse has been blown and what mends it; nothing of one that is whole."""
+    if not fuse.blown:
+        return ""
+    when = datetime.fromtimestamp(fuse.at / 1000, UTC)
+    return f"the fuse of this ticket has blown at {when:%Y-%m-%d %H:%M} UTC, until {MENDS[fuse.blown]}"
 
 
 def _mends(fuse: Fuse, now: int, contact: bool, colleague: bool) -> bool:

@@ -4,7 +4,7 @@ The ticket is read and remembered all the same, so that nothing is lost and ever
 kept once for all handlers that it concerns. A plan that is stored is carried out: it was decided before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -48,16 +48,26 @@ def halts(state: State, ticket: TicketRead) -> Halts:
         found.append(_halt("the account", pauses.account))
     if pauses.ticket:
         found.append(_halt("the ticket", pauses.ticket))
-    off = terms.off_tag.strip().casefold()
-    if off and any(tag.strip().casefold() == off for tag in ticket.tags):
+    if tagged(ticket.tags, terms.off_tag):
         found.append(Halt(f"the ticket is paused by its tag {terms.off_tag}", terms.off_skips))
     routers = {name: _halt(f"the router {name}", pause) for name, pause in pauses.routers.items()}
     return Halts(min(found, key=lambda halt: halt.skip, default=None), routers)
 
 
-def _halt(what: str, pause: Pause) -> Halt:
+def tagged(ticket_tags: Iterable[str], off_tag: str) -> bool:
+    """Tells whether a ticket has the tag that pauses it, in any case; an empty one pauses none."""
+    off = off_tag.strip().casefold()
+    return bool(off) and any(tag.strip().casefold() == off for tag in ticket_tags)
+
+
+def told(what: str, pause: Pause) -> str:
+    """Says that something is paused, since when and by whom."""
     since = datetime.fromtimestamp(pause.since / 1000, UTC)
-    return Halt(f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}", pause.skip)
+    return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
+
+
+def _halt(what: str, pause: Pause) -> Halt:
+    return Halt(told(what, pause), pause.skip)
 
 
 def keep(

@@ -40,6 +40,7 @@ if known and pause == '' then
     if redis.call('ZSCORE', P .. 'sched', lane) and redis.call('HEXISTS', P .. 'own', lane) == 0 then
       redis.call('ZADD', P .. 'sched', 'LT', now, lane)
       ranks_move(P, lane, tonumber(redis.call('ZSCORE', P .. 'sched', lane)))
+      redis.call('SREM', P .. 'waiting', lane)
     end
   end
 end
