@@ -368,7 +368,7 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     def doubted() -> Ended:
         wanted = errands(world.terms.handlers, check)
-        return world._played(take_round(world.terms, wanted, world.nonce(), doubted=True))
+        return world.play(take_round(world.terms, wanted, world.nonce(), doubted=True))
 
     assert doubted().name == ""
     world.now += 600_000
