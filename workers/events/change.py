@@ -24,7 +24,8 @@ class Change:
     ``at`` is aware, in UTC. ``update_id`` is the row that tells of it, None for changes that leave no row of their own.
     ``old`` and ``new`` are set for property changes, ``added`` and ``removed`` for tags, ``field`` names the custom
     field, ``text`` and ``html`` hold a message. ``name`` is that of the timer that made a ``later``. ``to`` tells who
-    alone is shown it: the router that set the timer, or the handler whose schedule found the ticket.
+    alone is shown it: the router that set the timer, or the handler whose schedule found the ticket. Nobody made these
+    two, so that their actor is unknown.
     """
 
     kind: str

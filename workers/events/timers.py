@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from workers.events.change import Actor, Change, matches
+from workers.events.change import Change, matches
 
 
 class Timer(msgspec.Struct, frozen=True, array_like=True):
@@ -69,4 +69,4 @@ def put(timers: Sequence[Timer], new: Timer) -> tuple[Timer, ...]:
 
 def _change(timer: Timer) -> Change:
     at = datetime.fromtimestamp(timer.due / 1000, UTC)
-    return Change(kind="later", at=at, actor=Actor("us", None, timer.router), name=timer.name, to=timer.router)
+    return Change(kind="later", at=at, name=timer.name, to=timer.router)

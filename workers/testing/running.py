@@ -96,12 +96,12 @@ def _changes(
     if kind == "later":
         if not any(name in handler.receives for handler in router.handlers):
             raise ValueError(f"no handler of router {router.name!r} receives the timer {name!r}; write name=...")
-        return (Change(kind=kind, at=now, actor=Actor("us"), name=name, to=router.name),)
+        return (Change(kind=kind, at=now, name=name, to=router.name),)
     if kind == "scheduled":
         found = [handler.name for handler in router.handlers if handler.every]
         if not found:
             raise ValueError(f"no handler of router {router.name!r} has a schedule: put @router.every above one")
-        return tuple(Change(kind=kind, at=now, actor=Actor("us"), to=handler) for handler in found)
+        return tuple(Change(kind=kind, at=now, to=handler) for handler in found)
     return (_change(ticket, check(kind), by, text, now),)
 
 

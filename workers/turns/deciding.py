@@ -7,7 +7,7 @@ from zlib import crc32
 
 import msgspec
 
-from workers.events.change import Change, Event, event_for
+from workers.events.change import Change, Event, event_for, matches, told
 from workers.events.last_seen import LastSeen
 from workers.events.mark import attribute
 from workers.events.timers import Timer
@@ -115,15 +115,22 @@ def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
 
 def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
-    timers, remarks = reading.news.seen.timers, []
+    timers, remarks = reading.news.seen.timers, list(_unheard(state, reading))
     handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
     for wish in ballot.wishes:
         if wish.handler in handlers:
             shown = ballot.shown.get(wish.handler, reading.news.changes)
             handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
-            timers, told = run_on(timers, handler, wish.intents, shown, reading.at, dry)
-            remarks += told
+            timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
+            remarks += said
     return timers, remarks
+
+
+def _unheard(state: State, reading: Reading) -> Iterator[str]:
+    """Tells of timers and schedules that nobody here receives: their handlers were renamed or taken out."""
+    for change in reading.news.changes:
+        if change.to and not any(matches(bound.handler.kinds, change) for bound in state.terms.handlers):
+            yield f"{told(change)}, and no handler receives it any more"
 
 
 def _sets_timers(ballot: Ballot) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from workers.events.change import Actor, Change
+from workers.events.change import Change
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
 from workers.events.timers import ring
@@ -107,7 +107,7 @@ def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
     """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
     rung = ring(found.seen.timers, found.changes, state.now(), state.terms.dry)
     scheduled = {
-        hint.handler: Change(kind="scheduled", at=_moment(hint.at), actor=Actor("us"), to=hint.handler)
+        hint.handler: Change(kind="scheduled", at=_moment(hint.at), to=hint.handler)
         for hint in state.held.hints
         if hint.source == SCHEDULE
     }

@@ -1,9 +1,11 @@
 """What becomes of what handlers say: wishes, debts, dead letters."""
 
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import msgspec
+import pytest
 import redis
 
 from tests.workers.turns.test_crash_sweep import finish
@@ -51,10 +53,11 @@ def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_let
     ]
 
 
-def test_a_handler_may_say_when_it_wants_to_run_again(store: redis.Redis) -> None:
+@pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])
+def test_a_handler_may_say_when_it_wants_to_run_again(store: redis.Redis, after: str | float | timedelta) -> None:
     runs: list[tuple[float, int]] = []
 
-    play(World(store, failing(Retry("later", after="90s"), runs)))
+    play(World(store, failing(Retry("later", after=after), runs)))
 
     assert round(runs[1][0] - runs[0][0]) == 90
 

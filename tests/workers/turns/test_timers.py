@@ -1,6 +1,7 @@
 """Timers: set by a handler, kept with the ticket, ended by what happens, handed to the router that set them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ import redis
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.events.last_seen import decode
 from workers.testing.world import ACCOUNT, BOT, World
+from workers.turns.steps import Decide, Step, Steps
 from workers.turns.timers import timer
+from workers.turns.turn import Result, take_turn
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 HOUR = 3_600_000
@@ -349,3 +352,65 @@ def test_a_turn_that_could_not_read_the_ticket_keeps_the_timers_to_come(store: r
     world.work()
 
     assert play.due == at + 2 * HOUR
+
+
+def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(store: redis.Redis) -> None:
+    rang: Rang = []
+    play = Play(store, reminder(rang, unless=()), off_tag="off")
+    play.contact()
+    play.world.simulator.staff_updates(play.number, staff=1, add_tags=["off"])
+    play.settle(3 * HOUR)
+    assert rang == []
+
+    play.world.simulator.staff_updates(play.number, staff=1, remove_tags=["off"])
+    play.settle()
+    assert len(rang) == 1
+    assert not any("hears what we did" in line for line in play.trail)
+
+
+def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:
+    play = Play(store, reminder([]))
+    play.contact()
+    play.world.terms = replace(play.world.terms, handlers=play.world.terms.handlers[:1])
+    play.settle(3 * HOUR)
+
+    assert play.due is None
+    assert "later: the timer remind of vip is due, and no handler receives it any more" in play.trail
+
+
+def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
+    rang: Rang = []
+    play = Play(store, reminder(rang))
+    world = play.world
+    play.contact()
+    world.now += 2 * HOUR
+    slow = world.claim()
+    assert slow is not None
+    turn = take_turn(slow, world.terms)
+    step = next(turn)
+    while not isinstance(step, Decide):
+        step = turn.send(world.perform(step))
+
+    world.now += world.lease  # frozen: another worker takes the lane
+    play.settle()
+    assert play.notes == ["Nobody has answered."]
+    assert _end(turn, world, step) == "lost"
+    assert play.notes == ["Nobody has answered."]
+    assert play.due is None
+
+
+def _end(turn: Steps[Result], world: World, step: Step) -> str:
+    """Drives a turn on from a step; gives how it ended."""
+    try:
+        while True:
+            step = turn.send(world.perform(step))
+    except StopIteration as stop:
+        return str(stop.value.end)
+
+
+def test_a_lane_that_waits_for_a_timer_does_not_keep_another_waiting(store: redis.Redis) -> None:
+    play = Play(store, reminder([]))
+    play.contact()
+    other = play.world.simulator.create_ticket().id
+    play.world.deliver()
+    assert [result.plan.ticket["id"] for result in play.world.work() if result.plan] == [other]
