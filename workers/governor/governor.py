@@ -20,8 +20,9 @@ Class = Literal["interactive", "normal", "bulk"]
 #: How a call ended, as far as the governor is concerned; ``lua/lib/permits.lua`` says what each does.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
 
-#: Milliseconds after its deadline in which a call without answer may still be counted by HappyFox (assumed).
-GRACE = 20_000
+#: Milliseconds after its deadline in which a call without answer may still be counted by HappyFox (assumed): as long
+#: as HAPPYFOX_DOUBT_SECONDS lets a write land.
+GRACE = 30_000
 
 
 @dataclass(frozen=True, slots=True)

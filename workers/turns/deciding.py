@@ -181,7 +181,7 @@ def _ballot(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Ballo
             halted[handler.router] = halted.get(handler.router, False) or event is not None
             continue
         debt = debts.take(bound) if debts else None
-        if handler.once and name in reading.news.seen.once:
+        if (event or debt) and handler.once and name in reading.news.seen.once:
             ballot.verdicts.append(Verdict(name, "skipped", "it has acted on this ticket, and does so only once"))
             continue
         changes = (*debt.changes, *news) if debt else news

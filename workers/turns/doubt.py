@@ -1,11 +1,14 @@
 """Doubt: whether an effect that began and was not confirmed has landed; the ticket tells."""
 
+import msgspec
+
 from workers.events.last_seen import properties
 from workers.lanes.holding import FORGET
 from workers.models.ticket import TicketRead
-from workers.turns.effects import Effect
+from workers.models.values import items, mapping
+from workers.turns.effects import Effect, less
 from workers.turns.plan import Doubt, Entry
-from workers.turns.sight import Sight, differs
+from workers.turns.sight import Sight, differs, holds
 from workers.turns.state import Gone, Parked
 from workers.turns.steps import Steps
 
@@ -31,9 +34,10 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
             yield from state.enter(key, Entry("done"))
             return 0
         raise Gone
-    done = sight.found(effect, ticket)
-    if _has_row(effect, ticket, done.rows) or shows(effect, ticket):
-        yield from state.enter(key, done)
+    sent = less(effect, entry.without)
+    done = sight.found(sent, ticket)
+    if _has_row(sent, ticket, done.rows) or shows(sent, ticket):
+        yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
         return 0
     settled_at = entry.deadline + state.terms.doubt
     if state.now() < settled_at:
@@ -49,14 +53,14 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
 def _has_row(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool:
     """Tells whether the row found is proof.
 
-    One that names nobody may be anybody's, and one that says nothing that of a person who works as our staff member:
-    then the ticket itself tells, unless somebody else wrote later and may have taken back what ours did.
+    One that names nobody may be anybody's, and one without words that of a person who works as our staff member: then
+    the ticket itself tells, unless somebody else wrote later and may have taken back what ours did.
     """
     row = next((row for row in ticket.history if row.id in found), None)
     if row is None or row.author == "unknown":
         return False
     later = any(other.id > row.id and other.author != "contact" for other in ticket.history)
-    return row.message is not None or bool(row.changes) or later or not lacks(effect, ticket)
+    return row.message is not None or later or not lacks(effect, ticket)
 
 
 def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
@@ -78,9 +82,12 @@ def shows(effect: Effect, ticket: TicketRead) -> bool:
     """Tells whether the ticket shows what an effect without message wanted."""
     if effect.sort == "tags":
         return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
+    if effect.sort == "subscribe":
+        return set(effect.staff) <= {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}
     now = properties(ticket)
     if effect.sort == "move":
         return now["category"] == str(effect.category)
-    if effect.sort != "properties" or effect.fields:
+    if effect.sort != "properties":
         return False
-    return all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())
+    set_so = all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())
+    return set_so and holds(effect, ticket)

@@ -88,6 +88,23 @@ def mark(effect: Effect, staff: int) -> Mark | None:
     return None
 
 
+def left_out(wanted: Effect, effect: Effect) -> tuple[str, ...]:
+    """Names the properties and fields (``#12``) of an effect that what is sent of it leaves out."""
+    fields = {f"#{identity}" for identity in wanted.fields.keys() - effect.fields.keys()}
+    return tuple(sorted((wanted.set.keys() - effect.set.keys()) | fields))
+
+
+def less(effect: Effect, without: tuple[str, ...]) -> Effect:
+    """Gives what is left of an effect without those."""
+    if not without:
+        return effect
+    return msgspec.structs.replace(
+        effect,
+        set={name: value for name, value in effect.set.items() if name not in without},
+        fields={identity: value for identity, value in effect.fields.items() if f"#{identity}" not in without},
+    )
+
+
 def split(effect: Effect) -> tuple[Effect, ...]:
     """Takes a folded effect apart by handler, for when HappyFox refuses the whole: the message's part comes first."""
     parts: list[Effect] = []

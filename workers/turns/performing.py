@@ -17,7 +17,7 @@ from workers.turns.absence import miss_ticket, search_ticket
 from workers.turns.collisions import allowed
 from workers.turns.creating import announce, find
 from workers.turns.doubt import look_up
-from workers.turns.effects import Effect, split
+from workers.turns.effects import Effect, left_out, split
 from workers.turns.plan import Entry, Plan
 from workers.turns.requests import request
 from workers.turns.sight import Sight
@@ -80,18 +80,18 @@ class Performer:
         if effect.sort == "create":
             yield from announce(state, key, effect)
         permit = state.permit_id()
-        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, self._class(effect), tries))
+        left = left_out(wanted, effect)
+        class_ = self._class(effect)
+        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, class_, tries, left))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise Lost
             raise Parked(begun.wait, f"no permit ({begun.why})")
         entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + terms.life, tries=tries + 1)
-        state.journal[key] = entry
+        state.journal[key] = msgspec.structs.replace(entry, without=left)
         state.posts += 1
         outcome = yield from state.call(request(effect, state.held.ticket, self.sight.staff), permit)
-        without = wanted.set.keys() - effect.set.keys()
-        without |= {f"#{identity}" for identity in wanted.fields.keys() - effect.fields.keys()}
-        yield from self._understand(key, effect, permit, outcome, tuple(sorted(without)))
+        yield from self._understand(key, effect, permit, outcome)
 
     def _class(self, effect: Effect) -> str:
         """Gives the class of the turn, by its changes and what its lane was claimed for; bulk routers lower theirs."""
@@ -102,16 +102,15 @@ class Performer:
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
         return "interactive" if urgent else self.state.held.class_
 
-    def _understand(
-        self, key: str, effect: Effect, permit: str, outcome: Outcome, without: tuple[str, ...]
-    ) -> Steps[None]:
+    def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
         """Takes what came of a write; anything but a clear answer leaves it in doubt."""
         state = self.state
         result, wait = settlement("POST", outcome)
+        left = state.journal[key].without
 
         def enter(entry: Entry | bytes) -> Steps[None]:
-            if isinstance(entry, Entry) and without:
-                entry = msgspec.structs.replace(entry, without=without)
+            if isinstance(entry, Entry) and left:
+                entry = msgspec.structs.replace(entry, without=left)
             return state.enter(key, entry, permit, result, wait)
 
         if isinstance(outcome, Unsent):

@@ -85,9 +85,12 @@ def forwards(effect: Effect, row: Row, staff: int) -> bool:
 
 def differs(effect: Effect, ticket: TicketRead) -> bool:
     """Tells whether a custom field surely holds something else than an effect wanted."""
-    shown = {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
-    told = {name: raw.get("value_id") or raw.get("value") for name, raw in shown.items()}
-    return any(name in told and _same(wanted, told[name]) is False for name, wanted in effect.fields.items())
+    return False in _compared(effect, ticket)
+
+
+def holds(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether every custom field surely holds what an effect wanted."""
+    return set(_compared(effect, ticket)) <= {True}
 
 
 def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
@@ -96,14 +99,28 @@ def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, st
     A value that is not the one we set is a person's and stays news, for which ours is remembered. HappyFox may write
     ours in a way that cannot be compared: then it is ours unless somebody else wrote meanwhile.
     """
-    shown = {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
+    shown = _shown(ticket)
     values = {}
     for identity, wanted in effect.fields.items():
         if (raw := shown.get(identity)) is not None:
-            same = _same(wanted, raw.get("value_id") or raw.get("value"))
+            same = _same(wanted, _told(raw))
             ours = not meanwhile if same is None else same
             values[identity] = readable(raw.get("value")) if ours else readable(wanted)
     return values
+
+
+def _compared(effect: Effect, ticket: TicketRead) -> list[bool | None]:
+    """Tells of each custom field of an effect whether it holds what was wanted; None: cannot be told."""
+    shown = _shown(ticket)
+    return [_same(wanted, _told(shown[name])) if name in shown else None for name, wanted in effect.fields.items()]
+
+
+def _shown(ticket: TicketRead) -> dict[str, Mapping[str, Any]]:
+    return {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
+
+
+def _told(raw: Mapping[str, Any]) -> object:
+    return raw.get("value_id") or raw.get("value")
 
 
 def _same(wanted: Any, told: object) -> bool | None:

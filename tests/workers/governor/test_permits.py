@@ -407,7 +407,7 @@ def test_the_forecast_tells_when_a_backlog_will_be_drained() -> None:
 def test_the_budget_is_scaled_by_the_share_and_never_to_nothing() -> None:
     assert argument(Budget(500, 300, 60, 600, 0.9, 8)) == (
         b'{"get":450,"post":270,"window":60000,"guard":600,"lockout":600000,"lockguard":5000,'
-        b'"in_flight":8,"grace":20000}'
+        b'"in_flight":8,"grace":30000}'
     )
     assert b'"post":1,' in argument(Budget(1, 1, 60, 600, 0.1, 8))
     assert b'"window":500,"guard":50,"lockout":1000,"lockguard":500,' in argument(Budget(1, 1, 0.5, 1, 0.1, 8))

@@ -50,6 +50,19 @@ def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.R
     assert sum("Greeted." in row["message"]["text"] for row in rows if row["message"]) == 1
 
 
+def test_a_turn_without_news_has_nothing_to_say_about_rules_that_acted(store: redis.Redis, tmp_path: Path) -> None:
+    text = '[[rule]]\nname = "hello"\non = "ticket-created"\nonce = true\nnote = "Greeted."'
+    world = World(store, rules(tmp_path, text))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.work()
+    world.deliver()
+
+    echo = world.settle_down()[-1].plan
+    assert echo
+    assert (echo.changes, echo.verdicts) == ((), ())
+
+
 def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Redis, tmp_path: Path) -> None:
     world = World(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="<script>x</script>", text="I want a REFUND").id

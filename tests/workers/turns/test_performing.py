@@ -11,7 +11,7 @@ import redis
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
-from workers.testing.world import Crash, World
+from workers.testing.world import BOT, Crash, World
 from workers.turns.steps import Call, Step
 
 
@@ -32,7 +32,7 @@ def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> t
             raise Crash
         return result
 
-    world = World(store, router, allow=frozenset({("clerk", "delete")}))
+    world = World(store, router, allow=frozenset({("clerk", "delete"), ("clerk", "subscribe")}))
     number = world.simulator.create_ticket().id
     world.deliver()
     world.after = after
@@ -201,3 +201,67 @@ def letter(world: World) -> dict[str, Any]:
         world.client.hget(f"foxhooks:{{demo}}:letter:{identity.decode()}", "evidence")
     )
     return told
+
+
+def test_a_subscription_in_doubt_is_seen_among_the_subscribers_and_not_sent_again(store: redis.Redis) -> None:
+    world, number = in_doubt(store, lambda ticket: ticket.subscribe("Lin Wu"))
+    world.settle_down()
+
+    assert len([call for call in world.simulator.log if call.method == "POST"]) == 1
+    assert [one["first_name"] for one in world.ticket(number)["subscribers"]] == ["Foxhooks", "Lin"]
+
+
+def test_a_field_in_doubt_is_known_by_its_value_when_its_row_counts_as_that_of_something_else(
+    store: redis.Redis,
+) -> None:
+    """A row without words looks like that of any tags; those of the first turn never made theirs."""
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def tag(ticket: Ticket) -> None:
+        ticket.add_tags("vip")
+
+    @router.on("contact-replied", "field-changed")
+    def file(ticket: Ticket, event: Event) -> None:
+        if event.kind == "field-changed":
+            ticket.note("Somebody set a field.")
+        ticket.set(fields={"Refund reason": "ours"})
+
+    world = World(store, router, options={"tag_rows": False})
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    world.simulator.contact_replies(number, "Hello?")
+    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=False))
+    world.deliver()
+    world.settle_down()
+
+    world.deliver()
+    world.settle_down()
+
+    assert sum(call.path.endswith("staff_update/") for call in world.simulator.log) == 1
+    assert "Somebody set a field" not in str(world.ticket(number)["updates"])
+
+
+def test_a_status_that_a_person_set_as_our_staff_member_does_not_prove_the_field_set_with_it(
+    store: redis.Redis,
+) -> None:
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.set(status="Closed", fields={"Amount": 5}))
+    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=True))
+    world.work()
+    world.simulator.staff_updates(number, staff=BOT, status="Closed")
+    world.settle_down()
+
+    assert str(fields(world, number)["Amount"]) == "5"
+
+
+def test_a_look_up_asks_for_no_more_than_was_sent(store: redis.Redis) -> None:
+    """The person's field was left out of the write, so that the ticket never holds ours."""
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.set(priority="Low", fields={"Refund reason": "ours"}))
+    world.simulator.staff_updates(number, staff=1, fields={"Refund reason": "theirs"})
+    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=False))
+    results = world.settle_down()
+
+    (entry,) = next(result.journal for result in results if result.journal).values()
+    assert (entry.state, entry.without) == ("done", ("#1",))
+    assert sum(call.path.endswith("staff_update/") for call in world.simulator.log) == 1
