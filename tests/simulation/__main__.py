@@ -12,8 +12,8 @@ import redis
 
 from tests import stores
 from tests.simulation.checkers import check, undecided
-from tests.simulation.faults import FAULTS
 from tests.simulation.simulation import Simulation
+from tests.simulation.tally import NAMES, tally
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def play(client: "redis.Redis", seed: int) -> Outcome:
         letters=sum(len(turn.letters) for turn in settled),
         undecided=undecided(history),
     )
-    return Outcome({seed: complaints} if complaints else {}, history.faults, sums)
+    return Outcome({seed: complaints} if complaints else {}, tally(history), sums)
 
 
 def batch(seeds: list[int]) -> Outcome:
@@ -74,16 +74,18 @@ def main() -> int:
     complaints = {seed: lines for outcome in outcomes for seed, lines in outcome.complaints.items()}
     faults = sum((outcome.faults for outcome in outcomes), Counter[str]())
     sums = sum((outcome.sums for outcome in outcomes), Counter[str]())
-    for name in [name for sort in FAULTS.values() for name in sort]:
+    for name in NAMES:
         faults.setdefault(name, 0)
-    for name, times in sorted(faults.items()):
-        print(f"{times:8} {name}")
-    print(", ".join(f"{value} {name}" for name, value in sums.items()), f"in {time.monotonic() - began:.0f} s")
+    for name, often in sorted(faults.items()):
+        print(f"{often:8} {name}")
+    times = os.times()
+    took = f"in {time.monotonic() - began:.0f} s, {times.children_user + times.children_system:.0f} s of CPU"
+    print(", ".join(f"{value} {name}" for name, value in sums.items()), took)
     for seed, lines in sorted(complaints.items()):
         print(f"seed {seed} fails; again with: python -m tests.simulation --seed {seed}")
         print("".join(f"    {line}\n" for line in lines[:8]), end="")
     print(f"{len(complaints)} of {count} seeds fail")
-    unused = [name for name, times in faults.items() if not times] if count >= 100 else []
+    unused = [name for name, often in faults.items() if not often] if count >= 100 else []
     if unused:
         print("never struck:", ", ".join(unused))
     return 1 if complaints or unused else 0

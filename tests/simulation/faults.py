@@ -34,7 +34,14 @@ FAULTS = {
         "broken JSON": 0.02,
         "a late row": 0.03,
     },
-    "handler": {"crash in a handler": 0.01, "handler raises": 0.06, "handler asks to retry": 0.04, "gives up": 0.003},
+    "write": {"400 of a write": 0.02},
+    "handler": {
+        "crash in a handler": 0.01,
+        "handler raises": 0.06,
+        "handler asks to retry": 0.04,
+        "gives up": 0.003,
+        "slow handler": 0.01,
+    },
     "delivery": {"dropped": 0.1, "duplicated": 0.2, "shuffled": 0.2, "accepted twice": 0.1},
     "row": {"a person's row is late": 0.15},
 }
@@ -45,6 +52,7 @@ STRIKES = {
     "cut after it was applied": Fault("cut", before=False),
     "500 before it was applied": Fault("status", status=500),
     "500 after it was applied": Fault("status", status=500, before=False),
+    "400 of a write": Fault("status", status=400),
     "503 with a wait": Fault("status", status=503, seconds=5),
     "a page of html": Fault("html", status=200, before=False),
     "an empty answer": Fault("empty"),

@@ -2,16 +2,29 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.simulation.witness import Witness
+from workers.simulator.world import Ticket
 from workers.testing.world import World
+from workers.turns.effects import split
 from workers.turns.plan import Plan
+
+
+class Written(NamedTuple):
+    """A person wrote a custom field, at (ms)."""
+
+    field: int
+    value: str
+    at: int
 
 
 @dataclass
 class Sent:
-    """A call that reached HappyFox: when its permit was taken, when it arrived (ms), for which effect of which turn."""
+    """A call that reached HappyFox: when its permit was taken, when it arrived (ms), for which effect of which turn.
+
+    ``number`` is that of HappyFox's log; ``effect`` the key in the journal.
+    """
 
     granted: int
     arrived: int
@@ -23,15 +36,29 @@ class Sent:
     plan: Plan | None
     number: int
 
+    @property
+    def sort(self) -> str:
+        """What sort of effect it performs, empty for a read."""
+        if self.method == "GET" or self.plan is None or not self.effect:
+            return ""
+        index, _, part = self.effect.partition(".")
+        effect = self.plan.effects[int(index)]
+        return split(effect)[int(part)].sort if part else effect.sort
+
 
 @dataclass
 class History:
-    """What happened in one seed; the checkers read nothing else."""
+    """What happened in one seed; the checkers read nothing else.
+
+    ``faults`` counts faults and people's deeds; ``closings`` tells from and until when (ms) the gate was closed,
+    ``stray`` of lanes outside the schedule, ``lost`` of leases lost without a cause.
+    """
 
     world: World
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
-    staff_values: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    staff_values: dict[int, list[Written]] = field(default_factory=dict)
+    removed: dict[int, Ticket] = field(default_factory=dict)
     as_us: set[int] = field(default_factory=set)
     """Rows of a person who works as the staff member that we write as."""
     accepted: list[str] = field(default_factory=list)
@@ -43,3 +70,8 @@ class History:
     locks: int = 0
     steps: int = 0
     rest: bool = False
+
+    @property
+    def tickets(self) -> dict[int, Ticket]:
+        """All tickets there ever were, those that were deleted as they were last."""
+        return {**self.removed, **self.world.simulator.world.tickets}

@@ -1,11 +1,25 @@
 """The handlers of the simulation. Messages say which rows they answer, so that no two intents are alike by chance."""
 
-from workers import Event, Router, Ticket
+from dataclasses import replace
+
+from workers import Event, GiveUp, Router, Ticket
+
+#: What each router may do beside what needs no grant.
+ALLOW = frozenset(
+    {("helper", "reply"), ("sorter", "move"), ("scribe", "forward"), ("scribe", "subscribe"), ("reaper", "delete")}
+)
+
+#: What the handlers write into custom fields; people write other values.
+OURS = ("seen", "9000")
 
 
 def routers() -> tuple[Router, ...]:
-    """Four routers that read everything, answer contacts, write equal notes and change properties."""
-    audit, helper, twin, clerk = Router("audit"), Router("helper"), Router("twin"), Router("clerk")
+    """Routers that read everything, answer contacts, write equal notes, and use every kind of intent."""
+    return (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
+
+
+def _audit() -> Router:
+    audit = Router("audit")
 
     @audit.on("ticket-created", "ticket-updated")
     def read(ticket: Ticket, event: Event) -> None:
@@ -13,14 +27,32 @@ def routers() -> tuple[Router, ...]:
         if said:
             ticket.note(f"The contact has written {_rows(said)}.")
 
+    return audit
+
+
+def _helper() -> Router:
+    helper = Router("helper")
+
     @helper.on("contact-replied")
     def answer(ticket: Ticket, event: Event) -> None:
         ticket.reply(f"Thank you for {_rows([change.update_id for change in event.matched])}.", status="In Progress")
+
+    return helper
+
+
+def _twin() -> Router:
+    twin = Router("twin")
 
     @twin.on("contact-replied", "smart-rule")
     def note(ticket: Ticket, event: Event) -> None:
         said = [change.update_id for change in event.changes if change.kind in ("ticket-created", "contact-replied")]
         ticket.note(f"The contact has written {_rows(said)}." if said else f"A rule fired {_rows_of(event)}.")
+
+    return twin
+
+
+def _clerk() -> Router:
+    clerk = Router("clerk")
 
     @clerk.on("ticket-created", "status-changed", "tags-changed", "field-changed")
     def file(ticket: Ticket, event: Event) -> None:
@@ -30,7 +62,85 @@ def routers() -> tuple[Router, ...]:
         if last.kind != "field-changed":
             ticket.set(fields={"Refund reason": f"seen {_mark(event)}"})
 
-    return audit, helper, twin, clerk
+    return clerk
+
+
+def _sorter() -> Router:
+    sorter = Router("sorter")
+
+    @sorter.on("priority-changed", "moved")
+    def sort(ticket: Ticket, event: Event) -> None:
+        mark = _mark(event)
+        ticket.move(
+            "Billing" if ticket.category.name == "Orders" else "Orders", f"Sorted {mark}" if ticket.id % 2 else ""
+        )
+
+    return sorter
+
+
+def _scribe() -> Router:
+    scribe = Router("scribe")
+
+    @scribe.on("staff-replied", "assigned")
+    def tell(ticket: Ticket, event: Event) -> None:
+        ticket.subscribe("Lin Wu" if ticket.id % 2 else "Omar Haddad")
+        if any(change.kind == "assigned" for change in event.matched):
+            ticket.forward("archive@bigcorp.example", f"Assigned {_mark(event)}", "For your files.")
+
+    return scribe
+
+
+def _closer() -> Router:
+    """Closes tickets, which HappyFox refuses in the category Orders while the field Resolution is empty."""
+    closer = Router("closer")
+
+    @closer.on("note-added", "assigned")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="Closed")
+
+    return closer
+
+
+def _biller() -> Router:
+    biller = Router("biller")
+
+    @biller.on("contact-replied", "assigned")
+    def bill(ticket: Ticket, event: Event) -> None:
+        ticket.set(fields={"Amount": 9_000_000 + (event.matched[-1].update_id or 0)})
+
+    return biller
+
+
+def _greeter() -> Router:
+    """Has a handler that acts once on each ticket."""
+    greeter = Router("greeter")
+
+    @greeter.on("ticket-created", "contact-replied")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.note(f"Welcome, at {_mark(event)}.")
+
+    greeter.handlers[:] = [replace(handler, once=True) for handler in greeter.handlers]
+    return greeter
+
+
+def _last() -> tuple[Router, Router]:
+    """Has a handler that gives up or names what does not exist, and one that deletes."""
+    picky, reaper = Router("picky"), Router("reaper")
+
+    @picky.on("status-changed", "contact-replied")
+    def choose(ticket: Ticket, event: Event) -> None:
+        row = event.matched[-1].update_id or 0
+        if row % 11 == 0:
+            raise GiveUp("hopeless")
+        if row % 11 == 5:
+            ticket.set(status="Nonsense")
+
+    @reaper.on("tags-changed")
+    def reap(ticket: Ticket, event: Event) -> None:
+        if any(tag.startswith("spam") for change in event.matched for tag in change.added):
+            ticket.delete()
+
+    return picky, reaper
 
 
 def _mark(event: Event) -> str:

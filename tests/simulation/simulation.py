@@ -11,7 +11,7 @@ from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 from tests.simulation.people import People
-from tests.simulation.plugins import routers
+from tests.simulation.plugins import ALLOW, routers
 from tests.simulation.post import Post
 from tests.simulation.stage import Stage
 from tests.simulation.wire import DOUBT, TIMEOUT, Wire
@@ -22,7 +22,7 @@ from workers.testing.world import START, World
 from workers.turns.state import SEND_BY
 
 #: When a seed that does not come to rest is given up (ms, steps).
-LIMIT, MOST = 4 * 3_600_000, 5_000
+LIMIT, MOST = 2 * 3_600_000, 3_000
 
 
 class Simulation:
@@ -40,11 +40,14 @@ class Simulation:
             budget=budget,
             options={"gets": budget.gets, "posts": budget.posts, "window": 10.0, "lockout": 40.0},
             fuse=1_000,
+            allow=ALLOW,
             life=TIMEOUT + SEND_BY,
             doubt=DOUBT,
         )
         faults = Faults(rng)
-        witness = Witness({bound.name: bound.handler.kinds for bound in world.terms.handlers})
+        handlers = [bound.handler for bound in world.terms.handlers]
+        once = frozenset(handler.name for handler in handlers if handler.once)
+        witness = Witness({handler.name: handler.kinds for handler in handlers}, once)
         history = History(world, witness, faults=faults.struck)
         self._stage = Stage(client, rng, world, Agenda(world, rng), faults, history)
 

@@ -68,6 +68,8 @@ class Wire:
         if fault == "429 with a lockout":
             simulator.gate.lock(stage.world.now / 1000)
             stage.history.locks += 1
+        if asked.method != "GET":
+            fault = stage.faults.draws("write") or fault
         if fault in STRIKES:
             simulator.faults.add(STRIKES[fault])
         body = b"" if asked.body is None else msgspec.json.encode(asked.body)
@@ -89,7 +91,10 @@ class Wire:
             )
         )
         yield stage.rng.uniform(5, 300)
+        ticket = simulator.world.tickets.get(turn.held.ticket)
         response = simulator.end(pending)
+        if ticket is not None and ticket.id not in simulator.world.tickets:
+            stage.history.removed[ticket.id] = ticket
         stage.under_way -= 1
         self._post.collect()
         yield stage.rng.uniform(5, 100)

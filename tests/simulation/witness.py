@@ -5,7 +5,7 @@ shown its handlers before does not.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from workers.events.change import Change, matches
 from workers.events.last_seen import LastSeen, decode
 from workers.lanes.scripts import Script
 from workers.lanes.settlement import Settlement
+from workers.turns.intents import AnyIntent
 from workers.turns.plan import Letter, Owed, Plan
 from workers.turns.steps import Decide, Decision, Step
 from workers.turns.stored import decode_plan
@@ -29,6 +30,8 @@ class Shown:
     asked: frozenset[str]
     tags: frozenset[str] = frozenset()
     dead: str = ""
+    intents: tuple[AnyIntent, ...] = ()
+    turn: str = ""
 
     @property
     def matched(self) -> tuple[Change, ...]:
@@ -50,8 +53,8 @@ class Settled:
 class Witness:
     """Everything that became durable, in order."""
 
-    def __init__(self, kinds: Mapping[str, frozenset[str]]) -> None:
-        self.kinds = kinds
+    def __init__(self, kinds: Mapping[str, frozenset[str]], once: frozenset[str] = frozenset()) -> None:
+        self.kinds, self.once = kinds, once
         self.shown: list[Shown] = []
         self.plans: dict[str, tuple[int, Plan]] = {}
         self.settled: list[Settled] = []
@@ -67,11 +70,13 @@ class Witness:
         """A step was performed, whether or not its answer reached the worker."""
         if isinstance(step, Decide) and isinstance(answer, Decision):
             handler = step.bound.handler
-            shown = Shown(step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
+            told = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
+            shown = Shown(*told, intents=answer.intents)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
             self._keep(worker, int(step.args[0]), plan.turn, plan.letters)
+            self.first.setdefault(int(step.args[0]), plan.seen)
             self.plans.setdefault(plan.turn, (int(step.args[0]), plan))
         elif isinstance(step, Script) and step.name == "settle" and answer[0]:
             self._settle(worker, step)
@@ -93,7 +98,8 @@ class Witness:
             return
         self._kept.add(turn)
         dead = {letter.handler: letter for letter in letters if letter.effect is None and letter.handler in self.kinds}
-        self.shown += [shown for shown in self._said.pop(worker, []) if shown.handler not in dead]
+        said = self._said.pop(worker, [])
+        self.shown += [replace(shown, turn=turn) for shown in said if shown.handler not in dead]
         self.shown += [
             Shown(ticket, name, letter.changes, self.kinds[name], dead=letter.reason) for name, letter in dead.items()
         ]

@@ -10,6 +10,7 @@ from workers.errors import StoreUnavailable
 from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.testing.world import START, Crash
+from workers.turns.collisions import STALE
 from workers.turns.steps import Decide, Failure, Step
 from workers.turns.stored import decode_plan
 from workers.turns.turn import take_turn
@@ -88,6 +89,8 @@ class Worker:
         yield stage.rng.uniform(0, 30)
         if fault == "crash in a handler":
             raise Crash
+        if fault == "slow handler":  # so slow that its plan is old when it is made
+            yield stage.rng.uniform(STALE + 1_000, 2 * STALE)
         said = {
             "handler raises": Failure("Boom"),
             "handler asks to retry": Failure("later", after=stage.rng.uniform(1, 60)),

@@ -1,0 +1,44 @@
+"""What must hold of a history, whatever happened in it: each checker gives its complaints, none when all is well.
+
+They compare what people did and what HappyFox shows with what became durable; the engine's own account of itself counts
+only where it says that it withheld or gave up something, and then its reason is checked.
+"""
+
+from collections.abc import Callable, Iterator
+
+from tests.simulation.checkers import calls, ended, performed, presented
+from tests.simulation.history import History
+
+CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
+    presented.rows_are_shown_once,
+    presented.rows_are_shown_in_order,
+    presented.properties_are_told_once,
+    presented.tags_are_shown_once,
+    presented.fields_are_shown,
+    presented.no_echo_is_shown,
+    presented.some_act_only_once,
+    calls.one_writer_per_ticket,
+    calls.no_window_is_overrun,
+    calls.no_call_while_closed,
+    calls.nothing_goes_over_a_person,
+    performed.effects_happen_once,
+    performed.effects_happen_in_order,
+    performed.messages_are_written_once,
+    performed.refusals_become_letters,
+    ended.everything_ends,
+    ended.dead_letters_have_a_cause,
+    ended.lanes_are_scheduled,
+    ended.leases_last,
+)
+
+
+def check(history: History) -> list[str]:
+    """Asks every checker."""
+    return [f"{checker.__name__}: {line}" for checker in CHECKERS for line in checker(history)]
+
+
+def undecided(history: History) -> int:
+    """Counts the effects of which nobody could tell whether they happened."""
+    letters = [letter for settled in history.witness.settled for letter in settled.letters]
+    # An effect that several handlers wanted has a letter for each of them.
+    return len({letter.id.rpartition(letter.handler)[0] for letter in letters if letter.reason.startswith("it may or")})

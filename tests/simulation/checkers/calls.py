@@ -1,0 +1,58 @@
+"""What HappyFox sees of us: no call too many, none at the wrong time, none over a person."""
+
+from collections.abc import Iterator
+
+from tests.simulation.checkers.looks import CHANGES, by_us, like_ours
+from tests.simulation.history import History
+from workers.testing.world import START
+
+#: A write may go over what a person did this shortly before its permit (ms): a read counts as fresh for 30 s, and from
+#: the look at its age to the permit it takes a few scripts. The permit is the last moment at which the engine looks: it
+#: is taken in one step with the proof of the lease, the first byte leaves within 5 s of it or never does, and when it
+#: lands after that is out of our hands, up to the deadline and HAPPYFOX_DOUBT_SECONDS. So neither the way of the call
+#: nor its lateness widens what may be overwritten; a write judged by its arrival would be blamed for the wire.
+WIDTH = 30_000 + 1_000
+
+
+def one_writer_per_ticket(history: History) -> Iterator[str]:
+    """No write begins before another to the same ticket has ended."""
+    for call in history.world.simulator.log:
+        if call.overlapped:
+            yield f"call {call.number} overlaps another write to ticket {call.ticket}"
+
+
+def no_window_is_overrun(history: History) -> Iterator[str]:
+    """HappyFox never had a reason to lock us out."""
+    if history.world.simulator.gate.lockouts != history.locks:
+        yield f"{history.world.simulator.gate.lockouts - history.locks} lockouts that no fault made"
+
+
+def no_call_while_closed(history: History) -> Iterator[str]:
+    """No permit is given while the gate is closed."""
+    for call in history.sent:
+        for at, until in history.closings:
+            if at < call.granted and call.arrived < until:
+                yield f"a {call.method} arrived at {call.arrived - START} in a closing from {at - START} on"
+
+
+def nothing_goes_over_a_person(history: History) -> Iterator[str]:
+    """No write sets what a person changed since the handlers' read; the width of a read aside."""
+    for sent in history.sent:
+        if sent.method == "GET" or sent.plan is None or not isinstance(sent.body, dict):
+            continue
+        for row in history.tickets[sent.ticket].rows:
+            newer = not by_us(history, row) and not sent.plan.seen.knows(row.update_id)
+            if not newer or row.visible_at * 1000 > sent.granted - WIDTH or like_ours(history, sent.ticket, row):
+                continue
+            for change, (_, name) in CHANGES.items():
+                if name in sent.body and row.shown[change]:
+                    yield f"ticket {sent.ticket}: {name} of row {row.update_id} was overwritten by {sent.body}"
+            if sent.sort == "delete":
+                yield f"ticket {sent.ticket} was deleted although somebody had just made row {row.update_id}"
+            said = row.shown["message"]
+            if sent.sort == "reply" and said and said["message_type"] != "p" and row.shown["by"]["type"] == "staff":
+                yield f"ticket {sent.ticket}: a reply followed that of a colleague in row {row.update_id}"
+        for written in history.staff_values.get(sent.ticket, ()):
+            newer = sent.plan.read_at < written.at < sent.granted - WIDTH
+            if newer and f"t-cf-{written.field}" in sent.body:
+                yield f"ticket {sent.ticket}: the field with {written.value} was overwritten by {sent.body}"

@@ -1,0 +1,51 @@
+"""How it ends: every event is done, owed or dead, and no lane is ever forgotten."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.simulation.history import History
+from workers.testing.world import ACCOUNT
+
+#: What dead letters may say: the words of a fault or of a handler, of HappyFox, of a doubt.
+CAUSES = (
+    *("no use", "Boom", "later", "hopeless"),
+    "no status 'Nonsense' in HappyFox",
+    "HappyFox refuses the call (400)",
+    *("it may or may not", "HappyFox did not take it"),
+    "it ended the worker",
+)
+
+#: What those say that are left when their ticket was deleted.
+GONE = "the ticket is gone"
+
+
+def everything_ends(history: History) -> Iterator[str]:
+    """Every event is done, owed or dead, and in the end nothing waits."""
+    if not history.rest:
+        yield "the lanes did not come to rest"
+    handled = Counter(event for settled in history.witness.settled for event in settled.handled)
+    for event in set(history.accepted):
+        if not handled[event]:
+            yield f"event {event} was never handled"
+    for key in history.world.client.scan_iter(f"foxhooks:{{{ACCOUNT}}}:*"):
+        if key.split(b":")[2] in (b"lane", b"turn", b"own", b"joins"):
+            yield f"{key.decode()} is left over"
+
+
+def dead_letters_have_a_cause(history: History) -> Iterator[str]:
+    """Stopping to try has a reason that a fault gave; what cannot be decided is rare and counted by the run."""
+    for settled in history.witness.settled:
+        for letter in settled.letters:
+            gone = letter.reason == GONE and settled.ticket in history.removed
+            if not gone and not letter.reason.startswith(CAUSES) and letter.last_error not in CAUSES:
+                yield f"ticket {settled.ticket}: dead letter of {letter.handler}: {letter.reason}"
+
+
+def lanes_are_scheduled(history: History) -> Iterator[str]:
+    """A lane with an event, an unfinished turn or an owed handler is in the schedule, after every step."""
+    yield from history.stray[:5]
+
+
+def leases_last(history: History) -> Iterator[str]:
+    """Only a worker that was frozen or died loses its lease."""
+    yield from history.lost[:5]

@@ -1,0 +1,52 @@
+"""Looks: what a row of HappyFox tells, read from its JSON and not with the engine's eyes."""
+
+from tests.simulation.history import History
+from workers.simulator.world import Row
+from workers.testing.world import BOT
+
+#: The members of a row that tell of a changed property: the kind of change, and the member that sets it in a call.
+CHANGES = {
+    "status_change": ("status-changed", "status"),
+    "priority_change": ("priority-changed", "priority"),
+    "assignee_change": ("assigned", "assignee"),
+    "category_change": ("moved", "target_category_id"),
+}
+
+
+def by_us(history: History, row: Row) -> bool:
+    """Tells whether we made the row, and not a person who works as our staff member."""
+    by = row.shown["by"]
+    return bool(by["type"] == "staff" and by["id"] == BOT and row.update_id not in history.as_us)
+
+
+def like_ours(history: History, number: int, row: Row) -> bool:
+    """Tells whether a row of a person who works as our staff member sets just what an effect of ours was to set.
+
+    Such a row counts as ours, which the documentation tells.
+    """
+    told = {name: row.shown[change]["new"] for change, (_, name) in CHANGES.items() if row.shown[change]}
+    if row.update_id not in history.as_us or row.shown["message"]:
+        return False
+    effects = [effect for of, plan in history.witness.plans.values() if of == number for effect in plan.effects]
+    wanted = [{**effect.set, "target_category_id": effect.category} for effect in effects]
+    return any(told.items() <= each.items() for each in wanted)
+
+
+def bare(row: Row) -> bool:
+    """Tells whether a row says nothing itself; the tags or fields it stands for are checked on their own."""
+    told = any(row.shown[name] for name in row.shown if name.endswith("_change"))
+    return not row.shown["message"] and not told and row.shown["by"]["type"] != "smartrule"
+
+
+def kinds(row: Row, opening: bool) -> set[str]:
+    """Gives the kinds of change that a row makes."""
+    if opening:
+        return {"ticket-created"}
+    said, by = row.shown["message"], row.shown["by"]["type"]
+    found = {"ticket-updated"} | {kind for name, (kind, _) in CHANGES.items() if row.shown[name] is not None}
+    if by == "smartrule":
+        found.add("smart-rule")
+    if said:
+        private = said["message_type"] == "p"
+        found.add("note-added" if private else "contact-replied" if by == "user" else "staff-replied")
+    return found

@@ -1,0 +1,162 @@
+"""What became of the effects: each once and in order, none lost without a word."""
+
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from tests.simulation.checkers.looks import CHANGES, by_us
+from tests.simulation.history import History, Sent
+from workers.testing.world import ACCOUNT
+from workers.turns.doubt import UNDECIDED, UNTAKEN
+from workers.turns.effects import Effect, split
+from workers.turns.intents import Note, Reply
+from workers.turns.plan import Entry, Plan, Record
+
+
+def effects_happen_once(history: History) -> Iterator[str]:
+    """Every effect of a stored plan was applied once, or withheld for a reason that holds, or given up as evidence."""
+    applied = _applied(history)
+    for turn, number, plan, key, effect, entry in pieces(history):
+        times, where = len(applied[turn, key]), f"ticket {number}: {effect.words} of turn {turn}"
+        if times > 1:
+            yield f"{where} happened {times} times"
+        elif entry is None or entry.state == "begun":
+            yield f"{where} was never ended"
+        elif times == 0 and entry.state == "done" and not _may_be_so(history, number, effect):
+            yield f"{where} is said to be done and is not there"
+        elif times and entry.state in ("withheld", "split", "dry"):
+            yield f"{where} is said to be {entry.state} and happened"
+        elif times and entry.state == "refused" and entry.said != UNDECIDED:
+            yield f"{where} is said to be refused and happened"
+        elif entry.state == "gone" and number not in history.removed:
+            yield f"{where} ended with a ticket that is still there"
+        elif entry.state == "withheld" and not _overtaken(history, number, effect, plan):
+            yield f"{where} was withheld for no reason"
+
+
+def effects_happen_in_order(history: History) -> Iterator[str]:
+    """The effects of a plan are applied in its order: one begins when those before it have ended."""
+    applied = _applied(history)
+    before: dict[str, tuple[int, str]] = {}
+    for turn, number, _, key, effect, _ in pieces(history):
+        for sent in applied[turn, key]:
+            if sent.number < before.get(turn, (0, ""))[0]:
+                yield f"ticket {number}: {effect.words} of turn {turn} went before {before[turn][1]}"
+            before[turn] = (sent.number, effect.words)
+
+
+def messages_are_written_once(history: History) -> Iterator[str]:
+    """Each note and reply that a handler decided stands in its ticket, once for each turn, unless a reason is told."""
+    wanted: defaultdict[tuple[int, str], set[tuple[str, str]]] = defaultdict(set)
+    for shown in history.witness.shown:
+        for intent in shown.intents:
+            if isinstance(intent, Note | Reply):
+                who = shown.handler if isinstance(intent, Reply) else ""  # equal notes of one turn are one
+                wanted[shown.ticket, intent.html].add((shown.turn, who))
+    excused: Counter[tuple[int, str]] = Counter()
+    undecided: Counter[tuple[int, str]] = Counter()
+    for _, number, _, _, effect, entry in pieces(history):
+        if (
+            entry is not None
+            and effect.sort in ("note", "reply")
+            and entry.state in ("withheld", "refused", "gone", "dry")
+        ):
+            excused[number, effect.html] += 1
+            undecided[number, effect.html] += entry.state == "gone" or entry.said == UNDECIDED
+    for (number, html), turns in wanted.items():
+        rows = [row for row in history.tickets[number].rows if by_us(history, row) and row.shown["message"]]
+        times = sum(row.shown["message"]["html"] == html for row in rows)
+        most = len(turns) - excused[number, html] + undecided[number, html]
+        least = 0 if number in history.removed else len(turns) - excused[number, html]
+        if not least <= times <= most:
+            yield f"ticket {number}: {html!r} was decided in {len(turns)} turns and stands there {times} times"
+
+
+def refusals_become_letters(history: History) -> Iterator[str]:
+    """An effect that HappyFox refused becomes a dead letter of each handler that wanted it, and nothing else does."""
+    log = history.world.simulator.log
+    refused = {
+        (sent.turn, sent.effect) for sent in history.sent if sent.method != "GET" and log[sent.number - 1].status == 400
+    }
+    letters = {
+        (settled.turn, letter.id.split(".", 1)[1].removesuffix(f".{letter.handler}"), letter.handler)
+        for settled in history.witness.settled
+        for letter in settled.letters
+        if letter.effect is not None
+    }
+    for turn, number, _, key, effect, entry in pieces(history):
+        where = f"ticket {number}: {effect.words} of turn {turn}"
+        if entry is not None and entry.state in ("refused", "split"):
+            if (turn, key) not in refused and entry.said not in (UNDECIDED, UNTAKEN):
+                yield f"{where} is said to be refused and was not"
+            for handler in effect.handlers if entry.state == "refused" else ():
+                if (turn, key, handler) not in letters:
+                    yield f"{where} was refused, and {handler} has no letter"
+        elif (entry is None or entry.state != "gone") and any((turn, key, name) in letters for name in effect.handlers):
+            yield f"{where} was not refused and has a letter"
+
+
+def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entry | None]]:
+    """Gives the effects of all stored plans with their keys, those that were split both whole and in parts."""
+    for turn, (number, plan) in history.witness.plans.items():
+        record = _record(history, turn)
+        for index, effect in enumerate(plan.effects):
+            entry = record.journal.get(str(index)) if record else None
+            if _after_the_end(plan, record, index):
+                continue
+            yield turn, number, plan, str(index), effect, entry
+            if entry is not None and entry.state == "split":
+                for part, piece in enumerate(split(effect)):
+                    key = f"{index}.{part}"
+                    yield turn, number, plan, key, piece, record.journal.get(key) if record else None
+
+
+def _after_the_end(plan: Plan, record: Record | None, index: int) -> bool:
+    """Tells whether the ticket was gone before the effect's turn came: then the plan ends there."""
+    journal = record.journal if record else {}
+    ended = [key for key, entry in journal.items() if entry.state == "gone"]
+    return any(int(key.split(".")[0]) < index for key in ended)
+
+
+def _applied(history: History) -> defaultdict[tuple[str, str], list[Sent]]:
+    """Gives the calls that HappyFox applied, by turn and effect."""
+    log = history.world.simulator.log
+    applied: defaultdict[tuple[str, str], list[Sent]] = defaultdict(list)
+    for sent in history.sent:
+        if sent.method != "GET" and log[sent.number - 1].applied:
+            applied[sent.turn, sent.effect].append(sent)
+    return applied
+
+
+def _record(history: History, turn: str) -> Record | None:
+    """Reads the settled turn that the engine keeps."""
+    stored: Any = history.world.client.get(f"foxhooks:{{{ACCOUNT}}}:record:{turn}")
+    return None if stored is None else msgspec.json.decode(zlib.decompress(stored), type=Record)
+
+
+def _may_be_so(history: History, number: int, effect: Effect) -> bool:
+    """Tells whether somebody else may have done what the effect wanted, so that it is done without a call."""
+    if effect.sort == "delete":
+        return number in history.removed
+    return effect.sort in ("tags", "properties", "move", "subscribe")
+
+
+def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
+    """Tells whether a person did something since the read over which the effect would have gone."""
+    knows: Callable[[int], bool] = plan.seen.knows
+    for row in history.tickets[number].rows:
+        said = row.shown["message"]
+        if by_us(history, row) or knows(row.update_id):
+            continue
+        if effect.sort == "delete":
+            return True
+        if effect.sort == "reply" and row.shown["by"]["type"] == "staff" and said and said["message_type"] != "p":
+            return True
+        changed = {name for change, (_, name) in CHANGES.items() if row.shown[change]}
+        if changed & ({"target_category_id"} if effect.sort == "move" else effect.set.keys()):
+            return True
+    values = history.staff_values.get(number, ())
+    return any(str(written.field) in effect.fields for written in values)

@@ -1,0 +1,170 @@
+"""What handlers are shown: everything that others did, once and in order, and nothing of ours."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from tests.simulation.checkers.calls import WIDTH
+from tests.simulation.checkers.looks import CHANGES, bare, by_us, kinds, like_ours
+from tests.simulation.history import History, Written
+from tests.simulation.plugins import OURS
+from tests.simulation.witness import Shown
+from workers.simulator.world import Row
+from workers.testing.world import START
+
+
+def rows_are_shown_once(history: History) -> Iterator[str]:
+    """Every row of a contact, a staff member or a rule is shown to each handler that asked for it, exactly once.
+
+    Of a ticket that was deleted, at most once: what it said last may not have been read any more.
+    """
+    shown = _shown(history)
+    for number, ticket in history.tickets.items():
+        for handler, asked in history.witness.kinds.items():
+            told = shown[number, handler]
+            times = Counter(row for each in told for row in {change.update_id for change in each.matched})
+            quiet = {change.kind for each in told for change in each.matched if change.update_id is None}
+            over = number in history.removed or (handler in history.witness.once and any(one.intents for one in told))
+            for index, row in enumerate(ticket.rows):
+                if by_us(history, row) or not asked & kinds(row, index == 0):
+                    continue
+                if times[row.update_id] > 1:
+                    yield f"ticket {number}: row {row.update_id} was shown to {handler} {times[row.update_id]} times"
+                elif not times[row.update_id] and not over and not _excused(history, number, row, asked, quiet):
+                    yield f"ticket {number}: row {row.update_id} was never shown to {handler}"
+
+
+def _excused(history: History, number: int, row: Row, asked: frozenset[str], quiet: set[str]) -> bool:
+    """Tells why a row need not be shown.
+
+    It says nothing; or it became visible late, and what it says was told before it by the difference it made; or a
+    person who works as our staff member made it, and at first sight, or in what it set, it is as one of ours.
+    """
+    if bare(row) or like_ours(history, number, row):
+        return True
+    wanted = asked & kinds(row, opening=False)
+    properties = {kind for name, (kind, _) in CHANGES.items() if row.shown[name]}
+    only = properties if row.shown["message"] else properties | {"ticket-updated"}
+    if row.visible_at > row.at and wanted <= only and properties & quiet:
+        return True
+    first = history.witness.first.get(number)
+    return row.update_id in history.as_us and first is not None and first.knows(row.update_id)
+
+
+def properties_are_told_once(history: History) -> Iterator[str]:
+    """A property's change is told by its row or by the difference it made, not by both."""
+    shown = _shown(history)
+    for number, ticket in history.tickets.items():
+        made = Counter(
+            (kind, row.shown[name]["new"])
+            for row in ticket.rows
+            for name, (kind, _) in CHANGES.items()
+            if row.shown[name] and not by_us(history, row)
+        )
+        for handler in history.witness.kinds:
+            told = [change for each in shown[number, handler] for change in each.matched]
+            times = Counter(
+                (change.kind, change.new.id if change.new else None)
+                for change in told
+                if change.kind in {kind for kind, _ in CHANGES.values()}
+            )
+            for (kind, new), often in times.items():
+                if often > made[kind, new]:
+                    yield f"ticket {number}: {kind} to {new} was told to {handler} {often} times"
+
+
+def rows_are_shown_in_order(history: History) -> Iterator[str]:
+    """Rows are shown in the order of their ids, those that became visible late in the order of their appearance."""
+    shown = _shown(history)
+    for number, ticket in history.tickets.items():
+        visible = {row.update_id: (row.at, row.visible_at) for row in ticket.rows}
+        for handler in history.witness.kinds:
+            before = 0
+            for each in shown[number, handler]:
+                for change in each.matched:
+                    row = change.update_id or before
+                    at, seen = visible.get(row, (0, 0))
+                    if row < before and seen == at:
+                        yield f"ticket {number}: {handler} was shown row {row} after row {before}"
+                    before = max(before, row)
+
+
+def tags_are_shown_once(history: History) -> Iterator[str]:
+    """Every tag that a person set is news to a handler once, or was there when it first saw the ticket."""
+    shown = _shown(history)
+    for number, tags in history.staff_tags.items():
+        for handler, asked in history.witness.kinds.items():
+            if not asked & {"tags-changed", "ticket-updated"}:
+                continue
+            times = Counter(tag for each in shown[number, handler] for change in each.changes for tag in change.added)
+            known = history.witness.first[number].tags if number in history.witness.first else ()
+            for tag in tags:
+                wanted = {0} if tag in known else {0, 1} if number in history.removed else {1}
+                if times[tag] not in wanted:
+                    yield f"ticket {number}: the tag {tag} was news to {handler} {times[tag]} times"
+
+
+def fields_are_shown(history: History) -> Iterator[str]:
+    """A value that a person wrote is news at most once, and the last one is, unless ours came in between unseen.
+
+    That is within the width of a read; a value of theirs that was there for longer is shown before ours goes over it.
+    """
+    shown = _shown(history)
+    for number, written in history.staff_values.items():
+        for handler, asked in history.witness.kinds.items():
+            if not asked & {"field-changed", "ticket-updated"}:
+                continue
+            changes = [change for each in shown[number, handler] for change in each.changes]
+            times = Counter(change.new.name for change in changes if change.kind == "field-changed" and change.new)
+            last = {each.field: each for each in written}
+            for each in written:
+                missed = each is last[each.field] and not times[each.value] and _must_be_shown(history, number, each)
+                if times[each.value] > 1 or missed:
+                    yield f"ticket {number}: the value {each.value} was news to {handler} {times[each.value]} times"
+
+
+def _must_be_shown(history: History, number: int, written: Written) -> bool:
+    known = history.witness.first.get(number)
+    if number in history.removed or known is None or known.fields.get(str(written.field)) == written.value:
+        return False
+    log = history.world.simulator.log
+    over = [
+        sent.granted
+        for sent in history.sent
+        if sent.ticket == number
+        and f"t-cf-{written.field}" in (sent.body or {})
+        and (log[sent.number - 1].answered or 0) * 1000 > written.at
+    ]
+    return not over or min(over) - WIDTH > written.at
+
+
+def no_echo_is_shown(history: History) -> Iterator[str]:
+    """Nothing that we did ourselves starts a handler."""
+    ours = {
+        number: {row.update_id for row in ticket.rows if by_us(history, row)}
+        for number, ticket in history.tickets.items()
+    }
+    for shown in history.witness.shown:
+        theirs = {*history.staff_tags.get(shown.ticket, ())}
+        for change in shown.changes:
+            echoed = change.kind == "field-changed" and change.new and change.new.name.startswith(OURS)
+            if change.update_id in ours[shown.ticket] or change.added - theirs or change.removed or echoed:
+                yield f"ticket {shown.ticket}: {shown.handler} was shown an echo, {change}"
+
+
+def some_act_only_once(history: History) -> Iterator[str]:
+    """A handler that acts once on each ticket does so once."""
+    acted = Counter(
+        (shown.ticket, shown.handler)
+        for shown in history.witness.shown
+        if shown.handler in history.witness.once and shown.intents
+    )
+    for (number, handler), times in acted.items():
+        if times > 1:
+            yield f"ticket {number}: {handler} acted {times} times, by {history.world.now - START}"
+
+
+def _shown(history: History) -> defaultdict[tuple[int, str], list[Shown]]:
+    found: defaultdict[tuple[int, str], list[Shown]] = defaultdict(list)
+    for shown in history.witness.shown:
+        found[shown.ticket, shown.handler].append(shown)
+    return found
