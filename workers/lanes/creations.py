@@ -9,9 +9,16 @@ from workers.lanes.scripts import Script
 ANNOUNCED = 3_600_000
 
 
-def announcing(account: str, effect: str, look: bytes) -> Script[int]:
-    """Writes the look of a ticket that ``effect`` (turn and key) is about to create."""
-    return Script("announcing", prefix(account), [effect, look, ANNOUNCED], int)
+#: So many tickets may be created one from another: more are a circle, which the fuse of no single ticket would stop.
+DEEPEST = 5
+
+
+def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bool]:
+    """Writes the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
+
+    False: that one is the last of too many created one from another.
+    """
+    return Script("announcing", prefix(account), [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
 
 
 def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:

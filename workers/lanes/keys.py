@@ -29,7 +29,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P gate             HASH    forever     permits      open, locked, probing or denied; until; epoch
     P creating         ZSET    1 hour      announcing   effect that creates a ticket -> ms when it began
     P drafts           HASH    1 hour      announcing   effect -> what its ticket will look like, until it is settled
-    P created:<ticket> STRING  retention   settle       the turn that created the ticket
+    P created:<ticket> STRING  retention   settle       we created it: of how many, one from another, it is the last
     P quarantine       LIST    retention   accept       signed deliveries that could not be read
     P counts           HASH    forever     web          deliveries accepted, duplicate, quarantined, refused by reason
     P directory        HASH    1 hour      worker       reference lists as HappyFox sent them

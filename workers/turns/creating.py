@@ -15,7 +15,7 @@ from workers.events.words import same_words, words
 from workers.happyfox import protocol
 from workers.happyfox.answers import read
 from workers.happyfox.protocol import Answer
-from workers.lanes.creations import announced, announcing
+from workers.lanes.creations import DEEPEST, announced, announcing
 from workers.lanes.holding import FORGET
 from workers.models.page import read_page
 from workers.models.ticket import TicketRead, read_ticket
@@ -35,6 +35,12 @@ PAGES, SIZE = 6, 50
 
 #: What is said of a ticket that is our own doing.
 OURS = "foxhooks created this ticket, so its creation calls no handler"
+
+#: What is said of a creation that would go on for ever.
+CIRCLE = (
+    f"foxhooks created this ticket from one that it had created, {DEEPEST} of them one from another: that is a circle; "
+    "let the handler tell such tickets apart, by a tag or their subject"
+)
 
 #: What is said of a creation that no look through the newest tickets can decide.
 UNFOUND = f"{UNDECIDED}: look for it among the newest tickets"
@@ -62,10 +68,13 @@ def _draft(effect: Effect) -> Draft:
     return Draft(client, str(effect.draft.get("email", "")).casefold(), words(effect.subject), words(effect.html))
 
 
-def announce(state: State, key: str, effect: Effect) -> Steps[None]:
-    """Lets every worker know that this ticket is about to be ours."""
+def announce(state: State, key: str, effect: Effect) -> Steps[bool]:
+    """Lets every worker know that this ticket is about to be ours; False when it must not be created."""
     look = msgspec.json.encode(_draft(effect))
-    yield from ask(announcing(state.held.account, f"{state.held.turn}.{key}", look))
+    if (yield from ask(announcing(state.held.account, f"{state.held.turn}.{key}", look, state.held.ticket))):
+        return True
+    yield from state.enter(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
+    return False
 
 
 def ours(state: State, ticket: TicketRead, found: News) -> Steps[tuple[News, tuple[str, ...]]]:

@@ -77,8 +77,8 @@ class Performer:
         if effect is None:
             return
         yield from state.release_read()
-        if effect.sort == "create":
-            yield from announce(state, key, effect)
+        if effect.sort == "create" and not (yield from announce(state, key, effect)):
+            return
         permit = state.permit_id()
         left = left_out(wanted, effect)
         class_ = self._class(effect)

@@ -141,6 +141,27 @@ def test_what_its_contact_writes_later_does_call_them(store: redis.Redis) -> Non
     assert shown == [(1, "ticket-created"), (2, "contact-replied")]
 
 
+def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.create_ticket(client=ticket.contact.id, subject=f"After {ticket.id}", text="Call.", category="Billing")
+
+    world = World(store, router, allow=GRANT)
+    world.simulator.create_ticket()
+    for number in range(1, 20):
+        if number not in world.simulator.world.tickets:
+            break
+        world.simulator.contact_replies(number, "I am not here: this is my machine.")
+        world.deliver()
+        world.settle_down()
+
+    assert numbers(world) == [1, 2, 3, 4, 5, 6]
+    [letter] = letters(store)
+    assert "5 of them one from another: that is a circle" in letter["reason"]
+
+
 def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: redis.Redis) -> None:
     world = opened(store, lambda ticket, ctx: follow_up(ticket, ctx) if ticket.id == 1 else ticket.add_tags("seen"))
     world.simulator.create_ticket("sam@bigcorp.example", subject="Follow-up <b>", text="I want to say something else.")

@@ -75,13 +75,14 @@ local function schedule()
   if S.quiet then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
 end
 
--- Tickets that we created are known by their numbers from now on.
+-- Tickets that we created are known by their numbers from now on, and by how many were created one from another.
 local function created()
+  local depth = tonumber(redis.call('GET', P .. 'created:' .. lane) or 0) + 1
   for _, one in ipairs(S.created) do
     redis.call('HDEL', P .. 'drafts', one[1])
     redis.call('ZREM', P .. 'creating', one[1])
     if one[2] > 0 then
-      redis.call('SET', P .. 'created:' .. string.format('%.0f', one[2]), S.turn, 'PX', S.lives.record)
+      redis.call('SET', P .. 'created:' .. string.format('%.0f', one[2]), depth, 'PX', S.lives.record)
     end
   end
 end
