@@ -25,6 +25,10 @@ def whom(handler: str) -> str:
     return f"every handler of {handler[:-2]}" if handler.endswith(f".{EVERYONE}") else handler
 
 
+#: What became of a handler: whether it runs again and whether anything is owed to it.
+Said = Literal["decided", "skipped", "waits", "owed", "dead"]
+
+
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one handler in a turn, in words for the trail.
 
@@ -32,7 +36,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     handler: str
-    state: Literal["decided", "skipped", "waits", "owed", "dead"]
+    state: Said
     reason: str = ""
     attempt: int = 1
     denied: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import redis
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.testing.world import ACCOUNT, World
-from workers.turns.deciding import RETRIES
+from workers.turns.attempts import RETRIES
 from workers.turns.plan import Letter
 
 P = f"foxhooks:{{{ACCOUNT}}}:"

@@ -41,11 +41,11 @@ CRM = """
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with the plug-ins greeter.py and crm.py; the path and the modules are restored afterwards."""
+    """A working folder with the plug-ins greeter.py and crms.py; path and modules are restored afterwards."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = set(sys.modules)
     write(tmp_path, "greeter", VIP)
-    write(tmp_path, "crm", CRM)
+    write(tmp_path, "crms", CRM)
     yield tmp_path
     for name in set(sys.modules) - before:
         if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
@@ -72,7 +72,7 @@ def complaints(folder: Path, *names: str, **more: Any) -> list[str]:
 
 
 def test_routers_are_loaded_in_the_order_of_their_names(folder: Path) -> None:
-    loaded = load(folder, "crm:router", "greeter:router", tables={"crm": {"base_url": "https://crm.example"}})
+    loaded = load(folder, "crms:router", "greeter:router", tables={"crm": {"base_url": "https://crm.example"}})
     assert [each.router.name for each in loaded] == ["crm", "vip"]
     assert loaded[0].settings.base_url == "https://crm.example"
     assert loaded[1].settings is None
@@ -101,10 +101,10 @@ def test_what_a_package_registers_acts_only_when_named(folder: Path) -> None:
 
 def test_a_name_that_two_packages_register_is_refused(folder: Path) -> None:
     register(folder, "acme", "sync = greeter:router")
-    register(folder, "beta", "sync = crm:router")
+    register(folder, "beta", "sync = crms:router")
     sys.path.append(str(folder))
     assert complaints(folder, "sync") == [
-        "FOXHOOKS_HANDLERS: sync: several packages register it: crm:router, greeter:router; write one of these instead"
+        "FOXHOOKS_HANDLERS: sync: several packages register it: crms:router, greeter:router; write one of these instead"
     ]
 
 
@@ -183,7 +183,7 @@ def test_two_routers_of_one_name_are_refused(folder: Path) -> None:
 
 def test_a_table_that_does_not_fit_is_told_member_by_member(folder: Path) -> None:
     tables = {"crm": {"tries": "many", "bas_url": "x"}, "vip": {"x": 1}}
-    assert complaints(folder, "crm:router", "greeter:router", tables=tables) == [
+    assert complaints(folder, "crms:router", "greeter:router", tables=tables) == [
         "handlers.crm: no setting 'bas_url'; did you mean 'base_url'?",
         "handlers.crm: base_url is missing; add base_url = ...",
         "handlers.crm, tries: expected `int`, got `str`; correct it",
@@ -192,8 +192,8 @@ def test_a_table_that_does_not_fit_is_told_member_by_member(folder: Path) -> Non
 
 
 def test_a_dataclass_that_fails_is_told_with_its_line(folder: Path) -> None:
-    (told,) = complaints(folder, "crm:router", tables={"crm": {"base_url": "x", "tries": 10}})
-    assert told == "handlers.crm: its dataclass fails with LookupError: too many (HERE/crm.py:11); correct it"
+    (told,) = complaints(folder, "crms:router", tables={"crm": {"base_url": "x", "tries": 10}})
+    assert told == "handlers.crm: its dataclass fails with LookupError: too many (HERE/crms.py:11); correct it"
 
 
 def test_tables_and_grants_for_unknown_routers_are_refused(folder: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_folder_of_foxhooks_itself_is_fine(monkeypatch: pytest.MonkeyPatch) 
 def test_every_complaint_comes_at_once(folder: Path) -> None:
     (folder / "service.py").write_text("")
     write(folder, "broken", "1 / 0")
-    told = complaints(folder, "broken:router", "rules:x", "greeter:rooter", "crm:router", "nothing")
+    told = complaints(folder, "broken:router", "rules:x", "greeter:rooter", "crms:router", "nothing")
     assert len(told) == 6
 
 
@@ -234,7 +234,7 @@ def test_accounts_share_tables_and_may_have_routers_of_their_own(folder: Path) -
     tables = {"crm": {"base_url": "https://crm.example"}}
     accounts = [
         account("acme", ("greeter:router",), tables, frozenset({("vip", "reply")})),
-        account("beta", ("crm:router", "greeter:router"), tables, frozenset()),
+        account("beta", ("crms:router", "greeter:router"), tables, frozenset()),
     ]
     loaded = load_accounts(accounts, folder, load_rules)
     assert {name: [each.router.name for each in routers] for name, routers in loaded.items()} == {
@@ -262,7 +262,7 @@ def test_rules_run_at_their_place_each_account_with_its_own(folder: Path) -> Non
 
 def test_mistakes_in_rules_are_told_with_those_of_plug_ins(folder: Path) -> None:
     (folder / "rules.toml").write_text('[[rule]]\nname = "a"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
-    broken = account("acme", ("rules", "greter:router", "crm:router"), {}, frozenset(), folder / "rules.toml")
+    broken = account("acme", ("rules", "greter:router", "crms:router"), {}, frozenset(), folder / "rules.toml")
     with pytest.raises(LoadError) as raised:
         load_accounts([broken], folder, load_rules)
     told = str(raised.value).splitlines()

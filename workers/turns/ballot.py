@@ -1,0 +1,220 @@
+"""The ballot: every handler is asked once, with all changes of the turn and what it was owed."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from workers.events.change import Change, Event, event_for
+from workers.lanes.holding import mark
+from workers.turns import replaying
+from workers.turns.attempts import failed
+from workers.turns.debts import Debts
+from workers.turns.folding import Wish
+from workers.turns.foreign import Ledger
+from workers.turns.fuse import Bounds, look
+from workers.turns.intents import AnyIntent
+from workers.turns.missing import RENAMED, letter, search
+from workers.turns.pausing import Halt, halts, keep, wait
+from workers.turns.permissions import denied
+from workers.turns.plan import ALL_OF, EVERYONE, Letter, Owed, Said, Verdict
+from workers.turns.reading import Reading
+from workers.turns.state import Lost, State
+from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
+
+#: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark, so
+#: that the third crash is the last.
+CRASHES = 2
+
+
+class Ballot:
+    """What the handlers of one turn said, and did in other systems; ``hold`` asks them."""
+
+    def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
+        self._state, self._reading = state, reading
+        self._debts = Debts(owed, state.terms.handlers)
+        self._paused = halts(state, reading.ticket)
+        self._suspicious = state.held.claims > CRASHES
+        self.ledger = Ledger(state, reading, owed)
+        self.seen = reading.news.seen
+        self.wishes: list[Wish] = []
+        self.verdicts: list[Verdict] = []
+        self.owed: list[Owed] = []
+        self.letters: list[Letter] = []
+        self.shown: dict[str, tuple[Change, ...]] = {}
+        self.remarks: list[str] = []
+
+    def hold(self) -> Steps[None]:
+        """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
+        state, news = self._state, self._reading.news.changes
+        blown = self._fuse()
+        self.remarks += self._debts.echoes()
+        if self._paused.everything:
+            self._halt(self._paused.everything)
+            return
+        for again in self._debts.again:
+            self._again(again, blown)
+        moment, account = state.moment(), state.held.account
+        events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
+        calm = not (self._debts or blown or self._suspicious or state.held.mark or self._paused.routers)
+        halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
+        for bound in state.terms.handlers:
+            handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
+            if kinds not in events:
+                events[kinds] = event_for(account, kinds, news)
+            event = events[kinds]
+            if (
+                calm
+                and event
+                and handler.ask
+                and not handler.every
+                and (reason := handler.ask(self._reading.ticket, event, moment))
+            ):
+                self._say(name, "skipped", reason)
+            elif handler.router in self._paused.routers:
+                halted[handler.router] = halted.get(handler.router, False) or event is not None
+            else:
+                yield from self._turn_to(bound, event, blown)
+        for router, news_to_it in halted.items():
+            self._halt_router(router, self._paused.routers[router], news if news_to_it else ())
+        for unknown in self._debts.left():
+            self._look_for(unknown)
+
+    def bury(self, debt: Owed, reason: str) -> None:
+        """Makes a dead letter of what a handler is owed."""
+        self._say(debt.handler, "dead", reason, debt.attempt)
+        self.letters.append(letter(self._state.held.turn, debt, reason))
+
+    def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
+        """Drops what a handler wanted in this turn, and makes a dead letter of it."""
+        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.debt]
+        self.verdicts = [
+            verdict
+            for verdict in self.verdicts
+            if verdict.handler != handler or verdict.reason.startswith((replaying.AGAIN, replaying.HANDED))
+        ]
+        now, done = self._state.now(), self.ledger.of(handler)
+        self.bury(Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
+
+    def _say(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
+        self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
+
+    def _fuse(self) -> str:
+        """Tells why handlers must stop, if they must."""
+        state, news, debts = self._state, self._reading.news, self._debts
+        bounds = Bounds(state.held.ticket, state.terms.fuse, state.terms.staff)
+        runs = self._paused.everything is None
+        waits = runs and bool(debts or debts.again or news.changes)
+        mended = runs and debts.everyone is not None and debts.everyone.replay
+        found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
+        self.seen = found.seen
+        if found.letter:
+            self.letters.append(found.letter)
+            self.remarks.append(found.letter.reason)
+        return found.stopped
+
+    def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
+        """Asks a handler, or says why not; ``event`` is what is news to it."""
+        state, news, name = self._state, self._reading.news, bound.name
+        debt = self._debts.take(bound) if self._debts else None
+        if (event or debt) and bound.handler.once and name in news.seen.once:
+            self._say(name, "skipped", "it has acted on this ticket, and does so only once")
+            return
+        changes = (*debt.changes, *news.changes) if debt else news.changes
+        if debt:
+            event = event_for(state.held.account, bound.handler.kinds, changes, replay=debt.replay)
+        if debt and state.now() < debt.retry:
+            self.owed.append(msgspec.structs.replace(debt, changes=changes, missing=0, look=0, paused=False))
+            self._say(name, "owed", "waits for its retry", debt.attempt)
+        elif event is None:
+            if changes:
+                self._say(name, "skipped", "no change of its kinds")
+        elif blown and debt and (debt.attempt or debt.replay):
+            self.give_up(name, changes, f"{blown}; replay this then")
+        elif blown:
+            self._say(name, "skipped", blown)
+        elif name in state.held.mark.split():
+            self.give_up(name, changes, "it ended the worker process again and again")
+        else:
+            yield from self._ask(bound, event, debt)
+
+    def _ask(self, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
+        state, attempt = self._state, debt.attempt + 1 if debt else 1
+        if debt:
+            self.shown[bound.name] = event.changes
+        if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
+            raise Lost
+        effect = partial(self.ledger.effect, bound.name)
+        said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
+        if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
+            raise Lost
+        if isinstance(said, Failure):
+            owed, final = failed(state, self.ledger, bound.name, event, debt, said)
+            if final:
+                self.bury(owed, final)
+            else:
+                self.owed.append(owed)
+                self._say(bound.name, "owed", said.error, attempt)
+        elif said.skipped:
+            self._say(bound.name, "skipped", said.skipped, attempt)
+        else:
+            router, allow = bound.handler.router, state.terms.allow
+            refused = {line for each in said.intents if (line := denied(each, router, allow))}
+            allowed = tuple(each for each in said.intents if not denied(each, router, allow))
+            self.wishes.append(Wish(bound.name, allowed))
+            self._say(bound.name, "decided", _wants(allowed), attempt, tuple(sorted(refused)))
+
+    def _again(self, debt: Owed, blown: str) -> None:
+        """Takes an effect that a person wants again, or what a handler of another ticket wants, among the wishes.
+
+        Unless it happened or must not.
+        """
+        if debt.handler.partition(".")[0] in self._paused.routers:
+            self.owed.append(wait(debt, self._state.now()))
+            return
+        wanted, words = replaying.wish(debt), replaying.words(debt)
+        if row := replaying.landed(self._reading, debt):
+            self._say(debt.handler, "decided", f"{words} happened after all (row {row})")
+        elif refusal := replaying.refusal(self._state, wanted, blown):
+            self.bury(debt, refusal)
+        else:
+            self.wishes.append(wanted)
+            self._say(debt.handler, "decided", words)
+
+    def _look_for(self, unknown: Owed) -> None:
+        """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
+        if (later := search(self._state, unknown)) is None:
+            self.bury(unknown, RENAMED)
+            return
+        changes = (*unknown.changes, *self._reading.news.changes)
+        self.owed.append(msgspec.structs.replace(later, changes=changes))
+        self._say(unknown.handler, "owed", "waits for a worker that knows it", unknown.attempt)
+
+    def _halt(self, halt: Halt) -> None:
+        """Lets everything wait: what is news for all handlers together, and whatever was owed."""
+        now, debts = self._state.now(), self._debts
+        own = {debt.handler: debt for debt in debts.own()}
+        for name, done in self.ledger.all().items():  # what a handler did in other systems waits with it
+            debt = own.get(name, Owed(name, (), 0, now, "", "", 0))
+            own[name] = msgspec.structs.replace(debt, foreign=done)
+        self.owed += [wait(debt, now) for debt in (*own.values(), *debts.routers(), *debts.again)]
+        self._keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
+
+    def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
+        """The same for the handlers of a router."""
+        self.owed += [wait(debt, self._state.now()) for debt in self._debts.own(router)]
+        self._keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
+
+    def _keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
+        owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
+        if owed:
+            self.owed.append(owed)
+        if dead:
+            self.letters.append(dead)
+            self._say(name, "dead", dead.reason)
+        elif news:
+            self._say(name, "skipped" if halt.skip else "waits", halt.why)
+
+
+def _wants(intents: Sequence[AnyIntent]) -> str:
+    return ", ".join(dict.fromkeys(each.word for each in intents)) or "nothing"
