@@ -234,7 +234,9 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         planned = f"{standing.planned} writes planned; " if standing.planned else ""
         rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
     if standing.saved:
-        rows.append(("folding", f"{standing.saved} writes saved: several wishes in one call, and none for what is so"))
+        rows.append(
+            ("folding", f"writes saved: {standing.saved}, by several wishes in one call, and none for what is so")
+        )
     if standing.timers.next is not None:
         first = ahead(standing.timers.next, now)
         rows.append(("timers", f"{standing.timers.tickets} tickets wait for a timer alone, the first is due {first}"))

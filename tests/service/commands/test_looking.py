@@ -81,7 +81,7 @@ def test_status_tells_backlog_budget_and_gate(store: redis.Redis, capsys: pytest
     assert "locked" in text
     assert "429" in text
     assert "refused, bad-signature" in text
-    assert "12 writes saved" in text
+    assert "writes saved: 12" in text
 
 
 def test_status_works_where_only_a_web_process_is_set_up(
