@@ -70,14 +70,23 @@ class Refusal:
 
 
 def begin(
-    held: Held, effect: str, permit: str, life: int, budget: bytes, class_: str, tries: int, without: Sequence[str]
+    held: Held,
+    effect: str,
+    permit: str,
+    life: int,
+    budget: bytes,
+    class_: str,
+    tries: int,
+    without: Sequence[str],
+    after: int,
 ) -> Script[Begun | Refusal]:
     """Writes that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline.
 
-    ``without`` names the parts of the effect that are not sent, so that a look-up asks for no more than was sent.
+    ``tries`` is how often it was sent before, ``after`` the newest row there was then. ``without`` names the parts of
+    the effect that are not sent, so that a look-up asks for no more than was sent.
     """
-    args: Args = [held.lane, held.token, effect, permit, life, budget, class_, tries]
-    args.append(msgspec.json.encode(without) if without else b"")
+    left = msgspec.json.encode(without) if without else b""
+    args: Args = [held.lane, held.token, effect, permit, life, budget, class_, tries, left, after]
     return Script("begin", prefix(held.account), args, _begun)
 
 

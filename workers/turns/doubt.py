@@ -35,7 +35,7 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
             return 0
         raise Gone
     sent = less(effect, entry.without)
-    done = sight.found(sent, ticket)
+    done = sight.found(sent, ticket, entry.after)
     if _has_row(sent, ticket, done.rows) or shows(sent, ticket):
         yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
         return 0

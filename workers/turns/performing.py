@@ -80,15 +80,14 @@ class Performer:
         if effect.sort == "create" and not (yield from announce(state, key, effect)):
             return
         permit = state.permit_id()
-        left = left_out(wanted, effect)
-        class_ = self._class(effect)
-        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, class_, tries, left))
+        left, class_, after = left_out(wanted, effect), self._class(effect), self.sight.newest()
+        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, class_, tries, left, after))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise Lost
             raise Parked(begun.wait, f"no permit ({begun.why})")
         entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + terms.life, tries=tries + 1)
-        state.journal[key] = msgspec.structs.replace(entry, without=left)
+        state.journal[key] = msgspec.structs.replace(entry, without=left, after=after)
         state.posts += 1
         outcome = yield from state.call(request(effect, state.held.ticket, self.sight.staff), permit)
         yield from self._understand(key, effect, permit, outcome)
@@ -148,7 +147,8 @@ class Performer:
                 number = shown.get("id")
                 yield from enter(Entry("done", ticket=number) if isinstance(number, int) else LEAVE)
                 return
-            yield from enter(self.sight.answered(effect, read_rows(shown.get("updates")), shown))
+            rows = read_rows(shown.get("updates"))
+            yield from enter(self.sight.answered(effect, rows, shown, self.state.journal[key].after))
 
     def _refused(
         self, key: str, effect: Effect, error: HappyFoxError, enter: Callable[[Entry | bytes], Steps[None]]

@@ -181,11 +181,12 @@ class Plan(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the journal says of an effect.
 
-    ``begun`` entries carry permit, deadline (ms) and tries, ``missing`` ones since when (``at``) HappyFox has not known
-    the ticket; the others how it ended: ``rows`` made by it, ``expected``
-    when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now, ``evidence`` for
-    whoever looks at what was ``refused``, ``doubt`` when that may have happened all the same, ``without`` the
-    properties and fields (``#12``) that were left out of it, ``ticket`` the number of one that it created.
+    ``begun`` entries carry permit, deadline (ms), tries and the newest row there was (``after``), ``missing`` ones
+    since when (``at``) HappyFox has not known the ticket; the others how it ended: ``rows`` made by it,
+    ``expected`` when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now,
+    ``evidence`` for whoever looks at what was ``refused``, ``doubt`` when that may have happened all the same,
+    ``without`` the properties and fields (``#12``) that were left out of it, ``ticket`` the number of one that it
+    created.
     """
 
     state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
@@ -194,6 +195,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     at: int = 0
     deadline: int = 0
     tries: int = 0
+    after: int = 0
     rows: tuple[int, ...] = ()
     expected: bool = False
     fields: Mapping[str, str] = {}

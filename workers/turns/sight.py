@@ -47,10 +47,15 @@ class Sight:
         made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
         return [row for row in others if not any(fits(one, row) for one in made if one)], found.get(len(expected))
 
-    def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object]) -> Entry:
-        """Makes the entry of an effect that landed, from the rows and fields that its own answer shows."""
+    def newest(self) -> int:
+        """Gives the newest row that the last read showed; an effect that begins after it makes a newer one."""
+        known = (row.id for row in self.checked.history) if self.checked else self.plan.seen.ids
+        return max(known, default=self.plan.seen.floor)
+
+    def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object], after: int) -> Entry:
+        """Makes the entry of an effect that landed, from the rows above ``after`` and the fields in its answer."""
         look = mark(effect, self.staff)
-        others, found = self.attribute(rows, look)
+        others, found = self.attribute((row for row in rows if row.id > after), look)
         if found is None and look is not None:
             found = max((row.id for row in others if answers(look, row)), default=None)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
@@ -61,10 +66,10 @@ class Sight:
             fields={identity: values[identity] for identity in effect.fields if identity in values},
         )
 
-    def found(self, effect: Effect, ticket: TicketRead) -> Entry:
-        """Makes the entry of an effect as a read shows it that was made later, when others may have written too."""
+    def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
+        """Makes the entry of an effect as a later read shows it, when others may have written too."""
         look = mark(effect, self.staff)
-        others, row = self.attribute(ticket.history, look)
+        others, row = self.attribute((row for row in ticket.history if row.id > after), look)
         if row is None and effect.sort == "forward":
             row = next((one.id for one in others if forwards(effect, one, self.staff)), None)
         meanwhile = any(other.author != "contact" and other.id > (row or 0) for other in others)

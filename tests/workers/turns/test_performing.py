@@ -109,6 +109,16 @@ def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis
     assert world.ticket(number)["tags"] == "vip"
 
 
+def test_an_effect_is_not_known_by_a_row_that_was_there_before_it_began(store: redis.Redis) -> None:
+    world, number = dies_with_a_plan(store, lambda ticket: ticket.add_tags("vip"))
+    world.simulator.staff_updates(number, staff=7, fields={"Amount": 5})
+    world.simulator.staff_updates(number, staff=1, fields={"Amount": 6})
+    world.simulator.faults.add(Fault("cut", method="POST", before=True))
+    world.settle_down()
+
+    assert world.ticket(number)["tags"] == "vip"
+
+
 def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Redis) -> None:
     router = Router("slow")
 
