@@ -25,6 +25,7 @@ from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.settings import Account
 from workers.turns.effects import Effect, split
+from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Record, Verdict, whom
 from workers.turns.settling import ENDS, foreign_story, handed_story
 
@@ -166,7 +167,6 @@ def _change(change: Change) -> str:
 
 def _verdict(verdict: Verdict) -> str:
     attempt = f" (attempt {verdict.attempt})" if verdict.attempt > 1 else ""
-    denied = "".join(f"; denied, add {line}" for line in verdict.denied)
     said = {
         "decided": "wants",
         "skipped": "did not run:",
@@ -174,7 +174,7 @@ def _verdict(verdict: Verdict) -> str:
         "owed": "failed, runs again:",
         "dead": "given up:",
     }
-    return f"{whom(verdict.handler)} {said[verdict.state]} {verdict.reason}{attempt}{denied}"
+    return f"{whom(verdict.handler)} {said[verdict.state]} {verdict.reason}{attempt}{denials(verdict.denied)}"
 
 
 def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:

@@ -13,10 +13,9 @@ from workers.turns.debts import Debts
 from workers.turns.folding import Wish
 from workers.turns.foreign import Ledger
 from workers.turns.fuse import Bounds, look
-from workers.turns.intents import AnyIntent
 from workers.turns.missing import RENAMED, letter, search
 from workers.turns.pausing import Halt, halts, keep, wait
-from workers.turns.permissions import denied
+from workers.turns.permissions import denied, wants
 from workers.turns.plan import ALL_OF, EVERYONE, Letter, Owed, Said, Verdict
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
@@ -162,7 +161,7 @@ class Ballot:
             refused = {line for each in said.intents if (line := denied(each, router, allow))}
             allowed = tuple(each for each in said.intents if not denied(each, router, allow))
             self.wishes.append(Wish(bound.name, allowed))
-            self._say(bound.name, "decided", _wants(allowed), attempt, tuple(sorted(refused)))
+            self._say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
     def _again(self, debt: Owed, blown: str) -> None:
         """Takes an effect that a person wants again, or what a handler of another ticket wants, among the wishes.
@@ -192,18 +191,24 @@ class Ballot:
 
     def _halt(self, halt: Halt) -> None:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
-        now, debts = self._state.now(), self._debts
-        own = {debt.handler: debt for debt in debts.own()}
-        for name, done in self.ledger.all().items():  # what a handler did in other systems waits with it
-            debt = own.get(name, Owed(name, (), 0, now, "", "", 0))
-            own[name] = msgspec.structs.replace(debt, foreign=done)
-        self.owed += [wait(debt, now) for debt in (*own.values(), *debts.routers(), *debts.again)]
+        debts = self._debts
+        self._hold_back("", (*debts.routers(), *debts.again))
         self._keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
 
     def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
         """The same for the handlers of a router."""
-        self.owed += [wait(debt, self._state.now()) for debt in self._debts.own(router)]
+        self._hold_back(f"{router}.", ())
         self._keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
+
+    def _hold_back(self, those: str, others: Sequence[Owed]) -> None:
+        """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
+        now = self._state.now()
+        own = {debt.handler: debt for debt in self._debts.own(those)}
+        for name, done in self.ledger.all().items():
+            if name.startswith(those):
+                debt = own.get(name, Owed(name, (), 0, now, "", "", 0))
+                own[name] = msgspec.structs.replace(debt, foreign=done)
+        self.owed += [wait(debt, now) for debt in (*own.values(), *others)]
 
     def _keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
         owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
@@ -214,7 +219,3 @@ class Ballot:
             self._say(name, "dead", dead.reason)
         elif news:
             self._say(name, "skipped" if halt.skip else "waits", halt.why)
-
-
-def _wants(intents: Sequence[AnyIntent]) -> str:
-    return ", ".join(dict.fromkeys(each.word for each in intents)) or "nothing"

@@ -44,10 +44,10 @@ class Debts:
         name = ALL_OF.format(router)
         return _joined(name, [self.everyone, self._common.get(name)])
 
-    def own(self, router: str = "") -> Iterator[Owed]:
-        """Takes what handlers, of a router if one is named, are owed each for itself."""
+    def own(self, those: str) -> Iterator[Owed]:
+        """Takes what handlers whose names begin so are owed each for itself."""
         for name in list(self._own):
-            if not router or name.startswith(f"{router}."):
+            if name.startswith(those):
                 yield self._own.pop(name)
 
     def routers(self) -> Iterator[Owed]:

@@ -14,6 +14,7 @@ from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
+from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Foreigns, Handover, Letter, Plan, Record, pieces, whom
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
@@ -212,9 +213,7 @@ def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
     for verdict in plan.verdicts:
         if verdict.state == "skipped" and skipped > FEW:
             continue
-        yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}" + "".join(
-            f"; denied, add {line}" for line in verdict.denied
-        )
+        yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}{denials(verdict.denied)}"
     yield from foreign_story(plan.turn, plan.foreign)
     yield from plan.remarks
     yield from handed_story(plan.handed, plan.dry)

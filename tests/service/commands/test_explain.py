@@ -124,7 +124,7 @@ def test_what_is_done_elsewhere_is_told(store: redis.Redis, capsys: pytest.Captu
 
     assert explain.run(number, "", as_json=False) == 0
     told = capsys.readouterr().out
-    assert "clerk.file wants create ticket, note on ticket 5" in told
+    assert "clerk.file wants create ticket (allowed by FOXHOOKS_ALLOW=clerk:create), note on ticket 5" in told
     assert "outside   clerk.file effect crm-1: done" in told
     assert "others    clerk.file: note on ticket 5: handed over to its lane" in told
     assert "did       create ticket in Billing: done (ticket 2)" in told

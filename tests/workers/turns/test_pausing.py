@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.workers.turns.test_crash_sweep import finish
-from workers import Event, Retry, Router, Ticket
+from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.pauses import Pause, Scope, pause, resume
 from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, Crash, World
@@ -211,6 +211,38 @@ def test_a_plan_that_is_stored_is_carried_out(store: redis.Redis) -> None:
     world.work()
 
     assert "Heard 2." in str(world.ticket(1)["updates"])
+
+
+@pytest.mark.parametrize(("scope", "name"), EACH[1:])
+def test_what_a_handler_did_elsewhere_before_its_worker_died_is_not_done_again(
+    store: redis.Redis, scope: Scope, name: str
+) -> None:
+    router, calls, given = Router("audit"), list[str](), list[str]()
+
+    @router.on("contact-replied")
+    def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
+        given.append(ctx.effect("crm-1", lambda: calls.append("called") or "done"))
+        ticket.note("Told.")
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world = opened(store, router)
+    world.simulator.contact_replies(1, "one")
+    world.deliver()
+    world.before = lambda step: after(step, None)
+    with pytest.raises(Crash):
+        world.work()
+    world.before = lambda step: None
+    halt(world, scope, name)
+    settle(world)
+    world.store.run(resume(ACCOUNT, scope, name))
+    finish(world)
+
+    assert (calls, given) == (["called"], ["done", "done"])
+    assert str(world.ticket(1)["updates"]).count("Told.") == 2  # the text and the html of one note
 
 
 def test_a_pause_that_ends_while_a_turn_is_under_way_is_noticed(store: redis.Redis) -> None:

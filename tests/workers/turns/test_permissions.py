@@ -1,7 +1,7 @@
 import pytest
 
-from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags
-from workers.turns.permissions import denied
+from workers.turns.intents import AnyIntent, Delete, Forward, Move, Note, On, Reply, Set, Subscribe, Tags
+from workers.turns.permissions import denials, denied, wants
 
 NONE: frozenset[tuple[str, str]] = frozenset()
 GRANTED: list[tuple[AnyIntent, str]] = [
@@ -24,3 +24,17 @@ def test_the_rest_needs_a_grant_for_this_router(intent: AnyIntent, permission: s
     assert denied(intent, "vip", NONE) == line
     assert denied(intent, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
     assert denied(intent, "vip", frozenset({("vip", permission)})) == ""
+
+
+def test_what_is_wanted_is_said_with_the_line_that_allows_it() -> None:
+    intents = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), On(12, Move("Billing"))]
+
+    assert wants(intents, "vip") == (
+        "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"
+    )
+    assert wants([], "vip") == "nothing"
+
+
+def test_what_is_denied_is_said_with_the_line_that_is_missing() -> None:
+    assert denials(("FOXHOOKS_ALLOW=vip:delete",)) == "; delete denied, add FOXHOOKS_ALLOW=vip:delete"
+    assert denials(()) == ""
