@@ -155,7 +155,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-#: Where an event's values stand in a claim's reply: the order of EVENT_FIELDS in ``lua/lib/claims.lua``.
+#: Where an event's values stand in a claim's reply: see claims_reply in ``lua/lib/claims.lua``.
 DEBT = 6
 
 

@@ -7,13 +7,14 @@
 -- include: lib/claims
 local P, now = KEYS[1], clock(ARGV[1])
 local due = ranks_due(P, now)
-if due[1] and claims_stopped(claims_paused(P)) then return {0, -1} end
-if not due[1] then return {0, claims_wait(P, now)} end
+if not due[1] then return {0, due.wait} end
+local _, stopped = claims_paused(P)
+if stopped then return {0, -1} end
 local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
 if ARGV[3] ~= '1' then return {most, 0} end
 local B = cjson.decode(ARGV[4])
 local chosen, wait = claims_closely()(P, now, B, due)
 if not chosen then return {0, wait} end
-local _, _, reads = permits_wait(P, now, B, 'get', FIRST[chosen[3]])
+local _, _, reads = permits_wait(P, now, B, 'get', slots_first(chosen[3]))
 local _, _, writes = permits_wait(P, now, B, 'post', chosen[3])
 return {math.max(1, math.min(most, reads, B.post > 0 and writes or reads)), 0}

@@ -75,40 +75,6 @@ local function schedule()
   if S.quiet then redis.call('SET', P .. 'quiet:' .. lane, now + S.quiet, 'PX', S.quiet + 60000) end
 end
 
--- Tickets that we created are known by their numbers from now on, and by how many were created one from another.
-local function created()
-  local depth = tonumber(redis.call('GET', P .. 'created:' .. lane) or 0) + 1
-  for _, one in ipairs(S.created) do
-    redis.call('HDEL', P .. 'drafts', one[1])
-    redis.call('ZREM', P .. 'creating', one[1])
-    if one[2] > 0 then
-      redis.call('SET', P .. 'created:' .. string.format('%.0f', one[2]), depth, 'PX', S.lives.record)
-    end
-  end
-end
-
--- What is wanted of other tickets becomes an event in each one's lane. A key of the wrong type there concerns that ticket
--- alone: what was wanted is a dead letter then.
-local function hand_over()
-  -- include: lib/schedule
-  local function give(one, ticket)
-    local event = P .. 'event:' .. one.id
-    redis.call('RPUSH', P .. 'lane:' .. ticket, one.id)
-    redis.call('HSET', event, 'v', 1, 'ticket', ticket, 'kind', 'wish', 'update', 0, 'source', 'handler', 'at', now,
-      'debt', one.debt)
-    redis.call('PEXPIRE', event, S.lives.record)
-    schedule_event(P, now, ticket, 'normal')
-  end
-  for _, one in ipairs(S.handed) do
-    local ticket = string.format('%.0f', one.ticket)
-    if not pcall(give, one, ticket) then
-      redis.call('ZADD', P .. 'dead', now, one.id)
-      redis.call('HSET', P .. 'letter:' .. one.id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', S.turn,
-        'evidence', one.debt)
-    end
-  end
-end
-
 local function keep()
   if ARGV[3] ~= '' then redis.call('SET', P .. 'ticket:' .. lane, ARGV[3], 'PX', S.lives.seen) end
   if ARGV[4] ~= '' then
@@ -116,8 +82,14 @@ local function keep()
     redis.call('ZADD', P .. 'turns', now, S.turn)
     redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - S.lives.record)
   end
-  if S.created then created() end
-  if S.handed then hand_over() end
+  if S.created then
+    -- include: lib/created
+    created_known(P, S)
+  end
+  if S.handed then
+    -- include: lib/handed
+    handed_over(P, now, S)
+  end
   if S.letters then
     for id, evidence in pairs(S.letters) do
       redis.call('ZADD', P .. 'dead', now, id)
@@ -135,6 +107,7 @@ local own = redis.call('HMGET', P .. 'own', lane, '@' .. nonce)
 local held, before = own[1] == S.token, own[2]
 local kept = P .. 'settled:' .. S.turn
 if S.permit then
+  -- include: lib/answers
   local B, age = cjson.decode(ARGV[11]), S.age or 0
   if S.outcome == 'answered' and slots_open(P) then
     slots_answered(P, now, B, 'get', S.permit, age)

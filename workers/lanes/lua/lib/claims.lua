@@ -1,4 +1,3 @@
--- include: lib/slots
 -- include: lib/ranks
 -- include: lib/lease
 -- Claiming: a due lane, its lease, the permit for reading its ticket, and everything a turn starts from.
@@ -16,63 +15,49 @@
 --           j:<effect>, e:<handler> <name>, and events: once the turn is frozen by a plan or a reading, whoever claims it
 --           gets these
 --   pauses  {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`, or false
---   events  lists of the values of EVENT_FIELDS, false for what an event does not have, and its id
+--   events  lists of what a turn takes of each event, false for what it does not have
 
--- What a turn takes of an event, in the order in which lanes.py reads it.
-local EVENT_FIELDS = {'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt', 'handler', 'digest'}
-local DIGEST = #EVENT_FIELDS
-
--- What a worker takes for a number or a name has to be one: it would fail there, at every lease again.
-local NUMBERS = {at = 1, update_id = 4, since = 6}
-local function claims_number(what, value)
-  if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then error(what .. ' is no number') end
-end
-
-local function claims_sound(id, event)
-  if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then error('the lane names an event that is none') end
-  for name, n in pairs(NUMBERS) do claims_number('`' .. name .. '` of event ' .. id, event[n]) end
-end
-
--- The events that a turn takes: once it is frozen its own, else all that waits by now, for it did nothing outside.
-local function claims_events(P, lane, turn, most)
-  local ids
-  for n = 1, #turn, 2 do
-    if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
+-- What a worker takes for a number has to be one: it would fail there, at every lease again.
+local function claims_number(value, name, of)
+  if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then
+    error('`' .. name .. '` of ' .. of .. ' is no number')
   end
-  local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
-  for n, id in ipairs(events) do
-    local event = redis.call('HMGET', P .. 'event:' .. id, unpack(EVENT_FIELDS))
-    claims_sound(id, event)
-    if event[DIGEST] then redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST]) end
-    event[DIGEST + 1] = id
-    events[n] = event
-  end
-  return events
 end
 
--- What a person has stopped, or false when nothing ever was. Its third value is at first how many tickets are paused, then the ticket's pause.
+-- What a person has stopped, or false when nothing ever was, and whether that is the whole account: then nothing of it is
+-- claimed. The third value is how many tickets are paused.
 local function claims_paused(P)
   local paused = redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets', 'ended')
-  return (paused[1] or paused[2] or paused[3] or paused[4]) and paused
-end
-
--- Whether the whole account waits: then nothing of it is claimed.
-local function claims_stopped(paused)
-  return paused and paused[1] and not cjson.decode(paused[1]).skip
+  if not (paused[1] or paused[2] or paused[3] or paused[4]) then return false, false end
+  return paused, paused[1] and not cjson.decode(paused[1]).skip
 end
 
 local function claims_reply(P, now, lane, token, turn, most, class, paused)
+  local ids
   for n = 1, #turn, 2 do
-    if turn[n] == 'retry' then claims_number('`retry` of the turn', turn[n + 1]) end
+    if turn[n] == 'retry' then claims_number(turn[n + 1], 'retry', 'the turn') end
+    if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
   end
-  local events = claims_events(P, lane, turn, most)
+  -- The events that a turn takes: once it is frozen its own, else all that waits by now, for it did nothing outside.
+  local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
+  for n, id in ipairs(events) do
+    if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then
+      error('the lane names an event that is none')
+    end
+    -- In the order in which lanes.py reads it, which expects the id last.
+    local event = redis.call('HMGET', P .. 'event:' .. id, 'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt',
+      'handler', 'digest')
+    claims_number(event[1], 'at', 'an event')
+    claims_number(event[4], 'update_id', 'an event')
+    claims_number(event[6], 'since', 'an event')
+    if event[9] then redis.call('HDEL', P .. 'joins:' .. lane, event[9]) end
+    event[10] = id
+    events[n] = event
+  end
   local seen = redis.call('GET', P .. 'ticket:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   return {1, lane, token, now, turn, seen, events, not seen and redis.call('GET', P .. 'birth'), class, paused}
 end
-
--- The class under which a turn reads first.
-local FIRST = {interactive = 'first', normal = 'normal', bulk = 'bulk'}
 
 -- Choosing a lane and its permit when the first look does not settle it: functions to choose, grant and release. They are
 -- made only then, since making them costs as much as a part of a claim.
@@ -85,7 +70,7 @@ local function claims_closely()
     local gate = permits_gate(P)
     local wait, role = permits_pass(gate, now, 'get')
     if wait > 0 then return math.ceil(wait), role end
-    local full, why = permits_space(P, now, B, gate, 'get', FIRST[class])
+    local full, why = permits_space(P, now, B, gate, 'get', slots_first(class))
     if full == 0 and B.post > 0 then full, why = permits_space(P, now, B, gate, 'post', class) end
     return full, why
   end
@@ -113,56 +98,50 @@ local function claims_closely()
   return choose, permits_grant, permits_release
 end
 
--- The ms until the next lane is due, -1 when there is none.
-local function claims_wait(P, now)
-  local next = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
-  return next[2] and math.max(1, math.ceil(next[2] - now)) or -1
-end
-
 -- Finds a due lane, with the permit of its read: {lane, since, class, rank}, or nil, wait and why.
 local function claims_find(P, now, nonce, read, life, budget)
   local due = ranks_due(P, now)
   local first = due[1]
-  if not first then return nil, claims_wait(P, now), 'idle' end
+  if not first then return nil, due.wait, 'idle' end
   if read ~= '1' then return first end
-  local B, class = cjson.decode(budget), first[3]
+  -- include: lib/slots
+  local B, class, permit = cjson.decode(budget), first[3], 'read-' .. nonce
   if (B.post < 1 or slots_room(P, B, 'post', class))
-    and slots_quick(P, now, B, 'get', 'read-' .. nonce, FIRST[class], tonumber(life)) then return first end
+    and slots_quick(P, now, B, 'get', permit, slots_first(class), tonumber(life)) then return first end
   local choose, grant = claims_closely()
   local chosen, wait, why = choose(P, now, B, due)
   if not chosen then return nil, wait, why end
-  local closed, refused = grant(P, now, B, 'get', 'read-' .. nonce, FIRST[chosen[3]], life)
+  local closed, refused = grant(P, now, B, 'get', permit, slots_first(chosen[3]), life)
   if closed > 0 then return nil, closed, refused end
   return chosen
 end
 
--- Counts the claim of a lane that was claimed before, or is owed something. A turn's first claim writes nothing into it:
--- its lease tells of it, whose nonce is the turn's id.
-local function claims_again(P, lane, key, nonce, before)
-  redis.call('HSETNX', key, 'id', before and lease_nonce(before) or nonce)
-  redis.call('HSETNX', key, 'claims', before and 1 or 0)
-  redis.call('HINCRBY', key, 'claims', 1)
-  redis.call('HSET', key, 'v', 1)
-  if before then lease_end(P, lane, before) end
-  return redis.call('HGETALL', key)
-end
-
 local function claims_lease(P, now, nonce, found, lease, most, settled, paused)
-  local lane, class = found[1], found[3]
+  local lane, class, rank = found[1], found[3], found[4]
   if not string.match(lane, '^%d+$') then error('the schedule names a lane that is no ticket') end
-  local key = P .. 'turn:' .. lane
+  local key, due = P .. 'turn:' .. lane, now + lease
   local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
-  if turn[1] or before then turn = claims_again(P, lane, key, nonce, before) end
-  local token = lease_take(P, nonce, lane, class, settled)
-  redis.call('ZADD', P .. 'sched', now + lease, lane)
-  ranks_lease(P, lane, now + lease, found[4])
+  -- A turn's first claim writes nothing into it: the lease tells of it, whose nonce is the turn's id. Further ones, and those
+  -- of a lane that is owed something, are counted.
+  if turn[1] or before then
+    redis.call('HSETNX', key, 'id', before and lease_nonce(before) or nonce)
+    redis.call('HSETNX', key, 'claims', before and 1 or 0)
+    redis.call('HINCRBY', key, 'claims', 1)
+    redis.call('HSET', key, 'v', 1)
+    if before then lease_end(P, lane, before) end
+    turn = redis.call('HGETALL', key)
+  end
+  local token = redis.call('INCR', P .. 'fence') .. '-' .. nonce
+  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  redis.call('ZADD', P .. 'sched', due, lane)
+  if rank then redis.call('ZADD', P .. 'sched:' .. rank, due, lane) else ranks_move(P, lane, due) end
   return claims_reply(P, now, lane, token, turn, most, class, paused)
 end
 
 local function claims_take(P, now, claim, before, settled)
   local nonce, lease, most, read, life, budget = unpack(claim)
   most = tonumber(most)
-  local paused = claims_paused(P)
+  local paused, stopped = claims_paused(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
     local token = redis.call('HGET', P .. 'own', lane)
@@ -170,7 +149,7 @@ local function claims_take(P, now, claim, before, settled)
       return claims_reply(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
     end
   end
-  if claims_stopped(paused) then return {0, -1, 'paused'} end
+  if stopped then return {0, -1, 'paused'} end
   local found, wait, why = claims_find(P, now, nonce, read, life, budget)
   if not found then return {0, wait, why} end
   local leased, reply = pcall(claims_lease, P, now, nonce, found, tonumber(lease), most, settled, paused)

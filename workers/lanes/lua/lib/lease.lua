@@ -14,13 +14,6 @@ local function lease_held(P, lane, token)
   return redis.call('HGET', P .. 'own', lane) == token
 end
 
--- Leases a lane, which must not be leased: the token.
-local function lease_take(P, nonce, lane, class, settled)
-  local token = redis.call('INCR', P .. 'fence') .. '-' .. nonce
-  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
-  return token
-end
-
 local function lease_end(P, lane, token)
   redis.call('HDEL', P .. 'own', lane, '@' .. lease_nonce(token))
 end

@@ -1,9 +1,15 @@
+-- include: lib/answers
 -- Taking and settling a slot while nothing is the matter: no gate was ever closed, and there is room at first sight. It
 -- stands apart from lib/permits so that the common call makes nothing it does not need.
 
 -- The part of the slots that a class may use. `first` are the first reads of interactive turns: they leave a rest to
 -- the further reads of turns under way, else new turns could use up every slot and none would come to its end.
 local PARTS = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
+
+-- The class under which a turn of this class reads first.
+local function slots_first(class)
+  return class == 'interactive' and 'first' or class
+end
 
 local function slots_part(limit, class)
   return math.max(1, math.floor(limit * PARTS[class] + 0.000001))
@@ -13,16 +19,6 @@ end
 local function slots_take(P, now, B, method, id, life)
   redis.call('ZADD', P .. 'permits:' .. method, now + life + B.grace + B.window + B.guard, id)
   redis.call('ZADD', P .. 'flight', now + life, id)
-end
-
--- The slot of a call answered `age` ms ago is free one window and a guard after the answer.
-local function slots_answered(P, now, B, method, id, age)
-  redis.call('ZADD', P .. 'permits:' .. method, now - age + B.window + B.guard, id)
-  redis.call('ZREM', P .. 'flight', id)
-end
-
-local function slots_open(P)
-  return redis.call('EXISTS', P .. 'gate') == 0
 end
 
 -- Whether a class has a slot left at first sight: slots that are free again by now still count.
