@@ -137,8 +137,8 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
     "deliveries join claimed events": lua(
-        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST])", ""),
-        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, event[DIGEST])", ""),
+        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", ""),
+        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", ""),
     ),
     "what is owed is not stored": forgets_what_is_owed,
     "settling empties the lane": lua(
