@@ -97,7 +97,7 @@ class Rounds:
     def _tell(self, ended: Ended) -> None:
         """Writes what came of a round; what keeps it from going on is told once by each process."""
         fields = {"account": self._terms.account, "round": ended.name}
-        if ended.name == NAMES and not ended.why:
+        if ended.name == NAMES and ended.over:
             self._doubted = False
             for finding in ended.news:
                 log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})

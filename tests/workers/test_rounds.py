@@ -11,8 +11,9 @@ import redis
 from workers.errors import StoreUnavailable
 from workers.happyfox.protocol import Answer
 from workers.rounds import LOOK, Rounds
+from workers.settings import Budget
 from workers.testing.world import ACCOUNT, World
-from workers.turns.rounds import Errands
+from workers.turns.rounds import Ended, Errands, take_round
 from workers.turns.schedule import Schedule
 from workers.visits import Account
 
@@ -79,6 +80,29 @@ def test_a_refused_write_has_the_names_looked_at_soon(store: redis.Redis) -> Non
     rounds.doubt()
     rounds.work()
     assert len(looks) == 2
+
+
+def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Redis) -> None:
+    world, looks = World(store, budget=Budget(1, 1, 60.0, 600.0, 1.0, 8)), []
+
+    def check(directory: object) -> list[str]:
+        looks.append(world.now)
+        return []
+
+    rounds = made(world, [Answer(200, {}, b"[]")] * 5, Errands((), check))
+    for _ in range(6):  # one list in a window
+        rounds.work()
+        world.now += 61_000
+    assert len(looks) == 1
+    assert not cast(Any, rounds)._doubted
+
+
+def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
+    rounds = made(World(store), [])
+    rounds.stop()
+    ended = cast(Any, rounds)._drive(take_round(World(store).terms, SEARCH, "token"))
+    assert ended == Ended(0)
+    assert not store.exists(P + "rounds")
 
 
 def test_the_end_of_the_worker_gives_the_round_back_at_once(store: redis.Redis) -> None:

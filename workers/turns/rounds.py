@@ -19,7 +19,7 @@ from workers.happyfox.directory import Directory
 from workers.happyfox.exchange import Request
 from workers.happyfox.protocol import Answer, settlement
 from workers.happyfox.requests import tickets as requests
-from workers.lanes.lists import MISS, recall, remember
+from workers.lanes.lists import recall, remember
 from workers.lanes.rounds import Taken, found, leave, spread, take
 from workers.models.page import read_page
 from workers.models.values import mapping, number
@@ -41,6 +41,9 @@ LEASE, REST = 30_000, 60_000
 #: to doubt them.
 NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
 
+#: How old (ms) the lists may be that names are held against: a busy account may need some windows to read them all.
+FRESH = 300_000
+
 Check = Callable[[Directory], Sequence[str]]
 """Tells which names in use an account does not know."""
 
@@ -60,10 +63,14 @@ class Errands:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What came of a round: how long (ms) to wait before the next look, -1 for ever; what to tell of it."""
+    """What came of a round: how long (ms) to wait before the next look, -1 for ever; what to tell of it.
+
+    ``over``: it came to its end, and was not given back for later.
+    """
 
     wait: int
     name: str = ""
+    over: bool = False
     put: int = 0
     cut: bool = False
     why: str = ""
@@ -78,7 +85,10 @@ def errands(handlers: Iterable[Bound], check: Check | None = None) -> Errands:
 
 def take_round(terms: Terms, errands: Errands, token: str, *, doubted: bool = False) -> Steps[Ended]:
     """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
-    taken = yield from ask(take(terms.account, token, terms.life + LEASE, errands.due(doubted)))
+    try:
+        taken = yield from ask(take(terms.account, token, terms.life + LEASE, errands.due(doubted)))
+    except NotNow as ending:
+        return Ended(ending.wait)
     if not isinstance(taken, Taken):
         return Ended(taken)
     round = _Round(terms, taken)
@@ -124,19 +134,19 @@ class _Round:
         keep = self.terms.record_life // 1000
         while (left := (yield from ask(spread(self.account, self.taken, self.lease, LOT, keep)))) > 0:
             pass
-        return Ended(0) if left < 0 else Ended(0, self.taken.name, min(count, MOST), cut)
+        return Ended(0) if left < 0 else Ended(0, self.taken.name, True, min(count, MOST), cut)
 
     def names(self, check: Check) -> Steps[Ended]:
         """Reads the account's lists and looks for names that it does not know."""
         names = list(Directory.LISTS)
-        stored = yield from ask(recall(self.account, names, MISS))
+        stored = yield from ask(recall(self.account, names, FRESH))
         lists: dict[str, list[object]] = {}
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
         told = tuple(check(Directory(**lists)))
         yield from ask(leave(self.account, self.taken, -1, "", told))
         news = tuple(each for each in told if each not in self.taken.state.findings)
-        return Ended(0, self.taken.name, told=told, news=news)
+        return Ended(0, self.taken.name, True, told=told, news=news)
 
     def leave(self, wait: int, why: str) -> Steps[Ended]:
         """Gives the round back, or ends it."""
