@@ -36,6 +36,12 @@ def on_hold(calls: list[int] | None = None, *, older_than: str | None = None, **
     return router
 
 
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_rounds, "PAGE", 3)
+    monkeypatch.setattr(turns_rounds, "LOT", 2)
+
+
 def tickets(world: World, count: int) -> list[int]:
     """Makes tickets that foxhooks never hears of."""
     made = [world.simulator.create_ticket().id for _ in range(count)]
@@ -130,7 +136,7 @@ def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
 
 def test_many_pages_are_searched_before_the_first_ticket_is_touched(store: redis.Redis) -> None:
     world = World(store, on_hold())
-    numbers = tickets(world, 120)
+    numbers = tickets(world, 8)
     world.rounds()
     world.settle_down()
 
@@ -138,15 +144,15 @@ def test_many_pages_are_searched_before_the_first_ticket_is_touched(store: redis
 
 
 def test_a_round_takes_so_many_tickets_and_no_more(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns_rounds, "MOST", 60)
+    monkeypatch.setattr(turns_rounds, "MOST", 6)
     world = World(store, on_hold())
-    tickets(world, 70)
+    tickets(world, 7)
 
     (ended,) = world.rounds()
 
-    assert (ended.put, ended.cut) == (60, True)
-    assert (state(world).put, state(world).cut) == (60, True)
-    assert world.client.zcard(P + "sched") == 60
+    assert (ended.put, ended.cut) == (6, True)
+    assert (state(world).put, state(world).cut) == (6, True)
+    assert world.client.zcard(P + "sched") == 6
     assert world.client.exists(P + "found:stale.close") == 0
 
 
@@ -210,7 +216,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
     def play(die: int | None) -> tuple[list[str], list[int], int]:
         store.flushdb()
         world = World(store, on_hold())
-        numbers = tickets(world, 55)
+        numbers = tickets(world, 5)
         steps: list[str] = []
 
         def point(step: Any, result: Any = None) -> Any:
@@ -231,15 +237,15 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
         return steps, tagged(world, numbers), events
 
     steps, whole, events = play(None)
-    assert (len(whole), events) == (55, 55)
+    assert (len(whole), events) == (5, 5)
     assert {"round", "permit", "call", "release", "found", "spread"} <= set(steps)
     for place in range(len(steps)):
-        assert play(place)[1:] == (whole, 55), f"died {moment} step {place}, {steps[place]}"
+        assert play(place)[1:] == (whole, 5), f"died {moment} step {place}, {steps[place]}"
 
 
 def test_every_script_may_run_twice(store: redis.Redis) -> None:
     world = World(store, on_hold())
-    numbers = tickets(world, 55)
+    numbers = tickets(world, 5)
 
     def repeat(step: Any) -> None:
         if isinstance(step, Script):
@@ -248,12 +254,12 @@ def test_every_script_may_run_twice(store: redis.Redis) -> None:
     world.before = repeat
     world.rounds()
 
-    assert [store.llen(f"{P}lane:{number}") for number in numbers] == [1] * 55
+    assert [store.llen(f"{P}lane:{number}") for number in numbers] == [1] * 5
 
 
 def test_a_lockout_costs_no_call_and_the_search_goes_on_where_it_was(store: redis.Redis) -> None:
     world = World(store, on_hold())
-    numbers = tickets(world, 55)
+    numbers = tickets(world, 5)
     calls: list[str] = []
 
     def count(step: Any, result: Any) -> Any:
@@ -282,11 +288,11 @@ def test_a_lockout_costs_no_call_and_the_search_goes_on_where_it_was(store: redi
 
 def test_without_budget_it_waits_for_its_permit(store: redis.Redis) -> None:
     world = World(store, on_hold(), budget=Budget(1, 300, 60.0, 600.0, 1.0, 8))
-    tickets(world, 51)
+    tickets(world, 4)
     (first,) = [each for each in [world.round()] if each.name]
     assert first.put == 0
     world.now += 61_000
-    assert [each.put for each in world.rounds()] == [51]
+    assert [each.put for each in world.rounds()] == [4]
 
 
 @pytest.mark.parametrize(
