@@ -74,8 +74,8 @@ def settles_first(patch: pytest.MonkeyPatch) -> None:
 def advances_too_far(patch: pytest.MonkeyPatch) -> None:
     answered = sight.Sight.answered
 
-    def all_rows(self: sight.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any]) -> Entry:
-        entry = answered(self, effect, rows, shown)
+    def all_rows(self: sight.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any], after: int) -> Entry:
+        entry = answered(self, effect, rows, shown, after)
         return msgspec.structs.replace(entry, rows=tuple(row.id for row in rows))
 
     patch.setattr(sight.Sight, "answered", all_rows)
