@@ -18,9 +18,9 @@
 --   events  lists of what a turn takes of each event, false for what it does not have
 
 -- What a worker takes for a number has to be one: it would fail there, at every lease again.
-local function claims_number(value, name, of)
+local function claims_number(value, name, event)
   if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then
-    error('`' .. name .. '` of ' .. of .. ' is no number')
+    error('`' .. name .. '` of ' .. (event and 'event ' .. event or 'the turn') .. ' is no number')
   end
 end
 
@@ -35,7 +35,7 @@ end
 local function claims_reply(P, now, lane, token, turn, most, class, paused)
   local ids
   for n = 1, #turn, 2 do
-    if turn[n] == 'retry' then claims_number(turn[n + 1], 'retry', 'the turn') end
+    if turn[n] == 'retry' then claims_number(turn[n + 1], 'retry') end
     if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
   end
   -- The events that a turn takes: once it is frozen its own, else all that waits by now, for it did nothing outside.
@@ -44,12 +44,12 @@ local function claims_reply(P, now, lane, token, turn, most, class, paused)
     if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then
       error('the lane names an event that is none')
     end
-    -- In the order in which lanes.py reads it, which expects the id last.
+    -- In the order in which claims.py reads it, which expects the id last.
     local event = redis.call('HMGET', P .. 'event:' .. id, 'at', 'kind', 'update', 'update_id', 'source', 'since', 'debt',
       'handler', 'digest')
-    claims_number(event[1], 'at', 'an event')
-    claims_number(event[4], 'update_id', 'an event')
-    claims_number(event[6], 'since', 'an event')
+    claims_number(event[1], 'at', id)
+    claims_number(event[4], 'update_id', id)
+    claims_number(event[6], 'since', id)
     if event[9] then redis.call('HDEL', P .. 'joins:' .. lane, event[9]) end
     event[10] = id
     events[n] = event
