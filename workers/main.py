@@ -3,20 +3,19 @@
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dramatiq
 import redis
 from dramatiq import cli
 from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
 
+from workers.boot import Boot
 from workers.driver import Driver
 from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
@@ -26,7 +25,6 @@ from workers.happyfox.wire import Wire
 from workers.lanes.broker import ACTOR, QUEUE, LaneBroker
 from workers.lanes.claims import ClaimTerms
 from workers.lanes.invitations import Invitations
-from workers.lanes.keys import prefix
 from workers.lanes.leases import Leases
 from workers.lanes.store import Store, connect, url_of
 from workers.limits import Limits
@@ -107,7 +105,7 @@ def build(settings: Settings) -> LaneBroker:
         Pipelines(),
         Retries(),
         ShutdownNotifications(),
-        _Boot(store, leases, accounts, list(rounds.values())),
+        Boot(store, leases, accounts, list(rounds.values())),
     ]
     broker = LaneBroker(invitations, client, middleware)
     drivers = {
@@ -184,43 +182,3 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
             invitations.leave(terms)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)
-
-
-class _Boot(dramatiq.Middleware):
-    """Starts the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
-
-    def __init__(self, store: Store, leases: Leases, accounts: Mapping[str, Account], rounds: Sequence[Rounds]) -> None:
-        self._store, self._leases, self._accounts, self._rounds = store, leases, accounts, rounds
-
-    def after_process_boot(self, broker: Any) -> None:
-        # Heroku sends SIGTERM to every process, and Dramatiq's parent passes its own on. At the second one Dramatiq
-        # would give up its orderly stop, and hang for the threads that still run.
-        stop = signal.getsignal(signal.SIGTERM)
-
-        def once(number: int, frame: Any) -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if callable(stop):
-                stop(number, frame)
-
-        signal.signal(signal.SIGTERM, once)
-
-    def after_worker_boot(self, broker: Any, worker: Any) -> None:
-        try:
-            for account in self._accounts:
-                seconds, micros = self._store.client.time()
-                self._store.client.set(f"{prefix(account)}birth", seconds * 1000 + micros // 1000, nx=True)
-            self._leases.sign_of_life()
-        except (redis.RedisError, StoreUnavailable) as error:
-            log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
-        self._leases.start()
-        for each in self._rounds:
-            each.start()
-        log.info("worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
-
-    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        for each in self._rounds:
-            each.stop()
-
-    def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        self._leases.stop()
-        self._store.close()
