@@ -11,7 +11,7 @@ CAUSES = (
     *("no use", "Boom", "later", "hopeless"),
     "no status 'Nonsense' in HappyFox",
     "HappyFox refuses the call (400)",
-    *("it may or may not", "HappyFox did not take it"),
+    *("it may or may not", "HappyFox did not take it", "HappyFox answered 404"),
     "it ended the worker",
 )
 
