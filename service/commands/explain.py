@@ -27,7 +27,7 @@ from workers.settings import Account
 from workers.turns.effects import Effect, split
 from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Record, Verdict, whom
-from workers.turns.settling import ENDS, foreign_story, handed_story
+from workers.turns.story import ENDS, foreign_story, handed_story
 
 
 @dataclass(frozen=True, slots=True)

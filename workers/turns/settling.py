@@ -1,11 +1,10 @@
-"""Settling: the end of a turn. What was done becomes part of last seen; the record and the trail tell the story."""
+"""Settling: the end of a turn. What was done becomes part of last seen; the record and the trail keep its story."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from workers.events.change import told
 from workers.events.last_seen import LastSeen, advance, decode, encode
 from workers.events.timers import Timer
 from workers.lanes.claims import Held, Nothing
@@ -14,10 +13,10 @@ from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
-from workers.turns.permissions import denials
-from workers.turns.plan import Entry, Foreigns, Handover, Letter, Plan, Record, pieces, whom
+from workers.turns.plan import Entry, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
+from workers.turns.story import story
 
 #: After a turn that wrote, its lane stays quiet for this long (ms), so that the echoes of its writes share one read.
 QUIET = 2_000
@@ -27,23 +26,6 @@ UNSEEN = LastSeen()
 
 #: Whether the lease was held, and what the claim in the same trip got.
 Closed = tuple[bool, Held | Nothing | None]
-
-#: So many handlers that did not run are told one by one in the trail; of more only how many they are.
-FEW = 10
-
-#: How the ends of an effect are told.
-ENDS = {
-    "done": "done",
-    "dry": "not sent (dry run)",
-    "withheld": "withheld",
-    "refused": "refused",
-    "gone": "not sent, the ticket is gone",
-    "split": "refused as a whole, sent in parts",
-}
-
-
-#: The same for effects in other systems.
-FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
 
 
 def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
@@ -56,7 +38,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     debts = (*plan.owed, *owed_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
     owed = msgspec.json.encode(debts) if debts else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
-    trail = tuple(trail_line(state.now(), plan.turn, text) for text in _story(plan, state.journal))
+    trail = tuple(trail_line(state.now(), plan.turn, text) for text in story(plan, state.journal))
     settlement = Settlement(
         lane=state.held.lane,
         token=state.held.token,
@@ -186,38 +168,3 @@ def _record(state: State, plan: Plan) -> Record:
         foreign=plan.foreign,
         handed=plan.handed,
     )
-
-
-def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
-    """Tells what handlers did in other systems; the values stay in the record."""
-    for handler, entries in foreign.items():
-        for name, entry in entries.items():
-            end = FOREIGN_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
-            yield f"{handler} effect {name}: {end}"
-
-
-def handed_story(handed: Iterable[Handover], dry: bool) -> Iterator[str]:
-    """Tells what handlers want of other tickets, without the words."""
-    for each in handed:
-        yield f"{each.handler}: {each.words}: " + (ENDS["dry"] if dry or each.dry else "handed over to its lane")
-
-
-def _story(plan: Plan, journal: dict[str, Entry]) -> Iterator[str]:
-    """Tells the turn in plain words: what changed, what each handler said, what was done."""
-    for change in plan.changes:
-        row = f" (row {change.update_id})" if change.update_id else ""
-        yield told(change) or f"{change.kind} by {change.actor.kind}{row}"
-    skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
-    if skipped > FEW:
-        yield f"{skipped} handlers did not run; the turn's record tells why"
-    for verdict in plan.verdicts:
-        if verdict.state == "skipped" and skipped > FEW:
-            continue
-        yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}{denials(verdict.denied)}"
-    yield from foreign_story(plan.turn, plan.foreign)
-    yield from plan.remarks
-    yield from handed_story(plan.handed, plan.dry)
-    for _, effect, entry in pieces(plan, journal):
-        rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
-        rows += f" (ticket {entry.ticket})" if entry.ticket else ""
-        yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
