@@ -73,9 +73,11 @@ class State:
 
     def take_read_permit(self) -> ReadPermit:
         """Hands the read's permit to the script that settles it; after that the turn has none."""
-        taken = ReadPermit(self.read.id, self.read.outcome, self.age(), self.read.wait)
+        read = self.read
+        if read.id is None:
+            return read
         self.read = ReadPermit(None)
-        return taken
+        return ReadPermit(read.id, read.outcome, self.age(), read.wait)
 
     def release_read(self) -> Steps[None]:
         """Settles the read's permit at once, when other calls are to be made before the plan is stored."""
