@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(180)
 
 #: Faults of a read, and what the ticket's trail says of each.
 READS: dict[str, tuple[dict[str, Any], str]] = {
-    "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket yet"),
+    "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket (404)"),
     "server error": ({"kind": "status", "status": 500}, "something else than a ticket (500)"),
     "a page of html": ({"kind": "html", "status": 200}, "something else than a ticket (200)"),
     "an empty answer": ({"kind": "empty"}, "something else than a ticket (200)"),
@@ -24,6 +24,7 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
 
 #: Faults of a note: half of them strike when it has been written already.
 WRITES: dict[str, dict[str, Any]] = {
+    "not found": {"kind": "status", "status": 404},
     "server error": {"kind": "status", "status": 500},
     "server error, written": {"kind": "status", "status": 500, "before": False},
     "a page of html, written": {"kind": "html", "status": 200, "before": False},
@@ -75,15 +76,28 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     assert permits == {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
 
 
-def test_a_ticket_that_is_gone_ends_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
+def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     fleet.fault("status", status=404, method="POST", path="ticket/1/staff_pvtnote")
     fleet.open_ticket(text="words of the first")
-    fleet.open_ticket(text="words of the second")
     fleet.settle()
-    assert fleet.notes(1) == []
-    assert "the ticket is gone" in fleet.trail(1)
+    assert fleet.notes(1) == ["noted: words of the first", "answer to: words of the first"]
+    assert "HappyFox does not know the ticket (404)" in fleet.trail(1)
+
+
+def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
+    fleet = started(deploy(FAITHFUL))
+    (fleet.folder / "hold-1").touch()
+    fleet.open_ticket(text="words of the first")
+    fleet.wait((fleet.folder / "deciding-1").exists, "a handler has the ticket")
+    fleet.simulator.world.remove(1)
+    (fleet.folder / "hold-1").unlink()
+    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.trail(1), "the trail tells")
+    fleet.open_ticket(text="words of the second")
+    fleet.wait(lambda: "answer to: words of the second" in fleet.notes(2), "the other ticket is answered")
     assert fleet.notes(2) == ["noted: words of the second", "answer to: words of the second"]
+    [tried] = fleet.calls("POST", ticket=1)
+    assert tried.status == 404
 
 
 @pytest.mark.parametrize(
