@@ -27,7 +27,7 @@ from workers.settings import Account
 from workers.turns.effects import Effect, split
 from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Record, Verdict, whom
-from workers.turns.story import ENDS, foreign_story, handed_story
+from workers.turns.story import ENDS, effect_story, foreign_story, handed_story
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,7 @@ def _effect(effect: Effect, entry: Entry | None) -> str:
         return f"{effect.words}: not begun"
     if entry.state == "dry":  # the message too: HappyFox will not show it
         return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
-    rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
-    rows += f" (ticket {entry.ticket})" if entry.ticket else ""
-    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
+    return effect_story(effect, entry)
 
 
 def _present(state: Now, now: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from workers.events.change import told
+from workers.turns.effects import Effect
 from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Foreigns, Handover, Plan, pieces, whom
 
@@ -18,7 +19,6 @@ ENDS = {
     "gone": "not sent, the ticket is gone",
     "split": "refused as a whole, sent in parts",
 }
-
 
 #: The same for effects in other systems.
 FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
@@ -54,6 +54,11 @@ def story(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
     yield from plan.remarks
     yield from handed_story(plan.handed, plan.dry)
     for _, effect, entry in pieces(plan, journal):
-        rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
-        rows += f" (ticket {entry.ticket})" if entry.ticket else ""
-        yield f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
+        yield effect_story(effect, entry)
+
+
+def effect_story(effect: Effect, entry: Entry) -> str:
+    """Tells how an effect ended, without its words."""
+    rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+    rows += f" (ticket {entry.ticket})" if entry.ticket else ""
+    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
