@@ -50,14 +50,14 @@ class Driver:
         self._visits = Visits(account, store, leases, limits, stopped)
         self._denied: set[str] = set()
 
-    def work(self, turns: int, crowded: Callable[[], bool] = lambda: False) -> None:
-        """Works due lanes, one after another, at most ``turns``; returns when none is due or it is ``crowded``."""
+    def work(self, seconds: float, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Works due lanes, one after another; returns when none is due, it is ``crowded`` or so long has passed."""
         nonce = secrets.token_hex(8)
         began = monotonic()
+        until = began + seconds
         held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))
         while isinstance(held, Held):
-            turns -= 1
-            onward = None if turns <= 0 or self._stopped() or crowded() else secrets.token_hex(8)
+            onward = None if monotonic() >= until or self._stopped() or crowded() else secrets.token_hex(8)
             held, began = self._turn(held, began, onward)
 
     def _turn(self, held: Held, began: float, nonce: str | None) -> tuple[Held | Nothing | None, float]:

@@ -49,8 +49,8 @@ SHUTDOWN = 21_000
 #: out: so the lanes of a killed worker run again within that many seconds.
 LEASED = 0.95
 
-#: How many lanes a thread works before it looks at what other accounts have due.
-TURNS = 16
+#: For how long (s) a thread works lanes before it is free for actors on other queues, and for accounts that came later.
+SLICE = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
         terms = invitations.accept()
         try:
             if terms is not None:
-                drivers[terms.account].work(TURNS, partial(invitations.crowded, terms))
+                drivers[terms.account].work(SLICE, partial(invitations.crowded, terms))
         except (StoreUnavailable, redis.RedisError) as error:
             log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
             time.sleep(1.0)
