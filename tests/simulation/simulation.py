@@ -10,6 +10,7 @@ import redis
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
+from tests.simulation.operator import Operator
 from tests.simulation.people import People
 from tests.simulation.plugins import ALLOW, routers
 from tests.simulation.post import Post
@@ -59,6 +60,7 @@ class Simulation:
         for number in range(stage.rng.choice([3, 3, 4])):
             stage.agenda.spawn(Worker(stage, wire, f"w{number}").play())
         stage.agenda.spawn(People(stage, post).play())
+        stage.agenda.spawn(Operator(stage).play())
         while not stage.history.rest and stage.world.now < START + LIMIT and stage.history.steps < MOST:
             stage.agenda.next()
         return stage.history

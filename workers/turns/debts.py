@@ -35,14 +35,14 @@ class Debts:
                 yield f"{whom(debt.handler)} hears what we did: {', '.join(ours)}"
 
     def take(self, bound: Bound) -> Owed | None:
-        """Takes what a handler is owed, alone and with others."""
-        parts = [self._own.pop(bound.name, None), self.everyone, self._common.get(ALL_OF.format(bound.handler.router))]
+        """Takes what a handler is owed, alone and with others: what is common waits behind what was its own before."""
+        parts = [self._own.pop(bound.name, None), self._common.get(ALL_OF.format(bound.handler.router)), self.everyone]
         return _joined(bound.name, parts)
 
     def of_router(self, router: str) -> Owed | None:
         """Gives what all handlers of a router are owed together."""
         name = ALL_OF.format(router)
-        return _joined(name, [self.everyone, self._common.get(name)])
+        return _joined(name, [self._common.get(name), self.everyone])
 
     def own(self, those: str) -> Iterator[Owed]:
         """Takes what handlers whose names begin so are owed each for itself."""

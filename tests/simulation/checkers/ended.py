@@ -36,7 +36,7 @@ def dead_letters_have_a_cause(history: History) -> Iterator[str]:
     """Stopping to try has a reason that a fault gave; what cannot be decided is rare and counted by the run."""
     for settled in history.witness.settled:
         for letter in settled.letters:
-            gone = letter.reason == GONE and settled.ticket in history.removed
+            gone = letter.reason.startswith(GONE) and settled.ticket in history.removed
             if not gone and not letter.reason.startswith(CAUSES) and letter.last_error not in CAUSES:
                 yield f"ticket {settled.ticket}: dead letter of {letter.handler}: {letter.reason}"
 

@@ -191,6 +191,21 @@ def test_where_two_pauses_meet_nothing_is_lost(store: redis.Redis) -> None:
     assert one == ["Hello", "one", "two"]
 
 
+def test_a_ticket_paused_while_its_router_is_keeps_the_order(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    halt(world, "router", "audit")
+    write(world, "one")
+    halt(world, "ticket", "1")
+    write(world, "two")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    write(world, "three")
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+
+    assert shown == ["Hello", "one", "two", "three"]
+
+
 def test_a_plan_that_is_stored_is_carried_out(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
