@@ -69,6 +69,12 @@ def told(change: Change) -> str:
     return f"{change.kind}: the timer {change.name} of {change.to} is due"
 
 
+def brief(change: Change) -> str:
+    """Tells what happened and through whom, without anybody's words."""
+    row = f" (row {change.update_id})" if change.update_id else ""
+    return told(change) or f"{change.kind} by {change.actor.kind}{row}"
+
+
 def timer_kind(router: str, name: str) -> str:
     """Gives what a handler asks for that receives the timer of its router by this name."""
     return f"later {router} {name}"

@@ -93,7 +93,7 @@ class Backtest:
                 tally.skipped[verdict.reason] += 1
             elif verdict.state in ("owed", "dead"):
                 tally.failed[verdict.reason] += 1
-            elif verdict.reason != "nothing":
+            elif verdict.state == "decided" and verdict.reason != "nothing":
                 tally.acted += 1
                 if verdict.handler in self._once:
                     self._spent[record.number].add(verdict.handler)

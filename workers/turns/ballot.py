@@ -1,6 +1,7 @@
 """The ballot: every handler is asked once, with all changes of the turn and what it was owed."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
@@ -34,6 +35,7 @@ class Ballot:
         self._debts = Debts(owed, state.terms.handlers)
         self._paused = halts(state, reading.ticket)
         self._suspicious = state.held.claims > CRASHES
+        self._blew = False
         self.ledger = Ledger(state, reading, owed)
         self.seen = reading.news.seen
         self.wishes: list[Wish] = []
@@ -47,10 +49,13 @@ class Ballot:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
         state, news = self._state, self._reading.news.changes
         blown = self._fuse()
-        self.remarks += self._debts.echoes()
         if self._paused.everything:
             self._halt(self._paused.everything)
             return
+        if blown:
+            self._stop(blown)
+        else:
+            self.remarks += self._debts.hearing(self._paused.routers)
         for again in self._debts.again:
             self._again(again, blown)
         moment, account = state.moment(), state.held.account
@@ -108,9 +113,16 @@ class Ballot:
         found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
         self.seen = found.seen
         if found.letter:
-            self.letters.append(found.letter)
+            changes = (*debts.stop_everyone(), *found.letter.changes)
+            self.letters.append(msgspec.structs.replace(found.letter, changes=changes))
             self.remarks.append(found.letter.reason)
+            self._blew = True
         return found.stopped
+
+    def _stop(self, blown: str) -> None:
+        """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
+        for debt in self._debts.stop(self._paused.routers):
+            self.bury(debt, f"{blown}; replay this then")
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
@@ -120,16 +132,18 @@ class Ballot:
             self._say(name, "skipped", "it has acted on this ticket, and does so only once")
             return
         changes = (*debt.changes, *news.changes) if debt else news.changes
+        # What is news when the fuse blows stands in the letter of that, for all handlers.
+        kept = debt.changes if debt and self._blew else changes
         if debt:
             event = event_for(state.held.account, bound.handler.kinds, changes, replay=debt.replay)
         if debt and state.now() < debt.retry:
-            self.owed.append(msgspec.structs.replace(debt, changes=changes, missing=0, look=0, paused=False))
-            self._say(name, "owed", "waits for its retry", debt.attempt)
+            self.owed.append(msgspec.structs.replace(debt, changes=kept, missing=0, look=0, paused=False))
+            self._say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
         elif event is None:
             if changes:
                 self._say(name, "skipped", "no change of its kinds")
         elif blown and debt and (debt.attempt or debt.replay):
-            self.give_up(name, changes, f"{blown}; replay this then")
+            self.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
             self._say(name, "skipped", blown)
         elif name in state.held.mark.split():
@@ -187,7 +201,7 @@ class Ballot:
             return
         changes = (*unknown.changes, *self._reading.news.changes)
         self.owed.append(msgspec.structs.replace(later, changes=changes))
-        self._say(unknown.handler, "owed", "waits for a worker that knows it", unknown.attempt)
+        self._say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
 
     def _halt(self, halt: Halt) -> None:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
@@ -219,3 +233,7 @@ class Ballot:
             self._say(name, "dead", dead.reason)
         elif news:
             self._say(name, "skipped" if halt.skip else "waits", halt.why)
+
+
+def _at(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,11 +1,15 @@
 """Debts: what handlers are owed when a turn begins, each its own, and what several are owed together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 
+from workers.events.change import Change, brief
 from workers.turns.plan import ALL_OF, EVERYONE, Owed, together, whom
 from workers.turns.steps import Bound
+
+#: So many changes that come with a turn are told one by one in the trail.
+FEW = 10
 
 
 class Debts:
@@ -28,11 +32,28 @@ class Debts:
         """What all handlers are owed together."""
         return self._common.get(EVERYONE)
 
-    def echoes(self) -> Iterator[str]:
-        """Tells which routers are owed our own changes, for the trail."""
+    def hearing(self, paused: Container[str]) -> Iterator[str]:
+        """Tells, for the trail, what waited and who hears it now; ``paused`` routers hear nothing."""
         for debt in self._common.values():
+            if _router(debt) in paused:
+                continue
             if ours := [change.kind for change in debt.changes if change.actor.kind == "us"]:
                 yield f"{whom(debt.handler)} hears what we did: {', '.join(ours)}"
+            if theirs := [brief(change) for change in debt.changes if change.actor.kind != "us"]:
+                what = "is replayed" if debt.replay else "waited"
+                told = [*theirs[:FEW], f"{len(theirs) - FEW} more"] if len(theirs) > FEW else theirs
+                yield f"{whom(debt.handler)} hears what {what}: {', '.join(told)}"
+
+    def stop_everyone(self) -> tuple[Change, ...]:
+        """Takes what all handlers were to hear together, but what we did ourselves."""
+        debt = self._common.pop(EVERYONE, None)
+        return _theirs(debt) if debt else ()
+
+    def stop(self, paused: Container[str]) -> Iterator[Owed]:
+        """Takes what several handlers were to hear together, but the ``paused`` routers and what we did ourselves."""
+        for name, debt in list(self._common.items()):
+            if _router(debt) not in paused and (theirs := _theirs(debt)):
+                yield msgspec.structs.replace(self._common.pop(name), changes=theirs, attempt=max(1, debt.attempt))
 
     def take(self, bound: Bound) -> Owed | None:
         """Takes what a handler is owed, alone and with others: what is common waits behind what was its own before."""
@@ -57,7 +78,15 @@ class Debts:
     def left(self) -> Iterator[Owed]:
         """Gives what is owed to handlers that nobody took it for: they do not run here."""
         yield from self._own.values()
-        yield from (debt for debt in self.routers() if debt.handler.removesuffix(f".{EVERYONE}") not in self._routers)
+        yield from (debt for debt in self.routers() if _router(debt) not in self._routers)
+
+
+def _router(debt: Owed) -> str:
+    return debt.handler.removesuffix(f".{EVERYONE}")
+
+
+def _theirs(debt: Owed) -> tuple[Change, ...]:
+    return tuple(change for change in debt.changes if change.actor.kind != "us")
 
 
 def _joined(name: str, parts: Sequence[Owed | None]) -> Owed | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from workers.events.change import told
+from workers.events.change import brief
 from workers.turns.effects import Effect
 from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Foreigns, Handover, Plan, pieces, whom
@@ -41,8 +41,7 @@ def handed_story(handed: Iterable[Handover], dry: bool) -> Iterator[str]:
 def story(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
     """Tells the turn in plain words: what changed, what each handler said, what was done."""
     for change in plan.changes:
-        row = f" (row {change.update_id})" if change.update_id else ""
-        yield told(change) or f"{change.kind} by {change.actor.kind}{row}"
+        yield brief(change)
     skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
     if skipped > FEW:
         yield f"{skipped} handlers did not run; the turn's record tells why"

@@ -10,6 +10,7 @@ import redis
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Router, Ticket
 from workers.lanes.letters import replay
+from workers.lanes.pauses import Pause, Scope, pause, resume
 from workers.testing.world import ACCOUNT, World
 from workers.turns.fuse import ANSWER, SPAN, TURNS
 from workers.turns.plan import Letter
@@ -229,3 +230,71 @@ def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
     assert letters(world) == []
     told: Any = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1))
     assert told.count(b"not sent (dry run)") == 6
+
+
+def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_blows_then(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = paused_in_a_circle(store, shown, "ticket", "1")
+    replies(world, "three", "four")
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    finish(world, hours=1)
+    assert shown == ["one", "two"]
+    [letter] = letters(world)
+    assert [change.text.strip() for change in letter.changes] == ["three", "four"]
+
+    world.store.run(replay(ACCOUNT, letter.id, 3600))
+    finish(world, hours=1)
+
+    assert shown == ["one", "two", "three", "four"]
+
+
+def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown(store: redis.Redis) -> None:
+    shown, other = list[str](), list[str]()
+    world = paused_in_a_circle(store, shown, "router", "loop", other)
+    replies(world, "three", "four")
+    assert (shown, len(other), len(letters(world))) == (["one", "two"], 2, 1)
+    world.store.run(resume(ACCOUNT, "router", "loop"))
+    finish(world, hours=1)
+    assert shown == ["one", "two"]
+    [kept] = [letter for letter in letters(world) if letter.handler == "loop.*"]
+    assert [change.text.strip() for change in kept.changes] == ["three", "four"]
+    assert "the fuse of this ticket has blown" in kept.reason
+    assert "replay this then" in kept.reason
+
+    world.now += 3_600_000
+    world.store.run(replay(ACCOUNT, kept.id, 3600))
+    finish(world, hours=1)
+
+    assert shown == ["one", "two", "three", "four"]
+
+
+def paused_in_a_circle(
+    store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
+) -> World:
+    """Pauses something after two writes of ours (or of two routers, four), with a fuse of as many."""
+    routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
+    world = World(store, *routers, fuse=2 * len(routers))
+    opened(world)
+    replies(world, "one", "two")
+    world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))
+    return world
+
+
+def hearing(name: str, shown: list[str]) -> Router:
+    """A router that notes what it is shown."""
+    router = Router(name)
+
+    @router.on("contact-replied")
+    def hear(ticket: Ticket, event: Event) -> None:
+        shown.extend(change.text.strip() for change in event.matched)
+        ticket.note(f"{name} heard {len(shown)}.")
+
+    return router
+
+
+def replies(world: World, *texts: str) -> None:
+    for text in texts:
+        world.simulator.contact_replies(1, text)
+        world.now += 3_000
+        world.deliver()
+        world.work()

@@ -340,3 +340,29 @@ def test_pausing_twice_and_resuming_twice_is_once(store: redis.Redis) -> None:
         assert [world.store.run(resume(ACCOUNT, scope, name)) for _ in range(2)] == [True, False]
 
     assert store.hkeys(f"{P}paused") == [b"ended"]
+
+
+def test_what_waited_is_told_when_it_is_shown(store: redis.Redis) -> None:
+    world = opened(store, audit([]), audit([], "other"))
+    halt(world, "router", "audit")
+    write(world, "one")
+    assert "hears what waited" not in trail(store)
+    halt(world, "ticket", "1")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+    assert "hears what waited" not in trail(store)
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+
+    assert "every handler of audit hears what waited: contact-replied by contact (row 3)" in trail(store)
+
+
+def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(store: redis.Redis) -> None:
+    world = World(store, audit([], fails=1))
+    world.simulator.create_ticket(text="Hello")
+    world.deliver()
+    world.work()
+    write(world, "one")
+
+    assert trail(store).count("audit.hear owed:") == 1
+    assert "audit.hear waits: for its retry at 2026-05-28 20:2" in trail(store)
