@@ -36,14 +36,14 @@ class FoxhooksError(Exception):
 class Retry(FoxhooksError):
     """A handler's statement that it wants to run again later, for the same changes.
 
-    ``after`` is a number of seconds, a text such as ``"90s"``, ``"10m"``, ``"2h"``, or a timedelta; without it the
-    schedule of retries decides.
+    ``after`` is a number of seconds, a text such as ``"90s"``, ``"10m"``, ``"2h"``, or a timedelta, 366 days at most;
+    without it the schedule of retries decides. Raises ``WrongIntent`` for any other.
     """
 
     def __init__(self, reason: str, after: float | str | timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.after = None if after is None else seconds(after)
+        self.after = None if after is None else _wait(after)
 
 
 class GiveUp(FoxhooksError):
@@ -140,9 +140,9 @@ def seconds(duration: float | str | timedelta) -> float:
     """Reads a duration: a number of seconds, a number with one of ``ms s m h d`` behind it, or a timedelta."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    if isinstance(duration, int | float):
+    if isinstance(duration, int | float) and not isinstance(duration, bool):
         return float(duration)
-    text = duration.strip().lower()
+    text = duration.strip().lower() if isinstance(duration, str) else ""
     for unit in sorted(UNITS, key=len, reverse=True):
         if text.endswith(unit):
             try:
@@ -150,3 +150,17 @@ def seconds(duration: float | str | timedelta) -> float:
             except ValueError:
                 break
     raise ValueError(f"{duration!r} is not a duration; write a number of seconds, or 90s, 10m, 2h, 1d")
+
+
+#: The longest wait (s) that anything here is asked for.
+LONGEST = 366 * 86_400.0
+
+
+def _wait(after: float | str | timedelta) -> float:
+    try:
+        given = seconds(after)
+    except ValueError:
+        raise WrongIntent(f"Retry: after={after!r} is no wait; write it as 90s, 10m or 2h") from None
+    if not given <= LONGEST:
+        raise WrongIntent(f"Retry: after={after!r} cannot be; it is 366d at most")
+    return max(given, 0.0)

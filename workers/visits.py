@@ -16,7 +16,7 @@ from workers.limits import Limits, OverLimit
 from workers.turns.account import Terms
 from workers.turns.foreign import Stopped
 from workers.turns.steps import Decide, Decision, Failure, Inner
-from workers.turns.visit import Visit, place
+from workers.turns.visit import Visit, place, stated
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +87,10 @@ def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
-        return Failure(error.reason, error.after)
+        return stated(error)
     if isinstance(error, GiveUp):
         log.warning("a handler gives up", extra=fields)
-        return Failure(error.reason, final=True)
+        return stated(error)
     # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
     log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})

@@ -4,16 +4,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
-from workers import Context, Event, Router, Ticket
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.errors import NotNow
 from workers.happyfox.wire import Wire
 from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.limits import Limits
 from workers.testing.world import ACCOUNT, World
+from workers.turns.plan import Letter
 from workers.turns.steps import Decide, Decision, Failure, Step
 from workers.turns.turn import Result
 from workers.visits import Account, Visits
@@ -183,3 +185,56 @@ def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it
 
     assert [result.end for result in world.work()] == ["parked"]
     assert swallowed == [NotNow, NotNow]
+
+
+class Busy(Retry):
+    """As authors write them: their own class, their own members."""
+
+    def __init__(self, reason: Any, after: Any = None) -> None:
+        self.reason, self.after = reason, after
+
+
+class Hopeless(GiveUp):
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lambda: Retry("wait", after=float("inf")), "Retry: after=inf cannot be; it is 366d at most"),
+        (lambda: Retry("wait", after="soon"), "Retry: after='soon' is no wait; write it as 90s, 10m or 2h"),
+        (lambda: Busy("wait", after="1e300d"), "Retry: after='1e300d' cannot be; it is 366d at most"),
+        (lambda: GiveUp(5), "5"),
+        (lambda: GiveUp(None), "GiveUp"),
+        (lambda: GiveUp(ValueError("no such lead")), "no such lead"),
+        (lambda: GiveUp("half \ud83d"), "half ?"),
+        (lambda: GiveUp("x" * 5_000), "x" * 1_000 + "…"),
+        (Hopeless, "Hopeless"),
+    ],
+)
+def test_a_handler_that_fails_in_an_odd_way_ends_no_turn(
+    store: redis.Redis, error: Callable[[], Exception], told: str
+) -> None:
+    def fails(ticket: Ticket, ctx: Context) -> None:
+        raise error()
+
+    world = Threads(store, clerk(fails))
+    assert [result.end for result in world.work()] == ["settled"]
+    assert [letter.reason for letter in letters(store)] == [told]
+
+
+def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redis) -> None:
+    def fails(ticket: Ticket, ctx: Context) -> None:
+        raise Busy(None)
+
+    world = Threads(store, clerk(fails))
+    assert [result.end for result in world.work()] == ["settled"]
+    world.now += 7_000
+    assert [result.end for result in world.work()] == ["settled"]
+    assert not letters(store)
+
+
+def letters(store: "redis.Redis") -> list[Letter]:
+    ids = [each.decode() for each in store.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(store.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]

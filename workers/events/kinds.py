@@ -32,6 +32,9 @@ def check(kind: str) -> str:
 
     Raises ValueError otherwise: it names the nearest kind, or lists them all when none is near.
     """
+    if not isinstance(kind, str):
+        cure = 'write each as a text, one after another: on("ticket-created", "moved")'
+        raise ValueError(f"{type(kind).__name__} is no kind; {cure}")
     if kind in KINDS:
         return kind
     if kind in CALLS:

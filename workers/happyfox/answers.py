@@ -21,6 +21,9 @@ ENVELOPES = ("error", "errors", "message", "detail")
 
 DEPTH, LENGTH, MOST = 6, 300, 50
 
+#: Where an escape may stand for half a character.
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
 
 def read(answer: Answer) -> Any:
     """Gives the decoded content, None for an empty success; raises a ``HappyFoxError`` for anything else."""
@@ -86,6 +89,8 @@ def _content(answer: Answer) -> Any:
         return None
     try:
         content = json.loads(answer.body)
+        if HALF.search(answer.body):  # a text that was cut in the middle of a character; no store takes it so
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         cure = "check that HAPPYFOX_URL is the help desk itself; look before you send a write again"
         raise Broken(f"HappyFox answered with something that is not JSON: {cure}", answer.status) from None

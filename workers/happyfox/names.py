@@ -73,6 +73,8 @@ def value_of(field: Field, value: Any) -> Any:
         return value.isoformat()
     if field.kind == "number":
         return _number(field, value)
+    if isinstance(value, list | tuple | set | dict | bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise GiveUp(f"the field {field.name!r} takes a text, not a {type(value).__name__} like this")
     return value if isinstance(value, int | float) else str(value)
 
 

@@ -20,7 +20,7 @@ from workers.simulator import Simulator
 from workers.simulator.exchange import Request
 from workers.turns.foreign import Stopped
 from workers.turns.steps import Call, Decide, Decision, Failure, Inner, Step, Steps
-from workers.turns.visit import Visit
+from workers.turns.visit import Visit, stated
 
 T = TypeVar("T")
 
@@ -94,11 +94,9 @@ class Player:
         visit = Visit(step, self._inner, self._read, lambda: False, SITE, log)
         try:
             said: Decision | Failure = visit.take()
-        except Retry as error:
-            said = Failure(error.reason, error.after)
-        except GiveUp as error:
-            said = Failure(error.reason, final=True)
-        except Exception as error:
+        except (Retry, GiveUp) as error:
+            said = stated(error)
+        except (Exception, SystemExit) as error:
             said = Failure(type(error).__name__)
         except (NotNow, LeaseLost, Stopped):
             pass

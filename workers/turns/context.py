@@ -88,8 +88,8 @@ class Context(Generic[Settings]):
         priority: NameOrId | None = None,
         assignee: NameOrId | None = None,
         tags: Iterable[str] = (),
-        cc: str | tuple[str, ...] = (),
-        bcc: str | tuple[str, ...] = (),
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
         due_date: date | str | None = None,
         fields: Mapping[str, Any] | None = None,
         visible_only_staff: bool = False,
@@ -104,23 +104,28 @@ class Context(Generic[Settings]):
             raise WrongIntent(
                 "create_ticket without a contact: give client=ticket.contact.id, or email=... and name=..."
             )
-        if not isinstance(subject, str) or not subject.strip():
+        if client is not None and (isinstance(client, bool) or not isinstance(client, int)):
+            raise WrongIntent("create_ticket: client is the id of a contact (int), as client=ticket.contact.id")
+        if not arguments.line("subject", subject):
             raise WrongIntent("create_ticket without a subject: give it a text")
-        contact = {"client": client} if client is not None else {"email": email, "name": name or email}
+        contact: dict[str, Any] = {"client": client}
+        if client is None:
+            [address] = arguments.addresses("email", (email,))
+            contact = {"email": address, "name": arguments.line("name", name) or address}
         members = {
             **contact,
-            "phone": phone,
+            "phone": arguments.line("phone", phone),
             "subject": subject,
             "html": arguments.body("ticket", text, html),
             "category": arguments.name("category", category),
             "priority": None if priority is None else arguments.name("priority", priority),
             "assignee": None if assignee is None else arguments.name("assignee", assignee),
-            "tags": arguments.tags(tuple(tags)),
-            "cc": arguments.addresses(cc),
-            "bcc": arguments.addresses(bcc),
+            "tags": arguments.tags(tags),
+            "cc": arguments.addresses("cc", cc),
+            "bcc": arguments.addresses("bcc", bcc),
             "due_date": None if due_date is None else arguments.day(due_date),
-            "fields": dict(fields or {}),
-            "visible_only_staff": visible_only_staff,
+            "fields": arguments.fields(fields),
+            "visible_only_staff": bool(visible_only_staff),
         }
         self.intents.append(
             Create({key: value for key, value in members.items() if value not in (None, "", (), {}, False)})

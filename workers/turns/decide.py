@@ -1,16 +1,21 @@
 """Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from workers.errors import GiveUp
+import msgspec
+
+from workers.errors import GiveUp, WrongIntent
 from workers.events.change import Event
 from workers.models.ticket import TicketRead
 from workers.turns.context import Context
-from workers.turns.intents import AnyIntent
+from workers.turns.intents import AnyIntent, Intent
 from workers.turns.router import Handler
 from workers.turns.ticket import for_handler
+
+#: How much a handler may want in one run, in bytes as stored: the plan is one value of the store.
+LARGEST = 5_000_000
 
 
 def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, settings: object = None) -> str:
@@ -48,4 +53,19 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
         raise GiveUp(
             f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record intents on the ticket"
         )
-    return tuple(recorder.intents)
+    return _storable(recorder.intents)
+
+
+def _storable(intents: Sequence[AnyIntent]) -> tuple[AnyIntent, ...]:
+    """Gives what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
+    if not all(isinstance(intent, Intent) for intent in intents):
+        raise WrongIntent("something was put among the intents: want things by the methods of the ticket")
+    try:
+        size = len(msgspec.json.encode(intents))
+    except UnicodeEncodeError:
+        raise WrongIntent("a text with half a character in it (a surrogate) cannot be sent") from None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise WrongIntent("a value cannot be sent: give texts, numbers, dates, or lists of them") from None
+    if size > LARGEST:
+        raise WrongIntent(f"{size} bytes wanted in one run of a handler: {LARGEST} are the most")
+    return tuple(intents)

@@ -9,6 +9,7 @@ later attempt, the effect is in doubt: only its author's ``landed``, or else a p
 import json
 import re
 from collections.abc import Sequence
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
 
 import msgspec
@@ -109,6 +110,9 @@ class Ledger:
         yield from self._write(handler, name, begun)
         try:
             value = yield Outside(name, wanted.call)
+            if iscoroutine(value):
+                value.close()
+                raise WrongIntent(f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits")
         except (Retry, GiveUp):
             yield from self._write(handler, name, None)
             raise
@@ -152,9 +156,11 @@ def check(wanted: Wanted) -> None:
         raise WrongIntent(
             "the name of an effect: at most 64 of a-z, 0-9 and . _ : -, a letter or digit first, as in crm-42"
         )
-    for what, function in (("call", wanted.call), ("landed", wanted.landed)):
-        if function is not None and not callable(function):
+    for what, function in (("call", wanted.call), *([] if wanted.landed is None else [("landed", wanted.landed)])):
+        if not callable(function):
             raise WrongIntent(f"effect {wanted.name!r}: {what} is no function; write lambda: ... around it")
+        if iscoroutinefunction(function):
+            raise WrongIntent(f"effect {wanted.name!r}: {what} is `async def`; write `def`, with a client that waits")
 
 
 def _storable(value: Any) -> tuple[Any, str]:

@@ -1,6 +1,6 @@
 """Recorders: the methods by which a handler says what it wants done to a ticket."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -35,15 +35,21 @@ class Recorder:
 
     def add_tags(self, *names: str) -> None:
         """Wants tags added; those the ticket has already cost no call."""
-        self._want(Tags(add=arguments.tags(names)))
+        if names:
+            self._want(Tags(add=arguments.tags(names)))
 
     def remove_tags(self, *names: str) -> None:
         """Wants tags removed."""
-        self._want(Tags(remove=arguments.tags(names)))
+        if names:
+            self._want(Tags(remove=arguments.tags(names)))
 
     def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
-        """Wants a private note: ``text`` is plain, ``html`` is markup and wins."""
-        self._want(Note(html=arguments.body("note", text, html), alert=alert))
+        """Wants a private note: ``text`` is plain, ``html`` is markup and wins.
+
+        ``alert`` is whom HappyFox tells of it: a staff member, ``"s"`` the subscribers, ``"c"`` the category's staff.
+        """
+        told = None if alert is None else arguments.name("alert", alert)
+        self._want(Note(html=arguments.body("note", text, html), alert=told))
 
     def reply(
         self,
@@ -51,8 +57,8 @@ class Recorder:
         *,
         html: str | None = None,
         notify: bool = True,
-        cc: tuple[str, ...] = (),
-        bcc: tuple[str, ...] = (),
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
         status: Maybe = UNSET,
         priority: Maybe = UNSET,
         assignee: Maybe = UNSET,
@@ -60,9 +66,8 @@ class Recorder:
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         """Wants an answer to the contact, with properties in the same call; ``notify`` also mails it."""
-        self._want(
-            Reply(arguments.body("reply", text, html), notify, arguments.addresses(cc), arguments.addresses(bcc))
-        )
+        copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
+        self._want(Reply(arguments.body("reply", text, html), bool(notify), *copies))
         self._set(status, priority, assignee, due_date, fields)
 
     def set(
@@ -81,14 +86,16 @@ class Recorder:
         """Wants the ticket moved to another category, with a private note in plain text."""
         self._want(Move(arguments.name("category", category), arguments.escaped("note", note)))
 
-    def forward(self, to: str | tuple[str, ...], subject: str, message: str) -> None:
+    def forward(self, to: Iterable[str], subject: str, message: str) -> None:
         """Wants the ticket sent to addresses outside; the subject is one line, the message plain text."""
-        said = arguments.escaped("message", message)
-        self._want(Forward(arguments.addresses(to), " ".join(subject.split()), said))
+        if not (whom := arguments.addresses("to", to)):
+            raise WrongIntent("a forward to nobody: give it an address")
+        self._want(Forward(whom, arguments.line("subject", subject), arguments.escaped("message", message)))
 
     def subscribe(self, *staff: NameOrId) -> None:
         """Wants staff members subscribed."""
-        self._want(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
+        if staff:
+            self._want(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
 
     def delete(self) -> None:
         """Wants the ticket deleted."""
@@ -108,7 +115,7 @@ class Recorder:
         if not isinstance(due_date, UnsetType):
             wanted["due_date"] = None if due_date is None else arguments.day(due_date)
         if wanted or fields:
-            self._want(Set(wanted, dict(fields or {})))
+            self._want(Set(wanted, arguments.fields(fields)))
 
 
 class OnTicket(Recorder):

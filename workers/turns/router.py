@@ -16,6 +16,9 @@ Function = TypeVar("Function", bound=Callable[..., None])
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
+#: How many characters the name of a timer may have: it stands in trails.
+LONGEST = 64
+
 #: The parameters that a handler and a `when` may have, matched by name.
 HANDLER_TAKES = ("ticket", "event", "ctx")
 WHEN_TAKES = ("ticket", "event", "now", "settings")
@@ -64,10 +67,10 @@ class Router:
     def __init__(
         self, name: str, *, settings: type[Any] | None = None, bulk: bool = False, echoes: bool = False
     ) -> None:
-        if not NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ValueError(f"router name {name!r}: use lower-case letters, digits and dashes, a letter first")
-        if settings is not None and not is_dataclass(settings):
-            raise ValueError(f"router {name!r}: settings must be a dataclass")
+        if settings is not None and not (isinstance(settings, type) and is_dataclass(settings)):
+            raise ValueError(f"router {name!r}: settings must be a dataclass, the class itself")
         self.name = name
         self.settings = settings
         self.bulk = bulk
@@ -87,6 +90,10 @@ class Router:
         """
         if not kinds:
             raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")
+        if inspect.isroutine(kinds[0]):
+            raise TypeError(f'router {self.name!r}: on stands without its kinds; write @router.on("ticket-created")')
+        if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST:
+            raise ValueError(f"router {self.name!r}: the name of a timer is a text of {LONGEST} characters at most")
         if name and "later" not in kinds:
             raise ValueError(f'router {self.name!r}: name={name!r} is for timers; write on("later", name={name!r})')
         asked = frozenset(timer_kind(self.name, name) if kind == "later" and name else check(kind) for kind in kinds)
@@ -123,6 +130,10 @@ class Router:
             if any(handler.function == name for handler in self.handlers):
                 raise ValueError(f"router {self.name!r} has two handlers named {name!r}; rename one")
             where = f"{self.name}.{name}"
+            if not callable(function) or not name:
+                raise TypeError(f"router {self.name!r}: a {type(function).__name__} has no name; write a def")
+            if when is not None and not callable(when):
+                raise TypeError(f"when of {where} is a {type(when).__name__}; give a function: when=lambda ticket: ...")
             self.handlers.append(
                 Handler(
                     router=self.name,
@@ -146,12 +157,17 @@ class Router:
 def _parameters(where: str, function: Callable[..., object], known: tuple[str, ...]) -> tuple[str, ...]:
     if inspect.iscoroutinefunction(function):
         raise TypeError(f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{where} has a `yield`, so its lines would never run; record intents on the ticket instead")
+    parameters = inspect.signature(function).parameters.items()
     names = tuple(
         name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is parameter.empty
+        for name, parameter in parameters
+        if (name in known or parameter.default is parameter.empty)
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
+    if any(parameter.kind is parameter.POSITIONAL_ONLY for _, parameter in parameters):
+        raise TypeError(f"{where} takes parameters by their place; take out the `/`: they are matched by name")
     unknown = [name for name in names if name not in known]
     if unknown:
         raise TypeError(

@@ -10,6 +10,9 @@ from workers.models.ticket import TicketRead
 #: The shortest and the longest period (s): a search costs calls, and what comes once in a year nobody waits for.
 SHORTEST, LONGEST = 60.0, 366 * 86_400.0
 
+#: How many characters a search may have: it stands in an address.
+LARGEST = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -50,6 +53,8 @@ def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
     """Makes a schedule of what a handler or a rule gives. Raises ValueError: what is wrong; the cure."""
     if not isinstance(find, str) or not find.strip():
         raise ValueError("find is empty; write a search, as find='status:\"On Hold\"'")
+    if not find.strip().isprintable() or len(find) > LARGEST:
+        raise ValueError(f"find: a search has one line, of {LARGEST} characters at most; correct it")
     given = _duration("a period", period)
     if not SHORTEST <= given <= LONGEST:
         raise ValueError(f"a period of {period!r} cannot be; it is 1m at least and 366d at most")
@@ -62,7 +67,7 @@ def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
 def _duration(what: str, given: Any) -> float:
     try:
         return seconds(given)
-    except (ValueError, TypeError, AttributeError):
+    except ValueError:
         raise ValueError(f"{what} {given!r} cannot be read; write it as 30m, 1h or 14d") from None
 
 

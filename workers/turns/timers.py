@@ -9,6 +9,7 @@ from workers.errors import WrongIntent, seconds
 from workers.events.change import Change, matches
 from workers.events.kinds import check
 from workers.events.timers import Timer, put
+from workers.turns import arguments
 from workers.turns.intents import AnyIntent, Later
 from workers.turns.router import Handler
 
@@ -18,21 +19,21 @@ SHORTEST, LONGEST = 1.0, 366 * 86_400.0
 
 def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
     """Makes the intent of a timer. ``received`` are the names that the router receives. Raises ``WrongIntent``."""
-    kinds = tuple(dict.fromkeys([unless] if isinstance(unless, str) else unless))
-    for kind in kinds:
+    given = arguments.several("ctx.later, unless: kinds", [unless] if isinstance(unless, str) else unless)
+    for kind in given:
         try:
             check(kind)
         except ValueError as error:
             raise WrongIntent(f"ctx.later, unless: {error}") from None
-    if name not in received:
+    if not isinstance(name, str) or name not in received:
         raise WrongIntent(f"ctx.later: nobody receives the timer {name!r}; {_cure(name, received)}")
-    return Later(name, _ms(wait), kinds)
+    return Later(name, _ms(wait), tuple(dict.fromkeys(given)))
 
 
 def _ms(wait: Any) -> int:
     try:
         given = seconds(wait)
-    except (ValueError, TypeError, AttributeError):
+    except ValueError:
         raise WrongIntent(f"ctx.later: {wait!r} is no wait; write it as 10m, 2h or 3d") from None
     if not SHORTEST <= given <= LONGEST:
         raise WrongIntent(f"ctx.later: a wait of {wait!r} cannot be; it is a second at least and 366d at most")

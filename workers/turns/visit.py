@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
-from workers.errors import LeaseLost, NotNow, StoreUnavailable
+from workers.errors import GiveUp, LeaseLost, NotNow, Retry, StoreUnavailable, WrongIntent
 from workers.happyfox.client import Client
 from workers.happyfox.exchange import Answer, Request
 from workers.lanes.scripts import Script
@@ -14,10 +14,13 @@ from workers.turns.decide import decide, refusal
 from workers.turns.foreign import Stopped
 from workers.turns.intents import AnyIntent
 from workers.turns.router import Handler
-from workers.turns.steps import Decide, Decision, Inner, Wanted
+from workers.turns.steps import Decide, Decision, Failure, Inner, Wanted
 
 #: What ends a run for good, however its handler takes it.
 ENDS = (NotNow, LeaseLost, Stopped)
+
+#: How many characters of the reason that a handler gives are kept: it stands in trails and letters.
+REASON = 1_000
 
 
 class Visit:
@@ -99,6 +102,19 @@ class Visit:
             raise self.end
         if self._over:
             raise RuntimeError("this ctx is over: a handler may use it only until it returns")
+
+
+def stated(error: Retry | GiveUp) -> Failure:
+    """Makes a failure of what a handler raised on purpose. Its author may have put anything into a class of his own."""
+    said = getattr(error, "reason", None)
+    words = str(type(error).__name__ if said is None else said).encode("utf-8", "replace").decode()
+    reason = words if len(words) <= REASON else f"{words[:REASON]}…"
+    if isinstance(error, GiveUp):
+        return Failure(reason, final=True)
+    try:
+        return Failure(reason, Retry(reason, getattr(error, "after", None)).after)
+    except WrongIntent as wrong:
+        return Failure(wrong.reason, final=True)
 
 
 def place(error: BaseException, handler: Handler) -> str:

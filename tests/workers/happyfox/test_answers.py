@@ -59,6 +59,11 @@ def test_each_status_is_an_error_named_for_what_to_do(status: int, error: type[H
     assert caught.value.status == status
 
 
+def test_a_text_that_was_cut_in_the_middle_of_a_character_is_read_as_a_store_can_hold_it() -> None:
+    body = b'{"id": 3, "text": "cut \\ud83d", "whole": "\\ud83d\\ude00"}'
+    assert protocol.read(answer(200, body)) == {"id": 3, "text": "cut ?", "whole": "\U0001f600"}
+
+
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b'{"id": 3', b"\xff", b"[" * 100_000])
 def test_a_success_that_is_not_json_is_broken(body: bytes) -> None:
     with pytest.raises(Broken):

@@ -96,7 +96,15 @@ def test_values_are_sent_as_the_field_takes_them(directory: Directory, field: st
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("Reason", "Stolen"), ("Reason", 99), ("Amount", "many"), ("Amount", "nan")]
+    ("field", "value"),
+    [
+        ("Reason", "Stolen"),
+        ("Reason", 99),
+        ("Amount", "many"),
+        ("Amount", "nan"),
+        ("Words", float("nan")),
+        ("Words", ["a"]),
+    ],
 )
 def test_values_a_field_cannot_have_are_refused(directory: Directory, field: str, value: Any) -> None:
     with pytest.raises(GiveUp):

@@ -93,3 +93,20 @@ def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[
     with pytest.raises(GiveUp, match="a handler returns None: record intents on the ticket") as raised:
         decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (lambda it: it.set(fields={"Reason": object()}), "a value cannot be sent"),
+        (lambda it: it.note("half \ud83d"), "half a character"),
+        (lambda it: it.intents.append("close it"), "by the methods of the ticket"),
+        (lambda it: [it.note("x" * 1_000_000) for _ in range(6)], "5000000 are the most"),
+    ],
+)
+def test_what_no_plan_can_hold_is_the_handlers_mistake(record: Callable[[Ticket], Any], words: str) -> None:
+    def bad(ticket: Ticket) -> None:
+        record(ticket)
+
+    with pytest.raises(GiveUp, match=words):
+        decide(handler(bad), ticket(), EVENT, CONTEXT)

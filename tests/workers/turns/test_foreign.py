@@ -371,6 +371,27 @@ def test_a_bad_name_is_refused(store: redis.Redis, name: Any) -> None:
     assert "the name of an effect" in next(iter(letters(store).values()))["reason"]
 
 
+async def waits() -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (None, "call is no function; write lambda: ... around it"),
+        (waits, "call is `async def`; write `def`, with a client that waits"),
+        (lambda: waits(), "call gave a coroutine, which nobody runs"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_not_said_to_have_happened(store: redis.Redis, call: Any, words: str) -> None:
+    world = opened(store, lambda ticket, event, ctx: ctx.effect("add", call))
+    world.settle_down()
+
+    [letter] = letters(store).values()
+    assert words in letter["reason"]
+    assert "may or may not" not in letter["reason"]
+
+
 def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
     calls: list[int] = []
 

@@ -1,13 +1,22 @@
 """Routers: what is wrong with a timer's or a schedule's registration is told when the module is loaded."""
 
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from workers import Event, Router, Ticket
+from workers import Context, Event, Router, Ticket
+from workers.testing import run, ticket
 from workers.turns.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Crm:
+    url: str = ""
 
 
 def note(ticket: Ticket, event: Event) -> None:
@@ -64,3 +73,46 @@ def test_the_search_is_narrowed_by_whole_days_with_one_to_spare() -> None:
     schedule = Schedule(3_600_000, "tag:x", 14 * 86_400_000)
     assert schedule.query(1_780_000_000_000) == 'tag:x last-modified-on-or-before:"2026/05/15"'
     assert Schedule(3_600_000, "tag:x").query(1_780_000_000_000) == "tag:x"
+
+
+def positional(ticket: Ticket, event: Event, /) -> None: ...
+
+
+def yields(ticket: Ticket) -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("register", "complaint"),
+    [
+        (lambda router: router.on(note), 'on stands without its kinds; write @router.on("ticket-created")'),
+        (lambda router: router.on(["moved", "assigned"])(note), "list is no kind; write each as a text, one after"),
+        (lambda router: router.on(None)(note), "NoneType is no kind"),
+        (lambda router: router.on("moved")(yields), "vip.yields has a `yield`"),
+        (lambda router: router.on("moved")(positional), "vip.positional takes parameters by their place"),
+        (lambda router: router.on("moved")(partial(note)), "a partial has no name; write a def"),
+        (lambda router: router.on("moved")(None), "a NoneType has no name; write a def"),
+        (lambda router: router.on("moved", when="vip")(note), "when of vip.note is a str; give a function"),
+        (lambda router: router.on("later", name="x" * 65)(note), "the name of a timer is a text of 64"),
+        (lambda router: router.on("later", name=5)(note), "the name of a timer is a text of 64"),
+        (lambda router: router.every("1h", find="a\nb")(note), "a search has one line"),
+        (lambda router: router.every(True, find="x")(note), "a period True cannot be read"),
+        (lambda router: Router(None), "router name None"),
+        (lambda router: Router("crm", settings=Crm()), "settings must be a dataclass, the class itself"),
+    ],
+)
+def test_a_slip_of_the_author_is_told_when_the_module_is_loaded(
+    register: Callable[[Router], object], complaint: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=re.escape(complaint)):
+        register(Router("vip"))
+
+
+def test_a_parameter_that_is_named_is_given_also_if_it_could_do_without() -> None:
+    def logs(ticket: Ticket, ctx: Context | None = None, greeting: str = "Hello") -> None:
+        assert ctx is not None
+        ticket.note(f"{greeting} at {ctx.now:%H:%M}")
+
+    router = Router("vip")
+    router.on("ticket-created")(logs)
+    assert run(router, ticket(), "ticket-created").notes == ("Hello at 12:00",)
