@@ -156,7 +156,9 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "a closed gate lets calls pass": lua(("*", "if gate.state ~= 'open' then", "if false then")),
     "a slot is free with the answer": lua(
-        ("*", "    slots_answered(P, now, B, method, id, age)\n", "    redis.call('ZREM', key, id)\n")
+        ("release", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
+        ("settle", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
+        ("done", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
     ),
 }
 

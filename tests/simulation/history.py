@@ -8,7 +8,7 @@ from tests.simulation.witness import Witness
 from workers.simulator.world import Ticket
 from workers.testing.world import World
 from workers.turns.effects import split
-from workers.turns.plan import Plan
+from workers.turns.plan import Letter, Plan
 
 
 class Written(NamedTuple):
@@ -35,6 +35,7 @@ class Sent:
     effect: str
     plan: Plan | None
     number: int
+    dry: bool
 
     @property
     def sort(self) -> str:
@@ -61,6 +62,8 @@ class History:
     removed: dict[int, Ticket] = field(default_factory=dict)
     as_us: set[int] = field(default_factory=set)
     """Rows of a person who works as the staff member that we write as."""
+    replayed: list[tuple[int, Letter]] = field(default_factory=list)
+    """Dead letters that a person replayed, with their tickets."""
     accepted: list[str] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)

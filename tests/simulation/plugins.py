@@ -9,6 +9,9 @@ ALLOW = frozenset(
     {("helper", "reply"), ("sorter", "move"), ("scribe", "forward"), ("scribe", "subscribe"), ("reaper", "delete")}
 )
 
+#: The handlers that an older version does not know.
+NEWER = frozenset({"biller.bill"})
+
 #: What the handlers write into custom fields; people write other values.
 OURS = ("seen", "9000")
 

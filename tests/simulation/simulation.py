@@ -10,6 +10,7 @@ import redis
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
+from tests.simulation.maintainer import Maintainer
 from tests.simulation.operator import Operator
 from tests.simulation.people import People
 from tests.simulation.plugins import ALLOW, routers
@@ -23,7 +24,7 @@ from workers.testing.world import START, World
 from workers.turns.state import SEND_BY
 
 #: When a seed that does not come to rest is given up (ms, steps).
-LIMIT, MOST = 2 * 3_600_000, 3_000
+LIMIT, MOST = 4 * 3_600_000, 5_000
 
 
 class Simulation:
@@ -61,6 +62,7 @@ class Simulation:
             stage.agenda.spawn(Worker(stage, wire, f"w{number}").play())
         stage.agenda.spawn(People(stage, post).play())
         stage.agenda.spawn(Operator(stage).play())
+        stage.agenda.spawn(Maintainer(stage).play())
         while not stage.history.rest and stage.world.now < START + LIMIT and stage.history.steps < MOST:
             stage.agenda.next()
         return stage.history

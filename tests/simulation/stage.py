@@ -9,6 +9,7 @@ from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 from workers.testing.world import ACCOUNT, World
+from workers.turns.account import Terms
 
 LOOK = """
 local P, lost = KEYS[1], {}
@@ -26,7 +27,8 @@ return {lost, redis.call('HMGET', P .. 'gate', 'epoch', 'until')}
 class Stage:
     """The world with its clock, the agenda, the dice, the faults and the history.
 
-    ``lanes`` are the tickets opened so far, ``under_way`` counts the calls that may still land, ``granted`` tells when
+    ``lanes`` are the tickets opened so far, ``under_way`` counts the calls that may still land, ``terms`` are those
+    of the version rolled out last, ``granted`` tells when
     (ms) each permit was taken, ``effects`` for which effect.
     """
 
@@ -38,10 +40,12 @@ class Stage:
     history: History
     lanes: list[int] = field(default_factory=list)
     under_way: int = 0
+    terms: Terms = field(init=False)
     granted: dict[str, int] = field(default_factory=dict)
     effects: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.terms = self.world.terms
         self._look = self.client.register_script(LOOK)
         self._epoch = b"0"
 

@@ -6,6 +6,7 @@ from tests.simulation.checkers.performed import pieces
 from tests.simulation.deeds import WEIGHTS
 from tests.simulation.faults import FAULTS
 from tests.simulation.history import History
+from tests.simulation.maintainer import VERSIONS
 
 SORTS = ("tags", "note", "reply", "properties", "forward", "subscribe", "move", "delete")
 ENDS = {
@@ -19,6 +20,9 @@ ENDS = {
 NAMES = (
     *(name for sort in FAULTS.values() for name in sort),
     *WEIGHTS,
+    *(f"rolled out: {version}" for version in VERSIONS),
+    "a person replays a dead letter",
+    "a person discards a dead letter",
     "a person works as our staff member",
     *(f"we do: {sort}" for sort in SORTS),
     *ENDS.values(),

@@ -24,9 +24,10 @@ TIMEOUT, DOUBT = 15_000, 30_000
 
 @dataclass
 class Turn:
-    """A turn under way: its lane and, once there is one, its plan."""
+    """A turn under way: its lane, whether its worker runs dry and, once there is one, its plan."""
 
     held: Held
+    dry: bool
     plan: Plan | None = None
 
 
@@ -88,6 +89,7 @@ class Wire:
                 stage.effects.get(step.permit, "") if asked.method != "GET" else "",
                 turn.plan,
                 pending.call.number,
+                turn.dry,
             )
         )
         yield stage.rng.uniform(5, 300)

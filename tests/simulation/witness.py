@@ -30,6 +30,7 @@ class Shown:
     asked: frozenset[str]
     tags: frozenset[str] = frozenset()
     dead: str = ""
+    replay: bool = False
     intents: tuple[AnyIntent, ...] = ()
     turn: str = ""
 
@@ -71,7 +72,7 @@ class Witness:
         if isinstance(step, Decide) and isinstance(answer, Decision):
             handler = step.bound.handler
             told = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
-            shown = Shown(*told, intents=answer.intents)
+            shown = Shown(*told, intents=answer.intents, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]

@@ -34,11 +34,11 @@ class Worker:
     def _live(self, process: Process) -> Player:
         """Claims and works lanes, and sleeps when there are none."""
         world = self._stage.world
-        while True:
+        while not self._replaced(process):
             try:
                 began = world.now / 1000
                 nonce = world.nonce()
-                got = yield from process.script(nonce, claim(world.terms.claim, nonce))
+                got = yield from process.script(nonce, claim(process.terms.claim, nonce))
                 while isinstance(got, Held):
                     got = yield from self._turn(process, got, began)
                     began = world.now / 1000
@@ -47,6 +47,11 @@ class Worker:
                 wait = 1_000
             yield -min(wait if wait >= 0 else 60_000, 60_000)
 
+    def _replaced(self, process: Process) -> bool:
+        """Tells whether a new version is to take the place of this process, in the roll-out or at its end."""
+        stage = self._stage
+        return process.terms is not stage.terms and (stage.faults.calm or stage.rng.random() < 0.5)
+
     def _turn(self, process: Process, held: Held, began: float) -> Generator[float, None, Held | Nothing | None]:
         """Takes the turn of a lane as the driver does."""
         stage, world = self._stage, self._stage.world
@@ -54,9 +59,9 @@ class Worker:
         working = [True]
         stage.agenda.spawn(process.renew(working), world.lease / 3)
         stage.history.witness.begins(held.token)
-        nonce = world.nonce() if stage.rng.random() < 0.5 else None
-        turn = Turn(held, decode_plan(held.plan) if held.plan else None)
-        steps = take_turn(held, world.terms, nonce)
+        nonce = world.nonce() if stage.rng.random() < 0.5 and not self._replaced(process) else None
+        turn = Turn(held, process.terms.dry_run, decode_plan(held.plan) if held.plan else None)
+        steps = take_turn(held, process.terms, nonce)
         try:
             step = next(steps)
             while True:

@@ -20,6 +20,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     calls.one_writer_per_ticket,
     calls.no_window_is_overrun,
     calls.no_call_while_closed,
+    calls.nothing_is_sent_dry,
     calls.nothing_goes_over_a_person,
     performed.effects_happen_once,
     performed.effects_happen_in_order,

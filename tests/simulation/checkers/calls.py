@@ -35,6 +35,13 @@ def no_call_while_closed(history: History) -> Iterator[str]:
                 yield f"a {call.method} arrived at {call.arrived - START} in a closing from {at - START} on"
 
 
+def nothing_is_sent_dry(history: History) -> Iterator[str]:
+    """A worker that runs dry writes nothing, whatever plan it finds."""
+    for sent in history.sent:
+        if sent.dry and sent.method != "GET":
+            yield f"ticket {sent.ticket}: {sent.body} was sent in a dry run"
+
+
 def nothing_goes_over_a_person(history: History) -> Iterator[str]:
     """No write sets what a person changed since the handlers' read; the width of a read aside."""
     for sent in history.sent:

@@ -1,15 +1,11 @@
 """What became of the effects: each once and in order, none lost without a word."""
 
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import msgspec
 
 from tests.simulation.checkers.looks import CHANGES, by_us
+from tests.simulation.checkers.records import dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.testing.world import ACCOUNT
 from workers.turns.doubt import UNDECIDED, UNTAKEN
 from workers.turns.effects import Effect, split
 from workers.turns.intents import Note, Reply
@@ -51,9 +47,10 @@ def effects_happen_in_order(history: History) -> Iterator[str]:
 def messages_are_written_once(history: History) -> Iterator[str]:
     """Each note and reply that a handler decided stands in its ticket, once for each turn, unless a reason is told."""
     wanted: defaultdict[tuple[int, str], set[tuple[str, str]]] = defaultdict(set)
+    dry = dry_turns(history)
     for shown in history.witness.shown:
         for intent in shown.intents:
-            if isinstance(intent, Note | Reply):
+            if isinstance(intent, Note | Reply) and shown.turn not in dry:
                 who = shown.handler if isinstance(intent, Reply) else ""  # equal notes of one turn are one
                 wanted[shown.ticket, intent.html].add((shown.turn, who))
     excused: Counter[tuple[int, str]] = Counter()
@@ -66,6 +63,9 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ):
             excused[number, effect.html] += 1
             undecided[number, effect.html] += entry.state == "gone" or entry.said == UNDECIDED
+    for number, letter in history.replayed:
+        if letter.effect is not None:  # it is brought about again, and nobody decides anew
+            undecided[number, letter.effect.html] += 1
     for (number, html), turns in wanted.items():
         rows = [row for row in history.tickets[number].rows if by_us(history, row) and row.shown["message"]]
         times = sum(row.shown["message"]["html"] == html for row in rows)
@@ -102,7 +102,7 @@ def refusals_become_letters(history: History) -> Iterator[str]:
 def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entry | None]]:
     """Gives the effects of all stored plans with their keys, those that were split both whole and in parts."""
     for turn, (number, plan) in history.witness.plans.items():
-        record = _record(history, turn)
+        record = record_of(history, turn)
         for index, effect in enumerate(plan.effects):
             entry = record.journal.get(str(index)) if record else None
             if _after_the_end(plan, record, index):
@@ -129,12 +129,6 @@ def _applied(history: History) -> defaultdict[tuple[str, str], list[Sent]]:
         if sent.method != "GET" and log[sent.number - 1].applied:
             applied[sent.turn, sent.effect].append(sent)
     return applied
-
-
-def _record(history: History, turn: str) -> Record | None:
-    """Reads the settled turn that the engine keeps."""
-    stored: Any = history.world.client.get(f"foxhooks:{{{ACCOUNT}}}:record:{turn}")
-    return None if stored is None else msgspec.json.decode(zlib.decompress(stored), type=Record)
 
 
 def _may_be_so(history: History, number: int, effect: Effect) -> bool:

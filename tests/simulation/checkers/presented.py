@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 from tests.simulation.checkers.calls import WIDTH
 from tests.simulation.checkers.looks import CHANGES, bare, by_us, kinds, like_ours
+from tests.simulation.checkers.records import dry_turns
 from tests.simulation.history import History, Written
-from tests.simulation.plugins import OURS
+from tests.simulation.plugins import NEWER, OURS
 from tests.simulation.witness import Shown
+from workers.events.change import Change
 from workers.simulator.world import Row
 from workers.testing.world import START
 
@@ -23,11 +25,13 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
             told = shown[number, handler]
             times = Counter(row for each in told for row in {change.update_id for change in each.matched})
             quiet = {change.kind for each in told for change in each.matched if change.update_id is None}
-            over = number in history.removed or (handler in history.witness.once and any(one.intents for one in told))
+            again = _again(history, number, handler)
+            acted = handler in history.witness.once and any(one.intents for one in told)
+            over = acted or number in history.removed or handler in NEWER
             for index, row in enumerate(ticket.rows):
                 if by_us(history, row) or not asked & kinds(row, index == 0):
                     continue
-                if times[row.update_id] > 1:
+                if times[row.update_id] > 1 + sum(row.update_id in {one.update_id for one in each} for each in again):
                     yield f"ticket {number}: row {row.update_id} was shown to {handler} {times[row.update_id]} times"
                 elif not times[row.update_id] and not over and not _excused(history, number, row, asked, quiet):
                     yield f"ticket {number}: row {row.update_id} was never shown to {handler}"
@@ -68,7 +72,12 @@ def properties_are_told_once(history: History) -> Iterator[str]:
                 if change.kind in {kind for kind, _ in CHANGES.values()}
             )
             for (kind, new), often in times.items():
-                if often > made[kind, new]:
+                again = sum(
+                    one.kind == kind and (one.new.id if one.new else None) == new
+                    for each in _again(history, number, handler)
+                    for one in each
+                )
+                if often > made[kind, new] + again:
                     yield f"ticket {number}: {kind} to {new} was told to {handler} {often} times"
 
 
@@ -80,7 +89,7 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
         for handler in history.witness.kinds:
             before = 0
             for each in shown[number, handler]:
-                for change in each.matched:
+                for change in () if each.replay or each.dead else each.matched:
                     row = change.update_id or before
                     at, seen = visible.get(row, (0, 0))
                     if row < before and seen == at:
@@ -98,8 +107,9 @@ def tags_are_shown_once(history: History) -> Iterator[str]:
             times = Counter(tag for each in shown[number, handler] for change in each.changes for tag in change.added)
             known = history.witness.first[number].tags if number in history.witness.first else ()
             for tag in tags:
-                wanted = {0} if tag in known else {0, 1} if number in history.removed else {1}
-                if times[tag] not in wanted:
+                most = 1 + sum(any(tag in one.added for one in each) for each in _again(history, number, handler))
+                least = 0 if tag in known or number in history.removed else 1
+                if not least <= times[tag] <= (0 if tag in known else most):
                     yield f"ticket {number}: the tag {tag} was news to {handler} {times[tag]} times"
 
 
@@ -118,7 +128,9 @@ def fields_are_shown(history: History) -> Iterator[str]:
             last = {each.field: each for each in written}
             for each in written:
                 missed = each is last[each.field] and not times[each.value] and _must_be_shown(history, number, each)
-                if times[each.value] > 1 or missed:
+                again = _again(history, number, handler)
+                most = 1 + sum(any(one.new and one.new.name == each.value for one in told) for told in again)
+                if times[each.value] > most or missed:
                     yield f"ticket {number}: the value {each.value} was news to {handler} {times[each.value]} times"
 
 
@@ -127,13 +139,10 @@ def _must_be_shown(history: History, number: int, written: Written) -> bool:
     if number in history.removed or known is None or known.fields.get(str(written.field)) == written.value:
         return False
     log = history.world.simulator.log
-    over = [
-        sent.granted
-        for sent in history.sent
-        if sent.ticket == number
-        and f"t-cf-{written.field}" in (sent.body or {})
-        and (log[sent.number - 1].answered or 0) * 1000 > written.at
-    ]
+    ours = [sent for sent in history.sent if sent.ticket == number and f"t-cf-{written.field}" in (sent.body or {})]
+    if any(log[sent.number - 1].fault == "empty" and sent.arrived < written.at for sent in ours):
+        return False  # HappyFox did not say how it wrote ours, so that theirs may be taken for it
+    over = [sent.granted for sent in ours if (log[sent.number - 1].answered or 0) * 1000 > written.at]
     return not over or min(over) - WIDTH > written.at
 
 
@@ -153,14 +162,24 @@ def no_echo_is_shown(history: History) -> Iterator[str]:
 
 def some_act_only_once(history: History) -> Iterator[str]:
     """A handler that acts once on each ticket does so once."""
+    dry = dry_turns(history)  # what is only shown does not count
     acted = Counter(
         (shown.ticket, shown.handler)
         for shown in history.witness.shown
-        if shown.handler in history.witness.once and shown.intents
+        if shown.handler in history.witness.once and shown.intents and shown.turn not in dry
     )
     for (number, handler), times in acted.items():
         if times > 1:
             yield f"ticket {number}: {handler} acted {times} times, by {history.world.now - START}"
+
+
+def _again(history: History, number: int, handler: str) -> list[tuple[Change, ...]]:
+    """Gives the changes that a person had replayed for a handler: it is shown these once more for each time."""
+    return [
+        letter.changes
+        for ticket, letter in history.replayed
+        if ticket == number and letter.handler == handler and letter.effect is None
+    ]
 
 
 def _shown(history: History) -> defaultdict[tuple[int, str], list[Shown]]:
