@@ -11,6 +11,8 @@ from workers.events.change import Actor, Change
 from workers.events.early import differences, sift
 from workers.events.last_seen import HOUR, LastSeen, carry, properties, snapshot
 from workers.events.mark import attribute
+from workers.events.words import same_value
+from workers.models.fields import readable
 from workers.models.reference import Named
 from workers.models.row import Row
 from workers.models.ticket import TicketRead
@@ -204,7 +206,11 @@ def _fields(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) 
     found = []
     for field in ticket.field_values:
         old = seen.fields.get(str(field.id), "")
-        if old is not None and old != field.value:
+        changed = old != field.value
+        if str(field.id) in seen.unread:
+            sent = seen.unread[str(field.id)]
+            old, changed = readable(sent), same_value(sent, field.told) is False
+        if changed:
             found.append(
                 Change(
                     kind="field-changed",

@@ -50,7 +50,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The memory of a ticket.
 
     Rows up to ``floor`` and those in ``ids`` are seen or ours. ``fields`` maps a custom field's id to its value as
-    text, None for one that we set and have not read since: HappyFox may write it in its own way.
+    text; ``unread`` to what we sent, for one that was not read since: HappyFox may write it in its own way.
     ``created`` tells that the creation was presented. ``expected`` are own effects whose row was not in their answer,
     with the time (ms) of each.
     ``marks`` are own effects of the last minutes, done or perhaps done, with the time (ms) of each: a row that looks
@@ -64,7 +64,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     floor: int = 0
     ids: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
-    fields: Mapping[str, str | None] = {}
+    fields: Mapping[str, str] = {}
     properties: Mapping[str, str] = {}
     created: bool = False
     expected: tuple[tuple[int, Mark], ...] = ()
@@ -76,6 +76,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     fuse: Fuse = Fuse()
     early: tuple[Early, ...] = ()
     timers: tuple[Timer, ...] = ()
+    unread: Mapping[str, Any] = {}
 
     def made(self, row: Row, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
@@ -131,7 +132,8 @@ def advance(
     rows: Iterable[int] = (),
     tags_added: Iterable[str] = (),
     tags_removed: Iterable[str] = (),
-    fields: Mapping[str, str | None] | None = None,
+    fields: Mapping[str, str] | None = None,
+    unread: Mapping[str, Any] | None = None,
     changed: Mapping[str, str] | None = None,
     expected: Iterable[tuple[int, Mark]] = (),
     marks: Iterable[tuple[int, Mark]] = (),
@@ -143,6 +145,7 @@ def advance(
         "ids": tuple(sorted({*shot.ids, *(row for row in rows if row > shot.floor)})),
         "tags": tuple(sorted(({*shot.tags} | set(tags_added)) - set(tags_removed))),
         "fields": {**shot.fields, **(fields or {})},
+        "unread": {**shot.unread, **(unread or {})},
         "properties": {**shot.properties, **(changed or {})},
         "expected": (*shot.expected, *expected),
         "marks": (*shot.marks, *((at, mark.brief) for at, mark in marks)),

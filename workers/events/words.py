@@ -8,10 +8,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from html import unescape
-from typing import Final
+from typing import Any, Final
+
+from workers.models.fields import readable
 
 _FEWEST: Final = 3  # fewer words than these say too little to be recognised by their beginning
 _CHUNK: Final = 128  # characters normalised at a time: ordering combining marks takes quadratic time
+
+#: A date as fields are sent it; HappyFox may show it in another form.
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 _NAME: Final = re.compile(r"/?([a-zA-Z][^\s/>]*)")
 _QUOTE_OR_END: Final = re.compile("[\"'>]")
@@ -106,3 +111,19 @@ def _folded(text: str) -> Iterator[str]:
         chunks = (word[at : at + _CHUNK] for at in range(0, len(word), _CHUNK))
         # Normalising may bring in spaces, as for an accent that stands alone.
         yield from "".join(unicodedata.normalize("NFKC", chunk) for chunk in chunks).casefold().split()
+
+
+def same_value(wanted: Any, told: object) -> bool | None:
+    """Tells whether a custom field holds what was sent: a text, a number, a choice's id or several; None: who knows."""
+    if wanted is None:
+        return not readable(told)
+    if isinstance(wanted, list):
+        return sorted(map(readable, wanted)) == sorted(map(readable, told)) if isinstance(told, list) else None
+    if isinstance(wanted, int | float):
+        try:
+            return float(wanted) == float(readable(told) or "nan")
+        except ValueError:
+            return None
+    if _DAY.fullmatch(str(wanted)):
+        return True if readable(told)[:10] == wanted else None
+    return words(str(wanted)) == words(readable(told))

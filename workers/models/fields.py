@@ -7,11 +7,15 @@ from workers.models.values import items, mapping, number, text
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """A custom field on a ticket or contact; ``value`` is what a person reads, several choices joined by a comma."""
+    """A custom field on a ticket or contact; ``value`` is what a person reads, several choices joined by a comma.
+
+    ``told`` is what can be held against a value that was sent: the ids of choices, else the value as it came.
+    """
 
     id: int
     name: str
     value: str
+    told: object = None
 
 
 def field_values(raw: object) -> list[FieldValue]:
@@ -20,7 +24,9 @@ def field_values(raw: object) -> list[FieldValue]:
     for item in map(mapping, items(raw)):
         identity = number(item.get("id"))
         if identity is not None:
-            found.append(FieldValue(identity, text(item.get("name")), readable(item.get("value"))))
+            value = item.get("value")
+            told = item.get("value_id") or value
+            found.append(FieldValue(identity, text(item.get("name")), readable(value), told))
     return found
 
 

@@ -136,9 +136,11 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             rows=entry.rows,
             tags_added=effect.add,
             tags_removed=effect.remove,
-            fields={
-                **{identity: None for identity in effect.fields if f"#{identity}" not in entry.without},
-                **entry.fields,
+            fields=entry.fields,
+            unread={
+                identity: sent
+                for identity, sent in effect.fields.items()
+                if f"#{identity}" not in entry.without and identity not in entry.fields
             },
             changed=changed,
             expected=[(state.now(), look)] if entry.expected and look else [],

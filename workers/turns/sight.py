@@ -1,21 +1,15 @@
 """Sight: whose the rows of a ticket are, as far as a plan under way can tell."""
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from workers.events.mark import Mark, answers, attribute, fits
-from workers.events.words import same_words, words
-from workers.models.fields import field_values, readable
+from workers.events.words import same_value, same_words, words
+from workers.models.fields import FieldValue, field_values, readable
 from workers.models.row import Row
 from workers.models.ticket import TicketRead
-from workers.models.values import items, mapping
 from workers.turns.effects import Effect, mark
 from workers.turns.plan import Entry, Plan, pieces
 from workers.turns.state import State
-
-#: A date as fields are sent it; HappyFox may show it in another form.
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Sight:
@@ -107,38 +101,18 @@ def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, st
     shown = _shown(ticket)
     values = {}
     for identity, wanted in effect.fields.items():
-        if (raw := shown.get(identity)) is not None:
-            same = _same(wanted, _told(raw))
+        if (field := shown.get(identity)) is not None:
+            same = same_value(wanted, field.told)
             ours = not meanwhile if same is None else same
-            values[identity] = readable(raw.get("value")) if ours else readable(wanted)
+            values[identity] = field.value if ours else readable(wanted)
     return values
 
 
 def _compared(effect: Effect, ticket: TicketRead) -> list[bool | None]:
     """Tells of each custom field of an effect whether it holds what was wanted; None: cannot be told."""
     shown = _shown(ticket)
-    return [_same(wanted, _told(shown[name])) if name in shown else None for name, wanted in effect.fields.items()]
+    return [same_value(wanted, shown[name].told) if name in shown else None for name, wanted in effect.fields.items()]
 
 
-def _shown(ticket: TicketRead) -> dict[str, Mapping[str, Any]]:
-    return {str(raw.get("id")): raw for raw in map(mapping, items(ticket.raw.get("custom_fields")))}
-
-
-def _told(raw: Mapping[str, Any]) -> object:
-    return raw.get("value_id") or raw.get("value")
-
-
-def _same(wanted: Any, told: object) -> bool | None:
-    """Tells whether a field holds what was wanted: a text, a number, a choice's id or several; None: cannot be told."""
-    if wanted is None:
-        return not readable(told)
-    if isinstance(wanted, list):
-        return sorted(map(readable, wanted)) == sorted(map(readable, told)) if isinstance(told, list) else None
-    if isinstance(wanted, int | float):
-        try:
-            return float(wanted) == float(readable(told) or "nan")
-        except ValueError:
-            return None
-    if DAY.fullmatch(str(wanted)):
-        return True if readable(told)[:10] == wanted else None
-    return words(str(wanted)) == words(readable(told))
+def _shown(ticket: TicketRead) -> dict[str, FieldValue]:
+    return {str(field.id): field for field in ticket.field_values}

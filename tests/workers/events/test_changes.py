@@ -80,12 +80,25 @@ def test_a_field_is_told_by_its_difference() -> None:
 
 
 def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
-    before = advance(snapshot(ticket(fields={3: ""})), fields={"3": None})
+    before = advance(snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
 
-    found = compare(ticket(fields={3: "Scanner"}), before)
+    found = compare(ticket(fields={3: "04 Mar 2026"}), before)
 
     assert told(found) == []
-    assert found.seen.fields == {"3": "Scanner"}
+    assert found.seen.fields == {"3": "04 Mar 2026"}
+    assert found.seen.unread == {}
+
+
+def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() -> None:
+    before = advance(snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
+
+    (change,) = compare(ticket(fields={3: "8th"}), before).changes
+
+    assert (change.kind, change.old and change.old.name, change.new and change.new.name) == (
+        "field-changed",
+        "5th",
+        "8th",
+    )
 
 
 def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference() -> None:

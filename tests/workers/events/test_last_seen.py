@@ -50,7 +50,8 @@ def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
         floor=st.integers(0, 2**53),
         ids=st.lists(st.integers(0, 2**53)).map(tuple),
         tags=st.lists(st.text()).map(tuple),
-        fields=st.dictionaries(st.text(), st.none() | st.text()),
+        fields=st.dictionaries(st.text(), st.text()),
+        unread=st.dictionaries(st.text(), st.none() | st.text() | st.integers()),
         created=st.booleans(),
     )
 )
