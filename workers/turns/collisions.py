@@ -23,15 +23,13 @@ def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
         sight.checked, sight.read_at = (yield from state.ticket()), state.now()
         if sight.checked is None:
             raise Gone
-    if sight.checked is None:
-        return effect
-    others, _ = sight.attribute(sight.checked.history)
+    others, _ = sight.attribute(sight.rows)
     reason = _answered(others) if effect.sort == "reply" else ""
     if effect.sort == "delete" and others:
         reason = f"the ticket was changed meanwhile (row {others[-1].id})"
     changed = {name for row in others for name in row.changes}
     both = changed & ({"category"} if effect.sort == "move" else effect.set.keys())
-    written = _written(sight, effect, sight.checked)
+    written = _written(sight, effect, sight.checked) if sight.checked else set[str]()
     if (both or written) and not reason:
         left = {name: value for name, value in effect.set.items() if name not in both}
         fields = {identity: value for identity, value in effect.fields.items() if identity not in written}

@@ -24,6 +24,14 @@ class Sight:
         self.staff = plan.staff or state.terms.staff
         self.checked: TicketRead | None = None
         self.read_at = plan.read_at
+        self._told: dict[int, Row] = {}
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the last read, and those of colleagues that answers to our own writes have shown since."""
+        read = self.checked.history if self.checked else ()
+        known = {row.id for row in read}
+        return (*read, *(row for row in self._told.values() if row.id not in known))
 
     def attribute(self, rows: Iterable[Row], look: Mark | None = None) -> tuple[list[Row], int | None]:
         """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
@@ -48,6 +56,8 @@ class Sight:
 
     def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object], after: int) -> Entry:
         """Makes the entry of an effect that landed, from the rows above ``after`` and the fields in its answer."""
+        # By our own staff member it may be a row of ours that is not known again: no effect gives way to that.
+        self._told |= {row.id: row for row in rows if row.author == "staff" and row.author_id != self.staff}
         look = mark(effect, self.staff)
         others, found = self.attribute((row for row in rows if row.id > after), look)
         if found is None and look is not None:

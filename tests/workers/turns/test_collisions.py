@@ -9,8 +9,10 @@ import redis
 from service.commands import explain
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Router, Ticket
+from workers.lanes.scripts import Script
 from workers.simulator.exchange import Call
 from workers.testing.world import ACCOUNT, World
+from workers.turns.steps import Step
 
 
 def answering(world_of: list[World], while_deciding: Any = None) -> Router:
@@ -91,3 +93,33 @@ def test_who_wanted_what_and_by_which_line_stands_in_the_trail(store: redis.Redi
 
     assert "helper.answer decided: reply (allowed by FOXHOOKS_ALLOW=helper:reply), set" in allowed
     assert "helper.answer decided: set; reply denied, add FOXHOOKS_ALLOW=helper:reply" in denied
+
+
+@pytest.mark.parametrize("does", [{"text": "It works again."}, {"status": 3}])
+def test_what_the_answer_to_our_own_write_shows_of_a_colleague_is_minded(
+    store: redis.Redis, does: dict[str, Any]
+) -> None:
+    router = Router("helper")
+
+    @router.on("contact-replied")
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("seen")
+        ticket.reply("The robot answers.", status="In Progress")
+
+    def before(step: Step) -> None:
+        if isinstance(step, Script) and step.name == "begin" and not met:
+            met.append(world.simulator.staff_updates(1, staff=1, **does))
+
+    met = list[object]()
+    world = World(store, router)
+    world.simulator.create_ticket()
+    finish(world)
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.before = before
+    world.work()
+
+    ticket = world.ticket(1)
+    assert "seen" in ticket["tags"]
+    assert ("The robot answers." in str(ticket["updates"])) == ("text" not in does)
+    assert ticket["status"]["name"] != "In Progress"
