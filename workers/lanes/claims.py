@@ -112,7 +112,7 @@ def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
 
 
 def claim(terms: ClaimTerms, nonce: str) -> Script[Held | Nothing]:
-    """Claims one due lane; the same ``nonce`` gets the same lane again while its lease runs."""
+    """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
     return Script("claim", prefix(terms.account), terms.args(nonce), lambda raw: claimed(terms, nonce, raw))
 
 

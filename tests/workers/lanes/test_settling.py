@@ -111,13 +111,24 @@ def test_a_turn_given_back_at_its_first_claim_keeps_its_name(account: Account) -
     assert (held.turn, held.claims) == ("a", 1)
 
 
-def test_a_claim_repeated_after_its_lease_ran_out_holds_the_lane_anew(account: Account) -> None:
+def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account: Account) -> None:
     account.event(1, "normal")
     first = claimed(account, "same")
-    account.now += LEASE
+    account.event(2, "interactive")
+    account.now += LEASE + 1
     again = claimed(account, "same")
-    assert (again.turn, again.claims) == (first.turn, 2)
-    assert again.token != first.token
+    assert (again.ticket, again.token, again.turn, again.claims) == (1, first.token, "same", 1)
+    other = claimed(account, "other")
+    assert (other.ticket, other.turn) == (2, "other")
+
+
+def test_a_claim_repeated_after_somebody_took_its_lane_takes_another(account: Account) -> None:
+    account.event(1, "normal")
+    first = claimed(account, "same")
+    account.now += LEASE + 1
+    taken = claimed(account, "thief")
+    account.event(2, "normal")
+    assert (taken.ticket, taken.claims, claimed(account, "same").ticket) == (1, 2, 2)
     assert not settled(account, first)[0]
 
 

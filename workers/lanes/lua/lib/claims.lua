@@ -4,7 +4,7 @@
 --
 -- claims_take(P, now, claim, before, settled) -> reply
 --   claim   {nonce, lease (ms), most events of one turn, read ('1' or '0'), life of the read (ms), budget}
---     nonce   chosen by the claimer; the same nonce gets the same lane again while its lease runs
+--     nonce   chosen by the claimer; the same nonce gets the same lane again until somebody else has claimed it
 --     read    '1' when the turn will read the ticket and needs a permit, id 'read-<nonce>'; '0' when it will not
 --   before  what the lease of a claim with this nonce says of it, see lib/lease, or false
 --   settled token of the lease that the same script has just ended, or ''
@@ -140,19 +140,24 @@ end
 
 local function claims_take(P, now, claim, before, settled)
   local nonce, lease, most, read, life, budget = unpack(claim)
-  most = tonumber(most)
+  lease, most = tonumber(lease), tonumber(most)
   local paused, stopped = claims_paused(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
     local token = redis.call('HGET', P .. 'own', lane)
-    if token and lease_nonce(token) == nonce and tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) > now then
+    if token and lease_nonce(token) == nonce then
+      -- It came so late that the lease has run out, but nobody took the lane: another one would share its turn's id.
+      if tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) <= now then
+        redis.call('ZADD', P .. 'sched', now + lease, lane)
+        ranks_move(P, lane, now + lease)
+      end
       return claims_reply(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
     end
   end
   if stopped then return {0, -1, 'paused'} end
   local found, wait, why = claims_find(P, now, nonce, read, life, budget)
   if not found then return {0, wait, why} end
-  local leased, reply = pcall(claims_lease, P, now, nonce, found, tonumber(lease), most, settled, paused)
+  local leased, reply = pcall(claims_lease, P, now, nonce, found, lease, most, settled, paused)
   if leased then return reply end
   -- include: lib/aside
   lane_aside(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
