@@ -217,12 +217,7 @@ class Ballot:
     def _hold_back(self, those: str, others: Sequence[Owed]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
         now = self._state.now()
-        own = {debt.handler: debt for debt in self._debts.own(those)}
-        for name, done in self.ledger.all().items():
-            if name.startswith(those):
-                debt = own.get(name, Owed(name, (), 0, now, "", "", 0))
-                own[name] = msgspec.structs.replace(debt, foreign=done)
-        self.owed += [wait(debt, now) for debt in (*own.values(), *others)]
+        self.owed += [wait(debt, now) for debt in (*self._debts.own(those), *others)]
 
     def _keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
         owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)

@@ -20,7 +20,6 @@ from workers.turns.plan import Foreign, Foreigns, Owed
 from workers.turns.reading import Reading, freeze
 from workers.turns.state import State
 from workers.turns.steps import Failure, InnerSteps, Outside, Wanted
-from workers.turns.stored import decode_foreign
 
 #: What an effect may be called. The name stands in trails and logs, so there is no room in it for a customer's words.
 NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
@@ -49,9 +48,6 @@ class Ledger:
         self._entries: dict[str, dict[str, Foreign]] = {
             debt.handler: dict(debt.foreign) for debt in owed if debt.foreign
         }
-        for key, stored in state.held.foreign.items():
-            handler, _, name = key.partition(" ")
-            self._entries.setdefault(handler, {})[name] = decode_foreign(stored)
 
     def of(self, handler: str) -> Foreigns:
         """Gives the effects of a handler by their names, those of its earlier attempts among them."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workers.turns.plan import TICKET, Letter, Owed, Plan
+from workers.turns.plan import TICKET, Foreign, Letter, Owed, Plan
 from workers.turns.state import State
+from workers.turns.stored import decode_foreign
 
 #: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
 AWAY = (5_000, 35_000, 155_000, 900_000)
@@ -30,6 +31,21 @@ def part(owed: Sequence[Owed]) -> tuple[tuple[Owed, ...], int]:
     """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
     since = next((debt.missing for debt in owed if debt.handler == TICKET), 0)
     return tuple(debt for debt in owed if debt.handler != TICKET), since
+
+
+def begun(state: State, owed: Sequence[Owed]) -> tuple[Owed, ...]:
+    """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
+    entries: dict[str, dict[str, Foreign]] = {}
+    for key, stored in state.held.foreign.items():
+        handler, _, name = key.partition(" ")
+        entries.setdefault(handler, {})[name] = decode_foreign(stored)
+    if not entries:
+        return tuple(owed)
+    own = {debt.handler: debt for debt in owed if not debt.letter}
+    for handler, done in entries.items():
+        debt = own.get(handler, Owed(handler, (), 0, state.now(), "", "", 0))
+        own[handler] = msgspec.structs.replace(debt, foreign={**debt.foreign, **done})
+    return (*(debt for debt in owed if debt.letter), *own.values())
 
 
 def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) -> Plan:

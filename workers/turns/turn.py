@@ -19,7 +19,7 @@ from workers.lanes.claims import Held, Nothing
 from workers.lanes.holding import store_plan
 from workers.turns.account import Terms
 from workers.turns.deciding import decide
-from workers.turns.missing import letter, part, without_handlers, without_ticket
+from workers.turns.missing import begun, letter, part, without_handlers, without_ticket
 from workers.turns.performing import Performer
 from workers.turns.plan import Entry, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import read, thaw
@@ -87,7 +87,7 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
 
 def _make_plan(state: State) -> Steps[Plan]:
     stored, missing = part(decode_owed(state.held.owed))
-    owed = together((*map(decode_replay, state.held.replays), *stored))
+    owed = begun(state, together((*map(decode_replay, state.held.replays), *stored)))
     if not state.terms.claim.read:
         return without_handlers(state, _empty(state, ""), owed)
     frozen = state.held.reading

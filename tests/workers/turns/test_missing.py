@@ -4,10 +4,12 @@ import pytest
 import redis
 
 from tests.workers.turns.dead import letters, put_back
-from workers import Event, Retry, Router, Ticket
+from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.letters import replay
+from workers.lanes.scripts import Script
 from workers.simulator.faults import Fault
-from workers.testing.world import ACCOUNT, World
+from workers.testing.world import ACCOUNT, Crash, World
+from workers.turns.steps import Step
 
 
 def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
@@ -207,6 +209,42 @@ def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis,
     new.work()
 
     assert runs == [["ticket-created"]] * 2
+    assert letters(store) == {}
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
+    store: redis.Redis, names: tuple[str, ...], fails: int
+) -> None:
+    router, runs, calls = Router("clerk"), list[str](), list[str]()
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(event.kind)
+        if len(runs) <= fails:
+            raise Retry("later", after="1m")
+        ticket.note(ctx.effect("crm-1", lambda: calls.append("called") or "Filed."))
+
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+
+    def die(step: Step) -> None:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+
+    world.before = die
+    with pytest.raises(Crash):
+        world.settle_down()
+    old = handed(world, *other(*names))
+    old.now += old.lease
+    old.work()
+    new = handed(old, router)
+    new.settle_down()
+
+    assert (len(runs), calls) == (fails + 2, ["called"])
+    assert str(new.ticket(1)["updates"]).count("'text': 'Filed.") == 1
     assert letters(store) == {}
 
 
