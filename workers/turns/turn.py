@@ -17,7 +17,7 @@ from workers.errors import LeaseLost, NotNow
 from workers.events.last_seen import LastSeen, decode
 from workers.lanes.claims import Held, Nothing
 from workers.lanes.holding import store_plan
-from workers.turns.account import Terms
+from workers.turns.account import DAY, Terms
 from workers.turns.deciding import decide
 from workers.turns.missing import begun, letter, part, without_handlers, without_ticket
 from workers.turns.performing import Performer
@@ -140,8 +140,12 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
     kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
-    dead = (kept_as, *(letter(held.turn, debt, reason) for debt in _readable(held)))
-    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=(Verdict("", "dead", reason),))
+    debts = _begun(state, _readable(held))
+    dead = (kept_as, *(letter(held.turn, debt, reason) for debt in debts if debt.changes or debt.letter))
+    # The changes come again, and must not do again what they did elsewhere.
+    notes = tuple(msgspec.structs.replace(note, look=state.now() + DAY) for note in _begun(state, ()))
+    said = (Verdict("", "dead", reason),)
+    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, owed=notes)
     if (seen := decode(held.seen)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = state.now() + state.terms.life + state.terms.doubt
@@ -149,6 +153,13 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     state.journal = {}
     settled, following = yield from close(state, plan, nonce)
     return Result("settled" if settled else "lost", reason, plan, {}, dead, following)
+
+
+def _begun(state: State, owed: tuple[Owed, ...]) -> tuple[Owed, ...]:
+    """Adds what was done in other systems, if that can be read."""
+    with suppress(Unreadable):
+        return begun(state, owed)
+    return owed
 
 
 def _readable(held: Held) -> tuple[Owed, ...]:

@@ -521,3 +521,28 @@ def test_effects_in_another_system_survive_a_dry_run_that_ends(store: redis.Redi
     world.settle_down()
 
     assert (runs, crm.calls) == ([{"row": 0}, {"row": 1}], 1)
+
+
+def test_a_turn_that_cannot_go_on_leaves_what_it_did_done(store: redis.Redis) -> None:
+    crm = Crm()
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+
+    def die(step: Step | Inner, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world.after = die
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    store.hset(f"{P}turn:1", "plan", "{")
+    world.now += world.lease
+    world.work()
+    assert [letter["reason"][:23] for letter in letters(store).values()] == ["the stored plan cannot "]
+
+    world.simulator.contact_replies(1, "Hello?")
+    world.settle_down()
+
+    assert crm.calls == 1
+    assert "CRM {'row': 1}" in texts(world)
