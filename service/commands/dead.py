@@ -106,7 +106,11 @@ def _show(letters: list[Letter], what: str, now: int) -> None:
     if not letters:
         console.print(f"No {what}.")
         return
-    table = Table("when", "account", "ticket", "handler", "why", "id", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for column in ("when", "account", "ticket", "handler", "why"):
+        table.add_column(column)
+    # It is there to be copied: cut short it would be of no use.
+    table.add_column("id", no_wrap=True, min_width=max(len(each.id) for each in letters))
     for each in letters:
         row = (ago(each.at, now), each.account, str(each.ticket or ""), each.handler, each.reason, each.id)
         table.add_row(*(Text(plain(cell)) for cell in row))

@@ -1,7 +1,7 @@
 """`foxhooks explain`: the story of a ticket, turn by turn, for whoever wants to know why."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -24,6 +24,7 @@ from workers.events.last_seen import decode
 from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.settings import Account
+from workers.turns.ballot import NOT_ASKED
 from workers.turns.effects import Effect, split
 from workers.turns.permissions import denials
 from workers.turns.plan import Entry, Record, Verdict, whom
@@ -131,8 +132,8 @@ def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
         yield "came in", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
     for change in record.changes:
         yield "happened", _change(change)
-    for verdict in record.verdicts:
-        yield "decided", _verdict(verdict)
+    for words in _verdicts(record.verdicts):
+        yield "decided", words
     for each in foreign_story(record.turn, record.foreign):
         yield "outside", each
     for each in handed_story(record.handed, record.dry):
@@ -163,6 +164,16 @@ def _change(change: Change) -> str:
         + (f": {what}" if what else "")
         + (f" (row {change.update_id})" if change.update_id else "")
     )
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Tells each decision; handlers that were not meant are told together, after those that were."""
+    aside = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_ASKED]
+    for verdict in verdicts:
+        if verdict not in aside:
+            yield _verdict(verdict)
+    if aside:
+        yield f"{', '.join(whom(each.handler) for each in aside)} did not run: {NOT_ASKED}"
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -202,8 +213,9 @@ def _present(state: Now, now: int) -> str:
         return "A worker is at it."
     if not state.waiting and state.timers and state.due == state.timers[0].due:
         return "Nothing waits but " + "; ".join(_timer(timer, now) for timer in state.timers) + "."
+    waiting = f"{state.waiting} events wait" if state.waiting else "No event waits"
     told = "".join(f"\nA {_timer(timer, now)}." for timer in state.timers)
-    return f"{state.waiting} events wait; its next turn is due {ahead(state.due, now)}.{told}"
+    return f"{waiting}; its next turn is due {ahead(state.due, now)}.{told}"
 
 
 def _timer(timer: Timer, now: int) -> str:

@@ -81,7 +81,7 @@ def _module(name: str) -> str:
             f"at most {LONGEST} of them, as vip or after-hours"
         )
     module = name.replace("-", "_")
-    if name == RULES or keyword.iskeyword(module):
+    if name in (RULES, "conftest") or keyword.iskeyword(module):
         raise CommandError(f"the name {name!r} has a meaning of its own: choose another, as my-{name}")
     found = None if Path(f"{module}.py").exists() else find_spec(module)
     if found is not None:

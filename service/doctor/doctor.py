@@ -1,8 +1,10 @@
 """The doctor's round: settings, handlers, store, HappyFox; and how the findings are shown."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import redis
 from rich.console import Console
@@ -14,7 +16,7 @@ from service.doctor.finding import Finding, error, ok, warning
 from service.embedded import Embedded
 from workers.errors import StoreUnavailable
 from workers.lanes.store import connect
-from workers.settings import Settings, SettingsError
+from workers.settings import Settings, SettingsError, drafts
 
 MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "error": "[red]✗[/red]"}
 
@@ -36,6 +38,8 @@ def look(offline: bool) -> Iterator[Finding]:
     except SettingsError as wrong:
         for complaint in wrong.complaints:
             yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        if handled := [draft for draft in drafts(os.environ, Path.cwd()) if draft.handlers]:
+            yield from plugins.look(handled)
         return
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")

@@ -36,7 +36,7 @@ def look(accounts: Collection[Account]) -> Iterator[Finding]:
     for name, routers in loaded.items():
         names = [each.router.name for each in routers]
         order = ", ".join(f"{each} (dry run)" if each in dry[name] else each for each in names) or "none"
-        yield ok("handlers", f"{name} runs, in this order: {order}")
+        yield ok("handlers", f"{name or 'the account'} runs, in this order: {order}")
         for each in routers:
             if not each.router.handlers:
                 yield _idle(each.router.name)

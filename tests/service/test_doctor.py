@@ -89,10 +89,23 @@ def test_every_wrong_setting_is_a_finding(
     monkeypatch.setenv("HAPPYFOX_STAFF_ID", "nobody")
     monkeypatch.setenv("PORT", "many")
     assert doctor.run(offline=True, as_json=True) == 1
-    found = json.loads(capsys.readouterr().out)
+    found = [each for each in json.loads(capsys.readouterr().out) if each["level"] == "error"]
     assert {finding["subject"] for finding in found} == {"settings"}
     assert all(finding["cure"] for finding in found)
     assert len(found) == 2
+
+
+def test_handlers_are_looked_at_although_other_settings_are_missing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HAPPYFOX_ACCOUNT", "HAPPYFOX_URL", "HAPPYFOX_API_KEY", "HAPPYFOX_STAFF_ID"):
+        monkeypatch.delenv(name)
+    found = list(doctor.look(offline=True))
+    assert {finding.subject for finding in errors(found)} == {"settings"}
+    assert found[-1] == Finding("ok", "handlers", "the account runs, in this order: quiet")
+    (project / "broken.py").write_text("import nowhere\n")
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "broken:router")
+    assert "No module named 'nowhere'" in list(doctor.look(offline=True))[-1].text
 
 
 @pytest.mark.parametrize(

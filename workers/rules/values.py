@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from workers.rules.templates import Template, TemplateFault
 from workers.rules.uses import Name
+from workers.turns.arguments import LONGEST_NAME
 from workers.turns.fitting import near
 
 
@@ -41,6 +42,8 @@ class Values:
                 self.complain(
                     (key,), f"{tag!r} cannot be a tag", "write each tag in quotes of its own, without a comma"
                 )
+            elif len(tag) > LONGEST_NAME or not tag.isprintable():
+                self.complain((key,), "a tag cannot be so", f"write it on one line, {LONGEST_NAME} characters at most")
             else:
                 self.plain((key,), tag)
         return tuple(value)

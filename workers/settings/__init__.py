@@ -5,7 +5,7 @@ The environment wins over the file. Nothing is read but the mapping that is pass
 
 from workers.settings.calling import Calling, load_account
 from workers.settings.complaints import Complaint, SettingsError
-from workers.settings.loading import RulesFile, load, rules_files
+from workers.settings.loading import RulesFile, drafts, load, rules_files
 from workers.settings.secret import Secret
 from workers.settings.setting import Part
 from workers.settings.values import Account, Budget, Durability, Settings
@@ -21,6 +21,7 @@ __all__ = [
     "Secret",
     "Settings",
     "SettingsError",
+    "drafts",
     "load",
     "load_account",
     "rules_files",

@@ -8,7 +8,7 @@ from workers.settings.checks import check_names
 from workers.settings.reading import UNNAMED, Reading
 from workers.settings.setting import Part
 from workers.settings.table import ALLOW, RULES
-from workers.settings.values import Settings
+from workers.settings.values import Account, Settings
 
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -45,3 +45,12 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
     ]
     reading.end()
     return found
+
+
+def drafts(environ: Mapping[str, str], folder: Path) -> list[Account]:
+    """Returns what there is of each account while its settings still have mistakes: for looking at its handlers.
+
+    What is missing or wrong has no value in it; nobody may work with such an account.
+    """
+    reading = Reading("worker", environ, folder)
+    return [reading.account(name) for name in (list(reading.sources.file.accounts) or [UNNAMED])]

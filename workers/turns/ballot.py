@@ -26,6 +26,9 @@ from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
 #: that the third crash is the last.
 CRASHES = 2
 
+#: Why a handler does not run that is there for other things than what happened.
+NOT_ASKED = "no change of its kinds"
+
 
 class Ballot:
     """What the handlers of one turn said, and did in other systems; ``hold`` asks them."""
@@ -141,7 +144,7 @@ class Ballot:
             self._say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
         elif event is None:
             if changes:
-                self._say(name, "skipped", "no change of its kinds")
+                self._say(name, "skipped", NOT_ASKED)
         elif blown and debt and (debt.attempt or debt.replay):
             self.give_up(name, kept, f"{blown}; replay this then")
         elif blown:

@@ -70,6 +70,29 @@ def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk, capsys: pytest.Ca
     assert f"decided   auto-tag.tag did not run: {reason}" in told
 
 
+def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    router = Router("crew")
+    for name in ("first", "second"):
+
+        def moved(ticket: Ticket, event: Event) -> None: ...
+
+        moved.__name__ = name
+        router.on("moved")(moved)
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("new")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+
+    assert explain.run(number, "", as_json=False) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "decided crew.greet wants tags decided crew.first, crew.second did not run: no change of its kinds" in told
+
+
 def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
     router = Router("wait")
 

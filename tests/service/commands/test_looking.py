@@ -139,6 +139,16 @@ def test_dead_letters_are_listed_newest_first_and_filtered(
     assert [letter["id"] for letter in shown(capsys)] == found
 
 
+def test_the_id_of_a_letter_can_be_copied_from_a_narrow_terminal(
+    store: redis.Redis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    identity = "b891d834434ecea3.0.after-hours.create_pick_up"
+    bury(store, identity, now_of(store), "after-hours.create_pick_up", "HappyFox refuses the call (400), because of it")
+    assert dead.run(ANY, quarantine=False, as_json=False) == 0
+    assert identity in capsys.readouterr().out
+
+
 def test_a_letter_is_shown_as_it_is(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
     bury(store, "c", now_of(store), "crm.pull", "[red]odd[/red]\x1b[2J")
     dead.run(ANY, quarantine=False, as_json=False)

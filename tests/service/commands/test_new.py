@@ -126,6 +126,7 @@ def test_nothing_is_overwritten(folder: Path, there: str) -> None:
         ("x" * 31, "at most 30"),
         ("rules", "has a meaning of its own: choose another, as my-rules"),
         ("import", "has a meaning of its own"),
+        ("conftest", "has a meaning of its own"),
         ("json", "is taken by .*json.*: choose another, as my-json"),
         ("workers", "is taken by"),
     ],

@@ -184,6 +184,7 @@ MISTAKES = [
     ),
     ("", "1 rule 'it': it does nothing; add what it does, as add_tags = [\"vip\"]"),
     ('add_tags = "x"', "4 rule 'it': add_tags is not a list of tags; write it as add_tags = [\"vip\"]"),
+    ('add_tags = ["a\\nb"]', "4 rule 'it': a tag cannot be so; write it on one line, 250 characters at most"),
     ('add_tags = ["a,b"]', "4 rule 'it': 'a,b' cannot be a tag; write each tag in quotes of its own, without a comma"),
     ('add_tags = ["{{ ticket.id }}"]', "4 rule 'it': add_tags cannot be a template; templates are for note, reply,"),
     ("note = 3", "4 rule 'it': note is not a text; write it as note = \"...\""),
