@@ -7,6 +7,9 @@ from typing import Literal
 from workers.models.reference import Named
 from workers.models.row import Attachment
 
+#: The name of the change that tells of a merge.
+MERGED = "merged"
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -23,9 +26,10 @@ class Change:
 
     ``at`` is aware, in UTC. ``update_id`` is the row that tells of it, None for changes that leave no row of their own.
     ``old`` and ``new`` are set for property changes, ``added`` and ``removed`` for tags, ``field`` names the custom
-    field, ``text`` and ``html`` hold a message. ``name`` is that of the timer that made a ``later``. ``to`` tells who
-    alone is shown it: the router that set the timer, or the handler whose schedule found the ticket. Nobody made these
-    two, so that their actor is unknown.
+    field, ``text`` and ``html`` hold a message. ``name`` is that of the timer that made a ``later``; it is ``merged``
+    where another ticket was merged into this one, which ``new`` names. ``to`` tells who alone is shown it: the router
+    that set the timer, or the handler whose schedule found the ticket. Nobody made these two, so that their actor is
+    unknown.
     """
 
     kind: str
@@ -61,9 +65,10 @@ class Event:
 
 
 def told(change: Change) -> str:
-    """Tells of a timer that is due or of a schedule in plain words; empty for what somebody did."""
+    """Tells of a timer, a schedule or a merge in plain words; empty for what a row or a difference tells."""
+    merge = change.name == MERGED
     if not change.to:
-        return ""
+        return f"{change.kind}: {change.new.name} was merged into this ticket" if merge and change.new else ""
     if change.kind == "scheduled":
         return f"scheduled: found for {change.to}"
     return f"{change.kind}: the timer {change.name} of {change.to} is due"

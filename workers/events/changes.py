@@ -52,16 +52,24 @@ class News:
     stray: tuple[Row, ...] = ()
 
 
-def news(ticket: TicketRead, seen: LastSeen | None, first: FirstSight, now: datetime, staff: int) -> News:
+def news(
+    ticket: TicketRead,
+    seen: LastSeen | None,
+    first: FirstSight,
+    now: datetime,
+    staff: int,
+    brought: frozenset[int] = frozenset(),
+) -> News:
     """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
 
     A person may work as the same staff member: a row by it is ours when an effect made it or, of late, one that looks
-    like it. All others are that person's, but those that say nothing: such a row never is news by itself.
+    like it. All others are that person's, but those that say nothing: such a row never is news by itself. Neither are
+    the rows ``brought`` by merged tickets.
     On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
     """
     if seen is None:
-        return _first(ticket, first, now, staff)
-    rows = [row for row in ticket.history if not seen.knows(row.id)]
+        return _first(ticket, first, now, staff, brought)
+    rows = [row for row in ticket.history if not seen.knows(row.id) and row.id not in brought]
     own = attribute([mark for _, mark in seen.expected], rows)
     others = [row for row in rows if row.id not in own.values()]
     stray = [row for row in others if seen.made(row, staff)]
@@ -97,12 +105,12 @@ def _by(row: Row, staff: int) -> bool:
     return row.author == "staff" and row.author_id == staff
 
 
-def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int) -> News:
+def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, brought: frozenset[int]) -> News:
     changes: list[Change] = []
-    recent = [row for row in ticket.history if row.at is not None and row.at >= first.since]
-    for row in ticket.history:
-        opening = row is ticket.history[0]
-        if (row in recent or (opening and first.created)) and not _by(row, staff):
+    own = [row for row in ticket.history if row.id not in brought]
+    recent = [row for row in own if row.at is not None and row.at >= first.since]
+    for row in own:
+        if (row in recent or (first.created and row is opening(ticket))) and not _by(row, staff):
             changes += _changes(row, ticket, now)
     if first.created and not ticket.history:
         changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
@@ -128,22 +136,30 @@ def _creation(
     ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Row], now: datetime
 ) -> tuple[Change, ...]:
     """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
-    if seen.created or not first.created or (ticket.history and ticket.history[0] in foreign):
+    row = opening(ticket)
+    if seen.created or not first.created or row in foreign:
         return ()
-    if not ticket.history:
+    if row is None:
         return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)
-    return tuple(_changes(ticket.history[0], ticket, now))
+    return tuple(_changes(row, ticket, now))
+
+
+def opening(ticket: TicketRead) -> Row | None:
+    """Gives the row that opened the ticket; those of tickets that were merged into it may be older."""
+    at = ticket.created_at if ticket.merged else None
+    rows = (row for row in ticket.history if at is None or row.at is None or row.at >= at)
+    return next(rows, ticket.history[0] if ticket.history else None)
 
 
 def _bare(row: Row, ticket: TicketRead) -> bool:
     """A row that says nothing itself: a tag or a custom field may have changed (seen with live accounts)."""
-    return row.message is None and not row.changes and row is not ticket.history[0] and row.author != "rule"
+    return row.message is None and not row.changes and row is not opening(ticket) and row.author != "rule"
 
 
 def _changes(row: Row, ticket: TicketRead, now: datetime, covered: frozenset[str] = frozenset()) -> Iterable[Change]:
     actor = Actor(row.author, row.author_id, row.author_name)
     at = row.at or now
-    if row is ticket.history[0]:
+    if row is opening(ticket):
         yield _said("ticket-created", row, actor, at)
         return
     found = False

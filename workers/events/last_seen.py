@@ -58,6 +58,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     (ms) are ours, for we do not know any more what we did.
     ``unheard`` holds times (ms) of changes for which no delivery came yet; ``writes`` times of our own writes.
     ``once`` names the handlers that have acted on this ticket and must not act again; ``timers`` are those that run.
+    ``merged`` are the tickets that were merged into this one, None in a memory that knows nothing of merges.
     """
 
     format: int = 1
@@ -77,6 +78,7 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     early: tuple[Early, ...] = ()
     timers: tuple[Timer, ...] = ()
     unread: Mapping[str, Any] = {}
+    merged: tuple[int, ...] | None = None
 
     def made(self, row: Row, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
@@ -99,6 +101,7 @@ def snapshot(ticket: TicketRead) -> LastSeen:
         tags=tuple(sorted(ticket.tags)),
         fields={str(field.id): field.value for field in ticket.field_values},
         properties=properties(ticket),
+        merged=ticket.merged,
     )
 
 
@@ -174,6 +177,7 @@ def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
         once=seen.once,
         early=tuple(each for each in seen.early if each.at > now - LATE),
         timers=seen.timers,
+        merged=tuple(dict.fromkeys((*(seen.merged or ()), *(shot.merged or ())))),
     )
 
 

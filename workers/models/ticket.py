@@ -1,5 +1,6 @@
 """The ticket as HappyFox answers it (KB 1039)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,7 +17,8 @@ class TicketRead:
     """A ticket as it was when it was read; nothing here changes afterwards.
 
     Texts are empty and objects None where HappyFox has nothing; times are aware, in UTC. ``history`` holds the rows in
-    order of their ids, ``fields`` the values of custom fields by name, ``raw`` the answer itself.
+    order of their ids, ``fields`` the values of custom fields by name, ``raw`` the answer itself. ``merged`` are the
+    tickets that were merged into this one, ``merged_to`` is the one into which this was, 0 when its number is not told.
     """
 
     id: int
@@ -36,6 +38,8 @@ class TicketRead:
     source: str
     unresponded: bool
     url: str
+    merged: tuple[int, ...] = ()
+    merged_to: int | None = None
     history: tuple[Row, ...] = field(repr=False)
     raw: Raw = field(repr=False)
 
@@ -74,6 +78,8 @@ def read_ticket(raw: Raw, site: str = "") -> TicketRead:
         source=text(raw.get("source")),
         unresponded=bool(raw.get("unresponded")),
         url=f"{site}/staff/ticket/{identity}",
+        merged=tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
+        merged_to=_merged(raw["merged_to"]) if raw.get("merged_to") else None,
         history=read_rows(raw.get("updates")),
         raw=raw,
     )
@@ -83,3 +89,11 @@ def read_rows(raw: object) -> tuple[Row, ...]:
     """Reads a list of rows, oldest id first; an id that occurs twice counts once."""
     rows = {each.id: each for each in map(row, map(mapping, items(raw))) if each is not None}
     return tuple(rows[identity] for identity in sorted(rows))
+
+
+def _merged(raw: object) -> int:
+    """Reads which ticket was merged, as a number, an object or a display id (KB 1039 shows none); 0: not told."""
+    shown = mapping(raw)
+    told = raw if not shown else shown.get("id") or shown.get("display_id")
+    digits = re.search(r"[0-9]{1,18}$", text(told).strip())
+    return int(digits[0]) if digits else 0

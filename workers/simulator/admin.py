@@ -8,6 +8,7 @@
 | `POST /simulator/ticket/<n>/contact` | a contact replies: `text` or `html`, `email` for another contact |
 | `POST /simulator/ticket/<n>/staff` | `staff`, members of `people.staff_updates`: reply, note, properties |
 | `POST /simulator/ticket/<n>/rule` | a smart rule fires: `name` and members of `people.fire_rule` |
+| `POST /simulator/ticket/<n>/merge` | the ticket is merged `into` another one |
 | `POST /simulator/ticket/<n>/breach` | the ticket breaks `count` more agreements on service |
 | `GET /simulator/contacts`, `/assets`, `/files` | the rest of the state, with what the API does not show |
 | any method `/simulator/json/<path>` | the API call of this path, without credentials, budget, log or faults |
@@ -133,6 +134,8 @@ def _ticket(simulator: Simulator, method: str, number: int, action: str, body: A
         return _shown(simulator, simulator.staff_updates(number, **_members(body)))
     if method == "POST" and action == "breach":
         return _shown(simulator, simulator.breach(number, **_members(body)))
+    if method == "POST" and action == "merge":
+        return _shown(simulator, simulator.merge(number, **_members(body)))
     if method == "POST" and action == "rule":
         return _shown(simulator, simulator.fire_rule(number, **_members(body)))
     raise LookupError(f"There is no {method} {BASE}/ticket/<n>/{action}; GET {BASE}/ lists what there is.")

@@ -95,6 +95,12 @@ class Options:
     prefix_follows_category: bool = False
     """A moved ticket takes the new category's prefix in its display id: assumed not."""
 
+    merged_reads: Literal["itself", "missing", "survivor"] = "itself"
+    """How a merged ticket reads: as it was, with `merged_to`; 404; or as the surviving one: not documented. Writes to
+    it are 404: assumed."""
+    merged_rows: Literal["kept", "copied"] = "kept"
+    """Whether the rows that a merge brings keep their ids; their dates they keep: assumed."""
+
     unsaid_status: Literal["_all", "_pending"] = "_all"
     """The list without `status`: `_all` (tickets article); one client says it covers less."""
     list_updates: Literal["asked", "always", "never"] = "asked"

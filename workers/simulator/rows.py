@@ -153,8 +153,8 @@ def ticket_json(world: World, ticket: Ticket, *, updates: bool = True, field_cha
         "visible_only_staff": ticket.visible_only_staff,
         "unresponded": ticket.unresponded,
         "source": ticket.source,
-        "merged_tickets": [],
-        "merged_to": None,
+        "merged_tickets": list(ticket.merged),  # numbers: assumed, KB 1039 shows none
+        "merged_to": ticket.merged_to,
     }
     if updates:
         shown["updates"] = [row_json(world, row, field_changes=field_changes) for row in rows]

@@ -153,6 +153,13 @@ class Simulator:
         """Let a ticket break `count` more agreements on service; no row, no webhook (assumed)."""
         return people.breach(self.world, ticket, count)
 
+    def merge(self, ticket: int, into: int) -> Ticket:
+        """Merge a ticket into another one; webhooks tell of both as updated (assumed)."""
+        survivor = people.merge(self.world, ticket, into)
+        for one in (self.world.tickets[ticket], survivor):
+            self.postbox.post(self.world, News("ticket-updated", one, row=False))
+        return survivor
+
     def _tell(self, ticket: Ticket, label: Label = "ticket-updated") -> Ticket:
         self.postbox.post(self.world, News(label, ticket))
         return ticket

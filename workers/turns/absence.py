@@ -16,15 +16,15 @@ SAID = "the ticket is gone"
 UNPLACED = f"HappyFox answered 404 to it, sent {TRIES} times, though the ticket is there"
 
 
-def miss_ticket(sight: Sight, key: str, gone: bool) -> Steps[None]:
-    """Lets an effect wait for its ticket as all work waits; in the end, or when it is gone, gives it up."""
+def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
+    """Lets an effect wait for its ticket as all work waits; in the end, or when ``gone`` says why, gives it up."""
     state = sight.state
     now, entry = state.now(), state.journal.get(key)
     since = entry.at if entry else now
     look = next((since + age - now for age in AWAY if since + age > now), 0)
     if gone or not look:
         doubt = Doubt(sight.staff, sight.plan.seen.floor, ()) if entry and entry.state == "begun" else None
-        yield from state.enter(key, Entry("gone", said=SAID, doubt=doubt))
+        yield from state.enter(key, Entry("gone", said=gone or SAID, doubt=doubt))
         return
     if entry is None:
         yield from state.enter(key, Entry("missing", at=now))

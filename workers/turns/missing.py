@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workers.turns.plan import TICKET, Foreign, Letter, Owed, Plan
+from workers.events.last_seen import decode
+from workers.turns.plan import TICKET, Foreign, Letter, Owed, Plan, Verdict
 from workers.turns.state import State
 from workers.turns.stored import decode_foreign
 
@@ -69,6 +70,22 @@ def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) 
         look=look,
         owed=tuple(msgspec.structs.replace(debt, look=now + look) for debt in (*owed, note)),
         remarks=("HappyFox does not know the ticket (404)",),
+    )
+
+
+def merged_away(state: State, empty: Plan, owed: Sequence[Owed], why: str) -> Plan:
+    """Gives the plan for a ticket that was merged into another one: nothing runs, what is owed becomes dead letters.
+
+    Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
+    """
+    seen = decode(state.held.seen)
+    timers = seen.timers if seen else ()
+    return msgspec.structs.replace(
+        empty,
+        letters=tuple(letter(empty.turn, debt, why) for debt in owed),
+        verdicts=tuple(Verdict(debt.handler, "dead", why, debt.attempt) for debt in owed),
+        remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
+        seen=msgspec.structs.replace(seen, timers=()) if seen and timers else empty.seen,
     )
 
 

@@ -51,18 +51,18 @@ class Performer:
     def _one(self, key: str, effect: Effect) -> Steps[None]:
         """Brings one effect to its end: done, withheld, refused, gone, split or dry."""
         while (entry := self._entry(key)) in ("", "begun", "missing"):
-            gone = any(other.state == "gone" for other in self.state.journal.values())
+            gone = next((other.said for other in self.state.journal.values() if other.state == "gone"), "")
             try:
                 if gone and effect.sort != "create":
-                    raise Gone
+                    raise Gone(gone)
                 tries = 0
                 if entry:
                     look = search_ticket if entry == "missing" else find if effect.sort == "create" else look_up
                     tries = yield from look(self.sight, key, effect)
                 if tries or not entry:
                     yield from self._send(key, effect, tries)
-            except Gone:
-                yield from miss_ticket(self.sight, key, gone)
+            except Gone as end:
+                yield from miss_ticket(self.sight, key, str(end))
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, terms = self.state, self.state.terms

@@ -1,6 +1,6 @@
 """Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -11,13 +11,15 @@ import msgspec
 from workers.events.change import Change
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, decode
+from workers.events.merging import brought, merged_since, tell
 from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
 from workers.lanes.claims import HANDLER, SCHEDULE, Hint
+from workers.lanes.memories import memories
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.creating import ours
 from workers.turns.state import State
-from workers.turns.steps import Outcome, Steps
+from workers.turns.steps import Outcome, Steps, ask
 from workers.turns.stored import Unreadable
 
 #: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
@@ -97,10 +99,25 @@ def read(state: State) -> Steps[Reading | None]:
     seen = decode(state.held.seen)
     if ticket is None:
         return None
-    found = news(ticket, seen, _first_sight(state, outcome), state.moment(), state.terms.staff)
+    first, now, staff = _first_sight(state, outcome), state.moment(), state.terms.staff
+    merged = merged_since(ticket, seen)
+    old = (yield from _brought(state, ticket, seen, merged, first.since)) if merged else frozenset()
+    found = news(ticket, seen, first, now, staff, old)
+    if merged and seen:
+        found = tell(found, ticket, seen, merged, now)
     found, created = yield from ours(state, ticket, found)
     called, remarks = _called(state, found)
     return _explain(state, ticket, called, (*created, *remarks))
+
+
+def _brought(
+    state: State, ticket: TicketRead, seen: LastSeen | None, merged: Sequence[int], since: datetime
+) -> Steps[frozenset[int]]:
+    """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
+    stored = yield from ask(memories(state.held.account, merged))
+    named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
+    rows = [row for row in ticket.history if seen is None or not seen.knows(row.id)]
+    return brought(rows, seen, [decode(each) for each in stored], named, since, state.terms.staff)
 
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:

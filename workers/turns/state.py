@@ -35,7 +35,14 @@ class Lost(Exception):
 
 
 class Gone(Exception):
-    """The ticket does not exist any more: the plan ends here."""
+    """HappyFox does not know the ticket; the text says why when that is for good: then the plan ends here."""
+
+
+class Merged(Gone):
+    """The ticket was merged into another one, of the number ``into``, 0 when that is not told."""
+
+    def __init__(self, into: int) -> None:
+        super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
 
 
 class State:
@@ -125,7 +132,10 @@ class State:
         return self.understand(outcome)
 
     def understand(self, outcome: steps.Outcome) -> TicketRead | None:
-        """Makes a ticket of what a read brought, None of a 404; parks the turn for everything else."""
+        """Makes a ticket of what a read brought, None of a 404; parks the turn for everything else.
+
+        Raises ``Merged`` when it is merged: the answer says so, or is the surviving ticket.
+        """
         if not isinstance(outcome, Answer):
             raise Parked(1_000 if isinstance(outcome, Unsent) else 5_000, f"the ticket could not be read: {outcome}")
         if outcome.status == 404:
@@ -138,11 +148,15 @@ class State:
         if outcome.status == 429:
             raise Parked(0, "the account is locked out (429)")
         try:
-            return read_ticket(msgspec.json.decode(outcome.body, type=dict), self.terms.site)
+            ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.terms.site)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
             raise Parked(
                 5_000, f"HappyFox answered a read with something else than a ticket ({outcome.status})"
             ) from None
+        into = ticket.merged_to if ticket.id == self.held.ticket else ticket.id
+        if into is not None:
+            raise Merged(into)
+        return ticket
 
     def enter(
         self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0

@@ -16,7 +16,7 @@ ENDS = {
     "dry": "not sent (dry run)",
     "withheld": "withheld",
     "refused": "refused",
-    "gone": "not sent, the ticket is gone",
+    "gone": "not sent",
     "split": "refused as a whole, sent in parts",
 }
 

@@ -19,12 +19,12 @@ from workers.lanes.claims import Held, Nothing
 from workers.lanes.holding import store_plan
 from workers.turns.account import DAY, Terms
 from workers.turns.deciding import decide
-from workers.turns.missing import begun, letter, part, without_handlers, without_ticket
+from workers.turns.missing import begun, letter, merged_away, part, without_handlers, without_ticket
 from workers.turns.performing import Performer
 from workers.turns.plan import Entry, Letter, Owed, Plan, Verdict, together
 from workers.turns.reading import read, thaw
 from workers.turns.settling import close, letters
-from workers.turns.state import Lost, Parked, State
+from workers.turns.state import Lost, Merged, Parked, State
 from workers.turns.steps import Steps, ask
 from workers.turns.stored import Unreadable, decode_owed, decode_plan, decode_replay
 
@@ -91,7 +91,10 @@ def _make_plan(state: State) -> Steps[Plan]:
     if not state.terms.claim.read:
         return without_handlers(state, _empty(state, ""), owed)
     frozen = state.held.reading
-    reading = thaw(frozen, state.terms.site) if frozen else (yield from read(state))
+    try:
+        reading = thaw(frozen, state.terms.site) if frozen else (yield from read(state))
+    except Merged as merged:
+        return merged_away(state, _empty(state, ""), owed, str(merged))
     if reading is None:
         return without_ticket(state, _empty(state, ""), owed, missing)
     return (yield from decide(state, reading, owed))

@@ -79,3 +79,12 @@ def test_days_of_reports_and_percentages_are_read() -> None:
     entry = read_sla({"name": "First reply", "target": "90%", "achieved": 87.5, "ticketsChecked": "8"})
     assert entry
     assert (entry.target, entry.achieved, entry.tickets_checked, entry.tickets_breached) == (90.0, 87.5, 8, None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "into"),
+    [(None, None), ("", None), (7, 7), ("7", 7), ({"id": 7}, 7), ({"display_id": "#DE00000007"}, 7), ("?", 0)],
+)
+def test_which_ticket_was_merged_is_read_in_any_form(raw: Any, into: int | None) -> None:
+    read = read_ticket({"id": 1, "merged_to": raw, "merged_tickets": [raw]})
+    assert (read.merged_to, read.merged) == (into, (7,) if into else ())

@@ -30,6 +30,17 @@ def test_people_work_over_http(ask: Any) -> None:
     assert len(ask("GET", "deliveries")) == 4
 
 
+def test_tickets_are_merged_over_http(ask: Any, api: Caller) -> None:
+    ask("POST", "tickets", {"email": "sam@bigcorp.example", "text": "one"})
+    ask("POST", "tickets", {"email": "sam@bigcorp.example", "text": "two"})
+    shown = ask("POST", "ticket/1/merge", {"into": 2})
+    assert (shown["merged_tickets"], [row["update_id"] for row in shown["updates"]]) == ([1], [1, 2])
+    assert api.got("ticket/1/")["merged_to"] == 2
+    assert [delivery["ticket"] for delivery in ask("GET", "deliveries")] == [1, 2, 1, 2]
+    assert api.post("ticket/1/staff_pvtnote/", {"staff": 1, "text": "x"}).status == 404
+    ask("POST", "ticket/1/merge", {"into": 1}, status=400)
+
+
 def test_faults_hooks_and_lockouts_are_set_over_http(ask: Any, api: Caller, simulator: Simulator) -> None:
     ask("POST", "faults", {"kind": "status", "status": 502, "method": "GET"})
     assert ask("GET", "faults")[0]["status"] == 502

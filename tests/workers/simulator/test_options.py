@@ -179,3 +179,20 @@ def test_what_must_not_overlap(clock: Clock) -> None:
         assert api.post("ticket/1/update_tags/", {"add": "x"}).status == tags
         assert api.post("ticket/1/staff_update/", body).status == reply
         assert api.simulator.end(first).status == 200
+
+
+@pytest.mark.parametrize(("reads", "shown"), [("itself", (200, 1)), ("survivor", (200, 2)), ("missing", (404, None))])
+def test_how_a_merged_ticket_reads(clock: Clock, reads: str, shown: tuple[int, int | None]) -> None:
+    api = account(clock, merged_reads=reads)
+    api.simulator.create_ticket()
+    api.simulator.merge(1, into=2)
+    answer = api.get("ticket/1/")
+    assert (answer.status, json.loads(answer.body).get("id")) == shown
+
+
+@pytest.mark.parametrize(("kept", "numbers"), [("kept", [1, 2]), ("copied", [2, 3])])
+def test_whether_rows_keep_their_ids_in_a_merge(clock: Clock, kept: str, numbers: list[int]) -> None:
+    api = account(clock, merged_rows=kept)
+    api.simulator.create_ticket()
+    api.simulator.merge(1, into=2)
+    assert [row["update_id"] for row in api.got("ticket/2/")["updates"]] == numbers

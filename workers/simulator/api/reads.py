@@ -20,16 +20,19 @@ DEFAULT_SORT: Final = "updated"
 
 
 def ticket_of(world: World, arguments: Arguments) -> Ticket:
-    """The ticket a path names. Raises a 404 if there is none, or it is not visible yet."""
+    """The ticket a path names. Raises a 404 if there is none, it is not visible yet, or was merged into another."""
     found = world.tickets.get(arguments.number)
-    if found is None or not world.visible(found):
+    if found is None or found.merged_to is not None or not world.visible(found):
         raise RefusedError(404, NOT_FOUND)
     return found
 
 
 def ticket(world: World, arguments: Arguments) -> Outcome:
     """GET /ticket/<n>/, with `show_cf_changes=true` also what changed in custom fields."""
-    changes = arguments.flag("show_cf_changes")
+    changes, found = arguments.flag("show_cf_changes"), world.tickets.get(arguments.number)
+    if found is not None and found.merged_to is not None and world.options.merged_reads != "missing":
+        shown = found if world.options.merged_reads == "itself" else world.tickets[found.merged_to]
+        return Outcome(ticket_json(world, shown, field_changes=changes))
     return Outcome(ticket_json(world, ticket_of(world, arguments), field_changes=changes))
 
 

@@ -65,6 +65,8 @@ class Ticket:
     visible_only_staff: bool = False
     unresponded: bool = True
     source: str = "TKT_CREATION_API"
+    merged: tuple[int, ...] = ()
+    merged_to: int | None = None
     rows: tuple[Row, ...] = ()
 
 
