@@ -6,7 +6,7 @@ missed change is better than a second answer.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -28,6 +28,7 @@ def merged_since(ticket: TicketRead, seen: LastSeen | None) -> tuple[int, ...]:
 
 def brought(
     rows: Sequence[Row],
+    first: Row | None,
     seen: LastSeen | None,
     memories: Sequence[LastSeen | None],
     named: Collection[int],
@@ -36,22 +37,26 @@ def brought(
 ) -> frozenset[int]:
     """Gives those of the new ``rows`` that came with a merge and are no news.
 
-    ``memories`` are those of the merged tickets, None for one that nothing is known of; ``named`` the rows that this
-    ticket's own deliveries named; rows before ``since`` are old. Rows by our staff member are ours.
+    ``first`` is the row that opened the ticket. ``memories`` are those of the merged tickets, None for one that nothing
+    is known of; ``named`` the rows that this ticket's own deliveries named. Rows before ``since`` are old, and
+    those from before a merged ticket last heard of somebody. Rows by our staff member are ours.
     """
     known = [memory for memory in memories if memory]
     theirs = {identity for memory in known for identity in (*memory.ids, memory.floor)}
     kept = len(known) == len(memories) and any(row.id in theirs for row in rows)
+    heard = max((memory.fuse.heard for memory in known), default=0)
+    young = max(since, datetime.fromtimestamp((heard + 1) / 1000, UTC))
 
     def old(row: Row) -> bool:
         if row.id in theirs or any(memory.made(row, staff) for memory in known):
             return True
+        if row is first and seen is None:
+            return False
         if row.author == "staff" and row.author_id == staff:
             return seen is not None and not seen.made(row, staff)  # first sight leaves them out itself
         if row.id not in named and any(memory.knows(row.id) for memory in known):
             return True
-        # On first sight old rows are history anyway.
-        return seen is not None and not kept and (row.at is None or row.at < since)
+        return not kept and (row.at is None or row.at < young)
 
     return frozenset(row.id for row in rows if old(row))
 

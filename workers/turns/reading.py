@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from workers.events.change import Change
-from workers.events.changes import FirstSight, News, news
+from workers.events.changes import FirstSight, News, news, opening
 from workers.events.last_seen import LastSeen, decode
 from workers.events.merging import brought, merged_since, tell
 from workers.events.timers import ring
@@ -117,7 +117,7 @@ def _brought(
     stored = yield from ask(memories(state.held.account, merged))
     named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
     rows = [row for row in ticket.history if seen is None or not seen.knows(row.id)]
-    return brought(rows, seen, [decode(each) for each in stored], named, since, state.terms.staff)
+    return brought(rows, opening(ticket), seen, [decode(each) for each in stored], named, since, state.terms.staff)
 
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:

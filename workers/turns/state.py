@@ -154,7 +154,7 @@ class State:
                 5_000, f"HappyFox answered a read with something else than a ticket ({outcome.status})"
             ) from None
         into = ticket.merged_to if ticket.id == self.held.ticket else ticket.id
-        if into is not None:
+        if into is not None and into != self.held.ticket:
             raise Merged(into)
         return ticket
 

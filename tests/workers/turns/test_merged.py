@@ -120,12 +120,15 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("merged_rows", ROWS)
-def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(store: redis.Redis, merged_rows: str) -> None:
+@pytest.mark.parametrize("seconds", [1, 3600])
+def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(
+    store: redis.Redis, merged_rows: str, seconds: int
+) -> None:
     desk = Desk(store, merged_rows=merged_rows)
     desk.opened("First.", "Second.")
     desk.world.simulator.contact_replies(1, "More.")
     desk.told()
-    desk.later()
+    desk.later(seconds)
     posts = desk.posts()
     desk.world.simulator.merge(1, into=2)
     desk.told()
