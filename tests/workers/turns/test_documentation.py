@@ -1,11 +1,16 @@
 """docs/handlers.md tells the truth about what a handler finds in `ctx`."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from workers import Router
+import pytest
+
+from workers import Change, Event, Router
+from workers.models.ticket import TicketRead
 from workers.testing import run, ticket
+from workers.turns.recorder import Recorder
 
 PAGE = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
 
@@ -36,3 +41,34 @@ def test_a_ticket_of_the_page_is_linked() -> None:
     result = run(examples()["twins"], ticket(fields={"Same as": "12"}), "field-changed")
 
     assert (result.failed, result.on_tickets[12].tags_added) == ({}, {"has-twin"})
+
+
+def table(head: str) -> set[str]:
+    """Gives the names in the first column of the table with this head."""
+    rows = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)", row.split("|")[1])}
+
+
+def members(of: type) -> set[str]:
+    public = {name for name in vars(of) if not name.startswith("_")}
+    return public | {each.name for each in fields(of)} if of is not Recorder else public
+
+
+@pytest.mark.parametrize(
+    ("head", "of"),
+    [
+        ("Member of `ticket`", TicketRead),
+        ("Member of `event`", Event),
+        ("Member of a change", Change),
+        ("Wish", Recorder),
+    ],
+)
+def test_every_member_stands_on_the_page(head: str, of: type) -> None:
+    assert table(head) == members(of) - {"field_values"}
+
+
+def test_a_handler_of_the_page_is_given_its_settings() -> None:
+    made = ticket(category="Support")
+    result = run(examples()["team"], made, "ticket-created", settings={"name": "Night shift"})
+    assert result.notes == ("For Night shift, ticket-created at 12:00 UTC.",)
+    assert (result.properties, result.fields) == ({"priority": "High"}, {"Team": "Night shift"})
