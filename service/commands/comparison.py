@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.words import plain
+from service.commands.words import many, plain
 from workers.turns.deeds import Deed
 from workers.turns.tally import Tally
 
@@ -44,8 +44,8 @@ class Comparison:
 def show(found: Comparison) -> None:
     """Prints it."""
     console = Console(highlight=False, soft_wrap=True)
-    turns = f"{_many(found.turns, 'turn')} since {_when(found.since)}" if found.turns else "no turns to test on"
-    skipped = f"; {_many(found.skipped, 'record')} of another format skipped" if found.skipped else ""
+    turns = f"{many(found.turns, 'turn')} since {_when(found.since)}" if found.turns else "no turns to test on"
+    skipped = f"; {many(found.skipped, 'record')} of another format skipped" if found.skipped else ""
     console.print(f"[bold]{found.account}[/bold]: {turns}{skipped}")
     if not found.turns and not any(tally.missing for tally in found.tallies.values()):
         return
@@ -80,9 +80,9 @@ def _differences(tallies: Mapping[str, Tally]) -> Iterator[Text]:
 def _troubles(tallies: Mapping[str, Tally]) -> Iterator[Text]:
     for name, tally in tallies.items():
         for reason, count in tally.failed.most_common():
-            yield Text(f"{plain(name)} failed, {_many(count, 'time')}: {plain(reason)}", style="yellow")
+            yield Text(f"{plain(name)} failed, {many(count, 'time')}: {plain(reason)}", style="yellow")
         for line, count in tally.denied.most_common():
-            yield Text(f"{plain(name)} was denied something, {_many(count, 'time')}: add {line}", style="yellow")
+            yield Text(f"{plain(name)} was denied something, {many(count, 'time')}: add {line}", style="yellow")
 
 
 def _cost(found: Comparison) -> str:
@@ -92,10 +92,6 @@ def _cost(found: Comparison) -> str:
         f"POSTs: {found.posts} (those of then: {found.made}), at most {found.peak} in any {found.window:g} s "
         f"({limit}), {mean} a minute on average"
     )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _when(at: int) -> str:

@@ -1,7 +1,7 @@
 """`foxhooks events`: what came in lately and what became of it, newest first."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -14,7 +14,10 @@ from service.access import accounts_of, store_of
 from service.commands.records import Records
 from service.commands.times import ago, now_of, span
 from service.commands.words import plain
+from service.failures import CommandError
+from workers.events.kinds import CALLS, KINDS
 from workers.lanes.keys import prefix
+from workers.turns.fitting import near
 
 #: A list longer than this is cut; filters make it shorter.
 MOST = 1000
@@ -46,6 +49,8 @@ class Seen:
 def run(wanted: Filter, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
     since = span(wanted.since)
+    if wanted.kind not in ("", *KINDS, *CALLS):
+        raise CommandError(f"no kind {wanted.kind!r}; {near(wanted.kind, (*KINDS, *CALLS))}")
     settings = accounts_of().settings
     with store_of(settings) as client:
         now = now_of(client)
@@ -56,7 +61,7 @@ def run(wanted: Filter, as_json: bool) -> int:
             for each in (*_waiting(client, name), *_settled(Records(client, name), after))
             if each.at >= after
             and wanted.ticket in (None, each.ticket)
-            and (not wanted.kind or wanted.kind in each.found)
+            and (not wanted.kind or _led(each.found, wanted.kind))
         ]
     found.sort(key=lambda each: each.at, reverse=True)
     if as_json:
@@ -64,6 +69,11 @@ def run(wanted: Filter, as_json: bool) -> int:
     else:
         _show(found[:MOST], now)
     return 0
+
+
+def _led(found: Iterable[str], kind: str) -> bool:
+    """Tells whether one of the kinds found is the one asked for; `ticket-updated` is any but the creation."""
+    return any(each == kind or (kind == "ticket-updated" and each != "ticket-created") for each in found)
 
 
 def _waiting(client: redis.Redis, account: str) -> Iterator[Seen]:

@@ -5,25 +5,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-import redis
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from service.access import accounts_of, store_of
+from service.commands.present import Present, present_of, sentences
 from service.commands.records import Line, Records
-from service.commands.stops import stops
-from service.commands.times import ago, ahead, now_of
+from service.commands.times import ago, now_of
 from service.commands.words import plain
 from service.failures import CommandError
 from workers.events.change import Change, told
-from workers.events.last_seen import decode
-from workers.events.timers import Timer
-from workers.lanes.keys import prefix
-from workers.settings import Account
 from workers.turns.ballot import NOT_ASKED
 from workers.turns.effects import Effect, split
 from workers.turns.permissions import denials
@@ -41,20 +36,6 @@ class Chapter:
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
-    """How the ticket stands at present: what waits, when its lane is due (ms), if a worker holds it, its timers.
-
-    ``stopped`` says why handlers do not run.
-    """
-
-    waiting: int
-    due: int | None
-    held: bool
-    timers: tuple[Timer, ...]
-    stopped: tuple[str, ...]
-
-
 def run(ticket: int, account: str, as_json: bool) -> int:
     """Prints the story; 1 when nothing is known of the ticket."""
     settings = accounts_of().settings
@@ -65,7 +46,7 @@ def run(ticket: int, account: str, as_json: bool) -> int:
     with store_of(settings) as client:
         for name in names:
             chapters = list(_chapters(Records(client, name), ticket))
-            state = _now(client, settings.accounts[name], ticket)
+            state = present_of(client, settings.accounts[name], ticket)
             if not chapters and state.due is None:
                 continue
             found = True
@@ -84,25 +65,14 @@ def _chapters(records: Records, ticket: int) -> Iterator[Chapter]:
         yield Chapter(turn, told[0].at, records.of(turn), told)
 
 
-def _now(client: redis.Redis, account: Account, ticket: int) -> Now:
-    keys = prefix(account.name)
-    due = client.zscore(keys + "sched", str(ticket))
-    waiting = client.llen(f"{keys}lane:{ticket}")
-    held = bool(client.hexists(keys + "own", str(ticket)))
-    seen = decode(cast(bytes | None, client.get(f"{keys}ticket:{ticket}")))
-    timers = sorted(seen.timers, key=lambda timer: timer.due) if seen else ()
-    stopped = tuple(stops(client, account, ticket, seen))
-    return Now(waiting, None if due is None else int(due), held, tuple(timers), stopped)
-
-
-def _data(account: str, ticket: int, chapters: list[Chapter], state: Now) -> dict[str, Any]:
+def _data(account: str, ticket: int, chapters: list[Chapter], state: Present) -> dict[str, Any]:
     told: list[Any] = [msgspec.to_builtins(chapter) for chapter in chapters]
     now = msgspec.to_builtins(state)
     now["timers"] = [msgspec.structs.asdict(timer) for timer in state.timers]
     return {"account": account, "ticket": ticket, "turns": told, "now": now}
 
 
-def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: int) -> None:
+def _show(account: str, ticket: int, chapters: list[Chapter], state: Present, now: int) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]Ticket {ticket}[/bold] of {account}")
     for chapter in chapters:
@@ -117,9 +87,8 @@ def _show(account: str, ticket: int, chapters: list[Chapter], state: Now, now: i
             table.add_row(f"  {label}", Text(plain(text)))
         console.print(table)
     console.print()
-    for stop in state.stopped:
-        console.print(Text(plain(f"Handlers do not run: {stop}.")))
-    console.print(_present(state, now))
+    for line in sentences(state, now):
+        console.print(Text(plain(line)))
 
 
 def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
@@ -204,20 +173,3 @@ def _effect(effect: Effect, entry: Entry | None) -> str:
     if entry.state == "dry":  # the message too: HappyFox will not show it
         return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
     return effect_story(effect, entry)
-
-
-def _present(state: Now, now: int) -> str:
-    if state.due is None:
-        return "Nothing waits."
-    if state.held:
-        return "A worker is at it."
-    if not state.waiting and state.timers and state.due == state.timers[0].due:
-        return "Nothing waits but " + "; ".join(_timer(timer, now) for timer in state.timers) + "."
-    waiting = f"{state.waiting} events wait" if state.waiting else "No event waits"
-    told = "".join(f"\nA {_timer(timer, now)}." for timer in state.timers)
-    return f"{waiting}; its next turn is due {ahead(state.due, now)}.{told}"
-
-
-def _timer(timer: Timer, now: int) -> str:
-    unless = f", unless {' or '.join(timer.unless)} comes before" if timer.unless else ""
-    return f"{timer.words}, due {ahead(timer.due, now)}{unless}"

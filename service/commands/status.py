@@ -14,6 +14,7 @@ from rich.table import Table
 from service.access import accounts_of, settings_of, store_of
 from service.commands.standing import Standing, standing_of
 from service.commands.times import ago, ahead, now_of
+from service.commands.words import many
 from service.failures import CommandError
 from workers.lanes.keys import WORKERS
 from workers.lanes.rounds import State
@@ -101,7 +102,12 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         )
         rows.append(("gate", "open" if budget.gate == "open" else closed))
     oldest = f"; the oldest came {ago(standing.oldest, now)}" if standing.oldest is not None else ""
-    rows.append(("backlog", f"{standing.events} events wait in {standing.lanes} lanes, {standing.due} due{oldest}"))
+    rows.append(
+        (
+            "backlog",
+            f"{many(standing.events, 'event', 'wait')} in {many(standing.lanes, 'lane')}, {standing.due} due{oldest}",
+        )
+    )
     if standing.drained is not None and standing.lanes:
         planned = f"{standing.planned} writes planned; " if standing.planned else ""
         rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
@@ -111,7 +117,9 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         )
     if standing.timers.next is not None:
         first = ahead(standing.timers.next, now)
-        rows.append(("timers", f"{standing.timers.tickets} tickets wait for a timer alone, the first is due {first}"))
+        rows.append(
+            ("timers", f"{many(standing.timers.tickets, 'ticket', 'wait')} for a timer alone, the first is due {first}")
+        )
     for name, state in standing.rounds.items():
         rows += _names(state, now) if name == NAMES else [("schedule", f"{name}: {_round(state, now)}")]
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
@@ -123,7 +131,7 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         what = f"the {pause.scope} {pause.name}".strip()
         rows.append(("paused", f"{what}, {ago(pause.since, now)}, by {pause.by}; what comes {becomes}"))
     if standing.pausing:
-        rows.append(("pause", f"{standing.pausing} tickets wait for the end of one"))
+        rows.append(("pause", f"{many(standing.pausing, 'ticket', 'wait')} for the end of one"))
     return [*rows, ("dead letters", dead)]
 
 
@@ -131,9 +139,9 @@ def _round(state: State, now: int) -> str:
     if state.why:
         return f"[red]{escape(state.why)}[/red]; tries again {ahead(_again(state), now)}"
     if state.phase != "done":
-        return f"searches since {ago(state.slot, now)}, {state.found} tickets so far"
+        return f"searches since {ago(state.slot, now)}, {many(state.found, 'ticket')} so far"
     more = ", and there are more than it takes at once" if state.cut else ""
-    return f"found {state.found} tickets {ago(state.ended, now)}{more}; next {ahead(state.next, now)}"
+    return f"found {many(state.found, 'ticket')} {ago(state.ended, now)}{more}; next {ahead(state.next, now)}"
 
 
 def _names(state: State, now: int) -> list[tuple[str, str]]:

@@ -115,6 +115,8 @@ class Ballot:
         mended = runs and debts.everyone is not None and debts.everyone.replay
         found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
         self.seen = found.seen
+        if news.seen.fuse.blown and not found.seen.fuse.blown:
+            self.remarks.append(f"the fuse of this ticket is whole again{': a person replayed its letter' * mended}")
         if found.letter:
             changes = (*debts.stop_everyone(), *found.letter.changes)
             self.letters.append(msgspec.structs.replace(found.letter, changes=changes))

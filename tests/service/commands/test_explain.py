@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands import explain, status
+from service.commands import events, explain, status
 from service.commands.times import now_of
-from workers import Context, Event, Router, Ticket
+from service.failures import CommandError
+from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
+from workers.lanes.pauses import Pause, pause, resume
 from workers.testing import Desk
 from workers.testing.world import ACCOUNT, World
 
@@ -128,7 +130,7 @@ def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.C
     assert status.run(worker=False, as_json=False) == 0
     told = capsys.readouterr().out
     assert "0 events wait in 0 lanes, 0 due" in told
-    assert "1 tickets wait for a timer alone, the first is due in 1 h" in told
+    assert "1 ticket waits for a timer alone, the first is due in 1 h" in told
 
 
 def test_what_is_done_elsewhere_is_told(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,3 +168,58 @@ def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk, capsys: pytes
     assert explain.run(number, "", as_json=False) == 0
     assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in (told := capsys.readouterr().out)
     assert "\x1b]" not in told
+
+
+def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    def told() -> str:
+        assert explain.run(1, "", as_json=False) == 0
+        return capsys.readouterr().out
+
+    router, fails = Router("sick"), [True]
+
+    @router.on("ticket-created")
+    def fail(ticket: Ticket, event: Event) -> None:
+        if fails[0]:
+            raise Retry("not yet", after="40s")
+
+    world = World(store, router)
+    world.now = now_of(store)
+    world.simulator.create_ticket()
+    world.deliver()
+    assert "1 event waits; its next turn is due" in told()
+    world.store.run(pause(ACCOUNT, "account", "", Pause(world.now, "ada")))
+    assert "1 event waits; its next turn is due when the account is resumed." in told()
+    world.store.run(resume(ACCOUNT, "account", ""))
+    world.work()
+    assert "1 change for sick.fail: due in 3" in told()
+    world.store.run(pause(ACCOUNT, "ticket", "1", Pause(world.now, "ada")))
+    world.simulator.contact_replies(1, "Hello?")
+    world.now += 3_000
+    world.deliver()
+    world.work()
+    last = told()
+    assert "1 change for sick.fail: waits for the end of the pause." in last
+    assert "1 change for every handler: waits for the end of the pause." in last
+    assert "due in 23 h" not in last
+
+
+def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(
+    store: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(store, vip)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.work()
+    world.simulator.contact_replies(1, "Hello?")
+    world.now += 3_000
+    world.deliver()
+    world.work()
+
+    def found(kind: str) -> set[str]:
+        assert events.run(events.Filter(None, kind, ""), as_json=True) == 0
+        return {" ".join(each["found"]) for each in json.loads(capsys.readouterr().out)}
+
+    assert found("contact-replied") == found("ticket-updated") == {"contact-replied"}
+    assert found("ticket-created") == {"ticket-created"}
+    with pytest.raises(CommandError, match="no kind 'contct-replied'; did you mean 'contact-replied'"):
+        found("contct-replied")

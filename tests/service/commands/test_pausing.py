@@ -137,4 +137,4 @@ def test_tickets_that_wait_for_the_end_of_a_pause_are_no_backlog(store: redis.Re
     [account] = json.loads(run("status", "--json").stdout)["accounts"]
 
     assert (account["lanes"], account["pausing"]) == (0, 1)
-    assert "1 tickets wait for the end of one" in run("status").stdout
+    assert "1 ticket waits for the end of one" in run("status").stdout

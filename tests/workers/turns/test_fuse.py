@@ -246,6 +246,8 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
+    trail = b"\n".join(store.lrange(f"{P}trail:1", 0, -1)).decode()
+    assert "the fuse of this ticket is whole again: a person replayed its letter" in trail
 
 
 def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown(store: redis.Redis) -> None:
