@@ -42,8 +42,16 @@ class Rung:
     remarks: tuple[str, ...]
 
 
-def ring(timers: Iterable[Timer], changes: Sequence[Change], now: int, dry: Callable[[str], bool]) -> Rung:
+def ring(
+    timers: Iterable[Timer],
+    changes: Sequence[Change],
+    now: int,
+    dry: Callable[[str], bool],
+    waits: Callable[[Timer], bool] = lambda _: False,
+) -> Rung:
     """Looks at the timers in a turn with these changes, at ``now`` (ms); ``dry`` tells which routers run dry.
+
+    ``waits`` tells which of those that are due wait for a worker that knows who receives them.
 
     What has happened counts before what is due: a reply that came while nobody looked still ends the timer. What was
     set in a dry run ends with it, for what its handler did then was never sent.
@@ -57,7 +65,7 @@ def ring(timers: Iterable[Timer], changes: Sequence[Change], now: int, dry: Call
         elif timer.dry and not dry(timer.router):
             remarks.append(f"{timer.words}: ended with the dry run in which it was set")
         else:
-            (due if timer.due <= now else left).append(timer)
+            (left if timer.due > now or waits(timer) else due).append(timer)
     due.sort(key=lambda timer: timer.due)
     return Rung(tuple(map(_change, due)), tuple(left), tuple(remarks))
 

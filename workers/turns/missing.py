@@ -103,6 +103,12 @@ def search(state: State, debt: Owed) -> Owed | None:
     return None if now >= first + GRACE else msgspec.structs.replace(debt, missing=first, look=now + SEARCH)
 
 
+def known_elsewhere(state: State, kind: str, since: int) -> bool:
+    """Tells whether no handler here asks for a kind of timer or schedule, due at ``since`` (ms), and another may."""
+    known = any(kind in bound.handler.kinds for bound in state.terms.handlers)
+    return not known and state.now() < since + GRACE
+
+
 def letter(turn: str, debt: Owed, reason: str) -> Letter:
     """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
     return Letter(

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from workers.events.change import Change
+from workers.events.change import Change, schedule_kind, timer_kind
 from workers.events.changes import FirstSight, News, news, opening
 from workers.events.last_seen import LastSeen, decode
 from workers.events.merging import brought, merged_since, tell
@@ -18,6 +18,7 @@ from workers.lanes.claims import HANDLER, SCHEDULE, Hint
 from workers.lanes.memories import memories
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.creating import ours
+from workers.turns.missing import SEARCH, known_elsewhere
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps, ask
 from workers.turns.stored import Unreadable
@@ -122,14 +123,25 @@ def _brought(
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
     """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
-    rung = ring(found.seen.timers, found.changes, state.now(), state.terms.dry)
+    rung = ring(
+        found.seen.timers,
+        found.changes,
+        state.now(),
+        state.terms.dry,
+        lambda timer: known_elsewhere(state, timer_kind(timer.router, timer.name), timer.due),
+    )
     scheduled = {
         hint.handler: Change(kind="scheduled", at=_moment(hint.at), to=hint.handler)
         for hint in state.held.hints
-        if hint.source == SCHEDULE
+        if hint.source == SCHEDULE and not _early(state, hint)
     }
     changes = (*found.changes, *rung.changes, *scheduled.values())
     return News(changes, msgspec.structs.replace(found.seen, timers=rung.left), found.stray), rung.remarks
+
+
+def _early(state: State, hint: Hint) -> bool:
+    """Tells whether an event is of a schedule that only other workers know, and waits for one of them."""
+    return hint.source == SCHEDULE and known_elsewhere(state, schedule_kind(hint.handler), hint.at)
 
 
 def _moment(at: int) -> datetime:
@@ -175,7 +187,9 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     left: dict[str, int] = {}
     for hint in state.held.hints:
         look = _look(hint, state.now())
-        if hint.update_id is not None:
+        if _early(state, hint):
+            left[hint.id] = SEARCH
+        elif hint.update_id is not None:
             if look and hint.update_id not in rows and hint.update_id > found.seen.floor:
                 left[hint.id] = look
         elif hint.update or hint.kind == "created":

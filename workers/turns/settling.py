@@ -13,6 +13,7 @@ from workers.turns.account import DAY
 from workers.turns.echoes import owed_echoes
 from workers.turns.effects import mark, split
 from workers.turns.fuse import KEPT, acted
+from workers.turns.missing import GRACE, SEARCH
 from workers.turns.plan import Entry, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
@@ -48,7 +49,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         look=plan.look,
         quiet=QUIET if state.posts else 0,
         retry=min((debt.due for debt in debts), default=0),
-        timer=min((timer.due for timer in timers), default=0),
+        timer=min((_due(state, plan, timer) for timer in timers), default=0),
         timed=state.held.retry is not None,
         paused=state.held.pauses.ended if any(debt.paused for debt in debts) else -1,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
@@ -65,9 +66,17 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
 
 
 def _later(state: State) -> tuple[Timer, ...]:
-    """Gives the timers still to come of a ticket that was not read; those that are over wait for its next turn."""
-    seen = decode(state.held.seen)
-    return tuple(timer for timer in seen.timers if timer.due > state.now()) if seen else ()
+    """Gives the timers still to come of a ticket that was not read; those that are over wait for its next turn.
+
+    A worker without handlers leaves them for a while to one that has some.
+    """
+    seen, over = decode(state.held.seen), state.now() - (0 if state.terms.claim.read else GRACE)
+    return tuple(timer for timer in seen.timers if timer.due > over) if seen else ()
+
+
+def _due(state: State, plan: Plan, timer: Timer) -> int:
+    """Gives when a timer's lane is due; one that was due in this turn already waits for a worker that knows it."""
+    return timer.due if timer.due > plan.read_at else state.now() + SEARCH
 
 
 def _lives(state: State, timers: Iterable[Timer]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Rounds: a schedule's search runs once in the fleet, its tickets get an event each; names are looked at as well."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -99,6 +100,34 @@ def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis)
 
     assert seen == [("when", "scheduled")]
     assert tagged(world, [number]) == [number]
+
+
+def test_what_a_round_found_waits_for_a_worker_that_knows_the_schedule(store: redis.Redis) -> None:
+    world = World(store, on_hold(), Router("older"))
+    (number,) = tickets(world, 1)
+    world.rounds()
+    new = world.terms
+    world.terms = replace(new, handlers=())
+    world.work()
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.work()
+    assert tagged(world, [number]) == []
+    world.terms = new
+    world.now += 60_000
+    world.work()
+
+    assert tagged(world, [number]) == [number]
+
+
+def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    tickets(world, 1)
+    world.rounds()
+    world.terms = replace(world.terms, handlers=())
+    world.settle_down()
+
+    assert not store.zcard(P + "sched")
 
 
 def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: redis.Redis) -> None:

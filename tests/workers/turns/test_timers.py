@@ -381,6 +381,43 @@ def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.R
     assert "later: the timer remind of vip is due, and no handler receives it any more" in play.trail
 
 
+@pytest.mark.parametrize("kept", [1, 0])
+def test_it_waits_for_a_worker_that_knows_it(store: redis.Redis, kept: int) -> None:
+    rang: Rang = []
+    play = Play(store, reminder(rang))
+    play.contact()
+    new = play.world.terms
+    claim = replace(new.claim, read=bool(kept))
+    play.world.terms = replace(new, handlers=new.handlers[:kept], claim=claim)
+    play.settle(2 * HOUR)
+    play.settle(5 * 60_000)
+    assert not rang
+    assert play.due is not None
+    play.world.terms = new
+    play.settle(60_000)
+    play.settle(HOUR)
+
+    assert len(rang) == 1
+    assert play.notes == ["Nobody has answered."]
+    assert play.due is None
+
+
+def test_what_ends_it_ends_it_also_while_it_waits_for_a_worker(store: redis.Redis) -> None:
+    rang: Rang = []
+    play = Play(store, reminder(rang))
+    play.contact()
+    new = play.world.terms
+    play.world.terms = replace(new, handlers=new.handlers[:1])
+    play.settle(2 * HOUR)
+    play.staff()
+    play.settle()
+    play.world.terms = new
+    play.settle(HOUR)
+
+    assert not rang
+    assert play.due is None
+
+
 def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang))
