@@ -83,7 +83,7 @@ class Visits:
 def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
     """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
-    where = place(error, step.bound.handler)
+    where = "" if isinstance(error, OverLimit) else place(error, step.bound.handler)
     fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
@@ -93,6 +93,6 @@ def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
         return stated(error)
     # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
-    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     said = f": {error}" if isinstance(error, OverLimit) else ""
+    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     return Failure(f"{type(error).__name__}{said}{where}")

@@ -8,6 +8,7 @@ from typing import Literal
 
 import redis
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -106,12 +107,9 @@ def _show(letters: list[Letter], what: str, now: int) -> None:
     if not letters:
         console.print(f"No {what}.")
         return
-    table = Table(box=None, header_style="dim")
-    for column in ("when", "account", "ticket", "handler", "why"):
-        table.add_column(column)
-    # It is there to be copied: cut short it would be of no use.
-    table.add_column("id", no_wrap=True, min_width=max(len(each.id) for each in letters))
     for each in letters:
-        row = (ago(each.at, now), each.account, str(each.ticket or ""), each.handler, each.reason, each.id)
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    console.print(table)
+        # The id has a line of its own: it is there to be copied, however narrow the terminal.
+        console.print(Text(plain(each.id), style="bold"), soft_wrap=True)
+        where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
+        told = ", ".join(part for part in (where, ago(each.at, now), each.handler) if part)
+        console.print(Padding(Text(plain(f"{told}: {each.reason}")), (0, 0, 0, 2)))
