@@ -75,11 +75,11 @@ class Letters:
                 yield Letter(identity, self.account, ticket, at, handler, attempts, reason, told)
 
     def replay(self, letter: Letter, keep: int) -> str:
-        """Puts a letter back into its lane; gives why not, or nothing. ``keep`` is the retention in seconds."""
+        """Puts a letter back into its lane, where it is kept until it is handled; gives why not, or nothing."""
         if not letter.handler:
             return "it names no handler that could run again; look at it with `foxhooks dead show` and discard it"
         with Store(self._client) as store:
-            found = store.run(replay(self.account, letter.id, keep))
+            found = store.run(replay(self.account, letter.id))
         if not found:
             return "it is gone"
         _wake(self._client)

@@ -43,7 +43,7 @@ class Maintainer:
                 continue
             stage.history.faults["a person replays a dead letter"] += 1
             for _ in range(stage.rng.choice([1, 1, 2])):
-                store.run(replay(ACCOUNT, name.decode(), 604_800))
+                store.run(replay(ACCOUNT, name.decode()))
                 stage.look(f"replay {name.decode()}")
             stage.history.replayed.append((int(ticket), letter))
             stage.history.accepted.append(f"replay-{name.decode()}")

@@ -6,7 +6,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     Key                Type    Lifetime    Written by   Meaning
     P lane:<ticket>    LIST    while used  accept       ids of waiting events, oldest first
     P joins:<ticket>   HASH    till claim  accept       body digest -> id of an event not yet claimed
-    P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told
+    P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told; what carries a
+                                                        replay or a wish is kept until a turn has taken it
     P sched            ZSET    forever     all          lane -> ms when it may next be claimed
     P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
     P sched:timer      ZSET    forever     settle       the lanes of sched that wait for a timer alone -> ms of it; once

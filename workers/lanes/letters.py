@@ -4,13 +4,12 @@ from workers.lanes.keys import prefix
 from workers.lanes.scripts import Script
 
 
-def replay(account: str, letter: str, keep: int) -> Script[int]:
+def replay(account: str, letter: str) -> Script[int]:
     """Puts a letter back into its ticket's lane; gives the ticket, 0 when there is no such letter.
 
-    The handler it names will run once more, on the freshly read ticket, with the letter's changes. ``keep`` is the
-    retention in seconds.
+    The handler it names will run once more, on the freshly read ticket, with the letter's changes.
     """
-    return Script("replay", prefix(account), [letter, keep], int)
+    return Script("replay", prefix(account), [letter], int)
 
 
 def discard(account: str, letter: str) -> Script[bool]:

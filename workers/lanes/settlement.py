@@ -28,6 +28,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     token: str
     turn: str
     handled: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     look: int = 0
     quiet: int = 0

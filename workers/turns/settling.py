@@ -40,11 +40,14 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     owed = msgspec.json.encode(debts) if debts else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     trail = tuple(trail_line(state.now(), plan.turn, text) for text in story(plan, state.journal))
+    carrying = {hint.id for hint in plan.events if hint.debt}
+    taken = tuple(id for id in plan.handled if id in carrying)
     settlement = Settlement(
         lane=state.held.lane,
         token=state.held.token,
         turn=plan.turn,
         handled=plan.handled,
+        taken=taken,
         left=plan.left,
         look=plan.look,
         quiet=QUIET if state.posts else 0,
@@ -60,7 +63,7 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
-        lives=_lives(state, timers) if seen or record or trail else {},
+        lives=_lives(state, timers) if seen or record or trail or taken else {},
     )
     return (yield from ask(settle(state.held.account, settlement, seen, record, owed, terms.claim, nonce)))
 

@@ -20,5 +20,5 @@ def letters(store: Any) -> dict[str, dict[str, Any]]:
 def put_back(world: World) -> None:
     """Replays the one letter there is, and lets everything come to rest."""
     [id] = letters(world.client)
-    world.store.run(replay(ACCOUNT, id, 3600))
+    world.store.run(replay(ACCOUNT, id))
     world.settle_down()

@@ -250,7 +250,7 @@ def test_a_refused_creation_can_be_replayed(store: redis.Redis) -> None:
     world.simulator.faults.add(Fault("status", method="POST", status=400))
     world.settle_down()
     [letter] = letters(store)
-    world.store.run(replay(ACCOUNT, letter["id"], 3600))
+    world.store.run(replay(ACCOUNT, letter["id"]))
     world.settle_down()
 
     assert (numbers(world), letters(store)) == ([1, 2], [])

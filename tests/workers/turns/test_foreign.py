@@ -103,7 +103,7 @@ def texts(world: World) -> str:
 
 def put_back(world: World) -> None:
     [id] = letters(world.client)
-    world.store.run(replay(ACCOUNT, id, 3600))
+    world.store.run(replay(ACCOUNT, id))
     world.settle_down()
 
 

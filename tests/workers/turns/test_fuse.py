@@ -188,7 +188,7 @@ def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(st
     circle(world, number, most=40)
     [letter] = letters(world)
 
-    world.store.run(replay(ACCOUNT, letter.id, 3600))
+    world.store.run(replay(ACCOUNT, letter.id))
     finish(world)
 
     assert notes(world, number) == 4
@@ -242,7 +242,7 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     [letter] = letters(world)
     assert [change.text.strip() for change in letter.changes] == ["three", "four"]
 
-    world.store.run(replay(ACCOUNT, letter.id, 3600))
+    world.store.run(replay(ACCOUNT, letter.id))
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
@@ -264,7 +264,7 @@ def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown
     assert "replay this then" in kept.reason
 
     world.now += 3_600_000
-    world.store.run(replay(ACCOUNT, kept.id, 3600))
+    world.store.run(replay(ACCOUNT, kept.id))
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]

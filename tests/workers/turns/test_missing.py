@@ -97,7 +97,7 @@ def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: re
     world.deliver()
     world.settle_down()
     [id] = letters(store)
-    world.store.run(replay(ACCOUNT, id, 3600))
+    world.store.run(replay(ACCOUNT, id))
     lost(world, 170)
     world.settle_down()
 
@@ -156,7 +156,7 @@ def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_abo
     assert {dead["reason"] for dead in letters(store).values()} == {"the ticket is gone"}
     assert len(letters(store)) == 2
     for id in letters(store):
-        world.store.run(replay(ACCOUNT, id, 3600))
+        world.store.run(replay(ACCOUNT, id))
     world.settle_down()
     assert world.ticket(1)["tags"] == "vip"
     assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1

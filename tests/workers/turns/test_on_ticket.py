@@ -130,7 +130,7 @@ def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(stor
     company = world.simulator.world
     company.statuses = {**company.statuses, 9: {**company.statuses[3], "id": 9, "name": "Parked"}}
     world.now += 3_600_000
-    world.store.run(replay(ACCOUNT, letter["id"], 3600))
+    world.store.run(replay(ACCOUNT, letter["id"]))
     rest(world)
 
     assert "no status 'Parked'" in letter["reason"]
@@ -142,7 +142,7 @@ def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) 
     world.simulator.faults.add(Fault("status", method="POST", status=400))
     rest(world)
     [letter] = letters(store)
-    world.store.run(replay(ACCOUNT, letter["id"], 3600))
+    world.store.run(replay(ACCOUNT, letter["id"]))
     rest(world)
 
     assert letter["handler"] == "clerk.file"
@@ -259,3 +259,15 @@ def test_the_test_kit_shows_what_is_wanted_of_other_tickets() -> None:
 
     assert (result.tags_added, list(result.on_tickets)) == ({"own"}, [12])
     assert (result.on_tickets[12].notes, result.on_tickets[12].tags_added) == (("See 1.",), {"linked"})
+
+
+def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
+    world.deliver()
+    world.drive(world.claim() or pytest.fail("nothing is due"))
+    (waiting,) = store.lrange(f"{P}lane:2", 0, -1)
+    assert store.ttl(f"{P}event:{waiting.decode()}") == -1
+    rest(world)
+
+    assert "linked" in world.ticket(2)["tags"]
+    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.terms.record_life

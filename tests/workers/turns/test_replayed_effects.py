@@ -62,7 +62,7 @@ def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(stor
     assert {letter["handler"] for letter in letters(store).values()} == {"one.note", "two.set_"}
     world.simulator.faults.clear()
     for id in letters(store):
-        world.store.run(replay(ACCOUNT, id, 3600))
+        world.store.run(replay(ACCOUNT, id))
         world.settle_down()
 
     assert said(world) == ["What the first one says."]
@@ -119,7 +119,7 @@ def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb
     [id] = letters(store)
     world.simulator.contact_replies(1, "Hello?")
     world.deliver()
-    world.store.run(replay(ACCOUNT, id, 3600))
+    world.store.run(replay(ACCOUNT, id))
     world.settle_down()
 
     assert world.ticket(1)["tags"] == "vip"

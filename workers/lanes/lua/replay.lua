@@ -1,6 +1,7 @@
--- Puts a dead letter back into its ticket's lane, as an event that owes its handler the letter's changes.
+-- Puts a dead letter back into its ticket's lane, as an event that owes its handler the letter's changes. However long
+-- that waits, it is kept until a turn has taken it: nothing else tells what is owed.
 -- KEYS[1] prefix of the account
--- ARGV    1 now  2 letter  3 lifetime of the event (s)
+-- ARGV    1 now  2 letter
 -- Answer  the ticket, or 0 when there is no such letter (any more)
 -- include: lib/clock
 -- include: lib/schedule
@@ -14,7 +15,6 @@ if not stored[1] then
 end
 redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', stored[1], 'kind', 'updated', 'update', 0,
   'source', 'replay', 'at', now, 'debt', stored[2])
-redis.call('EXPIRE', P .. 'event:' .. id, ARGV[3])
 redis.call('RPUSH', P .. 'lane:' .. stored[1], id)
 schedule_event(P, now, stored[1], 'bulk')
 redis.call('ZREM', P .. 'dead', letter)

@@ -4,7 +4,8 @@
 -- ARGV    1 now  2 settlement (JSON)  3 last seen or ''  4 record (compressed) or ''  5 owed (JSON) or ''
 --         6.. nonce, lease, most events, read, life of the read and budget of a claim, as claims_take; the nonce is ''
 --         when none is wanted
--- settlement: lane, token, turn; and where there is something to tell, else absent: handled [event ids], left [event ids],
+-- settlement: lane, token, turn; and where there is something to tell, else absent: handled [event ids], taken [those of
+--         them that carried what is owed or wanted, which is kept elsewhere from here on], left [event ids],
 --         look (ms until left events are looked at again), quiet (ms for which a lane that wrote stays quiet), retry (ms
 --         at which what is owed is due), timer (ms at which the ticket's first timer is), timed (true when the lane had
 --         waited for one, or for something owed), paused (for lanes with handlers that wait for the end of a pause: how
@@ -119,6 +120,7 @@ end
 local settled = held and S.token
 if held then
   for _, id in ipairs(S.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
+  for _, id in ipairs(S.taken or {}) do redis.call('PEXPIRE', P .. 'event:' .. id, S.lives.record) end
   redis.call('DEL', turn)
   lease_end(P, lane, S.token)
   schedule()

@@ -1,5 +1,5 @@
 -- include: lib/schedule
--- What is wanted of other tickets becomes an event in each one's lane. A key of the wrong type there concerns that ticket
+-- What is wanted of other tickets becomes an event in each one's lane, which is kept until a turn has taken it. A key of the wrong type there concerns that ticket
 -- alone: what was wanted is a dead letter then.
 local function handed_over(P, now, S)
   local function give(one, ticket)
@@ -7,7 +7,6 @@ local function handed_over(P, now, S)
     redis.call('RPUSH', P .. 'lane:' .. ticket, one.id)
     redis.call('HSET', event, 'v', 1, 'ticket', ticket, 'kind', 'wish', 'update', 0, 'source', 'handler', 'at', now,
       'debt', one.debt)
-    redis.call('PEXPIRE', event, S.lives.record)
     schedule_event(P, now, ticket, 'normal')
   end
   for _, one in ipairs(S.handed) do
