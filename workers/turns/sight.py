@@ -33,21 +33,23 @@ class Sight:
         known = {row.id for row in read}
         return (*read, *(row for row in self._told.values() if row.id not in known))
 
-    def attribute(self, rows: Iterable[Row], look: Mark | None = None) -> tuple[list[Row], int | None]:
+    def attribute(self, rows: Iterable[Row], look: Mark | None = None, after: int = 0) -> tuple[list[Row], int | None]:
         """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
 
-        A row that an earlier effect made, or is still expected to show, is never given to a later one. Those of others
-        are without what looks like one of our own: a call that landed late, or twice.
+        A row that an earlier effect made, or is still expected to show, is never given to a later one; the row that has
+        this look is above ``after``, and an earlier effect may by now show its own below. Those of others are without
+        what looks like one of our own: a call that landed late, or twice.
         """
         seen, journal = self.plan.seen, self.state.journal
         taken = {row for entry in journal.values() for row in entry.rows}
         expected: list[Mark | None] = [look for _, look in seen.expected]
         expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
         fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
-        found = attribute([*expected, look], fresh)
-        others = [row for row in fresh if row.id not in found.values() and not seen.made(row, self.staff)]
+        taken = {*attribute(expected, fresh).values()}
+        found = attribute([look], (row for row in fresh if row.id not in taken and row.id > after)).get(0)
+        others = [row for row in fresh if row.id not in {*taken, found} and not seen.made(row, self.staff)]
         made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
-        return [row for row in others if not any(fits(one, row) for one in made if one)], found.get(len(expected))
+        return [row for row in others if not any(fits(one, row) for one in made if one)], found
 
     def newest(self) -> int:
         """Gives the newest row that the last read showed; an effect that begins after it makes a newer one."""
@@ -59,9 +61,9 @@ class Sight:
         # By our own staff member it may be a row of ours that is not known again: no effect gives way to that.
         self._told |= {row.id: row for row in rows if row.author == "staff" and row.author_id != self.staff}
         look = mark(effect, self.staff)
-        others, found = self.attribute((row for row in rows if row.id > after), look)
+        others, found = self.attribute(rows, look, after)
         if found is None and look is not None:
-            found = max((row.id for row in others if answers(look, row)), default=None)
+            found = max((row.id for row in others if row.id > after and answers(look, row)), default=None)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
         return Entry(
             "done",
@@ -73,7 +75,8 @@ class Sight:
     def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
         """Makes the entry of an effect as a later read shows it, when others may have written too."""
         look = mark(effect, self.staff)
-        others, row = self.attribute((row for row in ticket.history if row.id > after), look)
+        others, row = self.attribute(ticket.history, look, after)
+        others = [one for one in others if one.id > after]
         if row is None and effect.sort == "forward":
             row = next((one.id for one in others if forwards(effect, one, self.staff)), None)
         meanwhile = any(other.author != "contact" and other.id > (row or 0) for other in others)

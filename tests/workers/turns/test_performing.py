@@ -275,3 +275,29 @@ def test_a_look_up_asks_for_no_more_than_was_sent(store: redis.Redis) -> None:
     (entry,) = next(result.journal for result in results if result.journal).values()
     assert (entry.state, entry.without) == ("done", ("#1",))
     assert sum(call.path.endswith("staff_update/") for call in world.simulator.log) == 1
+
+
+def test_a_row_that_an_earlier_turn_expects_and_that_comes_late_is_not_made_up_for_by_ours(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def tell(ticket: Ticket, event: Event) -> None:
+        ticket.note("The contact has written.")
+        ticket.add_tags(f"seen-{event.matched[0].update_id}")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    for fault in (
+        Fault("late-row", path="*/staff_pvtnote", seconds=20),
+        Fault("cut", path="*/staff_pvtnote", before=False),
+    ):
+        world.simulator.contact_replies(number, "Hello?")
+        world.simulator.faults.add(fault)
+        world.deliver()
+        world.work()
+        world.now += 500
+    world.settle_down()
+
+    assert str(world.ticket(number)["updates"]).count("'html': 'The contact has written.'") == 2
