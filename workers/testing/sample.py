@@ -48,8 +48,13 @@ def ticket(
         "priority": {"name": priority},
         "category": {"name": category},
         "assigned_to": {"name": assignee} if assignee else None,
-        "user": {"id": 1, "name": name, "email": email, "contact_groups": [{"name": group} for group in groups]},
-        "tags": ", ".join(tags),
+        "user": {
+            "id": 1,
+            "name": name,
+            "email": email,
+            "contact_groups": [{"name": group} for group in ([groups] if isinstance(groups, str) else groups)],
+        },
+        "tags": tags if isinstance(tags, str) else ", ".join(tags),
         "custom_fields": [
             {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)
         ],

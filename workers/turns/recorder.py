@@ -23,6 +23,7 @@ from workers.turns.intents import (
     Tags,
 )
 
+Must = NameOrId | UnsetType
 Maybe = NameOrId | None | UnsetType
 Day = date | str | None | UnsetType
 
@@ -59,8 +60,8 @@ class Recorder:
         notify: bool = True,
         cc: Iterable[str] = (),
         bcc: Iterable[str] = (),
-        status: Maybe = UNSET,
-        priority: Maybe = UNSET,
+        status: Must = UNSET,
+        priority: Must = UNSET,
         assignee: Maybe = UNSET,
         due_date: Day = UNSET,
         fields: Mapping[str, Any] | None = None,
@@ -73,8 +74,8 @@ class Recorder:
     def set(
         self,
         *,
-        status: Maybe = UNSET,
-        priority: Maybe = UNSET,
+        status: Must = UNSET,
+        priority: Must = UNSET,
         assignee: Maybe = UNSET,
         due_date: Day = UNSET,
         fields: Mapping[str, Any] | None = None,
@@ -102,7 +103,7 @@ class Recorder:
         self._want(Delete())
 
     def _set(
-        self, status: Maybe, priority: Maybe, assignee: Maybe, due_date: Day, fields: Mapping[str, Any] | None
+        self, status: Must, priority: Must, assignee: Maybe, due_date: Day, fields: Mapping[str, Any] | None
     ) -> None:
         wanted: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):

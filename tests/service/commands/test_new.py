@@ -47,6 +47,8 @@ def typed(ticket: Ticket, event: Event, ctx: Context[Crm]) -> None:
     assert_type(ctx.effect("x", lambda: 1, dry=0), int)
     ticket.add_tags(3)  # type: ignore[arg-type]
     ticket.set(statsu="New")  # type: ignore[call-arg]
+    ticket.set(status=None)  # type: ignore[arg-type]
+    ticket.reply("Hello", cc=["sam@example.com"])
     ctx.settings.tokn  # type: ignore[attr-defined]  # noqa: B018
 
 

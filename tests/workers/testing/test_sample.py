@@ -37,3 +37,8 @@ def test_a_ticket_has_what_it_is_given() -> None:
 def test_members_of_the_answer_itself_win() -> None:
     made = ticket(status="New", raw={"status": {"id": 4, "name": "Closed", "behavior": "completed"}, "user": None})
     assert (made.status.id, made.status.closed, made.contact.email) == (4, True, "")
+
+
+def test_a_single_tag_or_group_need_not_stand_in_a_list() -> None:
+    made = ticket(tags="vip", groups="EU")
+    assert (made.tags, made.contact.groups) == ({"vip"}, ("EU",))
