@@ -5,14 +5,22 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, is_dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, overload
 
 from workers.events.change import Event, schedule_kind, timer_kind
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.turns.schedule import Schedule, schedule
+from workers.turns.ticket import Ticket
 
 Function = TypeVar("Function", bound=Callable[..., None])
+
+#: A ``when`` as checkers and editors see it: one parameter is the ticket, and a second one mostly the event.
+WhenTicket: TypeAlias = Callable[[Ticket], object]
+WhenEvent: TypeAlias = Callable[[Ticket, Event], object]
+WhenMore: TypeAlias = (
+    Callable[[Any, Any], object] | Callable[[Any, Any, Any], object] | Callable[[Any, Any, Any, Any], object]
+)
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -77,6 +85,15 @@ class Router:
         self.echoes = echoes
         self.handlers: list[Handler] = []
         self._received: set[str] = set()
+
+    @overload
+    def on(self, *kinds: str, when: WhenTicket | None = None, name: str = "") -> Callable[[Function], Function]: ...
+
+    @overload
+    def on(self, *kinds: str, when: WhenEvent, name: str = "") -> Callable[[Function], Function]: ...
+
+    @overload
+    def on(self, *kinds: str, when: WhenMore, name: str = "") -> Callable[[Function], Function]: ...
 
     def on(
         self, *kinds: str, when: Callable[..., object] | None = None, name: str = ""

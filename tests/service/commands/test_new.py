@@ -52,6 +52,14 @@ def typed(ticket: Ticket, event: Event, ctx: Context[Crm]) -> None:
     ctx.settings.tokn  # type: ignore[attr-defined]  # noqa: B018
 
 
+@router.on("ticket-created", when=lambda ticket: ticket.sbject)  # type: ignore[attr-defined]
+def when(ticket: Ticket, event: Event) -> None: ...
+
+
+@router.on("moved", when=lambda ticket, event: event.replay and ticket.status.closed)
+def when_too(ticket: Ticket) -> None: ...
+
+
 @router.on("ticket-created")
 def untyped(ticket: Ticket, event: Event, ctx: Context) -> None:
     ctx.settings.anything()
