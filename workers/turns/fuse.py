@@ -15,6 +15,7 @@ import msgspec
 from workers.events.change import Change
 from workers.events.last_seen import HOUR, Act, Fuse, LastSeen
 from workers.turns.plan import EVERYONE, Entry, Letter, Plan, pieces
+from workers.turns.replaying import HANDED
 
 #: So many turns that acted, within so long (ms) and without anybody else's row, are a circle.
 TURNS, SPAN = 8, 600_000
@@ -116,7 +117,8 @@ def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
     if not done:
         return None
     ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")
-    causes = [_cause(change) for change in (*plan.changes, *ours)] or ["what was owed"]
+    others = (verdict.reason.partition(":")[0] for verdict in plan.verdicts if verdict.reason.startswith(HANDED))
+    causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["what was owed"]
     return Act(plan.read_at, _brief(causes), _brief(done))
 
 

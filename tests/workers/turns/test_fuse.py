@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.workers.turns.test_crash_sweep import finish
-from workers import Event, Router, Ticket
+from workers import Context, Event, Router, Ticket
 from workers.lanes.letters import replay
 from workers.lanes.pauses import Pause, Scope, pause, resume
 from workers.testing.world import ACCOUNT, World
@@ -268,6 +268,22 @@ def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
+
+
+def test_a_circle_through_another_ticket_names_it(store: redis.Redis) -> None:
+    router = Router("pair", echoes=True)
+
+    @router.on("note-added")
+    def pass_on(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} rows.")
+
+    world = World(store, router)
+    assert (opened(world), opened(world)) == (1, 2)
+    world.simulator.staff_updates(1, staff=1, text="Begin.", private=True)
+    finish(world)
+
+    [letter] = letters(world)
+    assert "from ticket 2 -> pair.pass_on: private note (" in letter.reason or "from ticket 1 ->" in letter.reason
 
 
 def paused_in_a_circle(
