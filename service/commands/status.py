@@ -22,6 +22,8 @@ from workers.turns.rounds import NAMES
 
 #: Milliseconds after which a worker that gave no sign of life is dead.
 SILENT = 30_000
+#: Milliseconds after which a search that was due and is not made is told as such.
+OVERDUE = 120_000
 #: What closed a gate, in words that tell what to do.
 CLOSED_BY = {
     "limited": "HappyFox answered 429: too many calls",
@@ -141,7 +143,10 @@ def _round(state: State, now: int) -> str:
     if state.phase != "done":
         return f"searches since {ago(state.slot, now)}, {many(state.found, 'ticket')} so far"
     more = ", and there are more than it takes at once" if state.cut else ""
-    return f"found {many(state.found, 'ticket')} {ago(state.ended, now)}{more}; next {ahead(state.next, now)}"
+    due = f"next {ahead(state.next, now)}"
+    if now - state.next > OVERDUE:  # its router may have been taken out, which only the workers' settings tell
+        due = f"next was due {ago(state.next, now)}: no worker runs, or none has this schedule"
+    return f"found {many(state.found, 'ticket')} {ago(state.ended, now)}{more}; {due}"
 
 
 def _names(state: State, now: int) -> list[tuple[str, str]]:

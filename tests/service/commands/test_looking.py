@@ -248,6 +248,7 @@ def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis, capsys:
         "stale.close": round_of(now, cut=True),
         "stale.nudge": round_of(now, why="HappyFox refuses the search: correct find [x]"),
         "vip.look": round_of(now, phase="search", till=now, found=50),
+        "gone.sweep": round_of(now - 3_600_000),
         ":names": round_of(now, told=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
     store.hset(P + "rounds", mapping=rounds)  # type: ignore[arg-type]
@@ -255,6 +256,7 @@ def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis, capsys:
     told = " ".join(capsys.readouterr().out.split())
     assert "stale.close: found 23 tickets 10 min ago, and there are more than it takes at once; next in 49 min" in told
     assert "stale.nudge: HappyFox refuses the search: correct find [x]; tries again in 49 min" in told
+    assert "gone.sweep: found 23 tickets 1 h ago; next was due 10 min ago: no worker runs, or none has this" in told
     assert "vip.look: searches since 10 min ago, 50 tickets so far" in told
     assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in told
     status.run(worker=False, as_json=True)
