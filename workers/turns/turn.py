@@ -52,7 +52,8 @@ def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Resul
     state = State(held, terms)
     if held.claims > POISON:
         reason = (
-            f"this turn ended its worker process {held.claims - 1} times; its changes are handled with the next event"
+            f"this turn broke off {held.claims - 1} times, or ended its worker: see the log; "
+            "its changes are handled with the next event"
         )
         return (yield from _bury(state, reason, nonce))
     try:

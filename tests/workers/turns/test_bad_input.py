@@ -223,7 +223,7 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
         world.now += world.lease
     world.work()
 
-    assert [letter.reason[:40] for letter in letters(world)] == ["this turn ended its worker process 10 ti"]
+    assert [letter.reason[:27] for letter in letters(world)] == ["this turn broke off 10 time"]
     assert "plan" in letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
 
