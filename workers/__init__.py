@@ -19,10 +19,10 @@ from workers.models.reference import Named, Status
 from workers.models.row import Attachment, Message, Row
 from workers.models.ticket import TicketRead
 from workers.rules.matches import Matches
-from workers.turns.context import Context
-from workers.turns.recorder import Recorder
-from workers.turns.router import Router
-from workers.turns.ticket import Ticket
+from workers.turns.plugin.context import Context
+from workers.turns.plugin.recorder import Recorder
+from workers.turns.plugin.router import Router
+from workers.turns.plugin.ticket import Ticket
 
 __all__ = [
     "Actor",

@@ -35,7 +35,7 @@ from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
 from workers.turns.account import Terms
-from workers.turns.loading import Loaded, load_accounts
+from workers.turns.plugin.loading import Loaded, load_accounts
 from workers.turns.rounds import Errands, errands
 from workers.turns.state import SEND_BY
 from workers.turns.steps import Bound

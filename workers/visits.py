@@ -14,9 +14,9 @@ from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.limits import Limits, OverLimit
 from workers.turns.account import Terms
-from workers.turns.foreign import Stopped
+from workers.turns.deciding.foreign import Stopped
+from workers.turns.deciding.visit import Visit, place, stated
 from workers.turns.steps import Decide, Decision, Failure, Inner
-from workers.turns.visit import Visit, place, stated
 
 log = logging.getLogger(__name__)
 

@@ -23,12 +23,12 @@ from workers.limits import Limits, OverLimit
 from workers.rules import file as rules
 from workers.settings import Account
 from workers.turns.backtest import Backtest, Take
-from workers.turns.fitting import FitError
-from workers.turns.foreign import Stopped
-from workers.turns.importing import LoadError, append, find
-from workers.turns.loading import settings_of
+from workers.turns.deciding.foreign import Stopped
+from workers.turns.plan.tally import peak
+from workers.turns.plugin.fitting import FitError
+from workers.turns.plugin.importing import LoadError, append, find
+from workers.turns.plugin.loading import settings_of
 from workers.turns.steps import Bound, Decision, Failure
-from workers.turns.tally import peak
 
 #: Lists of names are believed whatever their age (ms): names of the past are as good as those of today.
 AGES = 10 * 365 * 86_400_000

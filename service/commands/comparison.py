@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from service.commands.words import many, plain
-from workers.turns.deeds import Deed
-from workers.turns.tally import Tally
+from workers.turns.plan.deeds import Deed
+from workers.turns.plan.tally import Tally
 
 #: So many differences are shown of a handler, each way; `--json` has them all.
 MOST = 20

@@ -17,7 +17,7 @@ from service.commands.words import plain
 from service.failures import CommandError
 from workers.events.kinds import CALLS, KINDS
 from workers.lanes.keys import prefix
-from workers.turns.fitting import near
+from workers.turns.plugin.fitting import near
 
 #: A list longer than this is cut; filters make it shorter.
 MOST = 1000

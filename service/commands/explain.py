@@ -19,10 +19,10 @@ from service.commands.times import ago, now_of
 from service.commands.words import plain
 from service.failures import CommandError
 from workers.events.change import Change, told
-from workers.turns.ballot import NOT_ASKED
-from workers.turns.effects import Effect, split
-from workers.turns.permissions import denials
-from workers.turns.plan import Entry, Record, Verdict, whom
+from workers.turns.deciding.ballot import NOT_ASKED
+from workers.turns.plan.effects import Effect, split
+from workers.turns.plan.plan import Entry, Record, Verdict, whom
+from workers.turns.plugin.permissions import denials
 from workers.turns.story import ENDS, effect_story, foreign_story, handed_story
 
 

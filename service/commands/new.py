@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from service.failures import CommandError
-from workers.turns.loading import RULES
-from workers.turns.router import NAME
+from workers.turns.plugin.loading import RULES
+from workers.turns.plugin.router import NAME
 
 #: A longer name would not fit on the lines of the two files.
 LONGEST = 30

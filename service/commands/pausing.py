@@ -17,8 +17,8 @@ from workers.lanes.keys import WAKE, prefix
 from workers.lanes.pauses import Pause, Scope, listed, pause, resume
 from workers.lanes.store import Store
 from workers.rules import file as rules
-from workers.turns.fitting import near
-from workers.turns.loading import LoadError, load_accounts
+from workers.turns.plugin.fitting import near
+from workers.turns.plugin.loading import LoadError, load_accounts
 
 
 @dataclass(frozen=True, slots=True)

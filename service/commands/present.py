@@ -14,8 +14,8 @@ from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.lanes.pauses import listed
 from workers.settings import Account
-from workers.turns.plan import TICKET, whom
-from workers.turns.stored import decode_owed
+from workers.turns.plan.plan import TICKET, whom
+from workers.turns.plan.stored import decode_owed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import msgspec
 import redis
 
 from workers.lanes.keys import prefix
-from workers.turns.plan import Record
-from workers.turns.stored import Unreadable, decode_record
+from workers.turns.plan.plan import Record
+from workers.turns.plan.stored import Unreadable, decode_record
 
 #: A line of a trail, as turns write it.
 _LINE = msgspec.json.Decoder(dict)

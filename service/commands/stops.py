@@ -10,9 +10,9 @@ from workers.events.last_seen import LastSeen
 from workers.lanes.keys import prefix
 from workers.lanes.pauses import listed
 from workers.settings import Account
-from workers.turns import fuse, pausing
-from workers.turns.plan import EVERYONE
-from workers.turns.stored import decode_owed
+from workers.turns.deciding import fuse, pausing
+from workers.turns.plan.plan import EVERYONE
+from workers.turns.plan.stored import decode_owed
 
 
 def stops(client: redis.Redis, account: Account, ticket: int, seen: LastSeen | None) -> Iterator[str]:

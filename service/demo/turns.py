@@ -10,7 +10,7 @@ from workers.governor.governor import Forecast, Governor
 from workers.lanes.keys import prefix
 from workers.lanes.store import Store
 from workers.settings import Budget
-from workers.turns.plan import Record
+from workers.turns.plan.plan import Record
 
 P = prefix(ACCOUNT)
 

@@ -13,8 +13,8 @@ from service.demo.happyfox import Json
 from service.demo.scenes import Scene
 from service.demo.stage import Stage
 from workers.governor.governor import Forecast
-from workers.turns.effects import split
-from workers.turns.plan import Record
+from workers.turns.plan.effects import split
+from workers.turns.plan.plan import Record
 
 OK, BAD = "[green]✓[/green]", "[red]✗[/red]"
 BASE = "/api/1.1/json/"

@@ -17,7 +17,7 @@ from workers.lanes.store import Store
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account
 from workers.settings.complaints import Complaint
-from workers.turns.loading import RULES, Loaded
+from workers.turns.plugin.loading import RULES, Loaded
 
 API = "Apps > Goodies > API in HappyFox"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from service.doctor.finding import Finding, error, ok, warning
 from workers.rules import file as rules
 from workers.settings import Account
-from workers.turns.loading import RULES, Loaded, LoadError, load_accounts
+from workers.turns.plugin.loading import RULES, Loaded, LoadError, load_accounts
 
 
 def _idle(router: str) -> Finding:

@@ -22,9 +22,10 @@ from workers.lanes import leases, store
 from workers.lanes.holding import FORGET
 from workers.lanes.scripts import Source, source
 from workers.models.row import Row
-from workers.turns import collisions, performing, settling, sight, state, turn
-from workers.turns.effects import Effect
-from workers.turns.plan import Entry, Plan
+from workers.turns import settling, state, turn
+from workers.turns.performing import collisions, performing, sight
+from workers.turns.plan.effects import Effect
+from workers.turns.plan.plan import Entry, Plan
 from workers.turns.state import State
 from workers.turns.steps import Steps
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from tests.simulation.witness import Witness
 from workers.simulator.world import Ticket
 from workers.testing.world import World
-from workers.turns.effects import split
-from workers.turns.plan import Letter, Plan
+from workers.turns.plan.effects import split
+from workers.turns.plan.plan import Letter, Plan
 
 
 class Written(NamedTuple):

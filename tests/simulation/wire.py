@@ -15,7 +15,7 @@ from workers.happyfox.protocol import BASE, Answer
 from workers.lanes.claims import Held
 from workers.simulator.exchange import Request
 from workers.testing.world import BASIC, Crash
-from workers.turns.plan import Plan
+from workers.turns.plan.plan import Plan
 from workers.turns.steps import Call
 
 #: A call's whole time, and how long after its deadline it may still land (ms).

@@ -10,9 +10,9 @@ from workers.errors import StoreUnavailable
 from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.testing.world import START, Crash
-from workers.turns.collisions import STALE
+from workers.turns.performing.collisions import STALE
+from workers.turns.plan.stored import decode_plan
 from workers.turns.steps import Decide, Failure, Step
-from workers.turns.stored import decode_plan
 from workers.turns.turn import take_turn
 
 

@@ -13,8 +13,8 @@ from workers.happyfox.protocol import Answer
 from workers.rounds import LOOK, Rounds
 from workers.settings import Budget
 from workers.testing.world import ACCOUNT, World
+from workers.turns.plugin.schedule import Schedule
 from workers.turns.rounds import Ended, Errands, take_round
-from workers.turns.schedule import Schedule
 from workers.visits import Account
 
 P = f"foxhooks:{{{ACCOUNT}}}:"

@@ -8,23 +8,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.events.change import Actor, Change
+from workers.events.differences import KIND_OF, field_changes, property_changes, tag_changes
 from workers.events.early import differences, sift
 from workers.events.last_seen import HOUR, LastSeen, carry, properties, snapshot
 from workers.events.mark import attribute
-from workers.events.words import same_value
-from workers.models.fields import readable
 from workers.models.reference import Named
 from workers.models.row import Row
 from workers.models.ticket import TicketRead
-
-#: The kind of change that each property makes.
-KIND_OF = {
-    "status": "status-changed",
-    "priority": "priority-changed",
-    "assignee": "assigned",
-    "category": "moved",
-    "due_date": "due-date-changed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +66,9 @@ def news(
     theirs = [row for row in others if row not in stray]
     foreign = [row for row in theirs if not (_by(row, staff) and _bare(row, ticket))]
     bare = [row for row in theirs if _bare(row, ticket)]
-    quiet = _tags(ticket, seen, bare, now) + _fields(ticket, seen, bare, now)
+    quiet = tag_changes(ticket, seen, bare, now) + field_changes(ticket, seen, bare, now)
     if not rows:
-        quiet += _properties(ticket, seen, now)
+        quiet += property_changes(ticket, seen, now)
     covered, waiting = sift(theirs, seen.early)
     told = [
         change
@@ -199,82 +189,6 @@ def _said(kind: str, row: Row, actor: Actor, at: datetime) -> Change:
         html=message.html,
         attachments=message.attachments,
     )
-
-
-def _teller(ticket: TicketRead, bare: list[Row], now: datetime) -> tuple[datetime, int | None, Actor]:
-    """Who changed what has no row of its own: the author of the last row that says nothing, if there is one."""
-    if not bare:
-        return ticket.modified_at or now, None, Actor("unknown")
-    row = bare[-1]
-    return row.at or now, row.id, Actor(row.author, row.author_id, row.author_name)
-
-
-def _tags(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
-    added, removed = ticket.tags - set(seen.tags), frozenset(seen.tags) - ticket.tags
-    if not added and not removed:
-        return []
-    at, row, actor = _teller(ticket, bare, now)
-    return [Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)]
-
-
-def _fields(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
-    at, row, actor = _teller(ticket, bare, now)
-    found = []
-    for field in ticket.field_values:
-        old = seen.fields.get(str(field.id), "")
-        changed = old != field.value
-        if str(field.id) in seen.unread:
-            sent = seen.unread[str(field.id)]
-            old, changed = readable(sent), same_value(sent, field.told) is False
-        if changed:
-            found.append(
-                Change(
-                    kind="field-changed",
-                    at=at,
-                    update_id=row,
-                    actor=actor,
-                    field=field.name,
-                    old=Named(None, old) if old else None,
-                    new=Named(None, field.value) if field.value else None,
-                )
-            )
-    return found
-
-
-def _properties(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Change]:
-    """Differences of the snapshot, used only when the read shows no new row: rows tell more."""
-    names = labels(ticket)
-    found = []
-    for name, new in properties(ticket).items():
-        old = seen.properties.get(name, new)
-        if old != new:
-            found.append(
-                Change(
-                    kind=KIND_OF[name],
-                    at=ticket.modified_at or now,
-                    old=named(name, old, ""),
-                    new=named(name, new, names[name]),
-                )
-            )
-    return found
-
-
-def labels(ticket: TicketRead) -> dict[str, str]:
-    """Gives the names of status, priority, assignee and category, and the due date, empty when there is none."""
-    return {
-        "status": ticket.status.name,
-        "priority": ticket.priority.name,
-        "assignee": ticket.assignee.name if ticket.assignee else "",
-        "category": ticket.category.name,
-        "due_date": ticket.due_date.isoformat() if ticket.due_date else "",
-    }
-
-
-def named(name: str, value: str, label: str) -> Named | None:
-    """Makes the value of a property, an id or a day as text and what it is called, into one side of its change."""
-    if not value:
-        return None
-    return Named(None, value) if name == "due_date" else Named(int(value), label)
 
 
 def _ms(moment: datetime) -> int:

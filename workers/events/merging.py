@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.events.change import MERGED, Change
-from workers.events.changes import KIND_OF, News
+from workers.events.changes import News
+from workers.events.differences import KIND_OF
 from workers.events.last_seen import LastSeen, properties
 from workers.models.reference import Named
 from workers.models.row import Row

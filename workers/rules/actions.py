@@ -16,8 +16,8 @@ from typing import Any
 from workers.rules.templates import LIMIT, Template
 from workers.rules.values import Complain, Values
 from workers.rules.views import View
-from workers.turns.fitting import near
-from workers.turns.ticket import Ticket
+from workers.turns.plugin.fitting import near
+from workers.turns.plugin.ticket import Ticket
 
 Words = Mapping[str, View]
 Run = Callable[[Ticket, Words], None]

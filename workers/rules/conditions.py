@@ -20,7 +20,7 @@ from workers.rules.expression import expression
 from workers.rules.hours import hours
 from workers.rules.sight import WORDS, Sight, Word, field, text
 from workers.settings.complaints import Complaint
-from workers.turns.fitting import FitError, near
+from workers.turns.plugin.fitting import FitError, near
 
 EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")

@@ -24,9 +24,9 @@ from workers.rules.rule import Rule, RuleReader, function_of
 from workers.rules.sight import Sights
 from workers.rules.uses import Name
 from workers.settings.complaints import Complaint
-from workers.turns.fitting import near
-from workers.turns.loading import RULES, LoadError
-from workers.turns.router import HANDLER_TAKES, Handler, Router
+from workers.turns.plugin.fitting import near
+from workers.turns.plugin.loading import RULES, LoadError
+from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router
 
 #: How much alike two tags are when one is probably a slip for the other.
 ALIKE = 0.8

@@ -10,7 +10,7 @@ from jinja2 import nodes
 
 from workers.rules.filters import FILTERS
 from workers.rules.views import FIELDS, FLAG, LIST, NUMBER, TEXT, WORDS, Shape
-from workers.turns.fitting import near
+from workers.turns.plugin.fitting import near
 
 Problem = tuple[str, str]
 """What is wrong, and the cure."""

@@ -16,7 +16,7 @@ from workers.models.ticket import TicketRead
 from workers.rules.conditions import Condition, Finding, compile
 from workers.rules.uses import Name, acted, asked
 from workers.settings.complaints import Complaint
-from workers.turns.fitting import FitError, fit
+from workers.turns.plugin.fitting import FitError, fit
 
 Action = TypeVar("Action")
 

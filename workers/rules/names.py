@@ -12,7 +12,7 @@ from workers.rules.matches import Matches
 from workers.rules.uses import Name
 from workers.settings import Account
 from workers.settings.complaints import Complaint
-from workers.turns.loading import Loaded, LoadError
+from workers.turns.plugin.loading import Loaded, LoadError
 
 
 def unknown(used: Iterable[Used], directory: Directory, account: str) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from workers.events.kinds import CALLS, check
 from workers.rules.values import Complain
-from workers.turns.schedule import Schedule, schedule
+from workers.turns.plugin.schedule import Schedule, schedule
 
 #: The keys that make a schedule; `every` is the one it cannot do without.
 SCHEDULE_KEYS = ("every", "find", "older_than")

@@ -17,10 +17,10 @@ from workers.rules.occasion import read as read_occasion
 from workers.rules.sight import Sights
 from workers.rules.uses import Asked, Name, asked
 from workers.rules.views import views
-from workers.turns.context import Context
-from workers.turns.fitting import near
-from workers.turns.schedule import Schedule
-from workers.turns.ticket import Ticket
+from workers.turns.plugin.context import Context
+from workers.turns.plugin.fitting import near
+from workers.turns.plugin.schedule import Schedule
+from workers.turns.plugin.ticket import Ticket
 
 RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from workers.rules.templates import Template, TemplateFault
 from workers.rules.uses import Name
-from workers.turns.arguments import LONGEST_NAME
-from workers.turns.fitting import near
+from workers.turns.plugin.arguments import LONGEST_NAME
+from workers.turns.plugin.fitting import near
 
 
 class Complain(Protocol):

@@ -27,8 +27,8 @@ from workers.models.ticket import TicketRead, read_ticket
 from workers.simulator import Simulator
 from workers.testing.clock import Clock
 from workers.testing.world import ACCOUNT, BOT, Crash, World
-from workers.turns.loading import settings_of
-from workers.turns.router import Router
+from workers.turns.plugin.loading import settings_of
+from workers.turns.plugin.router import Router
 from workers.turns.steps import Bound, Call, Inner, Outside, Step
 
 #: The shortest step (ms) by which time passes while something is due that cannot be done yet.

@@ -18,9 +18,9 @@ from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.simulator import Simulator
 from workers.simulator.exchange import Request
-from workers.turns.foreign import Stopped
+from workers.turns.deciding.foreign import Stopped
+from workers.turns.deciding.visit import Visit, stated
 from workers.turns.steps import Call, Decide, Decision, Failure, Inner, Step, Steps
-from workers.turns.visit import Visit, stated
 
 T = TypeVar("T")
 

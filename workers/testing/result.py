@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from workers.turns.intents import (
+from workers.turns.plugin.intents import (
     AnyIntent,
     Create,
     Delete,

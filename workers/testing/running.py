@@ -14,13 +14,13 @@ from workers.models.row import Message, Row
 from workers.models.ticket import TicketRead
 from workers.testing.result import Result, folded
 from workers.testing.sample import NOON
-from workers.turns.context import Context
-from workers.turns.decide import decide, refusal
-from workers.turns.foreign import check as check_effect
-from workers.turns.intents import AnyIntent
-from workers.turns.loading import settings_of
-from workers.turns.permissions import denied
-from workers.turns.router import Router
+from workers.turns.deciding.foreign import check as check_effect
+from workers.turns.plugin.context import Context
+from workers.turns.plugin.decide import decide, refusal
+from workers.turns.plugin.intents import AnyIntent
+from workers.turns.plugin.loading import settings_of
+from workers.turns.plugin.permissions import denied
+from workers.turns.plugin.router import Router
 from workers.turns.steps import Wanted
 
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]

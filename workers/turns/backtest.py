@@ -20,17 +20,17 @@ from workers.lanes.claims import ClaimTerms, Held
 from workers.models.ticket import read_ticket
 from workers.settings import Account
 from workers.turns.account import Terms
-from workers.turns.deciding import decide
-from workers.turns.deeds import Deed, deeds
-from workers.turns.folding import Wish
-from workers.turns.foreign import Stopped
-from workers.turns.makeshift import Makeshift
-from workers.turns.plan import Plan, Record
+from workers.turns.deciding.deciding import decide
+from workers.turns.deciding.foreign import Stopped
+from workers.turns.deciding.visit import Visit, place
+from workers.turns.plan.deeds import Deed, deeds
+from workers.turns.plan.folding import Wish
+from workers.turns.plan.makeshift import Makeshift
+from workers.turns.plan.plan import Plan, Record
+from workers.turns.plan.tally import Tally, compare
 from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps
-from workers.turns.tally import Tally, compare
-from workers.turns.visit import Visit, place
 
 #: Runs a visit, under a limit of time if it likes.
 Take = Callable[[Callable[[], Decision]], Decision]

@@ -17,11 +17,11 @@ from workers.happyfox.protocol import Answer
 from workers.lanes.claims import HANDLER, SCHEDULE, Hint
 from workers.lanes.memories import memories
 from workers.models.ticket import TicketRead, read_ticket
-from workers.turns.creating import ours
-from workers.turns.missing import SEARCH, known_elsewhere
+from workers.turns.deciding.missing import SEARCH, known_elsewhere
+from workers.turns.performing.creating import ours
+from workers.turns.plan.stored import Unreadable
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps, ask
-from workers.turns.stored import Unreadable
 
 #: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
 MARGIN = timedelta(seconds=120)

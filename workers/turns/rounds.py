@@ -24,7 +24,7 @@ from workers.lanes.rounds import Taken, found, leave, spread, take
 from workers.models.page import read_page
 from workers.models.values import mapping, number
 from workers.turns.account import Terms
-from workers.turns.schedule import Schedule
+from workers.turns.plugin.schedule import Schedule
 from workers.turns.state import SEND_BY
 from workers.turns.steps import Bound, Steps, ask, call
 

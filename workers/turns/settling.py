@@ -10,11 +10,11 @@ from workers.events.timers import Timer
 from workers.lanes.claims import Held, Nothing
 from workers.lanes.settlement import Handed, Settlement, settle
 from workers.turns.account import DAY
-from workers.turns.echoes import owed_echoes
-from workers.turns.effects import mark, split
-from workers.turns.fuse import KEPT, acted
-from workers.turns.missing import GRACE, SEARCH
-from workers.turns.plan import Entry, Letter, Plan, Record, pieces
+from workers.turns.deciding.fuse import KEPT, acted
+from workers.turns.deciding.missing import GRACE, SEARCH
+from workers.turns.plan.echoes import owed_echoes
+from workers.turns.plan.effects import mark, split
+from workers.turns.plan.plan import Entry, Letter, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 from workers.turns.story import story

@@ -14,9 +14,9 @@ from workers.lanes.holding import UNUSED, ReadPermit, done, park
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns import steps
 from workers.turns.account import Terms
-from workers.turns.plan import Entry
+from workers.turns.plan.plan import Entry
+from workers.turns.plan.stored import decode_entry
 from workers.turns.steps import Steps, ask, call
-from workers.turns.stored import decode_entry
 
 #: A permit's holder must let the first byte leave within this time (ms), or the call is not made.
 SEND_BY = 5_000

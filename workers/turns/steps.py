@@ -18,8 +18,8 @@ from workers.events.change import Event
 from workers.happyfox.protocol import Answer, Request
 from workers.lanes.scripts import Script
 from workers.models.ticket import TicketRead
-from workers.turns.intents import AnyIntent
-from workers.turns.router import Handler
+from workers.turns.plugin.intents import AnyIntent
+from workers.turns.plugin.router import Handler
 
 T = TypeVar("T")
 

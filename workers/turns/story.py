@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from workers.events.change import brief
-from workers.turns.effects import Effect
-from workers.turns.permissions import denials
-from workers.turns.plan import Entry, Foreigns, Handover, Plan, pieces, whom
+from workers.turns.plan.effects import Effect
+from workers.turns.plan.plan import Entry, Foreigns, Handover, Plan, pieces, whom
+from workers.turns.plugin.permissions import denials
 
 #: So many handlers that did not run are told one by one in the trail; of more only how many they are.
 FEW = 10

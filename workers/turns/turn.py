@@ -18,15 +18,15 @@ from workers.events.last_seen import LastSeen, decode
 from workers.lanes.claims import Held, Nothing
 from workers.lanes.holding import store_plan
 from workers.turns.account import DAY, Terms
-from workers.turns.deciding import decide
-from workers.turns.missing import begun, letter, merged_away, part, without_handlers, without_ticket
-from workers.turns.performing import Performer
-from workers.turns.plan import Entry, Letter, Owed, Plan, Verdict, together
+from workers.turns.deciding.deciding import decide
+from workers.turns.deciding.missing import begun, letter, merged_away, part, without_handlers, without_ticket
+from workers.turns.performing.performing import Performer
+from workers.turns.plan.plan import Entry, Letter, Owed, Plan, Verdict, together
+from workers.turns.plan.stored import Unreadable, decode_owed, decode_plan, decode_replay
 from workers.turns.reading import read, thaw
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Merged, Parked, State
 from workers.turns.steps import Steps, ask
-from workers.turns.stored import Unreadable, decode_owed, decode_plan, decode_replay
 
 #: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
 POISON = 10

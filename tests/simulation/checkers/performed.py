@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from tests.simulation.checkers.looks import CHANGES, by_us
 from tests.simulation.checkers.records import dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.turns.doubt import UNDECIDED, UNTAKEN
-from workers.turns.effects import Effect, split
-from workers.turns.intents import Note, Reply
-from workers.turns.plan import Entry, Plan, Record
+from workers.turns.performing.doubt import UNDECIDED, UNTAKEN
+from workers.turns.plan.effects import Effect, split
+from workers.turns.plan.plan import Entry, Plan, Record
+from workers.turns.plugin.intents import Note, Reply
 
 
 def effects_happen_once(history: History) -> Iterator[str]:

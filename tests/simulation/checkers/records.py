@@ -7,7 +7,7 @@ import msgspec
 
 from tests.simulation.history import History
 from workers.testing.world import ACCOUNT
-from workers.turns.plan import Record
+from workers.turns.plan.plan import Record
 
 
 def record_of(history: History, turn: str) -> Record | None:

@@ -16,9 +16,9 @@ from workers.rules.rule import RULE_KEYS, RuleReader
 from workers.rules.sight import Sights
 from workers.settings import SettingsError
 from workers.testing import NOON, Result, run, ticket
-from workers.turns.intents import Forward, Move, NameOrId
-from workers.turns.router import Router
-from workers.turns.schedule import Schedule
+from workers.turns.plugin.intents import Forward, Move, NameOrId
+from workers.turns.plugin.router import Router
+from workers.turns.plugin.schedule import Schedule
 
 CONTRACT = """\
 [[rule]]

@@ -6,7 +6,7 @@ import redis
 
 from workers.rules.file import load
 from workers.testing.world import World
-from workers.turns.router import Router
+from workers.turns.plugin.router import Router
 
 RULES = """
 [[rule]]

@@ -6,7 +6,7 @@ import pytest
 
 from workers import Actor, Change, Context, Event, GiveUp, Router, Ticket
 from workers.testing import NOON, Result, run, ticket
-from workers.turns.intents import Forward, Later, Note
+from workers.turns.plugin.intents import Forward, Later, Note
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from workers.happyfox.directory import Directory
-from workers.turns.deeds import deeds
-from workers.turns.effects import Effect
-from workers.turns.folding import Wish
-from workers.turns.intents import Move, Note, Set, Subscribe, Tags
-from workers.turns.makeshift import Makeshift
-from workers.turns.plan import Foreign, Handover, Record, Verdict
-from workers.turns.replaying import AGAIN
-from workers.turns.tally import peak
+from workers.turns.deciding.replaying import AGAIN
+from workers.turns.plan.deeds import deeds
+from workers.turns.plan.effects import Effect
+from workers.turns.plan.folding import Wish
+from workers.turns.plan.makeshift import Makeshift
+from workers.turns.plan.plan import Foreign, Handover, Record, Verdict
+from workers.turns.plan.tally import peak
+from workers.turns.plugin.intents import Move, Note, Set, Subscribe, Tags
 
 RECORD = Record(1, "demo", 3, "t1", 1_000, (), (), (), (), {}, (), False, {})
 

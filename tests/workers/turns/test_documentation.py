@@ -10,7 +10,7 @@ import pytest
 from workers import Change, Event, Router
 from workers.models.ticket import TicketRead
 from workers.testing import run, ticket
-from workers.turns.recorder import Recorder
+from workers.turns.plugin.recorder import Recorder
 
 PAGE = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
 

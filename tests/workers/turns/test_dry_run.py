@@ -10,7 +10,7 @@ from service.commands.records import Records
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, Crash, World
-from workers.turns.plan import Record
+from workers.turns.plan.plan import Record
 from workers.turns.steps import Step
 
 DRY = frozenset({"trial"})

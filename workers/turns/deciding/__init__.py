@@ -1,0 +1,1 @@
+"""Deciding: every handler is asked once, and what they want becomes a plan. Pure."""

@@ -1,0 +1,1 @@
+"""What plug-ins are made of, and how they are loaded. Pure."""
