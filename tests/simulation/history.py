@@ -10,6 +10,9 @@ from workers.testing.world import World
 from workers.turns.plan.effects import split
 from workers.turns.plan.plan import Letter, Plan
 
+#: A first sight shows what is no older (ms) than this before the delivery, and than the store (turns/reading.py).
+FIRST_SIGHT = 120_000 - 1_000
+
 
 class Written(NamedTuple):
     """A person wrote a custom field, at (ms)."""
@@ -65,6 +68,12 @@ class History:
     replayed: list[tuple[int, Letter]] = field(default_factory=list)
     """Dead letters that a person replayed, with their tickets."""
     accepted: list[str] = field(default_factory=list)
+    emptied: int = 0
+    """When (ms) the store was emptied, 0 if it never was."""
+    heard: dict[int, int] = field(default_factory=dict)
+    """When (ms) the first delivery of each ticket came after that."""
+    lost_events: frozenset[str] = frozenset()
+    """Accepted events that may have been lost with the store."""
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)
     stray: list[str] = field(default_factory=list)
@@ -73,6 +82,25 @@ class History:
     locks: int = 0
     steps: int = 0
     rest: bool = False
+
+    def begin_anew(self) -> None:
+        """The store was emptied: what became durable is not any more, and the witness starts again."""
+        self.emptied = self.world.now
+        self.lost_events = frozenset(self.accepted)
+        self.closings = [(at, min(until, self.emptied)) for at, until in self.closings]
+        self.witness.forget()
+
+    def unseen(self, number: int, at: float) -> bool:
+        """Tells whether what happened on a ticket at (ms) may never be seen, for the store was emptied."""
+        heard, again = self.heard.get(number, self.world.now), min(self.heard.values(), default=self.world.now)
+        return self.emptied > 0 and at <= max(again, heard - FIRST_SIGHT)
+
+    def strays(self, number: int) -> bool:
+        """Tells whether a write to a ticket was under way when the store was emptied: nobody knows it as ours."""
+        return any(
+            sent.ticket == number and sent.method != "GET" and sent.granted <= self.emptied <= sent.arrived + 1_000
+            for sent in self.sent
+        )
 
     @property
     def tickets(self) -> dict[int, Ticket]:

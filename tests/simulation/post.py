@@ -43,6 +43,8 @@ class Post:
             taken = self._stage.world.store.run(accept(ACCOUNT, [arrival], keep=604_800))
             self._stage.look(f"accept {arrival.id}")
         self._stage.history.accepted.append(taken[0].event)
+        if self._stage.history.emptied:
+            self._stage.history.heard.setdefault(int(arrival.ticket), self._stage.world.now)
         self._stage.agenda.poke()
         return
         yield

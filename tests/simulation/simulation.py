@@ -7,6 +7,7 @@ import random
 
 import redis
 
+from tests.simulation.accident import Accident
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
@@ -52,6 +53,7 @@ class Simulation:
         witness = Witness({handler.name: handler.kinds for handler in handlers}, once)
         history = History(world, witness, faults=faults.struck)
         self._stage = Stage(client, rng, world, Agenda(world, rng), faults, history)
+        self._accident = Accident(self._stage, seed)
 
     def run(self) -> History:
         """Plays the seed to its end."""
@@ -63,6 +65,8 @@ class Simulation:
         stage.agenda.spawn(People(stage, post).play())
         stage.agenda.spawn(Operator(stage).play())
         stage.agenda.spawn(Maintainer(stage).play())
+        if self._accident.happens():
+            stage.agenda.spawn(self._accident.play())
         while not stage.history.rest and stage.world.now < START + LIMIT and stage.history.steps < MOST:
             stage.agenda.next()
         return stage.history

@@ -21,6 +21,7 @@ NAMES = (
     *(name for sort in FAULTS.values() for name in sort),
     *WEIGHTS,
     *(f"rolled out: {version}" for version in VERSIONS),
+    "the store is emptied",
     "a person replays a dead letter",
     "a person discards a dead letter",
     "a person works as our staff member",

@@ -63,6 +63,11 @@ class Witness:
         self._said: dict[Hashable, list[Shown]] = {}
         self._kept: set[str] = set()
 
+    def forget(self) -> None:
+        """Nothing that became durable is so any more, nor will be what workers have under way."""
+        for memory in (self.shown, self.plans, self.settled, self.first, self._said):
+            memory.clear()  # type: ignore[attr-defined]
+
     def begins(self, worker: Hashable) -> None:
         """A worker takes up a lane: what it saw in earlier turns and did not keep is void."""
         self._said[worker] = []

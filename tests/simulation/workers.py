@@ -70,7 +70,8 @@ class Worker:
                 step = steps.send((yield from self._perform(process, turn, step)))
         except StopIteration as stop:
             # Parking again, after an answer that came late, finds the lease gone: no harm done.
-            if stop.value.end == "lost" and not stop.value.why and process.frozen_until < began * 1000:
+            excused = process.frozen_until >= began * 1000 or stage.history.emptied >= began * 1000
+            if stop.value.end == "lost" and not stop.value.why and not excused:
                 stage.history.lost.append(f"lane {held.lane} by a turn claimed at {held.now - START}")
             following: Held | Nothing | None = stop.value.next
             return following

@@ -23,6 +23,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     calls.nothing_is_sent_dry,
     calls.nothing_goes_over_a_person,
     performed.effects_happen_once,
+    performed.nothing_is_written_again_to_an_emptied_store,
     performed.effects_happen_in_order,
     performed.messages_are_written_once,
     performed.refusals_become_letters,

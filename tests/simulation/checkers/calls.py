@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.simulation.checkers.looks import CHANGES, by_us, like_ours
 from tests.simulation.history import History
+from tests.simulation.wire import DOUBT, TIMEOUT
 from workers.testing.world import START
 
 #: A write may go over what a person did this shortly before its permit (ms): a read counts as fresh for 30 s, and from
@@ -17,7 +18,8 @@ WIDTH = 30_000 + 1_000
 def one_writer_per_ticket(history: History) -> Iterator[str]:
     """No write begins before another to the same ticket has ended."""
     for call in history.world.simulator.log:
-        if call.overlapped:
+        # One whose permit the emptied store forgot may still be on its way.
+        if call.overlapped and call.number not in _forgotten(history):
             yield f"call {call.number} overlaps another write to ticket {call.ticket}"
 
 
@@ -63,3 +65,8 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
             newer = sent.plan.read_at < written.at < sent.granted - WIDTH
             if newer and f"t-cf-{written.field}" in sent.body:
                 yield f"ticket {sent.ticket}: the field with {written.value} was overwritten by {sent.body}"
+
+
+def _forgotten(history: History) -> set[int]:
+    late = history.emptied and history.emptied + TIMEOUT + DOUBT
+    return {sent.number for sent in history.sent if history.emptied <= sent.arrived < late}

@@ -11,6 +11,9 @@ from workers.turns.plan.effects import Effect, split
 from workers.turns.plan.plan import Entry, Plan, Record
 from workers.turns.plugin.intents import Note, Reply
 
+#: What is said of an effect to which HappyFox answered again and again that there is no such ticket.
+DENIED = "HappyFox answered 404 to it"
+
 
 def effects_happen_once(history: History) -> Iterator[str]:
     """Every effect of a stored plan was applied once, or withheld for a reason that holds, or given up as evidence."""
@@ -31,6 +34,16 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} ended with a ticket that is still there"
         elif entry.state == "withheld" and not _overtaken(history, number, effect, plan):
             yield f"{where} was withheld for no reason"
+
+
+def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[str]:
+    """What we wrote before the store was emptied is not written a second time after it."""
+    for number, ticket in history.tickets.items():
+        ours = [row for row in ticket.rows if by_us(history, row) and row.shown["message"]]
+        before = {row.shown["message"]["html"] for row in ours if row.at * 1000 <= history.emptied}
+        for row in ours:
+            if row.at * 1000 > history.emptied and row.shown["message"]["html"] in before:
+                yield f"ticket {number}: {row.shown['message']['html']!r} was written again in row {row.update_id}"
 
 
 def effects_happen_in_order(history: History) -> Iterator[str]:
@@ -90,7 +103,7 @@ def refusals_become_letters(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.words} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            if (turn, key) not in refused and entry.said not in (UNDECIDED, UNTAKEN):
+            if (turn, key) not in refused and not entry.said.startswith((UNDECIDED, UNTAKEN, DENIED)):
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
                 if (turn, key, handler) not in letters:

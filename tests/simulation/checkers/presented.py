@@ -33,6 +33,8 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
                     continue
                 if times[row.update_id] > 1 + sum(row.update_id in {one.update_id for one in each} for each in again):
                     yield f"ticket {number}: row {row.update_id} was shown to {handler} {times[row.update_id]} times"
+                elif history.unseen(number, row.at * 1000):
+                    continue
                 elif not times[row.update_id] and not over and not _excused(history, number, row, asked, quiet):
                     yield f"ticket {number}: row {row.update_id} was never shown to {handler}"
 
@@ -71,7 +73,7 @@ def properties_are_told_once(history: History) -> Iterator[str]:
                 for change in told
                 if change.kind in {kind for kind, _ in CHANGES.values()}
             )
-            for (kind, new), often in times.items():
+            for (kind, new), often in () if history.strays(number) else times.items():
                 again = sum(
                     one.kind == kind and (one.new.id if one.new else None) == new
                     for each in _again(history, number, handler)
@@ -86,6 +88,8 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         visible = {row.update_id: (row.at, row.visible_at) for row in ticket.rows}
+        if history.emptied:  # a creation that is told again, after something newer, is handled again
+            visible[ticket.rows[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
             for each in shown[number, handler]:
@@ -136,7 +140,12 @@ def fields_are_shown(history: History) -> Iterator[str]:
 
 def _must_be_shown(history: History, number: int, written: Written) -> bool:
     known = history.witness.first.get(number)
-    if number in history.removed or known is None or known.fields.get(str(written.field)) == written.value:
+    if (
+        number in history.removed
+        or history.unseen(number, written.at)
+        or known is None
+        or known.fields.get(str(written.field)) == written.value
+    ):
         return False
     log = history.world.simulator.log
     ours = [sent for sent in history.sent if sent.ticket == number and f"t-cf-{written.field}" in (sent.body or {})]
@@ -151,6 +160,8 @@ def no_echo_is_shown(history: History) -> Iterator[str]:
         for number, ticket in history.tickets.items()
     }
     for shown in history.witness.shown:
+        if history.strays(shown.ticket):
+            continue
         theirs = {*history.staff_tags.get(shown.ticket, ())}
         for change in shown.changes:
             echoed = change.kind == "field-changed" and change.new and change.new.name.startswith(OURS)
