@@ -3,11 +3,13 @@
 ``python -m tests.simulation.breakages`` tells which seed noticed what.
 """
 
+import dataclasses
 import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,16 +20,17 @@ from tests import stores
 from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from workers.events import changes, last_seen
+from workers.events.changes import FirstSight
 from workers.lanes import leases, store
 from workers.lanes.holding import FORGET
 from workers.lanes.scripts import Source, source
 from workers.models.row import Row
-from workers.turns import settling, state, turn
+from workers.turns import reading, settling, state, turn
 from workers.turns.performing import collisions, performing, sight
 from workers.turns.plan.effects import Effect
 from workers.turns.plan.plan import Entry, Plan
 from workers.turns.state import State
-from workers.turns.steps import Steps
+from workers.turns.steps import Outcome, Steps
 
 #: A breakage that so many seeds do not notice stays unnoticed.
 SEEDS = 200
@@ -123,6 +126,15 @@ def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(last_seen, "LATE", 0)
 
 
+def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
+    first_sight = reading._first_sight
+
+    def everything(state: State, outcome: Outcome) -> FirstSight:
+        return dataclasses.replace(first_sight(state, outcome), since=datetime.min.replace(tzinfo=UTC))
+
+    patch.setattr(reading, "_first_sight", everything)
+
+
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
         ("*", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
@@ -152,6 +164,7 @@ BREAKAGES: dict[str, Apply] = {
     "a stale plan is not held against a fresh read": never_revalidates,
     "a frozen worker sends what it began": sends_late,
     "rows that become visible late are below the floor": never_waits_for_late_rows,
+    "what was there before the store is news": takes_history_for_news,
     "settling leaves the lane out of the schedule": lua(
         ("settle", "if due then redis.call('ZADD', P .. 'sched', due, lane) else", "if due and false then else")
     ),
