@@ -96,7 +96,7 @@ class Driver:
             answer = self._wire.send(
                 step.request,
                 permit=step.permit,
-                send_by=None if step.send_by is None else monotonic() + step.send_by / 1000,
+                send_by=monotonic() + step.send_by / 1000,
                 still_held=lambda: self._leases.still_held(held),
             )
         except (Unsent, InDoubt) as error:

@@ -3,7 +3,8 @@
 The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A
 handler over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking
 call, and never in the middle of the engine's own code, which a read of the handler's runs there. When the worker is on
-its way out, a handler is left behind sooner: it has done nothing outside, and the next worker runs it again.
+its way out, a handler is left behind sooner: the next worker runs it again, and the journal tells what it did in
+other systems.
 """
 
 import contextvars

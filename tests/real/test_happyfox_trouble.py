@@ -13,10 +13,10 @@ pytestmark = pytest.mark.timeout(180)
 #: Faults of a read, and what the ticket's trail says of each.
 READS: dict[str, tuple[dict[str, Any], str]] = {
     "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket (404)"),
-    "server error": ({"kind": "status", "status": 500}, "something else than a ticket (500)"),
-    "a page of html": ({"kind": "html", "status": 200}, "something else than a ticket (200)"),
-    "an empty answer": ({"kind": "empty"}, "something else than a ticket (200)"),
-    "half an answer": ({"kind": "broken"}, "something else than a ticket (200)"),
+    "server error": ({"kind": "status", "status": 500}, "something other than a ticket (500)"),
+    "a page of html": ({"kind": "html", "status": 200}, "something other than a ticket (200)"),
+    "an empty answer": ({"kind": "empty"}, "something other than a ticket (200)"),
+    "half an answer": ({"kind": "broken"}, "something other than a ticket (200)"),
     "a cut connection": ({"kind": "cut"}, "the ticket could not be read"),
     "silence": ({"kind": "hang", "seconds": 600.0}, "the ticket could not be read"),
     "a trickle": ({"kind": "trickle", "seconds": 0.5}, "the ticket could not be read"),

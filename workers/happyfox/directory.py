@@ -5,7 +5,6 @@ are bare arrays (KB 360); the form of ``/priorities/`` and the words for kinds o
 ``choice`` are assumed.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -13,10 +12,6 @@ from workers.happyfox import protocol
 from workers.happyfox.names import Field, Names, choice_of, items, read_field, value_of
 from workers.happyfox.protocol import Request
 from workers.happyfox.requests.contacts import contact_custom_fields
-from workers.lanes.keys import FORMAT
-
-#: Seconds after which the lists are read again; a name that is missing has them read again at once.
-LIFETIME = 3600
 
 #: What has names and ids in a directory.
 Sort = Literal["staff", "status", "priority", "category", "field", "contact_field"]
@@ -43,13 +38,6 @@ class Directory:
     def __init__(
         self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
     ) -> None:
-        self._raw = {
-            "staff": staff,
-            "statuses": statuses,
-            "priorities": priorities,
-            "categories": categories,
-            "fields": fields,
-        }
         active = [one for one in items(staff) if one.get("active") is not False]
         self._staff = Names("staff member", [(one["id"], one.get("name")) for one in active])
         self._addresses = Names("staff member", [(one["id"], one.get("email")) for one in active])
@@ -108,18 +96,6 @@ class Directory:
             "contact_field": self._contact_fields,
         }
         return names[sort].name(id)
-
-    def to_json(self) -> bytes:
-        """Gives the lists for storing."""
-        return json.dumps({"v": FORMAT, **self._raw}, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_json(cls, stored: bytes) -> "Directory":
-        """Builds a directory from what ``to_json`` gave; ``ValueError`` means to read the lists anew."""
-        lists = json.loads(stored)
-        if not isinstance(lists, dict) or lists.pop("v", None) != FORMAT:
-            raise ValueError("the stored directory has another format")
-        return cls(**{name: lists.get(name) for name in cls.LISTS})
 
 
 def _named(raw: Any) -> list[tuple[int, Any]]:

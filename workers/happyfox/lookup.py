@@ -8,7 +8,7 @@ import msgspec
 
 from workers.errors import UnknownName
 from workers.governor.clock import monotonic
-from workers.happyfox.directory import LIFETIME, Directory, Sort
+from workers.happyfox.directory import Directory, Sort
 from workers.happyfox.exchange import Request
 from workers.happyfox.requests.members import ticket_field
 from workers.lanes.lists import LIFE, MISS, recall, remember
@@ -76,7 +76,7 @@ class Lookup:
     def _find(self, find: Callable[[Directory], T]) -> T:
         with self._lock:
             now = self._clock()
-            if self._kept is None or now - self._kept[0] >= LIFETIME:
+            if self._kept is None or now - self._kept[0] >= LIFE / 1000:
                 self._kept = (now, self._read(LIFE))
             try:
                 return find(self._kept[1])

@@ -8,7 +8,6 @@ from workers.lanes.scripts import Script
 #: How long (ms) a creation is known by its look: until its turn is settled, else so long.
 ANNOUNCED = 3_600_000
 
-
 #: So many tickets may be created one from another: more are a circle, which the fuse of no single ticket would stop.
 DEEPEST = 5
 

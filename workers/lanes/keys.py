@@ -4,9 +4,9 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
 ``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``).
 
     Key                Type    Lifetime    Written by   Meaning
-    P lane:<ticket>    LIST    while used  accept       ids of waiting events, oldest first
+    P lane:<ticket>    LIST    while used  all          ids of waiting events, oldest first
     P joins:<ticket>   HASH    till claim  accept       body digest -> id of an event not yet claimed
-    P event:<id>       HASH    retention   accept       body, headers, received at, source, what it told; what carries a
+    P event:<id>       HASH    retention   all          body, headers, received at, source, what it told; what carries a
                                                         replay or a wish is kept until a turn has taken it
     P sched            ZSET    forever     all          lane -> ms when it may next be claimed
     P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
@@ -14,15 +14,16 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
                                                         that is over the entry means nothing
     P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P fence            INT     forever     claim        source of the numbers in tokens
-    P turn:<ticket>    HASH    while used  plan, claim  the unfinished turn: plan, journal, claims; what is owed
-    P quiet:<ticket>   STRING  2 s         settle       ms until which new events wait, after a turn that wrote
+    P turn:<ticket>    HASH    while used  all          the unfinished turn: plan, journal, claims, what its
+                                                        handlers were shown; what is owed
+    P quiet:<ticket>   STRING  1 minute    settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed
     P settled:<turn>   STRING  1 minute    settle       its token, when no claim followed, for a repeated call
     P turns            ZSET    retention   settle       turn -> ms when it was settled
     P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
     P saved            INT     forever     settle       calls that folding saved
-    P dead             ZSET    forever     settle       dead letter -> ms
+    P dead             ZSET    forever     settle       dead letter -> ms; a lane that cannot be read makes one, too
     P letter:<id>      HASH    forever     settle       a dead letter with its evidence
     P permits:get      ZSET    forever     permits      permit -> ms when its slot is free again
     P permits:post     ZSET    forever     permits      the same for writes
@@ -32,8 +33,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P drafts           HASH    1 hour      announcing   effect -> what its ticket will look like, until it is settled
     P created:<ticket> STRING  retention   settle       we created it: of how many, one from another, it is the last
     P quarantine       LIST    retention   accept       signed deliveries that could not be read
-    P counts           HASH    forever     web          deliveries accepted, duplicate, quarantined, refused by reason
-    P directory        HASH    1 hour      worker       reference lists as HappyFox sent them
+    P counts           HASH    forever     accept       deliveries accepted, duplicate, quarantined, refused by reason
+    P directory        HASH    forever     remember     reference lists as HappyFox sent them, with the ms of each
     P batches          INT     forever     accept       counts batches, so that every batch writes
     P joins:quarantine HASH    retention   accept       body digest -> id of a delivery in quarantine
     P paused           HASH    forever     pause        what a person stopped: account, routers, ticket:<n>; how many
@@ -45,15 +46,12 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     {foxhooks}:workers HASH    forever     worker       worker process -> ms of its last sign of life
     {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll
 
-What is stored as JSON is an object or a list with a format number, ``FORMAT``, so that a later version can tell.
+Events, turns, letters, journal entries, plans, records and what was last seen carry the number of their format, so that
+a later version can tell.
 """
-
-#: The number in every stored value; readers refuse a newer one.
-FORMAT = 1
 
 #: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
 WAKE = "{foxhooks}:wake"
-
 
 #: Worker processes and their last signs of life; an older one than this many ms is dead.
 WORKERS = "{foxhooks}:workers"

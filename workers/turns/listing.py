@@ -31,6 +31,6 @@ def _fetch(state: State, name: str) -> Steps[list[object]]:
         raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
     if not isinstance(content, list):
         # Kept for an hour, an empty answer would make every name an unknown one.
-        raise Parked(5_000, f"HappyFox answered the list of {name} with something else than a list")
+        raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
     yield from ask(remember(state.held.account, name, msgspec.json.encode(content)))
     return content

@@ -34,7 +34,7 @@ LOOKS = (5_000, 35_000, 155_000)
 class Reading:
     """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet.
 
-    ``remarks`` tell of timers that ended.
+    ``remarks`` tell of timers that ended and of a ticket that is our own doing.
     """
 
     ticket: TicketRead

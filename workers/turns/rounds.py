@@ -166,7 +166,7 @@ class _Round:
     def _list(self, name: str) -> Steps[list[object]]:
         content = yield from self._get(Directory.LISTS[name])
         if not isinstance(content, list):
-            raise _Left(REST, f"HappyFox answered the list of {name} with something else than a list")
+            raise _Left(REST, f"HappyFox answered the list of {name} with something other than a list")
         yield from ask(remember(self.account, name, msgspec.json.encode(content)))
         return content
 

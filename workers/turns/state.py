@@ -151,7 +151,7 @@ class State:
             ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.terms.site)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
             raise Parked(
-                5_000, f"HappyFox answered a read with something else than a ticket ({outcome.status})"
+                5_000, f"HappyFox answered a read with something other than a ticket ({outcome.status})"
             ) from None
         into = ticket.merged_to if ticket.id == self.held.ticket else ticket.id
         if into is not None and into != self.held.ticket:

@@ -5,7 +5,8 @@
     Decide(handler, ticket, event) -> Decision or Failure
 
 While a handler runs, what it changes in other systems has steps of its own (``Inner``): scripts and calls ``Outside``.
-A driver may throw ``NotNow`` at a ``Decide`` whose handler had no permit for a read, and ``LeaseLost`` at any step.
+A driver may throw ``NotNow`` at a ``Decide`` whose handler had no permit for a read, and at every step that can wait
+when the worker ends; ``LeaseLost`` at any step.
 """
 
 from collections.abc import Callable, Generator

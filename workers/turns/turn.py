@@ -1,11 +1,13 @@
 """A turn: one pass over a lane, as a generator of steps without I/O.
 
     plan stored already?   perform it; what is old is held against a fresh read first
-    else                   read the ticket, once; compare; every handler decides, once; store the plan
+    else                   read the ticket, once; compare; every handler decides; store the plan
     perform                per effect: begin, call, done
-    settle                 last seen, record, trail; the lane goes on
+    settle                 last seen, record, trail; the lane goes on, or its timers and retries make it due later
 
-A crash before the plan is stored did nothing outside; a crash after it resumes the plan and runs no handler again.
+A crash before the plan is stored changed nothing in HappyFox: the handlers decide again, and if one of them had an
+effect in another system, on the reading that was frozen for it. A crash after it resumes the plan and runs no handler
+again.
 """
 
 from contextlib import suppress

@@ -111,14 +111,6 @@ def test_values_a_field_cannot_have_are_refused(directory: Directory, field: str
         directory.field_value(field, value)
 
 
-def test_a_stored_directory_is_the_same_and_another_format_is_told(directory: Directory) -> None:
-    stored = directory.to_json()
-    assert Directory.from_json(stored).to_json() == stored
-    for other in (b'{"v": 99}', b"[]", b"rubbish", b"{}"):
-        with pytest.raises(ValueError):  # noqa: PT011
-            Directory.from_json(other)
-
-
 def test_the_calls_that_fill_a_directory_are_its_arguments() -> None:
     assert Directory.LISTS.keys() == LISTS.keys()
     assert {request.method for request in Directory.LISTS.values()} == {"GET"}

@@ -61,7 +61,7 @@ def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redi
 
     [record] = Records(store, ACCOUNT).since(0, 10)
     assert [effect.words for effect in record.effects] == ["private note"]
-    assert record.remarks == ("tag +vip: so already", "priority: so already")
+    assert record.remarks == ("tag +vip: already so", "priority: already so")
 
 
 def test_own_writes_are_echoes(store: redis.Redis) -> None:

@@ -16,7 +16,7 @@ if before then
   if entry.state == 'begun' and entry.permit == permit then return {1, entry.at} end
   return {-2}
 end
-local wait, why = permits_grant(P, now, permits_budget(ARGV[7]), 'post', permit, ARGV[8], life)
+local wait, why = permits_grant(P, now, cjson.decode(ARGV[7]), 'post', permit, ARGV[8], life)
 if wait > 0 then return {0, wait, why} end
 redis.call('HSET', turn, field, cjson.encode({
   v = 1, state = 'begun', permit = permit, at = now, deadline = now + life, tries = tonumber(ARGV[9]) + 1,

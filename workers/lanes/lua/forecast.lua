@@ -1,11 +1,11 @@
 -- Tells how much of the budget is used and what the gate does; changes nothing.
---   KEYS[1]  P
---   ARGV     1 now, 2 budget
--- Answers {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
--- thousandths}.
+-- KEYS[1] prefix of the account
+-- ARGV    1 now  2 budget
+-- Answer  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
+--         thousandths}
 -- include: lib/clock
 -- include: lib/permits
-local P, now, B = KEYS[1], clock(ARGV[1]), permits_budget(ARGV[2])
+local P, now, B = KEYS[1], clock(ARGV[1]), cjson.decode(ARGV[2])
 local gate = permits_gate(P)
 local past = '(' .. string.format('%.0f', now)
 return {

@@ -2,7 +2,6 @@
 -- KEYS[1] prefix of the account
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it came back
 -- Answer  1, or 0 when the lease is lost
--- include: lib/clock
 -- include: lib/lease
 local P = KEYS[1]
 if not lease_held(P, ARGV[2], ARGV[3]) then return 0 end

@@ -11,7 +11,7 @@
 local P, now = KEYS[1], clock(ARGV[1])
 local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
 if ARGV[6] ~= '' then
-  permits_release(P, now, permits_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]))
+  permits_release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]))
 end
 if not lease_held(P, lane, ARGV[3]) then return 0 end
 lease_end(P, lane, ARGV[3])

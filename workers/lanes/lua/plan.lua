@@ -8,7 +8,7 @@
 -- include: lib/permits
 local P, now = KEYS[1], clock(ARGV[1])
 if ARGV[6] ~= '' then
-  permits_release(P, now, permits_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], tonumber(ARGV[8]), 0)
+  permits_release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], tonumber(ARGV[8]), 0)
 end
 if not lease_held(P, ARGV[2], ARGV[3]) then return 0 end
 redis.call('HSETNX', P .. 'turn:' .. ARGV[2], 'plan', ARGV[4])

@@ -1,7 +1,7 @@
 -- Settles a permit.
---   KEYS[1]  P
---   ARGV     1 now, 2 budget, 3 method, 4 permit id, 5 outcome, 6 ms since the answer, 7 ms of wait it asked for
--- Answers 1.
+-- KEYS[1] prefix of the account
+-- ARGV    1 now  2 budget  3 method  4 permit  5 outcome  6 age of the answer (ms)  7 wait told by HappyFox (ms)
+-- Answer  1
 -- include: lib/clock
 -- include: lib/slots
 local P, now, B = KEYS[1], clock(ARGV[1]), cjson.decode(ARGV[2])

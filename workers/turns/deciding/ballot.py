@@ -183,9 +183,9 @@ class Ballot:
             self._say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
     def _again(self, debt: Owed, blown: str) -> None:
-        """Takes an effect that a person wants again, or what a handler of another ticket wants, among the wishes.
+        """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
 
-        Unless it happened or must not.
+        What has happened after all, or is not allowed, is left out.
         """
         if debt.handler.partition(".")[0] in self._paused.routers:
             self.owed.append(wait(debt, self._state.now()))

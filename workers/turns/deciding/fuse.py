@@ -81,7 +81,7 @@ def told(fuse: Fuse) -> str:
     if not fuse.blown:
         return ""
     when = datetime.fromtimestamp(fuse.at / 1000, UTC)
-    return f"the fuse of this ticket has blown at {when:%Y-%m-%d %H:%M} UTC, until {MENDS[fuse.blown]}"
+    return f"the fuse of this ticket blew at {when:%Y-%m-%d %H:%M} UTC, until {MENDS[fuse.blown]}"
 
 
 def _mends(fuse: Fuse, now: int, contact: bool, colleague: bool) -> bool:

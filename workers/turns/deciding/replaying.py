@@ -1,7 +1,7 @@
 """Replaying: a refused effect is brought about again by itself; its handler, which has had its say, is not asked.
 
-It goes the way of every intent: permissions, names, what a person did meanwhile. So what else the handler wanted then,
-and what of it has happened, stays as it is.
+So is what a handler wants from another ticket's turn. Both go the way of every intent: permissions, names, what a
+person did meanwhile. What else the handler wanted then, and what of it has happened, stays as it is.
 """
 
 from collections.abc import Callable

@@ -96,7 +96,7 @@ def forwards(effect: Effect, row: Row, staff: int) -> bool:
 
 
 def differs(effect: Effect, ticket: TicketRead) -> bool:
-    """Tells whether a custom field surely holds something else than an effect wanted."""
+    """Tells whether a custom field surely holds something other than an effect wanted."""
     return False in _compared(effect, ticket)
 
 

@@ -99,7 +99,7 @@ def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: li
             wanted |= dict.fromkeys(intent.add, ("+", handler))
             wanted |= dict.fromkeys(intent.remove, ("-", handler))
     news = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
-    remarks += [f"tag {sign}{tag}: so already" for tag, (sign, _) in wanted.items() if tag not in news]
+    remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in news]
     if not news:
         return []
     return [
@@ -137,8 +137,10 @@ def _messages(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list
 
 
 def _last_staff_message(ticket: TicketRead) -> int | None:
-    """The newest message of a staff member; HappyFox may tell a collision by it (KB 1039), the id is that of its row
-    where the message has none of its own (assumed)."""
+    """Gives the newest message of a staff member, by which HappyFox may tell a collision (KB 1039).
+
+    Its id is that of its row where the message has none of its own (assumed).
+    """
     for row in reversed(ticket.history):
         if row.author == "staff" and row.message is not None and not row.message.private:
             own = row.raw.get("message", {}).get("id") if isinstance(row.raw.get("message"), dict) else None
@@ -167,7 +169,7 @@ def _properties(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remar
             wanted[name] = (value, handler)
     now = properties(ticket)
     same = {name for name, each in wanted.items() if now.get(name) == _comparable(each[0])}
-    remarks += [f"{name}: so already" for name in wanted if name in same]
+    remarks += [f"{name}: already so" for name in wanted if name in same]
     wanted = {name: each for name, each in wanted.items() if name not in same}
     return _Properties(
         {name: value for name, (value, _) in wanted.items() if not name.startswith("#")},

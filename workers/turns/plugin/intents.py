@@ -1,15 +1,12 @@
 """Intents: what a handler wants done to the ticket, recorded and not performed."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 #: A name or an id where HappyFox knows both.
 NameOrId = int | str
-
-#: The value of an unset argument, told apart from None, which clears.
-UNSET = msgspec.UNSET
 
 
 class Intent(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
@@ -95,8 +92,6 @@ class Subscribe(Intent, frozen=True):
 
 class Delete(Intent, frozen=True):
     """Delete the ticket."""
-
-    reason: Literal[""] = ""
 
     @property
     def permission(self) -> str:

@@ -1,6 +1,6 @@
 -- include: lib/schedule
--- What is wanted of other tickets becomes an event in each one's lane, which is kept until a turn has taken it. A key of the wrong type there concerns that ticket
--- alone: what was wanted is a dead letter then.
+-- What is wanted of other tickets becomes an event in each one's lane, which is kept until a turn has taken it. A key of
+-- the wrong type there concerns that ticket alone: what was wanted is a dead letter then.
 local function handed_over(P, now, S)
   local function give(one, ticket)
     local event = P .. 'event:' .. one.id

@@ -26,10 +26,6 @@ local PATIENCE = 2000
 -- A single ticket may be closed to the API user; so many refused reads in a row say that it is the key.
 local DENIALS = 3
 
-local function permits_budget(json)
-  return cjson.decode(json)
-end
-
 -- Most accounts never saw their gate closed; for them this is all it takes.
 local OPEN = {state = 'open', till = 0, alone_till = 0, opened = -HOUR * 1000, share = 1000, share_till = 0, denials = 0}
 
