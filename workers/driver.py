@@ -14,7 +14,7 @@ from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.limits import Limits
-from workers.turns.plan.plan import EVERYONE
+from workers.turns.plan.owed import EVERYONE
 from workers.turns.steps import Call, Decide, Step, Steps
 from workers.turns.turn import Result, take_turn
 from workers.visits import Account, Visits

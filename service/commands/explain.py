@@ -21,7 +21,8 @@ from service.failures import CommandError
 from workers.events.change import Change, told
 from workers.turns.deciding.ballot import NOT_ASKED
 from workers.turns.plan.effects import Effect, split
-from workers.turns.plan.plan import Entry, Record, Verdict, whom
+from workers.turns.plan.owed import whom
+from workers.turns.plan.plan import Entry, Record, Verdict
 from workers.turns.plugin.permissions import denials
 from workers.turns.story import ENDS, effect_story, foreign_story, handed_story
 

@@ -14,7 +14,7 @@ from workers.events.timers import Timer
 from workers.lanes.keys import prefix
 from workers.lanes.pauses import listed
 from workers.settings import Account
-from workers.turns.plan.plan import TICKET, whom
+from workers.turns.plan.owed import TICKET, whom
 from workers.turns.plan.stored import decode_owed
 
 

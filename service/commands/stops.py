@@ -11,7 +11,7 @@ from workers.lanes.keys import prefix
 from workers.lanes.pauses import listed
 from workers.settings import Account
 from workers.turns.deciding import fuse, pausing
-from workers.turns.plan.plan import EVERYONE
+from workers.turns.plan.owed import EVERYONE
 from workers.turns.plan.stored import decode_owed
 
 

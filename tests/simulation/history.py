@@ -8,7 +8,8 @@ from tests.simulation.witness import Witness
 from workers.simulator.world import Ticket
 from workers.testing.world import World
 from workers.turns.plan.effects import split
-from workers.turns.plan.plan import Letter, Plan
+from workers.turns.plan.owed import Letter
+from workers.turns.plan.plan import Plan
 
 #: A first sight shows what is no older (ms) than this before the delivery, and than the store (turns/reading.py).
 FIRST_SIGHT = 120_000 - 1_000

@@ -9,7 +9,7 @@ from tests.simulation.plugins import NEWER
 from tests.simulation.stage import Stage
 from workers.lanes.letters import discard, replay
 from workers.testing.world import ACCOUNT
-from workers.turns.plan.plan import Letter
+from workers.turns.plan.owed import Letter
 
 #: What is rolled out, and how often.
 VERSIONS = {"the newest version": 3, "an older version": 1, "a dry run": 1}

@@ -14,7 +14,8 @@ from workers.events.change import Change, matches
 from workers.events.last_seen import LastSeen, decode
 from workers.lanes.scripts import Script
 from workers.lanes.settlement import Settlement
-from workers.turns.plan.plan import Letter, Owed, Plan
+from workers.turns.plan.owed import Letter, Owed
+from workers.turns.plan.plan import Plan
 from workers.turns.plan.stored import decode_plan
 from workers.turns.plugin.intents import AnyIntent
 from workers.turns.steps import Decide, Decision, Step

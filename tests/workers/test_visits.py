@@ -15,7 +15,7 @@ from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.limits import Limits
 from workers.testing.world import ACCOUNT, World
-from workers.turns.plan.plan import Letter
+from workers.turns.plan.owed import Letter
 from workers.turns.steps import Decide, Decision, Failure, Step
 from workers.turns.turn import Result
 from workers.visits import Account, Visits

@@ -24,10 +24,10 @@ from workers.turns.deciding.deciding import decide
 from workers.turns.deciding.foreign import Stopped
 from workers.turns.deciding.visit import Visit, place
 from workers.turns.plan.deeds import Deed, deeds
-from workers.turns.plan.folding import Wish
 from workers.turns.plan.makeshift import Makeshift
 from workers.turns.plan.plan import Plan, Record
 from workers.turns.plan.tally import Tally, compare
+from workers.turns.plan.wishes import Wish
 from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps

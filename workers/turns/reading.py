@@ -1,10 +1,9 @@
 """Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import msgspec
 
@@ -16,10 +15,9 @@ from workers.events.timers import ring
 from workers.happyfox.protocol import Answer
 from workers.lanes.claims import HANDLER, SCHEDULE, Hint
 from workers.lanes.memories import memories
-from workers.models.ticket import TicketRead, read_ticket
+from workers.models.ticket import TicketRead
 from workers.turns.deciding.missing import SEARCH, known_elsewhere
 from workers.turns.performing.creating import ours
-from workers.turns.plan.stored import Unreadable
 from workers.turns.state import State
 from workers.turns.steps import Outcome, Steps, ask
 
@@ -44,53 +42,6 @@ class Reading:
     look: int
     at: int
     remarks: tuple[str, ...] = ()
-
-
-class Frozen(msgspec.Struct, frozen=True):
-    """A reading as it is stored with the turn: later attempts of the turn show their handlers exactly this."""
-
-    format: int
-    ticket: Mapping[str, Any]
-    changes: tuple[Change, ...]
-    seen: LastSeen
-    stray: tuple[int, ...]
-    handled: tuple[str, ...]
-    left: tuple[str, ...]
-    look: int
-    at: int
-    remarks: tuple[str, ...] = ()
-
-
-def freeze(reading: Reading) -> bytes:
-    """Writes a reading for the turn's later attempts."""
-    news = reading.news
-    stray = tuple(row.id for row in news.stray)
-    return msgspec.json.encode(
-        Frozen(
-            format=1,
-            ticket=reading.ticket.raw,
-            changes=news.changes,
-            seen=news.seen,
-            stray=stray,
-            handled=reading.handled,
-            left=reading.left,
-            look=reading.look,
-            at=reading.at,
-            remarks=reading.remarks,
-        )
-    )
-
-
-def thaw(stored: bytes, site: str) -> Reading:
-    """Reads what ``freeze`` wrote; ``Unreadable`` when this version cannot."""
-    try:
-        kept = msgspec.json.decode(stored, type=Frozen)
-        ticket = read_ticket(kept.ticket, site)
-    except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
-        raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
-    stray = tuple(row for row in ticket.history if row.id in kept.stray)
-    news = News(kept.changes, kept.seen, stray)
-    return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
 
 
 def read(state: State) -> Steps[Reading | None]:

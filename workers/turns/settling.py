@@ -14,7 +14,8 @@ from workers.turns.deciding.fuse import KEPT, acted
 from workers.turns.deciding.missing import GRACE, SEARCH
 from workers.turns.plan.echoes import owed_echoes
 from workers.turns.plan.effects import mark, split
-from workers.turns.plan.plan import Entry, Letter, Plan, Record, pieces
+from workers.turns.plan.owed import Letter
+from workers.turns.plan.plan import Entry, Plan, Record, pieces
 from workers.turns.state import State, trail_line
 from workers.turns.steps import Steps, ask
 from workers.turns.story import story

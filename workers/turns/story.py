@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from workers.events.change import brief
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.plan import Entry, Foreigns, Handover, Plan, pieces, whom
+from workers.turns.plan.owed import Foreigns, whom
+from workers.turns.plan.plan import Entry, Handover, Plan, pieces
 from workers.turns.plugin.permissions import denials
 
 #: So many handlers that did not run are told one by one in the trail; of more only how many they are.

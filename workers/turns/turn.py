@@ -22,10 +22,12 @@ from workers.lanes.holding import store_plan
 from workers.turns.account import DAY, Terms
 from workers.turns.deciding.deciding import decide
 from workers.turns.deciding.missing import begun, letter, merged_away, part, without_handlers, without_ticket
+from workers.turns.frozen import thaw
 from workers.turns.performing.performing import Performer
-from workers.turns.plan.plan import Entry, Letter, Owed, Plan, Verdict, together
+from workers.turns.plan.owed import Letter, Owed, together
+from workers.turns.plan.plan import Entry, Plan, Verdict
 from workers.turns.plan.stored import Unreadable, decode_owed, decode_plan, decode_replay
-from workers.turns.reading import read, thaw
+from workers.turns.reading import read
 from workers.turns.settling import close, letters
 from workers.turns.state import Lost, Merged, Parked, State
 from workers.turns.steps import Steps, ask

@@ -7,10 +7,11 @@ from workers.happyfox.directory import Directory
 from workers.turns.deciding.replaying import AGAIN
 from workers.turns.plan.deeds import deeds
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.folding import Wish
 from workers.turns.plan.makeshift import Makeshift
-from workers.turns.plan.plan import Foreign, Handover, Record, Verdict
+from workers.turns.plan.owed import Foreign
+from workers.turns.plan.plan import Handover, Record, Verdict
 from workers.turns.plan.tally import peak
+from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.intents import Move, Note, Set, Subscribe, Tags
 
 RECORD = Record(1, "demo", 3, "t1", 1_000, (), (), (), (), {}, (), False, {})

@@ -6,7 +6,7 @@ import redis
 
 from workers import Event, Retry, Router, Ticket
 from workers.testing.world import ACCOUNT, Crash, World
-from workers.turns.plan.plan import Letter
+from workers.turns.plan.owed import Letter
 from workers.turns.steps import Decide, Step
 
 P = f"foxhooks:{{{ACCOUNT}}}:"

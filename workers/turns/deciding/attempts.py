@@ -6,7 +6,7 @@ import msgspec
 
 from workers.events.change import Event
 from workers.turns.deciding.foreign import Ledger
-from workers.turns.plan.plan import Owed
+from workers.turns.plan.owed import Owed
 from workers.turns.state import State
 from workers.turns.steps import Failure
 

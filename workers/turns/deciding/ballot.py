@@ -15,8 +15,9 @@ from workers.turns.deciding.foreign import Ledger
 from workers.turns.deciding.fuse import Bounds, look
 from workers.turns.deciding.missing import RENAMED, letter, search
 from workers.turns.deciding.pausing import Halt, halts, keep, wait
-from workers.turns.plan.folding import Wish
-from workers.turns.plan.plan import ALL_OF, EVERYONE, Letter, Owed, Said, Verdict
+from workers.turns.plan.owed import ALL_OF, EVERYONE, Letter, Owed
+from workers.turns.plan.plan import Said, Verdict
+from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.permissions import denied, wants
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State

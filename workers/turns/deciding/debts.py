@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 import msgspec
 
 from workers.events.change import Change, brief
-from workers.turns.plan.plan import ALL_OF, EVERYONE, Owed, together, whom
+from workers.turns.plan.owed import ALL_OF, EVERYONE, Owed, together, whom
 from workers.turns.steps import Bound
 
 #: So many changes that come with a turn are told one by one in the trail.

@@ -14,8 +14,10 @@ from workers.turns.deciding.ballot import Ballot
 from workers.turns.listing import directory
 from workers.turns.plan.effects import Effect
 from workers.turns.plan.effects import mark as mark_of
-from workers.turns.plan.folding import Folded, Wish, fold, needs_directory
-from workers.turns.plan.plan import Handover, Owed, Plan
+from workers.turns.plan.folding import Folded, fold
+from workers.turns.plan.owed import Owed
+from workers.turns.plan.plan import Handover, Plan
+from workers.turns.plan.wishes import Wish, needs_directory
 from workers.turns.plugin.intents import Later, On, Own
 from workers.turns.plugin.timers import run_on
 from workers.turns.reading import Reading

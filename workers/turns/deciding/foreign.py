@@ -16,8 +16,9 @@ import msgspec
 
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
 from workers.lanes.holding import FORGET, note_foreign
-from workers.turns.plan.plan import Foreign, Foreigns, Owed
-from workers.turns.reading import Reading, freeze
+from workers.turns.frozen import freeze
+from workers.turns.plan.owed import Foreign, Foreigns, Owed
+from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Failure, InnerSteps, Outside, Wanted
 

@@ -15,7 +15,8 @@ import msgspec
 from workers.events.change import Change
 from workers.events.last_seen import HOUR, Act, Fuse, LastSeen
 from workers.turns.deciding.replaying import HANDED
-from workers.turns.plan.plan import EVERYONE, Entry, Letter, Plan, pieces
+from workers.turns.plan.owed import EVERYONE, Letter
+from workers.turns.plan.plan import Entry, Plan, pieces
 
 #: So many turns that acted, within so long (ms) and without anybody else's row, are a circle.
 TURNS, SPAN = 8, 600_000

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.events.last_seen import decode
-from workers.turns.plan.plan import TICKET, Foreign, Letter, Owed, Plan, Verdict
+from workers.turns.plan.owed import TICKET, Foreign, Letter, Owed
+from workers.turns.plan.plan import Plan, Verdict
 from workers.turns.plan.stored import decode_foreign
 from workers.turns.state import State
 

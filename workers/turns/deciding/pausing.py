@@ -13,7 +13,7 @@ import msgspec
 from workers.events.change import Change
 from workers.lanes.pauses import Pause
 from workers.models.ticket import TicketRead
-from workers.turns.plan.plan import Letter, Owed
+from workers.turns.plan.owed import Letter, Owed
 from workers.turns.state import State
 
 #: The end of a pause makes its lanes due, and so does the webhook of a tag that was removed. Should it be lost, they

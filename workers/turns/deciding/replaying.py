@@ -12,9 +12,9 @@ from workers.events.mark import attribute
 from workers.happyfox.directory import Directory
 from workers.turns.performing.sight import forwards
 from workers.turns.plan.effects import Effect, mark
-from workers.turns.plan.folding import Wish
 from workers.turns.plan.naming import RESOLVE
-from workers.turns.plan.plan import Owed
+from workers.turns.plan.owed import Owed
+from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.intents import (
     AnyIntent,
     Create,

@@ -5,7 +5,8 @@ from workers.turns.deciding.missing import AWAY
 from workers.turns.performing.doubt import TRIES
 from workers.turns.performing.sight import Sight
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.plan import Doubt, Entry
+from workers.turns.plan.owed import Doubt
+from workers.turns.plan.plan import Entry
 from workers.turns.state import Gone, Parked
 from workers.turns.steps import Steps
 

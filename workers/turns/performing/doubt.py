@@ -8,7 +8,8 @@ from workers.models.ticket import TicketRead
 from workers.models.values import items, mapping
 from workers.turns.performing.sight import Sight, differs, holds
 from workers.turns.plan.effects import Effect, less
-from workers.turns.plan.plan import Doubt, Entry
+from workers.turns.plan.owed import Doubt
+from workers.turns.plan.plan import Entry
 from workers.turns.state import Gone, Parked
 from workers.turns.steps import Steps
 

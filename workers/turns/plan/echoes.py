@@ -13,7 +13,8 @@ from workers.events.last_seen import properties
 from workers.models.reference import Named
 from workers.models.ticket import TicketRead, read_ticket
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.plan import ALL_OF, Entry, Owed, Plan, pieces
+from workers.turns.plan.owed import ALL_OF, Owed
+from workers.turns.plan.plan import Entry, Plan, pieces
 from workers.turns.steps import Bound
 
 

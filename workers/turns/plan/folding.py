@@ -7,7 +7,6 @@ What the ticket already shows is left out: it would cost a call and change nothi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -17,8 +16,8 @@ from workers.events.last_seen import properties
 from workers.happyfox.directory import Directory
 from workers.models.ticket import TicketRead
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.naming import named, resolved, shown
-from workers.turns.plan.plan import Owed
+from workers.turns.plan.naming import resolved, shown
+from workers.turns.plan.wishes import Wish, calls
 from workers.turns.plugin.intents import (
     AnyIntent,
     Create,
@@ -26,26 +25,11 @@ from workers.turns.plugin.intents import (
     Forward,
     Move,
     Note,
-    Own,
     Reply,
     Set,
     Subscribe,
     Tags,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What one handler wants, in the order it recorded it; of an effect wanted again ``debt`` tells which."""
-
-    handler: str
-    intents: tuple[AnyIntent, ...]
-    debt: Owed | None = None
-
-    @property
-    def key(self) -> str:
-        """What it is called where several of a handler's must be told apart."""
-        return self.debt.letter if self.debt else self.handler
 
 
 @dataclass(slots=True)
@@ -59,11 +43,6 @@ class Folded:
     failed: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     saved: int = 0
-
-
-def needs_directory(wishes: Sequence[Wish]) -> bool:
-    """Tells whether any intent names a thing that HappyFox knows by an id."""
-    return any(named(each) for wish in wishes for each in wish.intents)
 
 
 def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
@@ -82,14 +61,8 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
     folded.effects += _others(flat, ticket)
     if directory is not None:
         folded.effects = [shown(effect, directory) for effect in folded.effects]
-    folded.saved = sum(map(_calls, known)) - len(folded.effects)
+    folded.saved = sum(map(calls, known)) - len(folded.effects)
     return folded
-
-
-def _calls(wish: Wish) -> int:
-    """The calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
-    sent = [each for each in wish.intents if isinstance(each, Own | Create)]
-    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
 
 
 def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:

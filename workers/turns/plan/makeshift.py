@@ -8,7 +8,7 @@ import msgspec
 from workers.happyfox.directory import Directory
 from workers.models.values import items, mapping, number, text
 from workers.turns.plan.effects import Effect
-from workers.turns.plan.folding import Wish
+from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.intents import AnyIntent, Create, Move, Note, Set, Subscribe
 
 #: The lists of a directory, by the member of a ticket that shows one of its entries.

@@ -6,7 +6,8 @@ from typing import TypeVar
 import msgspec
 
 from workers.turns.plan.effects import split
-from workers.turns.plan.plan import Entry, Foreign, Letter, Owed, Plan, Record
+from workers.turns.plan.owed import Foreign, Letter, Owed
+from workers.turns.plan.plan import Entry, Plan, Record
 
 T = TypeVar("T")
 

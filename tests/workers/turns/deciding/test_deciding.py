@@ -12,7 +12,7 @@ from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.testing.world import ACCOUNT, World
 from workers.turns.deciding.attempts import RETRIES
-from workers.turns.plan.plan import Letter
+from workers.turns.plan.owed import Letter
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 

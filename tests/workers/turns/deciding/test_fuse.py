@@ -13,7 +13,7 @@ from workers.lanes.letters import replay
 from workers.lanes.pauses import Pause, Scope, pause, resume
 from workers.testing.world import ACCOUNT, World
 from workers.turns.deciding.fuse import ANSWER, SPAN, TURNS
-from workers.turns.plan.plan import Letter
+from workers.turns.plan.owed import Letter
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 

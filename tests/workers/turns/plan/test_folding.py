@@ -7,7 +7,8 @@ from workers.happyfox.directory import Directory
 from workers.models.ticket import TicketRead
 from workers.simulator.world import seed
 from workers.turns.plan.effects import Effect, split
-from workers.turns.plan.folding import Folded, Wish, fold
+from workers.turns.plan.folding import Folded, fold
+from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.intents import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Tags
 
 NAMES = Directory(
