@@ -61,7 +61,8 @@ def _act(verb: Literal["replay", "discard"], help: str) -> None:
 
 _act(
     "replay",
-    "Let handlers run again, with the changes they missed, on the ticket as it is now.\n\n"
-    "A handler runs as a whole: what it did besides the thing that failed, it does again. `event.replay` tells it.",
+    "Let what was given up run again, on the ticket as it is now.\n\n"
+    "A handler runs once more, with the changes it missed; `event.replay` tells it. An effect is brought about alone, "
+    "without its handler: look first whether one that may have happened did.",
 )
 _act("discard", "Delete letters that need no more work.")
