@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import redis
+import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -67,7 +68,7 @@ def show(identity: str, as_json: bool) -> int:
 def act(verb: Verb, wanted: Filter, quarantine: bool) -> int:
     """Replays or discards what is wanted; 1 when there was nothing or something could not be done."""
     if wanted.empty:
-        raise CommandError(f"say which: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
+        raise typer.BadParameter(f"say which: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
     failed = 0
     with _find(wanted, quarantine) as found:
         if not found.letters:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import cast
 
 import redis
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,6 @@ from service.access import accounts_of, store_of
 from service.commands.records import Records
 from service.commands.times import ago, now_of, span
 from service.commands.words import plain
-from service.failures import CommandError
 from workers.events.kinds import CALLS, KINDS
 from workers.lanes.keys import prefix
 from workers.turns.plugin.fitting import near
@@ -50,7 +50,7 @@ def run(wanted: Filter, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
     since = span(wanted.since)
     if wanted.kind not in ("", *KINDS, *CALLS):
-        raise CommandError(f"no kind {wanted.kind!r}; {near(wanted.kind, (*KINDS, *CALLS))}")
+        raise typer.BadParameter(f"no kind {wanted.kind!r}; {near(wanted.kind, (*KINDS, *CALLS))}", param_hint="--kind")
     settings = accounts_of().settings
     with store_of(settings) as client:
         now = now_of(client)

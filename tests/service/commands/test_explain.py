@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from typer import BadParameter
 
 from service.commands import events, explain, status
 from service.commands.times import now_of
-from service.failures import CommandError
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
 from workers.lanes.pauses import Pause, pause, resume
@@ -221,5 +221,5 @@ def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(
 
     assert found("contact-replied") == found("ticket-updated") == {"contact-replied"}
     assert found("ticket-created") == {"ticket-created"}
-    with pytest.raises(CommandError, match="no kind 'contct-replied'; did you mean 'contact-replied'"):
+    with pytest.raises(BadParameter, match="no kind 'contct-replied'; did you mean 'contact-replied'"):
         found("contct-replied")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from typer import BadParameter
 from typer.testing import CliRunner
 
 from service.command import app
@@ -201,7 +202,7 @@ def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
 @pytest.mark.parametrize("verb", ["replay", "discard"])
 def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: dead.Verb) -> None:
     bury(store, "a", now_of(store), "crm.push", "Timeout")
-    with pytest.raises(CommandError, match="say which"):
+    with pytest.raises(BadParameter, match="say which"):
         dead.act(verb, Filter(), quarantine=False)
 
 
