@@ -41,12 +41,12 @@ class Triage:
 router = Router("triage", settings=Triage)
 
 
-def product_known(ticket: TicketRead, event: Event, settings: Triage) -> bool:
+def about_the_field(ticket: TicketRead, event: Event, settings: Triage) -> bool:
     """Tells whether this is about the field: a new ticket, or that field was changed."""
     return any(change.kind == "ticket-created" or change.field == settings.field for change in event.matched)
 
 
-@router.on("ticket-created", "field-changed", when=product_known)
+@router.on("ticket-created", "field-changed", when=about_the_field)
 def triage(ticket: Ticket, event: Event, ctx: Context[Triage]) -> None:
     product = ctx.settings.products.get(ticket.fields.get(ctx.settings.field, ""), Product(ctx.settings.unknown))
     if product.assignee and ticket.assignee is None:

@@ -116,7 +116,7 @@ def _routers(accounts: Accounts, account: str) -> Iterable[str]:
 
 def _paused(known: Iterable[tuple[Scope, str]]) -> str:
     told = [f"the {scope} {name}".strip() for scope, name in known]
-    return f"there are paused: {', '.join(told)}" if told else "nothing is paused"
+    return f"paused now: {', '.join(told)}" if told else "nothing is paused"
 
 
 def _who() -> str:

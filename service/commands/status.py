@@ -126,7 +126,7 @@ def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
         rows += _names(state, now) if name == NAMES else [("schedule", f"{name}: {_round(state, now)}")]
     dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
     if standing.dry_run:
-        dry = f"the router {', '.join(standing.dry_run)}" if isinstance(standing.dry_run, tuple) else "all of it"
+        dry = ", ".join(standing.dry_run) if isinstance(standing.dry_run, tuple) else "everything"
         rows.append(("dry run", f"{dry}: plans are made and shown, and not sent"))
     for pause in standing.paused:
         becomes = "is skipped" if pause.skip else "waits"

@@ -98,7 +98,7 @@ def content(path: Path) -> str:
         complaint = Complaint(path.name, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
     except (OSError, ValueError) as error:
         problem = f"cannot be read: {getattr(error, 'strerror', None) or 'no file can have this name'}"
-        complaint = Complaint(str(path), problem, "correct FOXHOOKS_RULES, or create the file")
+        complaint = Complaint(str(path), problem, "correct the path (FOXHOOKS_RULES sets it), or create the file")
     raise LoadError([complaint])
 
 

@@ -92,7 +92,7 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(store: redis.Redis) 
     )
     assert refused("resume") == "the account acme is not paused; nothing is paused"
     run("pause", "--router", "clerk")
-    assert refused("resume", "--ticket", "3").endswith("is not paused; there are paused: the router clerk")
+    assert refused("resume", "--ticket", "3").endswith("is not paused; paused now: the router clerk")
     assert run("pause", "--router", "clerk", "--ticket", "3").exit_code == 2
     assert paused(store) == {("router", "clerk"): False}
 
