@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from workers.governor.governor import Governor
 from workers.lanes.claims import ClaimTerms
+from workers.turns.plugin.router import router_of
 from workers.turns.steps import Bound, Clock
 
 DAY = 86_400_000
@@ -40,7 +41,7 @@ class Terms:
 
     def dry(self, handler: str) -> bool:
         """Tells whether a handler, by its full name, or a router runs dry: what it wants is shown and not sent."""
-        return self.dry_run or handler.partition(".")[0] in self.dry_routers
+        return self.dry_run or router_of(handler) in self.dry_routers
 
     @property
     def lives(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ from workers.turns.plan.makeshift import Makeshift
 from workers.turns.plan.plan import Plan, Record
 from workers.turns.plan.tally import Tally, compare
 from workers.turns.plan.wishes import Wish
+from workers.turns.plugin.router import router_of
 from workers.turns.reading import Reading
 from workers.turns.state import State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Inner, Step, Steps
@@ -62,7 +63,7 @@ class Backtest:
 
     def play(self, record: Record) -> None:
         """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
-        then = [effect for effect in record.effects if self._routers & {_router(name) for name in effect.handlers}]
+        then = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._deeds(record, record)
         self.made += [record.at for effect in then if not (record.dry or effect.dry)]
         self._makeshift.see_ticket(record.ticket)
@@ -83,7 +84,7 @@ class Backtest:
 
     def _deeds(self, record: Record, plan: Plan | Record) -> Iterator[Deed]:
         found = deeds(record, plan, values=self._lists is not None)
-        return (each for each in found if _router(each.handler) in self._routers)
+        return (each for each in found if router_of(each.handler) in self._routers)
 
     def _count(self, plan: Plan, record: Record) -> None:
         for verdict in plan.verdicts:
@@ -180,7 +181,3 @@ def _no_read(request: Request) -> Answer:
 
 def _nothing(step: Inner) -> NoReturn:
     raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {step.name}")
-
-
-def _router(handler: str) -> str:
-    return handler.partition(".")[0]

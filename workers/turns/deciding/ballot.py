@@ -13,12 +13,13 @@ from workers.turns.deciding.attempts import failed
 from workers.turns.deciding.debts import Debts
 from workers.turns.deciding.foreign import Ledger
 from workers.turns.deciding.fuse import Bounds, look
-from workers.turns.deciding.missing import RENAMED, letter, search
-from workers.turns.deciding.pausing import Halt, halts, keep, wait
-from workers.turns.plan.owed import ALL_OF, EVERYONE, Letter, Owed
-from workers.turns.plan.plan import Said, Verdict
+from workers.turns.deciding.missing import RENAMED, search
+from workers.turns.deciding.pausing import Halt, halts, wait
+from workers.turns.deciding.votes import Votes
+from workers.turns.plan.owed import ALL_OF, EVERYONE, Owed
 from workers.turns.plan.wishes import Wish
 from workers.turns.plugin.permissions import denied, wants
+from workers.turns.plugin.router import router_of
 from workers.turns.reading import Reading
 from workers.turns.state import Lost, State
 from workers.turns.steps import Bound, Decide, Decision, Failure, Steps, ask
@@ -32,7 +33,7 @@ NOT_ASKED = "no change of its kinds"
 
 
 class Ballot:
-    """What the handlers of one turn said, and did in other systems; ``hold`` asks them."""
+    """Asks the handlers of one turn; ``votes`` is what they said, ``ledger`` what they did in other systems."""
 
     def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
         self._state, self._reading = state, reading
@@ -41,13 +42,8 @@ class Ballot:
         self._suspicious = state.held.claims > CRASHES
         self._blew = False
         self.ledger = Ledger(state, reading, owed)
+        self.votes = Votes(state, self.ledger)
         self.seen = reading.news.seen
-        self.wishes: list[Wish] = []
-        self.verdicts: list[Verdict] = []
-        self.owed: list[Owed] = []
-        self.letters: list[Letter] = []
-        self.shown: dict[str, tuple[Change, ...]] = {}
-        self.remarks: list[str] = []
 
     def hold(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
@@ -59,7 +55,7 @@ class Ballot:
         if blown:
             self._stop(blown)
         else:
-            self.remarks += self._debts.hearing(self._paused.routers)
+            self.votes.remarks += self._debts.hearing(self._paused.routers)
         for again in self._debts.again:
             self._again(again, blown)
         moment, account = state.moment(), state.held.account
@@ -78,7 +74,7 @@ class Ballot:
                 and not handler.every
                 and (reason := handler.ask(self._reading.ticket, event, moment))
             ):
-                self._say(name, "skipped", reason)
+                self.votes.say(name, "skipped", reason)
             elif handler.router in self._paused.routers:
                 halted[handler.router] = halted.get(handler.router, False) or event is not None
             else:
@@ -87,25 +83,6 @@ class Ballot:
             self._halt_router(router, self._paused.routers[router], news if news_to_it else ())
         for unknown in self._debts.left():
             self._look_for(unknown)
-
-    def bury(self, debt: Owed, reason: str) -> None:
-        """Makes a dead letter of what a handler is owed."""
-        self._say(debt.handler, "dead", reason, debt.attempt)
-        self.letters.append(letter(self._state.held.turn, debt, reason))
-
-    def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
-        """Drops what a handler wanted in this turn, and makes a dead letter of it."""
-        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.debt]
-        self.verdicts = [
-            verdict
-            for verdict in self.verdicts
-            if verdict.handler != handler or verdict.reason.startswith((replaying.AGAIN, replaying.HANDED))
-        ]
-        now, done = self._state.now(), self.ledger.of(handler)
-        self.bury(Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
-
-    def _say(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
-        self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
 
     def _fuse(self) -> str:
         """Tells why handlers must stop, if they must."""
@@ -117,25 +94,26 @@ class Ballot:
         found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
         self.seen = found.seen
         if news.seen.fuse.blown and not found.seen.fuse.blown:
-            self.remarks.append(f"the fuse of this ticket is whole again{': a person replayed its letter' * mended}")
+            how = ": a person replayed its letter" if mended else ""
+            self.votes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.letter:
             changes = (*debts.stop_everyone(), *found.letter.changes)
-            self.letters.append(msgspec.structs.replace(found.letter, changes=changes))
-            self.remarks.append(found.letter.reason)
+            self.votes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
+            self.votes.remarks.append(found.letter.reason)
             self._blew = True
         return found.stopped
 
     def _stop(self, blown: str) -> None:
         """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
         for debt in self._debts.stop(self._paused.routers):
-            self.bury(debt, f"{blown}; replay this then")
+            self.votes.bury(debt, f"{blown}; replay this then")
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
         state, news, name = self._state, self._reading.news, bound.name
         debt = self._debts.take(bound) if self._debts else None
         if (event or debt) and bound.handler.once and name in news.seen.once:
-            self._say(name, "skipped", "it has acted on this ticket, and does so only once")
+            self.votes.say(name, "skipped", "it has acted on this ticket, and does so only once")
             return
         changes = (*debt.changes, *news.changes) if debt else news.changes
         # What is news when the fuse blows stands in the letter of that, for all handlers.
@@ -143,24 +121,24 @@ class Ballot:
         if debt:
             event = event_for(state.held.account, bound.handler.kinds, changes, replay=debt.replay)
         if debt and state.now() < debt.retry:
-            self.owed.append(msgspec.structs.replace(debt, changes=kept, missing=0, look=0, paused=False))
-            self._say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
+            self.votes.owed.append(msgspec.structs.replace(debt, changes=kept, missing=0, look=0, paused=False))
+            self.votes.say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
         elif event is None:
             if changes:
-                self._say(name, "skipped", NOT_ASKED)
+                self.votes.say(name, "skipped", NOT_ASKED)
         elif blown and debt and (debt.attempt or debt.replay):
-            self.give_up(name, kept, f"{blown}; replay this then")
+            self.votes.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
-            self._say(name, "skipped", blown)
+            self.votes.say(name, "skipped", blown)
         elif name in state.held.mark.split():
-            self.give_up(name, changes, "it ended the worker process again and again")
+            self.votes.give_up(name, changes, "it ended the worker process again and again")
         else:
             yield from self._ask(bound, event, debt)
 
     def _ask(self, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
         state, attempt = self._state, debt.attempt + 1 if debt else 1
         if debt:
-            self.shown[bound.name] = event.changes
+            self.votes.shown[bound.name] = event.changes
         if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
             raise Lost
         effect = partial(self.ledger.effect, bound.name)
@@ -170,70 +148,60 @@ class Ballot:
         if isinstance(said, Failure):
             owed, final = failed(state, self.ledger, bound.name, event, debt, said)
             if final:
-                self.bury(owed, final)
+                self.votes.bury(owed, final)
             else:
-                self.owed.append(owed)
-                self._say(bound.name, "owed", said.error, attempt)
+                self.votes.owed.append(owed)
+                self.votes.say(bound.name, "owed", said.error, attempt)
         elif said.skipped:
-            self._say(bound.name, "skipped", said.skipped, attempt)
+            self.votes.say(bound.name, "skipped", said.skipped, attempt)
         else:
             router, allow = bound.handler.router, state.terms.allow
             refused = {line for each in said.intents if (line := denied(each, router, allow))}
             allowed = tuple(each for each in said.intents if not denied(each, router, allow))
-            self.wishes.append(Wish(bound.name, allowed))
-            self._say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
+            self.votes.wishes.append(Wish(bound.name, allowed))
+            self.votes.say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
     def _again(self, debt: Owed, blown: str) -> None:
         """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
 
         What has happened after all, or is not allowed, is left out.
         """
-        if debt.handler.partition(".")[0] in self._paused.routers:
-            self.owed.append(wait(debt, self._state.now()))
+        if router_of(debt.handler) in self._paused.routers:
+            self.votes.owed.append(wait(debt, self._state.now()))
             return
         wanted, words = replaying.wish(debt), replaying.words(debt)
         if row := replaying.landed(self._reading, debt):
-            self._say(debt.handler, "decided", f"{words} happened after all (row {row})")
+            self.votes.say(debt.handler, "decided", f"{words} happened after all (row {row})")
         elif refusal := replaying.refusal(self._state, wanted, blown):
-            self.bury(debt, refusal)
+            self.votes.bury(debt, refusal)
         else:
-            self.wishes.append(wanted)
-            self._say(debt.handler, "decided", words)
+            self.votes.wishes.append(wanted)
+            self.votes.say(debt.handler, "decided", words)
 
     def _look_for(self, unknown: Owed) -> None:
         """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
         if (later := search(self._state, unknown)) is None:
-            self.bury(unknown, RENAMED)
+            self.votes.bury(unknown, RENAMED)
             return
         changes = (*unknown.changes, *self._reading.news.changes)
-        self.owed.append(msgspec.structs.replace(later, changes=changes))
-        self._say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
+        self.votes.owed.append(msgspec.structs.replace(later, changes=changes))
+        self.votes.say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
 
     def _halt(self, halt: Halt) -> None:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
         debts = self._debts
         self._hold_back("", (*debts.routers(), *debts.again))
-        self._keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
+        self.votes.keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
 
     def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
         """The same for the handlers of a router."""
         self._hold_back(f"{router}.", ())
-        self._keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
+        self.votes.keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
 
     def _hold_back(self, those: str, others: Sequence[Owed]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
         now = self._state.now()
-        self.owed += [wait(debt, now) for debt in (*self._debts.own(those), *others)]
-
-    def _keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
-        owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
-        if owed:
-            self.owed.append(owed)
-        if dead:
-            self.letters.append(dead)
-            self._say(name, "dead", dead.reason)
-        elif news:
-            self._say(name, "skipped" if halt.skip else "waits", halt.why)
+        self.votes.owed += [wait(debt, now) for debt in (*self._debts.own(those), *others)]
 
 
 def _at(moment: int) -> str:

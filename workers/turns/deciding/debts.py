@@ -6,6 +6,7 @@ import msgspec
 
 from workers.events.change import Change, brief
 from workers.turns.plan.owed import ALL_OF, EVERYONE, Owed, together, whom
+from workers.turns.plugin.router import router_of
 from workers.turns.steps import Bound
 
 #: So many changes that come with a turn are told one by one in the trail.
@@ -35,7 +36,7 @@ class Debts:
     def hearing(self, paused: Container[str]) -> Iterator[str]:
         """Tells, for the trail, what waited and who hears it now; ``paused`` routers hear nothing."""
         for debt in self._common.values():
-            if _router(debt) in paused:
+            if router_of(debt.handler) in paused:
                 continue
             if ours := [change.kind for change in debt.changes if change.actor.kind == "us"]:
                 yield f"{whom(debt.handler)} hears what we did: {', '.join(ours)}"
@@ -52,7 +53,7 @@ class Debts:
     def stop(self, paused: Container[str]) -> Iterator[Owed]:
         """Takes what several handlers were to hear together, but the ``paused`` routers and what we did ourselves."""
         for name, debt in list(self._common.items()):
-            if _router(debt) not in paused and (theirs := _theirs(debt)):
+            if router_of(debt.handler) not in paused and (theirs := _theirs(debt)):
                 yield msgspec.structs.replace(self._common.pop(name), changes=theirs, attempt=max(1, debt.attempt))
 
     def take(self, bound: Bound) -> Owed | None:
@@ -78,11 +79,7 @@ class Debts:
     def left(self) -> Iterator[Owed]:
         """Gives what is owed to handlers that nobody took it for: they do not run here."""
         yield from self._own.values()
-        yield from (debt for debt in self.routers() if _router(debt) not in self._routers)
-
-
-def _router(debt: Owed) -> str:
-    return debt.handler.removesuffix(f".{EVERYONE}")
+        yield from (debt for debt in self.routers() if router_of(debt.handler) not in self._routers)
 
 
 def _theirs(debt: Owed) -> tuple[Change, ...]:

@@ -30,18 +30,18 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     ballot = Ballot(state, reading, owed)
     yield from ballot.hold()
     folded = yield from _fold(state, reading, ballot)
-    for wanted in ballot.wishes:
+    for wanted in ballot.votes.wishes:
         if (problem := folded.failed.get(wanted.key)) is None:
             continue
         if wanted.debt:
-            ballot.bury(wanted.debt, problem)
+            ballot.votes.bury(wanted.debt, problem)
         else:
-            changes = ballot.shown.get(wanted.handler, reading.news.changes)
-            ballot.give_up(wanted.handler, changes, problem)
-    own = {wish.handler for wish in ballot.wishes if not wish.debt}
-    for wanted in ballot.wishes:
+            changes = ballot.votes.shown.get(wanted.handler, reading.news.changes)
+            ballot.votes.give_up(wanted.handler, changes, problem)
+    own = {wish.handler for wish in ballot.votes.wishes if not wish.debt}
+    for wanted in ballot.votes.wishes:
         if wanted.debt and wanted.handler not in own:
-            ballot.shown.setdefault(wanted.handler, wanted.debt.changes)
+            ballot.votes.shown.setdefault(wanted.handler, wanted.debt.changes)
     timers, timed = _timers(state, reading, ballot)
     return Plan(
         format=1,
@@ -49,18 +49,18 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
         seen=msgspec.structs.replace(_spent(state, ballot), timers=timers),
         changes=reading.news.changes,
-        verdicts=tuple(ballot.verdicts),
+        verdicts=tuple(ballot.votes.verdicts),
         effects=_missing(state, reading, folded),
-        owed=tuple(ballot.owed),
-        letters=tuple(ballot.letters),
-        remarks=(*reading.remarks, *ballot.remarks, *folded.remarks, *timed),
+        owed=tuple(ballot.votes.owed),
+        letters=tuple(ballot.votes.letters),
+        remarks=(*reading.remarks, *ballot.votes.remarks, *folded.remarks, *timed),
         handled=reading.handled,
         left=reading.left,
         look=reading.look,
         dry=state.terms.dry_run,
         ticket=reading.ticket.raw,
         events=state.held.hints,
-        shown=ballot.shown,
+        shown=ballot.votes.shown,
         staff=state.terms.staff,
         foreign=ballot.ledger.all(),
         handed=tuple(_handed(state, ballot)),
@@ -70,14 +70,14 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
 
 def _spent(state: State, ballot: Ballot) -> LastSeen:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in ballot.wishes if wish.intents and not state.terms.dry(wish.handler)}
+    acted = {wish.handler for wish in ballot.votes.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
 
 
 def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
     """Gives what handlers want of other tickets, one for each handler and ticket."""
-    for wish in ballot.wishes:
+    for wish in ballot.votes.wishes:
         wanted: dict[int, list[Own]] = {}
         for each in wish.intents:
             if isinstance(each, On):
@@ -90,9 +90,9 @@ def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
     timers, remarks = reading.news.seen.timers, list(_unheard(state, reading))
     handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
-    for wish in ballot.wishes:
+    for wish in ballot.votes.wishes:
         if wish.handler in handlers:
-            shown = ballot.shown.get(wish.handler, reading.news.changes)
+            shown = ballot.votes.shown.get(wish.handler, reading.news.changes)
             handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
             timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
             remarks += said
@@ -107,7 +107,7 @@ def _unheard(state: State, reading: Reading) -> Iterator[str]:
 
 
 def _sets_timers(ballot: Ballot) -> bool:
-    return any(isinstance(intent, Later) for wish in ballot.wishes for intent in wish.intents)
+    return any(isinstance(intent, Later) for wish in ballot.votes.wishes for intent in wish.intents)
 
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -122,13 +122,13 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
 
 def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
     names: Directory | None = None
-    if needs_directory(ballot.wishes):
+    if needs_directory(ballot.votes.wishes):
         names = yield from directory(state, fresh=False)
-    folded = _apart(state, reading, ballot.wishes, names)
+    folded = _apart(state, reading, ballot.votes.wishes, names)
     if folded.failed:
         # An unknown name may be a new one: read the lists again before it is held against the handler.
         names = yield from directory(state, fresh=True)
-        folded = _apart(state, reading, ballot.wishes, names)
+        folded = _apart(state, reading, ballot.votes.wishes, names)
     return folded
 
 

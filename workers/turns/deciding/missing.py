@@ -50,6 +50,11 @@ def begun(state: State, owed: Sequence[Owed]) -> tuple[Owed, ...]:
     return (*(debt for debt in owed if debt.letter), *own.values())
 
 
+def next_look(since: int, now: int) -> int:
+    """Gives the ms until a ticket that has been missing ``since`` (ms) is looked at again, 0 when it is gone."""
+    return next((since + age - now for age in AWAY if since + age > now), 0)
+
+
 def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) -> Plan:
     """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
 
@@ -58,7 +63,7 @@ def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) 
     """
     now = state.now()
     first = since or now
-    look = next((first + age - now for age in AWAY if first + age > now), 0)
+    look = next_look(first, now)
     if not look:
         letters = tuple(letter(empty.turn, debt, UNKNOWN if debt.wish else GONE) for debt in owed)
         return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))

@@ -29,6 +29,7 @@ from workers.turns.plugin.intents import (
     Tags,
 )
 from workers.turns.plugin.permissions import denied
+from workers.turns.plugin.router import router_of
 from workers.turns.reading import Reading
 from workers.turns.state import State
 
@@ -50,7 +51,7 @@ def words(debt: Owed) -> str:
 
 def refusal(state: State, wanted: Wish, blown: str) -> str:
     """Says why it cannot be brought about now, or nothing."""
-    router = wanted.handler.partition(".")[0]
+    router = router_of(wanted.handler)
     lines = [line for each in wanted.intents if (line := denied(each, router, state.terms.allow))]
     if lines:
         return f"not allowed any more; add {' and '.join(lines)}"

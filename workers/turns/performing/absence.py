@@ -1,7 +1,7 @@
 """Absence: an effect whose ticket HappyFox does not know (404), be it by mistake or for good."""
 
 from workers.lanes.holding import FORGET
-from workers.turns.deciding.missing import AWAY
+from workers.turns.deciding.missing import next_look
 from workers.turns.performing.doubt import TRIES
 from workers.turns.performing.sight import Sight
 from workers.turns.plan.effects import Effect
@@ -22,7 +22,7 @@ def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
     state = sight.state
     now, entry = state.now(), state.journal.get(key)
     since = entry.at if entry else now
-    look = next((since + age - now for age in AWAY if since + age > now), 0)
+    look = next_look(since, now)
     if gone or not look:
         doubt = Doubt(sight.staff, sight.plan.seen.floor, ()) if entry and entry.state == "begun" else None
         yield from state.enter(key, Entry("gone", said=gone or SAID, doubt=doubt))

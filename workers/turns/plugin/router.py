@@ -63,6 +63,11 @@ class Handler:
         object.__setattr__(self, "name", f"{self.router}.{self.function}")
 
 
+def router_of(handler: str) -> str:
+    """Gives the name of the router in a handler's full name, or in what stands for all of its handlers."""
+    return handler.partition(".")[0]
+
+
 class Router:
     """A named collection of handlers.
 
