@@ -32,7 +32,9 @@ local function ticket()
 end
 
 local known
-if scope == 'account' then known = put('account', pause) elseif scope == 'router' then known = router() else known = ticket() end
+if scope == 'account' then known = put('account', pause)
+elseif scope == 'router' then known = router()
+else known = ticket() end
 if known and pause == '' then
   -- A turn that is under way settles by what its claim was told: the count tells it that something has ended since.
   redis.call('HINCRBY', key, 'ended', 1)

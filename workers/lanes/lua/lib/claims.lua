@@ -121,8 +121,8 @@ local function claims_lease(P, now, nonce, found, lease, most, settled, paused)
   if not string.match(lane, '^%d+$') then error('the schedule names a lane that is no ticket') end
   local key, due = P .. 'turn:' .. lane, now + lease
   local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
-  -- A turn's first claim writes nothing into it: the lease tells of it, whose nonce is the turn's id. Further ones, and those
-  -- of a lane that is owed something, are counted.
+  -- A turn's first claim writes nothing into it: the lease tells of it, whose nonce is the turn's id. Further ones, and
+  -- those of a lane that is owed something, are counted.
   if turn[1] or before then
     redis.call('HSETNX', key, 'id', before and lease_nonce(before) or nonce)
     redis.call('HSETNX', key, 'claims', before and 1 or 0)
