@@ -139,9 +139,7 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             seen = advance(seen, marks=[(state.now(), look)])
         if entry.state != "done":
             continue
-        changed = {
-            name: "" if value is None else str(value) for name, value in effect.set.items() if name not in entry.without
-        }
+        changed = {name: value for name, value in effect.values.items() if name not in entry.without}
         if effect.sort == "move":
             changed["category"] = str(effect.category)
         seen = advance(

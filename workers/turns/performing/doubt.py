@@ -90,5 +90,5 @@ def shows(effect: Effect, ticket: TicketRead) -> bool:
         return now["category"] == str(effect.category)
     if effect.sort != "properties":
         return False
-    set_so = all(now[name] == ("" if value is None else str(value)) for name, value in effect.set.items())
+    set_so = all(now[name] == value for name, value in effect.values.items())
     return set_so and holds(effect, ticket)

@@ -70,6 +70,11 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return "none" if value is None else self.names.get(name, str(value))
 
     @property
+    def values(self) -> dict[str, str]:
+        """The properties it sets, as they are remembered: an id or a day as text, empty when cleared."""
+        return {name: "" if value is None else str(value) for name, value in self.set.items()}
+
+    @property
     def text(self) -> str:
         """The words of its message without markup, for whoever may read the ticket; never for logs."""
         return unescape(re.sub(r"<[^>]+>", "", self.html)).strip()
@@ -77,11 +82,10 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def mark(effect: Effect, staff: int) -> Mark | None:
     """Gives the look of the row that an effect makes, None for effects that leave no row (KB 1039)."""
-    changes = {name: "" if value is None else str(value) for name, value in effect.set.items()}
     if effect.sort in ("note", "reply"):
-        return Mark("staff", staff, False, effect.sort, words(effect.html), changes)
+        return Mark("staff", staff, False, effect.sort, words(effect.html), effect.values)
     if effect.sort in ("tags", "properties"):
-        return Mark("staff", staff, effect.sort == "tags", "", (), changes)
+        return Mark("staff", staff, effect.sort == "tags", "", (), effect.values)
     if effect.sort == "move":
         said = words(effect.html)
         return Mark("staff", staff, False, "note" if said else "", said, {"category": str(effect.category)})
