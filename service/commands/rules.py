@@ -13,6 +13,7 @@ from rich.table import Table
 
 from service.access import store_of
 from service.commands.names import NoNames, directory_of
+from service.commands.words import some
 from service.failures import CommandError
 from workers.errors import StoreUnavailable
 from workers.rules import file
@@ -123,12 +124,6 @@ def _show(report: Report) -> None:
     elif not faults:
         console.print("All names are known to HappyFox.")
     if faults:
-        console.print(f"{escape(name)}: {_number(len(faults), 'thing')} to correct.")
+        console.print(f"{escape(name)}: {some(len(faults), 'thing')} to correct.")
     else:
-        console.print(
-            f"[green]✓[/green] {escape(name)}: {_number(len(report.rules.rules), 'rule')}, nothing to correct."
-        )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count or 'no'} {what}{'s' if count != 1 else ''}"
+        console.print(f"[green]✓[/green] {escape(name)}: {some(len(report.rules.rules), 'rule')}, nothing to correct.")

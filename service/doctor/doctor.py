@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from service.access import settings_of
+from service.commands.words import some
 from service.doctor import happyfox, plugins, store
 from service.doctor.finding import Finding, error, ok, warning
 from service.embedded import Embedded
@@ -77,8 +78,4 @@ def _show(findings: Sequence[Finding]) -> None:
         if finding.cure:
             console.print(f"    → {escape(finding.cure)}")
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
-    console.print(f"{_number(errors, 'error')}, {_number(warnings, 'warning')}.")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count or 'no'} {what}{'s' if count != 1 else ''}"
+    console.print(f"{some(errors, 'error')}, {some(warnings, 'warning')}.")
