@@ -1,6 +1,7 @@
 """Fixtures every test may ask for: real stores, emptied for each test, and a clean environment."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,8 @@ COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test."""
+    """No setting of the machine reaches a test, and no folder that a test put on Python's path reaches the next."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
     for name in list(os.environ):
         if name.startswith(OURS) or name in COMMON:
             monkeypatch.delenv(name)

@@ -40,9 +40,8 @@ CRM = """
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with the plug-ins greeter.py and crms.py; path and modules are restored afterwards."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A working folder with the plug-ins greeter.py and crms.py; modules are restored afterwards."""
     before = set(sys.modules)
     write(tmp_path, "greeter", VIP)
     write(tmp_path, "crms", CRM)
@@ -217,8 +216,7 @@ def test_a_package_of_the_name_of_ours_is_refused(folder: Path, name: str) -> No
     ]
 
 
-def test_the_folder_of_foxhooks_itself_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_the_folder_of_foxhooks_itself_is_fine() -> None:
     root = Path(__file__).parents[4]
     assert [each.router.name for each in load(root, "workers.handlers.auto_tag:router")] == ["auto-tag"]
 
