@@ -132,9 +132,9 @@ def pickup(url: str, lanes: int, samples: int) -> list[float]:
     lock(client)
     fill(client, "acme", map(body, range(1, lanes + 1)))
     worker = Pickup(client, lambda: build(url))
-    time.sleep(2)
+    time.sleep(2)  # the start of a worker is no part of what waiting costs
     before, began = client.info("cpu"), time.perf_counter()
-    time.sleep(5)
+    time.sleep(5)  # the interval over which the store's CPU is measured
     after = client.info("cpu")
     spent = sum(float(after[name]) - float(before[name]) for name in ("used_cpu_user", "used_cpu_sys"))
     return [spent / (time.perf_counter() - began), *worker.samples("beta", samples, 0.1)]

@@ -29,10 +29,13 @@ Day = date | str | None | UnsetType
 
 
 class Recorder:
-    """Records what is wanted; nothing recorded shows anywhere."""
+    """Records what is wanted; nothing recorded shows anywhere.
+
+    What is recorded on the ticket of the turn and what is recorded on another one go different ways: see ``_want``.
+    """
 
     def _want(self, intent: Own) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # Ticket keeps it for the turn, OnTicket sends it to the other ticket's lane
 
     def add_tags(self, *names: str) -> None:
         """Wants tags added; those the ticket has already cost no call."""
