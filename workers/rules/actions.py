@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workers.errors import suggest
 from workers.rules.templates import LIMIT, Template
 from workers.rules.values import Complain, Values
 from workers.rules.views import View
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.ticket import Ticket
 
 Words = Mapping[str, View]
@@ -115,7 +115,7 @@ class Reader:
             return _nothing
         for name in value:
             if name not in SETS:
-                self.values.complain((key, name), f"no property {name!r}", near(name, SETS))
+                self.values.complain((key, name), f"no property {name!r}", suggest(name, SETS))
         wanted = {name: self._property(key, name, value[name]) for name in SETS[:-1] if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 

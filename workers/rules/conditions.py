@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from workers.errors import suggest
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
 from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
@@ -20,7 +21,7 @@ from workers.rules.expression import expression
 from workers.rules.hours import hours
 from workers.rules.sight import WORDS, Sight, Word, field, text
 from workers.settings.complaints import Complaint
-from workers.turns.plugin.fitting import FitError, near
+from workers.turns.plugin.fitting import FitError
 
 EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
 KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
@@ -105,7 +106,7 @@ class _Compiler:
             if key in KEYS:
                 checks += map(wrap, self.checks(key, given, value))
             else:
-                cure = near(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
+                cure = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
                 self.complain(f"no condition {given!r}", cure)
         return together(checks)
 
@@ -157,7 +158,7 @@ class _Compiler:
         if not word.empty and isinstance(value, str) and not value.strip():
             raise ValueError("an empty text never holds; name one, or remove it")
         if word.known and value not in word.known:
-            raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {near(str(value), word.known)}")
+            raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), word.known)}")
         return value.lstrip("@") if word is WORDS["contact_domain"] and isinstance(value, str) else value
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:

@@ -13,10 +13,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from workers.errors import nearest, suggest
 from workers.events.change import schedule_kind
 from workers.rules.faults import Fault
 from workers.rules.lines import Lines
@@ -24,7 +24,6 @@ from workers.rules.rule import Rule, RuleReader, function_of
 from workers.rules.sight import Sights
 from workers.rules.uses import Name
 from workers.settings.complaints import Complaint
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.loading import RULES, LoadError
 from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router
 
@@ -119,7 +118,7 @@ def read(text: str, granted: frozenset[str]) -> Rules:
 
 
 def _rules(parsed: Mapping[str, Any], lines: Lines, granted: frozenset[str]) -> Rules:
-    faults = [Fault(lines.of(key), "", f"no key {key!r}", near(key, ("rule",))) for key in parsed if key != "rule"]
+    faults = [Fault(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
         faults.append(
@@ -154,9 +153,9 @@ def _tag_slips(readers: Sequence[RuleReader]) -> Iterator[Fault]:
     for reader in readers:
         for asked in reader.asked:
             key = asked.tag.strip().casefold()
-            close = get_close_matches(key, added, n=1, cutoff=ALIKE) if key not in added else []
-            if close:
-                tag = added[close[0]]
+            near = nearest(key, added, similarity=ALIKE)
+            if near is not None and key not in added:
+                tag = added[near]
                 problem = f"{'.'.join(asked.path)} asks for the tag {asked.tag!r}, and the one that is added is {tag!r}"
                 yield Fault(reader.line(*asked.path), reader.where, problem, f"did you mean {tag!r}?", warning=True)
 

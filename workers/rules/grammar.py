@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import nodes
 
+from workers.errors import suggest
 from workers.rules.filters import FILTERS
 from workers.rules.views import FIELDS, FLAG, LIST, NUMBER, TEXT, WORDS, Shape
-from workers.turns.plugin.fitting import near
 
 Problem = tuple[str, str]
 """What is wrong, and the cure."""
@@ -116,7 +116,7 @@ class _Look:
             if name in shape:
                 found: Shape = shape[name]
                 return found
-            return self.complain(f"{of} has no {name!r}" if of else f"no word {name!r}", near(name, shape))
+            return self.complain(f"{of} has no {name!r}" if of else f"no word {name!r}", suggest(name, shape))
         if shape == FIELDS or not shape:
             return TEXT if shape else ""
         return self.complain(f"{of} is {shape} and has no {name!r}", f"write {of}")
@@ -130,7 +130,7 @@ class _Look:
     def filter(self, node: nodes.Filter) -> Shape:
         shape, known = self.shape(node.node), FILTERS.get(node.name)
         if known is None:
-            return self.complain(f"no filter {node.name!r}", near(node.name, FILTERS))
+            return self.complain(f"no filter {node.name!r}", suggest(node.name, FILTERS))
         given = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
         fits = (
             known.needed <= len(given) <= len(known.takes)

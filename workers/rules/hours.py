@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from zoneinfo import ZoneInfo, available_timezones
+
+from workers.errors import suggest
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -73,6 +74,5 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, as Europe
-        near = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
-        cure = f"did you mean {near[0]!r}?" if near else "zones have names such as Europe/Berlin or UTC"
+        cure = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
         raise ValueError(f"no time zone {name!r}; {cure}") from None

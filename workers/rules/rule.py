@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from workers.errors import suggest
 from workers.events.change import Event
 from workers.models.ticket import TicketRead
 from workers.rules.actions import GRANTS, Action, Reader
@@ -18,7 +19,6 @@ from workers.rules.sight import Sights
 from workers.rules.uses import Asked, Name, asked
 from workers.rules.views import views
 from workers.turns.plugin.context import Context
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.schedule import Schedule
 from workers.turns.plugin.ticket import Ticket
 
@@ -167,4 +167,4 @@ def _unknown(key: str) -> tuple[str, str]:
         return f"no key {key!r}", f"write when.{key}"
     if key == "due_date":
         return f"no key {key!r}", "write set.due_date"
-    return f"no key {key!r}", near(key, RULE_KEYS)
+    return f"no key {key!r}", suggest(key, RULE_KEYS)

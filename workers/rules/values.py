@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from workers.errors import suggest
 from workers.rules.templates import Template, TemplateFault
 from workers.rules.uses import Name
 from workers.turns.plugin.arguments import LONGEST_NAME
-from workers.turns.plugin.fitting import near
 
 
 class Complain(Protocol):
@@ -95,7 +95,7 @@ class Values:
         """Complains of unknown and of missing members of a table."""
         for name in table:
             if name not in (*needed, *more):
-                self.complain((key, name), f"{key} has no {name!r}", near(name, (*needed, *more)))
+                self.complain((key, name), f"{key} has no {name!r}", suggest(name, (*needed, *more)))
         for name in needed:
             if name not in table:
                 self.complain((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from workers.settings.complaints import Complaint
-from workers.settings.names import ROUTER, nearest, plain
+from workers.settings.names import ROUTER, nearest_setting, plain
 from workers.settings.setting import BOTH, WORKER, Part, Setting
 from workers.settings.sources import Sources, Table, references
 from workers.settings.table import SETTINGS
@@ -44,7 +44,7 @@ def _variables(sources: Sources, part: Part) -> Iterator[Complaint]:
     referred = references(file.top) | references(file.accounts) | references(file.routers)
     for name in sources.environ:
         if name.startswith(_PREFIXES) and name not in _VARIABLES and name not in referred:
-            guess = nearest(name, _VARIABLES)
+            guess = nearest_setting(name, _VARIABLES)
             if guess is None or part in _VARIABLES[guess].parts:
                 yield Complaint(f"{plain(name)} (environment)", "is not a setting", _did_you_mean(guess))
 
@@ -71,7 +71,7 @@ def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
 
 
 def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
-    guess = nearest(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
+    guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
     return known.get(guess or ""), _did_you_mean(guess)
 
 

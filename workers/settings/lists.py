@@ -6,8 +6,9 @@ Complaints repeat the names of routers and permissions, but no key.
 import re
 from collections.abc import Iterator
 
+from workers.errors import nearest
 from workers.settings.complaints import UnfitError, refuse
-from workers.settings.names import PERMISSIONS, ROUTER, nearest
+from workers.settings.names import PERMISSIONS, ROUTER
 from workers.settings.readers import switch, text
 from workers.settings.secret import Secret
 

@@ -1,8 +1,9 @@
 """Names the settings know, and the one nearest to a misspelt one."""
 
-import difflib
 import re
 from collections.abc import Iterable
+
+from workers.errors import nearest
 
 ROUTER = re.compile(r"[a-z][a-z0-9-]*")
 """The name of a router."""
@@ -11,10 +12,11 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 """What a router may do only with a grant."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name most like *name*, or None if none is. Our prefixes count for nothing."""
+def nearest_setting(name: str, known: Iterable[str]) -> str | None:
+    """Return the known setting most like *name*, or None. Our prefixes are ignored."""
     shorts = {short(each): each for each in known}
-    return next((shorts[match] for match in difflib.get_close_matches(short(name), list(shorts), n=1)), None)
+    near = nearest(short(name), shorts)
+    return shorts[near] if near else None
 
 
 def short(name: str) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.errors import suggest
 from workers.settings.complaints import Complaint
 from workers.settings.values import Account
-from workers.turns.plugin.fitting import FitError, fit, near
+from workers.turns.plugin.fitting import FitError, fit
 from workers.turns.plugin.importing import LoadError, append, fault, find
 from workers.turns.plugin.router import Router
 
@@ -110,13 +111,13 @@ class _Loading:
         """Complains of what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
         if not self.lost:
             for table in sorted(self.tables.keys() - self.routers):
-                self.complain(f"handlers.{table}", f"no router {table!r} is loaded", near(table, self.routers))
+                self.complain(f"handlers.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
             for router, permission in sorted(allow):
                 if router not in self.routers:
                     problem = f"{permission} is granted to {router!r}, and no such router is loaded"
-                    self.complain("FOXHOOKS_ALLOW", problem, near(router, self.routers))
+                    self.complain("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
             for router in sorted(dry - self.routers):
-                self.complain("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", near(router, self.routers))
+                self.complain("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
         if self.complaints:
             raise LoadError(dict.fromkeys(self.complaints))
 
