@@ -16,7 +16,7 @@ import redis
 from workers.errors import StoreUnavailable
 from workers.lanes.claims import ClaimTerms, due
 from workers.lanes.keys import WAKE
-from workers.lanes.store import Store
+from workers.lanes.store import Store, wake
 
 #: The longest sleep (s) of an idle worker: what a lost wake-up costs.
 POLL = 1.0
@@ -169,8 +169,7 @@ class Invitations:
             log.debug("the consumer could not be woken; it looks by itself within %g s", POLL)
 
     def _hint(self) -> None:
-        self._store.client.lpush(WAKE, 1)
-        self._store.client.ltrim(WAKE, 0, 0)
+        wake(self._store.client)
 
     def _unreachable(self, error: Exception) -> None:
         if not self._down:

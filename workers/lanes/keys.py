@@ -59,5 +59,88 @@ WORKER_LIFE = 30_000
 
 
 def prefix(account: str) -> str:
-    """Gives what every key of an account begins with."""
+    """Return what every key of an account begins with."""
     return f"foxhooks:{{{account}}}:"
+
+
+class Keys:
+    """Spell the names of one account's keys; the table above says what each of them holds."""
+
+    def __init__(self, account: str) -> None:
+        self.prefix = start = prefix(account)
+        self.sched = start + "sched"
+        self.timers = start + "sched:timer"
+        self.own = start + "own"
+        self.fence = start + "fence"
+        self.turns = start + "turns"
+        self.saved = start + "saved"
+        self.dead = start + "dead"
+        self.flight = start + "flight"
+        self.gate = start + "gate"
+        self.creating = start + "creating"
+        self.drafts = start + "drafts"
+        self.quarantine = start + "quarantine"
+        self.quarantine_joins = start + "joins:quarantine"
+        self.counts = start + "counts"
+        self.directory = start + "directory"
+        self.batches = start + "batches"
+        self.paused = start + "paused"
+        self.waiting = start + "waiting"
+        self.birth = start + "birth"
+        self.rounds = start + "rounds"
+
+    def lane(self, ticket: int | str) -> str:
+        """Return the key of a ticket's waiting events."""
+        return f"{self.prefix}lane:{ticket}"
+
+    def joins(self, ticket: int | str) -> str:
+        """Return the key of the bodies that a new delivery may join."""
+        return f"{self.prefix}joins:{ticket}"
+
+    def event(self, event: str) -> str:
+        """Return the key of an event."""
+        return f"{self.prefix}event:{event}"
+
+    def sched_class(self, priority: str) -> str:
+        """Return the key of the lanes that are ``interactive`` or ``normal``."""
+        return f"{self.prefix}sched:{priority}"
+
+    def turn(self, ticket: int | str) -> str:
+        """Return the key of a ticket's unfinished turn and pending work."""
+        return f"{self.prefix}turn:{ticket}"
+
+    def quiet(self, ticket: int | str) -> str:
+        """Return the key of the time until which new events of a ticket wait."""
+        return f"{self.prefix}quiet:{ticket}"
+
+    def snapshot(self, ticket: int | str) -> str:
+        """Return the key of what we knew about a ticket after its last turn."""
+        return f"{self.prefix}ticket:{ticket}"
+
+    def record(self, turn: str) -> str:
+        """Return the key of a settled turn's record."""
+        return f"{self.prefix}record:{turn}"
+
+    def settled(self, turn: str) -> str:
+        """Return the key of the token with which a turn was settled."""
+        return f"{self.prefix}settled:{turn}"
+
+    def history(self, ticket: int | str) -> str:
+        """Return the key of a ticket's history."""
+        return f"{self.prefix}trail:{ticket}"
+
+    def dead_letter(self, letter: str) -> str:
+        """Return the key of a dead letter's evidence."""
+        return f"{self.prefix}letter:{letter}"
+
+    def permits(self, method: str) -> str:
+        """Return the key of the permits for ``get`` or ``post``."""
+        return f"{self.prefix}permits:{method}"
+
+    def created(self, ticket: int | str) -> str:
+        """Return the key that marks a ticket as created by us."""
+        return f"{self.prefix}created:{ticket}"
+
+    def found(self, schedule: str) -> str:
+        """Return the key of the tickets that a schedule matched and that have no event yet."""
+        return f"{self.prefix}found:{schedule}"

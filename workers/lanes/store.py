@@ -13,7 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
-from workers.lanes.keys import WORKER_LIFE
+from workers.lanes.keys import WAKE, WORKER_LIFE
 from workers.lanes.scripts import Script, source
 
 T = TypeVar("T")
@@ -55,6 +55,18 @@ def connect(url: str, connections: int = POOL) -> "redis.Redis":
         client_name="foxhooks",
     )
     return redis.Redis(connection_pool=pool)
+
+
+def store_time(client: redis.Redis) -> int:
+    """Return the store's time, the only clock that counts."""
+    seconds, micros = client.time()
+    return seconds * 1000 + micros // 1000
+
+
+def wake(client: redis.Redis) -> None:
+    """Hint to an idle worker that a lane is due; a lost hint costs one poll."""
+    client.lpush(WAKE, 1)
+    client.ltrim(WAKE, 0, 0)
 
 
 class Store:
@@ -116,8 +128,7 @@ class Store:
     def beat(self, key: str, worker: str) -> None:
         """Writes a worker's sign of life at the store's own time and forgets workers that are long dead."""
         try:
-            seconds, micros = self.client.time()
-            now = seconds * 1000 + micros // 1000
+            now = store_time(self.client)
             self.client.hset(key, worker, now)
             dead = [name for name, at in self.client.hgetall(key).items() if int(at) < now - WORKER_LIFE * 20]
             if dead:

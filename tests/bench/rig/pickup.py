@@ -12,8 +12,7 @@ import redis
 from tests.bench.rig.deliveries import arrival, body
 from workers import driver, main
 from workers.lanes.inbox import accept
-from workers.lanes.keys import WAKE
-from workers.lanes.store import Store
+from workers.lanes.store import Store, wake
 
 THREADS = 8
 
@@ -49,7 +48,6 @@ class Pickup:
             self._begun.clear()
             since = time.perf_counter()
             store.run(script)
-            self._client.lpush(WAKE, 1)
-            self._client.ltrim(WAKE, 0, 0)
+            wake(self._client)
             assert self._begun.wait(10), "the event was not picked up"
             yield self._first - since

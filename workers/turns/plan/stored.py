@@ -38,6 +38,14 @@ def decode_record(stored: bytes) -> Record:
     return record
 
 
+def read_record(stored: bytes | None) -> Record | None:
+    """Return a stored record; None if there is none or this version cannot read it."""
+    try:
+        return decode_record(stored) if stored is not None else None
+    except Unreadable:
+        return None
+
+
 def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
     """Reads what is owed; nothing stored is nothing owed."""
     return _decoded(stored, tuple[Owed, ...], "what is owed") if stored else ()
