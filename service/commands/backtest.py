@@ -1,109 +1,147 @@
-"""`foxhooks backtest`: changed rules or handlers on the turns of the past, without a call and without a trace."""
+"""`foxhooks backtest`: run changed rules or handlers on past turns; nothing is called and nothing is stored."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
 import redis
+import typer
 
-from service.access import Accounts, accounts_of, store_of
-from service.commands.comparison import Comparison, show
-from service.commands.records import Records
-from service.commands.times import now_of
-from service.failures import CommandError
+from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
+from service.context import AccountName, Accounts, accounts_of, store_of
 from workers.happyfox.directory import Directory
 from workers.lanes.lists import recall
-from workers.lanes.store import Store
+from workers.lanes.records import AccountRecords
+from workers.lanes.store import Store, store_time
 from workers.limits import Limits, OverLimit
-from workers.rules import file as rules
+from workers.rules import file as rules_file
 from workers.settings import Account
 from workers.turns.backtest import Backtest, Take
 from workers.turns.deciding.foreign import Stopped
-from workers.turns.plan.tally import peak
+from workers.turns.plan.deeds import Deed
+from workers.turns.plan.stored import read_record
+from workers.turns.plan.tally import Tally, peak
 from workers.turns.plugin.fitting import FitError
 from workers.turns.plugin.importing import LoadError, append, find
-from workers.turns.plugin.loading import settings_of
+from workers.turns.plugin.loading import settings_of as router_settings
 from workers.turns.steps import Bound, Decision, Failure
 
-#: Lists of names are believed whatever their age (ms): names of the past are as good as those of today.
+#: Lists of names are used whatever their age (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000
 
-#: What a handler must not do while it is tested: the audit events of the interpreter.
+#: What a handler must not do in a backtest: audit events of the interpreter.
 OUTSIDE = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system")
 
+#: How many differences of a handler are shown, each way; `--json` has them all.
+MOST = 20
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to test: a rules file or an import string, turns of the last so many seconds, of one ticket or all."""
 
-    tested: str
-    since: float
-    ticket: int | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountResult:
+    """What the tested handlers would have done in the turns of one account."""
+
     account: str
+    turns: int
+    skipped: int
+    """Records that this version cannot read."""
+    since: int
+    """When the first turn was settled (ms)."""
+    named: bool
+    """Whether the account's names were known."""
+    handlers: Mapping[str, Tally]
+    posts: int
+    """Calls that the tested handlers would have made."""
+    made: int
+    """Calls that were made for routers of the same names."""
+    peak: int
+    """The most calls in one window."""
+    mean: float
+    """Calls per minute."""
+    limit: int | None
+    """Calls that we allow ourselves in a window; None if a worker's settings are not set."""
+    window: float
 
 
-def run(order: Order, as_json: bool) -> int:
-    """Prints what would have been done and what is different; 1 if a handler failed."""
+def backtest(
+    tested: Annotated[
+        str,
+        typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router as in the settings: vip:router."),
+    ],
+    since: Annotated[str, typer.Option(help="Turns of the last 12h, 7d.")] = "7d",
+    ticket: Annotated[int | None, typer.Option(help="Only turns of this ticket.", min=1)] = None,
+    account: AccountName = "",
+    json: AsJson = False,
+) -> None:
+    """Run changed rules or handlers on past turns and show what would be different.
+
+    Nothing is called and nothing is stored. The exit code is 1 if a handler failed.
+    """
+    seconds = duration(since)
     accounts = accounts_of()
-    known = accounts.settings.accounts
-    if order.account and order.account not in known:
-        raise CommandError(f"no account {order.account!r} here; there are: {', '.join(known)}")
-    chosen = [known[order.account]] if order.account else list(known.values())
+    chosen = accounts.chosen(account)
     limits = Limits(accounts.settings.handler_seconds, lambda: False)
-    handlers = {account.name: _handlers(order.tested, account) for account in chosen}
+    handlers = {each.name: _handlers(tested, each) for each in chosen}
     with store_of(accounts.settings) as client:
-        found = [_compare(client, each, handlers[each.name], order, accounts, limits) for each in chosen]
-    if as_json:
-        print(json.dumps([_plain(each) for each in found], indent=2))
+        now = store_time(client)
+        after = now - int(seconds * 1000) if seconds else 0
+        results = [_test(client, each, handlers[each.name], after, ticket, now, accounts, limits) for each in chosen]
+    if json:
+        print_json(results)
     else:
-        for each in found:
-            show(each)
-    return int(any(tally.failed for each in found for tally in each.tallies.values()))
+        for result in results:
+            _show(result)
+    raise typer.Exit(int(any(tally.failed for result in results for tally in result.handlers.values())))
 
 
 def _handlers(tested: str, account: Account) -> list[Bound]:
-    """Loads what is tested, with the account's settings and grants. Raises LoadError."""
+    """Load what is tested, with the account's settings and grants. Raises LoadError."""
     if tested.endswith(".toml"):
-        return [Bound(each) for each in rules.router_of(Path(tested), account.allow).handlers]
+        return [Bound(each) for each in rules_file.router_of(Path(tested), account.allow).handlers]
     if complaints := list(append(Path.cwd())):
         raise LoadError(complaints)
     router = find(tested, Path.cwd())
     try:
-        settings = settings_of(router, account.router_settings.get(router.name, {}))
+        settings = router_settings(router, account.router_settings.get(router.name, {}))
     except FitError as unfit:
         raise LoadError(unfit.complaints) from None
     return [Bound(each, settings) for each in router.handlers]
 
 
-def _compare(
-    client: redis.Redis, account: Account, handlers: list[Bound], order: Order, accounts: Accounts, limits: Limits
-) -> Comparison:
-    now, names = now_of(client), list(Directory.LISTS)
+def _test(
+    client: redis.Redis,
+    account: Account,
+    handlers: list[Bound],
+    after: int,
+    ticket: int | None,
+    now: int,
+    accounts: Accounts,
+    limits: Limits,
+) -> AccountResult:
+    names = list(Directory.LISTS)
     with Store(client) as store:
         kept = store.run(recall(account.name, names, AGES))
     lists = {name: each for name, each in zip(names, kept, strict=True) if each is not None}
     test = Backtest(account, handlers, lists if len(lists) == len(names) else None, _sealed(limits))
-    after = now - int(order.since * 1000) if order.since else 0
     skipped, first = 0, now
-    for record in Records(client, account.name).oldest_first(after):
+    for stored in AccountRecords(client, account.name).records(after, oldest_first=True):
+        record = read_record(stored)
         if record is None:
             skipped += 1
-        elif order.ticket in (None, record.number):
+        elif ticket in (None, record.number):
             first = min(first, record.at)
             test.play(record)
     budget = account.budget
-    return Comparison(
+    return AccountResult(
         account=account.name,
         turns=test.turns,
         skipped=skipped,
         since=first,
         named=len(lists) == len(names),
-        tallies=test.compare(),
+        handlers=test.compare(),
         posts=len(test.posts),
         made=len(test.made),
         peak=peak(test.posts, budget.window),
@@ -114,7 +152,7 @@ def _compare(
 
 
 def _sealed(limits: Limits) -> Take:
-    """Gives what runs a handler under its limit while nothing may leave this process; what it prints is no result."""
+    """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
 
     def take(visit: Callable[[], Decision]) -> Decision:
         with _seal.closed(), redirect_stdout(sys.stderr):
@@ -127,7 +165,7 @@ def _sealed(limits: Limits) -> Take:
 
 
 class _Seal:
-    """Refuses what leads outside while it is closed; Python never takes back the hook, so there is one."""
+    """Refuse network and processes while it is closed; Python never removes an audit hook, so there is one seal."""
 
     def __init__(self) -> None:
         self._closed = self._hooked = False
@@ -151,6 +189,49 @@ class _Seal:
 _seal = _Seal()
 
 
-def _plain(comparison: Comparison) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(comparison)
-    return {**plain, "handlers": plain.pop("tallies")}
+def _show(result: AccountResult) -> None:
+    turns = f"{plural(result.turns, 'turn')} since {clock(result.since)}" if result.turns else "no turns to test on"
+    skipped = f"; skipped {plural(result.skipped, 'unreadable record')}" if result.skipped else ""
+    line((result.account, "bold"), f": {turns}{skipped}")
+    if not result.turns and not any(tally.missing for tally in result.handlers.values()):
+        return
+    columns: dict[str, Callable[[tuple[str, Tally]], object]] = {
+        "handler": lambda row: row[0],
+        "turns it acts in": lambda row: row[1].acted,
+        "same": lambda row: row[1].same,
+        "added": lambda row: len(row[1].added),
+        "missing": lambda row: len(row[1].missing),
+        "most often skipped because": lambda row: "".join(
+            f"{why} ({count})" for why, count in row[1].skipped.most_common(1)
+        ),
+    }
+    show(list(result.handlers.items()), columns)
+    for name, tally in result.handlers.items():
+        _show_differences(f"added by {name}", "+", "green", tally.added)
+        _show_differences(f"missing from {name}", "-", "red", tally.missing)
+        for reason, count in tally.failed.most_common():
+            line((f"{name} failed {plural(count, 'time')}: {reason}", "yellow"))
+        for grant, count in tally.denied.most_common():
+            line((f"{name} lacked a permission {plural(count, 'time')}: add {grant}", "yellow"))
+    _show_cost(result)
+    if not result.named:
+        line("Names were not checked: the store has no lists of this account. `foxhooks doctor` fetches them.")
+
+
+def _show_differences(title: str, sign: str, style: str, deeds: list[Deed]) -> None:
+    if deeds:
+        line((title, "bold"))
+    for (ticket, at), same in groupby(deeds[:MOST], key=lambda deed: (deed.ticket, deed.at)):
+        what = ", ".join(f'{deed.words}: "{deed.text}"' if deed.text else deed.words for deed in same)
+        line((f"  {sign} ticket {ticket}, {clock(at)}: {plain(what)}", style))
+    if len(deeds) > MOST:
+        line(f"  {len(deeds) - MOST:,} more; --json has them all")
+
+
+def _show_cost(result: AccountResult) -> None:
+    limit = f"limit {result.limit}" if result.limit is not None else "limit not known here"
+    mean = f"{result.mean:.2f}" if result.mean >= 0.01 or not result.posts else "less than 0.01"
+    line(
+        f"POST calls: {result.posts} (actually made: {result.made}), at most {result.peak} in any {result.window:g} s "
+        f"({limit}), {mean} per minute on average"
+    )

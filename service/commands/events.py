@@ -1,108 +1,83 @@
-"""`foxhooks events`: what came in lately and what became of it, newest first."""
+"""`foxhooks events`: recent events and what they led to, newest first."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import cast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
-import redis
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from service.access import accounts_of, store_of
-from service.commands.records import Records
-from service.commands.times import ago, now_of, span
-from service.commands.words import plain
+from service.commands.format import AsJson, ago, duration, show
+from service.context import accounts_of, store_of
 from workers.errors import suggest
 from workers.events.kinds import CALLS, KINDS
-from workers.lanes.keys import prefix
-
-#: A list longer than this is cut; filters make it shorter.
-MOST = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which events are wanted; empty members want all. ``kind`` is one of a change that the event led to."""
-
-    ticket: int | None
-    kind: str
-    since: str
+from workers.lanes.records import MOST, AccountRecords
+from workers.lanes.store import store_time
+from workers.turns.plan.stored import read_record
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One event: when it came (ms), what it said, and what the turn that took it found."""
+class EventLine:
+    """One event of the list."""
 
     id: str
     account: str
     ticket: int
     at: int
+    """When it arrived (ms)."""
     source: str
-    said: str
+    kind: str
+    """What the delivery said."""
     state: str
-    found: tuple[str, ...]
+    """``waiting`` or ``settled``."""
+    changes: tuple[str, ...]
+    """The kinds of the changes that its turn found."""
 
 
-def run(wanted: Filter, as_json: bool) -> int:
-    """Prints the list; 0 also when it is empty."""
-    since = span(wanted.since)
-    if wanted.kind not in ("", *KINDS, *CALLS):
-        raise typer.BadParameter(
-            f"no kind {wanted.kind!r}; {suggest(wanted.kind, (*KINDS, *CALLS))}", param_hint="--kind"
-        )
+def events(
+    ticket: Annotated[int | None, typer.Option(help="Only events of this ticket.", min=1)] = None,
+    kind: Annotated[str, typer.Option(help="Only events that led to a change of this kind.")] = "",
+    since: Annotated[str, typer.Option(help="Only events of the last 90s, 10m, 2h, 1d.")] = "",
+    json: AsJson = False,
+) -> None:
+    """List recent events and what they led to, newest first."""
+    seconds = duration(since)
+    if kind not in ("", *KINDS, *CALLS):
+        raise typer.BadParameter(f"no kind {kind!r}; {suggest(kind, (*KINDS, *CALLS))}", param_hint="--kind")
     settings = accounts_of().settings
     with store_of(settings) as client:
-        now = now_of(client)
-        after = now - int(since * 1000) if since else 0
+        now = store_time(client)
+        after = now - int(seconds * 1000) if seconds else 0
         found = [
-            each
+            event
             for name in settings.accounts
-            for each in (*_waiting(client, name), *_settled(Records(client, name), after))
-            if each.at >= after
-            and wanted.ticket in (None, each.ticket)
-            and (not wanted.kind or _led(each.found, wanted.kind))
+            for event in _events(AccountRecords(client, name), after)
+            if event.at >= after and ticket in (None, event.ticket) and (not kind or _led_to(event.changes, kind))
         ]
-    found.sort(key=lambda each: each.at, reverse=True)
-    if as_json:
-        print(json.dumps([asdict(each) for each in found[:MOST]], indent=2))
-    else:
-        _show(found[:MOST], now)
-    return 0
+    found.sort(key=lambda event: event.at, reverse=True)
+    columns = {
+        "received": lambda event: ago(event.at, now),
+        "account": lambda event: event.account,
+        "ticket": lambda event: event.ticket,
+        "source": lambda event: event.source,
+        "kind": lambda event: event.kind,
+        "state": lambda event: event.state,
+        "changes": lambda event: ", ".join(event.changes),
+    }
+    show(found[:MOST], columns, json, empty="No events.")
 
 
-def _led(found: Iterable[str], kind: str) -> bool:
-    """Tells whether one of the kinds found is the one asked for; `ticket-updated` is any but the creation."""
-    return any(each == kind or (kind == "ticket-updated" and each != "ticket-created") for each in found)
+def _events(records: AccountRecords, after: int) -> Iterator[EventLine]:
+    for each in records.waiting_events():
+        yield EventLine(each.id, records.account, each.ticket, each.at, each.source, each.kind, "waiting", ())
+    for stored in records.records(after, most=MOST):
+        if (record := read_record(stored)) is not None:
+            changes = tuple(dict.fromkeys(change.kind for change in record.changes))
+            for hint in record.events:
+                yield EventLine(
+                    hint.id, records.account, record.number, hint.at, hint.source, hint.kind, "settled", changes
+                )
 
 
-def _waiting(client: redis.Redis, account: str) -> Iterator[Seen]:
-    keys = prefix(account)
-    for lane in cast(list[bytes], client.zrange(keys + "sched", 0, MOST - 1)):
-        ticket = int(lane)
-        for stored in cast(list[bytes], client.lrange(f"{keys}lane:{ticket}", 0, MOST - 1)):
-            fields = cast(Mapping[bytes, bytes], client.hgetall(f"{keys}event:{stored.decode()}"))
-            if fields:
-                source, said = fields.get(b"source", b"").decode(), fields.get(b"kind", b"").decode()
-                yield Seen(stored.decode(), account, ticket, int(fields.get(b"at", 0)), source, said, "waits", ())
-
-
-def _settled(records: Records, after: int) -> Iterator[Seen]:
-    for record in records.since(after, MOST):
-        found = tuple(dict.fromkeys(change.kind for change in record.changes))
-        for hint in record.events:
-            yield Seen(hint.id, records.account, record.number, hint.at, hint.source, hint.kind, "settled", found)
-
-
-def _show(found: list[Seen], now: int) -> None:
-    console = Console(highlight=False)
-    if not found:
-        console.print("No events.")
-        return
-    table = Table("when", "account", "ticket", "from", "said", "state", "found", box=None, header_style="dim")
-    for each in found:
-        row = (ago(each.at, now), each.account, str(each.ticket), each.source, each.said, each.state)
-        table.add_row(*(Text(plain(cell)) for cell in (*row, ", ".join(each.found))))
-    console.print(table)
+def _led_to(changes: Iterable[str], kind: str) -> bool:
+    """Return whether one of the changes is of a kind; `ticket-updated` is any but the creation."""
+    return any(each == kind or (kind == "ticket-updated" and each != "ticket-created") for each in changes)

@@ -1,122 +1,191 @@
-"""`foxhooks explain`: the story of a ticket, turn by turn, for whoever wants to know why."""
+"""`foxhooks explain`: a ticket's history, turn by turn: what was received, decided and done, and why."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import redis
+import typer
 
-from service.access import accounts_of, store_of
-from service.commands.present import Present, present_of, sentences
-from service.commands.records import Line, Records
-from service.commands.times import ago, now_of
-from service.commands.words import plain
-from service.failures import CommandError
+from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
+from service.context import AccountName, accounts_of, store_of
+from service.errors import CommandError
 from workers.events.change import Change, told
+from workers.events.last_seen import LastSeen
+from workers.events.timers import Timer
+from workers.lanes.pauses import Pause, Scope
+from workers.lanes.records import AccountRecords, HistoryLine
+from workers.lanes.store import store_time
+from workers.settings import Account
+from workers.turns.deciding import fuse, pausing
 from workers.turns.deciding.ballot import NOT_ASKED
 from workers.turns.plan.effects import Effect, split
-from workers.turns.plan.owed import whom
+from workers.turns.plan.owed import EVERYONE, TICKET, Owed, whom
 from workers.turns.plan.plan import Entry, Record, Verdict
+from workers.turns.plan.stored import decode_owed, read_record
 from workers.turns.plugin.permissions import denials
 from workers.turns.story import ENDS, effect_story, foreign_story, handed_story
 
+#: How each state of a handler's verdict is shown.
+VERDICTS = {
+    "decided": "decided:",
+    "skipped": "skipped:",
+    "waits": "waiting:",
+    "owed": "failed, will be retried:",
+    "dead": "failed for good:",
+}
+
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """One turn of the ticket's story: its record, if that is still kept, and its lines of the trail."""
+class Turn:
+    """One turn of the ticket."""
 
     turn: str
     at: int
     record: Record | None
-    lines: tuple[Line, ...]
+    """None if it has expired or this version cannot read it."""
+    history: tuple[HistoryLine, ...]
 
 
-def run(ticket: int, account: str, as_json: bool) -> int:
-    """Prints the story; 1 when nothing is known of the ticket."""
-    settings = accounts_of().settings
-    names = [account] if account else list(settings.accounts)
-    if unknown := [name for name in names if name not in settings.accounts]:
-        raise CommandError(f"no account {unknown[0]!r} here; there are: {', '.join(settings.accounts)}")
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Work that a handler, or several, still have to do."""
+
+    handler: str
+    changes: int
+    due: int
+    """When it is tried again (ms); means nothing while it is paused."""
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketStatus:
+    """The present state of a ticket."""
+
+    waiting: int
+    """Events that wait."""
+    due: int | None
+    """When its next turn is due (ms)."""
+    claimed: bool
+    """Whether a worker is processing it."""
+    pending: tuple[Pending, ...]
+    timers: tuple[Timer, ...]
+    why_stopped: tuple[str, ...]
+    """Why its handlers do not run."""
+    account_paused: bool
+    """Whether events of the account are queued until it is resumed."""
+
+
+def explain(
+    ticket: Annotated[int, typer.Argument(help="The ticket's number.", min=1)],
+    account: AccountName = "",
+    json: AsJson = False,
+) -> None:
+    """Show a ticket's history: what was received, decided and done, and why."""
+    accounts = accounts_of()
     found = False
-    with store_of(settings) as client:
-        for name in names:
-            chapters = list(_chapters(Records(client, name), ticket))
-            state = present_of(client, settings.accounts[name], ticket)
-            if not chapters and state.due is None:
+    chosen = accounts.chosen(account)
+    with store_of(accounts.settings) as client:
+        for each in chosen:
+            turns = list(_turns(AccountRecords(client, each.name), ticket))
+            status = read_status(client, each, ticket)
+            if not turns and status.due is None:
                 continue
             found = True
-            if as_json:
-                print(json.dumps(_data(name, ticket, chapters, state), indent=2))
+            if json:
+                print_json(_data(each.name, ticket, turns, status))
             else:
-                _show(name, ticket, chapters, state, now_of(client))
+                _show(each.name, ticket, turns, status, store_time(client))
     if not found:
-        raise CommandError(f"nothing is known of ticket {ticket}; a delivery that speaks of it would change that")
-    return 0
+        raise CommandError(f"No webhook received for ticket {ticket} yet.")
 
 
-def _chapters(records: Records, ticket: int) -> Iterator[Chapter]:
-    for turn, lines in groupby(records.trail(ticket), key=lambda line: line.turn):
-        told = tuple(lines)
-        yield Chapter(turn, told[0].at, records.of(turn), told)
+def _turns(records: AccountRecords, ticket: int) -> Iterator[Turn]:
+    for turn, lines in groupby(records.history(ticket), key=lambda line: line.turn):
+        history = tuple(lines)
+        yield Turn(turn, history[0].at, read_record(records.record(turn)), history)
 
 
-def _data(account: str, ticket: int, chapters: list[Chapter], state: Present) -> dict[str, Any]:
-    told: list[Any] = [msgspec.to_builtins(chapter) for chapter in chapters]
-    now = msgspec.to_builtins(state)
-    now["timers"] = [msgspec.structs.asdict(timer) for timer in state.timers]
-    return {"account": account, "ticket": ticket, "turns": told, "now": now}
+def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketStatus:
+    """Read the present state of a ticket."""
+    records = AccountRecords(client, account.name)
+    state, pauses = records.ticket(ticket), records.pauses()
+    pending, whole = decode_owed(state.pending), pauses.get(("account", ""))
+    return TicketStatus(
+        waiting=state.waiting,
+        due=state.due,
+        claimed=state.claimed,
+        pending=tuple(
+            Pending(each.handler, len(each.changes), each.due, each.paused)
+            for each in pending
+            if each.handler != TICKET
+        ),
+        timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
+        why_stopped=tuple(_why_stopped(account, ticket, pauses, state.snapshot, pending)),
+        account_paused=whole is not None and not whole.skip,
+    )
 
 
-def _show(account: str, ticket: int, chapters: list[Chapter], state: Present, now: int) -> None:
-    console = Console(highlight=False)
-    console.print(f"[bold]Ticket {ticket}[/bold] of {account}")
-    for chapter in chapters:
-        when = datetime.fromtimestamp(chapter.at / 1000, UTC)
-        console.print()
-        console.print(
-            f"[bold]{when:%Y-%m-%d %H:%M:%S} UTC[/bold] [dim]({ago(chapter.at, now)}, turn {chapter.turn})[/dim]"
-        )
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        for label, text in _story(chapter):
-            table.add_row(f"  {label}", Text(plain(text)))
-        console.print(table)
-    console.print()
-    for line in sentences(state, now):
-        console.print(Text(plain(line)))
-
-
-def _story(chapter: Chapter) -> Iterator[tuple[str, str]]:
-    record = chapter.record
-    if record is None:
-        for line in chapter.lines:
-            yield "", line.text
+def _why_stopped(
+    account: Account,
+    ticket: int,
+    pauses: dict[tuple[Scope, str], Pause],
+    snapshot: LastSeen | None,
+    pending: Sequence[Owed],
+) -> Iterator[str]:
+    for (scope, name), pause in pauses.items():
+        if scope != "ticket" or name == str(ticket):
+            yield pausing.told(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
+    if snapshot is None:
         return
-    for count, (source, kind) in _heard(record):
-        yield "came in", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
+    if pausing.tagged(snapshot.tags, account.off_tag):
+        since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
+        when = f" since {clock(since)}" if since else ""
+        yield f"the ticket is paused{when} by its tag {account.off_tag}"
+    if tripped := fuse.told(snapshot.fuse):
+        yield tripped
+
+
+def _data(account: str, ticket: int, turns: list[Turn], status: TicketStatus) -> dict[str, Any]:
+    now = msgspec.to_builtins(status)
+    now["timers"] = [msgspec.structs.asdict(timer) for timer in status.timers]
+    return {"account": account, "ticket": ticket, "turns": turns, "now": now}
+
+
+def _show(account: str, ticket: int, turns: list[Turn], status: TicketStatus, now: int) -> None:
+    line((f"Ticket {ticket}", "bold"), f" of {account}")
+    for turn in turns:
+        line()
+        line((clock(turn.at, "%Y-%m-%d %H:%M:%S"), "bold"), (f" ({ago(turn.at, now)}, turn {turn.turn})", "dim"))
+        details(_describe_turn(turn))
+    line()
+    for sentence in describe(status, now):
+        line(sentence)
+
+
+def _describe_turn(turn: Turn) -> Iterator[tuple[str, str]]:
+    record = turn.record
+    if record is None:
+        for past in turn.history:
+            yield "", past.text
+        return
+    for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
+        count = len(list(same))
+        yield "received", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
     for change in record.changes:
-        yield "happened", _change(change)
-    for words in _verdicts(record.verdicts):
-        yield "decided", words
+        yield "change", _change(change)
+    for verdict in _verdicts(record.verdicts):
+        yield "handler", verdict
     for each in foreign_story(record.turn, record.foreign):
-        yield "outside", each
+        yield "external", each
     for each in handed_story(record.handed, record.dry):
-        yield "others", each
+        yield "other ticket", each
     for remark in record.remarks:
-        yield "noted", remark
+        yield "note", remark
     for effect, entry in _effects(record):
-        yield "would do" if entry is not None and entry.state == "dry" else "did", _effect(effect, entry)
-
-
-def _heard(record: Record) -> Iterator[tuple[int, tuple[str, str]]]:
-    for key, same in groupby(record.events, key=lambda hint: (hint.source, hint.kind)):
-        yield len(list(same)), key
+        yield "dry run" if entry is not None and entry.state == "dry" else "action", _effect(effect, entry)
 
 
 def _change(change: Change) -> str:
@@ -129,33 +198,19 @@ def _change(change: Change) -> str:
     elif change.old or change.new:
         sides = [side.name or str(side.id) if side else "none" for side in (change.old, change.new)]
         what = f"{change.field} {' → '.join(sides)}".strip()
-    return (
-        f"{change.kind} by {who}"
-        + (f": {what}" if what else "")
-        + (f" (row {change.update_id})" if change.update_id else "")
-    )
+    update = f" (update {change.update_id})" if change.update_id else ""
+    return f"{change.kind} by {who}" + (f": {what}" if what else "") + update
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Tells each decision; handlers that were not meant are told together, after those that were."""
-    aside = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_ASKED]
-    for verdict in verdicts:
-        if verdict not in aside:
-            yield _verdict(verdict)
-    if aside:
-        yield f"{', '.join(whom(each.handler) for each in aside)} did not run: {NOT_ASKED}"
-
-
-def _verdict(verdict: Verdict) -> str:
-    attempt = f" (attempt {verdict.attempt})" if verdict.attempt > 1 else ""
-    said = {
-        "decided": "wants",
-        "skipped": "did not run:",
-        "waits": "waits:",
-        "owed": "failed, runs again:",
-        "dead": "given up:",
-    }
-    return f"{whom(verdict.handler)} {said[verdict.state]} {verdict.reason}{attempt}{denials(verdict.denied)}"
+    """Describe each decision; handlers that were not triggered share a line at the end."""
+    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_ASKED]
+    for each in verdicts:
+        if each not in idle:
+            attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
+            yield f"{whom(each.handler)} {VERDICTS[each.state]} {each.reason}{attempt}{denials(each.denied)}"
+    if idle:
+        yield f"{', '.join(whom(each.handler) for each in idle)}: not triggered by this event"
 
 
 def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
@@ -170,7 +225,29 @@ def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
 
 def _effect(effect: Effect, entry: Entry | None) -> str:
     if entry is None:
-        return f"{effect.words}: not begun"
-    if entry.state == "dry":  # the message too: HappyFox will not show it
+        return f"{effect.words}: not started"
+    if entry.state == "dry":  # with its message, which HappyFox will not show
         return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
     return effect_story(effect, entry)
+
+
+def describe(status: TicketStatus, now: int) -> Iterator[str]:
+    """Describe the present state of a ticket at the time ``now`` (ms)."""
+    for reason in status.why_stopped:
+        yield f"Handlers do not run: {reason}."
+    if status.claimed:
+        yield "A worker is processing it."
+        return
+    if status.waiting and status.due is not None:
+        when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
+        yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
+    for each in status.pending:
+        work = f"{plural(each.changes, 'change')} for {whom(each.handler)}" if each.changes else whom(each.handler)
+        yield (
+            f"{work}: queued until the pause ends." if each.paused else f"{work}: next attempt {ahead(each.due, now)}."
+        )
+    for timer in status.timers:
+        unless = f", unless {' or '.join(timer.unless)} comes first" if timer.unless else ""
+        yield f"{timer.words[:1].upper()}{timer.words[1:]}: due {ahead(timer.due, now)}{unless}."
+    if not status.waiting and not status.pending:
+        yield "No events waiting."

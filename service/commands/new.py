@@ -1,10 +1,13 @@
-"""`foxhooks new`: a plug-in with its test, which passes as it is, to begin with."""
+"""`foxhooks new`: write a plug-in and its test, which passes as it is."""
 
 import keyword
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
-from service.failures import CommandError
+import typer
+
+from service.errors import CommandError
 from workers.turns.plugin.loading import RULES
 from workers.turns.plugin.router import NAME
 
@@ -21,13 +24,13 @@ router = Router("{name}")
 
 @router.on("ticket-created", when=lambda ticket: "urgent" in ticket.subject.lower())
 def mark(ticket: Ticket, event: Event) -> None:
-    """Marks a new ticket that calls itself urgent, and tells the staff."""
+    """Tag a new ticket with "urgent" in its subject, and leave a note for the staff."""
     ticket.add_tags("urgent")
-    ticket.note("It calls itself urgent: please look at it first.")
+    ticket.note("The subject says urgent: please look at this ticket first.")
 '''
 
 TEST = '''\
-"""What the handlers of {module}.py want, and that it happens once."""
+"""What the handlers of {module}.py do, and that they do it once."""
 
 from workers.testing import Desk, run, ticket
 
@@ -37,7 +40,7 @@ from {module} import router
 def test_an_urgent_ticket_is_marked() -> None:
     result = run(router, ticket(subject="Urgent: no light"), "ticket-created")
     assert result.tags_added == {{"urgent"}}
-    assert "look at it first" in result.notes[0]
+    assert "please look at this ticket first" in result.notes[0]
 
 
 def test_another_ticket_is_left_alone() -> None:
@@ -46,7 +49,7 @@ def test_another_ticket_is_left_alone() -> None:
     assert result.skipped == {{"{name}.mark": "its `when` does not hold"}}
 
 
-def test_a_worker_that_dies_does_nothing_twice(desk: Desk) -> None:
+def test_a_crash_of_the_worker_repeats_nothing(desk: Desk) -> None:
     desk.use(router)
     desk.crash = True
     number = desk.simulator.create_ticket(subject="Urgent: no light").id
@@ -56,34 +59,37 @@ def test_a_worker_that_dies_does_nothing_twice(desk: Desk) -> None:
 '''
 
 
-def run(name: str) -> int:
-    """Writes the two files and says what to do next; what is there already is left alone."""
+def new(name: Annotated[str, typer.Argument(help="The router's name, such as vip or after-hours.")]) -> None:
+    """Write a plug-in and its test into the current folder.
+
+    Existing files are never overwritten.
+    """
     module = _module(name)
     files = {Path(f"{module}.py"): PLUGIN, Path(f"test_{module}.py"): TEST}
-    if there := [path.name for path in files if path.exists()]:
-        raise CommandError(f"not overwritten: {' and '.join(there)}; choose another name, or move what is there")
+    if existing := [path.name for path in files if path.exists()]:
+        raise CommandError(f"not overwritten: {' and '.join(existing)}; choose another name, or move the file")
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(text.format(name=name, module=module))
-    print(f"Wrote {' and '.join(path.name for path in files)}. The next two commands:")
+    print(f"Wrote {' and '.join(path.name for path in files)}. Next:")
     print(f"  pytest test_{module}.py")
     print(f"  FOXHOOKS_HANDLERS={module}:router foxhooks doctor --offline")
     if find_spec("pytest") is None:
-        print("(pytest is not installed here: `pip install pytest` does it.)")
-    return 0
+        print("(pytest is not installed; run `pip install pytest`.)")
 
 
 def _module(name: str) -> str:
-    """Gives the module of a router's name. Raises CommandError for one that cannot be used."""
+    """Return the module name for a router; raise CommandError if the name cannot be used."""
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise CommandError(
-            f"a router cannot be named {name!r}: use lower-case letters, digits and dashes, a letter first, "
-            f"at most {LONGEST} of them, as vip or after-hours"
+            f"a router cannot be named {name!r}: use lower-case letters, digits and dashes, starting with a letter, "
+            f"at most {LONGEST} characters, such as vip or after-hours"
         )
     module = name.replace("-", "_")
     if name in (RULES, "conftest") or keyword.iskeyword(module):
-        raise CommandError(f"the name {name!r} has a meaning of its own: choose another, as my-{name}")
+        raise CommandError(f"the name {name!r} is reserved: choose another, such as my-{name}")
     found = None if Path(f"{module}.py").exists() else find_spec(module)
     if found is not None:
-        raise CommandError(f"the name {module!r} is taken by {found.origin or 'Python'}: choose another, as my-{name}")
+        origin = found.origin or "Python"
+        raise CommandError(f"the name {module!r} is used by {origin}: choose another, such as my-{name}")
     return module

@@ -1,49 +1,70 @@
-"""`foxhooks rules check`: what is wrong with a rules file, with its line and its cure; all rules when nothing is."""
+"""`foxhooks rules check`: the mistakes in a rules file with their lines and fixes, or a table of its rules."""
 
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import redis
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+import typer
 
-from service.access import store_of
-from service.commands.names import NoNames, directory_of
-from service.commands.words import some
-from service.failures import CommandError
-from workers.errors import StoreUnavailable
-from workers.rules import file
+from service.commands.format import AsJson, line, plural, print_json
+from service.commands.format import show as show_table
+from service.context import store_of
+from service.errors import CommandError
+from workers.errors import HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
+from workers.governor.governor import Governor
+from workers.happyfox.answers import read
+from workers.happyfox.directory import Directory
+from workers.happyfox.wire import Wire
+from workers.lanes.lists import recall, remember
+from workers.lanes.store import Store
+from workers.rules import file as rules_file
 from workers.rules.faults import Fault
 from workers.rules.names import unknown
-from workers.settings import RulesFile, Settings, SettingsError, load, rules_files
+from workers.settings import Account, RulesFile, Settings, SettingsError, load, rules_files
+
+rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
+
+
+@rules.callback()
+def _group() -> None:
+    """Keep `check` a command of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in one file; `unchecked` says why names were not checked, empty when they were."""
+    """What was found in one rules file."""
 
     path: Path
-    rules: file.Rules
+    rules: rules_file.Rules
     unchecked: str
+    """Why names were not checked, empty if they were."""
 
 
-def run(given: str, as_json: bool) -> int:
-    """Checks a file, or without one those of the settings; 1 if anything was found, be it a warning."""
-    reports = list(_reports(given))
-    if as_json:
-        print(json.dumps([_plain(report) for report in reports], indent=2))
+class NoNames(Exception):
+    """The names of an account are not available now; the text says why."""
+
+
+@rules.command()
+def check(
+    file: Annotated[str, typer.Argument(help="The rules file; default: that of the settings.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Show the mistakes in a rules file with line and fix, and names that HappyFox does not know."""
+    reports = list(_reports(file))
+    if json:
+        print_json([_data(report) for report in reports])
     else:
         for report in reports:
             _show(report)
-    return int(any(report.rules.faults for report in reports))
+    raise typer.Exit(int(any(report.rules.faults for report in reports)))
 
 
 def _reports(given: str) -> Iterator[Report]:
-    """Checks each file once for every account that uses it; one that none uses, with the grants of all."""
+    """Check each file once for every account that uses it; a file that none uses, with the grants of all."""
     used = rules_files(os.environ, Path.cwd())
     path = Path(given).resolve() if given else None
     here = [each for each in used if each.path and path in (None, each.path.resolve())]
@@ -52,7 +73,7 @@ def _reports(given: str) -> Iterator[Report]:
         here = [replace(each, allow=frozenset().union(*(other.allow for other in used))) for each in here]
     if not here:
         raise CommandError(
-            "there is no rules file: name one, as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
+            "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
         )
     settings, why = _settings(given)
     files = dict.fromkeys(each.path for each in here if each.path)
@@ -61,16 +82,16 @@ def _reports(given: str) -> Iterator[Report]:
 
 
 def _settings(given: str) -> tuple[Settings | None, str]:
-    """Gives what is needed to ask HappyFox, or why it cannot be had."""
+    """Return what is needed to call HappyFox, or why it is not available."""
     try:
         return load("worker", {**os.environ, **({"FOXHOOKS_RULES": given} if given else {})}, Path.cwd()), ""
     except SettingsError as wrong:
-        return None, f"{wrong.complaints[0].setting} {wrong.complaints[0].problem}; `foxhooks doctor` tells more"
+        return None, f"{wrong.complaints[0].setting} {wrong.complaints[0].problem}; run `foxhooks doctor` for details"
 
 
 def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: str) -> Report:
-    text = file.content(path)
-    found = [file.read(text, file.granted(each.allow)) for each in used]
+    text = rules_file.content(path)
+    found = [rules_file.read(text, rules_file.granted(each.allow)) for each in used]
     faults = dict.fromkeys(fault for each in found for fault in each.faults)
     if settings is not None:
         try:
@@ -81,23 +102,62 @@ def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: s
     return Report(path, replace(found[0], faults=ordered), why)
 
 
-def _unknown(rules: file.Rules, accounts: set[str], settings: Settings) -> Iterator[Fault]:
+def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) -> Iterator[Fault]:
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:
-                yield from unknown(rules.names, directory_of(client, account), account.name)
+                yield from unknown(rules.names, _directory(client, account), account.name)
 
 
-def _plain(report: Report) -> dict[str, object]:
+def _directory(client: redis.Redis, account: Account) -> Directory:
+    """Return the account's names: recent lists from the store, the others from HappyFox. Raises NoNames."""
+    names = list(Directory.LISTS)
+    with Store(client) as store:
+        kept = store.run(recall(account.name, names))
+        lists = {name: msgspec.json.decode(each) for name, each in zip(names, kept, strict=True) if each is not None}
+        if len(lists) < len(names):
+            try:
+                lists |= fetch_lists(store, account, [name for name in names if name not in lists])
+            except (HappyFoxError, NotNow, Unsent, InDoubt) as error:
+                raise NoNames(f"HappyFox cannot be called: {error}") from None
+    return Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
+
+
+def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, Any]:
+    """Read lists of names from HappyFox, one GET each, and keep them in the store."""
+    governor = Governor(account.name, account.budget)
+    key, code = account.api_key.reveal(), account.auth_code.reveal()
+    wire = Wire(account.url, key, code, account.timeout, governor, store)
+    lists: dict[str, Any] = {}
+    try:
+        for name in names:
+            lists[name] = read(wire.send(Directory.LISTS[name], class_="interactive"))
+            if isinstance(lists[name], list):
+                store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
+    finally:
+        wire.close()
+    return lists
+
+
+def _data(report: Report) -> dict[str, object]:
     return {
         "file": str(report.path),
-        "faults": [asdict(fault) for fault in report.rules.faults],
+        "faults": [
+            {
+                "line": fault.line,
+                "rule": fault.rule,
+                "problem": fault.problem,
+                "fix": fault.cure,
+                "warning": fault.warning,
+            }
+            for fault in report.rules.faults
+        ],
         "rules": [
             {
                 "name": rule.name,
                 "on": list(rule.kinds),
                 "every": rule.every and {"seconds": rule.every.period / 1000, "find": rule.every.find},
-                "does": [action.key for action in rule.actions],
+                "actions": [action.key for action in rule.actions],
             }
             for rule in report.rules.rules
         ],
@@ -106,24 +166,25 @@ def _plain(report: Report) -> dict[str, object]:
 
 
 def _show(report: Report) -> None:
-    console = Console(highlight=False, soft_wrap=True)
     faults, name = report.rules.faults, report.path.name
     for fault in faults:
-        mark = "[yellow]![/yellow]" if fault.warning else "[red]✗[/red]"
-        where = f", {escape(fault.rule)}" if fault.rule else ""
-        console.print(f"{mark} [bold]{escape(name)}, line {fault.line}[/bold]{where}: {escape(fault.problem)}")
-        console.print(f"    → {escape(fault.cure)}")
+        mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")
+        line(
+            mark, (f"{name}, line {fault.line}", "bold"), f", {fault.rule}" if fault.rule else "", f": {fault.problem}"
+        )
+        line(f"    → {fault.cure}")
     if not faults:
-        table = Table("rule", "on", "does")
-        for rule in report.rules.rules:
-            when = f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds)
-            table.add_row(escape(rule.name), escape(when), ", ".join(action.key for action in rule.actions))
-        console.print(table)
+        columns = {
+            "rule": lambda rule: rule.name,
+            "on": lambda rule: f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds),
+            "actions": lambda rule: ", ".join(action.key for action in rule.actions),
+        }
+        show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:
-        console.print(f"Names were not checked: {escape(report.unchecked)}.")
+        line(f"Names were not checked: {report.unchecked}.")
     elif not faults:
-        console.print("All names are known to HappyFox.")
+        line("HappyFox knows all names.")
     if faults:
-        console.print(f"{escape(name)}: {some(len(faults), 'thing')} to correct.")
+        line(f"{name}: {plural(len(faults), 'problem')}.")
     else:
-        console.print(f"[green]✓[/green] {escape(name)}: {some(len(report.rules.rules), 'rule')}, nothing to correct.")
+        line(("✓ ", "green"), f"{name}: {plural(len(report.rules.rules), 'rule')}, no problems.")

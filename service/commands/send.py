@@ -1,74 +1,124 @@
-"""`foxhooks send`: signs a delivery with the account's newest secret and sends it to the web process."""
+"""`foxhooks send`: sign a delivery with the account's newest secret and send it to the web process.
 
+Samples look as HappyFox would send them: flat is the shape that a receiver in production has seen; rest and wrapped are
+others that public sources describe.
+"""
+
+import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import httpx
+import typer
 
-from service.access import settings_of
-from service.commands.samples import Sample, Shape, body
-from service.failures import CommandError
+from service.context import AccountName, one_account, settings_of
+from service.errors import CommandError
 from workers.events.signature import HEADER, sign
-from workers.settings import Account, Settings
+from workers.settings import Account
 from workers.settings.hosts import host_of, is_loopback
 
+Sample = Literal["created", "reply", "rule"]
+Shape = Literal["flat", "rest", "wrapped"]
+Body = dict[str, Any]
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to send where; ``file`` is a path or - for standard input, else a ``sample`` is sent."""
+CONTACT = {"name": "Sam Reed", "email": "sam@bigcorp.example"}
+SUBJECT = "A delivery by foxhooks send"
+RULE = "Unresponded for 60 min"
 
-    file: str
-    sample: Sample | None
-    ticket: int | None
-    shape: Shape
-    to: str
-    account: str
+#: Who did what, as the flat shape says it.
+UPDATES: dict[Sample, Body | None] = {
+    "created": None,
+    "reply": {"message_type": "Client Reply", "by": {"type": "user", "name": CONTACT["name"]}},
+    "rule": {"by": {"type": "smartrule", "name": RULE}},
+}
 
 
-def run(order: Order) -> int:
-    """Sends it and prints the answer; 0 if it was accepted."""
+def body(sample: Sample, ticket: int, shape: Shape) -> bytes:
+    """Return the body of a delivery about a ticket; only the ticket's number matters."""
+    update = UPDATES[sample]
+    label = "ticket-updated" if update else "ticket-created"
+    written = {"flat": _flat, "rest": _rest, "wrapped": _wrapped}[shape](label, ticket, update)
+    return json.dumps(written, ensure_ascii=False).encode()
+
+
+def _display(ticket: int) -> str:
+    return f"#DC{ticket:08}"
+
+
+def _flat(label: str, ticket: int, update: Body | None) -> Body:
+    return {
+        "event_type": label,
+        "ticket_id": ticket,
+        "display_id": _display(ticket),
+        "subject": SUBJECT,
+        "priority_name": "Medium",
+        "assignee_name": None,
+        "client_details": CONTACT,
+        "update": update,
+    }
+
+
+def _rest(label: str, ticket: int, update: Body | None) -> Body:
+    rows = [{"by": update["by"], "message": {"text": SUBJECT, "message_type": None}}] if update else []
+    return {
+        "event_type": label,
+        "id": ticket,
+        "display_id": _display(ticket),
+        "subject": SUBJECT,
+        "status": {"id": 1, "name": "New"},
+        "user": CONTACT,
+        "updates": rows,
+    }
+
+
+def _wrapped(label: str, ticket: int, update: Body | None) -> Body:
+    inner: Body = {"id": ticket, "subject": SUBJECT, "status": {"id": 1, "name": "New"}, "user": CONTACT}
+    if update:
+        inner["update"] = update
+    return {"event": label.replace("-", "_"), "ticket": inner}
+
+
+def send(
+    file: Annotated[str, typer.Argument(help="A body to send unchanged; - reads standard input.")] = "",
+    sample: Annotated[Sample | None, typer.Option(help="A body as HappyFox would send it.")] = None,
+    ticket: Annotated[int | None, typer.Option(help="The ticket of the sample.", min=1)] = None,
+    shape: Annotated[Shape | None, typer.Option(help="The form of the sample.", show_default="flat")] = None,
+    to: Annotated[str, typer.Option(help="URL to deliver to; default: the web process on this machine.")] = "",
+    account: AccountName = "",
+) -> None:
+    """Sign a delivery and send it to the web process: a file, or a sample."""
+    if bool(file) == bool(sample):
+        raise typer.BadParameter("use either FILE or --sample created, reply or rule")
+    if file and (ticket or shape):
+        raise typer.BadParameter("a FILE is sent unchanged: --ticket and --shape are for samples")
     settings = settings_of("web")
-    account = _account(settings, order.account)
-    content = _content(order, account)
+    chosen = one_account(settings, account)
+    content = body(sample, ticket or _simulated(chosen), shape or "flat") if sample else _content(file)
     host = settings.host if settings.host not in (None, "0.0.0.0", "::") else "127.0.0.1"
-    url = order.to or f"http://{host}:{settings.port}/webhooks/{account.name}/"
-    headers = {"Content-Type": "application/json", HEADER: sign(account.secrets[0].reveal(), content)}
+    url = to or f"http://{host}:{settings.port}/webhooks/{chosen.name}/"
+    headers = {"Content-Type": "application/json", HEADER: sign(chosen.secrets[0].reveal(), content)}
     try:
         answer = httpx.post(url, content=content, headers=headers, timeout=15, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as failed:
-        cure = "is `foxhooks up` or `foxhooks web` running there?"
-        raise CommandError(f"{url} does not answer ({type(failed).__name__}); {cure}") from None
+        hint = "is `foxhooks up` or `foxhooks web` running there?"
+        raise CommandError(f"{url} does not answer ({type(failed).__name__}); {hint}") from None
     print(f"{answer.status_code} {answer.text.strip()}")
-    return 0 if answer.is_success else 1
+    raise typer.Exit(0 if answer.is_success else 1)
 
 
-def _account(settings: Settings, name: str) -> Account:
-    known = ", ".join(settings.accounts)
-    if not name and len(settings.accounts) > 1:
-        raise CommandError(f"say which account: --account with one of {known}")
-    account = settings.accounts.get(name) if name else next(iter(settings.accounts.values()))
-    if account is None:
-        raise CommandError(f"there is no account {name!r}; there are {known}")
-    return account
-
-
-def _content(order: Order, account: Account) -> bytes:
-    if order.sample is not None:
-        return body(order.sample, _ticket(order, account), order.shape)
-    if order.file == "-":
+def _content(file: str) -> bytes:
+    if file == "-":
         return sys.stdin.buffer.read()
     try:
-        return Path(order.file).read_bytes()
+        return Path(file).read_bytes()
     except OSError as failed:
-        raise CommandError(f"{order.file} cannot be read: {failed.strerror}") from None
+        raise CommandError(f"{file} cannot be read: {failed.strerror}") from None
 
 
-def _ticket(order: Order, account: Account) -> int:
-    """The ticket asked for; ticket 1 where HappyFox is a simulator, since handlers act on the real ticket."""
-    if order.ticket is not None:
-        return order.ticket
+def _simulated(account: Account) -> int:
+    """Return ticket 1 of a simulated HappyFox; with a real one the ticket must be named, as handlers act on it."""
     url = settings_of("all").accounts[account.name].url
     if not is_loopback(host_of(url)):
-        raise CommandError("say which ticket: --ticket N; your handlers will act on it, in your real HappyFox")
+        raise CommandError("choose a ticket with --ticket N; your handlers will act on it in your real HappyFox")
     return 1

@@ -1,159 +1,243 @@
-"""`foxhooks status`: what came in, what is left of the budget, what waits; for a person, a program or a probe."""
+"""`foxhooks status`: what was received, what is left of the call budget, what waits; also a probe."""
 
-import json
 import socket
-from dataclasses import asdict
-from typing import cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
-import msgspec
 import redis
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+import typer
+from rich.text import Text
 
-from service.access import accounts_of, settings_of, store_of
-from service.commands.standing import Standing, standing_of
-from service.commands.times import ago, ahead, now_of
-from service.commands.words import many
-from service.failures import CommandError
-from workers.lanes.keys import WORKERS
+from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plain, plural, print_json
+from service.context import Accounts, accounts_of, settings_of, store_of
+from service.errors import CommandError
+from workers.governor.governor import Forecast, Governor
+from workers.governor.outlook import outlook
+from workers.lanes.keys import WORKER_LIFE
+from workers.lanes.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 from workers.lanes.rounds import State
+from workers.lanes.store import Store, store_time
+from workers.settings import Account
 from workers.turns.rounds import NAMES
 
-#: Milliseconds after which a worker that gave no sign of life is dead.
-SILENT = 30_000
-#: Milliseconds after which a search that was due and is not made is told as such.
+#: A search that is late by this much (ms) is reported.
 OVERDUE = 120_000
-#: What closed a gate, in words that tell what to do.
-CLOSED_BY = {
-    "limited": "HappyFox answered 429: too many calls",
-    "throttled": "HappyFox asked to wait",
-    "denied": "HappyFox refuses the API key; run `foxhooks doctor`",
-    "clock": "the store's clock or server changed",
-}
 
 
-def run(worker: bool, as_json: bool) -> int:
-    """Prints how every account stands; with ``worker`` only tells whether a worker is alive."""
+@dataclass(frozen=True, slots=True)
+class PauseStatus:
+    """One pause: of an account, a router or a ticket."""
+
+    scope: str
+    name: str
+    since: int
+    by: str
+    skip: bool
+    """Whether new events are skipped instead of queued."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleStatus:
+    """One schedule, or the check of the names that rules and settings use."""
+
+    started: int
+    next: int
+    """When the next search is due, or the next attempt after a failure."""
+    running: bool
+    matches: int
+    truncated: bool
+    """Whether there are more tickets than one search takes."""
+    error: str
+    """Why HappyFox could not be searched."""
+    ended: int
+    findings: tuple[str, ...]
+    """Names that HappyFox does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus:
+    """The state of one account. Times are ms of the store's clock."""
+
+    account: str
+    paused: bool
+    """Whether the whole account is paused."""
+    dry_run: bool | tuple[str, ...]
+    """Whether the account runs dry, or which of its routers do."""
+    deliveries: Mapping[str, DeliveryCount]
+    budget: Forecast | None
+    """None if the budget is not known, because only a web process's settings are set here."""
+    calls_saved: int
+    """API calls that folding saved."""
+    planned: int
+    """Writes that turns have decided on and not completed."""
+    drained: float | None
+    """Seconds until the backlog is processed at the current limits."""
+    lanes: int
+    due: int
+    events: int
+    oldest: int | None
+    timers: WaitingTimers
+    schedules: Mapping[str, ScheduleStatus]
+    """By the name of the handler that has the schedule."""
+    names: ScheduleStatus | None
+    """The check of names; None if there was none yet."""
+    dead_letters: int
+    pauses: tuple[PauseStatus, ...]
+    """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
+    paused_tickets: int
+    """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
+
+
+def status(
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Only check whether a worker is alive: exit code 0 or 1.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show deliveries, call budget and backlog of each account."""
     if worker:
-        return _probe()
+        _probe()
+        return
     accounts = accounts_of()
     with store_of(accounts.settings) as client:
-        now = now_of(client)
-        standings = [standing_of(client, account, accounts, now) for account in accounts.settings.accounts.values()]
-        workers = alive(client, now)
-    if as_json:
-        print(
-            json.dumps(
-                {"at": now, "workers": workers, "accounts": [asdict(each) for each in standings]},
-                indent=2,
-                default=msgspec.to_builtins,
-            )
-        )
-    else:
-        _show(standings, workers, now)
-    return 0
+        now = store_time(client)
+        found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
+        alive = read_workers(client, now).alive
+    if json:
+        print_json({"at": now, "workers": alive, "accounts": found})
+        return
+    for each in found:
+        line((each.account, "bold"))
+        details(_describe(each, now))
+    none = Text.from_markup("[red]none[/red]. Start `foxhooks worker` or `foxhooks up`.")
+    details([("workers alive", len(alive) or none)])
 
 
-def alive(client: redis.Redis, now: int) -> list[str]:
-    """Names the worker processes that gave a sign of life lately."""
-    seen = cast(dict[bytes, bytes], client.hgetall(WORKERS))
-    return sorted(name.decode() for name, at in seen.items() if now - int(at) < SILENT)
-
-
-def _probe() -> int:
+def _probe() -> None:
+    """Check whether a worker is alive; on a worker's machine, only that worker counts."""
     here = f"{socket.gethostname()}-"
     with store_of(settings_of("store")) as client:
-        known = [name.decode() for name in cast(list[bytes], client.hkeys(WORKERS))]
-        workers = alive(client, now_of(client))
-    # A probe on a worker's machine asks for that worker; its neighbours do not make up for it.
-    if any(name.startswith(here) for name in known):
-        workers = [name for name in workers if name.startswith(here)]
-    if not workers:
-        raise CommandError(f"no worker has given a sign of life for {SILENT // 1000} s")
-    print(f"alive: {', '.join(workers)}")
-    return 0
+        workers = read_workers(client, store_time(client))
+    alive = workers.alive
+    if any(name.startswith(here) for name in (*alive, *workers.silent)):
+        alive = [name for name in alive if name.startswith(here)]
+    if not alive:
+        raise CommandError(f"no worker has given a sign of life for {WORKER_LIFE // 1000} s")
+    print(f"alive: {', '.join(alive)}")
 
 
-def _show(standings: list[Standing], workers: list[str], now: int) -> None:
-    console = Console(highlight=False)
-    for standing in standings:
-        console.print(f"[bold]{standing.account}[/bold]")
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        for label, text in _rows(standing, now):
-            table.add_row(f"  {label}", text)
-        console.print(table)
-    console.print(f"workers alive: {len(workers) or '[red]none[/red]; start `foxhooks worker` or `foxhooks up`'}")
-
-
-def _rows(standing: Standing, now: int) -> list[tuple[str, str]]:
-    rows = [
-        (name.replace("refused:", "refused, "), f"{count.count}, the last one {ago(count.last, now)}")
-        for name, count in standing.deliveries.items()
-    ] or [("deliveries", "none yet; `foxhooks send --sample created --ticket N` tries it")]
-    budget = standing.budget
-    if budget is None:
-        rows.append(("budget", "not known here: the worker's settings are not set"))
-    else:
-        share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
-        left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
-        rows.append(("budget", f"{left}{share}; {budget.in_flight} under way"))
-        closed = (
-            f"[red]{budget.gate}[/red], tries again in {budget.reopens:.0f} s: {CLOSED_BY.get(budget.why, budget.why)}"
-        )
-        rows.append(("gate", "open" if budget.gate == "open" else closed))
-    oldest = f"; the oldest came {ago(standing.oldest, now)}" if standing.oldest is not None else ""
-    rows.append(
-        (
-            "backlog",
-            f"{many(standing.events, 'event', 'wait')} in {many(standing.lanes, 'lane')}, {standing.due} due{oldest}",
-        )
+def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
+    """Read the state of an account at the time ``now`` (ms)."""
+    records = AccountRecords(client, account.name)
+    backlog, pauses = records.backlog(now), records.pauses()
+    schedules = {name: _schedule(state) for name, state in records.schedules().items()}
+    with Store(client) as store:
+        seen = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
+    return AccountStatus(
+        account=account.name,
+        paused=("account", "") in pauses,
+        dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
+        deliveries=records.delivery_counts(),
+        budget=seen.forecast if seen else None,
+        calls_saved=records.calls_saved(),
+        planned=seen.planned if seen else 0,
+        drained=seen.drained if seen else None,
+        lanes=backlog.lanes,
+        due=backlog.due,
+        events=backlog.events,
+        oldest=backlog.oldest,
+        timers=records.waiting_timers(now),
+        names=schedules.pop(NAMES, None),
+        schedules=schedules,
+        dead_letters=records.dead_letter_count(),
+        pauses=tuple(
+            PauseStatus(scope, name, pause.since, pause.by, pause.skip) for (scope, name), pause in pauses.items()
+        ),
+        paused_tickets=records.paused_tickets(),
     )
-    if standing.drained is not None and standing.lanes:
-        planned = f"{standing.planned} writes planned; " if standing.planned else ""
-        rows.append(("forecast", f"{planned}worked off in about {standing.drained:.0f} s at the present share"))
-    if standing.saved:
-        rows.append(
-            ("folding", f"writes saved: {standing.saved}, by several wishes in one call, and none for what is so")
-        )
-    if standing.timers.next is not None:
-        first = ahead(standing.timers.next, now)
-        rows.append(
-            ("timers", f"{many(standing.timers.tickets, 'ticket', 'wait')} for a timer alone, the first is due {first}")
-        )
-    for name, state in standing.rounds.items():
-        rows += _names(state, now) if name == NAMES else [("schedule", f"{name}: {_round(state, now)}")]
-    dead = f"[red]{standing.dead}[/red]; `foxhooks dead list` shows them" if standing.dead else "none"
-    if standing.dry_run:
-        dry = ", ".join(standing.dry_run) if isinstance(standing.dry_run, tuple) else "everything"
-        rows.append(("dry run", f"{dry}: plans are made and shown, and not sent"))
-    for pause in standing.paused:
-        becomes = "is skipped" if pause.skip else "waits"
+
+
+def _schedule(state: State) -> ScheduleStatus:
+    retries = bool(state.why) and state.phase != "done"
+    return ScheduleStatus(
+        started=state.slot,
+        next=state.till if retries else state.next,
+        running=state.phase != "done",
+        matches=state.found,
+        truncated=state.cut,
+        error=state.why,
+        ended=state.ended,
+        findings=state.findings,
+    )
+
+
+def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
+    if not status.deliveries:
+        yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
+    for name, count in status.deliveries.items():
+        yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
+    yield from _describe_budget(status.budget, now)
+    oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
+    events, lanes = plural(status.events, "waiting event"), plural(status.lanes, "ticket")
+    yield "backlog", f"{events} in {lanes}, {status.due} due{oldest}"
+    if status.drained is not None and status.lanes:
+        planned = f"{plural(status.planned, 'write')} planned, " if status.planned else ""
+        yield "forecast", f"{planned}done in about {status.drained:.0f} s at the current limits"
+    if status.calls_saved:
+        yield "folding", f"API calls saved: {status.calls_saved}"
+    if status.timers.next is not None:
+        first = ahead(status.timers.next, now)
+        yield "timers", f"{plural(status.timers.tickets, 'ticket')} waiting for a timer only, first due {first}"
+    for name, schedule in status.schedules.items():
+        yield "schedule", Text(f"{plain(name)}: ").append_text(_describe_schedule(schedule, now))
+    yield from _describe_names(status.names, now)
+    if status.dry_run:
+        dry = ", ".join(status.dry_run) if isinstance(status.dry_run, tuple) else "all routers"
+        yield "dry run", f"{dry}. Plans are stored and shown; nothing is sent."
+    for pause in status.pauses:
         what = f"the {pause.scope} {pause.name}".strip()
-        rows.append(("paused", f"{what}, {ago(pause.since, now)}, by {pause.by}; what comes {becomes}"))
-    if standing.pausing:
-        rows.append(("pause", f"{many(standing.pausing, 'ticket', 'wait')} for the end of one"))
-    return [*rows, ("dead letters", dead)]
+        events = "skipped" if pause.skip else "queued"
+        yield "paused", f"{what}, {ago(pause.since, now)}, by {pause.by}. New events are {events}."
+    if status.paused_tickets:
+        yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
+    if status.dead_letters:
+        yield "dead letters", Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
+    else:
+        yield "dead letters", "none"
 
 
-def _round(state: State, now: int) -> str:
-    if state.why:
-        return f"[red]{escape(state.why)}[/red]; tries again {ahead(_again(state), now)}"
-    if state.phase != "done":
-        return f"searches since {ago(state.slot, now)}, {many(state.found, 'ticket')} so far"
-    more = ", and there are more than it takes at once" if state.cut else ""
-    due = f"next {ahead(state.next, now)}"
-    if now - state.next > OVERDUE:  # its router may have been taken out, which only the workers' settings tell
-        due = f"next was due {ago(state.next, now)}: no worker runs, or none has this schedule"
-    return f"found {many(state.found, 'ticket')} {ago(state.ended, now)}{more}; {due}"
+def _describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:
+    if budget is None:
+        yield "budget", "not known here: the worker's settings are not set"
+        return
+    share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
+    left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
+    yield "budget", f"{left}{share}; {budget.in_flight} in flight"
+    if budget.gate == "locked":
+        until = clock(now + int(budget.reopens * 1000), "%H:%M")
+        yield "calls", Text(f"locked out until {until}. {blocked(budget.why, budget.reopens)}", "red")
+    elif budget.gate != "open":
+        hint = " Run `foxhooks doctor`." if budget.why == "denied" else ""
+        yield "calls", Text(blocked(budget.why, budget.reopens) + hint, "red")
 
 
-def _names(state: State, now: int) -> list[tuple[str, str]]:
-    if state.why:
-        return [("names", f"not looked at: {escape(state.why)}; tries again {ahead(_again(state), now)}")]
-    return [("names", f"[red]{escape(told)}[/red]") for told in state.findings]
+def _describe_schedule(schedule: ScheduleStatus, now: int) -> Text:
+    if schedule.error:
+        return Text(plain(schedule.error), "red").append(f". Next attempt {ahead(schedule.next, now)}.", "default")
+    matches = plural(schedule.matches, "matching ticket")
+    if schedule.running:
+        return Text(f"searching since {ago(schedule.started, now)}, {matches} so far")
+    more = ", more than one search takes" if schedule.truncated else ""
+    due = f"next search {ahead(schedule.next, now)}"
+    if now - schedule.next > OVERDUE:  # only the workers' settings say whether its router still runs
+        due = f"next search was due {ago(schedule.next, now)}: no worker runs, or none has this schedule"
+    return Text(f"{matches} {ago(schedule.ended, now)}{more}; {due}")
 
 
-def _again(state: State) -> int:
-    return state.next if state.phase == "done" else state.till
+def _describe_names(names: ScheduleStatus | None, now: int) -> Iterator[tuple[str, object]]:
+    if names is not None and names.error:
+        yield "names", f"not checked: {names.error}. Next attempt {ahead(names.next, now)}."
+    elif names is not None:
+        for finding in names.findings:
+            yield "names", Text(plain(finding), "red")

@@ -16,7 +16,7 @@ from service.demo.stage import HANDLERS, Stage
 from service.demo.turns import Turns
 from service.demo.view import View
 from service.embedded import Embedded
-from service.failures import CommandError
+from service.errors import CommandError
 from service.processes.output import Output
 from service.processes.supervisor import Supervisor
 from workers.settings import load

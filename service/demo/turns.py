@@ -4,13 +4,14 @@ from typing import cast
 
 import redis
 
-from service.commands.records import Records
 from service.demo.stage import ACCOUNT
 from workers.governor.governor import Forecast, Governor
 from workers.lanes.keys import prefix
+from workers.lanes.records import AccountRecords
 from workers.lanes.store import Store
 from workers.settings import Budget
 from workers.turns.plan.plan import Record
+from workers.turns.plan.stored import read_record
 
 P = prefix(ACCOUNT)
 
@@ -31,8 +32,8 @@ class Turns:
         settled = cast(list[bytes], self._client.zrange(P + "turns", 0, -1))
         new = [turn for turn in settled if turn not in self._shown]
         self._shown.update(new)
-        records = Records(self._client, ACCOUNT)
-        return [record for turn in new if (record := records.of(turn.decode())) is not None]
+        records = AccountRecords(self._client, ACCOUNT)
+        return [record for turn in new if (record := read_record(records.record(turn.decode()))) is not None]
 
     def forecast(self) -> Forecast:
         """Gives what is used of the budget, and how the gate stands."""

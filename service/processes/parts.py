@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from service.access import require_store, settings_of
-from service.failures import CommandError
+from service.context import require_store, settings_of
+from service.errors import CommandError
 from service.processes.child import end_with_parent
 from workers.settings import Settings
 

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 from service.embedded import Embedded
-from service.failures import CommandError
+from service.errors import CommandError
 from service.processes.child import Child
 from service.processes.output import OURSELVES, Show
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from service.access import settings_of
+from service.context import settings_of
 from service.embedded import Embedded
-from service.failures import CommandError
+from service.errors import CommandError
 from service.processes.child import Child
 from service.processes.output import OURSELVES, Output
 from service.processes.supervisor import Supervisor

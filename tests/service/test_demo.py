@@ -22,7 +22,7 @@ def demo(folder: Path, code: str, **environ: str) -> "subprocess.CompletedProces
 
 
 def test_it_shows_every_effect_with_an_empty_home_whatever_a_person_has_set(tmp_path: Path) -> None:
-    code = "import sys; sys.argv = ['foxhooks', 'demo', '--once']; from service.command import main; main()"
+    code = "import sys; sys.argv = ['foxhooks', 'demo', '--once']; from service.cli import main; main()"
     foreign = {"HAPPYFOX_URL": "https://acme.example", "REDIS_URL": "redis://nowhere.example", "FOXHOOKS_DRY_RUN": "1"}
     shown = demo(tmp_path, code, **foreign)
     assert shown.returncode == 0, shown.stdout + shown.stderr

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.access import require_store
+from service.context import require_store
 from service.embedded import Embedded
-from service.failures import CommandError
+from service.errors import CommandError
 from tests.service.waiting import wait_until
 from workers.settings import load
 

@@ -1,25 +1,47 @@
-"""The account acme as the tests of the commands find it: what came in for it, and what a command prints of it."""
+"""The account acme as the tests of commands find it, and how they run a command in process."""
 
 import json
 from typing import Any
 
-import pytest
 import redis
+from typer.testing import CliRunner, Result
 
+from service.cli import app
 from workers.events.delivery import parse
 from workers.lanes.inbox import accept, receive, unreadable
+from workers.lanes.keys import Keys
 from workers.lanes.store import Store
 
-P = "foxhooks:{acme}:"
+KEYS = Keys("acme")
 DAY = 86_400
 
 
+def run(*arguments: str, code: int | None = 0) -> Result:
+    """Run a command in this process and check its exit code; errors are on `stderr`, as a person sees them."""
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert code in (None, result.exit_code), result.output
+    return result
+
+
+def shown(*arguments: str, code: int = 0) -> Any:
+    """Run a command with `--json` and return what it prints."""
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+def refused(*arguments: str) -> str:
+    """Run a command that fails and return its message, on one line."""
+    return " ".join(run(*arguments, code=1).stderr.split())
+
+
+def wrong(*arguments: str) -> str:
+    """Run a command with wrong usage and return what it prints, without the frame."""
+    return " ".join(run(*arguments, code=2).output.replace("│", " ").split())
+
+
 def take_in(store: redis.Redis) -> None:
-    """Two tickets' deliveries, one of them twice, one unreadable, two refused."""
+    """Accept deliveries for two tickets, one of them twice, an unreadable one, and two refusals."""
     bodies = [b'{"ticket_id": 3}', b'{"ticket_id": 3}', b'{"ticket_id": 4}']
     arrivals = [*(receive(parse(body), body) for body in bodies), unreadable("not JSON", b"?")]
     Store(store).run(accept("acme", arrivals, DAY, {"bad-signature": 2}))
-
-
-def shown(capsys: pytest.CaptureFixture[str]) -> Any:
-    return json.loads(capsys.readouterr().out)

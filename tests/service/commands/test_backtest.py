@@ -1,18 +1,13 @@
 """backtest: changed rules and handlers on the turns of the past."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from typer.testing import CliRunner
 
-from service.command import app
-from service.commands import backtest
-from service.failures import CommandError
-from workers.settings import SettingsError
+from tests.service.commands.acme import refused, run, shown
+from workers.lanes.keys import Keys
 from workers.testing import Desk
 
 THEN = """
@@ -85,7 +80,7 @@ def prints(ticket, event):
     print("{ no JSON")
     ticket.add_tags("printed")
 """
-Tested = Callable[..., Any]
+KEYS = Keys("demo")
 
 
 @pytest.fixture(autouse=True)
@@ -118,14 +113,10 @@ def past(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return desk
 
 
-@pytest.fixture
-def tested(capsys: pytest.CaptureFixture[str]) -> Tested:
-    def test(what: str, **order: Any) -> Any:
-        code = backtest.run(backtest.Order(what, 0, order.get("ticket"), ""), as_json=True)
-        (found,) = json.loads(capsys.readouterr().out)
-        return {**found, "code": code}
-
-    return test
+def replayed(what: str, *options: str, code: int = 0) -> Any:
+    """Run a backtest on everything and return its result."""
+    (found,) = shown("backtest", what, "--since", "0s", *options, code=code)
+    return found
 
 
 def snapshot(store: redis.Redis) -> dict[bytes, bytes | None]:
@@ -137,9 +128,8 @@ def words(deeds: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.usefixtures("past")
-def test_the_same_handlers_would_do_the_same(tested: Tested) -> None:
-    found = tested("vip_then:router")
-    assert found["code"] == 0
+def test_the_same_handlers_would_do_the_same() -> None:
+    found = replayed("vip_then:router")
     (handler,) = found["handlers"].values()
     assert (handler["acted"], handler["same"], handler["added"], handler["missing"]) == (2, 6, [], [])
     assert (found["turns"], found["posts"], found["made"], found["skipped"]) == (3, 4, 4, 0)
@@ -147,8 +137,8 @@ def test_the_same_handlers_would_do_the_same(tested: Tested) -> None:
 
 
 @pytest.mark.usefixtures("past")
-def test_what_would_be_different_is_told_handler_by_handler(tested: Tested) -> None:
-    handlers = tested("vip_now:router")["handlers"]
+def test_what_would_be_different_is_told_handler_by_handler() -> None:
+    handlers = replayed("vip_now:router", code=1)["handlers"]
     greet = handlers["vip.greet"]
     assert greet["same"] == 4  # the tag and, in whatever case it is written, the priority of both tickets
     assert words(greet["added"]) == {"tag +gold"}
@@ -160,9 +150,8 @@ def test_what_would_be_different_is_told_handler_by_handler(tested: Tested) -> N
 
 
 @pytest.mark.usefixtures("past")
-def test_handlers_that_need_a_read_call_outside_or_raise_are_listed_and_not_fatal(tested: Tested) -> None:
-    found = tested("vip_now:router")
-    assert found["code"] == 1
+def test_handlers_that_need_a_read_call_outside_or_raise_are_listed_and_not_fatal() -> None:
+    found = replayed("vip_now:router", code=1)
     failed = {name: list(handler["failed"].items()) for name, handler in found["handlers"].items() if handler["failed"]}
     assert failed["vip.look"] == [("needs a read (ctx.happyfox, /ticket/3/), and a backtest makes no call", 2)]
     assert failed["vip.fails"] == [("ValueError at vip_now.py:21", 2)]
@@ -171,20 +160,20 @@ def test_handlers_that_need_a_read_call_outside_or_raise_are_listed_and_not_fata
     assert found["handlers"]["vip.look"]["added"] == []
 
 
-def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis, tested: Tested) -> None:
+def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis) -> None:
     calls, before = past.simulator.log.next_number, snapshot(store)
-    tested("vip_now:router")
+    replayed("vip_now:router", code=1)
     assert past.simulator.log.next_number == calls
     assert snapshot(store) == before
 
 
 @pytest.mark.usefixtures("past")
 def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
-    tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FOXHOOKS_HANDLER_SECONDS", "1")
     (tmp_path / "bad.py").write_text(BAD)
-    handlers = tested("bad:router", ticket=1)["handlers"]
+    handlers = replayed("bad:router", "--ticket", "1", code=1)["handlers"]
     failed = {name: next(iter(handler["failed"]), "") for name, handler in handlers.items()}
     assert failed == {
         "bad.hangs": "ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
@@ -198,97 +187,93 @@ def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
 
 @pytest.mark.usefixtures("past")
 def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_for(
-    tmp_path: Path, tested: Tested, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nname = "help"\non = "ticket-created"\nwhen.subject = "help"\nreply = "Hello"\nonce = true\n'
     )
-    assert tested("rules.toml", ticket=1)["handlers"]["rules.help"]["denied"] == {"FOXHOOKS_ALLOW=rules:reply": 1}
+    assert replayed("rules.toml", "--ticket", "1")["handlers"]["rules.help"]["denied"] == {
+        "FOXHOOKS_ALLOW=rules:reply": 1
+    }
     monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "rules")
     monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
-    rule = tested("rules.toml", ticket=1)["handlers"]["rules.help"]
+    rule = replayed("rules.toml", "--ticket", "1")["handlers"]["rules.help"]
     assert [(deed["ticket"], deed["words"], deed["text"]) for deed in rule["added"]] == [(1, "reply", "Hello")]
-    assert tested("rules.toml", ticket=2)["handlers"]["rules.help"]["skipped"] == {"subject does not match help": 1}
+    assert replayed("rules.toml", "--ticket", "2")["handlers"]["rules.help"]["skipped"] == {
+        "subject does not match help": 1
+    }
 
 
-def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_path: Path, tested: Tested) -> None:
+def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_path: Path) -> None:
     past.simulator.contact_replies(1, "Hello?")
     past.advance("1m")
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nname = "calm"\non = "contact-replied"\nnote = "Calm them."\nonce = true\n'
     )
-    rule = tested("rules.toml")["handlers"]["rules.calm"]
+    rule = replayed("rules.toml")["handlers"]["rules.calm"]
     assert len(rule["added"]) == 1
     assert "it has acted on this ticket, and does so only once" in rule["skipped"]
 
 
 @pytest.mark.usefixtures("past")
 def test_names_that_happyfox_does_not_know_are_found_when_its_lists_are_stored(
-    store: redis.Redis, tmp_path: Path, tested: Tested
+    store: redis.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-created"\nset.status = "Opne"\n')
-    found = tested("rules.toml")
+    found = replayed("rules.toml", code=1)
     assert found["named"]
     (reason,) = found["handlers"]["rules.x"]["failed"]
     assert "no status 'Opne' in HappyFox" in reason
 
-    store.delete("foxhooks:{demo}:directory")
-    found = tested("rules.toml")
+    store.delete(KEYS.directory)
+    found = replayed("rules.toml")
     assert not found["named"]
     assert words(found["handlers"]["rules.x"]["added"]) == {"status = Opne"}
 
 
-def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: redis.Redis, tested: Tested) -> None:
-    store.delete("foxhooks:{demo}:directory")
-    (handler,) = tested("vip_then:router")["handlers"].values()
+def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: redis.Redis) -> None:
+    store.delete(KEYS.directory)
+    (handler,) = replayed("vip_then:router")["handlers"].values()
     assert (handler["same"], handler["added"], handler["missing"]) == (6, [], [])
 
 
 @pytest.mark.usefixtures("past")
-def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis, tested: Tested) -> None:
-    first, second, _ = store.zrange("foxhooks:{demo}:turns", 0, -1)
-    store.set(b"foxhooks:{demo}:record:" + first, b"rubbish")
-    store.delete(b"foxhooks:{demo}:record:" + second)
-    found = tested("vip_then:router")
+def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
+    first, second, _ = store.zrange(KEYS.turns, 0, -1)
+    store.set(KEYS.record(first.decode()), b"rubbish")
+    store.delete(KEYS.record(second.decode()))
+    found = replayed("vip_then:router")
     assert (found["turns"], found["skipped"]) == (1, 1)
 
 
 @pytest.mark.usefixtures("past")
-def test_a_person_sees_it_without_what_a_terminal_would_obey(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_person_sees_it_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nname = "hello"\non = "ticket-created"\n'
         'note = "{{ ticket.subject }} of {{ ticket.contact.name }} [red]x[/red]"\n'
     )
-    backtest.run(backtest.Order("rules.toml", 0, None, ""), as_json=False)
-    told = capsys.readouterr().out
+    told = run("backtest", "rules.toml", "--since", "0s").stdout
     assert "\x1b]" not in told
     assert "\x1b[2J" not in told
     assert '+ ticket 2, 2026-05-28 20:26 UTC: private note: "<script>alert(1)</script> [2J of Kim  ]0;x Doe' in told
     assert "[red]x[/red]" in told
-    assert "POSTs: 2 (those of then: 0), at most 2 in any 60 s (the limit is 270), less than 0.01" in told
+    assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in told
 
 
 def test_what_cannot_be_loaded_is_told_with_its_cure(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there is no module 'nothing'"):
-        backtest.run(backtest.Order("nothing:router", 0, None, ""), as_json=True)
+    assert "there is no module 'nothing'" in refused("backtest", "nothing:router")
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-creatd"\nnote = "x"\n')
-    with pytest.raises(SettingsError, match="did you mean 'ticket-created'"):
-        backtest.run(backtest.Order("rules.toml", 0, None, ""), as_json=True)
-    with pytest.raises(CommandError, match="no account 'acme' here; there are: demo"):
-        backtest.run(backtest.Order("rules.toml", 0, None, "acme"), as_json=True)
+    assert "did you mean 'ticket-created'" in refused("backtest", "rules.toml")
+    assert "there is no account 'acme'; there are: demo" in refused("backtest", "rules.toml", "--account", "acme")
 
 
 @pytest.mark.usefixtures("past")
 @pytest.mark.parametrize(("since", "turns"), [("1000d", 3), ("1h", 0)])
 def test_only_turns_since_then_count(since: str, turns: int) -> None:
-    done = CliRunner().invoke(app, ["backtest", "vip_then:router", "--since", since, "--json"])
-    assert done.exit_code == 0
-    assert json.loads(done.output)[0]["turns"] == turns
+    assert shown("backtest", "vip_then:router", "--since", since)[0]["turns"] == turns
 
 
 @pytest.mark.parametrize("line", ["backtest", "backtest vip:router --since soon", "backtest vip:router --ticket 0"])
 def test_wrong_usage_is_exit_code_2(line: str) -> None:
-    assert CliRunner().invoke(app, line.split()).exit_code == 2
+    run(*line.split(), code=2)

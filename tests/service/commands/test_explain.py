@@ -1,17 +1,15 @@
 """explain: what a turn did, and what it would have done."""
 
-import json
 from pathlib import Path
 
 import pytest
 import redis
-from typer import BadParameter
 
-from service.commands import events, explain, status
-from service.commands.times import now_of
+from tests.service.commands.acme import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
 from workers.lanes.pauses import Pause, pause, resume
+from workers.lanes.store import store_time
 from workers.testing import Desk
 from workers.testing.world import ACCOUNT, World
 
@@ -40,39 +38,35 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
         (
             True,
             (
-                "would do  tag +vip: not sent (dry run)",
-                'would do  private note, priority = High: not sent (dry run): "VIP contact: answer within the hour."',
+                "dry run   tag +vip: not sent (dry run)",
+                'dry run   private note, priority = High: not sent (dry run): "VIP contact: answer within the hour."',
             ),
         ),
-        (False, ("did       tag +vip: done", "did       private note, priority = High: done")),
+        (False, ("action    tag +vip: done", "action    private note, priority = High: done")),
     ],
 )
-def test_every_effect_is_told_with_its_parts(
-    store: redis.Redis, capsys: pytest.CaptureFixture[str], dry: bool, lines: tuple[str, ...]
-) -> None:
+def test_every_effect_is_told_with_its_parts(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
     world = World(store, vip, dry_run=dry)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
 
-    assert explain.run(number, "", as_json=False) == 0
-    told = capsys.readouterr().out
+    told = run("explain", str(number)).stdout
     assert [line for line in lines if line not in told] == []
 
 
-def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk) -> None:
     match = [{"text": "refund", "tags": ["refund"]}, {"priority": "High", "tags": ["high"]}]
     desk.use(auto_tag.router, settings={"auto-tag": {"match": match}})
     number = desk.simulator.create_ticket(text="Hello", priority="Low").id
     desk.advance("1m")
 
-    assert explain.run(number, "", as_json=False) == 0
-    told = capsys.readouterr().out
+    told = run("explain", str(number)).stdout
     reason = "match 1: text does not match refund; match 2: priority is Low, wanted High"
-    assert f"decided   auto-tag.tag did not run: {reason}" in told
+    assert f"handler   auto-tag.tag skipped: {reason}" in told
 
 
-def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis) -> None:
     router = Router("crew")
     for name in ("first", "second"):
 
@@ -90,12 +84,11 @@ def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis, caps
     world.deliver()
     world.settle_down()
 
-    assert explain.run(number, "", as_json=False) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "decided crew.greet wants tags decided crew.first, crew.second did not run: no change of its kinds" in told
+    told = " ".join(run("explain", str(number)).stdout.split())
+    assert "handler crew.greet decided: tags handler crew.first, crew.second: not triggered by this event" in told
 
 
-def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timers_are_told_and_are_no_backlog(store: redis.Redis) -> None:
     router = Router("wait")
 
     @router.on("ticket-created")
@@ -112,28 +105,26 @@ def test_timers_are_told_and_are_no_backlog(store: redis.Redis, capsys: pytest.C
         ticket.set(status="Closed")
 
     world = World(store, router)
-    world.now = now_of(store)
+    world.now = store_time(store)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
 
-    assert explain.run(number, "", as_json=False) == 0
-    told = capsys.readouterr().out
-    assert "wait.begin wants later" in told
+    told = run("explain", str(number)).stdout
+    assert "wait.begin decided: later" in told
     assert "timer remind of wait: due 20" in told
-    assert "Nothing waits but timer remind of wait, due in 1 h, unless staff-replied comes before" in told
-    assert "; timer close of wait, due in 2 d." in told
-    explain.run(number, "", as_json=True)
-    (first, _) = json.loads(capsys.readouterr().out)["now"]["timers"]
+    assert "Timer remind of wait: due in 1 h, unless staff-replied comes first." in told
+    assert "Timer close of wait: due in 2 d." in told
+    assert "No events waiting." in told
+    (first, _) = shown("explain", str(number))["now"]["timers"]
     assert (first["router"], first["name"], first["unless"]) == ("wait", "remind", ["staff-replied"])
 
-    assert status.run(worker=False, as_json=False) == 0
-    told = capsys.readouterr().out
-    assert "0 events wait in 0 lanes, 0 due" in told
-    assert "1 ticket waits for a timer alone, the first is due in 1 h" in told
+    told = run("status").stdout
+    assert "0 waiting events in 0 tickets, 0 due" in told
+    assert "1 ticket waiting for a timer only, first due in 1 h" in told
 
 
-def test_what_is_done_elsewhere_is_told(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_elsewhere_is_told(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -147,33 +138,30 @@ def test_what_is_done_elsewhere_is_told(store: redis.Redis, capsys: pytest.Captu
     world.deliver()
     world.work()
 
-    assert explain.run(number, "", as_json=False) == 0
-    told = capsys.readouterr().out
-    assert "clerk.file wants create ticket (allowed by FOXHOOKS_ALLOW=clerk:create), note on ticket 5" in told
-    assert "outside   clerk.file effect crm-1: done" in told
-    assert "others    clerk.file: note on ticket 5: handed over to its lane" in told
-    assert "did       create ticket in Billing: done (ticket 2)" in told
-    explain.run(number, "", as_json=True)
-    record = json.loads(capsys.readouterr().out)["turns"][0]["record"]
+    told = run("explain", str(number)).stdout
+    assert "clerk.file decided: create ticket (allowed by FOXHOOKS_ALLOW=clerk:create), note on ticket 5" in told
+    assert "external      clerk.file effect crm-1: done" in told
+    assert "other ticket  clerk.file: note on ticket 5: handed over to its lane" in told
+    assert "action        create ticket in Billing: done (ticket 2)" in told
+    record = shown("explain", str(number))["turns"][0]["record"]
     assert record["foreign"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
     assert record["handed"][0]["ticket"] == 5
 
 
-def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk) -> None:
     desk.use(auto_tag.router)
     evil = "\x1b]0;owned\x07[red]Kim[/red] <script>alert(1)</script>"
     number = desk.simulator.create_ticket("kim@example.org", name=evil).id
     desk.advance("1m")
 
-    assert explain.run(number, "", as_json=False) == 0
-    assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in (told := capsys.readouterr().out)
+    told = run("explain", str(number)).stdout
+    assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in told
     assert "\x1b]" not in told
 
 
-def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis) -> None:
     def told() -> str:
-        assert explain.run(1, "", as_json=False) == 0
-        return capsys.readouterr().out
+        return run("explain", "1").stdout
 
     router, fails = Router("sick"), [True]
 
@@ -183,29 +171,27 @@ def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis, capsys: p
             raise Retry("not yet", after="40s")
 
     world = World(store, router)
-    world.now = now_of(store)
+    world.now = store_time(store)
     world.simulator.create_ticket()
     world.deliver()
-    assert "1 event waits; its next turn is due" in told()
+    assert "1 waiting event, next turn" in told()
     world.store.run(pause(ACCOUNT, "account", "", Pause(world.now, "ada")))
-    assert "1 event waits; its next turn is due when the account is resumed." in told()
+    assert "1 waiting event, next turn when the account is resumed." in told()
     world.store.run(resume(ACCOUNT, "account", ""))
     world.work()
-    assert "1 change for sick.fail: due in 3" in told()
+    assert "1 change for sick.fail: next attempt in 3" in told()
     world.store.run(pause(ACCOUNT, "ticket", "1", Pause(world.now, "ada")))
     world.simulator.contact_replies(1, "Hello?")
     world.now += 3_000
     world.deliver()
     world.work()
     last = told()
-    assert "1 change for sick.fail: waits for the end of the pause." in last
-    assert "1 change for every handler: waits for the end of the pause." in last
-    assert "due in 23 h" not in last
+    assert "1 change for sick.fail: queued until the pause ends." in last
+    assert "1 change for every handler: queued until the pause ends." in last
+    assert "in 23 h" not in last
 
 
-def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(
-    store: redis.Redis, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(store: redis.Redis) -> None:
     world = World(store, vip)
     world.simulator.create_ticket()
     world.deliver()
@@ -216,10 +202,15 @@ def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(
     world.work()
 
     def found(kind: str) -> set[str]:
-        assert events.run(events.Filter(None, kind, ""), as_json=True) == 0
-        return {" ".join(each["found"]) for each in json.loads(capsys.readouterr().out)}
+        return {" ".join(each["changes"]) for each in shown("events", "--kind", kind)}
 
     assert found("contact-replied") == found("ticket-updated") == {"contact-replied"}
     assert found("ticket-created") == {"ticket-created"}
-    with pytest.raises(BadParameter, match="no kind 'contct-replied'; did you mean 'contact-replied'"):
-        found("contct-replied")
+    assert "no kind 'contct-replied'; did you mean 'contact-replied'?" in wrong("events", "--kind", "contct-replied")
+    text = run("events", "--kind", "contact-replied").stdout
+    assert all(word in text for word in ("received", ACCOUNT, "webhook", "settled", "contact-replied"))
+
+
+def test_a_ticket_that_no_webhook_named_and_an_unknown_account_are_explained() -> None:
+    assert refused("explain", "9") == "foxhooks: No webhook received for ticket 9 yet."
+    assert "there is no account 'nobody'" in refused("explain", "9", "--account", "nobody")

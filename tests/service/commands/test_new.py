@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.commands import new
-from service.failures import CommandError
+from tests.service.commands.acme import refused, run
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -108,10 +107,9 @@ def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_pat
     sound(tmp_path)
 
 
-def test_the_next_two_commands_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert new.run("after-hours") == 0
+def test_the_next_two_commands_are_told(folder: Path) -> None:
+    lines = run("new", "after-hours").stdout.splitlines()
     assert sorted(path.name for path in folder.iterdir()) == ["after_hours.py", "test_after_hours.py"]
-    lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [
         "  pytest test_after_hours.py",
         "  FOXHOOKS_HANDLERS=after_hours:router foxhooks doctor --offline",
@@ -121,8 +119,7 @@ def test_the_next_two_commands_are_told(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("there", ["after_hours.py", "test_after_hours.py"])
 def test_nothing_is_overwritten(folder: Path, there: str) -> None:
     (folder / there).write_text("mine")
-    with pytest.raises(CommandError, match=f"not overwritten: {there};"):
-        new.run("after-hours")
+    assert f"not overwritten: {there};" in refused("new", "after-hours")
     assert {path.name: path.read_text() for path in folder.iterdir()} == {there: "mine"}
 
 
@@ -134,14 +131,13 @@ def test_nothing_is_overwritten(folder: Path, there: str) -> None:
         ("my_handlers", "use lower-case letters"),
         ("9to5", "use lower-case letters"),
         ("x" * 31, "at most 30"),
-        ("rules", "has a meaning of its own: choose another, as my-rules"),
-        ("import", "has a meaning of its own"),
-        ("conftest", "has a meaning of its own"),
-        ("json", "is taken by .*json.*: choose another, as my-json"),
-        ("workers", "is taken by"),
+        ("rules", "is reserved: choose another, such as my-rules"),
+        ("import", "is reserved"),
+        ("conftest", "is reserved"),
+        ("json", "is used by .*json.*: choose another, such as my-json"),
+        ("workers", "is used by"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused_with_the_cure(folder: Path, name: str, problem: str) -> None:
-    with pytest.raises(CommandError, match=problem):
-        new.run(name)
+    assert re.search(problem, refused("new", name))
     assert list(folder.iterdir()) == []

@@ -1,17 +1,14 @@
 """`foxhooks rules check`, and what the doctor says of rules."""
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from service.commands import rules
+from service.commands import doctor
 from service.demo.stage import free_ports
-from service.doctor import doctor
-from service.failures import CommandError
 from service.processes.simulator import running
-from workers.settings import SettingsError
+from tests.service.commands.acme import refused, run, shown
 from workers.simulator import Simulator
 
 GOOD = """\
@@ -23,8 +20,6 @@ add_tags = ["refund"]
 """
 REPLY = GOOD + 'reply = "We are on it."\n'
 UNKNOWN = GOOD.replace('"New"', '"Nwe"') + 'set.priority = "Hgih"\n'
-
-Shown = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -53,97 +48,86 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> P
     return folder
 
 
-def test_a_sound_file_is_shown_as_a_table_also_without_any_setting(folder: Path, capsys: Shown) -> None:
-    assert rules.run("rules.toml", as_json=False) == 0
-    shown = capsys.readouterr().out
-    assert "refunds" in shown
-    assert "ticket-created" in shown
-    assert "Names were not checked: HAPPYFOX_URL is missing" in shown
-    assert "1 rule, nothing to correct" in shown
+def test_a_sound_file_is_shown_as_a_table_also_without_any_setting(folder: Path) -> None:
+    text = run("rules", "check", "rules.toml").stdout
+    assert "refunds" in text
+    assert "ticket-created" in text
+    assert "Names were not checked: HAPPYFOX_URL is missing" in text
+    assert "1 rule, no problems." in text
 
 
-def test_a_mistake_is_shown_with_line_and_cure(folder: Path, capsys: Shown) -> None:
+def test_a_mistake_is_shown_with_line_and_cure(folder: Path) -> None:
     (folder / "rules.toml").write_text(GOOD.replace("ticket-created", "ticket-creatd"))
-    assert rules.run("rules.toml", as_json=False) == 1
-    shown = capsys.readouterr().out
-    assert "rules.toml, line 3, rule 'refunds': no kind" not in shown
-    assert "✗ rules.toml, line 3, rule 'refunds': on: no kind 'ticket-creatd'" in shown
-    assert "→ did you mean 'ticket-created'?" in shown
-    assert "1 thing to correct" in shown
+    text = run("rules", "check", "rules.toml", code=1).stdout
+    assert "rules.toml, line 3, rule 'refunds': no kind" not in text
+    assert "✗ rules.toml, line 3, rule 'refunds': on: no kind 'ticket-creatd'" in text
+    assert "→ did you mean 'ticket-created'?" in text
+    assert "rules.toml: 1 problem." in text
 
 
 def test_grants_are_those_of_the_settings_whatever_else_is_missing(
-    folder: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "rules.toml").write_text(REPLY)
-    assert rules.run("rules.toml", as_json=False) == 1
-    assert "! rules.toml, line 6, rule 'refunds': reply needs the grant rules:reply" in capsys.readouterr().out
+    text = run("rules", "check", "rules.toml", code=1).stdout
+    assert "! rules.toml, line 6, rule 'refunds': reply needs the grant rules:reply" in text
     monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
-    assert rules.run("rules.toml", as_json=False) == 0
+    run("rules", "check", "rules.toml")
     monkeypatch.delenv("FOXHOOKS_ALLOW")
     (folder / "foxhooks.toml").write_text('rules = "rules.toml"\n[permissions]\nrules = ["reply"]\n')
-    assert rules.run("", as_json=False) == 0
+    run("rules", "check")
 
 
-def test_each_account_that_lacks_the_grant_is_a_finding(folder: Path, capsys: Shown) -> None:
+def test_each_account_that_lacks_the_grant_is_a_finding(folder: Path) -> None:
     (folder / "rules.toml").write_text(REPLY)
     accounts = '[accounts.acme]\nallow = ["rules:reply"]\n[accounts.beta]\n'
     (folder / "foxhooks.toml").write_text('rules = "rules.toml"\n' + accounts)
-    assert rules.run("", as_json=True) == 1
-    (report,) = json.loads(capsys.readouterr().out)
+    (report,) = shown("rules", "check", code=1)
     assert [fault["problem"] for fault in report["faults"]] == ["reply needs the grant rules:reply"]
 
 
-def test_names_are_asked_of_happyfox_once_and_then_of_the_store(
-    project: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_are_asked_of_happyfox_once_and_then_of_the_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "rules.toml").write_text(UNKNOWN)
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
-        assert rules.run("rules.toml", as_json=True) == 1
-    (report,) = json.loads(capsys.readouterr().out)
-    assert [(fault["line"], fault["problem"], fault["cure"][:22]) for fault in report["faults"]] == [
+        (report,) = shown("rules", "check", "rules.toml", code=1)
+    assert [(fault["line"], fault["problem"], fault["fix"][:22]) for fault in report["faults"]] == [
         (4, "when.status: no status 'Nwe' in acme", "did you mean 'New'? (t"),
         (6, "set.priority: no priority 'Hgih' in acme", "did you mean 'High'? ("),
     ]
     assert report["names_not_checked"] == ""
     (project / "rules.toml").write_text(GOOD)
-    assert rules.run("", as_json=False) == 0
-    assert "All names are known to HappyFox." in capsys.readouterr().out
+    assert "HappyFox knows all names." in run("rules", "check").stdout
 
 
 def test_without_happyfox_or_a_store_it_says_that_names_were_not_checked(
-    project: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert rules.run("", as_json=False) == 0
-    assert "Names were not checked: HappyFox cannot be asked" in capsys.readouterr().out
+    assert "Names were not checked: HappyFox cannot be called" in run("rules", "check").stdout
     monkeypatch.delenv("REDIS_URL")
-    assert rules.run("", as_json=False) == 0
-    assert "Names were not checked: no store answers in" in capsys.readouterr().out
+    assert "Names were not checked: no store answers in" in run("rules", "check").stdout
 
 
 def test_without_a_file_it_says_how_to_name_one(folder: Path) -> None:
-    with pytest.raises(CommandError, match="set FOXHOOKS_RULES"):
-        rules.run("", as_json=False)
-    with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        rules.run("gone.toml", as_json=False)
+    assert "set FOXHOOKS_RULES" in refused("rules", "check")
+    assert "cannot be read: No such file" in refused("rules", "check", "gone.toml")
 
 
 def test_the_doctor_tells_mistakes_warnings_and_unknown_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "rules.toml").write_text(UNKNOWN + 'reply = "x"\n')
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
-        found = [(each.level, each.text) for each in doctor.look(offline=False) if each.subject == "rules"]
+        found = [(each.level, each.text) for each in doctor.check(offline=False) if each.subject == "rules"]
         assert found == [
             ("warning", "rules.toml, line 7, rule 'refunds': reply needs the grant rules:reply"),
             ("error", "rules.toml, line 4, rule 'refunds': when.status: no status 'Nwe' in acme"),
             ("error", "rules.toml, line 6, rule 'refunds': set.priority: no priority 'Hgih' in acme"),
         ]
         (project / "rules.toml").write_text(GOOD)
-        found = [(each.level, each.text) for each in doctor.look(offline=False) if each.subject == "rules"]
+        found = [(each.level, each.text) for each in doctor.check(offline=False) if each.subject == "rules"]
         assert found == [("ok", "acme knows the names that rules.toml uses")]
     (project / "rules.toml").write_text("[[rule]]\n")
-    assert [each.level for each in doctor.look(offline=True) if "rules.toml, line 1" in each.text] == ["error"] * 3
+    assert [each.level for each in doctor.check(offline=True) if "rules.toml, line 1" in each.text] == ["error"] * 3
 
 
 TABLES = """
@@ -167,7 +151,7 @@ def test_the_doctor_tells_unknown_names_in_the_tables_of_handlers(
     monkeypatch.delenv("FOXHOOKS_RULES", raising=False)
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
-        found = [each.text for each in doctor.look(offline=False) if each.level == "error"]
+        found = [each.text for each in doctor.check(offline=False) if each.level == "error"]
     assert found == [
         "handlers.staff-update, match 1: set.status: no status 'Slved' in acme",
         "handlers.staff-update, match 2: any: no priority 'Hgih' in acme",

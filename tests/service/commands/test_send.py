@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.commands.samples import Sample, Shape, body
+from service.commands.send import Sample, Shape, body
+from tests.service.commands.acme import refused, run
 from tests.service.project import Project, end, wait_ready
 from workers.events.delivery import parse
 
@@ -22,7 +23,8 @@ def test_a_sample_is_read_as_what_it_says(sample: Sample, shape: Shape, kind: st
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
 
 
@@ -38,30 +40,26 @@ def web(project: Project, valkey_url: str) -> Iterator["subprocess.Popen[bytes]"
 
 @pytest.mark.usefixtures("web")
 def test_a_sample_and_a_file_are_accepted(project: Project) -> None:
-    sent = project.run("send", "--sample", "reply", "--ticket", "7", "--shape", "wrapped")
-    assert sent.returncode == 0, sent.stderr
+    sent = run("send", "--sample", "reply", "--ticket", "7", "--shape", "wrapped")
     assert sent.stdout.startswith('200 {"status":"accepted"')
     (project.folder / "body.json").write_bytes(body("reply", 7, "wrapped"))
-    again = project.run("send", "body.json")
+    again = run("send", "body.json")
     assert again.stdout.startswith('200 {"status":"duplicate"')
 
 
 @pytest.mark.usefixtures("web")
 def test_a_refusal_is_exit_code_1(project: Project) -> None:
     to = f"http://127.0.0.1:{project.port}/webhooks/nobody/"
-    refused = project.run("send", "--sample", "created", "--to", to)
-    assert refused.returncode == 1
-    assert refused.stdout.startswith("404")
+    assert run("send", "--sample", "created", "--to", to, code=1).stdout.startswith("404")
 
 
-def test_without_a_ticket_only_a_happyfox_on_this_machine_is_meant(project: Project) -> None:
-    refused = project.run("send", "--sample", "created", HAPPYFOX_URL="https://acme.happyfox.example")
-    assert refused.returncode == 1
-    assert "--ticket" in refused.stderr
+@pytest.mark.usefixtures("project")
+def test_without_a_ticket_only_a_happyfox_on_this_machine_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAPPYFOX_URL", "https://acme.happyfox.example")
+    assert "--ticket" in refused("send", "--sample", "created")
 
 
-def test_a_web_process_that_is_not_there_and_a_file_that_is_not_there_are_explained(project: Project) -> None:
-    refused = project.run("send", "--sample", "created", "--ticket", "1")
-    assert refused.returncode == 1
-    assert "foxhooks up" in refused.stderr
-    assert "cannot be read" in project.run("send", "nowhere.json").stderr
+@pytest.mark.usefixtures("project")
+def test_a_web_process_that_is_not_there_and_a_file_that_is_not_there_are_explained() -> None:
+    assert "foxhooks up" in refused("send", "--sample", "created", "--ticket", "1")
+    assert "cannot be read" in refused("send", "nowhere.json")

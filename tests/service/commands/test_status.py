@@ -6,67 +6,56 @@ import socket
 import pytest
 import redis
 
-from service.commands import status
-from service.commands.times import ago, now_of
-from service.failures import CommandError
-from tests.service.commands.acme import P, shown, take_in
-from workers.lanes.keys import WORKERS
+from service.commands.format import ago
+from tests.service.commands.acme import KEYS, refused, run, shown, take_in
+from workers.lanes.keys import WORKER_LIFE, WORKERS
+from workers.lanes.store import store_time
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 
 
 @pytest.mark.usefixtures("worker_settings")
-def test_status_counts_what_came_in_with_the_time_of_the_last(
-    store: redis.Redis, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_counts_what_came_in_with_the_time_of_the_last(store: redis.Redis) -> None:
     take_in(store)
-    assert status.run(worker=False, as_json=True) == 0
-    (account,) = shown(capsys)["accounts"]
+    (account,) = shown("status")["accounts"]
     counted = {name: count["count"] for name, count in account["deliveries"].items()}
     assert counted == {"accepted": 2, "duplicate": 1, "quarantined": 1, "refused:bad-signature": 2}
-    assert all(abs(count["last"] - now_of(store)) < 60_000 for count in account["deliveries"].values())
+    assert all(abs(count["last"] - store_time(store)) < 60_000 for count in account["deliveries"].values())
 
 
 @pytest.mark.usefixtures("worker_settings")
-def test_status_tells_backlog_budget_and_gate(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_tells_backlog_budget_and_gate(store: redis.Redis) -> None:
     take_in(store)
-    store.hset(P + "gate", mapping={"state": "locked", "why": "limited", "until": now_of(store) + 90_000})
-    store.set(P + "saved", 12)
-    status.run(worker=False, as_json=True)
-    (account,) = shown(capsys)["accounts"]
-    assert (account["lanes"], account["due"], account["events"], account["saved"]) == (2, 2, 2, 12)
-    assert account["oldest"] <= now_of(store)
+    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 90_000})
+    store.set(KEYS.saved, 12)
+    (account,) = shown("status")["accounts"]
+    assert (account["lanes"], account["due"], account["events"], account["calls_saved"]) == (2, 2, 2, 12)
+    assert account["oldest"] <= store_time(store)
     assert account["budget"]["gets"] == 450
     assert account["budget"]["gate"] == "locked"
-    status.run(worker=False, as_json=False)
-    text = capsys.readouterr().out
+    text = run("status").stdout
     assert "locked" in text
     assert "429" in text
     assert "refused, bad-signature" in text
-    assert "writes saved: 12" in text
+    assert "API calls saved: 12" in text
 
 
-def test_status_works_where_only_a_web_process_is_set_up(
-    store: redis.Redis, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_works_where_only_a_web_process_is_set_up(store: redis.Redis) -> None:
     take_in(store)
-    assert status.run(worker=False, as_json=False) == 0
-    assert "not known here" in capsys.readouterr().out
+    assert "not known here" in run("status").stdout
 
 
 def test_the_probe_tells_a_living_worker_from_one_that_fell_silent(store: redis.Redis) -> None:
-    store.hset(WORKERS, "old", now_of(store) - status.SILENT)
-    with pytest.raises(CommandError, match="sign of life"):
-        status.run(worker=True, as_json=False)
-    store.hset(WORKERS, "young", now_of(store))
-    assert status.run(worker=True, as_json=False) == 0
+    store.hset(WORKERS, "old", store_time(store) - WORKER_LIFE)
+    assert "sign of life" in refused("status", "--worker")
+    store.hset(WORKERS, "young", store_time(store))
+    assert run("status", "--worker").stdout == "alive: young\n"
 
 
 def test_a_probe_on_the_machine_of_a_silent_worker_ignores_its_neighbours(store: redis.Redis) -> None:
-    store.hset(WORKERS, "neighbour", now_of(store))
-    store.hset(WORKERS, f"{socket.gethostname()}-77-abc", now_of(store) - status.SILENT)
-    with pytest.raises(CommandError, match="sign of life"):
-        status.run(worker=True, as_json=False)
+    store.hset(WORKERS, "neighbour", store_time(store))
+    store.hset(WORKERS, f"{socket.gethostname()}-77-abc", store_time(store) - WORKER_LIFE)
+    assert "sign of life" in refused("status", "--worker")
 
 
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])
@@ -79,8 +68,8 @@ def round_of(at: int, **members: object) -> bytes:
     return json.dumps(state).encode()
 
 
-def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    now = now_of(store) - 600_000
+def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis) -> None:
+    now = store_time(store) - 600_000
     rounds = {
         "stale.close": round_of(now, cut=True),
         "stale.nudge": round_of(now, why="HappyFox refuses the search: correct find [x]"),
@@ -88,15 +77,14 @@ def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis, capsys:
         "gone.sweep": round_of(now - 3_600_000),
         ":names": round_of(now, told=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
-    store.hset(P + "rounds", mapping=rounds)  # type: ignore[arg-type]
-    assert status.run(worker=False, as_json=False) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "stale.close: found 23 tickets 10 min ago, and there are more than it takes at once; next in 49 min" in told
-    assert "stale.nudge: HappyFox refuses the search: correct find [x]; tries again in 49 min" in told
-    assert "gone.sweep: found 23 tickets 1 h ago; next was due 10 min ago: no worker runs, or none has this" in told
-    assert "vip.look: searches since 10 min ago, 50 tickets so far" in told
+    store.hset(KEYS.rounds, mapping=rounds)  # type: ignore[arg-type]
+    told = " ".join(run("status").stdout.split())
+    assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in told
+    assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in told
+    assert "gone.sweep: 23 matching tickets 1 h ago; next search was due 10 min ago: no worker runs" in told
+    assert "vip.look: searching since 10 min ago, 50 matching tickets so far" in told
     assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in told
-    status.run(worker=False, as_json=True)
-    (account,) = shown(capsys)["accounts"]
-    assert account["rounds"]["stale.close"]["found"] == 23
-    assert account["rounds"][":names"]["told"][0].startswith("rules.toml")
+    (account,) = shown("status")["accounts"]
+    close = account["schedules"]["stale.close"]
+    assert (close["matches"], close["truncated"], close["running"]) == (23, True, False)
+    assert account["names"]["findings"][0].startswith("rules.toml")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.failures import CommandError
+from service.errors import CommandError
 from service.processes.parts import listen
 from service.processes.simulator import build, running
 from workers.events.signature import HEADER, verify

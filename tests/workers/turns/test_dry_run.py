@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import redis
 
-from service.commands.records import Records
 from workers import Event, Router, Ticket
+from workers.lanes.records import AccountRecords
 from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns.plan.plan import Record
+from workers.turns.plan.stored import decode_record
 from workers.turns.steps import Step
 
 DRY = frozenset({"trial"})
@@ -43,7 +44,7 @@ def opened(world: World) -> int:
 
 
 def record(store: redis.Redis) -> Record:
-    return next(each for each in Records(store, ACCOUNT).since(0, 10) if each.effects)
+    return next(each for each in map(decode_record, AccountRecords(store, ACCOUNT).records()) if each.effects)
 
 
 def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis.Redis) -> None:
@@ -62,7 +63,7 @@ def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis
         ("tag +tried", "dry"),
         ("private note, status = In Progress, priority = Low", "dry"),
     }
-    told = [line.text for line in Records(store, ACCOUNT).trail(number)]
+    told = [line.text for line in AccountRecords(store, ACCOUNT).history(number)]
     assert "tag +tried: not sent (dry run)" in told
 
 

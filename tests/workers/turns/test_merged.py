@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import redis
 
-from service.commands.records import Records
 from tests.workers.turns.dead import letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.events.last_seen import decode
+from workers.lanes.records import AccountRecords
 from workers.simulator.faults import HookFault
 from workers.testing.world import ACCOUNT, BOT, World
 
@@ -50,7 +50,7 @@ class Desk:
         self.world.now += seconds * 1000
 
     def trail(self, number: int) -> list[str]:
-        return [line.text for line in Records(self.world.client, ACCOUNT).trail(number)]
+        return [line.text for line in AccountRecords(self.world.client, ACCOUNT).history(number)]
 
     def posts(self) -> list[str]:
         return [call.path for call in self.world.simulator.log if call.method == "POST"]
@@ -115,7 +115,7 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
     world.settle_down(most=10_800_000, step=60_000)
 
     assert rung == [2]
-    told = [line.text for line in Records(store, ACCOUNT).trail(1)]
+    told = [line.text for line in AccountRecords(store, ACCOUNT).history(1)]
     assert "timer remind of clerk: ended, for the ticket was merged into #2" in told
 
 

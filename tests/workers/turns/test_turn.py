@@ -3,11 +3,12 @@
 import pytest
 import redis
 
-from service.commands.records import Records
 from tests.workers.turns.vip import vip
 from workers import Event, Router, Ticket
+from workers.lanes.records import AccountRecords
 from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, World
+from workers.turns.plan.stored import decode_record
 
 
 def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
@@ -32,10 +33,10 @@ def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_pa
     world.settle_down()
 
     assert not world.ticket(number)["tags"]
-    [record] = Records(store, ACCOUNT).since(0, 10)
+    [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
     assert [effect.words for effect in record.effects] == ["tag +vip", "private note, priority = High"]
     assert [record.journal[key].state for key in ("0", "1")] == ["dry", "dry"]
-    told = [line.text for line in Records(store, ACCOUNT).trail(number)]
+    told = [line.text for line in AccountRecords(store, ACCOUNT).history(number)]
     assert "private note, priority = High: not sent (dry run)" in told
 
 
@@ -59,7 +60,7 @@ def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redi
     world.deliver()
     world.settle_down()
 
-    [record] = Records(store, ACCOUNT).since(0, 10)
+    [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
     assert [effect.words for effect in record.effects] == ["private note"]
     assert record.remarks == ("tag +vip: already so", "priority: already so")
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import redis
 
-from service.commands import explain
+from tests.service.commands.acme import run
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
@@ -57,7 +57,7 @@ def test_a_reply_tells_the_last_staff_message_that_we_know_of(store: redis.Redis
 
 
 def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
-    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def colleague(world: World) -> None:
         world.now += 60_000
@@ -71,8 +71,7 @@ def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
     assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (row ")
     for name, value in {"HAPPYFOX_ACCOUNT": ACCOUNT, "HAPPYFOX_WEBHOOK_SECRETS": "x", "REDIS_URL": valkey_url}.items():
         monkeypatch.setenv(name, value)
-    assert explain.run(1, "", as_json=False) == 0
-    assert " ".join(said.split()) in " ".join(capsys.readouterr().out.split())
+    assert " ".join(said.split()) in " ".join(run("explain", "1").stdout.split())
 
 
 def test_a_private_note_of_a_colleague_is_no_answer(store: redis.Redis) -> None:

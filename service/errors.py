@@ -1,14 +1,14 @@
-"""What a command says when it cannot do its work: what happened, and what to do next."""
+"""What a command reports when it cannot do its work: what happened, and what to do next."""
 
 import sys
 
 
 class CommandError(Exception):
-    """A command cannot go on; the text is for the person who typed it. It ends with exit code 1."""
+    """A command cannot continue; the text is for the person who typed it. The exit code is 1."""
 
 
 def report(error: Exception) -> bool:
-    """Prints an error that a person can act on; False for a mistake of ours, which needs its traceback."""
+    """Print an error that a person can fix; return False for a bug, which needs its traceback."""
     # Imported here: `foxhooks --help` needs none of it.
     from workers.errors import FoxhooksError
     from workers.settings import SettingsError

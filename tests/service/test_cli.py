@@ -1,4 +1,4 @@
-"""The command line: what help tells, what is refused, and with which exit code."""
+"""The command line: its help, what it refuses, and with which exit code."""
 
 import shlex
 import subprocess
@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service import cli
+from tests.service.commands.acme import refused, run, wrong
 from tests.service.project import Project, clean, end, wait_ready
 from tests.service.waiting import wait_until
 
@@ -19,30 +21,43 @@ COMMANDS = (
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
 
 
-def test_help_names_every_command_and_what_to_do_first(project: Project) -> None:
-    shown = project.run("--help")
-    assert shown.returncode == 0
-    assert all(f" {command} " in shown.stdout for command in COMMANDS)
-    assert "foxhooks demo" in shown.stdout
-    assert "foxhooks doctor" in shown.stdout
+def test_help_names_every_command_and_what_to_do_first() -> None:
+    text = run("--help").stdout
+    assert all(f" {command} " in text for command in COMMANDS)
+    assert "foxhooks demo" in text
+    assert "foxhooks doctor" in text
+    assert set(cli.COMMANDS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_the_first_line_of_its_help(name: str) -> None:
+    first = cli.load(name).help.strip().splitlines()[0]
+    assert first == cli.COMMANDS[name].summary
+    assert f"Usage: foxhooks {name} [OPTIONS]" in run(name, "--help").stdout
 
 
 @pytest.mark.parametrize("path", ["dead list", "dead show", "dead replay", "dead discard", "rules check"])
-def test_help_of_a_command_in_a_group_tells_its_usage(project: Project, path: str) -> None:
-    shown = project.run(*path.split(), "--help")
-    assert shown.returncode == 0
-    assert f" {path} [OPTIONS]" in shown.stdout
+def test_help_of_a_command_in_a_group_tells_its_usage(path: str) -> None:
+    assert f"Usage: foxhooks {path} [OPTIONS]" in run(*path.split(), "--help").stdout
 
 
 def test_a_rules_file_is_checked(project: Project) -> None:
     (project.folder / "rules.toml").write_text('[[rule]]\nname = "wrong"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
-    refused = project.run("rules", "check", "rules.toml")
-    assert refused.returncode == 1
-    assert "did you mean 'ticket-created'?" in refused.stdout
+    assert "did you mean 'ticket-created'?" in run("rules", "check", "rules.toml", code=1).stdout
+
+
+def test_a_misspelt_command_names_the_nearest() -> None:
+    assert "Did you mean 'status'?" in wrong("statsu")
+
+
+def test_python_m_service_is_the_command(project: Project) -> None:
+    refused = project.run("explain", "9")
+    assert (refused.returncode, refused.stderr.startswith("foxhooks: no store answers in")) == (1, True)
 
 
 def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
@@ -68,26 +83,27 @@ def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
         "simulator --hook http://127.0.0.1:99999/",
     ],
 )
-def test_wrong_usage_is_exit_code_2(project: Project, line: str) -> None:
-    assert project.run(*line.split()).returncode == 2
+def test_wrong_usage_is_exit_code_2(line: str) -> None:
+    run(*line.split(), code=2)
 
 
 @pytest.mark.parametrize("command", ["up", "web", "worker"])
-def test_every_wrong_setting_is_listed_without_a_traceback(tmp_path: Path, command: str) -> None:
-    project = Project(tmp_path)
-    (project.folder / "foxhooks.toml").unlink()
-    refused = project.run(command, HAPPYFOX_URL="nonsense", PORT="many", HAPPYFOX_WEBHOOK_SECRETS="hidden-secret")
-    assert refused.returncode == 1
-    assert "Traceback" not in refused.stderr
-    assert "hidden-secret" not in refused.stderr
-    assert refused.stderr.count("  - ") >= 2 or command == "worker"
+def test_every_wrong_setting_is_listed_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HAPPYFOX_URL", "nonsense")
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "hidden-secret")
+    text = run(command, code=1).stderr
+    assert "hidden-secret" not in text
+    assert text.count("  - ") >= 2 or command == "worker"
 
 
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("line", ["web", "worker", "status", "status --worker", "dead list"])
-def test_without_a_store_they_say_how_to_get_one(project: Project, line: str) -> None:
-    refused = project.run(*line.split())
-    assert refused.returncode == 1
-    assert "start `foxhooks up`, or set REDIS_URL" in refused.stderr
+def test_without_a_store_they_say_how_to_get_one(line: str) -> None:
+    assert "start `foxhooks up`, or set REDIS_URL" in refused(*line.split())
 
 
 @pytest.fixture

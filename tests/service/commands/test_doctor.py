@@ -1,17 +1,16 @@
-"""The doctor: each finding with its level and its cure."""
+"""doctor: each finding with its level and its fix."""
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 import redis
 
+from service.commands.doctor import Finding, check, check_store
 from service.demo.stage import free_ports
-from service.doctor import doctor, store
-from service.doctor.finding import Finding
 from service.processes.simulator import running
 from tests import stores
+from tests.service.commands.acme import run, shown
 from workers.happyfox.directory import Directory
 from workers.lanes.lists import recall
 from workers.lanes.store import Store
@@ -48,26 +47,23 @@ def errors(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level == "error"]
 
 
-def test_a_sound_project_has_no_finding_to_cure(
-    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sound_project_has_no_finding_to_fix(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", valkey_url)
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
-        assert doctor.run(offline=False, as_json=False) == 0
+        text = run("doctor").stdout
     with redis.Redis.from_url(valkey_url) as client, Store(client) as scripts:
         kept = scripts.run(recall("acme", list(Directory.LISTS)))
     assert all(kept), "its lists of names are left for the other commands"
-    shown = capsys.readouterr().out
-    assert "no errors, no warnings" in shown
-    assert "Foxhooks Bot" in shown
-    assert "hidden-secret" not in shown
+    assert "0 errors, 0 warnings." in text
+    assert "Foxhooks Bot" in text
+    assert "hidden-secret" not in text
 
 
 def test_a_router_without_handlers_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "idle.py").write_text(IDLE.replace("quiet", "idle"))
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "doctored:router,idle:router")
-    found = [finding for finding in doctor.look(offline=True) if finding.subject == "handlers"]
+    found = [finding for finding in check(offline=True) if finding.subject == "handlers"]
     assert [(finding.level, "idle has no handler" in finding.text) for finding in found] == [
         ("ok", False),
         ("warning", True),
@@ -78,20 +74,17 @@ def test_offline_makes_no_call_and_forgives_a_store_that_is_away(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_ports(1)[0]}")
-    assert doctor.run(offline=True, as_json=False) == 0
-    assert doctor.run(offline=False, as_json=False) == 1
-    assert not any("HappyFox" in finding.subject for finding in doctor.look(offline=True))
+    run("doctor", "--offline")
+    run("doctor", code=1)
+    assert not any("HappyFox" in finding.subject for finding in check(offline=True))
 
 
-def test_every_wrong_setting_is_a_finding(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_wrong_setting_is_a_finding(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAPPYFOX_STAFF_ID", "nobody")
     monkeypatch.setenv("PORT", "many")
-    assert doctor.run(offline=True, as_json=True) == 1
-    found = [each for each in json.loads(capsys.readouterr().out) if each["level"] == "error"]
+    found = [each for each in shown("doctor", "--offline", code=1) if each["level"] == "error"]
     assert {finding["subject"] for finding in found} == {"settings"}
-    assert all(finding["cure"] for finding in found)
+    assert all(finding["fix"] for finding in found)
     assert len(found) == 2
 
 
@@ -100,12 +93,12 @@ def test_handlers_are_looked_at_although_other_settings_are_missing(
 ) -> None:
     for name in ("HAPPYFOX_ACCOUNT", "HAPPYFOX_URL", "HAPPYFOX_API_KEY", "HAPPYFOX_STAFF_ID"):
         monkeypatch.delenv(name)
-    found = list(doctor.look(offline=True))
+    found = list(check(offline=True))
     assert {finding.subject for finding in errors(found)} == {"settings"}
     assert found[-1] == Finding("ok", "handlers", "the account runs, in this order: quiet")
     (project / "broken.py").write_text("import nowhere\n")
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "broken:router")
-    assert "No module named 'nowhere'" in list(doctor.look(offline=True))[-1].text
+    assert "No module named 'nowhere'" in list(check(offline=True))[-1].text
 
 
 @pytest.mark.parametrize(
@@ -119,35 +112,35 @@ def test_a_plug_in_that_does_not_load_is_an_error(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    found = errors(list(doctor.look(offline=True)))
-    assert any(words in finding.text and finding.cure for finding in found)
+    found = errors(list(check(offline=True)))
+    assert any(words in finding.text and finding.fix for finding in found)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "cure"),
+    ("name", "value", "fix"),
     [
         ("HAPPYFOX_API_KEY", "another-key", "Apps > Goodies > API"),
         ("HAPPYFOX_STAFF_ID", "99", "Foxhooks Bot is 7"),
         ("HAPPYFOX_URL", "http://127.0.0.1:9", "HAPPYFOX_URL"),
     ],
 )
-def test_what_happyfox_refuses_is_an_error_with_its_cure(
-    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, cure: str
+def test_what_happyfox_refuses_is_an_error_with_its_fix(
+    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, fix: str
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey_url)
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
         monkeypatch.setenv(name, value)
-        found = errors(list(doctor.look(offline=False)))
+        found = errors(list(check(offline=False)))
     assert len(found) == 1
-    assert cure in found[0].cure
+    assert fix in found[0].fix
 
 
 def judge(*options: str, **environ: str) -> list[Finding]:
     """What the doctor says of a new store with these options."""
     with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
         settings: Settings = load("store", {"REDIS_URL": url, **environ}, Path("/nowhere"))
-        return [finding for finding in store.look(client, settings) if finding.level != "ok"]
+        return [finding for finding in check_store(client, settings) if finding.level != "ok"]
 
 
 def test_a_store_without_a_file_is_judged_by_what_a_200_promises() -> None:
@@ -160,11 +153,11 @@ def test_a_store_without_a_file_is_judged_by_what_a_200_promises() -> None:
 def test_a_store_that_evicts_is_an_error() -> None:
     (finding,) = judge("--maxmemory-policy", "allkeys-lru")
     assert finding.level == "error"
-    assert "noeviction" in finding.cure
+    assert "noeviction" in finding.fix
 
 
 def test_a_store_with_too_few_connections_is_an_error() -> None:
     (finding,) = judge("--maxclients", "8")
     assert finding.level == "error"
-    assert "FOXHOOKS_PROCESSES" in finding.cure
+    assert "FOXHOOKS_PROCESSES" in finding.fix
     assert judge("--maxclients", "20") == []

@@ -1,0 +1,105 @@
+"""The command `foxhooks`: its help and its list of commands.
+
+A command's module is imported only when that command runs, so that help is fast. Each module in ``service.commands``
+owns its options and its output; a new command is such a module and a line in ``COMMANDS``.
+"""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+START = """\
+Handlers for HappyFox webhooks.
+
+[bold]New here?[/bold] `foxhooks demo` shows everything working with a simulated HappyFox. It needs no settings.
+
+[bold]With your own HappyFox:[/bold] put your settings into foxhooks.toml or the environment and check them with \
+`foxhooks doctor`. `foxhooks up` starts everything, `foxhooks send --sample created --ticket N` sends a test \
+delivery, `foxhooks status` shows what was received.
+"""
+AFTER = "Exit codes: 0 done, 1 failed, 2 wrong usage.  Run `foxhooks COMMAND --help` for details."
+
+
+class Command(NamedTuple):
+    """A command before its module is imported."""
+
+    module: str
+    """The module in ``service.commands``, which has a function or a Typer app of the command's name."""
+    summary: str
+    """The first line of its help."""
+
+
+RUN = {
+    "up": Command("start", "Run store, web and worker in one process tree, with your settings."),
+    "demo": Command("start", "Show everything working, with a simulated HappyFox in a temporary folder."),
+    "web": Command("start", "Run the web process, which receives HappyFox's webhooks."),
+    "worker": Command("start", "Run the worker process, which runs your handlers and calls HappyFox."),
+    "simulator": Command("start", "Run a simulated HappyFox to try handlers on, all in memory."),
+    "pause": Command("pause", "Stop the handlers of a router, a ticket or an account; deliveries are still accepted."),
+    "resume": Command("pause", "End a pause and process the events that were queued."),
+}
+INSPECT = {
+    "doctor": Command("doctor", "Check settings, handlers, store and credentials; show how to fix each problem."),
+    "send": Command("send", "Sign a delivery and send it to the web process: a file, or a sample."),
+    "status": Command("status", "Show deliveries, call budget and backlog of each account."),
+    "events": Command("events", "List recent events and what they led to, newest first."),
+    "explain": Command("explain", "Show a ticket's history: what was received, decided and done, and why."),
+    "api": Command("api", "List the calls of HappyFox's API, or make one within the limits."),
+    "new": Command("new", "Write a plug-in and its test into the current folder."),
+    "backtest": Command("backtest", "Run changed rules or handlers on past turns and show what would be different."),
+    "dead": Command("dead_letters", "List, show, replay and discard dead letters: work that failed for good."),
+    "rules": Command("rules", "Check rules: automation in TOML, without code."),
+}
+COMMANDS = RUN | INSPECT
+
+
+class Commands(TyperGroup):
+    """Import a command's module when it runs, and report its errors."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command itself instead of its summary."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name or ""), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error that a person can fix is printed and ends with exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from service.errors import report
+
+            if not report(error):
+                raise
+            raise typer.Exit(1) from None
+
+
+def load(name: str) -> Any:
+    """Import a command and return it."""
+    module = import_module(f"service.commands.{COMMANDS[name].module}")
+    command = getattr(module, name)
+    if not isinstance(command, typer.Typer):
+        function, command = command, typer.Typer(add_completion=False)
+        command.command()(function)
+    return typer.main.get_command(command)
+
+
+app = typer.Typer(
+    name="foxhooks",
+    cls=Commands,
+    help=START,
+    epilog=AFTER,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for panel, commands in (("Run", RUN), ("Inspect and try", INSPECT)):
+    for name, summary in commands.items():
+        app.command(name, help=summary.summary, rich_help_panel=panel)(lambda: None)
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    app()

@@ -1,0 +1,215 @@
+"""`foxhooks dead`: list, show, replay and discard dead letters, and deliveries in quarantine."""
+
+import json as jsonlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+import redis
+import typer
+
+from service.commands.format import AsJson, ago, details, duration, line, print_json
+from service.context import accounts_of, store_of
+from service.errors import CommandError
+from workers.events.delivery import Unreadable, parse
+from workers.lanes.inbox import accept, receive
+from workers.lanes.letters import discard, replay
+from workers.lanes.records import AccountRecords, DeadLetterEntry
+from workers.lanes.store import Store, store_time, wake
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
+OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
+OfError = Annotated[str, typer.Option(help="Only those whose error contains this.")]
+OfTicket = Annotated[int | None, typer.Option(help="Only those of this ticket.", min=1)]
+Since = Annotated[str, typer.Option(help="Only those of the last 90s, 10m, 2h, 1d.")]
+InQuarantine = Annotated[bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")]
+
+dead = typer.Typer(
+    help="List, show, replay and discard dead letters: work that failed for good.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which dead letters to select; an empty member selects all."""
+
+    ids: tuple[str, ...] = ()
+    handler: str = ""
+    error: str = ""
+    ticket: int | None = None
+    since: float = 0.0
+    """The greatest age in seconds."""
+
+    def selects(self, entry: DeadLetterEntry, now: int) -> bool:
+        """Return whether an entry is selected at the time ``now`` (ms)."""
+        return (
+            (not self.ids or entry.id in self.ids)
+            and (not self.handler or entry.handler == self.handler or entry.handler.startswith(f"{self.handler}."))
+            and self.error.casefold() in entry.reason.casefold()
+            and self.ticket in (None, entry.ticket)
+            and (not self.since or entry.at >= now - self.since * 1000)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a filter selected, newest first."""
+
+    client: redis.Redis
+    entries: list[DeadLetterEntry]
+    now: int
+    keep: int
+    """The retention in seconds."""
+
+
+@contextmanager
+def _select(chosen: Filter, quarantine: bool) -> Iterator[Selection]:
+    settings = accounts_of().settings
+    with store_of(settings) as client:
+        now = store_time(client)
+        accounts = [AccountRecords(client, name) for name in settings.accounts]
+        stored = [each for one in accounts for each in (one.quarantined() if quarantine else one.dead_letters())]
+        entries = sorted((each for each in stored if chosen.selects(each, now)), key=lambda each: -each.at)
+        yield Selection(client, entries, now, int(settings.retention_hours * 3600))
+
+
+@dead.command("list")
+def list_(
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
+    json: AsJson = False,
+) -> None:
+    """List dead letters, newest first."""
+    with _select(Filter((), handler, error, ticket, duration(since)), quarantine) as found:
+        if json:
+            print_json([_summary(each) for each in found.entries])
+            return
+        if not found.entries:
+            line("Nothing in quarantine." if quarantine else "No dead letters.")
+        for each in found.entries:
+            # The id has a line of its own, so that it can be copied from a narrow terminal.
+            line((each.id, "bold"))
+            where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
+            parts = ", ".join(part for part in (where, ago(each.at, found.now), each.handler) if part)
+            line(f"  {parts}: {each.reason}")
+
+
+@dead.command()
+def show(id: Annotated[str, typer.Argument(help="Its id.")], json: AsJson = False) -> None:
+    """Show a dead letter with its evidence."""
+    for quarantine in (False, True):
+        with _select(Filter(ids=(id,)), quarantine) as found:
+            for entry in found.entries:
+                if json:
+                    print_json({**_summary(entry), "evidence": entry.evidence})
+                else:
+                    _show(entry, found.now)
+                return
+    raise CommandError(f"there is no dead letter {id!r}; `foxhooks dead list` lists them")
+
+
+@dead.command("replay")
+def replay_(
+    ids: Ids = None,
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
+) -> None:
+    """Run failed work again, on the ticket as it is now.
+
+    A handler runs once more with the changes that it missed, and `event.replay` is true. An effect is sent again
+    without its handler: check first whether an effect that may have happened did.
+    """
+    _act("replay", Filter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
+
+
+@dead.command("discard")
+def discard_(
+    ids: Ids = None,
+    handler: OfHandler = "",
+    error: OfError = "",
+    ticket: OfTicket = None,
+    since: Since = "",
+    quarantine: InQuarantine = False,
+) -> None:
+    """Delete dead letters that need no more work."""
+    _act("discard", Filter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
+
+
+def _act(verb: Literal["replay", "discard"], chosen: Filter, quarantine: bool) -> None:
+    """Replay or discard what is selected; exit code 1 if there is nothing or something could not be done."""
+    if chosen == Filter():
+        raise typer.BadParameter(f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
+    failed = False
+    with _select(chosen, quarantine) as found:
+        if not found.entries:
+            raise CommandError("no such dead letter; `foxhooks dead list` lists them")
+        for entry in reversed(found.entries):  # oldest first: handlers see changes in order
+            problem = _replay(found, entry) if verb == "replay" else _discard(found, entry)
+            done = "Requeued." if verb == "replay" else "Discarded."
+            print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
+            failed = failed or bool(problem)
+    raise typer.Exit(int(failed))
+
+
+def _replay(found: Selection, entry: DeadLetterEntry) -> str:
+    """Requeue an entry; return why that is not possible, or nothing."""
+    if entry.ticket is None:
+        return _read_again(found, entry)
+    if not entry.handler:
+        return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+    with Store(found.client) as store:
+        if not store.run(replay(entry.account, entry.id)):
+            return "it no longer exists"
+    wake(found.client)
+    return ""
+
+
+def _read_again(found: Selection, entry: DeadLetterEntry) -> str:
+    """Accept a delivery from quarantine if this version can read it."""
+    body = AccountRecords(found.client, entry.account).quarantined_body(entry.id)
+    if body is None:
+        return "it no longer exists"
+    try:
+        arrival = receive(parse(body), body, source="replay")
+    except Unreadable as error:
+        return f"it still cannot be read ({error.reason})"
+    with Store(found.client) as store:
+        store.run(accept(entry.account, [arrival], found.keep))
+    wake(found.client)
+    return _discard(found, entry)
+
+
+def _discard(found: Selection, entry: DeadLetterEntry) -> str:
+    """Delete an entry; return why that is not possible, or nothing."""
+    if entry.ticket is None:
+        done = AccountRecords(found.client, entry.account).discard_quarantined(entry.id)
+    else:
+        with Store(found.client) as store:
+            done = store.run(discard(entry.account, entry.id))
+    return "" if done else "it no longer exists"
+
+
+def _summary(entry: DeadLetterEntry) -> dict[str, object]:
+    return {name: value for name, value in asdict(entry).items() if name != "evidence"}
+
+
+def _show(entry: DeadLetterEntry, now: int) -> None:
+    line((entry.id, "bold"), f" of {entry.account}, {ago(entry.at, now)}")
+    known = {"ticket": entry.ticket, "handler": entry.handler, "reason": entry.reason, "attempts": entry.attempts}
+    pairs = {**known, **{name: value for name, value in entry.evidence.items() if name not in ("id", *known)}}
+    details(
+        (name, value if isinstance(value, str | int) else jsonlib.dumps(value, indent=2))
+        for name, value in pairs.items()
+        if value not in (None, "", [], {})
+    )
+    if entry.ticket is not None:
+        line(f"See `foxhooks explain {entry.ticket}` for the ticket's history.")

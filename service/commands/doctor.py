@@ -1,0 +1,267 @@
+"""`foxhooks doctor`: check everything that can be checked before the first delivery, and show the fixes."""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import redis
+import typer
+
+from service.commands.format import AsJson, blocked, line, plural, print_json
+from service.commands.rules import fetch_lists
+from service.context import settings_of
+from service.embedded import Embedded
+from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
+from workers.happyfox.directory import Directory
+from workers.lanes.store import Store, connect
+from workers.rules import file as rules_file
+from workers.rules.names import unknown_here, uses_names
+from workers.settings import Account, Settings, SettingsError, drafts
+from workers.turns.plugin.loading import RULES, Loaded, LoadError, load_accounts
+
+MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
+
+API = "Apps > Goodies > API in HappyFox"
+
+#: Store connections of one web process, of one worker process, and of a person's commands.
+WEB, WORKER, PERSON = 3, 5, 2
+
+STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    level: Literal["ok", "warning", "error"]
+    subject: str
+    text: str
+    fix: str = ""
+    """What to do, unless all is well."""
+
+
+def ok(subject: str, text: str) -> Finding:
+    """Return the finding that something is as it should be."""
+    return Finding("ok", subject, text)
+
+
+def warning(subject: str, text: str, fix: str) -> Finding:
+    """Return a problem that does not prevent foxhooks from working."""
+    return Finding("warning", subject, text, fix)
+
+
+def error(subject: str, text: str, fix: str) -> Finding:
+    """Return a problem that does."""
+    return Finding("error", subject, text, fix)
+
+
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Make no calls to HappyFox.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Check settings, handlers, store and credentials; show how to fix each problem."""
+    findings = list(check(offline))
+    if json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            line(MARKS[finding.level], (finding.subject, "bold"), f": {finding.text}")
+            if finding.fix:
+                line(f"    → {finding.fix}")
+        errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+        line(f"{plural(errors, 'error')}, {plural(warnings, 'warning')}.")
+    raise typer.Exit(int(any(finding.level == "error" for finding in findings)))
+
+
+def check(offline: bool) -> Iterator[Finding]:
+    """Check everything; with ``offline`` HappyFox is not called and the store may be down."""
+    try:
+        settings = settings_of("all")
+    except SettingsError as wrong:
+        for complaint in wrong.complaints:
+            yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        if handled := [draft for draft in drafts(os.environ, Path.cwd()) if draft.handlers]:
+            yield from check_handlers(handled)
+        return
+    where = settings.config_path or "the environment"
+    yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
+    yield from check_handlers(settings.accounts.values())
+    yield from _outside(settings, offline)
+
+
+def _outside(settings: Settings, offline: bool) -> Iterator[Finding]:
+    """Check the store, and HappyFox, whose calls need the store's permits."""
+    if settings.redis_url is None and Embedded(settings.data).answer() is None:
+        text = "REDIS_URL is not set, and no embedded store is running"
+        yield warning(STORE, text, "start `foxhooks up`, or set REDIS_URL; then run `foxhooks doctor` again")
+        return
+    url = settings.redis_url or Embedded(settings.data).url
+    client = connect(url, connections=2)
+    try:
+        yield from check_store(client, settings)
+        if not offline:
+            loaded = _loaded(settings.accounts.values())
+            for account in settings.accounts.values():
+                yield from check_happyfox(client, account, loaded.get(account.name, ()))
+    except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
+        level = warning if offline else error
+        reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
+        yield level(STORE, f"it does not answer ({reason})", "check REDIS_URL, its password and the server")
+    finally:
+        client.close()
+        client.connection_pool.disconnect()
+
+
+def _loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
+    """Return the routers of each account; none if they cannot be loaded, which ``check_handlers`` reports."""
+    try:
+        return load_accounts(accounts, Path.cwd(), rules_file.router_of)
+    except LoadError:
+        return {}
+
+
+def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
+    """Import plug-ins and rules as the worker does: do they load, do settings fit, do grants name loaded routers?"""
+    try:
+        loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
+    except LoadError as wrong:
+        for complaint in wrong.complaints:
+            yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        return
+    dry = {account.name: account.dry_routers for account in accounts}
+    for name, routers in loaded.items():
+        names = [each.router.name for each in routers]
+        order = ", ".join(f"{each} (dry run)" if each in dry[name] else each for each in names) or "none"
+        yield ok("handlers", f"{name or 'the account'} runs, in this order: {order}")
+        for each in routers:
+            if not each.router.handlers:
+                yield _empty(each.router.name)
+    for account in accounts:
+        if account.dry_run:
+            text = f"dry run of {account.name} (FOXHOOKS_DRY_RUN): plans are stored and shown, nothing is sent"
+            yield ok("handlers", text)
+        if account.rules:
+            found = rules_file.read(rules_file.content(account.rules), rules_file.granted(account.allow))
+            for fault in found.faults:
+                complaint = fault.complaint(account.rules.name)
+                yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+
+
+def _empty(router: str) -> Finding:
+    if router == RULES:
+        return warning("rules", "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
+    fix = "put @router.on(KIND) above its functions, or remove it from FOXHOOKS_HANDLERS"
+    return warning("handlers", f"router {router} has no handler: it will never run", fix)
+
+
+def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
+    server: dict[str, Any] = client.info("server")
+    name = "Valkey" if "valkey_version" in server else "Redis"
+    yield ok(STORE, f"{name} {server.get('valkey_version') or server['redis_version']} answers")
+    yield _persistence(client, settings)
+    yield _eviction(client.info("memory"), settings)
+    yield _connections(client.info("clients"), settings)
+
+
+def _persistence(client: redis.Redis, settings: Settings) -> Finding:
+    level = settings.durability
+    if level == "memory":
+        return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
+    if client.info("persistence").get("aof_enabled") != 1:
+        fix = "set appendonly yes there, choose a plan with persistence, or set FOXHOOKS_DURABILITY=memory"
+        text = f"it keeps no append-only file, and FOXHOOKS_DURABILITY is {level}: a crash loses accepted events"
+        return error(STORE, text, fix) if level == "fsync" else warning(STORE, text, fix)
+    if level == "fsync" and not _can_fsync(client):
+        fix = "use Redis or Valkey 7.2 or newer, set appendfsync always there, or set FOXHOOKS_DURABILITY=everysec"
+        return error(STORE, "it cannot guarantee fsync: it has no WAITAOF, and appendfsync is not always", fix)
+    return ok(STORE, f"it keeps an append-only file; a 200 means {level}")
+
+
+def _can_fsync(client: redis.Redis) -> bool:
+    try:
+        client.waitaof(0, 0, 0)
+    except redis.exceptions.ResponseError:
+        pass
+    else:
+        return True
+    try:
+        return bool(client.config_get("appendfsync").get("appendfsync") == "always")
+    except redis.exceptions.ResponseError:
+        return False
+
+
+def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
+    policy = memory.get("maxmemory_policy", "")
+    if not policy:
+        return warning(STORE, "its eviction policy cannot be read", "make sure that maxmemory-policy is noeviction")
+    if policy == "noeviction":
+        return ok(STORE, "it evicts nothing (maxmemory-policy noeviction)")
+    fix = "set maxmemory-policy noeviction there, and use that store for nothing that needs eviction"
+    text = f"maxmemory-policy is {policy}: a full store deletes accepted events"
+    return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
+
+
+def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
+    ours = settings.web_concurrency * WEB + settings.processes * WORKER + PERSON
+    most = clients.get("maxclients")
+    if most is None:
+        return ok(STORE, f"our processes use up to {ours} connections; its limit cannot be read")
+    text = f"one web and one worker machine use up to {ours} of its {most} connections"
+    fix = "lower WEB_CONCURRENCY or FOXHOOKS_PROCESSES, or choose a plan with more connections"
+    if ours > most:
+        return error(STORE, text, fix)
+    return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)
+
+
+def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:
+    """Check credentials, our staff member and the names that ``loaded`` routers use; one GET for each list."""
+    subject = f"HappyFox ({account.name})"
+    try:
+        with Store(client) as store:
+            lists = fetch_lists(store, account, list(Directory.LISTS))
+    except CheckCredentials as refused:
+        fix = f"copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from {API}, and check that the key is enabled"
+        yield error(subject, str(refused), fix)
+        return
+    except NotNow as closed:
+        text = blocked(closed.reason, closed.wait / 1000)
+        yield warning(subject, text, "see `foxhooks status` for budget and lockout; try again later")
+        return
+    except Unsent as unsent:
+        yield error(subject, str(unsent), "check HAPPYFOX_URL and the network; a proxy is not used")
+        return
+    except (InDoubt, HappyFoxError) as broken:
+        yield error(subject, str(broken), "try again; if it persists, check HAPPYFOX_URL")
+        return
+    yield ok(subject, f"{account.url} accepts the API key")
+    yield _staff(subject, lists["staff"], account.staff_id)
+    if uses_names(account, loaded):
+        directory = Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
+        yield from _names(account, loaded, directory)
+
+
+def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[Finding]:
+    """Find names in rules and settings that the account does not know."""
+    rules_know_all = True
+    for complaint in unknown_here(account, loaded, directory):
+        subject = "handlers" if complaint.setting.startswith("handlers.") else RULES
+        rules_know_all = rules_know_all and subject != RULES
+        yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.cure)
+    if account.rules and rules_know_all:
+        yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
+
+
+def _staff(subject: str, staff: Any, number: int) -> Finding:
+    members = [one for one in staff if isinstance(one, dict)] if isinstance(staff, list) else []
+    known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
+    for one in members:
+        if one.get("id") == number:
+            if one.get("active") is False:
+                fix = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
+                return error(subject, f"HAPPYFOX_STAFF_ID {number} is {one.get('name')}, who is not active", fix)
+            return ok(subject, f"changes are made as {one.get('name')} (HAPPYFOX_STAFF_ID {number})")
+    fix = f"set it to the id of a staff member, preferably one for the bot alone ({known})"
+    return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", fix)

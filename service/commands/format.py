@@ -1,0 +1,125 @@
+"""The output of commands: tables, details and JSON, and how times and counts are written."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workers.errors import seconds
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+#: Why no call to HappyFox can be made, by the reasons of the store's permits.
+BLOCKED = {
+    "denied": "HappyFox rejected the API key",
+    "limited": "HappyFox answered 429 (too many calls)",
+    "throttled": "HappyFox asked to wait",
+    "clock": "the store's clock or server changed",
+    "gate": "the account is locked out",
+    "budget": "the call budget is used up",
+    "flight": "too many calls are in flight",
+    "probe": "another call is testing whether HappyFox answers again",
+}
+
+
+def show(
+    rows: Sequence[T], columns: Mapping[str, Callable[[T], object]], as_json: bool = False, empty: str = "None."
+) -> None:
+    """Print rows as a table, whose columns are made by functions, or everything in them as JSON."""
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        line(empty)
+    else:
+        table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+        for row in rows:
+            table.add_row(*(_cell(make(row)) for make in columns.values()))
+        Console(highlight=False).print(table)
+
+
+def details(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print labels with their texts, below each other."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    for label, text in pairs:
+        table.add_row(f"  {label}", _cell(text))
+    Console(highlight=False).print(table)
+
+
+def line(*parts: str | tuple[str, str]) -> None:
+    """Print one line of texts, or of texts with their styles; only the terminal wraps it, so it can be copied."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    Console(highlight=False, soft_wrap=True).print(Text.assemble(*((plain(text), style) for text, style in pairs)))
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, without characters that control a terminal."""
+    text = json.dumps(msgspec.to_builtins(value, enc_hook=str), indent=2, ensure_ascii=False)
+    print(re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return Text("\n".join(map(plain, str(value).split("\n"))))
+
+
+def plain(text: str) -> str:
+    """Return a text that cannot control a terminal: control characters and line ends become spaces."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number and what it counts."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def ago(at: int, now: int) -> str:
+    """Return how long ago a time (ms) was, in its largest unit."""
+    return f"{_span(now - at)} ago"
+
+
+def ahead(at: int, now: int) -> str:
+    """Return how far ahead a time (ms) is, in its largest unit."""
+    return f"in {_span(at - now)}" if at > now else "now"
+
+
+def _span(milliseconds: int) -> str:
+    passed = max(0, milliseconds) // 1000
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if passed >= size:
+            return f"{passed // size} {unit}"
+    return f"{passed} s"
+
+
+def clock(at: int, form: str = "%Y-%m-%d %H:%M") -> str:
+    """Return a time (ms) as date and time."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC):{form}} UTC"
+
+
+def duration(since: str) -> float:
+    """Return the value of ``--since`` in seconds, 0 if it is empty. Anything else is wrong usage."""
+    try:
+        return seconds(since or 0)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--since") from None
+
+
+def blocked(reason: str, wait: float) -> str:
+    """Say why no call can be made, and when the next attempt is, in seconds."""
+    why = BLOCKED.get(reason, reason)
+    return f"{why[:1].upper()}{why[1:]}. Next attempt in {max(0.0, wait):.0f} s."
+
+
+def get(name: str) -> Callable[[Mapping[str, Any]], object]:
+    """Make a column of a member that rows may lack."""
+    return lambda row: row.get(name)

@@ -1,0 +1,112 @@
+"""`foxhooks pause` and `foxhooks resume`: stop the handlers of an account, a router or a ticket, and continue."""
+
+import getpass
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.context import AccountName, Accounts, accounts_of, one_account, store_of
+from service.errors import CommandError
+from workers.errors import suggest
+from workers.lanes import pauses
+from workers.lanes.pauses import Pause, Scope
+from workers.lanes.records import AccountRecords
+from workers.lanes.store import Store, store_time, wake
+from workers.rules import file as rules
+from workers.turns.plugin.loading import LoadError, load_accounts
+
+OfRouter = Annotated[str, typer.Option("--router", help="This router, such as vip or rules.")]
+OfTicket = Annotated[int | None, typer.Option("--ticket", help="This ticket.", min=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to pause or resume: an account, or a router or a ticket of it."""
+
+    account: str
+    scope: Scope
+    name: str
+
+    def __str__(self) -> str:
+        return f"the account {self.account}" if self.scope == "account" else f"the {self.scope} {self.name}"
+
+
+def pause(
+    account: AccountName = "",
+    router: OfRouter = "",
+    ticket: OfTicket = None,
+    skip: Annotated[bool, typer.Option("--skip", help="Skip new events instead of queueing them.")] = False,
+) -> None:
+    """Stop the handlers of a router, a ticket or an account; deliveries are still accepted.
+
+    New events are queued in order. `foxhooks status` lists what is paused.
+    """
+    accounts = accounts_of()
+    target = _target(accounts, account, router, ticket)
+    with store_of(accounts.settings) as client:
+        _check(AccountRecords(client, target.account), accounts, target)
+        entry = Pause(store_time(client), _user(), skip)
+        with Store(client) as store:
+            before = store.run(pauses.pause(target.account, target.scope, target.name, entry))
+    events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
+    print(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
+    own = "" if target.scope == "account" else f" --{target.scope} {target.name}"
+    print(f"To resume: `foxhooks resume{f' --account {account}' if account else ''}{own}`")
+
+
+def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = None) -> None:
+    """End a pause and process the events that were queued."""
+    accounts = accounts_of()
+    target = _target(accounts, account, router, ticket)
+    with store_of(accounts.settings) as client:
+        known = AccountRecords(client, target.account).pauses()
+        if (target.scope, target.name) not in known:
+            others = ", ".join(str(Target(target.account, scope, name)) for scope, name in known)
+            raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
+        with Store(client) as store:
+            store.run(pauses.resume(target.account, target.scope, target.name))
+        wake(client)
+    print(f"Resumed {target}. Queued events are processed now.")
+
+
+def _target(accounts: Accounts, account: str, router: str, ticket: int | None) -> Target:
+    if router and ticket is not None:
+        raise typer.BadParameter("use --router or --ticket, not both")
+    name = one_account(accounts.settings, account).name
+    if router:
+        return Target(name, "router", router)
+    return Target(name, "account", "") if ticket is None else Target(name, "ticket", str(ticket))
+
+
+def _check(records: AccountRecords, accounts: Accounts, target: Target) -> None:
+    """Refuse what does not exist, so that a typing error does not look like a pause."""
+    if target.scope == "router" and target.name not in (known := _routers(accounts, target.account)):
+        raise CommandError(f"no router {target.name!r} runs for {target.account}; {suggest(target.name, known)}")
+    if target.scope == "ticket" and not records.knows(int(target.name)):
+        raise CommandError(
+            f"no webhook received for ticket {target.name} of {target.account} yet; "
+            "--ticket takes the number in the ticket's URL, as `foxhooks events` lists it"
+        )
+
+
+def _routers(accounts: Accounts, account: str) -> Iterable[str]:
+    if not accounts.budgets:
+        raise CommandError("the routers are not known here: run this where the worker's settings are")
+    try:
+        loaded = load_accounts(accounts.settings.accounts.values(), Path.cwd(), rules.router_of)
+    except LoadError as wrong:
+        raise CommandError(f"the routers cannot be loaded here:\n{wrong}") from None
+    return [each.router.name for each in loaded[account]]
+
+
+def _user() -> str:
+    """Return who asks; a container may not know the name of its user."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "somebody"
+    return f"{name} on {socket.gethostname()}"

@@ -1,0 +1,125 @@
+"""dead: dead letters listed, shown, replayed and discarded."""
+
+import json
+
+import pytest
+import redis
+
+from tests.service.commands.acme import KEYS, refused, run, shown, take_in, wrong
+from workers.lanes.store import store_time
+
+pytestmark = pytest.mark.usefixtures("web_settings")
+
+
+def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, ticket: int = 3) -> None:
+    evidence = {"id": identity, "handler": handler, "reason": reason, "attempts": 6}
+    store.zadd(KEYS.dead, {identity: at})
+    letter = {"v": 1, "at": at, "ticket": ticket, "turn": "t", "evidence": json.dumps(evidence)}
+    store.hset(KEYS.dead_letter(identity), mapping=letter)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ([], ["c", "b", "a"]),
+        (["--handler", "crm"], ["c", "a"]),
+        (["--handler", "crm.push"], ["a"]),
+        (["--error", "TIMEOUT"], ["a"]),
+        (["--ticket", "4"], ["b"]),
+        (["--since", "30m"], ["c", "b"]),
+    ],
+)
+def test_dead_letters_are_listed_newest_first_and_filtered(
+    store: redis.Redis, options: list[str], found: list[str]
+) -> None:
+    now = store_time(store)
+    bury(store, "a", now - 3_600_000, "crm.push", "Timeout of the CRM")
+    bury(store, "b", now - 60_000, "vip.greet", "no status 'Open'", ticket=4)
+    bury(store, "c", now, "crm.pull", "[red]odd[/red] words")
+    assert [letter["id"] for letter in shown("dead", "list", *options)] == found
+
+
+def test_the_id_of_a_letter_can_be_copied_from_a_narrow_terminal(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    identity = "b891d834434ecea3.0.after-hours.create_pick_up"
+    bury(
+        store,
+        identity,
+        store_time(store),
+        "after-hours.create_pick_up",
+        "HappyFox refuses the call (400), because",
+    )
+    assert identity in run("dead", "list").stdout
+
+
+def test_a_letter_is_shown_as_it_is(store: redis.Redis) -> None:
+    bury(store, "c", store_time(store), "crm.pull", "[red]odd[/red]\x1b[2J")
+    told = run("dead", "list").stdout + run("dead", "show", "c").stdout
+    assert told.count("[red]odd[/red] [2J") == 2
+    assert "\x1b[2J" not in told
+
+
+def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis) -> None:
+    take_in(store)
+    assert "No dead letters." in run("dead", "list").stdout
+    (kept,) = shown("dead", "list", "--quarantine")
+    assert kept["reason"] == "not JSON"
+
+
+def test_a_letter_is_put_back_into_its_lane(store: redis.Redis) -> None:
+    bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
+    assert run("dead", "replay", "a").stdout == "a: Requeued.\n"
+    assert store.zcard(KEYS.dead) == 0
+    assert store.zscore(KEYS.sched, "4") is not None
+    assert store.lrange(KEYS.lane(4), 0, -1) == [b"replay-a"]
+
+
+def test_letters_are_put_back_in_the_order_in_which_they_died(store: redis.Redis) -> None:
+    bury(store, "newer", store_time(store), "crm.push", "Timeout", ticket=4)
+    bury(store, "older", store_time(store) - 60_000, "crm.push", "Timeout", ticket=4)
+    run("dead", "replay", "--handler", "crm.push")
+    assert store.lrange(KEYS.lane(4), 0, -1) == [b"replay-older", b"replay-newer"]
+
+
+def test_a_letter_without_a_handler_is_not_replayed(store: redis.Redis) -> None:
+    bury(store, "a", store_time(store), "", "the loop guard")
+    assert "names no handler" in run("dead", "replay", "a", code=1).stdout
+    assert store.zcard(KEYS.dead) == 1
+
+
+def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
+    bury(store, "a", store_time(store), "crm.push", "Timeout")
+    bury(store, "b", store_time(store), "vip.greet", "Timeout")
+    run("dead", "discard", "--handler", "crm")
+    assert store.zrange(KEYS.dead, 0, -1) == [b"b"]
+    assert not store.exists(KEYS.dead_letter("a"))
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: str) -> None:
+    bury(store, "a", store_time(store), "crm.push", "Timeout")
+    assert "choose some: `foxhooks dead" in wrong("dead", verb)
+    assert store.zcard(KEYS.dead) == 1
+
+
+def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.Redis) -> None:
+    take_in(store)
+    (identity,) = store.lrange(KEYS.quarantine, 0, -1)
+    assert "still cannot be read" in run("dead", "replay", identity.decode(), "--quarantine", code=1).stdout
+    run("dead", "discard", identity.decode(), "--quarantine")
+    assert store.llen(KEYS.quarantine) == 0
+
+
+def test_a_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
+    bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
+    told = run("dead", "show", "a").stdout
+    assert all(word in told for word in ("crm.push", "Timeout", "explain 4"))
+    assert shown("dead", "show", "a")["evidence"]["reason"] == "Timeout"
+    assert "no dead letter 'zz'" in refused("dead", "show", "zz")
+
+
+@pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
+def test_a_since_that_is_no_duration_is_wrong_usage(command: list[str]) -> None:
+    assert "90s, 10m" in wrong(*command, "--since", "soon")
