@@ -22,7 +22,7 @@ delivery, `foxhooks status` shows what was received.
 AFTER = "Exit codes: 0 done, 1 failed, 2 wrong usage.  Run `foxhooks COMMAND --help` for details."
 
 
-class Command(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command before its module is imported."""
 
     module: str
@@ -32,25 +32,27 @@ class Command(NamedTuple):
 
 
 RUN = {
-    "up": Command("start", "Run store, web and worker in one process tree, with your settings."),
-    "demo": Command("start", "Show everything working, with a simulated HappyFox in a temporary folder."),
-    "web": Command("start", "Run the web process, which receives HappyFox's webhooks."),
-    "worker": Command("start", "Run the worker process, which runs your handlers and calls HappyFox."),
-    "simulator": Command("start", "Run a simulated HappyFox to try handlers on, all in memory."),
-    "pause": Command("pause", "Stop the handlers of a router, a ticket or an account; deliveries are still accepted."),
-    "resume": Command("pause", "End a pause and process the events that were queued."),
+    "up": CommandEntry("start", "Run store, web and worker in one process tree, with your settings."),
+    "demo": CommandEntry("start", "Show everything working, with a simulated HappyFox in a temporary folder."),
+    "web": CommandEntry("start", "Run the web process, which receives HappyFox's webhooks."),
+    "worker": CommandEntry("start", "Run the worker process, which runs your handlers and calls HappyFox."),
+    "simulator": CommandEntry("start", "Run a simulated HappyFox to try handlers on, all in memory."),
+    "pause": CommandEntry("pause", "Stop the handlers of a router, a ticket or an account."),
+    "resume": CommandEntry("pause", "End a pause and process the events that were queued."),
 }
 INSPECT = {
-    "doctor": Command("doctor", "Check settings, handlers, store and credentials; show how to fix each problem."),
-    "send": Command("send", "Sign a delivery and send it to the web process: a file, or a sample."),
-    "status": Command("status", "Show deliveries, call budget and backlog of each account."),
-    "events": Command("events", "List recent events and what they led to, newest first."),
-    "explain": Command("explain", "Show a ticket's history: what was received, decided and done, and why."),
-    "api": Command("api", "List the calls of HappyFox's API, or make one within the limits."),
-    "new": Command("new", "Write a plug-in and its test into the current folder."),
-    "backtest": Command("backtest", "Run changed rules or handlers on past turns and show what would be different."),
-    "dead": Command("dead_letters", "List, show, replay and discard dead letters: work that failed for good."),
-    "rules": Command("rules", "Check rules: automation in TOML, without code."),
+    "doctor": CommandEntry("doctor", "Check settings, handlers, store and credentials; show how to fix each problem."),
+    "send": CommandEntry("send", "Sign a delivery and send it to the web process: a file, or a sample."),
+    "status": CommandEntry("status", "Show deliveries, call budget and backlog of each account."),
+    "events": CommandEntry("events", "List recent events and what they led to, newest first."),
+    "explain": CommandEntry("explain", "Show a ticket's history: what was received, decided and done, and why."),
+    "api": CommandEntry("api", "List the calls of HappyFox's API, or make one within the limits."),
+    "new": CommandEntry("new", "Write a plug-in and its test into the current folder."),
+    "backtest": CommandEntry(
+        "backtest", "Run changed rules or handlers on past turns and show what would be different."
+    ),
+    "dead": CommandEntry("dead_letters", "List, show, replay and discard dead letters: work that failed for good."),
+    "rules": CommandEntry("rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
 

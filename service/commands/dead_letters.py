@@ -33,7 +33,7 @@ dead = typer.Typer(
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class DeadLetterFilter:
     """Which dead letters to select; an empty member selects all."""
 
     ids: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Selection:
 
 
 @contextmanager
-def _select(chosen: Filter, quarantine: bool) -> Iterator[Selection]:
+def _select(chosen: DeadLetterFilter, quarantine: bool) -> Iterator[Selection]:
     settings = accounts_of().settings
     with store_of(settings) as client:
         now = store_time(client)
@@ -86,7 +86,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    with _select(Filter((), handler, error, ticket, duration(since)), quarantine) as found:
+    with _select(DeadLetterFilter((), handler, error, ticket, duration(since)), quarantine) as found:
         if json:
             print_json([_summary(each) for each in found.entries])
             return
@@ -101,17 +101,17 @@ def list_(
 
 
 @dead.command()
-def show(id: Annotated[str, typer.Argument(help="Its id.")], json: AsJson = False) -> None:
+def show(letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.")], json: AsJson = False) -> None:
     """Show a dead letter with its evidence."""
     for quarantine in (False, True):
-        with _select(Filter(ids=(id,)), quarantine) as found:
+        with _select(DeadLetterFilter(ids=(letter,)), quarantine) as found:
             for entry in found.entries:
                 if json:
                     print_json({**_summary(entry), "evidence": entry.evidence})
                 else:
                     _show(entry, found.now)
                 return
-    raise CommandError(f"there is no dead letter {id!r}; `foxhooks dead list` lists them")
+    raise CommandError(f"there is no dead letter {letter!r}; `foxhooks dead list` lists them")
 
 
 @dead.command("replay")
@@ -128,7 +128,7 @@ def replay_(
     A handler runs once more with the changes that it missed, and `event.replay` is true. An effect is sent again
     without its handler: check first whether an effect that may have happened did.
     """
-    _act("replay", Filter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
+    _act("replay", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
 
 
 @dead.command("discard")
@@ -141,12 +141,12 @@ def discard_(
     quarantine: InQuarantine = False,
 ) -> None:
     """Delete dead letters that need no more work."""
-    _act("discard", Filter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
+    _act("discard", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
 
 
-def _act(verb: Literal["replay", "discard"], chosen: Filter, quarantine: bool) -> None:
+def _act(verb: Literal["replay", "discard"], chosen: DeadLetterFilter, quarantine: bool) -> None:
     """Replay or discard what is selected; exit code 1 if there is nothing or something could not be done."""
-    if chosen == Filter():
+    if chosen == DeadLetterFilter():
         raise typer.BadParameter(f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
     failed = False
     with _select(chosen, quarantine) as found:

@@ -32,7 +32,7 @@ STORE = "store"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The result of one check."""
 
     level: Literal["ok", "warning", "error"]
@@ -42,19 +42,19 @@ class Finding:
     """What to do, unless all is well."""
 
 
-def ok(subject: str, text: str) -> Finding:
-    """Return the finding that something is as it should be."""
-    return Finding("ok", subject, text)
+def ok(subject: str, text: str) -> CheckResult:
+    """Return that something is as it should be."""
+    return CheckResult("ok", subject, text)
 
 
-def warning(subject: str, text: str, fix: str) -> Finding:
+def warning(subject: str, text: str, fix: str) -> CheckResult:
     """Return a problem that does not prevent foxhooks from working."""
-    return Finding("warning", subject, text, fix)
+    return CheckResult("warning", subject, text, fix)
 
 
-def error(subject: str, text: str, fix: str) -> Finding:
+def error(subject: str, text: str, fix: str) -> CheckResult:
     """Return a problem that does."""
-    return Finding("error", subject, text, fix)
+    return CheckResult("error", subject, text, fix)
 
 
 def doctor(
@@ -75,7 +75,7 @@ def doctor(
     raise typer.Exit(int(any(finding.level == "error" for finding in findings)))
 
 
-def check(offline: bool) -> Iterator[Finding]:
+def check(offline: bool) -> Iterator[CheckResult]:
     """Check everything; with ``offline`` HappyFox is not called and the store may be down."""
     try:
         settings = settings_of("all")
@@ -91,7 +91,7 @@ def check(offline: bool) -> Iterator[Finding]:
     yield from _outside(settings, offline)
 
 
-def _outside(settings: Settings, offline: bool) -> Iterator[Finding]:
+def _outside(settings: Settings, offline: bool) -> Iterator[CheckResult]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
     if settings.redis_url is None and Embedded(settings.data).answer() is None:
         text = "REDIS_URL is not set, and no embedded store is running"
@@ -122,7 +122,7 @@ def _loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
         return {}
 
 
-def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
+def check_handlers(accounts: Collection[Account]) -> Iterator[CheckResult]:
     """Import plug-ins and rules as the worker does: do they load, do settings fit, do grants name loaded routers?"""
     try:
         loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
@@ -149,14 +149,14 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
                 yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.cure)
 
 
-def _empty(router: str) -> Finding:
+def _empty(router: str) -> CheckResult:
     if router == RULES:
         return warning("rules", "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
     fix = "put @router.on(KIND) above its functions, or remove it from FOXHOOKS_HANDLERS"
     return warning("handlers", f"router {router} has no handler: it will never run", fix)
 
 
-def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+def check_store(client: redis.Redis, settings: Settings) -> Iterator[CheckResult]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
     server: dict[str, Any] = client.info("server")
     name = "Valkey" if "valkey_version" in server else "Redis"
@@ -166,7 +166,7 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield _connections(client.info("clients"), settings)
 
 
-def _persistence(client: redis.Redis, settings: Settings) -> Finding:
+def _persistence(client: redis.Redis, settings: Settings) -> CheckResult:
     level = settings.durability
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
@@ -193,7 +193,7 @@ def _can_fsync(client: redis.Redis) -> bool:
         return False
 
 
-def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
+def _eviction(memory: dict[str, Any], settings: Settings) -> CheckResult:
     policy = memory.get("maxmemory_policy", "")
     if not policy:
         return warning(STORE, "its eviction policy cannot be read", "make sure that maxmemory-policy is noeviction")
@@ -204,7 +204,7 @@ def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
     return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
 
 
-def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
+def _connections(clients: dict[str, Any], settings: Settings) -> CheckResult:
     ours = settings.web_concurrency * WEB + settings.processes * WORKER + PERSON
     most = clients.get("maxclients")
     if most is None:
@@ -216,7 +216,7 @@ def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
     return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)
 
 
-def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:
+def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[CheckResult]:
     """Check credentials, our staff member and the names that ``loaded`` routers use; one GET for each list."""
     subject = f"HappyFox ({account.name})"
     try:
@@ -243,7 +243,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         yield from _names(account, loaded, directory)
 
 
-def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[Finding]:
+def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[CheckResult]:
     """Find names in rules and settings that the account does not know."""
     rules_know_all = True
     for complaint in unknown_here(account, loaded, directory):
@@ -254,7 +254,7 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 
 
-def _staff(subject: str, staff: Any, number: int) -> Finding:
+def _staff(subject: str, staff: Any, number: int) -> CheckResult:
     members = [one for one in staff if isinstance(one, dict)] if isinstance(staff, list) else []
     known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
     for one in members:

@@ -39,7 +39,7 @@ VERDICTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnEntry:
     """One turn of the ticket."""
 
     turn: str
@@ -50,7 +50,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingSummary:
     """Work that a handler, or several, still have to do."""
 
     handler: str
@@ -70,7 +70,7 @@ class TicketStatus:
     """When its next turn is due (ms)."""
     claimed: bool
     """Whether a worker is processing it."""
-    pending: tuple[Pending, ...]
+    pending: tuple[PendingSummary, ...]
     timers: tuple[Timer, ...]
     why_stopped: tuple[str, ...]
     """Why its handlers do not run."""
@@ -102,10 +102,10 @@ def explain(
         raise CommandError(f"No webhook received for ticket {ticket} yet.")
 
 
-def _turns(records: AccountRecords, ticket: int) -> Iterator[Turn]:
+def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
     for turn, lines in groupby(records.history(ticket), key=lambda line: line.turn):
         history = tuple(lines)
-        yield Turn(turn, history[0].at, read_record(records.record(turn)), history)
+        yield TurnEntry(turn, history[0].at, read_record(records.record(turn)), history)
 
 
 def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketStatus:
@@ -118,7 +118,7 @@ def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketSta
         due=state.due,
         claimed=state.claimed,
         pending=tuple(
-            Pending(each.handler, len(each.changes), each.due, each.paused)
+            PendingSummary(each.handler, len(each.changes), each.due, each.paused)
             for each in pending
             if each.handler != TICKET
         ),
@@ -148,13 +148,13 @@ def _why_stopped(
         yield tripped
 
 
-def _data(account: str, ticket: int, turns: list[Turn], status: TicketStatus) -> dict[str, Any]:
+def _data(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus) -> dict[str, Any]:
     now = msgspec.to_builtins(status)
     now["timers"] = [msgspec.structs.asdict(timer) for timer in status.timers]
     return {"account": account, "ticket": ticket, "turns": turns, "now": now}
 
 
-def _show(account: str, ticket: int, turns: list[Turn], status: TicketStatus, now: int) -> None:
+def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus, now: int) -> None:
     line((f"Ticket {ticket}", "bold"), f" of {account}")
     for turn in turns:
         line()
@@ -165,7 +165,7 @@ def _show(account: str, ticket: int, turns: list[Turn], status: TicketStatus, no
         line(sentence)
 
 
-def _describe_turn(turn: Turn) -> Iterator[tuple[str, str]]:
+def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     record = turn.record
     if record is None:
         for past in turn.history:

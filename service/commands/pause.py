@@ -41,9 +41,9 @@ def pause(
     ticket: OfTicket = None,
     skip: Annotated[bool, typer.Option("--skip", help="Skip new events instead of queueing them.")] = False,
 ) -> None:
-    """Stop the handlers of a router, a ticket or an account; deliveries are still accepted.
+    """Stop the handlers of a router, a ticket or an account.
 
-    New events are queued in order. `foxhooks status` lists what is paused.
+    Deliveries are still accepted, and new events are queued in order. `foxhooks status` lists what is paused.
     """
     accounts = accounts_of()
     target = _target(accounts, account, router, ticket)

@@ -10,7 +10,7 @@ import msgspec
 import redis
 import typer
 
-from service.commands.format import AsJson, line, plural, print_json
+from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.format import show as show_table
 from service.context import store_of
 from service.errors import CommandError
@@ -118,7 +118,9 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
         if len(lists) < len(names):
             try:
                 lists |= fetch_lists(store, account, [name for name in names if name not in lists])
-            except (HappyFoxError, NotNow, Unsent, InDoubt) as error:
+            except NotNow as closed:
+                raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
+            except (HappyFoxError, Unsent, InDoubt) as error:
                 raise NoNames(f"HappyFox cannot be called: {error}") from None
     return Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
 
@@ -181,7 +183,7 @@ def _show(report: Report) -> None:
         }
         show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:
-        line(f"Names were not checked: {report.unchecked}.")
+        line(f"Names were not checked: {report.unchecked.rstrip('.')}.")
     elif not faults:
         line("HappyFox knows all names.")
     if faults:

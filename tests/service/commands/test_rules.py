@@ -4,11 +4,14 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from service.commands import doctor
 from service.demo.stage import free_ports
 from service.processes.simulator import running
 from tests.service.commands.acme import refused, run, shown
+from workers.lanes.keys import Keys
+from workers.lanes.store import store_time
 from workers.simulator import Simulator
 
 GOOD = """\
@@ -106,6 +109,14 @@ def test_without_happyfox_or_a_store_it_says_that_names_were_not_checked(
     assert "Names were not checked: HappyFox cannot be called" in run("rules", "check").stdout
     monkeypatch.delenv("REDIS_URL")
     assert "Names were not checked: no store answers in" in run("rules", "check").stdout
+
+
+def test_a_locked_out_account_says_when_names_can_be_checked(project: Path, store: redis.Redis) -> None:
+    keys = Keys("acme")
+    store.hset(keys.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 51_000})
+    text = " ".join(run("rules", "check").stdout.split())
+    assert "Names were not checked: HappyFox rejected the API key. Next attempt in 5" in text
+    assert "Next attempt in 5" in " ".join(run("doctor").stdout.split())
 
 
 def test_without_a_file_it_says_how_to_name_one(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """status: what a person, a program and a probe see of the store."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -38,6 +39,17 @@ def test_status_tells_backlog_budget_and_gate(store: redis.Redis) -> None:
     assert "429" in text
     assert "refused, bad-signature" in text
     assert "API calls saved: 12" in text
+
+
+@pytest.mark.usefixtures("worker_settings")
+def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store: redis.Redis) -> None:
+    take_in(store)
+    store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 51_000})
+    text = " ".join(run("status").stdout.split())
+    assert re.search(r"HappyFox rejected the API key\. Next attempt in 5\d s\. Run `foxhooks doctor`\.", text)
+    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 51_000})
+    text = " ".join(run("status").stdout.split())
+    assert re.search(r"locked out until \d\d:\d\d UTC\. HappyFox answered 429 \(too many calls\)\.", text)
 
 
 def test_status_works_where_only_a_web_process_is_set_up(store: redis.Redis) -> None:
