@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
-from service.commands.format import AsJson, blocked, get, line, print_json, show
+from service.commands.format import AsJson, blocked, line, print_json, show
 from service.context import AccountName
 from service.errors import CommandError
 from workers.errors import FoxhooksError, InDoubt, NotNow, Unsent, suggest
@@ -84,7 +84,7 @@ def _list(as_json: bool) -> None:
         }
         for each in ENDPOINTS
     ]
-    show(rows, {name: get(name) for name in rows[0]}, as_json)
+    show(rows, {name: _column(name) for name in rows[0]}, as_json)
     if not as_json:
         line()
         line("Whole lists: " + ", ".join(WALKS))

@@ -239,8 +239,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account.staff_id)
     if uses_names(account, loaded):
-        directory = Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
-        yield from _names(account, loaded, directory)
+        yield from _names(account, loaded, Directory(**lists))
 
 
 def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[CheckResult]:
@@ -254,8 +253,8 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 
 
-def _staff(subject: str, staff: Any, number: int) -> CheckResult:
-    members = [one for one in staff if isinstance(one, dict)] if isinstance(staff, list) else []
+def _staff(subject: str, staff: list[Any], number: int) -> CheckResult:
+    members = [one for one in staff if isinstance(one, dict)]
     known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
     for one in members:
         if one.get("id") == number:

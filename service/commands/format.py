@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
@@ -118,8 +118,3 @@ def blocked(reason: str, wait: float) -> str:
     """Say why no call can be made, and when the next attempt is, in seconds."""
     why = BLOCKED.get(reason, reason)
     return f"{why[:1].upper()}{why[1:]}. Next attempt in {max(0.0, wait):.0f} s."
-
-
-def get(name: str) -> Callable[[Mapping[str, Any]], object]:
-    """Make a column of a member that rows may lack."""
-    return lambda row: row.get(name)

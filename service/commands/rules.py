@@ -122,19 +122,20 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
                 raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
             except (HappyFoxError, Unsent, InDoubt) as error:
                 raise NoNames(f"HappyFox cannot be called: {error}") from None
-    return Directory(**{name: each if isinstance(each, list) else [] for name, each in lists.items()})
+    return Directory(**lists)
 
 
-def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, Any]:
+def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
     key, code = account.api_key.reveal(), account.auth_code.reveal()
     wire = Wire(account.url, key, code, account.timeout, governor, store)
-    lists: dict[str, Any] = {}
+    lists: dict[str, list[Any]] = {}
     try:
         for name in names:
-            lists[name] = read(wire.send(Directory.LISTS[name], class_="interactive"))
-            if isinstance(lists[name], list):
+            found = read(wire.send(Directory.LISTS[name], class_="interactive"))
+            lists[name] = found if isinstance(found, list) else []
+            if isinstance(found, list):
                 store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
     finally:
         wire.close()
