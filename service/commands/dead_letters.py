@@ -18,6 +18,9 @@ from workers.lanes.letters import discard, replay
 from workers.lanes.records import AccountRecords, DeadLetterEntry
 from workers.lanes.store import Store, store_time, wake
 
+#: How many are listed for a person.
+MOST = 1_000
+
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
 OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
 OfError = Annotated[str, typer.Option(help="Only those whose error contains this.")]
@@ -92,12 +95,14 @@ def list_(
             return
         if not found.entries:
             line("Nothing in quarantine." if quarantine else "No dead letters.")
-        for each in found.entries:
+        for each in found.entries[:MOST]:
             # The id has a line of its own, so that it can be copied from a narrow terminal.
             line((each.id, "bold"))
             where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
             parts = ", ".join(part for part in (where, ago(each.at, found.now), each.handler) if part)
             line(f"  {parts}: {each.reason}")
+        if len(found.entries) > MOST:
+            line(f"{len(found.entries) - MOST:,} more; --json lists all of them.")
 
 
 @dead.command()

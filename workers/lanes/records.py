@@ -18,7 +18,7 @@ from workers.lanes.pauses import Pause, Scope, listed
 from workers.lanes.rounds import State
 from workers.lanes.rounds import decode as decode_schedule
 
-#: How many lanes are read for the backlog, and how many dead letters or events for a list.
+#: How many lanes are read for the backlog, and how many lanes or events for a list.
 MOST_LANES, MOST = 10_000, 1_000
 
 
@@ -234,8 +234,8 @@ class AccountRecords:
         return int(self.client.zcard(self.keys.dead))
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
-        """Yield the dead letters, newest first, at most ``MOST``."""
-        for stored in cast(list[bytes], self.client.zrange(self.keys.dead, 0, MOST - 1, desc=True)):
+        """Yield the dead letters, newest first."""
+        for stored in cast(list[bytes], self.client.zrange(self.keys.dead, 0, -1, desc=True)):
             fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.dead_letter(stored.decode())))
             if fields:
                 evidence = json.loads(fields[b"evidence"])
@@ -252,7 +252,7 @@ class AccountRecords:
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:
         """Yield the deliveries in quarantine, newest first; their evidence is the size, never the content."""
-        for stored in reversed(cast(list[bytes], self.client.lrange(self.keys.quarantine, -MOST, -1))):
+        for stored in reversed(cast(list[bytes], self.client.lrange(self.keys.quarantine, 0, -1))):
             fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.event(stored.decode())))
             if fields:
                 yield DeadLetterEntry(

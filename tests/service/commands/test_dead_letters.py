@@ -39,6 +39,19 @@ def test_dead_letters_are_listed_newest_first_and_filtered(
     assert [letter["id"] for letter in shown("dead", "list", *options)] == found
 
 
+def test_filters_see_all_letters_and_a_long_list_says_how_many_more_there_are(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.commands.dead_letters.MOST", 2)
+    now = store_time(store)
+    for each in range(5):
+        bury(store, f"letter-{each}", now - each * 1000, "crm.push" if each == 4 else "vip.greet", "Timeout")
+    text = run("dead", "list").stdout
+    assert ("letter-1" in text, "letter-2" in text, "3 more; --json lists all of them." in text) == (True, False, True)
+    assert len(shown("dead", "list")) == 5
+    assert run("dead", "replay", "--handler", "crm").stdout == "letter-4: Requeued.\n"
+
+
 def test_the_id_of_a_letter_can_be_copied_from_a_narrow_terminal(
     store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
