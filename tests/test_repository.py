@@ -87,6 +87,9 @@ def test_the_workflow_runs_every_supported_python_and_store() -> None:
         ("valkey", "9"),
     }
     assert load(WORKFLOW)["permissions"] == {"contents": "read"}
+    for job in jobs.values():
+        assert {"runs-on", "timeout-minutes", "steps"} <= job.keys()
+        assert all(("run" in step) != ("uses" in step) for step in job["steps"])
 
 
 @pytest.mark.parametrize("job", ["check", "test", "demo"])
