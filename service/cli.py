@@ -5,7 +5,7 @@ owns its options and its output; a new command is such a module and a line in ``
 """
 
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
@@ -97,6 +97,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and exit if ``--version`` was given."""
+    if asked:
+        from workers.version import __version__
+
+        typer.echo(f"foxhooks {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Accept the options that come before a command."""
+
+
 for panel, commands in (("Run", RUN), ("Inspect and try", INSPECT)):
     for name, summary in commands.items():
         app.command(name, help=summary.summary, rich_help_panel=panel)(lambda: None)
