@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Unfit
-from workers.happyfox.requests.search import Terms, search, search_contacts
+from workers.happyfox.search import SearchTerms, search, search_contacts
 from workers.simulator.search.grammar import Term, parse
 
 
@@ -46,7 +46,7 @@ def test_a_search_is_written_as_documented(built: str, documented: str) -> None:
 
 
 def test_a_day_as_text_is_refused_rather_than_searched_under_a_name_nobody_knows() -> None:
-    with pytest.raises(Unfit, match="created_on takes a date"):
+    with pytest.raises(Unfit, match="created_on needs a date"):
         search(created_on="2026/03/01")  # type: ignore[arg-type]
 
 
@@ -84,7 +84,9 @@ def test_every_term_is_known_to_happyfox() -> None:
     number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
     day = date(2023, 11, 14)
     dates = {
-        name: day for name in Terms.__annotations__ if "_on" in name and "staff" not in name and "closed" not in name
+        name: day
+        for name in SearchTerms.__annotations__
+        if "_on" in name and "staff" not in name and "closed" not in name
     }
     found = search(
         "printer", status="New", priority="Medium", tag="vip", assignee="none", group="Big Corp",

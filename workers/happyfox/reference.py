@@ -1,44 +1,54 @@
-"""Reference lists as HappyFox answers them: staff, statuses, priorities, categories, fields (KB 360, KB 1039)."""
+"""What an account calls its things: staff, statuses, priorities, categories and custom fields.
 
-from dataclasses import dataclass, field
-from typing import Any
+Lists without pages (KB 360, KB 1039, KB 1092). The choices of a ticket field can be replaced (KB 1247).
+"""
 
-from workers.models.values import Raw, items, mapping, number, text
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from workers.errors import Unfit
+from workers.happyfox.base import BaseClient, Resource
+from workers.happyfox.messages import Request, segment
+from workers.models.values import items, mapping, number, text
+
+#: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
+STAFF: Final = Request("GET", "/staff/")
+STATUSES: Final = Request("GET", "/statuses/")
+PRIORITIES: Final = Request("GET", "/priorities/")
+CATEGORIES: Final = Request("GET", "/categories/")
+TICKET_CUSTOM_FIELDS: Final = Request("GET", "/ticket_custom_fields/")
+CONTACT_CUSTOM_FIELDS: Final = Request("GET", "/user_custom_fields/")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """Anything with an id and a name; ``raw`` is the answer itself."""
-
-    id: int
-    name: str
-    raw: Raw = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaffRead(Entry):
-    """A staff member; ``categories`` are ids, ``permissions`` HappyFox's words."""
+class StaffRead(Resource):
+    """A staff member."""
 
     email: str
     active: bool
     admin: bool
     role: str
     categories: tuple[int, ...]
+    """Ids."""
     permissions: frozenset[str]
+    """In HappyFox's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusRead(Entry):
-    """A status; tickets in one with ``closed`` count as completed. ``color`` is hexadecimal, without #."""
+class StatusRead(Resource):
+    """A status."""
 
     closed: bool
+    """Whether tickets in it count as completed."""
     color: str
+    """Hexadecimal, without #."""
     order: int | None
     default: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorityRead(Entry):
+class PriorityRead(Resource):
     """A priority."""
 
     order: int | None
@@ -46,39 +56,79 @@ class PriorityRead(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoryRead(Entry):
-    """A category; ``public`` ones take tickets from everybody."""
+class CategoryRead(Resource):
+    """A category."""
 
     description: str
     public: bool
+    """Whether anybody can create tickets in it."""
     time_spent_mandatory: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoiceRead(Entry):
-    """A value that a field with choices can have; ``dependants`` are the fields that it brings along."""
+class ChoiceRead(Resource):
+    """A value of a field with choices."""
 
     dependants: tuple[Any, ...]
+    """Fields that appear with this choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldRead(Entry):
-    """A custom field of tickets, contacts or assets; ``kind`` is HappyFox's word for its type.
-
-    ``needed_to_close`` fields have to be filled before a ticket is closed. ``categories`` are the ids of those that
-    have the field.
-    """
+class FieldRead(Resource):
+    """The definition of a custom field of tickets, contacts or assets."""
 
     kind: str
+    """HappyFox's word for its type."""
     choices: tuple[ChoiceRead, ...]
     required: bool
     needed_to_close: bool
+    """Whether it must be filled before a ticket is closed."""
     staff_only: bool
     categories: tuple[int, ...]
+    """Ids of the categories that have the field."""
+
+
+class Reference(BaseClient):
+    """Lists of staff, statuses, priorities, categories and custom fields."""
+
+    def categories(self) -> list[CategoryRead]:
+        """List the categories (KB 360)."""
+        return self._list(CATEGORIES, read_category)
+
+    def staff(self) -> list[StaffRead]:
+        """List the staff members, also inactive ones (KB 360)."""
+        return self._list(STAFF, read_staff)
+
+    def statuses(self) -> list[StatusRead]:
+        """List the statuses (KB 360)."""
+        return self._list(STATUSES, read_status)
+
+    def priorities(self) -> list[PriorityRead]:
+        """List the priorities (KB 1039)."""
+        return self._list(PRIORITIES, read_priority)
+
+    def ticket_custom_fields(self) -> list[FieldRead]:
+        """List the custom fields of tickets with their choices (KB 1039, 18)."""
+        return self._list(TICKET_CUSTOM_FIELDS, read_field)
+
+    def contact_custom_fields(self) -> list[FieldRead]:
+        """List the custom fields of contacts with their choices (KB 1092, 13)."""
+        return self._list(CONTACT_CUSTOM_FIELDS, read_field)
+
+    def update_choices(self, field: int, choices: Iterable[Mapping[str, Any]]) -> FieldRead:
+        """Replace **all** choices of a ticket field and return the field (KB 1247).
+
+        Each has ``text`` and ``id``, which is None for a new one; a choice left out is deleted.
+        """
+        listed = [{"dependant_fields": [], **choice} for choice in choices]
+        if any("id" not in choice or not choice.get("text") for choice in listed):
+            raise Unfit("each choice needs its text and its id, which is None for a new one; nothing was sent")
+        request = Request("PUT", f"/ticket_custom_field/{segment(field)}/", body={"choices": listed})
+        return self._one(request, read_field)
 
 
 def read_staff(raw: object) -> StaffRead | None:
-    """Reads a staff member; None for one without id."""
+    """Return a staff member; None without an id."""
     members = mapping(raw)
     if (identity := number(members.get("id"))) is None:
         return None
@@ -96,7 +146,7 @@ def read_staff(raw: object) -> StaffRead | None:
 
 
 def read_status(raw: object) -> StatusRead | None:
-    """Reads a status; None for one without id."""
+    """Return a status; None without an id."""
     members = mapping(raw)
     if (identity := number(members.get("id"))) is None:
         return None
@@ -112,7 +162,7 @@ def read_status(raw: object) -> StatusRead | None:
 
 
 def read_priority(raw: object) -> PriorityRead | None:
-    """Reads a priority; None for one without id."""
+    """Return a priority; None without an id."""
     members = mapping(raw)
     if (identity := number(members.get("id"))) is None:
         return None
@@ -121,7 +171,7 @@ def read_priority(raw: object) -> PriorityRead | None:
 
 
 def read_category(raw: object) -> CategoryRead | None:
-    """Reads a category; None for one without id."""
+    """Return a category; None without an id."""
     members = mapping(raw)
     if (identity := number(members.get("id"))) is None:
         return None
@@ -136,7 +186,7 @@ def read_category(raw: object) -> CategoryRead | None:
 
 
 def read_field(raw: object) -> FieldRead | None:
-    """Reads the definition of a custom field; None for one without id."""
+    """Return the definition of a custom field; None without an id."""
     members = mapping(raw)
     if (identity := number(members.get("id"))) is None:
         return None

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.errors import Broken, CheckCredentials, Gone, HappyFoxError, InDoubt, Locked, Refused, Unsent
-from workers.happyfox import protocol
-from workers.happyfox.protocol import Answer
+from workers.happyfox import messages
+from workers.happyfox.messages import Answer
 
 
 def answer(status: int, said: Any = None, **headers: str) -> Answer:
@@ -20,19 +20,19 @@ def answer(status: int, said: Any = None, **headers: str) -> Answer:
 
 def refused(said: Any, status: int = 400) -> Refused:
     with pytest.raises(Refused) as caught:
-        protocol.read(answer(status, said))
+        messages.read(answer(status, said))
     return caught.value
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_success_is_decoded_and_may_be_empty(status: int) -> None:
-    assert protocol.read(answer(status, {"id": 3, "error": "a subject of its own"})) == {
+    assert messages.read(answer(status, {"id": 3, "error": "a subject of its own"})) == {
         "id": 3,
         "error": "a subject of its own",
     }
-    assert protocol.read(answer(status, [1, 2])) == [1, 2]
-    assert protocol.read(answer(status, b" \n")) is None
-    assert protocol.read(answer(204)) is None
+    assert messages.read(answer(status, [1, 2])) == [1, 2]
+    assert messages.read(answer(status, b" \n")) is None
+    assert messages.read(answer(204)) is None
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,20 @@ def test_a_success_is_decoded_and_may_be_empty(status: int) -> None:
 @pytest.mark.parametrize("said", [None, b"<html>Oops</html>", {"error": "no"}, b"\xff\xfe", b"[" * 100_000])
 def test_each_status_is_an_error_named_for_what_to_do(status: int, error: type[HappyFoxError], said: Any) -> None:
     with pytest.raises(error) as caught:
-        protocol.read(answer(status, said))
+        messages.read(answer(status, said))
     assert type(caught.value) is error
     assert caught.value.status == status
 
 
 def test_a_text_that_was_cut_in_the_middle_of_a_character_is_read_as_a_store_can_hold_it() -> None:
     body = b'{"id": 3, "text": "cut \\ud83d", "whole": "\\ud83d\\ude00"}'
-    assert protocol.read(answer(200, body)) == {"id": 3, "text": "cut ?", "whole": "\U0001f600"}
+    assert messages.read(answer(200, body)) == {"id": 3, "text": "cut ?", "whole": "\U0001f600"}
 
 
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b'{"id": 3', b"\xff", b"[" * 100_000])
 def test_a_success_that_is_not_json_is_broken(body: bytes) -> None:
     with pytest.raises(Broken):
-        protocol.read(answer(200, body))
+        messages.read(answer(200, body))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_an_error_names_fields_and_keeps_the_words_to_itself() -> None:
 
 def test_nothing_to_update_is_recognised_in_any_form() -> None:
     for said in ({"error": "Nothing to update"}, {"error": [{"field": "__all__", "errors": ["nothing to update."]}]}):
-        assert protocol.nothing_to_update(refused(said))
-    assert not protocol.nothing_to_update(refused({"error": "Something else"}))
-    assert not protocol.nothing_to_update(Broken("nothing to update", 500))
+        assert messages.nothing_to_update(refused(said))
+    assert not messages.nothing_to_update(refused({"error": "Something else"}))
+    assert not messages.nothing_to_update(Broken("nothing to update", 500))
 
 
 json_values = st.recursive(
@@ -139,7 +139,7 @@ json_values = st.recursive(
 )
 def test_no_answer_makes_the_reader_fail(status: int, body: bytes) -> None:
     with contextlib.suppress(HappyFoxError):
-        protocol.read(Answer(status, {}, body))
+        messages.read(Answer(status, {}, body))
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ def test_no_answer_makes_the_reader_fail(status: int, body: bytes) -> None:
 )
 def test_a_retry_after_is_seconds_or_a_date_or_rubbish(asked: str, seconds: float | None) -> None:
     given = answer(429, retry_after=asked, date="Wed, 21 Oct 2026 07:28:00 GMT")
-    assert protocol.retry_after(given) == seconds
+    assert messages.retry_after(given) == seconds
 
 
 def test_a_date_without_the_answers_own_date_says_nothing() -> None:
-    assert protocol.retry_after(answer(429, retry_after="Wed, 21 Oct 2026 07:30:00 GMT")) is None
+    assert messages.retry_after(answer(429, retry_after="Wed, 21 Oct 2026 07:30:00 GMT")) is None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_date_without_the_answers_own_date_says_nothing() -> None:
     ],
 )
 def test_the_older_api_told_the_wait_in_the_words_of_a_503(body: bytes, seconds: float | None) -> None:
-    assert protocol.retry_after(answer(503, body)) == seconds
+    assert messages.retry_after(answer(503, body)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_the_older_api_told_the_wait_in_the_words_of_a_503(body: bytes, seconds:
 def test_a_permit_is_settled_by_what_the_call_came_to(
     method: str, result: Answer | Unsent | InDoubt, settlement: tuple[str, int]
 ) -> None:
-    assert protocol.settlement(method, result) == settlement
+    assert messages.settlement(method, result) == settlement

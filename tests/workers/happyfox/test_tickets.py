@@ -1,20 +1,20 @@
-"""How requests look, by the articles; their sources stand in the module."""
+"""How the calls on tickets look, by the articles."""
 
 from datetime import date
 
 import pytest
 
-from workers.happyfox import protocol
-from workers.happyfox.protocol import UNSET, Dialect, Request
+from workers.happyfox import tickets
+from workers.happyfox.messages import UNSET, Request
 
 
 def test_a_ticket_is_read_with_the_changes_of_its_fields() -> None:
-    assert protocol.ticket(12) == Request("GET", "/ticket/12/", {"show_cf_changes": "true"})
+    assert tickets.ticket(12) == Request("GET", "/ticket/12/", {"show_cf_changes": "true"})
 
 
 def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_them() -> None:
-    assert protocol.tickets().query == {"size": "50", "page": "1", "status": "_all", "sort": "ticketa"}
-    query = protocol.tickets(updates=True, numbers_only=True, category=3, q="tag:x").query
+    assert tickets.tickets().query == {"size": "50", "page": "1", "status": "_all", "sort": "ticketa"}
+    query = tickets.tickets(updates=True, numbers_only=True, category=3, q="tag:x").query
     assert (query["show_updates"], query["minify_response"], query["category"], query["q"]) == (
         "1",
         "true",
@@ -24,11 +24,11 @@ def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_th
 
 
 def test_an_update_holds_only_what_is_given() -> None:
-    assert protocol.staff_update(3, staff=7) == Request("POST", "/ticket/3/staff_update/", body={"staff": 7})
+    assert tickets.staff_update(3, staff=7) == Request("POST", "/ticket/3/staff_update/", body={"staff": 7})
 
 
 def test_an_update_names_everything_as_the_article_does() -> None:
-    request = protocol.staff_update(
+    request = tickets.staff_update(
         3,
         staff=7,
         text="Hello",
@@ -39,7 +39,7 @@ def test_an_update_names_everything_as_the_article_does() -> None:
         priority=1,
         assignee=9,
         due_date=date(2026, 3, 1),
-        fields={protocol.ticket_field(4): 11, protocol.contact_field(5): "x"},
+        fields={tickets.ticket_field(4): 11, "ccf-5": "x"},
         last_staff_message=80,
     )
     assert request.body == {
@@ -59,38 +59,35 @@ def test_an_update_names_everything_as_the_article_does() -> None:
 
 
 def test_none_clears_assignee_and_due_date_and_unset_leaves_them() -> None:
-    assert protocol.staff_update(3, staff=7, assignee=None, due_date=None).body == {
+    assert tickets.staff_update(3, staff=7, assignee=None, due_date=None).body == {
         "staff": 7,
         "assignee": None,
         "due_date": None,
     }
-    assert protocol.private_note(3, staff=7, assignee=UNSET).body == {"staff": 7}
+    assert tickets.private_note(3, staff=7, assignee=UNSET).body == {"staff": 7}
 
 
-def test_html_wins_over_plain_text_and_the_name_of_plain_text_can_be_switched() -> None:
-    live = Dialect(plain_text="text", contact_field="c-cf-")
-    assert protocol.private_note(3, staff=7, text="a", html="<p>b</p>").body == {"staff": 7, "html": "<p>b</p>"}
-    assert protocol.private_note(3, staff=7, text="a", dialect=live).body == {"staff": 7, "text": "a"}
-    assert protocol.contact_field(5, live) == "c-cf-5"
+def test_html_is_used_instead_of_plain_text() -> None:
+    assert tickets.private_note(3, staff=7, text="a", html="<p>b</p>").body == {"staff": 7, "html": "<p>b</p>"}
 
 
 def test_a_note_may_alert() -> None:
-    assert protocol.private_note(3, staff=7, text="a", alert="s").body == {"staff": 7, "plaintext": "a", "alert": "s"}
+    assert tickets.private_note(3, staff=7, text="a", alert="s").body == {"staff": 7, "plaintext": "a", "alert": "s"}
 
 
 def test_each_call_names_the_staff_member_its_own_way() -> None:
     bodies = {
         request.path: request.body
         for request in (
-            protocol.update_tags(3, ["a", "b"], ["c"], 7),
-            protocol.update_tags(4, [], ["c"], 7),
-            protocol.update_custom_fields(3, staff=7, fields={"t-cf-1": 2}),
-            protocol.user_reply(3, user=5, text="Hi"),
-            protocol.move(3, staff_id=7, target_category_id=2, note="why", assign_to=8),
-            protocol.forward(3, staff_id=7, to=["a@x.example"], subject="S", message="M"),
-            protocol.subscribe(3, staff_id=7, others=[8]),
-            protocol.unsubscribe(3, staff_id=7),
-            protocol.delete(3, staff_id=7),
+            tickets.update_tags(3, ["a", "b"], ["c"], 7),
+            tickets.update_tags(4, [], ["c"], 7),
+            tickets.update_custom_fields(3, staff=7, fields={"t-cf-1": 2}),
+            tickets.user_reply(3, user=5, text="Hi"),
+            tickets.move(3, staff_id=7, target_category_id=2, note="why", assign_to=8),
+            tickets.forward(3, staff_id=7, to=["a@x.example"], subject="S", message="M"),
+            tickets.subscribe(3, staff_id=7, others=[8]),
+            tickets.unsubscribe(3, staff_id=7),
+            tickets.delete(3, staff_id=7),
         )
     }
     assert bodies == {
@@ -108,8 +105,8 @@ def test_each_call_names_the_staff_member_its_own_way() -> None:
 
 def test_a_comma_inside_a_tag_is_refused() -> None:
     with pytest.raises(ValueError, match="comma"):
-        protocol.update_tags(3, ["a,b"], [], 7)
+        tickets.update_tags(3, ["a,b"], [], 7)
 
 
 def test_a_request_does_not_show_its_body() -> None:
-    assert "secret words" not in repr(protocol.staff_update(3, staff=7, text="secret words"))
+    assert "secret words" not in repr(tickets.staff_update(3, staff=7, text="secret words"))

@@ -1,7 +1,7 @@
-"""Searches: the grammar of ``q`` in lists of tickets (KB 1039, 2.1) and of contacts (KB 1092, 2).
+"""Searches: the ``q`` of lists of tickets (KB 1039, 2.1) and of contacts (KB 1092, 2).
 
-All terms must hold, several values of one term mean any of them. What a value may hold is not said; a quotation mark
-would end it, so it is refused.
+All terms must match, several values of one term mean any of them. The articles do not say which characters a value may
+have. A quotation mark would end it, so it is refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,24 +9,24 @@ from datetime import date
 from typing import Literal, TypedDict, Unpack
 
 from workers.errors import Unfit
-from workers.happyfox.requests.members import known
+from workers.happyfox.messages import known
 
 Texts = str | Iterable[str]
 
 
-class Terms(TypedDict, total=False):
+class SearchTerms(TypedDict, total=False):
     """System terms of a search for tickets; names as the account writes them."""
 
     status: Texts
     priority: Texts
     tag: Texts
-    """In its own case."""
+    """Case-sensitive."""
     assignee: Texts
-    """``none``, ``any``, or mail, user name, first or last name, exact and in its own case."""
+    """``none``, ``any``, or e-mail, user name, first or last name, exact and case-sensitive."""
     group: Texts
     """``none``, ``any``, or the name of a contact group."""
     contact: Texts
-    """Name, mail or phone."""
+    """Name, e-mail or phone."""
     id: int | str | Iterable[int | str]
     """Ticket numbers, or display ids with or without their #."""
     duedate: Literal["today", "yesterday", "tomorrow", "overdue", "next 7 days"]
@@ -53,33 +53,34 @@ class Terms(TypedDict, total=False):
     last_contact_replied_before: date
     last_contact_replied_after: date
     last_closed_on_or_after: date
-    """Looks at the last closing, whatever the status is now."""
+    """The last closing, whatever the status is now."""
     last_closed_on_or_before: date
 
 
-def search(*words: str, fields: Mapping[str, str | date | Iterable[str]] | None = None, **terms: Unpack[Terms]) -> str:
-    """Builds the ``q`` of a list of tickets; dates are whole days, in UTC (assumed).
+def search(
+    *words: str, fields: Mapping[str, str | date | Iterable[str]] | None = None, **terms: Unpack[SearchTerms]
+) -> str:
+    """Return the ``q`` of a list of tickets (KB 1039, 2.1); dates are whole days, in UTC (assumed).
 
-    ``words`` must all occur, in any order. ``fields`` are custom fields of ticket or contact by name, choices by their
-    labels.
+    All ``words`` must occur, in any order. ``fields`` are custom fields of ticket or contact by name, choices by label.
     """
-    known(terms, Terms)
+    known(terms, SearchTerms)
     found = []
     for name, value in terms.items():
         if name == "id":
             numbers = [value] if isinstance(value, int | str) else list(value)  # type: ignore[call-overload]
             found.append("id:" + ",".join(_bare(str(number).removeprefix("#")) for number in numbers))
-        elif _is_date(name):
+        elif SearchTerms.__annotations__[name] is date:
             if not isinstance(value, date):
-                raise Unfit(f"{name} takes a date, as date(2026, 3, 1)")
+                raise Unfit(f"{name} needs a date, such as date(2026, 3, 1)")
             found.append(f"{name.replace('_', '-')}:{_quoted(f'{value:%Y/%m/%d}')}")
         elif isinstance(value, bool):
             found.append(f"{name}:{str(value).lower()}")
         else:
-            found.append(f"{name}:{_any(value)}")  # type: ignore[arg-type]
+            found.append(f"{name}:{_any_of(value)}")  # type: ignore[arg-type]
     for name, wanted in (fields or {}).items():
-        said = f"{wanted:%m/%d/%Y}" if isinstance(wanted, date) else wanted
-        found.append(f"{_quoted(name)}:{_any(said)}")
+        label = f"{wanted:%m/%d/%Y}" if isinstance(wanted, date) else wanted
+        found.append(f"{_quoted(name)}:{_any_of(label)}")
     return " ".join([*found, *map(_word, words)])
 
 
@@ -91,44 +92,43 @@ def search_contacts(
     created_since: date | None = None,
     updated_since: date | None = None,
 ) -> str:
-    """Builds the ``q`` of a list of contacts; of a phone the digits are sent, without its plus sign (KB 1092).
+    """Return the ``q`` of a list of contacts; only the digits of a phone are sent (KB 1092, 2).
 
-    How dates are written is not said: ``yyyy/mm/dd``, as for tickets (assumed).
+    The article does not say how dates are written: ``yyyy/mm/dd``, as for tickets (assumed).
     """
     terms = {"name": name, "email": email, "phone": _digits(phone)}
     since = {"created_since": created_since, "updated_since": updated_since}
     terms |= {key: f"{value:%Y/%m/%d}" for key, value in since.items() if value is not None}
-    said = [f"{key}:{_quoted(value) if ' ' in value else _bare(value)}" for key, value in terms.items() if value]
-    return " ".join([*said, *map(_word, words)])
+    found = [f"{key}:{_quoted(value) if ' ' in value else _bare(value)}" for key, value in terms.items() if value]
+    return " ".join([*found, *map(_word, words)])
+
+
+def _any_of(values: Texts) -> str:
+    listed = [values] if isinstance(values, str) else list(values) if isinstance(values, Iterable) else []
+    if not listed or not all(isinstance(value, str) for value in listed):
+        raise Unfit("a search term needs a text, or several")
+    return ",".join(map(_quoted, listed))
+
+
+def _bare(text: str) -> str:
+    """Return a value of a search; refuse a quotation mark, which would end it."""
+    if '"' in text:
+        raise Unfit("a search cannot contain a quotation mark")
+    return text
+
+
+def _quoted(text: str) -> str:
+    """Return a value of a search in quotation marks."""
+    return f'"{_bare(text)}"'
+
+
+def _word(text: str) -> str:
+    """Return a word of a search, which must not look like a term."""
+    return _bare(text).replace(":", " ")
 
 
 def _digits(phone: str) -> str:
     digits = "".join(sign for sign in phone if sign in "0123456789")
     if phone and not digits:
-        raise Unfit("a search by phone needs its digits, and there are none")
+        raise Unfit("a search by phone needs digits, and there are none")
     return digits
-
-
-def _is_date(name: str) -> bool:
-    return Terms.__annotations__[name] is date
-
-
-def _any(values: Texts) -> str:
-    listed = [values] if isinstance(values, str) else list(values) if isinstance(values, Iterable) else []
-    if not listed or not all(isinstance(value, str) for value in listed):
-        raise Unfit("a term of a search needs a text, or several")
-    return ",".join(map(_quoted, listed))
-
-
-def _quoted(text: str) -> str:
-    return f'"{_bare(text)}"'
-
-
-def _word(text: str) -> str:
-    return _bare(text).replace(":", " ")
-
-
-def _bare(text: str) -> str:
-    if '"' in text:
-        raise Unfit("a search cannot hold a quotation mark")
-    return text
