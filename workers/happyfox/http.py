@@ -124,7 +124,7 @@ class ApiConnection:
         if request.query:
             address = address.copy_with(params=dict(request.query))
         with _body(request) as (headers, content):
-            id = permit or self._take_permit(request.method, class_, total)
+            id = self._take_permit(request.method, class_, total) if permit is None else permit
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
                 result = self._call(

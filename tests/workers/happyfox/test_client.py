@@ -148,7 +148,7 @@ with HappyFox.from_env(environ, folder) as first, HappyFox.from_env(environ, fol
 """
     with peer(says(200, b"[]")) as server:
         environ = [f"{name}={value}" for name, value in {**ENVIRON, "HAPPYFOX_URL": server.url}.items()]
-        command = [sys.executable, "-W", "error", "-c", program, tmp_path, *environ]
+        command = [sys.executable, "-W", "error", "-c", program, str(tmp_path), *environ]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     url, used = done.stdout.split()
     assert (used, done.stderr) == ("2", "")
@@ -340,7 +340,7 @@ def test_names_become_ids_and_ids_names(hf: HappyFox) -> None:
 
 
 def test_faults_of_happyfox_do_not_stop_a_walk(hf: HappyFox, simulator: Simulator) -> None:
-    hf._sleep = lambda _: None  # type: ignore[method-assign]
+    hf._sleep = lambda _: None
     for _ in range(60):
         simulator.create_ticket()
     simulator.faults.add(Fault("status", path="tickets", count=2))

@@ -322,7 +322,7 @@ def test_a_list_that_comes_in_pages_after_all_is_read_to_its_end() -> None:
 def test_a_slip_in_a_name_is_told_before_anything_is_sent() -> None:
     account = Desk()
     hf: Any = account.client
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: hf.staff_update(1, txt="x"),
         lambda: hf.private_note(1, textt="x"),
         lambda: hf.tickets(statuss="x"),
@@ -330,7 +330,8 @@ def test_a_slip_in_a_name_is_told_before_anything_is_sent() -> None:
         lambda: hf.edit_contact(1, emial="x"),
         lambda: hf.update_asset(1, nmae="x"),
         lambda: hf.sla_entries(1, perid="l7d"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(TypeError, match="did you mean"):
             call()
     assert account.asked == []

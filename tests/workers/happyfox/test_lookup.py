@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.happyfox.desk import Clock, Desk
+from tests.workers.happyfox.desk import Desk
+from tests.workers.simulator.conftest import Clock
 from workers.errors import UnknownName
 from workers.happyfox.client import NameLookup
 from workers.happyfox.messages import Request

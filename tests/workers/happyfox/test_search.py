@@ -1,6 +1,7 @@
 """Searches are built as the articles write them, and mean what was meant."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -51,9 +52,10 @@ def test_a_day_as_text_is_refused_rather_than_searched_under_a_name_nobody_knows
 
 
 def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
-    for terms in ({"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}):
+    wrong: list[SearchTerms] = [{"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}]
+    for terms in wrong:
         with pytest.raises(Unfit):
-            search(**terms)  # type: ignore[arg-type]
+            search(**terms)
     with pytest.raises(Unfit):
         search(fields={'a"': "b"})
     with pytest.raises(Unfit, match="digits"):
@@ -83,14 +85,14 @@ def test_every_term_is_known_to_happyfox() -> None:
     desk = Desk()
     number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
     day = date(2023, 11, 14)
-    dates = {
+    dates: Any = {
         name: day
         for name in SearchTerms.__annotations__
         if "_on" in name and "staff" not in name and "closed" not in name
     }
     found = search(
         "printer", status="New", priority="Medium", tag="vip", assignee="none", group="Big Corp",
-        contact="sam@bigcorp.example", id=number, duedate="today", unresponded=True, breached=False, **dates,  # type: ignore[typeddict-item]
+        contact="sam@bigcorp.example", id=number, duedate="today", unresponded=True, breached=False, **dates,
     )  # fmt: skip
     assert [ticket.id for ticket in desk.client.tickets(q=found)] == [number]
     assert list(desk.client.tickets(q=search(created_before=day))) == []
