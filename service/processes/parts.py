@@ -20,7 +20,7 @@ BOT = 7
 def run_web(child: bool) -> None:
     """Serves deliveries until a signal; imports no handler."""
     settings = _with_store(settings_of("web"))
-    from service.intake.web import serve
+    from service.web.app import serve
 
     listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
     _obey(child)

@@ -1,4 +1,4 @@
-"""Group commit and its connection: durable or 503, in bounded time, and by itself well again."""
+"""Group commit and its connection: durable or 503, within a time limit, and with automatic recovery."""
 
 import asyncio
 import os
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from service.intake import commit as group
-from service.intake.app import build
-from service.intake.commit import Commit
-from service.intake.link import Durability, Link
+from service.web import writer
+from service.web.app import build
+from service.web.writer import Durability, GroupCommit, StoreWriter
 from tests.service.receiver import REPLY, P, Server, client, counts, deliver, settings
 from workers.errors import StoreUnavailable
 from workers.events.delivery import parse
@@ -26,9 +25,9 @@ def arrival(ticket: int = 3) -> Arrival:
     return receive(parse(body), body)
 
 
-def run(url: str, scenario: Callable[[Commit], Awaitable[Any]], durability: Durability = "fsync") -> Any:
+def run(url: str, scenario: Callable[[GroupCommit], Awaitable[Any]], durability: Durability = "fsync") -> Any:
     async def main() -> Any:
-        commit = Commit(Link(url, durability), 3600)
+        commit = GroupCommit(StoreWriter(url, durability), 3600)
         try:
             return await scenario(commit)
         finally:
@@ -37,12 +36,12 @@ def run(url: str, scenario: Callable[[Commit], Awaitable[Any]], durability: Dura
     return asyncio.run(main())
 
 
-async def one(commit: Commit) -> Acceptance:
+async def one(commit: GroupCommit) -> Acceptance:
     return await commit.store("acme", arrival())
 
 
 def test_deliveries_that_arrive_together_share_a_batch(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> list[Acceptance]:
+    async def scenario(commit: GroupCommit) -> list[Acceptance]:
         return await asyncio.gather(*[commit.store("acme", arrival(n)) for n in range(1, 301)])
 
     answers = run(valkey_url, scenario)
@@ -50,8 +49,8 @@ def test_deliveries_that_arrive_together_share_a_batch(valkey_url: str, store: r
     assert int(store.get(P + "batches") or 0) == 3  # 128, 128, 44
 
 
-def test_every_delivery_gets_the_answer_of_its_own(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> list[Acceptance]:
+def test_every_delivery_gets_its_own_answer(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> list[Acceptance]:
         pairs = [("acme" if n % 2 else "beta", arrival(n // 4 + 1)) for n in range(100)]
         answers = await asyncio.gather(*[commit.store(account, one) for account, one in pairs])
         for (account, sent), answer in zip(pairs, answers, strict=True):
@@ -86,7 +85,7 @@ def test_fsync_holds_on_a_redis_without_waitaof_that_always_syncs(server: Make) 
 
 
 @pytest.mark.redis
-def test_fsync_is_refused_by_a_redis_that_cannot_promise_it(server: Make) -> None:
+def test_fsync_fails_on_a_redis_that_cannot_guarantee_it(server: Make) -> None:
     store = server("redis", "--appendfsync", "everysec")
     store.start()
     with pytest.raises(StoreUnavailable, match="appendfsync always there, or FOXHOOKS_DURABILITY=everysec"):
@@ -95,7 +94,7 @@ def test_fsync_is_refused_by_a_redis_that_cannot_promise_it(server: Make) -> Non
 
 
 @pytest.mark.redis
-def test_fsync_is_refused_by_a_redis_whose_settings_may_not_be_read(server: Make) -> None:
+def test_fsync_fails_on_a_redis_whose_settings_may_not_be_read(server: Make) -> None:
     store = server("redis", "--rename-command", "CONFIG", "")
     store.start()
     with pytest.raises(StoreUnavailable, match="may not be read"):
@@ -103,7 +102,7 @@ def test_fsync_is_refused_by_a_redis_whose_settings_may_not_be_read(server: Make
 
 
 @pytest.mark.parametrize("kind", ["valkey", pytest.param("redis", marks=pytest.mark.redis)])
-def test_fsync_is_refused_without_an_append_only_file(server: Make, kind: str) -> None:
+def test_fsync_fails_without_an_append_only_file(server: Make, kind: str) -> None:
     store = server(kind, "--appendonly", "no")
     store.start()
     with pytest.raises(StoreUnavailable, match="set appendonly yes"):
@@ -111,7 +110,7 @@ def test_fsync_is_refused_without_an_append_only_file(server: Make, kind: str) -
 
 
 def test_a_duplicate_on_another_connection_is_as_durable_as_its_first(server: Make) -> None:
-    """WAITAOF answers only for its own connection, so a batch without news has to write as well."""
+    """WAITAOF only covers its own connection, so a batch without new events must write as well."""
     store = server("valkey", "--appendfsync", "everysec")
     store.start()
     first = run(store.url, one, "memory")
@@ -122,8 +121,8 @@ def test_a_duplicate_on_another_connection_is_as_durable_as_its_first(server: Ma
         assert reader.llen(P + "lane:3") == 1
 
 
-def test_a_connection_that_was_cut_while_idle_costs_no_delivery(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> Acceptance:
+def test_a_connection_closed_while_idle_costs_no_delivery(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> Acceptance:
         await one(commit)
         for found in store.client_list():
             if found["name"] == "foxhooks-web":
@@ -134,7 +133,7 @@ def test_a_connection_that_was_cut_while_idle_costs_no_delivery(valkey_url: str,
 
 
 def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> Acceptance:
+    async def scenario(commit: GroupCommit) -> Acceptance:
         await one(commit)
         store.script_flush()
         return await commit.store("acme", arrival(4))
@@ -143,15 +142,17 @@ def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis)
 
 
 @pytest.mark.parametrize("key", ["sched", "counts", "quarantine", "batches"])
-def test_a_spoilt_key_of_one_account_stops_no_other_and_is_named(valkey_url: str, store: redis.Redis, key: str) -> None:
+def test_a_corrupt_key_of_one_account_is_named_and_does_not_affect_the_others(
+    valkey_url: str, store: redis.Redis, key: str
+) -> None:
     kept = "list" if key in ("batches", "sched") else "string"
     if kept == "list":
-        store.rpush(P + key, "spoilt")
+        store.rpush(P + key, "corrupt")
     else:
-        store.set(P + key, "spoilt")
+        store.set(P + key, "corrupt")
     rubbish = unreadable("no-ticket", b"{}") if key == "quarantine" else arrival()
 
-    async def scenario(commit: Commit) -> list[Any]:
+    async def scenario(commit: GroupCommit) -> list[Any]:
         batch = [commit.store("acme", rubbish), commit.store("beta", arrival())]
         answers: list[Any] = list(await asyncio.gather(*batch, return_exceptions=True))
         clients = {each["id"] for each in store.client_list() if each["name"] == "foxhooks-web"}
@@ -166,10 +167,10 @@ def test_a_spoilt_key_of_one_account_stops_no_other_and_is_named(valkey_url: str
     assert [answer.status for answer in others] == ["accepted"] * 3
 
 
-def test_what_was_refused_is_counted_when_a_spoilt_key_is_mended(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> None:
-        store.set(P + "counts", "spoilt")
-        commit.refuse("acme", "bad-signature")
+def test_refused_deliveries_are_counted_once_a_corrupt_key_is_repaired(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> None:
+        store.set(P + "counts", "corrupt")
+        commit.count_refused("acme", "bad-signature")
         commit._write_refused()
         with pytest.raises(StoreUnavailable, match="counts"):
             await one(commit)
@@ -183,7 +184,7 @@ def test_a_store_that_comes_back_is_used_again(server: Make, caplog: pytest.LogC
     caplog.set_level("INFO", "service")
     store = server()
 
-    async def scenario(commit: Commit) -> None:
+    async def scenario(commit: GroupCommit) -> None:
         for _ in range(2):
             for _ in range(2):
                 with pytest.raises(StoreUnavailable, match="does not answer"):
@@ -196,8 +197,8 @@ def test_a_store_that_comes_back_is_used_again(server: Make, caplog: pytest.LogC
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"] * 2
 
 
-def test_a_full_store_is_told_and_recovers(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> None:
+def test_a_full_store_is_reported_and_recovers(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> None:
         store.config_set("maxmemory", "1")
         try:
             with pytest.raises(StoreUnavailable, match="maxmemory"):
@@ -209,15 +210,14 @@ def test_a_full_store_is_told_and_recovers(valkey_url: str, store: redis.Redis) 
     run(valkey_url, scenario)
 
 
-def test_a_store_that_hangs_is_given_up_in_bounded_time(server: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.intake.link.TRIP", 0.2)
-    monkeypatch.setattr("service.intake.commit.TRIP", 0.2)
+def test_a_store_that_hangs_fails_deliveries_within_a_time_limit(server: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.web.writer.TRIP_SECONDS", 0.2)
     store = server()
     store.start()
     with redis.Redis.from_url(store.url) as reader:
         pid = reader.info("server")["process_id"]
 
-    async def scenario(commit: Commit) -> None:
+    async def scenario(commit: GroupCommit) -> None:
         await one(commit)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -232,12 +232,10 @@ def test_a_store_that_hangs_is_given_up_in_bounded_time(server: Make, monkeypatc
     run(store.url, scenario)
 
 
-def test_more_deliveries_than_may_wait_are_turned_away_at_once(
-    valkey_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group, "WAITING", 10)
+def test_more_deliveries_than_may_wait_are_rejected_at_once(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING", 10)
 
-    async def scenario(commit: Commit) -> list[Any]:
+    async def scenario(commit: GroupCommit) -> list[Any]:
         many = [commit.store("acme", arrival(n)) for n in range(1, 31)]
         return await asyncio.gather(*many, return_exceptions=True)
 
@@ -247,8 +245,8 @@ def test_more_deliveries_than_may_wait_are_turned_away_at_once(
     assert "too many deliveries" in str(refused[0])
 
 
-def test_large_bodies_go_in_batches_of_their_own(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> list[Acceptance]:
+def test_large_bodies_get_batches_of_their_own(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> list[Acceptance]:
         bodies = [b'{"ticket_id":%d,"text":"%s"}' % (n, b"x" * 5_000_000) for n in range(1, 6)]
         return await asyncio.gather(*[commit.store("acme", receive(parse(body), body)) for body in bodies])
 
@@ -256,11 +254,11 @@ def test_large_bodies_go_in_batches_of_their_own(valkey_url: str, store: redis.R
     assert int(store.get(P + "batches") or 0) == 5
 
 
-def test_refused_deliveries_are_counted_at_the_end_of_the_process(valkey_url: str, store: redis.Redis) -> None:
-    async def scenario(commit: Commit) -> None:
+def test_refused_deliveries_are_counted_at_shutdown(valkey_url: str, store: redis.Redis) -> None:
+    async def scenario(commit: GroupCommit) -> None:
         for _ in range(1000):
-            commit.refuse("acme", "bad-signature")
-        commit.refuse("beta", "slow")
+            commit.count_refused("acme", "bad-signature")
+        commit.count_refused("beta", "slow")
 
     run(valkey_url, scenario)
     assert counts(store) == {"refused:bad-signature": 1000}
@@ -271,10 +269,10 @@ def test_refused_deliveries_are_counted_at_the_end_of_the_process(valkey_url: st
 def test_refused_deliveries_are_counted_in_the_background(
     valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group, "FLUSH", 0.01)
+    monkeypatch.setattr(writer, "FLUSH_SECONDS", 0.01)
 
-    async def scenario(commit: Commit) -> None:
-        commit.refuse("acme", "bad-signature")
+    async def scenario(commit: GroupCommit) -> None:
+        commit.count_refused("acme", "bad-signature")
         async with asyncio.timeout(10):
             while not counts(store):
                 await asyncio.sleep(0.01)
@@ -282,23 +280,23 @@ def test_refused_deliveries_are_counted_in_the_background(
     run(valkey_url, scenario)
 
 
-def test_what_was_refused_while_the_store_was_away_is_counted_later(server: Make) -> None:
+def test_deliveries_refused_while_the_store_was_down_are_counted_later(server: Make) -> None:
     store = server()
 
-    async def scenario(commit: Commit) -> None:
-        commit.refuse("acme", "bad-signature")
+    async def scenario(commit: GroupCommit) -> None:
+        commit.count_refused("acme", "bad-signature")
         commit._write_refused()
         with pytest.raises(StoreUnavailable):
             await one(commit)
         store.start()
-        commit.refuse("acme", "bad-signature")
+        commit.count_refused("acme", "bad-signature")
 
     run(store.url, scenario)
     with redis.Redis.from_url(store.url) as reader:
         assert counts(reader) == {"refused:bad-signature": 2}
 
 
-def test_the_endpoint_says_when_to_send_again(server: Make) -> None:
+def test_the_endpoint_says_when_to_retry(server: Make) -> None:
     store = server()
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""The web process on real sockets: slow and broken senders, its start without a store, its end."""
+"""The web process on real sockets: slow and broken senders, start without a store, shutdown."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ import pytest
 import redis
 import uvicorn
 
-from service.intake.app import build
+from service.web.app import build
 from tests.service.receiver import KEY, REPLY, P, Server, counts, settings
 from workers.events.signature import HEADER, sign
 
 PROGRAM = """
 import os
 from pathlib import Path
-from service.intake.web import serve
+from service.web.app import serve
 from workers.settings import load
 serve(load("web", os.environ, Path.cwd()))
 """
@@ -34,10 +34,10 @@ LENGTH = b"content-length: %d\r\n\r\n" % len(REPLY)
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str, patience: float) -> AsyncIterator[int]:
-    """The application under uvicorn in this process; gives its port."""
+async def listening(url: str, seconds: float) -> AsyncIterator[int]:
+    """Run the application under uvicorn in this process; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        config = uvicorn.Config(build(settings(url), patience), http="httptools", log_config=None)
+        config = uvicorn.Config(build(settings(url), seconds), http="httptools", log_config=None)
         web = uvicorn.Server(config)
         task = asyncio.create_task(web.serve([bound]))
         async with asyncio.timeout(20):
@@ -61,11 +61,11 @@ async def dialled(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
             await writer.wait_closed()
 
 
-def talk(url: str, *pieces: bytes, patience: float = 15, end: bool = False) -> bytes:
-    """Sends pieces over one connection, and gives all that comes back; with `end` hangs up at once."""
+def talk(url: str, *pieces: bytes, seconds: float = 15, end: bool = False) -> bytes:
+    """Send pieces over one connection and return the whole answer; with `end`, close it at once."""
 
     async def main() -> bytes:
-        async with listening(url, patience) as port, dialled(port) as (reader, writer):
+        async with listening(url, seconds) as port, dialled(port) as (reader, writer):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -75,14 +75,16 @@ def talk(url: str, *pieces: bytes, patience: float = 15, end: bool = False) -> b
 
 
 @pytest.mark.parametrize("pieces", [(HEAD + LENGTH,), (HEAD + LENGTH, REPLY[:10])])
-def test_a_body_that_does_not_come_is_given_up(valkey_url: str, store: redis.Redis, pieces: tuple[bytes, ...]) -> None:
-    answer = talk(valkey_url, *pieces, patience=0.2)
+def test_a_body_that_does_not_arrive_is_rejected(
+    valkey_url: str, store: redis.Redis, pieces: tuple[bytes, ...]
+) -> None:
+    answer = talk(valkey_url, *pieces, seconds=0.2)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in answer
     assert counts(store) == {"refused:slow": 1}
 
 
-def test_a_body_that_trickles_is_given_up(valkey_url: str) -> None:
+def test_a_body_that_trickles_is_rejected(valkey_url: str) -> None:
     async def main() -> bytes:
         async with listening(valkey_url, 0.3) as port, dialled(port) as (reader, writer):
             writer.write(HEAD + LENGTH)
@@ -98,7 +100,7 @@ def test_a_body_that_trickles_is_given_up(valkey_url: str) -> None:
     assert asyncio.run(main()).startswith(b"HTTP/1.1 408 ")
 
 
-def test_others_are_served_while_one_is_slow(valkey_url: str, store: redis.Redis) -> None:
+def test_others_are_served_while_one_sender_is_slow(valkey_url: str, store: redis.Redis) -> None:
     async def main() -> bytes:
         async with listening(valkey_url, 1.0) as port, dialled(port) as (reader, writer):
             writer.write(HEAD + LENGTH)
@@ -143,7 +145,7 @@ def test_a_body_over_the_limit_gets_its_answer(valkey_url: str, announced: bool)
 
 
 @pytest.mark.parametrize(("path", "status"), [(b"/webhooks/acme", b"413"), (b"/webhooks/unknown", b"404")])
-def test_a_sender_reads_why_a_large_body_is_refused_though_it_closes_the_connection(
+def test_a_sender_that_closes_the_connection_still_reads_why_a_large_body_is_rejected(
     valkey_url: str, path: bytes, status: bytes
 ) -> None:
     length = 20 * 1024 * 1024
@@ -151,12 +153,12 @@ def test_a_sender_reads_why_a_large_body_is_refused_though_it_closes_the_connect
     assert talk(valkey_url, head, b"x" * length).startswith(b"HTTP/1.1 " + status)
 
 
-def test_a_large_body_that_is_only_announced_is_refused_without_it(valkey_url: str) -> None:
+def test_a_large_body_is_rejected_by_its_announced_length(valkey_url: str) -> None:
     head = HEAD + b"connection: close\r\ncontent-length: 6000000\r\n\r\n"
     assert talk(valkey_url, head).startswith(b"HTTP/1.1 413 ")
 
 
-def test_two_signature_headers_on_the_wire_are_refused(valkey_url: str) -> None:
+def test_two_signature_headers_on_the_wire_are_rejected(valkey_url: str) -> None:
     extra = f"{HEADER.lower()}: {sign(KEY, REPLY)}\r\nconnection: close\r\n".encode()
     assert talk(valkey_url, HEAD + extra + LENGTH + REPLY).startswith(b"HTTP/1.1 401 ")
 
@@ -226,7 +228,7 @@ def test_it_starts_without_a_store_and_recovers_by_itself(
         store.kill()
 
 
-def test_a_request_under_way_is_finished_after_sigterm(
+def test_an_open_request_is_finished_after_sigterm(
     web: Callable[..., Web], valkey_url: str, store: redis.Redis
 ) -> None:
     process = web(valkey_url)
@@ -253,7 +255,7 @@ def test_several_processes_share_a_port(web: Callable[..., Web], valkey_url: str
 
 
 @pytest.mark.parametrize(("level", "told"), [("INFO", []), ("DEBUG", ["debug"])])
-def test_what_is_no_http_does_not_fill_the_log(
+def test_requests_that_are_not_http_do_not_fill_the_log(
     web: Callable[..., Web], valkey_url: str, level: str, told: list[str]
 ) -> None:
     process = web(valkey_url, LOG_LEVEL=level)
@@ -264,7 +266,7 @@ def test_what_is_no_http_does_not_fill_the_log(
     assert [line["level"] for line in lines] == told
 
 
-def test_logs_hold_no_words_of_a_delivery(web: Callable[..., Web], valkey_url: str) -> None:
+def test_logs_never_contain_the_content_of_a_delivery(web: Callable[..., Web], valkey_url: str) -> None:
     process = web(valkey_url, LOG_LEVEL="DEBUG")
     process.deliver(b'{"ticket_id":5,"subject":"the-customers-words"}')
     process.deliver(b'{"subject":"the-customers-words"}')

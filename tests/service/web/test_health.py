@@ -10,10 +10,8 @@ import redis
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.intake.app import build
-from service.intake.commit import Commit
-from service.intake.health import Health
-from service.intake.link import Link
+from service.web.app import Health, build
+from service.web.writer import GroupCommit, StoreWriter
 from tests.service.receiver import P, Server, client, settings
 from workers.lanes.keys import WORKER_LIFE, WORKERS
 
@@ -44,7 +42,7 @@ def test_not_ready_while_the_store_is_away(server: Callable[..., Server]) -> Non
 
 
 @pytest.mark.redis
-def test_not_ready_when_fsync_cannot_be_promised_and_the_cure_is_said(server: Callable[..., Server]) -> None:
+def test_not_ready_when_fsync_cannot_be_promised_and_the_fix_is_named(server: Callable[..., Server]) -> None:
     store = server("redis", "--appendfsync", "everysec")
     store.start()
     answer = ask(store.url)
@@ -61,7 +59,7 @@ def test_not_ready_when_the_store_is_full(valkey_url: str, store: redis.Redis) -
         store.config_set("maxmemory", "0")
 
 
-def test_an_account_that_cannot_be_stored_for_is_named_and_takes_none_of_the_others_down(
+def test_an_account_that_cannot_be_stored_is_named_and_does_not_affect_the_others(
     valkey_url: str, store: redis.Redis
 ) -> None:
     store.set(P + "sched", "spoilt")
@@ -69,7 +67,7 @@ def test_an_account_that_cannot_be_stored_for_is_named_and_takes_none_of_the_oth
     assert (alone.status_code, "foxhooks:{acme}:sched" in alone.json()["reasons"][0]) == (503, True)
 
     async def both() -> JSONResponse:
-        commit = Commit(Link(valkey_url, "fsync"), 3600)
+        commit = GroupCommit(StoreWriter(valkey_url, "fsync"), 3600)
         health = Health(commit, valkey_url, ("acme", "beta"))
         try:
             return await health.ready(Request({"type": "http"}))
@@ -78,9 +76,9 @@ def test_an_account_that_cannot_be_stored_for_is_named_and_takes_none_of_the_oth
             await commit.close()
 
     two = asyncio.run(both())
-    told = json.loads(two.body)
-    assert (two.status_code, told["status"]) == (200, "ready")
-    assert "account acme: deliveries cannot be stored" in told["degraded"][0]
+    answer = json.loads(two.body)
+    assert (two.status_code, answer["status"]) == (200, "ready")
+    assert "account acme: deliveries cannot be stored" in answer["degraded"][0]
     assert store.get("foxhooks:{beta}:batches") == b"1"
 
 
@@ -93,8 +91,8 @@ def test_no_worker_is_degraded_and_a_living_one_is_not(valkey_url: str, store: r
     assert ask(valkey_url).json()["degraded"] == []
 
 
-def test_a_closed_gate_and_a_bad_eviction_policy_are_degraded(valkey_url: str, store: redis.Redis) -> None:
-    store.hset(P + "gate", "state", "locked")
+def test_a_lockout_and_a_bad_eviction_policy_are_degraded(valkey_url: str, store: redis.Redis) -> None:
+    store.hset(P + "gate", mapping={"state": "locked", "until": 1_700_000_000_000})
     store.config_set("maxmemory-policy", "allkeys-lru")
     try:
         answer = ask(valkey_url)
@@ -102,16 +100,16 @@ def test_a_closed_gate_and_a_bad_eviction_policy_are_degraded(valkey_url: str, s
         store.config_set("maxmemory-policy", "noeviction")
     assert answer.status_code == 200
     degraded = " ".join(answer.json()["degraded"])
-    assert "the gate to HappyFox is locked" in degraded
+    assert "account acme: locked out of HappyFox until 22:13 UTC" in degraded
     assert "allkeys-lru" in degraded
 
 
 @pytest.mark.redis
-def test_a_policy_that_may_not_be_asked_is_degraded(server: Callable[..., Server]) -> None:
+def test_a_policy_that_may_not_be_read_is_degraded(server: Callable[..., Server]) -> None:
     store = server("redis", "--rename-command", "CONFIG", "", "--appendonly", "no")
     store.start()
     answer = ask(store.url, FOXHOOKS_DURABILITY="everysec")
     assert answer.status_code == 200
     degraded = " ".join(answer.json()["degraded"])
-    assert "may not be read" in degraded
+    assert "does not allow reading" in degraded
     assert "append-only" in degraded

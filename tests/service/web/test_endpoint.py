@@ -1,4 +1,4 @@
-"""The endpoint: which request gets which answer, in which order things are looked at, what is kept."""
+"""The endpoint: which request gets which answer, in which order it is checked, and what is kept."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 
-from service.intake.app import build
+from service.web.app import build
 from tests.service.receiver import KEY, REPLY, P, client, counts, deliver, settings
 from workers.events.signature import HEADER, sign
 
@@ -18,7 +18,7 @@ Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 @pytest.fixture
 def run(valkey_url: str) -> Callable[[Scenario], Any]:
-    """Runs a scenario against the application, and shuts the application down."""
+    """Run a scenario against the application, then shut it down."""
 
     def run(scenario: Scenario) -> Any:
         async def main() -> Any:
@@ -40,7 +40,7 @@ SUFFIXES = ["", "/", "/created", "/created/", "/updated", "/updated/"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_spelling_of_the_path_takes_deliveries(run: Any, store: redis.Redis, suffix: str) -> None:
+def test_every_form_of_the_path_accepts_deliveries(run: Any, store: redis.Redis, suffix: str) -> None:
     answer = post(run, path="/webhooks/acme" + suffix)
     assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
     assert answer.headers["content-type"] == "application/json"
@@ -48,7 +48,7 @@ def test_every_spelling_of_the_path_takes_deliveries(run: Any, store: redis.Redi
 
 
 @pytest.mark.parametrize("kind", ["created", "updated"])
-def test_the_path_tells_the_kind_where_the_body_does_not(run: Any, store: redis.Redis, kind: str) -> None:
+def test_the_path_sets_the_kind_if_the_body_does_not(run: Any, store: redis.Redis, kind: str) -> None:
     answer = post(run, b'{"ticket_id":3}', f"/webhooks/acme/{kind}/")
     assert store.hget(P + "event:" + answer.json()["event"], "kind") == kind.encode()
 
@@ -81,14 +81,14 @@ def test_headers_that_may_matter_are_kept_and_the_signature_is_not(run: Any, sto
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_person_can_check_the_address(run: Any, method: str, suffix: str) -> None:
+def test_a_person_can_check_the_url(run: Any, method: str, suffix: str) -> None:
     answer = run(lambda http: http.request(method, "/webhooks/acme" + suffix))
     assert answer.status_code == 200
-    assert ("address is right" in answer.text) is (method == "GET")
+    assert ("URL is correct" in answer.text) is (method == "GET")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE"])
-def test_other_methods_are_refused(run: Any, method: str) -> None:
+def test_other_methods_are_rejected(run: Any, method: str) -> None:
     answer = run(lambda http: http.request(method, "/webhooks/acme"))
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
@@ -107,7 +107,7 @@ def test_nothing_is_redirected(run: Any, path: str) -> None:
     assert run(lambda http: http.post(path, content=REPLY)).status_code == 404
 
 
-def test_any_active_secret_signs(run: Any) -> None:
+def test_every_active_secret_is_accepted(run: Any) -> None:
     for key in ("newest", KEY):
         answer = run(
             lambda http, key=key: http.post("/webhooks/acme", content=REPLY, headers={HEADER: sign(key, REPLY)})
@@ -131,7 +131,7 @@ def test_any_active_secret_signs(run: Any) -> None:
         ([(HEADER, sign(KEY, REPLY)), (HEADER.lower(), "0" * 40)], "two-signatures"),
     ],
 )
-def test_a_delivery_without_one_right_signature_is_refused_and_counted(
+def test_a_delivery_without_one_valid_signature_is_rejected_and_counted(
     run: Any, store: redis.Redis, headers: list[tuple[Any, Any]], reason: str
 ) -> None:
     answer = run(lambda http: http.post("/webhooks/acme", content=REPLY, headers=httpx.Headers(headers)))
@@ -141,14 +141,14 @@ def test_a_delivery_without_one_right_signature_is_refused_and_counted(
     assert not list(store.scan_iter(P + "event:*"))
 
 
-def test_a_bad_signature_costs_no_call_of_the_store(run: Any, store: redis.Redis) -> None:
+def test_a_bad_signature_costs_no_call_to_the_store(run: Any, store: redis.Redis) -> None:
     async def scenario(http: httpx.AsyncClient) -> None:
         await deliver(http)
         before = store.info("stats")["total_commands_processed"]
         for _ in range(50):
             answer = await http.post("/webhooks/acme", content=REPLY, headers={HEADER: "0" * 40})
             assert answer.status_code == 401
-        assert store.info("stats")["total_commands_processed"] - before <= 4  # our own look, and one flush at most
+        assert store.info("stats")["total_commands_processed"] - before <= 4  # our own INFO, and at most one flush
 
     run(scenario)
     assert counts(store)["refused:bad-signature"] == 50
@@ -169,7 +169,7 @@ def test_a_bad_signature_costs_no_call_of_the_store(run: Any, store: redis.Redis
         (b'{"ticket_id":123456789012345678901234567890}', "bad-ticket-number"),
     ],
 )
-def test_what_is_signed_but_unreadable_is_kept_in_quarantine(
+def test_a_signed_but_unreadable_delivery_is_quarantined(
     run: Any, store: redis.Redis, body: bytes, reason: str
 ) -> None:
     answer = post(run, body)
@@ -188,7 +188,7 @@ def test_a_form_with_json_in_it_is_accepted(run: Any) -> None:
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_over_the_limit_is_refused(run: Any, store: redis.Redis, announced: bool) -> None:
+def test_a_body_over_the_limit_is_rejected(run: Any, store: redis.Redis, announced: bool) -> None:
     async def chunks() -> Any:
         for _ in range(6):
             yield b"x" * 1024 * 1024
@@ -199,14 +199,14 @@ def test_a_body_over_the_limit_is_refused(run: Any, store: redis.Redis, announce
     assert counts(store) == {"refused:too-large": 1}
 
 
-def test_a_body_of_just_the_limit_is_accepted(run: Any) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(run: Any) -> None:
     body = b'{"ticket_id":3,"text":"' + b"x" * (5 * 1024 * 1024 - 25) + b'"}'
     assert len(body) == 5 * 1024 * 1024
     assert post(run, body).json()["status"] == "accepted"
 
 
-def test_bodies_on_their_way_share_a_limit_of_memory(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.intake.body.HELD", 2_500_000)
+def test_bodies_being_received_share_a_memory_limit(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.web.endpoint.MEMORY_LIMIT", 2_500_000)
     body = b'{"ticket_id":3,"text":"' + b"x" * 1_000_000 + b'"}'
 
     async def pieces() -> Any:
