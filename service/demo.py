@@ -94,7 +94,8 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
             supervisor = Supervisor(setup.children(), store, Output(log))
             with supervisor.running(), redis.Redis.from_url(store.url) as client, setup.simulator() as simulator:
                 try:
-                    return Demo(setup, supervisor, client, simulator, console).play(once)
+                    demo = Demo(setup=setup, supervisor=supervisor, client=client, simulator=simulator, console=console)
+                    return demo.play(once)
                 except KeyboardInterrupt:
                     return 1
                 except (CommandError, httpx.HTTPError, redis.RedisError) as error:
@@ -155,6 +156,7 @@ class Demo:
 
     def __init__(
         self,
+        *,
         setup: Setup,
         supervisor: Supervisor,
         client: redis.Redis,

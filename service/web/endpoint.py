@@ -76,26 +76,23 @@ class WebhookEndpoint:
         method = scope["method"]
         account = scope["path_params"]["account"]
         kind = _KINDS.get(scope["path_params"].get("kind", ""))
-        verifier = self._verifiers.get(account)
         if method not in ("POST", "GET", "HEAD"):
             await self._bodies.discard(receive)
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
-        elif verifier is None or kind is None:
+        elif account not in self._verifiers or kind is None:
             await self._bodies.discard(receive)
             unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
             await _reject(send, RejectedError(404, "unknown", unknown))
         elif method == "POST":
-            await self._deliver(account, verifier, kind, scope, receive, send)
+            await self._deliver(account, kind, scope, receive, send)
         else:
             text = f"This URL is correct. HappyFox sends the webhooks of the account {account} here with POST.\n"
             await _answer(send, 200, text.encode() if method == "GET" else b"", _TEXT)
 
-    async def _deliver(
-        self, account: str, verifier: Verifier, kind: Kind, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _deliver(self, account: str, kind: Kind, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, store and answer one delivery; count it if it is rejected."""
         try:
-            arrival = await self._receive(scope, receive, verifier, kind)
+            arrival = await self._receive(account, kind, scope, receive)
             accepted = await self._commit.store(account, arrival)
         except RejectedError as rejected:
             self._commit.count_refused(account, rejected.reason)
@@ -109,7 +106,7 @@ class WebhookEndpoint:
             body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
             await _answer(send, 200, body.encode(), _JSON)
 
-    async def _receive(self, scope: Scope, receive: Receive, verifier: Verifier, kind: Kind) -> Arrival:
+    async def _receive(self, account: str, kind: Kind, scope: Scope, receive: Receive) -> Arrival:
         """Read a delivery and check its signature; parse nothing before the signature is valid."""
         signatures: list[bytes] = []
         content_type = b""
@@ -128,7 +125,7 @@ class WebhookEndpoint:
         if len(signatures) != 1:
             reason = "two-signatures" if signatures else "no-signature"
             raise RejectedError(401, reason, f"send the header {HEADER} exactly once")
-        if not verifier(signatures[0], body):
+        if not self._verifiers[account](signatures[0], body):
             raise RejectedError(401, "bad-signature", "the signature matches no webhook secret of this account")
         headers = _headers_as_json(tuple(kept))
         try:

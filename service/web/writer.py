@@ -361,4 +361,4 @@ def _rejection(error: ResponseError) -> StoreUnavailable:
         key, found = corrupt.groups()
         fix = "repair or delete it; other accounts are not affected"
         return StoreUnavailable(f"the key {key} has the wrong type in the store, {found}: {fix}")
-    return StoreUnavailable(f"the store rejected the write: {text.split('.')[0][:80]}")
+    return StoreUnavailable(f"the store rejected the write: {text.split('.', 1)[0][:80]}")

@@ -1,3 +1,5 @@
+"""The simulated HappyFox over HTTP: its API and faults, its webhooks, its own API."""
+
 import asyncio
 import json
 import socket

@@ -254,16 +254,16 @@ def test_several_processes_share_a_port(web: Callable[..., Web], valkey_url: str
     assert store.zcard(P + "sched") == 20
 
 
-@pytest.mark.parametrize(("level", "told"), [("INFO", []), ("DEBUG", ["debug"])])
+@pytest.mark.parametrize(("level", "levels"), [("INFO", []), ("DEBUG", ["debug"])])
 def test_requests_that_are_not_http_do_not_fill_the_log(
-    web: Callable[..., Web], valkey_url: str, level: str, told: list[str]
+    web: Callable[..., Web], valkey_url: str, level: str, levels: list[str]
 ) -> None:
     process = web(valkey_url, LOG_LEVEL=level)
     with socket.create_connection(("127.0.0.1", process.port), timeout=20) as scanner:
         scanner.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert b"400" in scanner.recv(100)
     lines = [json.loads(line) for line in process.text().splitlines() if "Invalid HTTP" in line]
-    assert [line["level"] for line in lines] == told
+    assert [line["level"] for line in lines] == levels
 
 
 def test_logs_never_contain_the_content_of_a_delivery(web: Callable[..., Web], valkey_url: str) -> None:
