@@ -101,7 +101,7 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
                 except (CommandError, httpx.HTTPError, redis.RedisError) as error:
                     console.print(f"\n{FAILED} {escape(str(error))}\n\n[dim]The last lines of the processes:[/dim]")
                     for line in setup.log.read_text().splitlines()[-25:]:
-                        console.print(f"  {escape(line)}", style="dim")
+                        console.print(f"  {escape(line)}", style="dim", soft_wrap=True)
                     return 1
 
 
