@@ -17,10 +17,9 @@ from service.context import AccountName
 from service.errors import CommandError
 from workers.errors import FoxhooksError, InDoubt, NotNow, Unsent, suggest
 from workers.happyfox import HappyFox
+from workers.happyfox.base import Confirmation, ItemResult, Page
 from workers.happyfox.endpoints import ENDPOINTS
-from workers.happyfox.exchange import File
-from workers.models.page import Page
-from workers.models.results import ItemResult, Said
+from workers.happyfox.messages import File
 
 #: Methods beside the endpoints: they read whole lists.
 WALKS = ("ticket_numbers", "all_tickets", "all_ticket_numbers", "all_contacts", "all_assets")
@@ -118,7 +117,7 @@ def _raw(value: Any) -> Any:
     """Return what HappyFox sent."""
     if isinstance(value, ItemResult):
         return asdict(value) | {"error": None if value.error is None else str(value.error)}
-    if isinstance(value, Said):
+    if isinstance(value, Confirmation):
         return value.raw
     return getattr(value, "raw", value)
 

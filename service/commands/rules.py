@@ -16,9 +16,9 @@ from service.context import store_of
 from service.errors import CommandError
 from workers.errors import HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.governor.governor import Governor
-from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import read
 from workers.lanes.lists import recall, remember
 from workers.lanes.store import Store
 from workers.rules import file as rules_file
@@ -128,17 +128,16 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
-    key, code = account.api_key.reveal(), account.auth_code.reveal()
-    wire = Wire(account.url, key, code, account.timeout, governor, store)
+    connection = ApiConnection.of(account, governor, store)
     lists: dict[str, list[Any]] = {}
     try:
         for name in names:
-            found = read(wire.send(Directory.LISTS[name], class_="interactive"))
+            found = read(connection.send(Directory.LISTS[name], class_="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
                 store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
     finally:
-        wire.close()
+        connection.close()
     return lists
 
 

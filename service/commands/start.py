@@ -21,9 +21,9 @@ def up() -> None:
 
     Ctrl-C stops all of it.
     """
-    from service.processes import up
+    from service.processes.entrypoints import run_up
 
-    up.run()
+    run_up()
 
 
 def demo(
@@ -35,21 +35,21 @@ def demo(
 
     Needs no settings.
     """
-    from service.demo import demo
+    from service.demo import run
 
-    raise typer.Exit(demo.run(once))
+    raise typer.Exit(run(once))
 
 
 def web(child: IsChild = False) -> None:
     """Run the web process, which receives HappyFox's webhooks."""
-    from service.processes.parts import run_web
+    from service.processes.entrypoints import run_web
 
     run_web(child)
 
 
 def worker(child: IsChild = False) -> None:
     """Run the worker process, which runs your handlers and calls HappyFox."""
-    from service.processes.parts import run_worker
+    from service.processes.entrypoints import run_worker
 
     raise typer.Exit(run_worker(child))
 
@@ -101,7 +101,10 @@ def simulator(
 
     It has tickets, rate limits and webhooks.
     """
-    from service.processes.parts import Play, run_simulator
+    from service.processes.entrypoints import SimulatorOptions, run_simulator
 
     limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
-    run_simulator(Play(host, port, account, key, code, hook, secret, limits), child)
+    options = SimulatorOptions(
+        host=host, port=port, account=account, key=key, code=code, hook=hook, secret=secret, limits=limits
+    )
+    run_simulator(options, child)

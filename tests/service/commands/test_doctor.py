@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service.commands.doctor import CheckResult, check, check_store
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from service.processes.simulator import running
 from tests import stores
 from tests.service.commands.acme import run, shown

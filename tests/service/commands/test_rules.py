@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service.commands import doctor
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from service.processes.simulator import running
 from tests.service.commands.acme import refused, run, shown
 from workers.lanes.keys import Keys
