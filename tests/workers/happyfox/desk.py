@@ -11,7 +11,7 @@ import pytest
 from tests.workers.simulator.conftest import AUTH, Clock
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import BASE, Answer, Multipart, Request
-from workers.simulator import Request as Arrived
+from workers.simulator import ApiRequest as Arrived
 from workers.simulator import Simulator
 
 STAFF = 7

@@ -38,7 +38,7 @@ def test_statuses_of_refusals(clock: Clock) -> None:
     ticket = api.simulator.create_ticket(category="Orders", fields={"Order number": "1"})
     closing = api.post(f"ticket/{ticket.id}/staff_update/", {"staff": 7, "status": 4})
     assert (closing.status, list(json.loads(closing.body))) == (200, ["error"])
-    assert api.simulator.world.tickets[ticket.id].status == 1
+    assert api.simulator.account.tickets[ticket.id].status == 1
     assert not api.simulator.log[-1].applied
 
 
@@ -70,15 +70,15 @@ def test_a_collision_of_staff_messages_is_ignored_or_refused(clock: Clock) -> No
     reply = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "first"})
     last = reply["updates"][-1]["message"]["id"]
     assert api.post("ticket/1/staff_update/", body).status == 409
-    assert len(api.simulator.world.tickets[1].rows) == 2
+    assert len(api.simulator.account.tickets[1].updates) == 2
     assert api.post("ticket/1/staff_update/", body | {"last_staff_message": last}).status == 200
 
 
 @pytest.mark.parametrize(("switch", "said"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
 def test_the_name_of_a_plain_reply(clock: Clock, switch: str, said: str) -> None:
     api = account(clock, plain_text_key=switch)
-    row = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
-    assert row["message"]["text"] == said
+    update = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
+    assert update["message"]["text"] == said
     if switch != "both":
         other = {"plaintext": "text", "text": "plaintext"}[switch]
         assert api.posted("ticket/1/staff_update/", {"staff": 7, other: "x"})["updates"][-1]["message"] is None
@@ -191,8 +191,8 @@ def test_how_a_merged_ticket_reads(clock: Clock, reads: str, shown: tuple[int, i
 
 
 @pytest.mark.parametrize(("kept", "numbers"), [("kept", [1, 2]), ("copied", [2, 3])])
-def test_whether_rows_keep_their_ids_in_a_merge(clock: Clock, kept: str, numbers: list[int]) -> None:
-    api = account(clock, merged_rows=kept)
+def test_whether_updates_keep_their_ids_in_a_merge(clock: Clock, kept: str, numbers: list[int]) -> None:
+    api = account(clock, merged_updates=kept)
     api.simulator.create_ticket()
     api.simulator.merge(1, into=2)
-    assert [row["update_id"] for row in api.got("ticket/2/")["updates"]] == numbers
+    assert [update["update_id"] for update in api.got("ticket/2/")["updates"]] == numbers
