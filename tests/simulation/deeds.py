@@ -64,7 +64,7 @@ class Deeds:
 
     def _staff(self, number: int, **edit: Any) -> None:
         # Not in a row that says nothing: nobody could tell whether it is the trace of a tag that we set, or theirs.
-        ticket = self._simulator.world.tickets[number]
+        ticket = self._simulator.account.tickets[number]
         telling = "text" in edit or any(getattr(ticket, name, value) != value for name, value in edit.items())
         staff = self._rng.choice([1, 2, BOT] if telling and not edit.keys() & {"add_tags", "fields"} else [1, 2])
         row = self._simulator.staff_updates(number, staff=staff, **edit).updates[-1]
@@ -95,8 +95,8 @@ class Deeds:
 
     def _delete(self, number: int) -> None:
         """Nothing tells of it (seen with live accounts: a deletion emits no webhook)."""
-        self._history.removed[number] = self._simulator.world.tickets[number]
-        self._simulator.world.remove(number)
+        self._history.removed[number] = self._simulator.account.tickets[number]
+        self._simulator.account.remove(number)
 
 
 def hide(simulator: Simulator, number: int, until: float) -> None:
