@@ -6,7 +6,7 @@ Their errors differ from those of tickets: an object by member, whose values are
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from workers.simulator.account import Json, SimulatedAccount, StoredAsset
 from workers.simulator.forms import (
@@ -15,6 +15,7 @@ from workers.simulator.forms import (
     REQUIRED,
     ApiError,
     Arguments,
+    Endpoint,
     Form,
     Outcome,
     ValidationError,
@@ -119,18 +120,14 @@ def list_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
     return Outcome(envelope(account, [_field_json(account, definition) for definition in fields], args))
 
 
-def read_field_plural(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /asset_custom_fields/<id>/: the path of the 2025 edition."""
-    return _read_field(account, args, exists=account.options.asset_field_path != "singular")
+def read_field(path: Literal["plural", "singular"]) -> Endpoint:
+    """Return the endpoint for GET /asset_custom_fields/<id>/ (2025 edition) or /asset_custom_field/<id>/ (2026)."""
 
+    def read(account: SimulatedAccount, args: Arguments) -> Outcome:
+        exists = account.options.asset_field_path in ("both", path)
+        return Outcome(_field_json(account, get_or_404(account.asset_fields, args.number if exists else None)))
 
-def read_field_singular(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /asset_custom_field/<id>/: the path of the 2026 edition."""
-    return _read_field(account, args, exists=account.options.asset_field_path != "plural")
-
-
-def _read_field(account: SimulatedAccount, args: Arguments, *, exists: bool) -> Outcome:
-    return Outcome(_field_json(account, get_or_404(account.asset_fields, args.number if exists else None)))
+    return read
 
 
 def _type_of(account: SimulatedAccount, args: Arguments) -> int:

@@ -63,7 +63,7 @@ def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /user/<id>/ and /user/<email>/: change only what is given."""
     before, form = _contact_of(account, args), Form(args.body)
     values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
-    after = _changed(account, before, form, {**before.fields, **values})
+    after = _save(account, before, form, {**before.fields, **values})
     if set(form.members) <= {"is_login_enabled"} and account.options.bare_writes:
         return Outcome(None)
     return Outcome(contact_json(account, after))
@@ -86,11 +86,7 @@ def _put(account: SimulatedAccount, members: Any) -> StoredContact:
     if before is None:
         form.text("name", required=True)
     form.require_fields("c-cf", list(account.contact_fields.values()), values)
-    if before is not None:
-        return _changed(account, before, form, values)
-    _check(account, form, None)
-    form.raise_errors()
-    return _changed(account, account.new_contact(form.text("name"), email or None), form, values, new=True)
+    return _save(account, before, form, values)
 
 
 def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) -> None:
@@ -117,12 +113,13 @@ def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
         form.add_error("phones", REQUIRED)
 
 
-def _changed(
-    account: SimulatedAccount, before: StoredContact, form: Form, values: Mapping[int, Any], *, new: bool = False
+def _save(
+    account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
 ) -> StoredContact:
-    """Store a contact with the form's values. A phone with `id` is edited, one without is added."""
-    _check(account, form, before)
+    """Store a new or known contact with the form's values. A phone with `id` is edited, one without is added."""
+    _check(account, form, known)
     form.raise_errors()
+    before = known or account.new_contact(form.text("name"), form.text("email") or None)
     phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
     for given in form.members.get("phones") or []:
         number = whole(given.get("id")) or account.next("phone")
@@ -139,7 +136,7 @@ def _changed(
             primary=primary,
             fields=dict(values),
             login=form.boolean("is_login_enabled") if form.given("is_login_enabled") else before.login,
-            updated_at=None if new else account.now(),
+            updated_at=account.now() if known else None,
         )
     )
 

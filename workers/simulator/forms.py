@@ -4,7 +4,7 @@ Texts about system fields end with a full stop, those about custom fields do not
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -68,6 +68,9 @@ class Outcome:
     _: KW_ONLY
     media: str = "application/json"
     status: int = 200
+
+
+Endpoint = Callable[[SimulatedAccount, Arguments], Outcome]
 
 
 class ApiError(Exception):

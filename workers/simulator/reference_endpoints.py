@@ -1,6 +1,5 @@
 """Endpoints of the account's own tables, of the choices of custom fields, and of the knowledge base."""
 
-from collections.abc import Callable
 from typing import Any
 
 from workers.simulator.account import Json, SimulatedAccount
@@ -10,14 +9,13 @@ from workers.simulator.forms import (
     REQUIRED,
     ApiError,
     Arguments,
+    Endpoint,
     Form,
     Outcome,
     envelope,
     get_or_404,
     whole,
 )
-
-Endpoint = Callable[[SimulatedAccount, Arguments], Outcome]
 
 
 def listing(table: str) -> Endpoint:
@@ -79,14 +77,9 @@ def _choice(form: Form, known: set[int], given: Any) -> Json:
 # The knowledge base, read only. No document shows its objects: their members are assumed.
 
 
-def list_articles(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /kb/articles/: the external ones."""
-    return _listed(account, _articles(account, internal=False), args)
-
-
-def list_internal_articles(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /kb/internal-articles/."""
-    return _listed(account, _articles(account, internal=True), args)
+def list_articles(*, internal: bool) -> Endpoint:
+    """Return the endpoint for GET /kb/articles/ or /kb/internal-articles/."""
+    return lambda account, args: _listed(account, _articles(account, internal=internal), args)
 
 
 def list_sections(account: SimulatedAccount, args: Arguments) -> Outcome:

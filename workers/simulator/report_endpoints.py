@@ -85,64 +85,70 @@ def response_stats(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def staff_performance(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /report/<id>/staffperformance/: averages over the tickets assigned to each staff member."""
-    tickets, entries = _tickets_of(account, args), []
+    tickets = _tickets_of(account, args)
+    entries: list[Json] = []
     for number, staff in account.staff.items():
         own = [ticket for ticket in tickets if ticket.assignee == number]
         closed = [ticket for ticket in own if ticket.closed_at is not None]
-        entry: Json = {
-            "staff_id": number,
-            "name": staff["name"],
-            "average_time_spent": _mean([ticket.time_spent for ticket in own]),
-            "average_no_of_responses": _mean([len(_replies(ticket, number)) for ticket in own]),
-            "average_time_to_ticket_complete": _mean([(t.closed_at or 0) - t.created_at for t in closed]),
-            "average_first_response_time": _mean([_waits(ticket)[0] for ticket in own if _waits(ticket)]),
-            "average_response_time": _mean([wait for ticket in own for wait in _waits(ticket)]),
-            "average_no_of_responses_for_completion": _mean([len(_replies(ticket)) for ticket in closed]),
-        }
-        entries.append(entry)
+        entries.append(
+            {
+                "staff_id": number,
+                "name": staff["name"],
+                "average_time_spent": _mean([ticket.time_spent for ticket in own]),
+                "average_no_of_responses": _mean([len(_replies(ticket, number)) for ticket in own]),
+                "average_time_to_ticket_complete": _mean([(t.closed_at or 0) - t.created_at for t in closed]),
+                "average_first_response_time": _mean([_waits(ticket)[0] for ticket in own if _waits(ticket)]),
+                "average_response_time": _mean([wait for ticket in own for wait in _waits(ticket)]),
+                "average_no_of_responses_for_completion": _mean([len(_replies(ticket)) for ticket in closed]),
+            }
+        )
     return _by_name(account, entries, args, "staff_performance")
 
 
 def staff_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /report/<id>/staffactivity/: what each staff member did."""
-    tickets, entries = _tickets_of(account, args), []
+    tickets = _tickets_of(account, args)
+    entries: list[Json] = []
     for number, staff in account.staff.items():
         own = [ticket for ticket in tickets if ticket.assignee == number]
         completed = _completed(account, own)
         acted = [[update for update in ticket.updates if _is_by(update, "staff", number)] for ticket in tickets]
-        entry: Json = {
-            "staff_id": number,
-            "name": staff["name"],
-            "assigned": len(own),
-            "private_notes": sum(is_note(update) for updates in acted for update in updates),
-            "no_of_replies": sum(len(_replies(ticket, number)) for ticket in tickets),
-            "completed": completed,
-            "time_spent": sum(update.shown["time_spent"] or 0 for updates in acted for update in updates),
-            "participated": sum(bool(updates) for updates in acted),
-            "pending": len(own) - completed,
-        }
-        entries.append(entry)
+        entries.append(
+            {
+                "staff_id": number,
+                "name": staff["name"],
+                "assigned": len(own),
+                "private_notes": sum(is_note(update) for updates in acted for update in updates),
+                "no_of_replies": sum(len(_replies(ticket, number)) for ticket in tickets),
+                "completed": completed,
+                "time_spent": sum(update.shown["time_spent"] or 0 for updates in acted for update in updates),
+                "participated": sum(bool(updates) for updates in acted),
+                "pending": len(own) - completed,
+            }
+        )
     return _by_name(account, entries, args, "staff_activity")
 
 
 def contact_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /report/<id>/customeractivity/: each contact with a ticket in the report."""
-    tickets, entries = _tickets_of(account, args), []
+    tickets = _tickets_of(account, args)
+    entries: list[Json] = []
     for number in dict.fromkeys(ticket.contact for ticket in tickets):
         contact, own = account.contacts[number], [ticket for ticket in tickets if ticket.contact == number]
         completed = _completed(account, own)
         later = [update for ticket in own for update in ticket.updates[1:]]
-        entry: Json = {
-            "contact_id": number,
-            "name": contact.name,
-            "email": contact.email,
-            "no_of_tickets": len(own),
-            "pending_tickets": len(own) - completed,
-            "completed_tickets": completed,
-            "no_of_replies": sum(_is_by(update, "user") and bool(update.shown["message"]) for update in later),
-            "time_spent": sum(ticket.time_spent for ticket in own),
-        }
-        entries.append(entry)
+        entries.append(
+            {
+                "contact_id": number,
+                "name": contact.name,
+                "email": contact.email,
+                "no_of_tickets": len(own),
+                "pending_tickets": len(own) - completed,
+                "completed_tickets": completed,
+                "no_of_replies": sum(_is_by(update, "user") and bool(update.shown["message"]) for update in later),
+                "time_spent": sum(ticket.time_spent for ticket in own),
+            }
+        )
     return _by_name(account, entries, args, "customer_activity")
 
 

@@ -10,7 +10,8 @@ from workers.simulator import contact_endpoints as contacts
 from workers.simulator import reference_endpoints as reference
 from workers.simulator import report_endpoints as reports
 from workers.simulator import ticket_endpoints as tickets
-from workers.simulator.reference_endpoints import Endpoint, entry, listing
+from workers.simulator.forms import Endpoint
+from workers.simulator.reference_endpoints import entry, listing
 
 Methods = Mapping[str, Endpoint]
 
@@ -43,8 +44,8 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
     "asset_types": {"GET": assets.list_types},
     "asset_type/*": {"GET": entry("asset_types")},
     "asset_custom_fields": {"GET": assets.list_fields},
-    "asset_custom_fields/*": {"GET": assets.read_field_plural},
-    "asset_custom_field/*": {"GET": assets.read_field_singular},
+    "asset_custom_fields/*": {"GET": assets.read_field("plural")},
+    "asset_custom_field/*": {"GET": assets.read_field("singular")},
     "reports": {"GET": reports.list_reports},
     "report/*": {"GET": reports.summary},
     "report/*/tabulardata": {"GET": reports.tabular},
@@ -54,8 +55,8 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
     "report/*/staffactivity": {"GET": reports.staff_activity},
     "report/*/customeractivity": {"GET": reports.contact_activity},
     "report/*/slaentries": {"GET": reports.sla_entries},
-    "kb/articles": {"GET": reference.list_articles},
-    "kb/internal-articles": {"GET": reference.list_internal_articles},
+    "kb/articles": {"GET": reference.list_articles(internal=False)},
+    "kb/internal-articles": {"GET": reference.list_articles(internal=True)},
     "kb/sections": {"GET": reference.list_sections},
     "kb/article/*": {"GET": reference.read_article},
     "kb/section/*": {"GET": reference.read_section},

@@ -49,7 +49,7 @@ class Caller:
         return self.post(path, body, kind)
 
     def follow(self, url: str, headers: dict[str, str] | None = None) -> ApiResponse:
-        """Follow a link, without credentials."""
+        """Follow a link without credentials."""
         parts = urlsplit(url)
         return self.simulator.handle(ApiRequest("GET", unquote(parts.path), query=parts.query, headers=headers or {}))
 
@@ -66,7 +66,7 @@ class Caller:
 
 
 def multipart(members: dict[str, str], files: Files) -> tuple[str, bytes]:
-    """The content type and the body of a multipart form."""
+    """Return the content type and the body of a multipart form."""
     parts = [
         b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value.encode())
         for name, value in members.items()

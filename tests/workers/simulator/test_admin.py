@@ -20,7 +20,7 @@ def ask(simulator: Simulator) -> Any:
     return ask
 
 
-def test_people_work_over_http(ask: Any) -> None:
+def test_people_can_be_simulated_over_http(ask: Any) -> None:
     assert ask("POST", "tickets", {"email": "sam@bigcorp.example", "subject": "S", "tags": ["a"]})["id"] == 1
     ask("POST", "ticket/1/contact", {"text": "hello"})
     ask("POST", "ticket/1/staff", {"staff": "Lin Wu", "text": "hi", "status": "In Progress", "fields": {"Amount": 2}})
@@ -32,7 +32,7 @@ def test_people_work_over_http(ask: Any) -> None:
     assert len(ask("GET", "deliveries")) == 4
 
 
-def test_tickets_are_merged_over_http(ask: Any, api: Caller) -> None:
+def test_tickets_can_be_merged_over_http(ask: Any, api: Caller) -> None:
     ask("POST", "tickets", {"email": "sam@bigcorp.example", "text": "one"})
     ask("POST", "tickets", {"email": "sam@bigcorp.example", "text": "two"})
     shown = ask("POST", "ticket/1/merge", {"into": 2})
@@ -63,7 +63,7 @@ def test_faults_hooks_and_lockouts_are_set_over_http(ask: Any, api: Caller, simu
     assert api.get("staff/").status == 429
 
 
-def test_the_logs_are_read_from_a_number_on(ask: Any, api: Caller) -> None:
+def test_the_logs_can_be_read_from_a_number_on(ask: Any, api: Caller) -> None:
     for _ in range(5):
         api.get("staff/")
     assert [call["number"] for call in ask("GET", "calls", query="after=2&limit=2")] == [3, 4]
@@ -79,7 +79,7 @@ def test_the_overview_lists_every_call(ask: Any, simulator: Simulator, clock: Cl
     assert any("/simulator/faults" in line for line in shown["paths"])
 
 
-def test_reset_starts_again(ask: Any, simulator: Simulator) -> None:
+def test_reset_returns_to_the_seeded_account(ask: Any, simulator: Simulator) -> None:
     simulator.create_ticket()
     assert ask("POST", "reset") == {"done": True}
     assert ask("GET", "tickets") == []
@@ -99,14 +99,12 @@ def test_reset_starts_again(ask: Any, simulator: Simulator) -> None:
         ("GET", "calls", None, 400, "invalid literal"),
     ],
 )
-def test_a_mistake_is_answered_with_its_cure(
-    ask: Any, method: str, path: str, body: Any, status: int, says: str
-) -> None:
+def test_an_error_says_how_to_fix_it(ask: Any, method: str, path: str, body: Any, status: int, says: str) -> None:
     query = "after=x" if path == "calls" else ""
     assert says in ask(method, path, body, status=status, query=query)["error"]
 
 
-def test_contacts_assets_and_files_are_read_with_what_the_api_hides(ask: Any, api: Caller) -> None:
+def test_contacts_assets_and_files_show_what_the_api_hides(ask: Any, api: Caller) -> None:
     api.simulator.create_ticket()
     kind, body = multipart({"user": "1", "text": "x"}, [("attachments", "a.txt", "text/plain", b"abc")])
     assert api.post("ticket/1/user_reply/", body, kind).status == 200
@@ -117,7 +115,7 @@ def test_contacts_assets_and_files_are_read_with_what_the_api_hides(ask: Any, ap
     assert api.follow(file["url"]).body == b"abc"
 
 
-def test_any_call_is_made_without_credentials_budget_or_log(ask: Any, simulator: Simulator) -> None:
+def test_any_call_works_without_credentials_budget_or_log(ask: Any, simulator: Simulator) -> None:
     made = ask("POST", "json/users/", {"name": "N", "email": "n@new.example"})
     assert ask("GET", f"json/user/{made['id']}/") == made
     ask("POST", "json/tickets/", {"client": 1, "subject": "S", "text": "T", "category": 1})
@@ -128,12 +126,12 @@ def test_any_call_is_made_without_credentials_budget_or_log(ask: Any, simulator:
     assert (simulator.log, simulator.gate.used("post", simulator.clock())) == ([], 0)
 
 
-def test_a_ticket_may_break_agreements(ask: Any) -> None:
+def test_a_ticket_can_breach_agreements(ask: Any) -> None:
     ask("POST", "tickets", {"email": "sam@bigcorp.example"})
     assert ask("POST", "ticket/1/breach", {"count": 2})["sla_breaches"] == 2
 
 
-def test_tables_are_added_to_and_changed(ask: Any, api: Caller) -> None:
+def test_table_entries_can_be_added_and_changed(ask: Any, api: Caller) -> None:
     entries = [{"id": 5, "name": "Solved", "behavior": "completed", "default": False}, {"id": 2, "name": "Working"}]
     ask("PUT", "tables/statuses", entries)
     assert [entry["name"] for entry in ask("GET", "tables/statuses")] == [
@@ -160,5 +158,5 @@ def test_tables_are_added_to_and_changed(ask: Any, api: Caller) -> None:
         ("tables/statuses", [{"id": 1, "colour": "red"}], 400, "have no colour"),
     ],
 )
-def test_a_mistake_about_tables_is_told(ask: Any, path: str, body: Any, status: int, says: str) -> None:
+def test_an_invalid_table_change_is_refused(ask: Any, path: str, body: Any, status: int, says: str) -> None:
     assert says in ask("PUT", path, body, status=status)["error"]

@@ -23,7 +23,7 @@ def put(api: Caller, body: Any, status: int = 200) -> Any:
     return json.loads(response.body)
 
 
-def test_an_asset_is_made_with_its_contacts_groups_and_fields(api: Caller) -> None:
+def test_an_asset_is_created_with_contacts_groups_and_fields(api: Caller) -> None:
     made = api.posted("assets/", LAPTOP)
     assert (made["id"], made["created_by"], made["updated_by"]) == (3, 1, None)
     assert made["created_at"] == made["updated_at"] == "2023-11-14T22:13:20Z"
@@ -37,7 +37,7 @@ def test_an_asset_is_made_with_its_contacts_groups_and_fields(api: Caller) -> No
     assert "created_at" not in shown
 
 
-def test_lists_are_of_one_type_by_default_the_first(api: Caller) -> None:
+def test_a_list_has_one_type_by_default_the_first(api: Caller) -> None:
     assert [one["id"] for one in api.got("assets/")["data"]] == [1]
     assert [one["id"] for one in api.got("assets/", "asset_type=2")["data"]] == [2]
     assert api.get("assets/", "asset_type=9").status == 404
@@ -45,7 +45,7 @@ def test_lists_are_of_one_type_by_default_the_first(api: Caller) -> None:
     assert api.got("asset_custom_fields/")["data"][0]["choices"][0] == {"id": 1, "text": "Laptop"}
 
 
-def test_an_update_changes_what_is_given(api: Caller, clock: Clock) -> None:
+def test_an_update_changes_only_what_is_given(api: Caller, clock: Clock) -> None:
     clock.now += 60
     changed = put(api, {"updated_by": 2, "contact_ids": [2], "custom_fields": {"4": 2}})
     assert (changed["name"], changed["display_id"], changed["updated_by"]) == ("Sam's laptop", "LT-1", 2)
@@ -61,7 +61,7 @@ def test_a_deleted_asset_is_gone(api: Caller) -> None:
     assert api.send("DELETE", "asset/1/", query="deleted_by=1").status == 404
 
 
-def test_a_deletion_needs_somebody_who_may(api: Caller) -> None:
+def test_a_deletion_needs_a_permitted_staff_member(api: Caller) -> None:
     assert api.send("DELETE", "asset/1/").status == 400
     assert api.send("DELETE", "asset/1/", query="deleted_by=4").status == 403
 
@@ -88,7 +88,7 @@ def test_errors_are_an_object_of_texts_lists_and_objects(api: Caller, change: An
     assert api.simulator.account.contacts == before
 
 
-def test_several_mistakes_are_told_at_once(api: Caller) -> None:
+def test_all_errors_are_reported_at_once(api: Caller) -> None:
     wrong = api.refused("assets/", {"created_by": 1, "contact_ids": 1, "custom_fields": {"1": 5}})["error"]
     assert wrong.keys() == {"name", "display_id", "contact_ids", "custom_fields"}
 

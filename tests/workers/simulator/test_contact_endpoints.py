@@ -9,7 +9,7 @@ from workers.simulator import Simulator, admin
 REQUIRED = ["This field is required."]
 
 
-def test_a_contact_is_made_and_joins_the_group_of_its_domain(api: Caller) -> None:
+def test_a_new_contact_joins_the_group_of_its_domain(api: Caller) -> None:
     phones = [{"type": "mo", "number": "987654321", "is_primary": False}, {"number": "876543219", "is_primary": True}]
     made = api.posted("users/", {"name": "Kim", "email": "kim@bigcorp.example", "phones": phones, "c-cf-1": "Big"})
     assert [(phone["type"], phone["number"]) for phone in made["phones"]] == [("mo", "987654321"), ("o", "876543219")]
@@ -20,7 +20,7 @@ def test_a_contact_is_made_and_joins_the_group_of_its_domain(api: Caller) -> Non
     assert made == api.got(f"user/{made['id']}/") == api.got("user/KIM@bigcorp.example/")
 
 
-def test_an_edit_by_address_resets_the_fields_left_out_and_one_by_id_does_not(api: Caller, clock: Clock) -> None:
+def test_an_edit_by_address_resets_missing_fields_and_one_by_id_does_not(api: Caller, clock: Clock) -> None:
     clock.now += 60
     edited = api.posted("user/1/", {"name": "Sam R."})
     assert [field["value"] for field in edited["custom_fields"]] == ["Big Corp", None, "Gold", None, None]
@@ -49,7 +49,7 @@ def test_a_new_address_finds_the_contact_and_the_old_one_does_not(api: Caller) -
     assert api.get("user/sam@bigcorp.example/").status == 404
 
 
-def test_a_contact_may_have_a_phone_alone(api: Caller) -> None:
+def test_a_contact_may_have_only_a_phone(api: Caller) -> None:
     made = api.posted("users/", {"name": "Pat", "email": None, "phones": [{"number": "+1 555 0199"}]})
     assert made["email"] is None
     assert [one["id"] for one in api.got("users/", "q=phone:15550199")["data"]] == [made["id"]]
@@ -68,13 +68,13 @@ def test_a_contact_may_have_a_phone_alone(api: Caller) -> None:
         ({"name": "X", "email": "x@new.example", "c-cf-3": 99}, "c-cf-3"),
     ],
 )
-def test_a_wrong_contact_is_refused_and_changes_nothing(api: Caller, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_contact_is_refused_and_changes_nothing(api: Caller, body: dict[str, Any], field: str) -> None:
     before = dict(api.simulator.account.contacts)
     assert [wrong["field"] for wrong in api.refused("users/", body)["error"]] == [field]
     assert api.simulator.account.contacts == before
 
 
-def test_a_compulsory_field_is_asked_for_without_a_full_stop(api: Caller, simulator: Simulator) -> None:
+def test_the_error_of_a_required_field_has_no_full_stop(api: Caller, simulator: Simulator) -> None:
     admin.change_table(simulator.account, "contact_fields", [{"id": 1, "required": True}])
     refusal = api.refused("users/", {"name": "X", "email": "x@new.example"})
     assert refusal == {"error": [{"field": "c-cf-1", "errors": ["This field is required"]}]}
@@ -84,7 +84,7 @@ def test_an_address_of_another_contact_is_refused(api: Caller) -> None:
     assert api.refused("user/1/", {"email": "mia@smallshop.example"})["error"][0]["field"] == "email"
 
 
-def test_many_are_answered_one_by_one(api: Caller) -> None:
+def test_a_list_has_a_result_for_each_contact(api: Caller) -> None:
     body = [{"name": "A", "email": "a@new.example"}, {"email": "b@new.example"}, {"email": "sam@bigcorp.example"}]
     made, refused, edited = api.posted("users/", body)
     assert made == {"email": "a@new.example", "success": True, "id": 4}
@@ -94,13 +94,13 @@ def test_many_are_answered_one_by_one(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(("value", "allowed"), [("FALSE", False), ("TRUE", True), (False, False), (True, True)])
-def test_login_is_switched_by_texts_and_booleans(api: Caller, simulator: Simulator, value: Any, allowed: bool) -> None:
+def test_login_can_be_set_by_texts_and_booleans(api: Caller, simulator: Simulator, value: Any, allowed: bool) -> None:
     api.posted("user/sam@bigcorp.example/", {"is_login_enabled": value})
     assert admin.contacts(simulator.account)[0]["is_login_enabled"] is allowed
     assert admin.contacts(simulator.account)[1]["is_login_enabled"] is True
 
 
-def test_undocumented_answers_may_be_empty(clock: Clock) -> None:
+def test_undocumented_responses_may_be_empty(clock: Clock) -> None:
     api = Caller(Simulator(clock, bare_writes=True))
     api.simulator.create_ticket()
     for path, body in (
@@ -117,7 +117,7 @@ def test_undocumented_answers_may_be_empty(clock: Clock) -> None:
 NOT_A_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 
-def test_a_group_is_made_listed_and_edited(api: Caller) -> None:
+def test_a_group_is_created_listed_and_edited(api: Caller) -> None:
     made = api.posted("contact_groups/", {"name": "VIP", "tagged_domains": "vip.example, Gold.example"})
     group = {"id": 2, "name": "VIP", "description": "", "tagged_domains": "vip.example, Gold.example"}
     assert made == group | {"contacts": []}
@@ -130,7 +130,7 @@ def test_a_group_is_made_listed_and_edited(api: Caller) -> None:
     )
 
 
-def test_contacts_join_by_their_domain_when_they_are_made(api: Caller) -> None:
+def test_new_contacts_join_groups_by_their_domain(api: Caller) -> None:
     api.posted("contact_groups/", {"name": "VIP", "tagged_domains": "vip.example, Gold.example"})
     made = api.posted("users/", {"name": "A", "email": "a@gold.EXAMPLE"})
     assert [group["name"] for group in made["contact_groups"]] == ["VIP"]

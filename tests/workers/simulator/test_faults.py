@@ -22,7 +22,7 @@ def updates_of(simulator: Simulator) -> int:
     return len(simulator.account.tickets[1].updates)
 
 
-def test_a_fault_strikes_only_the_calls_it_names_and_only_so_often(api: Caller, simulator: Simulator) -> None:
+def test_a_fault_applies_to_matching_calls_up_to_its_count(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_update", count=2, status=502))
     assert api.get("ticket/1/").status == 200
     assert api.post("ticket/1/staff_pvtnote/", NOTE).status == 200
@@ -49,25 +49,25 @@ def test_a_fault_before_leaves_no_update_and_one_after_leaves_one(
 
 
 @pytest.mark.parametrize("kind", ["status", "html", "cut"])
-def test_errors_and_cuts_strike_before_unless_told_otherwise(api: Caller, simulator: Simulator, kind: str) -> None:
+def test_errors_and_cuts_strike_before_the_call_by_default(api: Caller, simulator: Simulator, kind: str) -> None:
     simulator.faults.add(ApiFault(kind))  # type: ignore[arg-type]
     api.post("ticket/1/staff_update/", NOTE)
     assert updates_of(simulator) == 1
 
 
-def test_a_503_tells_how_long_to_wait(api: Caller, simulator: Simulator) -> None:
+def test_a_503_says_how_long_to_wait(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("status", status=503, seconds=30))
     response = api.get("staff/")
     assert (response.status, response.headers["Retry-After"]) == (503, "30")
     assert "30 seconds" in response.body.decode()
 
 
-def test_a_429_out_of_the_blue_locks_nothing(api: Caller, simulator: Simulator) -> None:
+def test_a_429_by_a_fault_starts_no_lockout(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("status", status=429))
     assert [api.get("staff/").status for _ in range(2)] == [429, 200]
 
 
-def test_a_broken_body_is_no_json_an_empty_one_is_nothing_and_a_page_is_html(api: Caller, simulator: Simulator) -> None:
+def test_broken_empty_and_html_bodies(api: Caller, simulator: Simulator) -> None:
     for kind in ("broken", "empty", "html"):
         simulator.faults.add(ApiFault(kind, status=200))
     broken, empty, page = (api.get("staff/") for _ in range(3))
@@ -78,7 +78,7 @@ def test_a_broken_body_is_no_json_an_empty_one_is_nothing_and_a_page_is_html(api
     assert page.headers["Content-Type"] == "text/html"
 
 
-def test_a_call_that_hangs_before_lands_when_it_ends(api: Caller, simulator: Simulator) -> None:
+def test_a_call_that_hangs_before_is_applied_when_it_ends(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("hang", seconds=20, before=True))
     pending = simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
     assert (pending.delay, updates_of(simulator)) == (20, 1)
@@ -86,14 +86,14 @@ def test_a_call_that_hangs_before_lands_when_it_ends(api: Caller, simulator: Sim
     assert updates_of(simulator) == 2
 
 
-def test_a_call_that_hangs_after_has_landed_already(api: Caller, simulator: Simulator) -> None:
+def test_a_call_that_hangs_after_is_applied_at_once(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("hang", seconds=20))
     pending = simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
     assert pending.delay == 0
     assert simulator.end(pending).wait == 20
 
 
-def test_a_cut_and_a_trickle_are_told_to_the_socket(api: Caller, simulator: Simulator) -> None:
+def test_cut_and_trickle_are_passed_to_the_server(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("cut"))
     simulator.faults.add(ApiFault("trickle", seconds=0.5))
     assert api.get("staff/").cut
@@ -159,7 +159,7 @@ def test_gets_and_posts_have_budgets_of_their_own_and_other_methods_count_with_p
     assert not rates.admit("POST", 0.0)
 
 
-def test_a_lockout_may_cover_its_class_alone() -> None:
+def test_a_lockout_may_cover_only_its_class() -> None:
     rates = gate(lockout_scope="class")
     assert not all(rates.admit("POST", 0.0) for _ in range(3))
     assert rates.admit("GET", 1.0)
@@ -180,7 +180,7 @@ def test_no_window_ever_holds_more_than_the_limit(window: float, gaps: list[floa
             counted.append(at)
 
 
-def test_a_fixed_window_starts_anew_with_each_minute() -> None:
+def test_a_fixed_window_restarts_with_each_minute() -> None:
     rates = gate(window_shape="fixed")
     assert [rates.admit("GET", at) for at in (58.0, 59.0, 60.0, 61.0, 62.0)] == [True] * 5
     assert not rates.admit("GET", 119.9)

@@ -1,4 +1,4 @@
-"""Attachments: kept byte for byte, within 25 MB, behind links that live for minutes and for one download."""
+"""Attachments: unchanged, up to 25 MB, with links that work once and for minutes."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ def upload(api: Caller, files: Files) -> Any:
 
 
 @pytest.mark.parametrize(("path", "members"), UPLOADS)
-def test_files_are_taken_with_every_message_and_come_back_as_they_were(
+def test_every_message_accepts_files_and_returns_them_unchanged(
     api: Caller, path: str, members: dict[str, str]
 ) -> None:
     files = [
@@ -53,7 +53,7 @@ def test_files_are_taken_with_every_message_and_come_back_as_they_were(
         assert (download.status, download.body, download.headers["Content-Type"]) == (200, content, kind)
 
 
-def test_a_forward_takes_files_and_names_those_of_the_ticket(api: Caller) -> None:
+def test_a_forward_accepts_new_files_and_those_of_the_ticket(api: Caller) -> None:
     upload(api, [("attachments", "a.txt", "text/plain", b"x")])
     body = {"staff_id": 7, "to": "x@y.example", "subject": "s", "ticket_attachments": [1]}
     assert api.post("ticket/1/forward/", body).status == 200
@@ -67,7 +67,7 @@ def test_files_under_another_name_are_ignored(api: Caller) -> None:
     assert attachments(upload(api, [("attachment", "a", "text/plain", b"x")])) == []
 
 
-def test_a_link_works_once_and_a_reread_gives_a_fresh_one(api: Caller) -> None:
+def test_a_link_works_once_and_a_new_read_has_a_new_one(api: Caller) -> None:
     upload(api, [("attachments", "a.txt", "text/plain", b"x")])
     (first,), (second,) = (attachments(api.got("ticket/1/")) for _ in range(2))
     assert first["url"] != second["url"]
@@ -75,7 +75,7 @@ def test_a_link_works_once_and_a_reread_gives_a_fresh_one(api: Caller) -> None:
     assert api.follow(second["url"]).status == 200
 
 
-def test_a_link_dies_after_five_minutes(api: Caller, clock: Clock) -> None:
+def test_a_link_expires_after_five_minutes(api: Caller, clock: Clock) -> None:
     upload(api, [("attachments", "a.txt", "text/plain", b"x")])
     early, late = (attachments(api.got("ticket/1/"))[0]["url"] for _ in range(2))
     clock.now += 300
@@ -85,7 +85,7 @@ def test_a_link_dies_after_five_minutes(api: Caller, clock: Clock) -> None:
     assert api.follow(attachments(api.got("ticket/1/"))[0]["url"]).status == 200
 
 
-def test_a_link_costs_no_budget_and_takes_no_credentials(api: Caller, simulator: Simulator) -> None:
+def test_a_link_uses_no_budget_and_refuses_credentials(api: Caller, simulator: Simulator) -> None:
     url = attachments(upload(api, [("attachments", "a.txt", "text/plain", b"x")]))[0]["url"]
     refused = api.follow(url, {"authorization": AUTH})
     assert (refused.status, refused.headers["Content-Type"]) == (400, "application/xml")
@@ -103,7 +103,7 @@ def test_a_forged_link_is_refused(api: Caller, change: tuple[str, str]) -> None:
     assert api.follow(url.replace(*change)).status == 403
 
 
-def test_how_links_live_is_a_switch(clock: Clock) -> None:
+def test_the_lifetime_of_links_is_a_switch(clock: Clock) -> None:
     api = Caller(
         Simulator(clock, link_seconds=900, link_uses=None, relative_links=True, links_refuse_credentials=False)
     )
@@ -120,13 +120,13 @@ def test_a_fault_may_strike_a_download(api: Caller, simulator: Simulator) -> Non
     assert [api.follow(url).status for _ in range(2)] == [500, 200]
 
 
-def test_a_fork_keeps_files_and_spends_its_own_links(api: Caller, simulator: Simulator) -> None:
+def test_a_fork_keeps_files_and_uses_its_own_links(api: Caller, simulator: Simulator) -> None:
     url = attachments(upload(api, [("attachments", "a.txt", "text/plain", b"x")]))[0]["url"]
     assert Caller(simulator.fork()).follow(url).status == 200
     assert api.follow(url).status == 200
 
 
-def test_links_lead_to_where_the_simulator_listens(api: Caller, simulator: Simulator) -> None:
+def test_links_lead_to_the_simulators_address(api: Caller, simulator: Simulator) -> None:
     simulator.listens_at("http://127.0.0.1:4711")
     simulator.reset()
     simulator.create_ticket()
@@ -136,9 +136,7 @@ def test_links_lead_to_where_the_simulator_listens(api: Caller, simulator: Simul
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, ATTACHMENT_LIMIT + 5), min_size=1, max_size=3), st.sampled_from(UPLOADS))
-def test_all_attachments_together_are_25_mb_or_refused_whole(
-    sizes: list[int], call: tuple[str, dict[str, str]]
-) -> None:
+def test_attachments_over_25_mb_together_are_all_refused(sizes: list[int], call: tuple[str, dict[str, str]]) -> None:
     api = Caller(Simulator(Clock()))
     api.simulator.create_ticket()
     before = dict(api.simulator.account.tickets)
@@ -153,7 +151,7 @@ def test_all_attachments_together_are_25_mb_or_refused_whole(
         assert (api.simulator.account.tickets, dict(api.simulator.account.files)) == (before, {})
 
 
-def test_the_very_limit_is_allowed_and_one_byte_more_is_not(api: Caller) -> None:
+def test_the_exact_limit_is_allowed_and_one_byte_more_is_not(api: Caller) -> None:
     for size, status in ((ATTACHMENT_LIMIT, 200), (ATTACHMENT_LIMIT + 1, 400)):
         response = api.upload(
             "ticket/1/user_reply/", {"user": "1", "text": "x"}, [("attachments", "a", "b/c", bytes(size))]
@@ -162,7 +160,7 @@ def test_the_very_limit_is_allowed_and_one_byte_more_is_not(api: Caller) -> None
 
 
 @given(st.binary(max_size=60).filter(lambda content: b"\r\n--B" not in b"\r\n" + content))
-def test_any_bytes_come_back_as_they_were(content: bytes) -> None:
+def test_any_bytes_are_returned_unchanged(content: bytes) -> None:
     api = Caller(Simulator(Clock()))
     api.simulator.create_ticket()
     url = attachments(upload(api, [("attachments", "a", "text/plain", content)]))[0]["url"]

@@ -7,7 +7,7 @@ def test_json_may_come_without_a_content_type() -> None:
     assert parse_body("", b'{"a": [1, null]}') == ({"a": [1, None]}, ())
 
 
-def test_no_body_is_no_members() -> None:
+def test_an_empty_body_has_no_members() -> None:
     assert parse_body("application/json", b"") == ({}, ())
 
 
@@ -43,6 +43,6 @@ def test_an_unreadable_body_is_a_value_error(kind: str, body: bytes) -> None:
         parse_body(kind, body)
 
 
-def test_a_body_nested_too_deeply_cannot_be_read() -> None:
+def test_a_body_nested_too_deeply_is_refused() -> None:
     with pytest.raises(ValueError, match="deeply"):
         parse_body("application/json", b"[" * 20_000)

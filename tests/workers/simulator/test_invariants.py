@@ -1,4 +1,4 @@
-"""Whatever is sent, the simulator answers; whatever happens, its books are right."""
+"""Any input has a response, and the counters of the account stay correct."""
 
 from typing import Any
 

@@ -9,7 +9,7 @@ from workers.simulator import Simulator
 
 
 @given(st.integers(0, 130), st.integers(-2, 80), st.integers(-1, 15))
-def test_a_page_tells_where_it_stands(tickets: int, size: int, number: int) -> None:
+def test_a_page_reports_its_position(tickets: int, size: int, number: int) -> None:
     api = Caller(Simulator(Clock()))
     for _ in range(tickets):
         api.simulator.create_ticket()
@@ -26,10 +26,10 @@ change = st.sampled_from(["open", "reply", "note", "delete"])
 
 
 @given(st.integers(1, 25), st.integers(1, 7), st.lists(st.lists(st.tuples(change, st.integers(1, 40)), max_size=3)))
-def test_a_walk_in_order_of_number_shows_no_ticket_twice_while_tickets_change(
+def test_paging_by_number_shows_no_ticket_twice_while_tickets_change(
     tickets: int, size: int, changes: list[list[tuple[str, int]]]
 ) -> None:
-    """A ticket that lives through the whole walk is skipped only when one before it was deleted."""
+    """A ticket that exists all the time is skipped only when one before it was deleted."""
     clock = Clock()
     api = Caller(Simulator(clock))
     simulator = api.simulator
@@ -60,7 +60,7 @@ def test_a_walk_in_order_of_number_shows_no_ticket_twice_while_tickets_change(
 
 
 @pytest.mark.parametrize("path", ["tickets/", "users/", "assets/", "asset_types/", "asset_custom_fields/"])
-def test_a_page_beyond_the_last_is_empty_or_missing_by_a_switch(clock: Clock, path: str) -> None:
+def test_a_page_after_the_last_one_is_empty_or_404(clock: Clock, path: str) -> None:
     api = Caller(Simulator(clock))
     assert api.got(path, "page=9")["data"] == []
     api = Caller(Simulator(clock, past_the_end="missing"))

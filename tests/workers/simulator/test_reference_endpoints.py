@@ -26,13 +26,13 @@ def test_the_whole_list_is_replaced_and_new_choices_get_new_ids(api: Caller, sim
 @pytest.mark.parametrize(
     "choices", [None, [], "x", [{"id": 99, "text": "x"}], [{"id": 1}], [7], [{"id": 1, "text": ""}]]
 )
-def test_a_wrong_list_is_refused(api: Caller, choices: Any) -> None:
+def test_an_invalid_list_is_refused(api: Caller, choices: Any) -> None:
     before = api.simulator.account.ticket_fields
     assert put(api, choices, status=400)["error"][0]["field"] == "choices"
     assert api.simulator.account.ticket_fields == before
 
 
-def test_a_field_without_choices_gets_none(api: Caller) -> None:
+def test_a_field_without_choices_accepts_none(api: Caller) -> None:
     put(api, [{"text": "x"}], number=1, status=400)
 
 
@@ -55,6 +55,6 @@ def test_internal_articles_are_listed_apart_and_not_shown_alone(api: Caller) -> 
     assert api.get("kb/article/3").status == 404
 
 
-def test_whether_lists_come_in_pages_is_a_switch(clock: Clock) -> None:
+def test_whether_lists_are_paged_is_a_switch(clock: Clock) -> None:
     api = Caller(Simulator(clock, articles_paged=True))
     assert api.got("kb/articles/", "size=1&page=2")["data"][0]["id"] == 2

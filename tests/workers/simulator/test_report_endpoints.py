@@ -8,7 +8,7 @@ HOUR = 3600
 
 @pytest.fixture
 def api(clock: Clock) -> Caller:
-    """Ticket 1: Lin answers after an hour and closes; 2: Ada answers after 30 hours; 3: nobody answers."""
+    """Ticket 1: Lin replies after an hour and closes it; 2: Ada replies after 30 hours; 3: no reply."""
     api = Caller(Simulator(clock))
     simulator = api.simulator
     simulator.create_ticket(assignee="Lin Wu", due_date="2023-12-24", subject="A")
@@ -81,7 +81,7 @@ def test_the_table_is_sorted_by_its_keys(api: Caller, query: str, numbers: list[
     assert [update["id"] for update in api.got("report/1/tabulardata/", query)["rows"]] == numbers
 
 
-def test_answers_are_averaged_and_told_in_sentences(api: Caller) -> None:
+def test_responses_are_averaged_with_their_distribution(api: Caller) -> None:
     first, every, replies, closing = api.got("report/1/responsestats/")
     assert first == {
         "avg": 55800,
@@ -131,7 +131,7 @@ def test_contacts_with_tickets_are_shown_by_name(api: Caller) -> None:
     }
 
 
-def test_agreements_tell_how_many_tickets_broke_them(api: Caller) -> None:
+def test_agreements_count_the_tickets_that_breached_them(api: Caller) -> None:
     assert api.got("report/1/slaentries/") == [
         {"name": "First reply", "target": 90, "achieved": 66.67, "ticketsChecked": 3, "ticketsBreached": 1}
     ]
@@ -140,5 +140,5 @@ def test_agreements_tell_how_many_tickets_broke_them(api: Caller) -> None:
 @pytest.mark.parametrize(
     "path", ["responsestats", "staffperformance", "staffactivity", "customeractivity", "slaentries"]
 )
-def test_a_report_without_tickets_is_answered(api: Caller, path: str) -> None:
+def test_a_report_without_tickets_works(api: Caller, path: str) -> None:
     api.got(f"report/3/{path}/")

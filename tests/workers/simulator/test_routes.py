@@ -1,4 +1,4 @@
-"""Every endpoint of the documents answers, whatever the spelling of its path."""
+"""Every documented endpoint responds, with any spelling of its path."""
 
 import json
 from typing import Any
@@ -82,7 +82,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "user_custom_field/1/", None, {"id"}),
 ]
 OTHERWISE = {("DELETE", "asset/*"), ("POST", "ticket-inline-attachment")}
-"""Tried in tests of their own."""
+"""These have tests of their own."""
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_the_wrong_method_is_405(api: Caller, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ENDPOINTS))
-def test_every_endpoint_wants_credentials(api: Caller, path: str) -> None:
+def test_every_endpoint_requires_credentials(api: Caller, path: str) -> None:
     api.auth = ""
     assert api.get(path.replace("*", "1")).status == 401
 
 
-def test_what_is_open_to_anybody_is_files_alone() -> None:
+def test_only_files_need_no_credentials() -> None:
     assert sorted(OPEN_ENDPOINTS) == ["attachments/*/*", "get_hdp_temporarily_attachment/*"]
 
 

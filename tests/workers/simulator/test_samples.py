@@ -1,4 +1,4 @@
-"""What HappyFox documents is taken as it stands, and answered with every documented member."""
+"""Documented requests work unchanged, and their responses have every documented member."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from workers.simulator.account import StoredContact
 
 @pytest.fixture
 def simulator(clock: Clock) -> Simulator:
-    """An account in which the documented requests make sense: their ids exist, and fields have their types."""
+    """Return an account that fits the documented requests: their ids exist, and fields have their types."""
     simulator = Simulator(clock)
     account = simulator.account
     for number in (1, 3, 4, 41, 27662):
@@ -143,7 +143,7 @@ CALLS: dict[str, Callable[[Caller, Any], Any]] = {
 }
 LIKE = {"tickets/create": "tickets/detail", "users/create": "users/detail", "users/edit": "users/detail"}
 LIKE |= {"contact_groups/create": "contact_groups/detail", "tickets/staff-update": "tickets/detail"}
-"""Calls that the articles say are answered like another."""
+"""Calls that, according to the articles, have the same response as another."""
 EQUAL = (
     *("tickets/create-refused", "tickets/create-refused-field", "tickets/staff-update-refused"),
     *("users/create-refused", "users/create-refused-field"),
@@ -173,7 +173,7 @@ def test_the_readme_lists_at_most_ten_slips_of_samples_that_exist() -> None:
     assert all((documented.FOLDER / path).exists() for path in listed)
 
 
-def test_what_a_comparison_complains_about() -> None:
+def test_what_the_comparison_reports() -> None:
     assert documented.missing({"a": 1, "b": [{"c": "x"}]}, {"a": 2, "b": [{"c": "y", "d": 1}]}) == []
     assert documented.missing({"a": 1, "b": 2}, {"a": "1"}) == ["answer.b", "answer.a is str"]
     assert documented.missing([{"c": 1}], [{"d": 1}]) == ["answer[].c"]

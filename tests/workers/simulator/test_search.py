@@ -1,4 +1,4 @@
-"""The search grammar against a filter that looks at each ticket as the API shows it."""
+"""Search compared with a filter over each ticket as the API shows it; sort order and periods."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ from workers.simulator.search import SORTS, Term, parse_search, parse_values
         ("id:DC00000001,2", [Term("id", ("DC00000001", "2"))]),
     ],
 )
-def test_a_search_is_read_term_by_term(q: str, terms: list[Term]) -> None:
+def test_a_search_is_parsed_into_terms(q: str, terms: list[Term]) -> None:
     assert parse_search(q) == terms
 
 
@@ -35,13 +35,13 @@ words = st.text("abcXYZ019 -/é", min_size=1).filter(lambda word: word == word.s
 
 
 @given(st.lists(st.tuples(words, st.lists(words, min_size=1)), max_size=4))
-def test_what_is_quoted_comes_back(terms: list[tuple[str, list[str]]]) -> None:
+def test_quoted_terms_are_parsed_unchanged(terms: list[tuple[str, list[str]]]) -> None:
     q = " ".join(f'"{name}":' + ",".join(f'"{value}"' for value in several) for name, several in terms)
     assert parse_search(q) == [Term(name, tuple(several)) for name, several in terms]
 
 
 @given(st.text())
-def test_any_text_is_read(q: str) -> None:
+def test_any_text_can_be_parsed(q: str) -> None:
     parse_search(q)
     parse_values(q)
 
@@ -75,7 +75,7 @@ tickets = st.fixed_dictionaries(
 
 
 def account(drafts: list[dict[str, Any]]) -> Caller:
-    """An account in which each ticket was made a day after the one before."""
+    """Return an account in which each ticket was created a day after the previous one."""
     clock = Clock(1_700_000_000.0)
     api = Caller(Simulator(clock, gets=10**6, posts=10**6))
     simulator = api.simulator
@@ -218,7 +218,7 @@ def _plan(ticket: dict[str, Any]) -> list[str]:
 @given(
     st.lists(tickets, min_size=1, max_size=6), st.lists(st.lists(terms, min_size=1, max_size=3), min_size=1, max_size=8)
 )
-def test_a_search_finds_what_a_look_at_every_ticket_finds(
+def test_a_search_finds_the_same_as_checking_every_ticket(
     drafts: list[dict[str, Any]], searches: list[list[tuple[str, Any]]]
 ) -> None:
     api = account(drafts)
@@ -295,7 +295,7 @@ def test_the_zone_of_a_day_is_a_switch(clock: Clock) -> None:
         assert len(api.got("tickets/", 'q=created-on:"2023/11/15"')["data"]) == found
 
 
-def test_what_the_list_covers_without_a_status_is_a_switch(clock: Clock) -> None:
+def test_the_default_status_of_the_list_is_a_switch(clock: Clock) -> None:
     for switch, numbers in (("_all", [1]), ("_pending", [])):
         api = Caller(Simulator(clock, default_status=switch))
         api.simulator.create_ticket()
@@ -304,7 +304,7 @@ def test_what_the_list_covers_without_a_status_is_a_switch(clock: Clock) -> None
         assert len(api.got("tickets/", "status=_all")["data"]) == 1
 
 
-def test_a_key_may_see_the_categories_of_its_staff_member_alone(clock: Clock) -> None:
+def test_a_key_may_see_only_the_categories_of_its_staff_member(clock: Clock) -> None:
     api = Caller(Simulator(clock, acts_as=4))
     api.simulator.account.staff = {
         **api.simulator.account.staff,
@@ -417,7 +417,7 @@ def test_contacts_are_found(people: Caller, q: str, ids: list[int]) -> None:
 
 @pytest.fixture
 def reported(clock: Clock) -> Caller:
-    """Made: ticket 1 last month, 2 six days ago, 3 seven days ago (closed yesterday), 4 today."""
+    """Created: ticket 1 last month, 2 six days ago, 3 seven days ago (closed yesterday), 4 today."""
     reported = Caller(Simulator(clock))
     now = clock.now
     simulator = reported.simulator
@@ -452,7 +452,7 @@ def reported(clock: Clock) -> Caller:
         ("period_date_range_type=l7d&period_type=cl", [3]),
     ],
 )
-def test_a_period_chooses_tickets_by_what_happened_in_it(reported: Caller, query: str, numbers: list[int]) -> None:
+def test_a_period_selects_tickets_by_what_happened_in_it(reported: Caller, query: str, numbers: list[int]) -> None:
     rows = reported.got("report/1/tabulardata/", f"sort_key=ticket&{query}")["rows"]
     assert [update["id"] for update in rows] == numbers
 

@@ -29,7 +29,7 @@ def test_the_same_calls_give_the_same_bytes() -> None:
     assert Caller(first).get("tickets/").body == Caller(second).get("tickets/").body
 
 
-def test_a_fork_goes_its_own_way(simulator: Simulator, clock: Clock) -> None:
+def test_a_fork_is_independent(simulator: Simulator, clock: Clock) -> None:
     busy(simulator)
     before = Caller(simulator).get("tickets/", "show_updates=1").body
     simulator.faults.add(ApiFault("status"))
@@ -49,7 +49,7 @@ def test_a_fork_goes_its_own_way(simulator: Simulator, clock: Clock) -> None:
     assert len(simulator.deliveries) == len(fork.deliveries) - 1
 
 
-def test_a_reset_forgets_all_but_hooks_and_options(simulator: Simulator) -> None:
+def test_a_reset_keeps_only_hooks_and_options(simulator: Simulator) -> None:
     busy(simulator)
     simulator.reset()
     assert (simulator.account.tickets, simulator.log, simulator.deliveries) == ({}, [], [])
@@ -57,7 +57,7 @@ def test_a_reset_forgets_all_but_hooks_and_options(simulator: Simulator) -> None
     assert [delivery.hook.url for delivery in simulator.take_deliveries()] == ["http://hooks.example/acme"]
 
 
-def test_a_call_from_before_a_reset_ends_in_the_world_it_began_in(api: Caller, simulator: Simulator) -> None:
+def test_a_call_from_before_a_reset_ends_in_the_old_account(api: Caller, simulator: Simulator) -> None:
     simulator.create_ticket()
     pending = simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
     simulator.reset()
@@ -65,7 +65,7 @@ def test_a_call_from_before_a_reset_ends_in_the_world_it_began_in(api: Caller, s
     assert (simulator.log, simulator.take_deliveries(), simulator.account.tickets) == ([], [], {})
 
 
-def test_a_ticket_held_by_somebody_stays_as_it_was(simulator: Simulator) -> None:
+def test_a_ticket_read_earlier_stays_as_it_was(simulator: Simulator) -> None:
     held = simulator.create_ticket()
     simulator.staff_updates(1, status="Closed", add_tags=["x"])
     assert (held.status, held.tags, len(held.updates)) == (1, (), 1)
@@ -82,7 +82,7 @@ def test_a_ticket_held_by_somebody_stays_as_it_was(simulator: Simulator) -> None
         "Basic /w==",
     ],
 )
-def test_wrong_credentials_are_401_with_a_challenge_and_cost_no_budget(api: Caller, auth: str) -> None:
+def test_wrong_credentials_are_401_with_a_challenge_and_use_no_budget(api: Caller, auth: str) -> None:
     api.auth = auth
     response = api.get("staff/")
     assert (response.status, response.headers["WWW-Authenticate"]) == (401, 'Basic realm="API"')
@@ -93,7 +93,7 @@ def test_a_disabled_key_is_401(clock: Clock) -> None:
     assert Caller(Simulator(clock, enabled=False)).get("staff").status == 401
 
 
-def test_slashes_and_the_articles_misspelt_bases_do_not_matter(api: Caller) -> None:
+def test_slashes_and_misspelled_base_paths_are_accepted(api: Caller) -> None:
     for path in ("/api/1.1/json/staff/", "/api/1.1/json/staff", "/api/json/1.1/staff/"):
         request = api.request("GET", "")
         response = api.simulator.handle(replace(request, path=path))
@@ -114,17 +114,17 @@ def test_a_known_path_with_the_wrong_method_is_405(api: Caller) -> None:
     assert api.get("ticket/1/delete/").status == 405
 
 
-def test_a_body_that_cannot_be_read_is_400(api: Caller) -> None:
+def test_an_unreadable_body_is_400(api: Caller) -> None:
     assert api.post("tickets/", b"{").status == 400
     assert api.post("ticket/1/move/", b"[]").status in (400, 404)
 
 
-def test_answers_carry_the_date_of_the_injected_clock(api: Caller, clock: Clock) -> None:
+def test_responses_carry_the_date_of_the_injected_clock(api: Caller, clock: Clock) -> None:
     clock.now = 86400.0
     assert api.get("staff/").headers["Date"] == "Fri, 02 Jan 1970 00:00:00 GMT"
 
 
-def test_the_rate_gate_answers_429_and_the_log_tells_which_calls_counted(clock: Clock) -> None:
+def test_the_rate_limit_answers_429_and_the_log_shows_which_calls_counted(clock: Clock) -> None:
     api = Caller(Simulator(clock, gets=2, retry_after=True))
     responses = [api.get("staff/") for _ in range(4)]
     assert [response.status for response in responses] == [200, 200, 429, 429]
@@ -134,7 +134,7 @@ def test_the_rate_gate_answers_429_and_the_log_tells_which_calls_counted(clock: 
     assert api.get("staff/").status == 200
 
 
-def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_words(clock: Clock) -> None:
+def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_text(clock: Clock) -> None:
     api = Caller(Simulator(clock, gets=0, lockout_status=503))
     response = api.get("staff/")
     assert response.status == 503
@@ -148,7 +148,7 @@ def test_a_failed_call_counts_too(clock: Clock) -> None:
     assert api.post("tickets/", {}).status == 429
 
 
-def test_the_log_holds_what_a_call_said_even_if_it_was_refused(clock: Clock) -> None:
+def test_the_log_holds_the_body_of_a_refused_call(clock: Clock) -> None:
     api = Caller(Simulator(clock, posts=0))
     api.post("ticket/3/staff_update/", NOTE)
     call = api.simulator.log[0]
@@ -177,7 +177,7 @@ def test_overlapping_writes_to_a_ticket_are_409_and_logged(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(("overlap", "status"), [("fail", 500), ("serialise", 200)])
-def test_what_becomes_of_an_overlapping_write_is_a_switch(clock: Clock, overlap: str, status: int) -> None:
+def test_the_response_to_an_overlapping_write_is_a_switch(clock: Clock, overlap: str, status: int) -> None:
     api = Caller(Simulator(clock, overlap=overlap))
     api.simulator.create_ticket()
     first = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
@@ -206,14 +206,14 @@ def test_a_write_takes_effect_when_it_ends(api: Caller) -> None:
     assert len(api.got("ticket/1/")["updates"]) == 2
 
 
-def test_latency_is_told_for_writes_alone(clock: Clock) -> None:
+def test_only_writes_have_latency(clock: Clock) -> None:
     api = Caller(Simulator(clock, latency=0.3))
     api.simulator.create_ticket()
     assert api.post("ticket/1/staff_update/", NOTE).wait == 0.3
     assert api.get("ticket/1/").wait == 0.0
 
 
-def test_the_log_drops_the_oldest_calls_and_numbers_go_on(clock: Clock) -> None:
+def test_the_log_drops_the_oldest_calls_and_keeps_counting(clock: Clock) -> None:
     api = Caller(Simulator(clock, keep=3))
     for _ in range(8):
         api.get("staff/")

@@ -38,7 +38,7 @@ def test_a_new_contact_joins_the_groups_of_its_domain_and_is_found_again_in_any_
     assert second["user"]["tickets_count"] == second["user"]["pending_tickets_count"] == 2
 
 
-def test_an_existing_contact_is_named_by_client(api: Caller) -> None:
+def test_an_existing_contact_is_given_by_client(api: Caller) -> None:
     ticket = api.posted("tickets/", {"client": 1, "subject": "S", "html": "<b>Hi &amp; bye</b>", "category": 2})
     assert (ticket["user"]["name"], ticket["first_message"]) == ("Sam Reed", "Hi & bye\n\n")
 
@@ -86,17 +86,17 @@ def test_custom_fields_are_stored_by_choice_id_and_shown_with_their_labels(api: 
         ({"due_date": "soon"}, "due_date", "Enter a valid date."),
     ],
 )
-def test_validation_speaks_as_the_article_does(api: Caller, change: dict[str, Any], field: str, text: str) -> None:
+def test_validation_uses_the_texts_of_the_article(api: Caller, change: dict[str, Any], field: str, text: str) -> None:
     assert api.refused("tickets/", DRAFT | change) == {"error": [{"field": field, "errors": [text]}]}
     assert api.simulator.account.tickets == {}
 
 
-def test_a_refused_ticket_makes_no_contact(api: Caller) -> None:
+def test_a_refused_ticket_creates_no_contact(api: Caller) -> None:
     api.refused("tickets/", DRAFT | {"subject": ""})
     assert api.simulator.account.contact_by_email("kim@bigcorp.example") is None
 
 
-def test_a_list_is_answered_item_by_item_and_tells_of_each_ticket_made(api: Caller, simulator: Simulator) -> None:
+def test_a_list_has_a_result_and_a_webhook_for_each_ticket(api: Caller, simulator: Simulator) -> None:
     made, refused, second = api.posted("tickets/", [DRAFT, DRAFT | {"category": None}, DRAFT])
     assert made == {"display_id": "#DC00000001", "id": 1, "success": True}
     assert refused["success"] is False

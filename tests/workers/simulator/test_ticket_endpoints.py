@@ -6,7 +6,7 @@ from workers.simulator import Simulator
 
 @pytest.fixture
 def simulator(simulator: Simulator, clock: Clock) -> Simulator:
-    """Four tickets, made a day apart, the third closed on the fifth day."""
+    """Create four tickets a day apart; the third is closed on the fifth day."""
     simulator.create_ticket(subject="Printer on fire", priority="High", tags=["vip", "Big deal"])
     clock.now += 86400
     simulator.create_ticket("mia@smallshop.example", subject="Where is my order?", fields={"Product": "Printer"})
@@ -61,7 +61,7 @@ def test_the_list_finds(api: Caller, query: str, numbers: list[int]) -> None:
     assert [ticket["id"] for ticket in listed["data"]] == numbers
 
 
-def test_the_envelope_tells_where_the_page_stands(api: Caller) -> None:
+def test_the_envelope_reports_the_page(api: Caller) -> None:
     listed = api.got("tickets/", "size=3&page=2&status=_all")
     assert listed["page_info"] == {
         "count": 1,
@@ -73,7 +73,7 @@ def test_the_envelope_tells_where_the_page_stands(api: Caller) -> None:
     assert listed["filters"] == {"status": "_all", "category": "_all", "q": "", "sort": "updated"}
 
 
-def test_a_page_holds_ten_and_at_most_fifty(api: Caller, simulator: Simulator) -> None:
+def test_a_page_has_ten_tickets_by_default_and_fifty_at_most(api: Caller, simulator: Simulator) -> None:
     for _ in range(60):
         simulator.create_ticket()
     assert len(api.got("tickets/")["data"]) == 10
@@ -93,7 +93,7 @@ def test_whether_lists_carry_updates_anyway_is_a_switch(clock: Clock, switch: st
     assert ("updates" in api.got("tickets/", "show_updates=true")["data"][0]) is there
 
 
-def test_a_minified_list_is_numbers_and_fields_trim_the_rest(api: Caller) -> None:
+def test_a_minified_list_has_only_numbers_and_fields_trim_the_others(api: Caller) -> None:
     assert api.got("tickets/", "minify_response=true")["data"] == [3, 4, 2, 1]
     assert api.got("tickets/", "fields=id,tags&sort=ticketa")["data"][0] == {"id": 1, "tags": "vip,Big deal"}
 

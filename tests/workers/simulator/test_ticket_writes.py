@@ -50,12 +50,12 @@ def test_a_reply_and_properties_make_one_update_with_the_real_changes(
 
 
 @pytest.mark.parametrize("key", ["text", "plaintext"])
-def test_plain_words_may_be_sent_under_either_name_and_are_escaped(api: Caller, key: str) -> None:
+def test_plain_text_may_be_sent_under_either_name_and_is_escaped(api: Caller, key: str) -> None:
     update = api.posted("ticket/1/staff_update/", {"staff": 7, key: "1 < 2"})["updates"][-1]
     assert (update["message"]["text"], update["message"]["html"]) == ("1 < 2\n\n", "<p>1 &lt; 2</p>")
 
 
-def test_html_may_come_back_as_a_whole_document(clock: Clock) -> None:
+def test_html_may_be_returned_as_a_whole_document(clock: Clock) -> None:
     api = Caller(Simulator(clock, html_documents=True))
     api.simulator.create_ticket()
     message = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "<p>{x}</p>"})["updates"][-1]["message"]
@@ -85,7 +85,7 @@ def test_an_update_that_changes_nothing_may_be_refused(clock: Clock) -> None:
     assert api.post("ticket/1/staff_update/", {"staff": 7, "status": 2}).status == 200
 
 
-def test_null_unassigns_and_takes_the_due_date_away(api: Caller) -> None:
+def test_null_removes_assignee_and_due_date(api: Caller) -> None:
     api.posted("ticket/1/staff_update/", {"staff": 7, "assignee": 2, "due_date": "2023-12-24"})
     ticket = api.posted("ticket/1/staff_update/", {"staff": 7, "assignee": None, "due_date": None})
     assert (ticket["assigned_to"], ticket["due_date"]) == (None, None)
@@ -119,7 +119,7 @@ def test_closing_needs_the_fields_compulsory_on_completion(api: Caller, simulato
 
 
 @pytest.mark.parametrize("key", ["ccf-1", "c-cf-1"])
-def test_contact_fields_may_be_spelt_either_way(api: Caller, key: str) -> None:
+def test_contact_fields_may_have_either_prefix(api: Caller, key: str) -> None:
     ticket = api.posted("ticket/1/staff_update/", {"staff": 7, key: "New Corp"})
     assert ticket["user"]["custom_fields"][0]["value"] == "New Corp"
 
@@ -145,7 +145,7 @@ def test_a_contacts_reply_is_by_that_contact(api: Caller, simulator: Simulator, 
     assert told(simulator) == ["ticket-updated"] * 2
 
 
-def test_a_reply_reopens_a_closed_ticket_only_where_that_is_switched_on(clock: Clock) -> None:
+def test_whether_a_reply_reopens_a_closed_ticket_is_a_switch(clock: Clock) -> None:
     for reopens in (False, True):
         api = Caller(Simulator(clock, reopen_on_reply=reopens))
         api.simulator.create_ticket()
@@ -168,7 +168,7 @@ def test_whether_tags_leave_an_update_is_a_switch(clock: Clock) -> None:
     assert api.simulator.account.last_update == 1
 
 
-def test_field_changes_show_on_request_alone(api: Caller, simulator: Simulator) -> None:
+def test_field_changes_are_shown_only_on_request(api: Caller, simulator: Simulator) -> None:
     api.posted("ticket/1/update_custom_fields/", {"staff": 7, "t-cf-1": "late"})
     assert api.got("ticket/1/")["updates"][-1]["custom_field_change"] is None
     shown = api.got("ticket/1/", "show_cf_changes=true")["updates"][-1]["custom_field_change"]
@@ -176,7 +176,7 @@ def test_field_changes_show_on_request_alone(api: Caller, simulator: Simulator) 
     assert told(simulator) == ["ticket-updated"]
 
 
-def test_a_move_answers_without_an_update_but_leaves_one(api: Caller, simulator: Simulator) -> None:
+def test_a_move_leaves_an_update_but_does_not_return_it(api: Caller, simulator: Simulator) -> None:
     body = {"staff_id": 7, "target_category_id": 2, "move_note": "yours", "assign_to": 2}
     assert api.posted("ticket/1/move/", body) == {"status_code": 200, "message": "moved ticket to Billing"}
     ticket = api.got("ticket/1/")
@@ -220,7 +220,7 @@ def test_the_display_id_may_follow_the_category(clock: Clock) -> None:
         ("delete", {}, {"deleted_ticket": "#DC00000001"}),
     ],
 )
-def test_calls_that_leave_no_update_and_tell_no_webhook(
+def test_calls_that_leave_no_update_and_send_no_webhook(
     api: Caller, simulator: Simulator, call: str, body: dict[str, Any], answer: dict[str, Any]
 ) -> None:
     assert api.posted(f"ticket/1/{call}/", {"staff_id": 7, **body}) == answer
@@ -228,7 +228,7 @@ def test_calls_that_leave_no_update_and_tell_no_webhook(
     assert told(simulator) == []
 
 
-def test_subscribers_come_and_go(api: Caller) -> None:
+def test_subscribers_can_be_added_and_removed(api: Caller) -> None:
     api.posted("ticket/1/subscribe/", {"staff_id": 7, "data": [2]})
     api.posted("ticket/1/unsubscribe/", {"staff_id": 7})
     subscriber = {"id": 2, "first_name": "Lin", "last_name": "Wu", "email": "lin@support.example"}

@@ -38,7 +38,7 @@ def test_a_flat_creation_has_exactly_the_members_seen_in_production(simulator: S
     }
 
 
-def test_a_flat_update_tells_who_did_what_with_names(simulator: Simulator) -> None:
+def test_a_flat_update_has_the_names_of_people_and_values(simulator: Simulator) -> None:
     simulator.create_ticket()
     simulator.contact_replies(1, "More")
     simulator.staff_updates(1, "Lin Wu", text="Sure", assignee="Lin Wu")
@@ -73,7 +73,7 @@ def test_the_wrapped_shape_holds_the_ticket_inside(simulator: Simulator) -> None
     assert {"timestamp", "webhook_id"} <= shown.keys()
 
 
-def test_the_event_member_may_be_missing_or_called_otherwise(simulator: Simulator) -> None:
+def test_the_event_member_may_be_missing_or_renamed(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, event_key=None), replace(HOOK, event_key="type")])
     simulator.create_ticket()
     without, renamed = taken(simulator)
@@ -105,18 +105,18 @@ def test_exactly_the_bytes_sent_are_signed(simulator: Simulator, spelling: str) 
     assert "Café ☕".encode() in delivery.body
 
 
-def test_characters_may_be_escaped(simulator: Simulator) -> None:
+def test_non_ascii_characters_may_be_escaped(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, escape=True)])
     simulator.create_ticket(subject="Café")
     assert b"Caf\\u00e9" in taken(simulator)[0].body
 
 
-def test_an_unknown_spelling_is_refused_with_those_that_exist(simulator: Simulator) -> None:
+def test_an_unknown_spelling_is_refused_with_the_list_of_spellings(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="there are hex, HEX"):
         simulator.set_hooks([replace(HOOK, spelling="rot13")])
 
 
-def test_a_hook_gets_the_events_it_wants_and_every_hook_its_own_copy(simulator: Simulator) -> None:
+def test_each_hook_receives_its_own_copy_of_the_events_it_wants(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, events=("ticket-updated",)), replace(HOOK, url="http://b.example/")])
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
@@ -133,7 +133,7 @@ def test_a_delivery_is_handed_out_once(simulator: Simulator) -> None:
     assert taken(simulator) == []
 
 
-def test_a_dropped_delivery_stands_in_the_log_alone(simulator: Simulator) -> None:
+def test_a_dropped_delivery_is_only_logged(simulator: Simulator) -> None:
     simulator.hook_faults.add(HookFault("drop"))
     simulator.create_ticket()
     assert taken(simulator) == []
@@ -165,7 +165,7 @@ def test_a_reordered_delivery_waits_for_the_next_one(simulator: Simulator) -> No
     assert [delivery.label for delivery in simulator.deliveries] == ["ticket-updated", "ticket-created"]
 
 
-def test_what_is_wrong_with_a_delivery_can_be_chosen(simulator: Simulator) -> None:
+def test_a_fault_can_corrupt_body_or_signature(simulator: Simulator) -> None:
     for kind in ("truncate", "wrong-key", "unsigned"):
         simulator.hook_faults.add(HookFault(kind))
     for _ in range(3):
@@ -200,7 +200,7 @@ def test_tries_are_spaced_by_a_doubling_backoff_and_end_with_success(simulator: 
     assert len({delivery.body for delivery in simulator.deliveries}) == 1
 
 
-def test_news_is_told_after_the_write_shows(simulator: Simulator) -> None:
+def test_webhooks_are_sent_after_the_write_is_visible(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, shape="rest")])
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
