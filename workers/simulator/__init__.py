@@ -1,4 +1,4 @@
-"""A HappyFox that fits on a laptop: one account in memory, driven by an injected clock.
+"""A HappyFox that fits on a laptop: one account in memory, with an injected clock.
 
 `service.processes.simulator` serves it on a socket. It imitates what HappyFox's tickets and contacts articles, KB 1148
 on limits, and published clients and receivers describe; whatever nobody knows is a switch in `Options`.

@@ -1,4 +1,4 @@
-"""The state of the simulated account: tables, contacts, tickets, assets, files, and counters for new ids.
+"""The state of the simulated account: tickets, contacts, tables, files, counters.
 
 Contacts, tickets and updates are frozen and replaced when they change; tables that change rarely are replaced as a
 whole. So a copy of the account is cheap, and a ticket read earlier stays as it was.
@@ -235,7 +235,7 @@ class SimulatedAccount:
         return bool(self.statuses[status]["behavior"] == "completed")
 
     def visible(self, ticket: StoredTicket) -> bool:
-        """Return whether reads find the ticket: it has appeared, and the API key may see its category."""
+        """Return whether reads find the ticket: visible now, in a category of the API key."""
         if self.options.acts_as is not None and ticket.category not in self.staff[self.options.acts_as]["categories"]:
             return False
         return ticket.updates[0].visible_at <= self.now()
@@ -245,7 +245,7 @@ class SimulatedAccount:
         return next(i for i, entry in table.items() if entry["default"])
 
     def find(self, table: Table, wanted: int | str) -> int:
-        """Return the id of an entry by id, name (any case) or e-mail. Raise LookupError listing all names."""
+        """Return an id by id, name (any case) or e-mail. Raise LookupError listing names."""
         words = str(wanted).strip().lower()
         for i, entry in table.items():
             if wanted == i or (
@@ -266,13 +266,13 @@ class SimulatedAccount:
         return stored
 
     def link(self, number: int, filename: str) -> str:
-        """Return a new signed link to a file: for anybody, for minutes, and by default for one download."""
+        """Return a new signed link to a file, valid for minutes and usually one download."""
         proof = f"expires={int(self.now() + self.options.link_seconds)}&serial={self.next('link')}"
         base = "" if self.options.relative_links else self.files_at or self.url
         return f"{base}/attachments/{number}/{quote(filename, safe='')}?{proof}&signature={_seal(number, proof)}"
 
     def redeem_link(self, number: int, expires: int, serial: int, signature: str) -> StoredFile | None:
-        """Return the file behind a link and count the use; None if the link is forged, expired or used up."""
+        """Return the file behind a link and count the use; None for an invalid link."""
         proof = f"expires={expires}&serial={serial}"
         allowed, used = self.options.link_uses, self.used_links.get(serial, 0)
         if not hmac.compare_digest(signature.encode(), _seal(number, proof).encode()) or self.now() > expires:

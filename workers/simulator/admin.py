@@ -1,4 +1,4 @@
-"""The simulator's own JSON API under `/simulator/`, for people, tests and the demo. HappyFox has nothing like it.
+"""The simulator's own JSON API under `/simulator/`. HappyFox has nothing like it.
 
 | Call | Effect |
 |---|---|
@@ -83,7 +83,7 @@ def overview(simulator: Simulator) -> Json:
 
 
 def budgets(simulator: Simulator) -> Json:
-    """Return the calls in the current window per class, the limits, and the rest of a lockout."""
+    """Return the calls in the current window, the limits, and the rest of a lockout."""
     now, gate, options = simulator.clock(), simulator.gate, simulator.options
     return {
         "window": options.window,

@@ -45,7 +45,7 @@ def read_asset(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def create(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /assets/?asset_type=<id>. The article's response does not show the type."""
+    """Handle POST /assets/?asset_type=<id>. The documented response has no type."""
     now = account.now()
     blank = StoredAsset(
         id=0,
@@ -69,7 +69,7 @@ def update(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle DELETE /asset/<id>/?deleted_by=<staff id>. The article shows no response, so it is empty."""
+    """Handle DELETE /asset/<id>/?deleted_by=<staff id>. Empty response (assumed)."""
     before = get_or_404(account.assets, args.number)
     errors: Json = {}
     _staff(account, {"deleted_by": args.query.get("deleted_by")}, "deleted_by", errors)
@@ -121,7 +121,7 @@ def list_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def read_field(path: Literal["plural", "singular"]) -> Endpoint:
-    """Return the endpoint for GET /asset_custom_fields/<id>/ (2025 edition) or /asset_custom_field/<id>/ (2026)."""
+    """Return the endpoint of one field: its path differs between editions of KB 1201."""
 
     def read(account: SimulatedAccount, args: Arguments) -> Outcome:
         exists = account.options.asset_field_path in ("both", path)
@@ -131,7 +131,7 @@ def read_field(path: Literal["plural", "singular"]) -> Endpoint:
 
 
 def _type_of(account: SimulatedAccount, args: Arguments) -> int:
-    """Return the asset type of a query, or the first one. Raise a 404 for an unknown one."""
+    """Return the asset type of a query, by default the first; 404 for an unknown one."""
     given = args.query.get("asset_type")
     number = whole(given) if given else next(iter(account.asset_types))
     if number is None or number not in account.asset_types:
@@ -155,7 +155,7 @@ def _fields_of(account: SimulatedAccount, asset_type: int) -> dict[int, Json]:
 
 
 def _filled(account: SimulatedAccount, body: Any, before: StoredAsset, by: str, *, required: bool) -> StoredAsset:
-    """Return the asset with the body's values. Change nothing, and create no contact, if anything is invalid."""
+    """Return the asset with the body's values, or raise before anything is changed."""
     members = Form(body).members
     errors: Json = {}
     for name in ("display_id", "name"):
@@ -196,7 +196,7 @@ def _check_text(members: Mapping[str, Any], name: str, errors: Json, *, required
 
 
 def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, errors: Json) -> int:
-    """Return the acting staff member, who must be active and permitted; 0 after an error."""
+    """Return the acting staff member, active and permitted; 0 after an error."""
     number = whole(members.get(name))
     if members.get(name) in (None, ""):
         errors[name] = [REQUIRED]
@@ -223,7 +223,7 @@ def _numbers(members: Mapping[str, Any], name: str, table: Mapping[int, Any], er
 
 
 def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: int, errors: Json) -> dict[int, Any]:
-    """Return the values of `custom_fields`, an object by field id; unknown ids are ignored (assumed)."""
+    """Return the values of `custom_fields` by id; unknown ids are ignored (assumed)."""
     given = members.get("custom_fields") or {}
     if not isinstance(given, dict):
         errors["custom_fields"] = "Enter an object of values."
@@ -243,7 +243,7 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
 
 
 def asset_value(definition: Json, value: Any) -> Any:
-    """Return an asset field's value as it is stored and shown: choices by id. Raise ValueError like `field_value`."""
+    """Return an asset field's value as stored. Raise ValueError if it is invalid."""
     if value in BLANK:
         return None
     kind = definition["type"]
@@ -266,7 +266,7 @@ def asset_value(definition: Json, value: Any) -> Any:
 
 
 def _new_contacts(members: Mapping[str, Any], errors: Json) -> list[tuple[str, str | None, str | None]]:
-    """Return new contacts to link: name, e-mail, phone. The article's example has only an e-mail."""
+    """Return new contacts to link: name, e-mail, phone. One address or phone suffices."""
     given = members.get("contacts") or []
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         errors["contacts"] = NOT_A_LIST

@@ -43,7 +43,7 @@ def read_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /users/: create, or edit the contact with this address and reset custom fields not given."""
+    """Handle POST /users/: create, or edit by address and reset fields not given."""
     if not isinstance(args.body, list):
         return Outcome(contact_json(account, _put(account, args.body)))
     if len(args.body) > BULK_LIMIT:
@@ -102,7 +102,7 @@ def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) 
 
 
 def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
-    """Add an error for an invalid phone: a new one needs a number, any part of a known one may be edited."""
+    """Add an error for an invalid phone. Any part of a known one may be edited."""
     if not isinstance(phone, dict):
         form.add_error("phones", REQUIRED)
         return
@@ -116,7 +116,7 @@ def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
 def _save(
     account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
 ) -> StoredContact:
-    """Store a new or known contact with the form's values. A phone with `id` is edited, one without is added."""
+    """Store a contact with the form's values. A phone with `id` is edited, else added."""
     _check(account, form, known)
     form.raise_errors()
     before = known or account.new_contact(form.text("name"), form.text("email") or None)
@@ -171,7 +171,7 @@ def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def edit_group(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /contact_group/<id>/: change description and domains; the name stays (assumed)."""
+    """Handle POST /contact_group/<id>/. The name stays (assumed)."""
     before, form = get_or_404(account.groups, args.number), Form(args.body)
     changes = {name: form.text(name) for name in ("description", "tagged_domains") if form.given(name)}
     after = _put_group(account, before | changes)
@@ -179,7 +179,7 @@ def edit_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def add_to_group(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /contact_group/<id>/update_contacts/: a bare list of up to 100, with a result for each."""
+    """Handle POST /contact_group/<id>/update_contacts/: a bare list of up to 100."""
     number: int = get_or_404(account.groups, args.number)["id"]
     given = args.body
     if account.options.members_as_objects and isinstance(given, dict):
@@ -189,7 +189,7 @@ def add_to_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def remove_from_group(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /contact_group/<id>/delete_contacts/: `contacts`, a list of ids, with a result for each."""
+    """Handle POST /contact_group/<id>/delete_contacts/: `contacts`, a list of ids."""
     number: int = get_or_404(account.groups, args.number)["id"]
     return Outcome([_remove(account, number, one) for one in _members(Form(args.body).members.get("contacts"))])
 

@@ -71,7 +71,7 @@ class TicketEdit:
 
 
 def open_ticket(account: SimulatedAccount, draft: TicketDraft) -> StoredTicket:
-    """Open a ticket. Its first update carries priority and status without an old value."""
+    """Open a ticket. Its first update has priority and status without an old value."""
     at = account.now() if draft.created_at is None else draft.created_at
     number = account.next("ticket")
     priority = account.default(account.priorities) if draft.priority is None else draft.priority
@@ -110,7 +110,7 @@ def open_ticket(account: SimulatedAccount, draft: TicketDraft) -> StoredTicket:
 
 
 def change_ticket(account: SimulatedAccount, ticket: StoredTicket, by: Json, edit: TicketEdit) -> StoredTicket:
-    """Change a ticket and store it. Only real changes have a change object, but every edit has an update."""
+    """Change a ticket and store it. Only real changes have a change object."""
     now = account.now()
     shown = _update_json(account, now, by, edit.message) if edit.leaves_update else dict(BLANK_UPDATE)
     shown["time_spent"] = edit.time_spent

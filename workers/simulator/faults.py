@@ -1,4 +1,4 @@
-"""What goes wrong with a call: rate limit, overlapping writes, and the faults that a test or a person switches on."""
+"""What goes wrong with a call: rate limit, overlapping writes, injected faults."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ OVERLAP: Final = {
 
 
 def class_of(method: str) -> MethodClass:
-    """Return the budget that a method counts against: GET and HEAD have their own, all others count as POST."""
+    """Return the budget of a method: GET and HEAD have one, all others count as POST."""
     return "get" if method in ("GET", "HEAD") else "post"
 
 
@@ -55,7 +55,7 @@ class RateGate:
         return True
 
     def lock(self, now: float, which: MethodClass | None = None, seconds: float | None = None) -> None:
-        """Refuse all calls (or one class) for a number of seconds, by default the configured lockout."""
+        """Refuse all calls (or one class), by default for the configured lockout."""
         self._lock_until(now + (self.options.lockout if seconds is None else seconds), which)
         self.lockouts += 1
 
@@ -100,7 +100,7 @@ class RateGate:
 
 
 class TicketGate:
-    """Track which tickets are being written to. A switch decides what happens to overlapping writes."""
+    """Track writes in progress. A switch decides what happens to overlapping ones."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

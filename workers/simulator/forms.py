@@ -1,4 +1,4 @@
-"""What endpoints share: arguments, outcomes, errors, validation in HappyFox's own words, and pages.
+"""What endpoints share: arguments, outcomes, errors, validation and pages.
 
 Texts about system fields end with a full stop, those about custom fields do not (tickets article).
 """
@@ -87,7 +87,7 @@ class ValidationError(ApiError):
 
 
 class Form:
-    """The members of a request body, read one by one; `raise_errors` reports all mistakes at once.
+    """The members of a request body; `raise_errors` reports all mistakes at once.
 
     An empty string counts as absent, because forms cannot leave a member out (assumed).
     """
@@ -223,7 +223,7 @@ class Form:
 
 
 def field_value(definition: Json, value: Any) -> Any:
-    """Return a custom field's value as it is stored. Raise ValueError with the text for the response."""
+    """Return a custom field's value as stored. Raise ValueError with HappyFox's text."""
     if value in BLANK:
         return None
     kind = definition["type"]

@@ -1,4 +1,4 @@
-"""HTTP as the simulator sees it: requests with their bodies, responses, and the log of API calls."""
+"""Requests with their bodies, responses, and the log of API calls."""
 
 import re
 from collections.abc import Mapping
@@ -161,7 +161,7 @@ def _multipart(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]
 
 
 def _parameters(disposition: str) -> dict[str, str]:
-    """Return the parameters of a Content-Disposition; quotes and line ends are escaped as browsers do."""
+    """Return the parameters of a Content-Disposition, escaped as browsers do."""
     found = {}
     for name, quoted, unquoted in _PARAMETER.findall(disposition):
         value = quoted.replace('\\"', '"').replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n") or unquoted

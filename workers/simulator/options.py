@@ -1,4 +1,4 @@
-"""The switches of a simulator: what nobody knows about HappyFox, with the likeliest answer as default."""
+"""Switches for what nobody knows about HappyFox, with the most likely defaults."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How this HappyFox behaves. The docstring of each switch says what is unknown, and who says what."""
+    """How this HappyFox behaves. Docstrings say what is unknown, and who says what."""
 
     account: str = "demo"
     key: str = "demo-key"

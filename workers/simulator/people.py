@@ -1,4 +1,4 @@
-"""What people and smart rules do in HappyFox itself: without API calls, and without using the budget.
+"""What people and smart rules do in HappyFox itself, without calls and budget.
 
 Statuses, priorities, categories, staff and ticket fields are named by id or by name in any case. All functions raise
 LookupError for a name or ticket that does not exist, and ValueError for a value that a field does not accept.
@@ -99,7 +99,7 @@ def staff_updates(
 
 
 def fire_rule(account: SimulatedAccount, ticket: int, name: str, *, note: str = "", **properties: Any) -> StoredTicket:
-    """Fire the smart rule of this name on a ticket, with properties as in `staff_updates`."""
+    """Fire a smart rule on a ticket, with properties as in `staff_updates`."""
     edit = _edit(account, updates.message(note, None, private=True), **properties)
     return edits.change_ticket(account, ticket_of(account, ticket), updates.by_rule(name), edit)
 
@@ -111,7 +111,7 @@ def breach(account: SimulatedAccount, ticket: int, count: int = 1) -> StoredTick
 
 
 def merge(account: SimulatedAccount, ticket: int, into: int) -> StoredTicket:
-    """Merge a ticket into another one, which then shows the updates of both, by id (assumed).
+    """Merge a ticket into another, which then shows the updates of both (assumed).
 
     The merge leaves no update of its own (assumed).
     """

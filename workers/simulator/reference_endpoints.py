@@ -1,4 +1,4 @@
-"""Endpoints of the account's own tables, of the choices of custom fields, and of the knowledge base."""
+"""Endpoints of the account's tables, of field choices, and of the knowledge base."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Endpoints of reports (KB 1088), computed from the account's tickets. Times are averages in seconds (assumed)."""
+"""Endpoints of reports (KB 1088). Times are averages in seconds (assumed)."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -26,7 +26,7 @@ def list_reports(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def summary(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/: counts over all tickets of the report, without any filter."""
+    """Handle GET /report/<id>/: counts over all tickets of the report, unfiltered."""
     tickets = tickets_of_report(account, get_or_404(account.reports, args.number), {})
     completed = _completed(account, tickets)
     assigned = sum(ticket.assignee is not None for ticket in tickets)
@@ -67,7 +67,7 @@ def _ticket_json(account: SimulatedAccount, ticket: StoredTicket) -> Json:
 
 
 def response_stats(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/responsestats/: four averages, each with the distribution of its waits."""
+    """Handle GET /report/<id>/responsestats/: averages with the distribution of waits."""
     tickets = _tickets_of(account, args)
     waits = [wait for ticket in tickets for wait in _waits(ticket)]
     first = [_waits(ticket)[0] for ticket in tickets if _waits(ticket)]
@@ -84,7 +84,7 @@ def response_stats(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def staff_performance(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/staffperformance/: averages over the tickets assigned to each staff member."""
+    """Handle GET /report/<id>/staffperformance/: averages over assigned tickets."""
     tickets = _tickets_of(account, args)
     entries: list[Json] = []
     for number, staff in account.staff.items():
@@ -130,7 +130,7 @@ def staff_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def contact_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/customeractivity/: each contact with a ticket in the report."""
+    """Handle GET /report/<id>/customeractivity/: contacts with a ticket in the report."""
     tickets = _tickets_of(account, args)
     entries: list[Json] = []
     for number in dict.fromkeys(ticket.contact for ticket in tickets):
@@ -153,7 +153,7 @@ def contact_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def sla_entries(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/slaentries/: a bare list, and the only place with camel case."""
+    """Handle GET /report/<id>/slaentries/: a bare list, with camel case only here."""
     tickets = _tickets_of(account, args)
     breached = sum(ticket.sla_breaches > 0 for ticket in tickets)
     kept = _percent(lambda ticket: ticket.sla_breaches == 0, tickets) if tickets else 100.0

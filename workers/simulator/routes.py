@@ -1,4 +1,4 @@
-"""The table of API calls: which path and method leads to which endpoint. All others are answered 404 or 405."""
+"""The table of API calls: which path and method leads to which endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -110,7 +110,7 @@ class Route:
 
 @lru_cache(maxsize=4096)
 def find_route(path: str) -> Route | None:
-    """Return the route of a path; None for one that belongs neither to the API nor to files."""
+    """Return the route of a path; None if it belongs neither to the API nor to files."""
     path = path.strip("/")
     for base in BASES:
         if path.startswith(base):

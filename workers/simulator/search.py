@@ -1,4 +1,7 @@
-"""Search, sort order and report periods: the `q` grammar (tickets article, 2; contacts article, 2; KB 1088, 9)."""
+"""Search terms, sort order and report periods.
+
+Sources: section 2 of the tickets and contacts articles, and section 9 of KB 1088.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +28,7 @@ class Term:
 
 
 def parse_search(q: str) -> list[Term]:
-    """Return the terms of a search: `name:value,value`, quotes around spaces, and free words."""
+    """Return the terms of a search: `name:value,value`, quoted text, and free words."""
     found = []
     for quoted, name, several, phrase, word in _TERM.findall(q):
         if several:
@@ -66,7 +69,7 @@ _DUE: Final[dict[str, Callable[[date, date], bool]]] = {
 
 
 def in_status(account: SimulatedAccount, ticket: StoredTicket, wanted: str) -> bool:
-    """Return whether a ticket matches the `status` parameter: `_all`, `_pending`, `_completed` or an id."""
+    """Return whether a ticket matches `_all`, `_pending`, `_completed` or a status id."""
     if wanted in ("", "_all"):
         return True
     if wanted in ("_pending", "_completed"):
@@ -125,7 +128,7 @@ def _has_contact(account: SimulatedAccount, ticket: StoredTicket, wanted: tuple[
 
 
 def _field_matches(account: SimulatedAccount, ticket: StoredTicket, name: str, wanted: tuple[str, ...]) -> bool:
-    """Return whether a custom field of the ticket or its contact has a value; name and values in any case."""
+    """Return whether a custom field of the ticket or its contact has a value."""
     contact = account.contacts[ticket.contact]
     for table, values in ((account.ticket_fields, ticket.fields), (account.contact_fields, contact.fields)):
         for number, definition in table.items():
@@ -136,7 +139,7 @@ def _field_matches(account: SimulatedAccount, ticket: StoredTicket, name: str, w
 
 
 def _searchable(definition: Json, stored: Any) -> list[str]:
-    """Return a field's value as a search names it: labels, dates as `mm/dd/yyyy`, all in lower case."""
+    """Return a field's value as a search names it, in lower case."""
     value, _ = shown_value(definition, stored, as_list=True)
     if value is None:
         return []
@@ -188,7 +191,7 @@ SORTS: Final[dict[str, tuple[Callable[[SimulatedAccount, StoredTicket], Any], bo
 
 
 def sort_tickets(account: SimulatedAccount, tickets: Iterable[StoredTicket], sort: str) -> list[StoredTicket]:
-    """Return tickets in the order of a code of `SORTS`; equal ones are sorted by number."""
+    """Return tickets in the order of a code of `SORTS`, then by number."""
     key, descending = SORTS[sort]
     return sorted(tickets, key=lambda ticket: (key(account, ticket), ticket.id), reverse=descending)
 
@@ -197,7 +200,7 @@ def sort_tickets(account: SimulatedAccount, tickets: Iterable[StoredTicket], sor
 
 
 def contact_matches(account: SimulatedAccount, contact: StoredContact, term: Term) -> bool:
-    """Return whether a contact matches a term: parts of name, e-mail or phone, or a time of change.
+    """Return whether a contact matches a term.
 
     Free words are looked for in name, e-mail and phones (assumed). An unknown term matches nothing.
     """
@@ -253,7 +256,7 @@ _PERIOD_TIMES: Final[dict[str, Callable[[StoredTicket], list[float]]]] = {
 
 
 def tickets_of_report(account: SimulatedAccount, report: Json, query: Mapping[str, str]) -> list[StoredTicket]:
-    """Return the tickets of a report in a period, by number; all of them without a period."""
+    """Return a report's tickets in a period, or all without one, by number."""
     only: Mapping[str, Any] = report["only"]
     found = [
         ticket

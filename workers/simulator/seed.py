@@ -1,4 +1,4 @@
-"""The account that a simulator starts with: fictional people on .example domains, no tickets."""
+"""The account that a simulator starts with: fictional people, no tickets."""
 
 from collections.abc import Callable
 from types import MappingProxyType

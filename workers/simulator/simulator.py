@@ -1,4 +1,4 @@
-"""The simulated HappyFox: requests in, responses out, and webhook deliveries to be taken and sent.
+"""The simulated HappyFox: requests in, responses and webhook deliveries out.
 
 It has no sockets, no threads and no clock of its own, and nothing in it is random.
 """
@@ -73,7 +73,7 @@ class SimulatedApi:
         return other
 
     def begin(self, request: ApiRequest) -> PendingCall:
-        """Accept a call, up to the point where it would be applied. End each pending call once."""
+        """Accept a call, up to the point where it would be applied. End each call once."""
         pending = self._accept(request)
         self.log.open(pending.call)
         try:
@@ -137,7 +137,7 @@ class SimulatedApi:
         return PendingCall(api=self, call=call, route=route, args=args)
 
     def _check_access(self, pending: PendingCall, request: ApiRequest) -> None:
-        """Check credentials and rate limit; links to files need no credentials and use no budget."""
+        """Check credentials and rate limit; links to files need neither."""
         if pending.route is None:
             raise ApiError(404, NOT_FOUND)
         authorization = request.headers.get("authorization", "")
@@ -244,7 +244,7 @@ class Simulator:
         self.webhooks = WebhookQueue(self.options.keep, hooks)
 
     def reset(self) -> None:
-        """Return to the seeded account. Keep hooks and options; clear faults, logs and counts."""
+        """Return to the seeded account; keep only hooks and options."""
         self.api = SimulatedApi(new_account(self.options, self.clock))
         self.account.files_at = self.address
         self.webhooks = WebhookQueue(self.options.keep, self.hooks)
@@ -254,7 +254,7 @@ class Simulator:
         self.address = self.account.files_at = address
 
     def fork(self, clock: Callable[[], float] | None = None) -> "Simulator":
-        """Return an independent simulator in the same state, with no call in progress, without a deep copy."""
+        """Return an independent simulator in the same state, with no call in progress."""
         other = Simulator.__new__(Simulator)
         other.clock = clock or self.clock
         other.options, other.address = self.options, self.address
@@ -303,7 +303,7 @@ class Simulator:
         return response
 
     def perform(self, request: ApiRequest) -> ApiResponse:
-        """Apply an API call without credentials, rate limit, log or faults; queue its webhooks."""
+        """Apply a call without credentials, rate limit, log or faults."""
         response, events = self.api.perform(request)
         self._post(*events)
         return response
@@ -328,11 +328,11 @@ class Simulator:
         return list(self.webhooks.log.values())
 
     def take_deliveries(self) -> list[WebhookDelivery]:
-        """Return deliveries to send, each only once, in order of `due`; some are due later."""
+        """Return deliveries to send, each once, by `due`; some are due later."""
         return self.webhooks.take()
 
     def delivered(self, delivery: WebhookDelivery, status: int | None, error: str | None = None) -> None:
-        """Report the result of a delivery: the status of the response, or the error without one."""
+        """Report the result of a delivery: a status, or an error without one."""
         self.webhooks.finished(delivery, self.clock(), status, error)
 
     def create_ticket(self, email: str = "sam@bigcorp.example", **draft: Any) -> StoredTicket:
@@ -352,7 +352,7 @@ class Simulator:
         return self._report(people.fire_rule(self.account, ticket, name, **edit))
 
     def breach(self, ticket: int, count: int = 1) -> StoredTicket:
-        """Let a ticket breach `count` more service-level agreements; no update, no webhook (assumed)."""
+        """Breach `count` more service-level agreements; no update, no webhook (assumed)."""
         return people.breach(self.account, ticket, count)
 
     def merge(self, ticket: int, into: int) -> StoredTicket:

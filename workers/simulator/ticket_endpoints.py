@@ -1,4 +1,4 @@
-"""Endpoints of tickets (tickets article): reading, creating, replying, editing, attachments."""
+"""Endpoints of tickets (tickets article)."""
 
 import re
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ def _listed(account: SimulatedAccount, tickets: list[StoredTicket], args: Argume
 
 
 def read_ticket(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /ticket/<n>/; `show_cf_changes=true` adds the changes of custom fields."""
+    """Handle GET /ticket/<n>/; `show_cf_changes` adds changes of custom fields."""
     found, field_changes = account.tickets.get(args.number), args.flag("show_cf_changes")
     if found is None or found.merged_to is None or account.options.merged_reads == "missing":
         found = _ticket_of(account, args)
@@ -91,7 +91,7 @@ def read_ticket(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def _ticket_of(account: SimulatedAccount, args: Arguments) -> StoredTicket:
-    """Return the ticket of a path. Raise a 404 for one that is missing, not visible yet or merged."""
+    """Return the ticket of a path; 404 if it is missing, not visible yet or merged."""
     found = account.tickets.get(args.number)
     if found is None or found.merged_to is not None or not account.visible(found):
         raise ApiError(404, NOT_FOUND)
@@ -102,7 +102,7 @@ def _ticket_of(account: SimulatedAccount, args: Arguments) -> StoredTicket:
 
 
 def create(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /tickets/: one object, or a list of up to 100 with a result for each."""
+    """Handle POST /tickets/: one object, or a list of up to 100."""
     if not isinstance(args.body, list):
         ticket = _create(account, args)
         shown = updates.ticket_json(account, ticket)
@@ -173,7 +173,7 @@ def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
 
 
 def _contact_values(account: SimulatedAccount, form: Form) -> dict[int, Any]:
-    """Return the contact fields of a ticket call: the article's table and its example differ in the prefix."""
+    """Return the contact fields of a ticket call; the article has two prefixes."""
     key = account.options.contact_field_key
     return form.custom_fields(("ccf", "c-cf") if key == "both" else (key,), account.contact_fields, account.options)
 
@@ -218,13 +218,13 @@ def user_reply(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def status_after_reply(account: SimulatedAccount, ticket: StoredTicket) -> int | None:
-    """Return the status that a contact's reply sets: none, unless closed tickets reopen in this account."""
+    """Return the status that a contact's reply sets, None for no change."""
     reopens = account.options.reopen_on_reply and account.completed(ticket.status)
     return account.default(account.statuses) if reopens else None
 
 
 def _updated(account: SimulatedAccount, after: StoredTicket, *, show: bool = True, has_update: bool = True) -> Outcome:
-    """Return the outcome of a write: the changed ticket, or an empty body unless `show`."""
+    """Return the outcome of a write: the ticket, or an empty body unless `show`."""
     shown = updates.ticket_json(account, after) if show else None
     return Outcome(shown, (WebhookEvent("ticket-updated", after, has_update),))
 
@@ -287,7 +287,7 @@ def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
 
 
 def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/update_tags/: `add` and `remove`; older accounts send no `staff_id`."""
+    """Handle POST /ticket/<n>/update_tags/; older accounts send no `staff_id`."""
     ticket, form = _ticket_of(account, args), Form(args.body)
     choose = form.required_choice if account.options.tags_need_staff else form.choice
     staff = choose("staff_id", account.staff)
@@ -315,7 +315,7 @@ def update_custom_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def move(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/move/: another category, with an optional note and assignee."""
+    """Handle POST /ticket/<n>/move/, with an optional note and assignee."""
     ticket, form = _ticket_of(account, args), Form(args.body)
     staff = form.required_choice("staff_id", account.staff)
     category = form.required_choice("target_category_id", account.categories)
@@ -335,8 +335,9 @@ def move(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/forward/. Sends no webhook; requires only what the article's example has."""
+    """Handle POST /ticket/<n>/forward/. Sends no webhook."""
     ticket, form = _ticket_of(account, args), Form(args.body)
+    # Required is only what the article's example has.
     staff = form.required_choice("staff_id", account.staff)
     to = form.text("to", required=True)
     subject = form.text("subject", required=True)
@@ -355,7 +356,7 @@ def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def subscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/subscribe/: `staff_id` and further ids in `data`. No update, no webhook."""
+    """Handle POST /ticket/<n>/subscribe/: further ids in `data`. Sends no webhook."""
     ticket, form = _ticket_of(account, args), Form(args.body)
     staff = form.required_choice("staff_id", account.staff)
     others = form.choices("data", account.staff)
@@ -392,13 +393,13 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def _check_attachments(form: Form, args: Arguments) -> None:
-    """Add an error for attachments that are too large together; HappyFox's text for it is not known."""
+    """Add an error for attachments that are too large together (text assumed)."""
     if sum(len(upload.content) for upload in args.files) > ATTACHMENT_LIMIT:
         form.add_error("attachments", f"The total size of all attachments should not exceed {MEGABYTES} MB.")
 
 
 def _attach(account: SimulatedAccount, args: Arguments) -> list[Json]:
-    """Store the files sent as `attachments`. Their links are made whenever the message is read."""
+    """Store the files sent as `attachments`. Each read makes new links to them."""
     attached = []
     for upload in args.files:
         if upload.field == "attachments":  # files under other names are ignored: assumed
@@ -409,7 +410,7 @@ def _attach(account: SimulatedAccount, args: Arguments) -> list[Json]:
 
 
 def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket-inline-attachment: one image; returns an address for the `src` of an `img`."""
+    """Handle POST /ticket-inline-attachment: return an address for an `img`."""
     form = Form(args.body)
     images = [upload for upload in args.files if upload.field == "file"]
     if not images:
@@ -424,7 +425,7 @@ def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def read_image(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET of an inline image: without credentials, any number of times (assumed)."""
+    """Handle GET of an inline image: no credentials, any number of times (assumed)."""
     stored = account.files.get(args.number)
     if stored is None or not stored.content_type.startswith("image/"):
         raise ApiError(404, b"")
@@ -432,7 +433,7 @@ def read_image(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def download(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET of an attachment by a signed link: without credentials, once, for a few minutes."""
+    """Handle GET of an attachment by a signed link: no credentials, once, for minutes."""
     query = args.query
     expires, serial = whole(query.get("expires")), whole(query.get("serial"))
     stored = account.redeem_link(args.number, expires or 0, serial or 0, query.get("signature", ""))

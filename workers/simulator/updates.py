@@ -1,4 +1,4 @@
-"""Contacts, tickets and updates as the API's JSON shows them (tickets and contacts articles)."""
+"""Contacts, tickets and updates as the API's JSON (tickets and contacts articles)."""
 
 import re
 from collections.abc import Iterable
@@ -119,7 +119,7 @@ def contact_json(account: SimulatedAccount, contact: StoredContact) -> Json:
 def ticket_json(
     account: SimulatedAccount, ticket: StoredTicket, *, updates: bool = True, field_changes: bool = False
 ) -> Json:
-    """Return a ticket as the API shows it now, without updates that are not visible yet."""
+    """Return a ticket as the API shows it now, without updates not visible yet."""
     now = account.now()
     visible = [update for update in ticket.updates if update.visible_at <= now]
     messages = [update.shown["message"] for update in visible if update.shown["message"] is not None]

@@ -1,4 +1,4 @@
-"""Webhooks: what they contain, how they are signed, and the log of their deliveries."""
+"""Webhooks: contents, signatures, and the log of deliveries."""
 
 import json
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ Shape = Literal["flat", "rest", "wrapped"]
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A webhook as entered in the admin pages, with switches for what is unknown about it."""
+    """A webhook as entered in the admin pages, with switches for what is unknown."""
 
     url: str
     key: str
@@ -46,7 +46,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """One HTTP request to a hook's URL, and one entry of the delivery log. Times are epoch seconds."""
+    """One HTTP request to a hook's URL, and one entry of the delivery log."""
 
     number: int
     hook: Hook
@@ -56,7 +56,7 @@ class WebhookDelivery:
     body: bytes
     headers: dict[str, str]
     due: float
-    """When to send it."""
+    """When to send it, in epoch seconds."""
     attempt: int = 1
     status: int | None = None
     """None until `Simulator.delivered` is called."""
@@ -91,7 +91,7 @@ class WebhookQueue:
         return taken
 
     def finished(self, delivery: WebhookDelivery, now: float, status: int | None, error: str | None) -> None:
-        """Log the result of a delivery, and queue a failed one again while its hook has tries left."""
+        """Log the result of a delivery; queue a failed one again while tries are left."""
         done = replace(delivery, status=status, error=error, finished=now)
         if delivery.number in self.log:
             self.log[delivery.number] = done
@@ -166,7 +166,7 @@ def _body(account: SimulatedAccount, hook: Hook, event: WebhookEvent) -> Json:
 
 
 def _flat(account: SimulatedAccount, event: WebhookEvent, *, update_id: bool) -> Json:
-    """Return the members that a receiver in production read in 2023, all names exact; more may exist."""
+    """Return the members that a receiver in production read in 2023; more may exist."""
     ticket = event.ticket
     contact = account.contacts[ticket.contact]
     has_update = event.label == "ticket-updated" and event.has_update
@@ -183,7 +183,7 @@ def _flat(account: SimulatedAccount, event: WebhookEvent, *, update_id: bool) ->
 
 
 def _flat_update(shown: Json, *, update_id: bool) -> Json:
-    """Return the `update` of a flat body. Only "Client Reply" was ever seen; the other labels are assumed."""
+    """Return the `update` of a flat body. Only the label "Client Reply" was ever seen."""
     by, message, assigned = shown["by"], shown["message"], shown["assignee_change"]
     update: Json = {"update_id": shown["update_id"]} if update_id else {}
     if message is not None:
@@ -196,7 +196,7 @@ def _flat_update(shown: Json, *, update_id: bool) -> Json:
 
 
 def _wrapped(account: SimulatedAccount, event: WebhookEvent, event_key: str) -> Json:
-    """Return the shape of a handler in a public repository that may never have met a real delivery."""
+    """Return the shape of a public handler that may never have met a real delivery."""
     ticket = event.ticket
     shown = updates.ticket_json(account, ticket)
     opening = updates.update_json(account, ticket.updates[0])["message"]
