@@ -13,11 +13,11 @@ import redis.asyncio
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
 from workers.lanes.keys import WAKE
-from workers.lanes.scripts import Script, source
+from workers.lanes.scripts import Script, is_missing, loading
 from workers.settings import Durability
 
 T = TypeVar("T")
@@ -81,8 +81,10 @@ class Link:
         if reused is not None:
             try:
                 return await self._trip(reused, scripts, wake)
-            except (redis.exceptions.ConnectionError, NoScriptError):
-                # Closed while it was idle, or the store was restarted. The scripts survive being run twice
+            except (redis.exceptions.ConnectionError, ResponseError) as error:
+                if isinstance(error, ResponseError) and not is_missing(error):
+                    raise
+                # Closed while it was idle, or the store was replaced. The scripts survive being run twice
                 # and always write, so WAITAOF here covers what the old one may have done.
                 await self.close()
         self._connection = await self._connect()
@@ -92,7 +94,7 @@ class Link:
         connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-            await _ask(connection, "SCRIPT", "LOAD", source("accept").text)
+            await _load(connection)
             self._waits = self._durability == "fsync" and await _can_wait(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -102,9 +104,7 @@ class Link:
     async def _trip(
         self, connection: Connection, scripts: Sequence[Script[T]], wake: bool
     ) -> list[T | StoreUnavailable]:
-        commands: list[tuple[Any, ...]] = [
-            ("EVALSHA", source(script.name).sha, 1, script.prefix, b"", *script.args) for script in scripts
-        ]
+        commands: list[tuple[Any, ...]] = [script.command() for script in scripts]
         if wake:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
         if self._waits:
@@ -113,7 +113,7 @@ class Link:
         # Every answer is read: one that stayed behind would be taken for that of the next trip.
         answers = [await _answer(connection) for _ in commands]
         for answer in answers:
-            if isinstance(answer, NoScriptError):
+            if isinstance(answer, ResponseError) and is_missing(answer):
                 raise answer
         if self._waits:
             if isinstance(answers[-1], ResponseError):
@@ -130,6 +130,18 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
+
+
+async def _load(connection: Connection) -> None:
+    """Load the library of functions and delete old versions of it."""
+    steps = loading()
+    try:
+        command = next(steps)
+        while True:
+            await connection.send_command(*command, check_health=False)
+            command = steps.send(await _answer(connection))
+    except StopIteration:
+        pass
 
 
 async def _can_wait(connection: Connection) -> bool:

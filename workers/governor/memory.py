@@ -1,7 +1,7 @@
 """The governor without a store: the same slots and the same gate, in the memory of one process.
 
 For scripts of a few calls. It knows nothing of other processes, nor of what was called before it was made: where
-several processes use one account, set ``REDIS_URL``. Rule by rule it is ``lua/lib/permits.lua``; a test compares them.
+several processes use one account, set ``REDIS_URL``. Rule by rule it is ``lua/permits.lua``; a test compares them.
 """
 
 import json

@@ -157,7 +157,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-#: Where an event's values stand in a claim's reply: see claims_reply in ``lua/lib/claims.lua``.
+#: Where an event's values stand in a claim's reply: see turn_state in ``lua/claims.lua``.
 DEBT = 6
 
 

@@ -133,10 +133,10 @@ def test_a_connection_that_was_cut_while_idle_costs_no_delivery(valkey_url: str,
     assert run(valkey_url, scenario).status == "accepted"
 
 
-def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis) -> None:
+def test_a_lost_function_library_costs_no_delivery(valkey_url: str, store: redis.Redis) -> None:
     async def scenario(commit: Commit) -> Acceptance:
         await one(commit)
-        store.script_flush()
+        store.function_flush()
         return await commit.store("acme", arrival(4))
 
     assert run(valkey_url, scenario).status == "accepted"

@@ -52,4 +52,4 @@ def test_a_class_leaves_as_many_slots_as_in_a_store(store: redis.Redis, class_: 
 
 def test_other_scripts_need_a_store() -> None:
     with pytest.raises(LookupError, match="store"):
-        Memory().run(Script("recall", prefix("acme"), [b"{}"], list))
+        Memory().run(Script("read_lists", prefix("acme"), [b"{}"], list))
