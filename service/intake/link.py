@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
 from workers.lanes.keys import WAKE
-from workers.lanes.scripts import Script, is_missing, loading
+from workers.lanes.scripts import LibraryMissing, Script, is_missing, loading
 from workers.settings import Durability
 
 T = TypeVar("T")
@@ -81,9 +81,7 @@ class Link:
         if reused is not None:
             try:
                 return await self._trip(reused, scripts, wake)
-            except (redis.exceptions.ConnectionError, ResponseError) as error:
-                if isinstance(error, ResponseError) and not is_missing(error):
-                    raise
+            except (redis.exceptions.ConnectionError, LibraryMissing):
                 # Closed while it was idle, or the store was replaced. The scripts survive being run twice
                 # and always write, so WAITAOF here covers what the old one may have done.
                 await self.close()
@@ -113,8 +111,8 @@ class Link:
         # Every answer is read: one that stayed behind would be taken for that of the next trip.
         answers = [await _answer(connection) for _ in commands]
         for answer in answers:
-            if isinstance(answer, ResponseError) and is_missing(answer):
-                raise answer
+            if is_missing(answer):
+                raise LibraryMissing(str(answer))
         if self._waits:
             if isinstance(answers[-1], ResponseError):
                 raise answers[-1]

@@ -77,13 +77,17 @@ def assemble(texts: dict[str, str]) -> Library:
     return Library(f"#!lua name=foxhooks_{digest}\nlocal DIGEST = '{digest}'\n{code}", digest)
 
 
-def is_missing(error: ResponseError) -> bool:
-    """Return whether the store refused a call because it does not have the library."""
-    return "Function not found" in str(error)
+class LibraryMissing(ResponseError):
+    """The store does not have the library."""
+
+
+def is_missing(answer: object) -> bool:
+    """Return whether an answer is the store's refusal because it does not have the library."""
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)
 
 
 def loading() -> Generator[Command, Any, None]:
-    """Yield the commands that load the library and delete old versions; takes the answer to each, or its error."""
+    """Yield the commands that load the library and delete old versions; send the answer to each, or its error."""
     ours = library()
     answer = yield ("FUNCTION", "LOAD", ours.text)
     if isinstance(answer, ResponseError) and "already exists" not in str(answer):

@@ -10,7 +10,7 @@ import redis
 import workers
 from workers.errors import StoreUnavailable
 from workers.governor.governor import Governor
-from workers.lanes import scripts
+from workers.lanes import keys, scripts
 from workers.lanes.scripts import VERSIONS, Library, assemble, library, modules
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
@@ -121,3 +121,20 @@ def test_every_function_is_used_and_says_what_it_takes_and_returns() -> None:
                     used.add(node.args[0].value)
     assert used == set(registered)
     assert len(registered) == len(set(registered))
+
+
+def test_every_key_is_documented_and_every_documented_key_is_used() -> None:
+    code = "\n".join(modules().values())
+    spelled = set(re.findall(r"P \.\. '([\w:]+)'", code))
+    documented = set(re.findall(r"^    P ([\w:]+)", keys.__doc__ or "", re.MULTILINE))
+
+    def match(one: str, other: str) -> bool:
+        """A name that ends in a colon stands for all names that begin with it."""
+        return (
+            one == other
+            or (one.endswith(":") and other.startswith(one))
+            or (other.endswith(":") and one.startswith(other))
+        )
+
+    assert [name for name in spelled if not any(match(name, each) for each in documented)] == []
+    assert [name for name in documented if not any(match(name, each) for each in spelled)] == []
