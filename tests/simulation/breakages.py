@@ -128,7 +128,7 @@ def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
 
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
-        ("claims", "return redis.call('HGET', P .. 'leases', lane) == token", "return true"),
+        ("claims", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
         ("settle", "local held, before = own[1] == token, own[2]", "local held, before = true, own[2]"),
     ),
     "a turn settles before its effects": settles_first,

@@ -12,7 +12,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
     P sched:timer      ZSET    forever     settle       the lanes of sched that wait for a timer alone -> ms of it; once
                                                         that is over the entry means nothing
-    P leases           HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
+    P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P lease_number     INT     forever     claim        source of the numbers in tokens
     P turn:<ticket>    HASH    while used  all          the unfinished turn: plan, journal, claims, what its
                                                         handlers were shown; what is owed

@@ -113,7 +113,7 @@ def test_the_birth_of_the_store_stays_its_first_use(engine: Store, clock: Clock)
 
 def test_a_leased_lane_keeps_the_end_of_its_lease(engine: Store) -> None:
     engine.client.zadd(P + "sched", {"3": NOW + 15_000})
-    engine.client.hset(P + "leases", "3", "7-abc")
+    engine.client.hset(P + "own", "3", "7-abc")
     engine.client.hset(P + "turn:3", "retry", NOW + 15_000)
     take(engine, delivery(3))
     assert score(engine, 3) == NOW + 15_000

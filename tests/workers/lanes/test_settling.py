@@ -144,7 +144,7 @@ def test_leases_leave_nothing_behind(account: Account) -> None:
         held = settled(account, held, nonce)[1]
     assert held == Nothing(-1, "idle")
     left = [key.decode().removeprefix(P).partition(":")[0] for key in account.client.scan_iter(P + "*")]
-    assert not {"leases", "lane", "joins", "turn", "sched"} & set(left)
+    assert not {"own", "lane", "joins", "turn", "sched"} & set(left)
 
 
 def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: Account) -> None:

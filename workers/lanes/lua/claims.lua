@@ -1,6 +1,6 @@
 -- Leases and claims: who holds a lane, and what a turn starts from.
 --
---   P leases   HASH  lane     -> token of its lease, '<number>-<nonce>'
+--   P own      HASH  lane     -> token of its lease, '<number>-<nonce>'
 --                    @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class>' and, if it
 --                                was made while settling, the token that was settled. A repeated call, whose first
 --                                answer was lost, is answered from it.
@@ -17,11 +17,11 @@ end
 
 -- Return whether a token still proves the lease of a lane.
 function leases.held(P, lane, token)
-  return redis.call('HGET', P .. 'leases', lane) == token
+  return redis.call('HGET', P .. 'own', lane) == token
 end
 
 function leases.finish(P, lane, token)
-  redis.call('HDEL', P .. 'leases', lane, '@' .. leases.nonce(token))
+  redis.call('HDEL', P .. 'own', lane, '@' .. leases.nonce(token))
 end
 
 -- Return what a person has paused, or false if nothing ever was, and whether that is the whole account: then none of
@@ -41,8 +41,8 @@ end
 
 -- Return everything a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
---     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, mark, reading,
---               j:<effect>, e:<handler> <name>; and events: once a plan or a reading has frozen the turn, whoever
+--     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, poison_mark, reading,
+--               effect:<key>, external:<handler> <name>; and events: once a plan or a reading has frozen the turn, whoever
 --               claims it gets these
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
@@ -61,7 +61,7 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
     end
     -- In the order in which claims.py reads it, with the id last.
     local event = redis.call('HMGET', P .. 'event:' .. id, 'at', 'kind', 'update', 'update_id', 'source', 'since',
-      'debt', 'handler', 'digest')
+      'pending', 'handler', 'digest')
     check_number(event[1], 'at', id)
     check_number(event[4], 'update_id', id)
     check_number(event[6], 'since', id)
@@ -112,7 +112,7 @@ local function lease(P, now, nonce, found, length, most, settled, paused)
   local lane, class, rank = found[1], found[3], found[4]
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local key, due = P .. 'turn:' .. lane, now + length
-  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'leases', lane)
+  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
   -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
   -- a lane with pending work, are counted.
   if turn[1] or before then
@@ -124,7 +124,7 @@ local function lease(P, now, nonce, found, length, most, settled, paused)
     turn = redis.call('HGETALL', key)
   end
   local token = redis.call('INCR', P .. 'lease_number') .. '-' .. nonce
-  redis.call('HSET', P .. 'leases', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
   redis.call('ZADD', P .. 'sched', due, lane)
   if rank then redis.call('ZADD', P .. 'sched:' .. rank, due, lane) else schedule.move(P, lane, due) end
   return turn_state(P, now, lane, token, turn, most, class, paused)
@@ -133,7 +133,7 @@ end
 -- Move a lane with a key of the wrong type or a broken value out of the way and report it as a dead letter; the
 -- account's other lanes go on.
 local function defer_unreadable(P, now, lane, why)
-  local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'leases', lane)
+  local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'own', lane)
   redis.call('ZADD', P .. 'sched', due, lane)
   schedule.move(P, lane, due)
   if token then leases.finish(P, lane, token) end
@@ -145,7 +145,7 @@ end
 
 -- Return what an earlier claim with this nonce got, or false.
 function claims.earlier(P, nonce)
-  return redis.call('HGET', P .. 'leases', '@' .. nonce)
+  return redis.call('HGET', P .. 'own', '@' .. nonce)
 end
 
 -- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
@@ -162,7 +162,7 @@ function claims.take(P, now, ARGV, first, before, settled)
   local paused, all_paused = read_pauses(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
-    local token = redis.call('HGET', P .. 'leases', lane)
+    local token = redis.call('HGET', P .. 'own', lane)
     if token and leases.nonce(token) == nonce then
       -- The lease may have run out while nobody took the lane: renew it, for another lane would share its turn's id.
       if tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) <= now then

@@ -3,7 +3,7 @@
 -- The keys that storing needs whatever the ticket, with their types. They are checked when something fails, and when
 -- nothing arrived, which is how a caller asks whether deliveries can be stored.
 local TYPES = {batches = 'string', birth = 'string', sched = 'zset', ['sched:interactive'] = 'zset',
-  ['sched:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
+  ['sched:normal'] = 'zset', own = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
 
 -- The fields of an arrival, by position, that are stored only if they are not empty: an event costs memory for as long
 -- as it is retained.
@@ -143,7 +143,7 @@ register('replay', function(P, now, ARGV)
     return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
   end
   redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'replay',
-    'at', now, 'debt', evidence)
+    'at', now, 'pending', evidence)
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
   schedule.event_added(P, now, ticket, 'bulk')
   redis.call('ZREM', P .. 'dead', ARGV[2])

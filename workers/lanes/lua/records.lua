@@ -28,7 +28,7 @@ end
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting')) do
-    if redis.call('ZSCORE', P .. 'sched', lane) and redis.call('HEXISTS', P .. 'leases', lane) == 0 then
+    if redis.call('ZSCORE', P .. 'sched', lane) and redis.call('HEXISTS', P .. 'own', lane) == 0 then
       redis.call('ZADD', P .. 'sched', 'LT', now, lane)
       schedule.move(P, lane, tonumber(redis.call('ZSCORE', P .. 'sched', lane)))
       redis.call('SREM', P .. 'waiting', lane)

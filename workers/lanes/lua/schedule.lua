@@ -106,7 +106,7 @@ function schedule.event_added(P, now, ticket, class)
   end
   local due = tonumber(redis.call('ZSCORE', sched, ticket))
   raise_class(P, ticket, due, class)
-  if redis.call('HEXISTS', P .. 'leases', ticket) == 1 then return end
+  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
   -- The lane is parked. A new event makes it due only if it waits for pending handler work or to read its ticket again;
   -- a lane that waits for permits or for an effect in doubt keeps its time.
   local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))

@@ -82,8 +82,8 @@ end
 
 local function add_event(P, now, id, ticket, evidence)
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'wish', 'update', 0, 'source', 'handler',
-    'at', now, 'debt', evidence)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'action', 'update', 0, 'source', 'handler',
+    'at', now, 'pending', evidence)
   schedule.event_added(P, now, ticket, 'normal')
 end
 
@@ -139,7 +139,7 @@ end
 register('settle', function(P, now, ARGV)
   local settlement, nonce = cjson.decode(ARGV[2]), ARGV[6]
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
-  local own = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
+  local own = redis.call('HMGET', P .. 'own', lane, '@' .. nonce)
   local held, before = own[1] == token, own[2]
   local settled_key = P .. 'settled:' .. settlement.turn
   if settlement.permit then

@@ -2,16 +2,16 @@
 -- its effects, and the lane itself when it is given back. Each function writes nothing for the lane if the lease is
 -- lost.
 --
---   P turn:<ticket>      HASH  id       nonce of the first claim
---                              claims   claims since the lane was last given back in order
---                              plan     the turn's plan (JSON); calls: how many calls it has
---                              events   ids of the turn's events (JSON), once it is frozen
---                              reading  what the handlers were shown (JSON), once one had an effect in another system
---                              owed     pending handler work (JSON)
---                              retry    ms at which the lane is due again, while it waits for nothing else
---                              mark     handler that was about to run in a turn that crashed before
---                              j:<effect>            journal entry of an effect (JSON)
---                              e:<handler> <name>    journal entry of an effect in another system (JSON)
+--   P turn:<ticket>      HASH  id           nonce of the first claim
+--                              claims       claims since the lane was last given back in order
+--                              plan         the turn's plan (JSON);  calls: how many calls it has
+--                              events       ids of the turn's events (JSON), once it is frozen
+--                              reading      what the handlers were shown (JSON), once one had an effect in another system
+--                              owed         pending handler work (JSON)
+--                              retry        ms at which the lane is due again, while it waits for nothing else
+--                              poison_mark  handler that was about to run in a turn that crashed before
+--                              effect:<key>                journal entry of an effect (JSON)
+--                              external:<handler> <name>   journal entry of an effect in another system (JSON)
 --   P trail:<ticket>     LIST  the ticket's history: short lines, newest last
 
 local HISTORY_LINES = 200
@@ -40,7 +40,7 @@ register('plan', function(P, now, ARGV)
   redis.call('HSETNX', turn, 'plan', ARGV[4])
   redis.call('HSETNX', turn, 'calls', ARGV[9])
   redis.call('HSETNX', turn, 'events', ARGV[10])
-  redis.call('HDEL', turn, 'mark')
+  redis.call('HDEL', turn, 'poison_mark')
   return 1
 end)
 
@@ -51,9 +51,9 @@ end)
 register('mark', function(P, _, ARGV)
   if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[4] == '' then
-    redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'mark')
+    redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'poison_mark')
   else
-    redis.call('HSET', P .. 'turn:' .. ARGV[2], 'mark', ARGV[4])
+    redis.call('HSET', P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
   end
   return 1
 end)
@@ -66,7 +66,7 @@ end)
 -- Return  {1, now} begun   {0, wait (ms), why} no permit   {-1} lease lost
 --         {-2} begun before under another permit: the effect is in doubt
 register('begin', function(P, now, ARGV)
-  local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'j:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
+  local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
   if not leases.held(P, ARGV[2], ARGV[3]) then return {-1} end
   local before = redis.call('HGET', turn, field)
   if before then
@@ -90,7 +90,7 @@ end)
 --         10 budget (JSON)
 -- Return  1, or 0 if the lease is lost (the permit is settled all the same)
 register('finish', function(P, now, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'j:' .. ARGV[4]
+  local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[5] == '' then
@@ -107,7 +107,7 @@ end)
 --         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
 -- Return  1, or 0 if the lease is lost
 register('external', function(P, _, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'e:' .. ARGV[4]
+  local turn, field = P .. 'turn:' .. ARGV[2], 'external:' .. ARGV[4]
   if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[6] ~= '' then
     redis.call('HSETNX', turn, 'reading', ARGV[6])
@@ -137,7 +137,7 @@ register('park', function(P, now, ARGV)
   redis.call('HSETNX', turn, 'id', leases.nonce(ARGV[3]))
   -- The claims counted so far did not crash, and no handler is to blame.
   redis.call('HSET', turn, 'v', 1, 'claims', 0)
-  redis.call('HDEL', turn, 'mark')
+  redis.call('HDEL', turn, 'poison_mark')
   if ARGV[10] ~= '' then history.add(P, lane, {ARGV[10]}, ARGV[11]) end
   return 1
 end)
