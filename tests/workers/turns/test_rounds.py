@@ -267,7 +267,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
 
     steps, whole, events = play(None)
     assert (len(whole), events) == (5, 5)
-    assert {"round", "permit", "call", "release", "found", "spread"} <= set(steps)
+    assert {"take_task", "permit", "call", "release", "add_matches", "enqueue_matches"} <= set(steps)
     for place in range(len(steps)):
         assert play(place)[1:] == (whole, 5), f"died {moment} step {place}, {steps[place]}"
 
