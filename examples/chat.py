@@ -1,6 +1,6 @@
 """Post to a chat webhook (Slack, Mattermost, Teams and others take `{"text": ...}`) when a ticket is urgent.
 
-    [handlers.chat]
+    [router.chat]
     url = "env:CHAT_HOOK"              # such an address is a secret
     priorities = ["High", "Critical"]
 

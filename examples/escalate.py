@@ -1,6 +1,6 @@
 """Escalate: a ticket that nobody answered for two hours gets a higher priority, and its category's staff hear of it.
 
-    [handlers.escalate]
+    [router.escalate]
     after = "2h"
     priority = "Critical"
 

@@ -24,18 +24,18 @@ handlers = [
 [permissions]
 staff-update = ["reply"]                # answering a customer needs a grant
 
-[handlers.auto-tag]
+[router.auto-tag]
 match = [
     { text = "refund|chargeback", tags = ["refund"] },
     { contact_domain = "bigcorp.example", tags = ["vip"] },
 ]
 
-[handlers.private-note]
+[router.private-note]
 match = [
     { on = "ticket-created", contact_domain = "bigcorp.example", note = "VIP contact: answer within the hour." },
 ]
 
-[handlers.staff-update]
+[router.staff-update]
 match = [
     { on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "Thank you, we are on it again." },
     { on = "smart-rule", rule = "Unresponded for 60 min", set = { assignee = "Ada King", priority = "High" } },

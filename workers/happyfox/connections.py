@@ -18,7 +18,7 @@ from workers.governor.clock import monotonic
 from workers.happyfox.deadline import Backend, Deadline
 from workers.happyfox.multipart import CutOff
 from workers.happyfox.unpacking import FAILURES, UNPACKED, body
-from workers.settings.hosts import is_loopback
+from workers.settings import is_loopback
 
 #: Seconds an idle connection is kept; the longer, the likelier the server closes it under a write.
 KEEP_ALIVE = 5.0

@@ -19,7 +19,7 @@ from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions,
 from workers.rules.expression import expression
 from workers.rules.hours import hours
 from workers.rules.sight import WORDS, Sight, Word, field, text
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem as Complaint
 from workers.turns.plugin.fitting import FitError, near
 
 EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}

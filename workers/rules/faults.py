@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem as Complaint
 
 
 @dataclass(frozen=True, slots=True)

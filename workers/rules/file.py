@@ -23,7 +23,7 @@ from workers.rules.lines import Lines
 from workers.rules.rule import Rule, RuleReader, function_of
 from workers.rules.sight import Sights
 from workers.rules.uses import Name
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem as Complaint
 from workers.turns.plugin.fitting import near
 from workers.turns.plugin.loading import RULES, LoadError
 from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router

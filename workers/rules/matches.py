@@ -15,7 +15,7 @@ from workers.events.kinds import check
 from workers.models.ticket import TicketRead
 from workers.rules.conditions import Condition, Finding, compile
 from workers.rules.uses import Name, acted, asked
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem as Complaint
 from workers.turns.plugin.fitting import FitError, fit
 
 Action = TypeVar("Action")

@@ -11,7 +11,7 @@ from workers.rules.file import Used
 from workers.rules.matches import Matches
 from workers.rules.uses import Name
 from workers.settings import Account
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem as Complaint
 from workers.turns.plugin.loading import Loaded, LoadError
 
 
@@ -52,7 +52,7 @@ def _used_by(loaded: Loaded) -> Iterator[tuple[str, Name]]:
         if isinstance(value, Matches):
             for number, match in enumerate(value.matches, 1):
                 for name in match.names:
-                    yield f"handlers.{loaded.router.name}, {member.name} {number}", name
+                    yield f"router.{loaded.router.name}, {member.name} {number}", name
 
 
 def _problems(name: Name, directory: Directory, account: str) -> Iterator[tuple[str, str]]:

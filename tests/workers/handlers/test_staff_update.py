@@ -69,4 +69,4 @@ def test_the_last_entry_wins() -> None:
 def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="match 1") as raised:
         update(entry)
-    assert str(raised.value).startswith(f"handlers.staff-update, {complaint}")
+    assert str(raised.value).startswith(f"router.staff-update, {complaint}")
