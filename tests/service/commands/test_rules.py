@@ -102,7 +102,7 @@ def test_names_are_asked_of_happyfox_once_and_then_of_the_store(
         monkeypatch.setenv("HAPPYFOX_URL", url)
         assert rules.run("rules.toml", as_json=True) == 1
     (report,) = json.loads(capsys.readouterr().out)
-    assert [(fault["line"], fault["problem"], fault["cure"][:22]) for fault in report["faults"]] == [
+    assert [(fault["line"], fault["problem"], fault["fix"][:22]) for fault in report["faults"]] == [
         (4, "when.status: no status 'Nwe' in acme", "did you mean 'New'? (t"),
         (6, "set.priority: no priority 'Hgih' in acme", "did you mean 'High'? ("),
     ]

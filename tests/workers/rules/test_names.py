@@ -57,7 +57,7 @@ def told(line: str, on: str = "ticket-created") -> list[str]:
     text = f'[[rule]]\nname = "it"\non = "{on}"\n{line}\nadd_tags = ["x"]\n'
     found = read(text, frozenset({"move", "subscribe"}))
     assert found.faults == ()
-    return [f"{each.line} {each.problem}; {each.cure}" for each in unknown(found.names, DIRECTORY, "acme")]
+    return [f"{each.line} {each.problem}; {each.fix}" for each in unknown(found.names, DIRECTORY, "acme")]
 
 
 @pytest.mark.parametrize("line", GOOD)
