@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from workers.errors import suggest
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
 from workers.turns.plugin.arguments import LONGEST_NAME
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.ticket import Ticket
 
 Variables = Mapping[str, TemplateView]
@@ -128,7 +128,7 @@ class ActionReader:
             return _nothing
         for name in value:
             if name not in (*_PROPERTIES, "fields"):
-                self._problem((key, name), f"no property {name!r}", near(name, (*_PROPERTIES, "fields")))
+                self._problem((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
@@ -240,7 +240,7 @@ class ActionReader:
         """Report unknown and missing members of a table."""
         for name in table:
             if name not in (*required, *optional):
-                self._problem((key, name), f"{key} has no {name!r}", near(name, (*required, *optional)))
+                self._problem((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
         for name in required:
             if name not in table:
                 self._problem((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')

@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from math import prod
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 import regex
 
+from workers.errors import suggest
 from workers.events.change import Change, Event
 from workers.events.words import words
 from workers.models.reference import Named
@@ -394,8 +394,7 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, for example Europe
-        near = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
-        fix = f"did you mean {near[0]!r}?" if near else "zones have names such as Europe/Berlin or UTC"
+        fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
         raise ValueError(f"no time zone {name!r}; {fix}") from None
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from workers.errors import suggest
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
 from workers.rules.checks import (
@@ -33,7 +34,7 @@ from workers.rules.checks import (
     message_text,
 )
 from workers.settings import SettingProblem
-from workers.turns.plugin.fitting import FitError, near
+from workers.turns.plugin.fitting import FitError
 
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,
@@ -121,7 +122,7 @@ class _Compiler:
                 found = self.checks(key, given, value)
                 checks += map(Not, found) if given != key else found
             else:
-                fix = near(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
+                fix = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
                 self.report(f"no condition {given!r}", fix)
         return all_of(checks)
 
@@ -193,7 +194,7 @@ def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
     if not attribute.empty and isinstance(value, str) and not value.strip():
         raise ValueError("an empty text never holds; name one, or remove it")
     if attribute.known and value not in attribute.known:
-        raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {near(str(value), attribute.known)}")
+        raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), attribute.known)}")
     return value.lstrip("@") if attribute is ATTRIBUTES["contact_domain"] and isinstance(value, str) else value
 
 

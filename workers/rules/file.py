@@ -14,16 +14,15 @@ import tomllib
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from workers.errors import nearest, suggest
 from workers.events.change import schedule_kind
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
 from workers.settings import SettingProblem
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.loading import RULES, LoadError
 from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router
 
@@ -127,7 +126,7 @@ def read(text: str, granted: frozenset[str]) -> Rules:
 
 def _rules(parsed: Mapping[str, Any], lines: "KeyLines", granted: frozenset[str]) -> Rules:
     faults = [
-        RuleProblem(lines.of(key), "", f"no key {key!r}", near(key, ("rule",))) for key in parsed if key != "rule"
+        RuleProblem(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"
     ]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
@@ -161,9 +160,9 @@ def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     for reader in readers:
         for used in reader.tag_uses:
             key = used.tag.strip().casefold()
-            close = get_close_matches(key, added, n=1, cutoff=SIMILAR) if key not in added else []
-            if close:
-                tag = added[close[0]]
+            near = None if key in added else nearest(key, added, SIMILAR)
+            if near:
+                tag = added[near]
                 problem = f"{'.'.join(used.path)} checks for the tag {used.tag!r}, but the rules add {tag!r}"
                 yield RuleProblem(
                     reader.line(*used.path), reader.where, problem, f"did you mean {tag!r}?", warning=True

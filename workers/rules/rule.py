@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from workers.errors import suggest
 from workers.events.change import Event
 from workers.events.kinds import CALLS, check
 from workers.models.ticket import TicketRead
@@ -15,7 +16,6 @@ from workers.rules.conditions import KEYS, NO_CHANGE, Condition, ConditionError,
 from workers.rules.templates import views
 from workers.settings import SettingProblem
 from workers.turns.plugin.context import Context
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.schedule import Schedule, schedule
 from workers.turns.plugin.ticket import Ticket
 
@@ -245,4 +245,4 @@ def _meant(key: str) -> str:
         return f"write when.{key} for a condition, set.{key} to set it"
     if key in CONDITIONS:
         return f"write when.{key}"
-    return "write set.due_date" if key == "due_date" else near(key, RULE_KEYS)
+    return "write set.due_date" if key == "due_date" else suggest(key, RULE_KEYS)

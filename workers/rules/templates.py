@@ -17,11 +17,11 @@ from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2 import Template as Compiled
 from jinja2.sandbox import SandboxedEnvironment
 
+from workers.errors import suggest
 from workers.events.change import Actor, Change, Event
 from workers.models.people import Contact, Staff
 from workers.models.reference import Named, Status
 from workers.models.ticket import TicketRead
-from workers.turns.plugin.fitting import near
 
 #: The size limit of a template (characters in the file) and of its text (bytes).
 LIMIT = 65_536
@@ -346,7 +346,7 @@ class _Checker:
             if name in type_:
                 found: Type = type_[name]
                 return found
-            return self.report(f"{of} has no {name!r}" if of else f"no variable {name!r}", near(name, type_))
+            return self.report(f"{of} has no {name!r}" if of else f"no variable {name!r}", suggest(name, type_))
         if type_ == FIELDS or not type_:
             return TEXT if type_ else ""
         return self.report(f"{of} is {type_} and has no {name!r}", f"write {of}")
@@ -360,7 +360,7 @@ class _Checker:
     def filtered(self, node: nodes.Filter) -> Type:
         type_, known = self.type_of(node.node), FILTERS.get(node.name)
         if known is None:
-            return self.report(f"no filter {node.name!r}", near(node.name, FILTERS))
+            return self.report(f"no filter {node.name!r}", suggest(node.name, FILTERS))
         given = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
         fits = (
             known.required <= len(given) <= len(known.arguments)

@@ -13,7 +13,7 @@ from workers.settings.parse import (
     account_name,
     host_of,
     label_of,
-    nearest,
+    nearest_setting,
     printable,
     text,
 )
@@ -143,7 +143,7 @@ def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]
         if row and row.is_old(name) and part in row.parts and is_given(sources.environ.get(row.variable)):
             yield SettingProblem(where, "is given twice under two names", f"keep only {row.variable}")
         elif row is None and name.startswith(_PREFIXES) and name not in referred:
-            guess = nearest(name, _VARIABLES)
+            guess = nearest_setting(name, _VARIABLES)
             if guess is None or part in _VARIABLES[guess].parts:
                 yield SettingProblem(where, "is not a setting", _did_you_mean(guess))
 
@@ -181,12 +181,12 @@ def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
 
 
 def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
-    guess = nearest(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
+    guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
     return known.get(guess or ""), _did_you_mean(guess)
 
 
 def _did_you_mean(guess: str | None) -> str:
-    return f"did you mean {guess}?" if guess else "remove it; docs/settings.md lists all settings"
+    return f"did you mean {guess!r}?" if guess else "remove it; docs/settings.md lists all settings"
 
 
 def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:

@@ -4,7 +4,6 @@ A given value is a text from the environment or whatever TOML made of the file. 
 so that a key pasted into the wrong setting is never printed; only the names of routers and permissions are.
 """
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from workers.errors import nearest, suggest
 from workers.settings.model import Secret, SettingProblem
 
 Parser = Callable[[object], Any]
@@ -65,10 +65,11 @@ def raise_all(reasons: Sequence[InvalidValueError]) -> None:
         raise InvalidValueError(first.problem, first.fix, more)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like *name*, ignoring our prefixes, or None if none is close."""
+def nearest_setting(name: str, known: Iterable[str]) -> str | None:
+    """Return the known setting most like *name*, ignoring our prefixes, or None if none is close."""
     shorts = {short(each): each for each in known}
-    return next((shorts[match] for match in difflib.get_close_matches(short(name), list(shorts), n=1)), None)
+    near = nearest(short(name), shorts)
+    return shorts[near] if near else None
 
 
 def short(name: str) -> str:
@@ -345,6 +346,5 @@ def _grant_problems(router: str, permission: str) -> Iterator[InvalidValueError]
         fix = "write router:permission, for example vip:reply"
         yield InvalidValueError(f"grants to {router!a}, which is not a valid router name", fix)
     elif permission not in PERMISSIONS:
-        guess = nearest(permission, PERMISSIONS)
-        fix = f"did you mean {guess}?" if guess else f"use one of {', '.join(PERMISSIONS)}"
+        fix = suggest(permission, PERMISSIONS, f"use one of {', '.join(PERMISSIONS)}")
         yield InvalidValueError(f"grants {router} the unknown permission {permission!a}", fix)

@@ -19,7 +19,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(refused: Refused, 
     (problem,) = refused({name: "1"})
 
     assert problem.setting == f"{name} (environment)"
-    assert problem.fix == f"did you mean {nearest}?"
+    assert problem.fix == f"did you mean {nearest!r}?"
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
@@ -42,13 +42,13 @@ def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused)
 @pytest.mark.parametrize(
     ("toml", "setting", "fix"),
     [
-        ("thread = 3", "thread", "did you mean threads?"),
-        ("foxhooks_thread = 3", "foxhooks_thread", "did you mean threads?"),
-        ("[account.acme]", "account", "did you mean accounts?"),
+        ("thread = 3", "thread", "did you mean 'threads'?"),
+        ("foxhooks_thread = 3", "foxhooks_thread", "did you mean 'threads'?"),
+        ("[account.acme]", "account", "did you mean 'accounts'?"),
         ("xyzzy_plugh = 3", "xyzzy_plugh", "remove it; docs/settings.md lists all settings"),
         ('url = "x"', "url", "move it into [accounts.NAME]"),
         ('foxhooks_config = "x"', "foxhooks_config", "set FOXHOOKS_CONFIG instead"),
-        ("[accounts.acme]\nstaf_id = 3", "accounts.acme.staf_id", "did you mean staff_id?"),
+        ("[accounts.acme]\nstaf_id = 3", "accounts.acme.staf_id", "did you mean 'staff_id'?"),
         ("[accounts.acme]\nhappyfox_staff_id = 3", "accounts.acme.happyfox_staff_id", "write staff_id"),
         ("[accounts.acme]\nfoxhooks_loop_guard = 3", "accounts.acme.foxhooks_loop_guard", "write loop_guard"),
         (

@@ -286,7 +286,7 @@ def test_grants_are_pairs(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "fix"),
     [
-        ("vip:replys", "did you mean reply?"),
+        ("vip:replys", "did you mean 'reply'?"),
         (
             "vip:xyzzy",
             "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts",
@@ -294,7 +294,7 @@ def test_grants_are_pairs(value: object) -> None:
         ("vip", "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts"),
         ("Vip:reply", "write router:permission, for example vip:reply"),
         (":reply", "write router:permission, for example vip:reply"),
-        ({"vip": ["reply:move"]}, "did you mean reply?"),
+        ({"vip": ["reply:move"]}, "did you mean 'reply'?"),
     ],
 )
 def test_a_grant_of_nothing_known_is_refused(value: object, fix: str) -> None:

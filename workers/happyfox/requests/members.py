@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypedDict
 from urllib.parse import quote
 
-from workers.errors import Unfit
+from workers.errors import Unfit, suggest
 from workers.happyfox.exchange import File, file
 from workers.happyfox.requests.dialect import DEFAULT, Dialect
 
@@ -121,9 +120,7 @@ def known(members: Mapping[str, Any], shape: Any, *more: str) -> None:
     names = list(shape.__annotations__)
     for name in members:
         if name not in names and not name.startswith(more):
-            nearest = get_close_matches(name, names, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}"
-            raise TypeError(f"there is no {name!r} here; {hint}")
+            raise TypeError(f"there is no {name!r} here; {suggest(name, names)}")
 
 
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:

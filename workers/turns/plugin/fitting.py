@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from workers.errors import suggest
 from workers.settings import SettingProblem
 
 Fitted = TypeVar("Fitted")
@@ -36,7 +36,7 @@ def fit(table: object, into: type[Fitted], where: str) -> Fitted:
     members = {each.name: each for each in fields(into) if each.init}  # type: ignore[arg-type]
     hints = get_type_hints(into)
     problems = [
-        SettingProblem(where, f"no setting {name!r}", near(name, members)) for name in table if name not in members
+        SettingProblem(where, f"no setting {name!r}", suggest(name, members)) for name in table if name not in members
     ]
     values = {}
     for name, member in members.items():
@@ -56,15 +56,6 @@ def fit(table: object, into: type[Fitted], where: str) -> Fitted:
     except (TypeError, ValueError) as error:
         problem, _, fix = str(error).partition("; ")
         raise FitError([SettingProblem(where, problem, fix or "correct it")]) from error
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Gives the fix for an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    guess = get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if guess:
-        return f"did you mean {guess[0]!r}?"
-    return f"there are: {', '.join(names)}" if names else "there are none"
 
 
 def _needed(member: "Field[Any]") -> bool:

@@ -8,12 +8,12 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workers.errors import suggest
 from workers.settings import SettingProblem, SettingsError
 from workers.turns.plugin.router import Router
 
@@ -73,9 +73,7 @@ def _registered(name: str, folder: Path, where: str) -> str:
         raise _error(where, f"several packages register it: {', '.join(values)}", "write one of these instead")
     if (folder / f"{name}.py").exists():
         raise _error(where, "is no import string", f"write {name}:router, for `router` in {name}.py")
-    guess = get_close_matches(name, known.names, n=1)
-    fix = f"did you mean {guess[0]!r}?" if guess else EXAMPLE
-    raise _error(where, "no installed package registers this name", fix)
+    raise _error(where, "no installed package registers this name", suggest(name, known.names, EXAMPLE))
 
 
 def _imported(module: str, folder: Path, where: str) -> ModuleType:
@@ -83,8 +81,8 @@ def _imported(module: str, folder: Path, where: str) -> ModuleType:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
-            guess = get_close_matches(module, [path.stem for path in folder.glob("*.py")], n=1)
-            fix = f"did you mean {guess[0]}?" if guess else "correct the name, or install the package it is in"
+            here = [path.stem for path in folder.glob("*.py")]
+            fix = suggest(module, here, "correct the name, or install the package it is in")
             problem = f"there is no module {error.name!r} in {folder} or installed"
             raise _error(where, problem, fix) from error
         raise _error(where, f"cannot be imported: {fault(error)}", "correct it") from error

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.errors import suggest
 from workers.settings import Account, SettingProblem
-from workers.turns.plugin.fitting import FitError, fit, near
+from workers.turns.plugin.fitting import FitError, fit
 from workers.turns.plugin.importing import LoadError, append, fault, find
 from workers.turns.plugin.router import Router
 
@@ -109,13 +110,13 @@ class _Loading:
         """Reports what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
         if not self.lost:
             for table in sorted(self.tables.keys() - self.routers):
-                self.report(f"router.{table}", f"no router {table!r} is loaded", near(table, self.routers))
+                self.report(f"router.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
             for router, permission in sorted(allow):
                 if router not in self.routers:
                     problem = f"{permission} is granted to {router!r}, and no such router is loaded"
-                    self.report("FOXHOOKS_ALLOW", problem, near(router, self.routers))
+                    self.report("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
             for router in sorted(dry - self.routers):
-                self.report("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", near(router, self.routers))
+                self.report("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
         if self.problems:
             raise LoadError(dict.fromkeys(self.problems))
 

@@ -116,7 +116,7 @@ def register(folder: Path, package: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("greter:router", "there is no module 'greter' in HERE or installed; did you mean greeter?"),
+        ("greter:router", "there is no module 'greter' in HERE or installed; did you mean 'greeter'?"),
         ("nothing.like:it", "there is no module 'nothing' in HERE or installed; correct the name, or install the"),
         ("greeter.sub:router", "there is no module 'greeter.sub' in HERE or installed"),
         ("greeter:rooter", "greeter has no 'rooter'; write greeter:router"),
