@@ -107,13 +107,13 @@ def test_a_condition_does_not_hold(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("table", [each for each in (*HOLD, *FAIL) if len(each) == 1], ids=str)
-def test_not_turns_each_round(table: dict[str, Any]) -> None:
+def test_not_negates_each(table: dict[str, Any]) -> None:
     ((key, value),) = table.items()
     if key != "fields" or len(value) == 1:
         assert bool(ask({f"not_{key}": value})) is not bool(ask(table))
 
 
-def test_not_fields_turns_each_field_round() -> None:
+def test_not_fields_negates_each_field() -> None:
     assert not ask({"not_fields": {"Refund reason": "late", "Count": 4}})
     assert ask({"not_fields": {"Refund reason": "early", "Count": 4}})
 
@@ -204,7 +204,7 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
         fields={"Plan": "secret"},
         groups=["secret"],
     )
-    told = change(
+    reported = change(
         "field-changed", old=Named(None, "secret"), new=Named(None, "secret"), actor=Actor("contact", 1, "secret")
     )
     for key in KEYS:
@@ -212,10 +212,10 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
         if key == "actor":
             value = "staff"
         for written in (key, f"not_{key}"):
-            assert "secret" not in ask({written: value}, secret, told).reason
+            assert "secret" not in ask({written: value}, secret, reported).reason
 
 
-def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     hostile = ticket(text="a" * 60 + "b")
     evil = "(a|aa)+$"
     conditions: list[Condition] = [compile({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
@@ -268,7 +268,7 @@ def test_a_mistake_is_named_with_its_fix(table: dict[str, Any], problem: str) ->
     assert problems(table) == [f"rule 1: {problem}"]
 
 
-def test_all_mistakes_are_told_at_once_also_those_of_alternatives() -> None:
+def test_all_mistakes_are_reported_at_once_also_those_of_alternatives() -> None:
     assert problems({"categry": "x", "text": ["(", "ok", 3], "any": [{"tga": "x"}, {}, {"tag": "ok"}]}) == [
         "rule 1: no condition 'categry'; did you mean 'category'?",
         "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",

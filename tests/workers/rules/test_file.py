@@ -46,7 +46,7 @@ def rule(body: str, name: str = "it", on: str = "ticket-created") -> str:
     return f'[[rule]]\nname = "{name}"\non = "{on}"\n{body}\n'
 
 
-def told(text: str, granted: frozenset[str] = frozenset({"reply", "forward", "move", "subscribe"})) -> list[str]:
+def reported(text: str, granted: frozenset[str] = frozenset({"reply", "forward", "move", "subscribe"})) -> list[str]:
     return [
         f"{fault.line}{'!' if fault.warning else ''} {fault.rule}: {fault.problem}; {fault.fix}"
         for fault in read(text, granted).faults
@@ -81,7 +81,7 @@ def test_the_rule_of_the_contract_works(tmp_path: Path) -> None:
         ({"text": "refund", "category": "Orders", "tags": ["Refund"]}, "tag is refund, which is excluded"),
     ],
 )
-def test_why_a_rule_did_not_run_is_told(tmp_path: Path, members: dict[str, Any], reason: str) -> None:
+def test_why_a_rule_did_not_run_is_reported(tmp_path: Path, members: dict[str, Any], reason: str) -> None:
     assert run(router(tmp_path, CONTRACT), ticket(**members), "ticket-created").skipped == {"rules.refunds": reason}
 
 
@@ -151,7 +151,7 @@ def test_hours_are_those_of_the_turn(tmp_path: Path) -> None:
     assert run(rules, ticket(), "ticket-created", now=NOON.replace(hour=20)).tags_added == {"late"}
 
 
-def test_a_template_that_gives_nothing_writes_nothing(tmp_path: Path) -> None:
+def test_an_empty_text_is_not_written(tmp_path: Path) -> None:
     text = "{% if ticket.assignee %}for {{ ticket.assignee.name }}{% endif %}"
     body = f"note = '{text}'\nreply = '{text}'\nadd_tags = ['x']"
     result = done(tmp_path, body)
@@ -220,8 +220,8 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("body", "mistake"), MISTAKES, ids=[body for body, _ in MISTAKES])
-def test_a_mistake_is_told_with_its_line_and_its_cure(body: str, mistake: str) -> None:
-    assert told(rule(body))[0].startswith(mistake)
+def test_a_mistake_is_reported_with_its_line_and_its_fix(body: str, mistake: str) -> None:
+    assert reported(rule(body))[0].startswith(mistake)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_a_mistake_is_told_with_its_line_and_its_cure(body: str, mistake: str) -
         ("x = " + "[" * 5_000, "1 : is not valid TOML: "),
     ],
 )
-def test_a_mistake_around_the_rules_is_told_too(text: str, mistake: str) -> None:
-    assert any(line.startswith(mistake) for line in told(text)), told(text)
+def test_a_mistake_around_the_rules_is_reported_too(text: str, mistake: str) -> None:
+    assert any(line.startswith(mistake) for line in reported(text)), reported(text)
 
 
 @pytest.mark.parametrize(
@@ -275,9 +275,9 @@ def test_a_mistake_around_the_rules_is_told_too(text: str, mistake: str) -> None
         ("every = '1h'\nfind = 'x'\nolder_then = '3d'", "no key 'older_then'; did you mean 'older_than'?"),
     ],
 )
-def test_a_schedule_that_cannot_be_is_told(keys: str, mistake: str) -> None:
+def test_a_schedule_that_cannot_be_is_reported(keys: str, mistake: str) -> None:
     text = f"[[rule]]\nname = 'it'\n{keys}\n{OK}\n"
-    assert any(mistake in line for line in told(text)), told(text)
+    assert any(mistake in line for line in reported(text)), reported(text)
 
 
 def test_a_schedule_makes_a_rule_that_the_clock_asks() -> None:
@@ -289,9 +289,9 @@ def test_a_schedule_makes_a_rule_that_the_clock_asks() -> None:
     assert rule.every.words == "1 h: tag:x, older than 14 d"
 
 
-def test_all_mistakes_are_told_at_once_also_beside_broken_toml() -> None:
+def test_all_mistakes_are_reported_at_once_also_beside_broken_toml() -> None:
     text = rule('when.text = "\\d"', "a") + rule("nte = 'x'", "b") + rule("note = ", "c") + rule("every = '1h'", "d")
-    assert [line.partition(";")[0] for line in told(text)] == [
+    assert [line.partition(";")[0] for line in reported(text)] == [
         "4 : is not valid TOML: unescaped '\\' in a string",
         "8 rule 'b': no key 'nte'",
         "12 : is not valid TOML: invalid value",
@@ -303,16 +303,16 @@ def test_all_mistakes_are_told_at_once_also_beside_broken_toml() -> None:
 def test_a_tag_that_looks_like_one_that_is_added_is_a_warning() -> None:
     misspelt = rule('when.any = [{ not_tag = ["other", "refnud"] }]\nadd_tags = ["refund"]')
     problem = "when.any checks for the tag 'refnud', but the rules add 'refund'"
-    assert told(misspelt) == [f"4! rule 'it': {problem}; did you mean 'refund'?"]
-    assert told(rule('when.not_tag = "Refund"\nadd_tags = ["refund"]')) == []
+    assert reported(misspelt) == [f"4! rule 'it': {problem}; did you mean 'refund'?"]
+    assert reported(rule('when.not_tag = "Refund"\nadd_tags = ["refund"]')) == []
 
 
 @pytest.mark.parametrize("action", ["reply = 'x'", "move = 'x'", "subscribe = ['x']"])
 def test_a_missing_grant_is_a_warning(action: str) -> None:
     name = action.partition(" ")[0]
     line = f"4! rule 'it': {name} needs the grant rules:{name}; add it: FOXHOOKS_ALLOW=rules:{name}"
-    assert told(rule(action), frozenset()) == [line]
-    assert told(rule(action)) == []
+    assert reported(rule(action), frozenset()) == [line]
+    assert reported(rule(action)) == []
 
 
 def test_warnings_are_logged_and_do_not_stop_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -332,7 +332,7 @@ def test_mistakes_stop_the_start(tmp_path: Path) -> None:
     assert str(raised.value) == "rules.toml, line 5, rule 'it': no key 'nte'; did you mean 'note'?"
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load(tmp_path / "gone.toml", ALL)
     (tmp_path / "latin.toml").write_bytes(b"\xff")

@@ -141,8 +141,8 @@ def test_words_filters_and_if_are_filled(source: str, text: str) -> None:
 def test_anything_else_is_refused_when_it_is_loaded(source: str, problem: str, fix: str) -> None:
     with pytest.raises(InvalidTemplateError) as raised:
         Template(source)
-    told, told_fix = raised.value.problems[0]
-    assert told.startswith(problem) or problem in told
+    reported, told_fix = raised.value.problems[0]
+    assert reported.startswith(problem) or problem in reported
     assert fix in told_fix
 
 
@@ -161,7 +161,7 @@ def test_a_mistake_in_a_branch_that_few_tickets_take_is_found(source: str) -> No
         Template(source)
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     with pytest.raises(InvalidTemplateError) as raised:
         Template("{{ a }}{% if b %}{{ c|d }}{% else %}{{ ticket.e }}{% endif %}{% for x in y %}{% endfor %}")
     assert len(raised.value.problems) == 6

@@ -25,7 +25,7 @@ NO_ACCOUNT: dict[str, str | None] = {name: None for name in WHOLE if name.starts
 """Takes the account out of the environment."""
 
 
-def test_a_whole_environment_gives_every_value(loaded: Loaded, tmp_path: Path) -> None:
+def test_a_whole_environment_sets_every_value(loaded: Loaded, tmp_path: Path) -> None:
     settings = loaded()
     account = settings.accounts["acme"]
 
@@ -126,21 +126,21 @@ def test_all_needs_what_both_need(refused: Refused) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reported"),
     [
         ("FOXHOOKS_ALLOW", "vip:fly,X:reply,vip:move", ["grants vip the unknown permission 'fly'", "grants to 'X'"]),
         ("FOXHOOKS_HANDLERS", "vip:router,a b,c d", ["contains 'a b'", "contains 'c d'"]),
     ],
 )
-def test_every_wrong_word_of_a_list_is_told(refused: Refused, name: str, value: str, told: list[str]) -> None:
+def test_every_wrong_word_of_a_list_is_reported(refused: Refused, name: str, value: str, reported: list[str]) -> None:
     problems = refused({name: value}, part="worker")
 
     assert {problem.setting for problem in problems} == {f"{name} (environment)"}
-    assert [text for text, problem in zip(told, problems, strict=True) if text not in problem.problem] == []
+    assert [text for text, problem in zip(reported, problems, strict=True) if text not in problem.problem] == []
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all"])
-def test_a_missing_setting_is_told_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
+def test_a_missing_setting_is_reported_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
     problems = refused(dict.fromkeys(WHOLE), part=part)
 
     assert len(problems) == len({problem.setting for problem in problems})
@@ -283,7 +283,7 @@ def test_a_variable_of_the_other_part_is_not_ambiguous(loaded: Loaded) -> None:
     assert loaded({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9"}, TABLES, part="web")
 
 
-def test_what_one_of_several_accounts_lacks_is_told_with_its_table(refused: Refused) -> None:
+def test_what_one_of_several_accounts_lacks_is_reported_with_its_table(refused: Refused) -> None:
     (problem,) = refused(NO_ACCOUNT, TABLES.replace("staff_id = 2", ""))
 
     assert problem.setting == "accounts.beta.staff_id (foxhooks.toml)"
@@ -445,14 +445,14 @@ def test_what_is_set_holds(tmp_path: Path) -> None:
     assert "6379" not in repr(found)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         load_account({"HAPPYFOX_URL": "http://acme.happyfox.com", "HAPPYFOX_STAFF_ID": "Ann"}, tmp_path)
     named = {problem.setting.partition(" ")[0] for problem in wrong.value.problems}
     assert named == {"HAPPYFOX_URL", "HAPPYFOX_API_KEY", "HAPPYFOX_AUTH_CODE", "HAPPYFOX_STAFF_ID"}
 
 
-def test_a_broken_file_is_told(tmp_path: Path) -> None:
+def test_a_broken_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_text("[accounts")
     with pytest.raises(SettingsError, match=r"foxhooks\.toml"):
         load_account(LEAST, tmp_path)

@@ -29,7 +29,7 @@ def test_a_variable_like_no_setting_concerns_every_part(refused: Refused, part: 
     assert "docs/settings.md" in problem.fix
 
 
-def test_other_peoples_variables_are_let_alone(loaded: Loaded) -> None:
+def test_variables_of_other_programs_are_ignored(loaded: Loaded) -> None:
     assert loaded({"PATH": "/bin", "REDIS_HOST": "x", "foxhooks_port": "1", "FOXHOOK": "x"})
 
 
@@ -107,7 +107,7 @@ def test_the_name_of_a_table_is_the_name_of_an_account(refused: Refused, name: s
     assert problem.setting.isprintable()
 
 
-def test_the_settings_of_a_router_stand_under_the_name_of_a_router(refused: Refused) -> None:
+def test_the_table_of_a_router_has_a_valid_name(refused: Refused) -> None:
     (problem,) = refused(toml="[router.Crm]")
 
     assert problem.setting == "router.Crm (foxhooks.toml)"

@@ -153,18 +153,18 @@ def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
 
 
 @pytest.mark.parametrize("reader", [parse.api_key, parse.auth_code])
-def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_slip(reader: Parser) -> None:
+def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_mistake(reader: Parser) -> None:
     assert reader("0a1b") == Secret("0a1b")
     with pytest.raises(InvalidValueError, match="ASCII") as caught:
         reader("0é1b")
     assert "1b" not in str(caught.value)
 
 
-def test_all_that_is_wrong_with_an_address_is_told() -> None:
+def test_all_that_is_wrong_with_an_address_is_reported() -> None:
     with pytest.raises(InvalidValueError) as caught:
         parse.url("http://acme.happyfox.com/x")
-    told = [caught.value.problem, *(each.problem for each in caught.value.more)]
-    assert told == ["has more than scheme and host", "would send the key over plain http"]
+    reported = [caught.value.problem, *(each.problem for each in caught.value.more)]
+    assert reported == ["has more than scheme and host", "would send the key over plain http"]
 
 
 def test_a_dsn_has_a_key_a_host_and_a_project() -> None:

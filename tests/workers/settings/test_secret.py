@@ -23,7 +23,7 @@ def test_an_empty_secret_looks_like_a_full_one_and_is_false() -> None:
     assert Secret(KEY)
 
 
-def test_reveal_gives_the_text() -> None:
+def test_reveal_returns_the_text() -> None:
     assert Secret(KEY).reveal() == KEY
 
 

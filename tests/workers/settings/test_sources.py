@@ -61,7 +61,7 @@ def test_a_folder_is_no_file(refused: Refused) -> None:
     assert "cannot be read" in problem.problem
 
 
-def test_broken_toml_is_told_with_its_line(refused: Refused) -> None:
+def test_broken_toml_is_reported_with_its_line(refused: Refused) -> None:
     (problem,) = refused(toml="port = 9000\nhost = \n")
 
     assert problem.setting == "foxhooks.toml"
