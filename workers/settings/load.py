@@ -49,6 +49,13 @@ _IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
 _ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
 _TABLES = ("accounts", "router", "permissions")
 
+#: Settings whose value is the member of the same name, of the deployment and of an account.
+_DEPLOYMENT_MEMBERS = (
+    *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
+    *("sentry_dsn", "log_level", "log_format"),
+)
+_ACCOUNT_MEMBERS = ("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "off_tag")
+
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings *part* reads, from *environ* and the settings file in *folder*.
@@ -181,7 +188,8 @@ def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
 
 
 def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
-    guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else known)
+    current = [each for each, row in known.items() if not row.is_old(each)]
+    guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else current)
     return known.get(guess or ""), _did_you_mean(guess)
 
 
@@ -228,7 +236,7 @@ class _Loader:
             lease=values["lease_seconds"],
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
-            **{key: values[key] for key in _UNCHANGED},
+            **{key: values[key] for key in _DEPLOYMENT_MEMBERS},
         )
 
     def account(self, name: str) -> Account:
@@ -253,7 +261,7 @@ class _Loader:
             dry_routers=dry_run if isinstance(dry_run, frozenset) else frozenset(),
             off_skips=values["off"] == "skip",
             router_settings=self.router_settings(),
-            **{key: values[key] for key in _UNCHANGED_IN_ACCOUNT},
+            **{key: values[key] for key in _ACCOUNT_MEMBERS},
         )
 
     def names(self) -> list[str]:
@@ -356,11 +364,3 @@ class _Loader:
     def report(self, where: str, invalid: InvalidValueError) -> None:
         """Record what is wrong with a value."""
         self.problems.extend(SettingProblem(where, each.problem, each.fix) for each in (invalid, *invalid.more))
-
-
-_UNCHANGED = (
-    *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
-    *("sentry_dsn", "log_level", "log_format"),
-)
-_UNCHANGED_IN_ACCOUNT = ("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "off_tag")
-"""Settings whose parsed value is the member of the same name."""

@@ -149,13 +149,21 @@ def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
 
 
 def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
-    accounts, routers = parsed.pop("accounts", {}), parsed.pop("router", {})
-    old = parsed.pop("handlers", {}) if isinstance(parsed.get("handlers"), dict) else {}
-    tables = {f"{name}.{key}": table for name, group in (("router", routers), ("handlers", old))
-              for key, table in _tables(group).items()}  # fmt: skip
-    groups = {"accounts": accounts, "router": routers, "handlers": old}
-    not_tables = tuple(each for name, group in groups.items() for each in _not_tables(name, group))
-    return SettingsFile(path=path, top=parsed, accounts=_tables(accounts), routers=tables, not_tables=not_tables)
+    groups = {"accounts": parsed.pop("accounts", {}), "router": parsed.pop("router", {})}
+    if isinstance(parsed.get("handlers"), dict):
+        groups["handlers"] = parsed.pop("handlers")
+    return SettingsFile(
+        path=path,
+        top=parsed,
+        accounts=_tables(groups["accounts"]),
+        routers={
+            f"{name}.{router}": table
+            for name, group in groups.items()
+            if name != "accounts"
+            for router, table in _tables(group).items()
+        },
+        not_tables=tuple(each for name, group in groups.items() for each in _not_tables(name, group)),
+    )
 
 
 def _not_tables(name: str, value: object) -> Iterator[str]:

@@ -44,6 +44,8 @@ def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused)
     [
         ("thread = 3", "thread", "did you mean 'threads'?"),
         ("foxhooks_thread = 3", "foxhooks_thread", "did you mean 'threads'?"),
+        ("loop_gard = 3", "loop_gard", "did you mean 'loop_guard'?"),
+        ("fused = 3", "fused", "remove it; docs/settings.md lists all settings"),
         ("[account.acme]", "account", "did you mean 'accounts'?"),
         ("xyzzy_plugh = 3", "xyzzy_plugh", "remove it; docs/settings.md lists all settings"),
         ('url = "x"', "url", "move it into [accounts.NAME]"),
