@@ -1,4 +1,4 @@
-"""HappyFox from a script: typical uses, each a function. Set HAPPYFOX_URL and the key, then run this file."""
+"""Use HappyFox from a script: each function is a typical use. Set HAPPYFOX_URL and the key, then run this file."""
 
 from datetime import date
 from pathlib import Path
@@ -7,13 +7,16 @@ from workers.happyfox import HappyFox, search, search_contacts
 
 
 def overdue(hf: HappyFox) -> list[str]:
-    """What is overdue, by assignee. A walk through all pages misses nothing, though tickets come and go."""
+    """Return the overdue tickets with their assignees.
+
+    ``all_tickets`` reads every page and misses nothing, even if tickets come and go meanwhile.
+    """
     found = hf.all_tickets(status="_pending", q=search(duedate="overdue"))
     return [f"{ticket.display_id} {ticket.assignee.name if ticket.assignee else 'nobody'}" for ticket in found]
 
 
 def report_printer(hf: HappyFox, photo: Path) -> int:
-    """Opens a ticket with a picture: names become ids, the file is streamed."""
+    """Create a ticket with a picture: names become ids, the file is streamed."""
     ticket = hf.create_ticket(
         {
             "name": "Sam Reed",
@@ -31,7 +34,7 @@ def report_printer(hf: HappyFox, photo: Path) -> int:
 
 
 def answer(hf: HappyFox, number: int) -> str:
-    """Replies, sets the status and the assignee in one call, which leaves one row."""
+    """Reply and set status and assignee in one call, which makes one update."""
     ticket = hf.staff_update(
         number,
         html="<p>We are on it.</p>",
@@ -44,9 +47,9 @@ def answer(hf: HappyFox, number: int) -> str:
 
 
 def save_attachments(hf: HappyFox, number: int, folder: Path) -> list[Path]:
-    """Saves all attachments of a ticket; links that died meanwhile are renewed.
+    """Save all attachments of a ticket; expired links are renewed.
 
-    Each goes into a folder of its own: many are called image.png, and a download replaces what has its name.
+    Each goes into its own folder: many are called image.png, and a download overwrites a file of the same name.
     """
     ticket, saved = hf.ticket(number), []
     for file in [file for row in ticket.history if row.message for file in row.message.attachments]:
@@ -57,7 +60,7 @@ def save_attachments(hf: HappyFox, number: int, folder: Path) -> list[Path]:
 
 
 def import_contacts(hf: HappyFox, people: list[tuple[str, str]]) -> list[str]:
-    """Makes contacts by the hundred and puts them into a group; gives who was refused, and why."""
+    """Create many contacts, add them to a group, and return who was refused and why."""
     made = hf.create_or_edit_all_contacts([{"name": name, "email": email} for name, email in people], reset=True)
     group = hf.create_contact_group("Conference", description="Met in March")
     hf.add_all_contacts_to_group(group.id, [each.id for each in made if each.id is not None])
@@ -65,27 +68,27 @@ def import_contacts(hf: HappyFox, people: list[tuple[str, str]]) -> list[str]:
 
 
 def rename(hf: HappyFox, email: str, name: str) -> str:
-    """Changes a contact's name and nothing else; ``create_or_edit_contact`` would reset its custom fields."""
+    """Change only the name of a contact; ``create_or_edit_contact`` would reset its custom fields."""
     (contact,) = hf.contacts(q=search_contacts(email=email))
     return hf.edit_contact(contact.id, name=name).name
 
 
 def equipment(hf: HappyFox, owner: int) -> str:
-    """Gives a contact a dock of the first type of assets."""
+    """Create an asset of the first type for a contact, then rename it."""
     kind = hf.asset_types().items[0]
     asset = hf.create_asset(kind.id, name="Dock", display_id="D-0001", contact_ids=[owner])
     return hf.update_asset(asset.id, name="Dock, black", display_id=asset.display_id).name
 
 
 def last_week(hf: HappyFox) -> dict[str, float]:
-    """How many replies each staff member wrote in the last week, by the first report there is."""
+    """Return how many replies each staff member wrote last week, from the first report."""
     report = hf.reports().items[0]
     people = hf.staff_activity(report.id, period_type="str", period="l7d")
     return {person.name: person.numbers["no_of_replies"] for person in people}
 
 
 def articles(hf: HappyFox) -> dict[str, list[str]]:
-    """The titles of the knowledge base, by section."""
+    """Return the titles of the knowledge base by section."""
     return {section.name: [article.name for article in section.articles] for section in hf.sections()}
 
 

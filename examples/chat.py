@@ -1,11 +1,11 @@
-"""Post to a chat webhook (Slack, Mattermost, Teams and others take `{"text": ...}`) when a ticket is urgent.
+"""Post urgent tickets to a chat webhook (Slack, Mattermost, Teams and others accept `{"text": ...}`).
 
     [router.chat]
-    url = "env:CHAT_HOOK"              # such an address is a secret
+    url = "env:CHAT_HOOK"              # anyone who knows this URL can post
     priorities = ["High", "Critical"]
 
-Each post happens once: `ctx.effect` keeps it in the turn's journal. A chat cannot be asked what was posted, so there is
-no `landed`: when the worker dies in the middle, the post is a dead letter that says that it may have happened.
+Each post happens once: `ctx.effect` records it in the turn's journal. A chat webhook cannot be asked what was posted,
+so there is no `landed`: if the worker dies during the call, a dead letter says that the post may have happened.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from workers import Context, Event, Retry, Router, Ticket, TicketRead
 
 @dataclass(frozen=True)
 class Chat:
-    """The table of this router."""
+    """The settings of this router."""
 
     url: str
     priorities: tuple[str, ...] = ("High", "Critical")
@@ -33,12 +33,12 @@ def urgent(ticket: TicketRead, settings: Chat) -> bool:
 @router.on("ticket-created", "priority-changed", when=urgent)
 def post(ticket: Ticket, event: Event, ctx: Context[Chat]) -> None:
     def send() -> None:
-        # The subject is a contact's text: < > & are markup to most chats.
+        # The contact wrote the subject, and most chats treat < > & as markup.
         subject = ticket.subject.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         text = f"{ticket.priority.name}: {subject} {ticket.url}"
         answer = httpx.post(ctx.settings.url, json={"text": text}, timeout=10)
         if answer.status_code == 429 or answer.status_code >= 500:
-            raise Retry(f"the chat answered {answer.status_code}")  # so it was not posted
+            raise Retry(f"the chat answered {answer.status_code}")  # not posted, so try again
         answer.raise_for_status()
 
     ctx.effect("post", send)

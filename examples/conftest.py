@@ -1,4 +1,4 @@
-"""Another system for the examples' tests: a web server on this machine that answers what a test tells it."""
+"""Another system for the examples' tests: a local web server whose answers a test sets."""
 
 import json
 import threading
@@ -10,7 +10,10 @@ import pytest
 
 
 class Service:
-    """What was asked of it, as (method, path, JSON body), and what it answers next: the last answer stays."""
+    """A fake service that records its requests and returns the configured answers; the last one repeats.
+
+    ``asked`` holds (method, path, JSON body), ``answers`` (status, JSON body).
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url

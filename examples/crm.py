@@ -1,12 +1,12 @@
-"""Set a field from a CRM over HTTP: the contact's plan, as the CRM knows it, in a custom field of each new ticket.
+"""Set a custom field of each new ticket from a CRM: the plan of the contact, read over HTTP.
 
     [router.crm]
     base_url = "https://crm.example"
     token = "env:CRM_TOKEN"
     field = "Plan"
 
-Only a read: should the handler run again, nothing happens twice. When the CRM does not answer, the handler waits and is
-asked again; the other handlers' wishes go ahead meanwhile. Whom the CRM does not know is left alone.
+The CRM is only read, so nothing happens twice if the handler runs again. If the CRM does not answer, this handler is
+retried later, and the actions of other handlers do not wait. Contacts that the CRM does not know are left unchanged.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from workers import Context, Event, GiveUp, Retry, Router, Ticket
 
 @dataclass(frozen=True)
 class Crm:
-    """The table of this router."""
+    """The settings of this router."""
 
     base_url: str
     token: str
@@ -36,7 +36,7 @@ def plan(ticket: Ticket, event: Event, ctx: Context[Crm]) -> None:
 
 
 def look_up(email: str, crm: Crm) -> str:
-    """Gives the plan of the customer with this address, empty when the CRM does not know it."""
+    """Return the plan of the customer with this address, or "" if the CRM has none."""
     headers = {"Authorization": f"Bearer {crm.token}"}
     try:
         answer = httpx.get(f"{crm.base_url}/customers", params={"email": email}, headers=headers, timeout=5)

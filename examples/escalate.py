@@ -1,10 +1,10 @@
-"""Escalate: a ticket that nobody answered for two hours gets a higher priority, and its category's staff hear of it.
+"""Escalate tickets that nobody answered for two hours: raise the priority and notify the category's staff.
 
     [router.escalate]
     after = "2h"
     priority = "Critical"
 
-Each message of the contact winds the timer again, an answer of the staff or a closed ticket stops it.
+Each message from the contact restarts the timer. A reply by staff cancels it, and closed tickets are not escalated.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from workers import Context, Event, Router, Ticket
 
 @dataclass(frozen=True)
 class Escalate:
-    """The table of this router."""
+    """The settings of this router."""
 
     after: str = "2h"
     priority: str = "High"

@@ -1,4 +1,4 @@
-"""Answer out of hours: whoever writes at night or on a weekend hears once when we are back.
+"""Answer out of hours: tell whoever writes at night or on a weekend, once, when we are back.
 
     [router.out-of-hours]
     zone = "Europe/Berlin"
@@ -9,7 +9,7 @@
     [permissions]
     out-of-hours = ["reply"]
 
-The tag `out-of-hours` remembers it, so nobody hears it twice on one ticket.
+The tag `out-of-hours` marks answered tickets, so nobody gets the answer twice on one ticket.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TAG = "out-of-hours"
 
 @dataclass(frozen=True)
 class Hours:
-    """The table of this router: from which hour to which we work, Monday to Friday, in which zone."""
+    """The settings of this router: working hours from Monday to Friday, and their time zone."""
 
     answer: str = "Thank you for your message. We are back on the next working day."
     zone: str = "UTC"
@@ -32,14 +32,14 @@ class Hours:
 
     def __post_init__(self) -> None:
         if not 0 <= self.opens < self.closes <= 24:
-            raise ValueError("opens and closes are no hours of one day; write them as opens = 9 and closes = 17")
+            raise ValueError("opens must be before closes, on one day; write for example opens = 9 and closes = 17")
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"no time zone {self.zone!r}; write it as Europe/Berlin") from None
+            raise ValueError(f"unknown time zone {self.zone!r}; write for example Europe/Berlin") from None
 
     def closed(self, now: datetime) -> bool:
-        """Tells whether nobody works at this time."""
+        """Return whether nobody works at this time."""
         here = now.astimezone(ZoneInfo(self.zone))
         return here.weekday() >= 5 or not self.opens <= here.hour < self.closes
 

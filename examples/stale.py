@@ -1,15 +1,15 @@
-"""Close stale tickets: what has waited for its contact for two weeks is closed, with a friendly word.
+"""Close stale tickets: those that have waited for their contact for two weeks, with a friendly message.
 
     [permissions]
     stale = ["reply"]
 
-Once a day foxhooks searches for tickets on hold that nobody has touched for 14 days. When the contact writes after all,
-the ticket wakes up.
+Once a day foxhooks searches for tickets on hold that nobody has changed for 14 days. If the contact replies later, the
+ticket is reopened.
 """
 
 from workers import Event, Router, Ticket
 
-router = Router("stale", bulk=True)  # nobody waits for this: it leaves room for what people wait for
+router = Router("stale", bulk=True)  # bulk: not urgent, so it leaves most of the budget to other work
 
 
 @router.every("1d", find='status:"On Hold"', older_than="14d")

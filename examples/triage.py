@@ -1,4 +1,4 @@
-"""Triage by custom field: the product a ticket is about decides who gets it, and how urgent it is.
+"""Triage by custom field: the product decides who gets a ticket and how urgent it is.
 
     [router.triage]
     field = "Product"
@@ -9,7 +9,7 @@
     priority = "High"
     tags = ["hardware"]
 
-Acts on new tickets, and again when somebody corrects the field. Who is assigned already keeps the ticket.
+This runs for new tickets, and again if somebody corrects the field. A ticket that is assigned keeps its assignee.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from workers import Context, Event, Router, Ticket, TicketRead
 
 @dataclass(frozen=True)
 class Product:
-    """What happens to tickets about one product; an empty text leaves as it is."""
+    """What to set on tickets about one product; empty values change nothing."""
 
     assignee: str
     priority: str = ""
@@ -30,7 +30,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Triage:
-    """The table of this router."""
+    """The settings of this router."""
 
     field: str = "Product"
     unknown: str = ""
@@ -42,7 +42,7 @@ router = Router("triage", settings=Triage)
 
 
 def about_the_field(ticket: TicketRead, event: Event, settings: Triage) -> bool:
-    """Tells whether this is about the field: a new ticket, or that field was changed."""
+    """Return whether the ticket is new or the field was changed."""
     return any(change.kind == "ticket-created" or change.field == settings.field for change in event.matched)
 
 

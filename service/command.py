@@ -1,5 +1,7 @@
 """The command `foxhooks`: its help, and the subjects in the order in which they are shown."""
 
+from typing import Annotated
+
 import typer
 
 from service.usage.dead import dead
@@ -39,6 +41,24 @@ app.add_typer(looking)
 app.add_typer(writing)
 app.add_typer(dead, name="dead", rich_help_panel=LOOK)
 app.add_typer(rules, name="rules", rich_help_panel=LOOK)
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and exit if ``--version`` was given."""
+    if asked:
+        from workers.version import __version__
+
+        typer.echo(f"foxhooks {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Accept the options that come before a command."""
 
 
 def main() -> None:

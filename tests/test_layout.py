@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A part imports lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
-    {"workers.errors"},
+    {"workers.errors", "workers.version"},
     {"workers.models", "workers.settings"},
     {"workers.events", "workers.observe"},
     {"workers.lanes"},

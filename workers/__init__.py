@@ -23,6 +23,7 @@ from workers.turns.plugin.context import Context
 from workers.turns.plugin.recorder import Recorder
 from workers.turns.plugin.router import Router
 from workers.turns.plugin.ticket import Ticket
+from workers.version import __version__
 
 __all__ = [
     "Actor",
@@ -43,4 +44,5 @@ __all__ = [
     "Status",
     "Ticket",
     "TicketRead",
+    "__version__",
 ]

@@ -1,4 +1,4 @@
-"""Greet new tickets from VIP contacts, and wake closed ones when their contact replies."""
+"""Greet new tickets from VIP contacts, and reopen closed ones when their contact replies."""
 
 from workers import Event, Router, Ticket
 
@@ -9,7 +9,7 @@ VIP_DOMAINS = {"bigcorp.example"}
 
 @router.on("ticket-created")
 def greet(ticket: Ticket, event: Event) -> None:
-    """Tags the ticket, raises its priority and tells the staff."""
+    """Tag the ticket, raise its priority and notify the staff."""
     if ticket.contact.domain in VIP_DOMAINS:
         ticket.add_tags("vip")
         ticket.note("VIP contact: answer within the hour.")
@@ -18,5 +18,5 @@ def greet(ticket: Ticket, event: Event) -> None:
 
 @router.on("contact-replied", when=lambda ticket: ticket.status.closed)
 def reopen(ticket: Ticket, event: Event) -> None:
-    """Answers at once and takes the ticket back into work."""
+    """Answer at once and reopen the ticket."""
     ticket.reply("Thank you, we are on it again.", status="In Progress")

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+
+from workers import __version__
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy" / "kubernetes"
@@ -186,6 +187,5 @@ def test_kustomize_puts_the_starters_handlers_into_both_pods() -> None:
 
 
 def test_the_manifests_carry_the_projects_version() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
-    assert kustomization["images"] == [{"name": "foxhooks", "newTag": version}]
+    assert kustomization["images"] == [{"name": "foxhooks", "newTag": __version__}]

@@ -6,7 +6,6 @@ How a call is made stands in ``connections``; this adds permits, and ``wire`` ad
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeVar
 
 import httpcore
@@ -19,6 +18,7 @@ from workers.happyfox.answers import settlement
 from workers.happyfox.connections import Connections, Outgoing, check_scheme
 from workers.happyfox.exchange import Answer
 from workers.lanes.scripts import Script
+from workers.version import __version__
 
 __all__ = ["AGENT", "GovernedTransport", "Store", "monotonic"]
 
@@ -27,15 +27,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _agent() -> str:
-    try:
-        return f"foxhooks/{version('foxhooks')}"
-    except PackageNotFoundError:  # Heroku runs the checkout and installs its requirements only
-        return "foxhooks/0"
-
-
 #: How we name ourselves to HappyFox.
-AGENT = _agent()
+AGENT = f"foxhooks/{__version__}"
 
 #: Seconds a download may take.
 DOWNLOAD = 300.0

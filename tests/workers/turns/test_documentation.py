@@ -60,7 +60,7 @@ def members(of: type) -> set[str]:
         ("Member of `ticket`", TicketRead),
         ("Member of `event`", Event),
         ("Member of a change", Change),
-        ("Wish", Recorder),
+        ("Action", Recorder),
     ],
 )
 def test_every_member_stands_on_the_page(head: str, of: type) -> None:
