@@ -1,4 +1,4 @@
-"""`python -m service` is the command `foxhooks`, also where the project itself is not installed."""
+"""Run the command `foxhooks` as `python -m service`, also where the project is not installed."""
 
 from service.command import main
 

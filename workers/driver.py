@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.errors import InDoubt, LeaseLost, NotNow, Unsent
 from workers.governor.clock import monotonic
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer
 from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script

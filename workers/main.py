@@ -21,7 +21,7 @@ from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor
 from workers.happyfox.directory import Directory
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
 from workers.lanes.broker import ACTOR, QUEUE, LaneBroker
 from workers.lanes.claims import ClaimTerms
 from workers.lanes.invitations import Invitations
@@ -152,8 +152,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
         clock=lambda: int(monotonic() * 1000),
         handler=int(settings.handler_seconds * 1000),
     )
-    wire = Wire(account.url, account.api_key.reveal(), account.auth_code.reveal(), account.timeout, governor, store)
-    return Account(terms, wire)
+    return Account(terms, ApiConnection.of(account, governor, store))
 
 
 def _errands(account: AccountSettings, terms: Terms, loaded: list[Loaded]) -> Errands:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.errors import GiveUp, LeaseLost, NotNow, Retry
-from workers.happyfox.exchange import Answer, Request
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import Answer, Request
 from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.lanes.scripts import Script
@@ -26,7 +26,7 @@ class Account:
     """An account as a worker process works it: its terms and its wire to HappyFox."""
 
     terms: Terms
-    wire: Wire
+    wire: ApiConnection
 
 
 class Visits:

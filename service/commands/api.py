@@ -17,9 +17,8 @@ from service.commands.words import plain
 from service.failures import CommandError
 from workers.errors import FoxhooksError, InDoubt, Unsent
 from workers.happyfox import HappyFox
+from workers.happyfox.base import Confirmation, ItemResult, Page
 from workers.happyfox.endpoints import ENDPOINTS
-from workers.models.page import Page
-from workers.models.results import ItemResult, Said
 
 #: What can be called beside the endpoints: whole lists.
 WALKS = ("ticket_numbers", "all_tickets", "all_ticket_numbers", "all_contacts", "all_assets")
@@ -123,7 +122,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ItemResult):
         told = asdict(value)
         return told | {"error": None if value.error is None else str(value.error)}
-    if isinstance(value, Said):
+    if isinstance(value, Confirmation):
         return value.raw
     return getattr(value, "raw", value)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 import typer
 
-from workers.happyfox.exchange import File
+from workers.happyfox.messages import File
 
 
 def read(method: Callable[..., Any], typed: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:

@@ -7,9 +7,9 @@ import redis
 
 from workers.errors import HappyFoxError, InDoubt, NotNow, Unsent
 from workers.governor.governor import Governor
-from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import read
 from workers.lanes.lists import LIFE, recall, remember
 from workers.lanes.store import Store
 from workers.settings import Account
@@ -36,8 +36,7 @@ def directory_of(client: redis.Redis, account: Account, age: int = LIFE) -> Dire
 def _asked(store: Store, account: Account, names: list[str]) -> dict[str, Any]:
     """Asks HappyFox for lists of names, and keeps them in the store."""
     governor = Governor(account.name, account.budget)
-    key, code = account.api_key.reveal(), account.auth_code.reveal()
-    wire = Wire(account.url, key, code, account.timeout, governor, store)
+    wire = ApiConnection.of(account, governor, store)
     lists: dict[str, Any] = {}
     try:
         for name in names:

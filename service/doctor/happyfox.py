@@ -9,9 +9,9 @@ import redis
 from service.doctor.finding import Finding, error, ok, warning
 from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, Unsent
 from workers.governor.governor import Governor
-from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import read
 from workers.lanes.lists import remember
 from workers.lanes.store import Store
 from workers.rules.names import unknown_here, uses_names
@@ -24,9 +24,8 @@ API = "Apps > Goodies > API in HappyFox"
 def look(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:
     """Makes the calls, within the account's budget, and judges the answers; ``loaded`` are the account's routers."""
     governor, subject = Governor(account.name, account.budget), f"HappyFox ({account.name})"
-    key, code = account.api_key.reveal(), account.auth_code.reveal()
     store = Store(client)
-    wire = Wire(account.url, key, code, account.timeout, governor, store)
+    wire = ApiConnection.of(account, governor, store)
     lists: dict[str, Any] = {}
     try:
         for name, request in Directory.LISTS.items():

@@ -1,1 +1,1 @@
-"""Real processes: the parts as children of one tree, the embedded store, the simulated HappyFox."""
+"""The processes: their entry points, the supervisor of `up` and `demo`, and the simulator's server."""

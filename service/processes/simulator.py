@@ -1,7 +1,7 @@
-"""Puts a simulated HappyFox on a socket: its API, its own JSON API and a page.
+"""Serve a simulated HappyFox over HTTP: its API, the simulator's own JSON API, and a page; and send its webhooks.
 
-The simulator decides, this module performs: it waits, cuts connections and lets answers trickle. One event loop, so the
-simulator has one caller at a time.
+The simulator decides and this module performs: it waits, cuts connections and sends answers slowly. It runs in one
+event loop, so the simulator has one caller at a time.
 """
 
 import asyncio
@@ -12,106 +12,138 @@ from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
 
+import httpx
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request as Incoming
+from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse
-from starlette.responses import Response as Answer
+from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.processes.emitter import Emitter
-from workers.simulator import Request, Response, Simulator, admin
+from workers.simulator import Delivery, Request, Response, Simulator, admin
 
 LOOPBACK = ("127.0.0.1", "::1")
+#: Seconds for a receiver to answer a webhook. HappyFox does not document its limit.
+WEBHOOK_TIMEOUT = 10.0
 
 
 def build(simulator: Simulator) -> Starlette:
-    """The application: `/api/...`, `/simulator/...` (callers on this machine only), and a page at `/`."""
-    door = Door(simulator)
+    """Build the application: `/api/...`, `/simulator/...` (for this machine only), and a page at `/`."""
+    served = SimulatorApp(simulator)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with door.emitter.running():
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with served.sending_webhooks():
             yield
 
-    routes = [Route("/", door.page), Route("/simulator{rest:path}", door.admin), Route("/{path:path}", door)]
+    routes = [Route("/", served.page), Route("/simulator{rest:path}", served.admin), Route("/{path:path}", served)]
     for route in routes[1:]:
         route.methods = None  # the simulator answers 405 itself
     app = Starlette(routes=routes, lifespan=lifespan)
-    app.state.door = door
+    app.state.served = served
     app.router.redirect_slashes = False
     return app
 
 
 def serve(simulator: Simulator, listener: socket.socket, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until interrupted; `announce` is told the address first."""
-    simulator.listens_at(_address(listener))
-    announce(_address(listener))
+    """Serve until interrupted; call ``announce`` with the URL first."""
+    simulator.listens_at(_url(listener))
+    announce(_url(listener))
     _server(simulator).run(sockets=[listener])
 
 
 @contextmanager
 def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve from a thread of this process while the block runs; gives the address, as `http://127.0.0.1:4711`.
+    """Serve from a thread of this process during the block; yield the URL, like `http://127.0.0.1:4711`.
 
-    Change the simulator over HTTP while it runs; reading its logs and world from outside is safe.
+    While it runs, change the simulator over HTTP only; reading its logs and tickets from outside is safe.
     """
     listener = socket.create_server((host, port))
-    simulator.listens_at(_address(listener))
+    simulator.listens_at(_url(listener))
     server = _server(simulator)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator")
     thread.start()
     try:
-        yield _address(listener)
+        yield _url(listener)
     finally:
         server.should_exit = True
         thread.join()
         listener.close()
 
 
-class Door:
-    """The simulator's HTTP side, as an ASGI application for the paths of HappyFox's API."""
+class SimulatorApp:
+    """Connect the simulator to HTTP; as an ASGI application it serves the paths of HappyFox's API."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        self.emitter = Emitter(simulator)
         self.closing = asyncio.Event()
+        self._webhooks_due = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one API call, with everything a fault wants done to the answer."""
-        pending = self.simulator.begin(await _read(Incoming(scope, receive)))
-        if pending.delay and await _first(pending.delay, self.closing.wait()):
+        """Answer one API call, with every fault applied to the answer."""
+        pending = self.simulator.begin(await _read(HttpRequest(scope, receive)))
+        if pending.delay and await _interrupted(pending.delay, self.closing.wait()):
             await _cut(scope, receive)
             return
-        response = self.simulator.end(pending)  # also if the client has left: a late call lands
-        self.emitter.news.set()
-        waited = response.wait and await _first(response.wait, self.closing.wait(), _disconnect(receive))
-        if waited or response.cut:
+        response = self.simulator.end(pending)  # also if the client has left: a late call still lands
+        self._webhooks_due.set()
+        interrupted = response.wait and await _interrupted(response.wait, self.closing.wait(), _disconnect(receive))
+        if interrupted or response.cut:
             await _cut(scope, receive)
         elif response.pace:
             await _trickle(response, send)
         else:
-            await Answer(response.body, response.status, dict(response.headers))(scope, receive, send)
+            await HttpResponse(response.body, response.status, dict(response.headers))(scope, receive, send)
 
-    async def admin(self, incoming: Incoming) -> Answer:
+    async def admin(self, request: HttpRequest) -> HttpResponse:
         """Answer a call to the simulator's own API; see `workers.simulator.admin`."""
-        if incoming.client is None or incoming.client.host not in LOOPBACK:
-            return JSONResponse({"error": "The simulator's own API answers callers on its machine only."}, 403)
-        response = admin.handle(self.simulator, await _read(incoming))
-        self.emitter.news.set()
-        return Answer(response.body, response.status, dict(response.headers))
+        if request.client is None or request.client.host not in LOOPBACK:
+            return JSONResponse({"error": "The simulator's own API only answers callers on the same machine."}, 403)
+        response = admin.handle(self.simulator, await _read(request))
+        self._webhooks_due.set()
+        return HttpResponse(response.body, response.status, dict(response.headers))
 
-    async def page(self, incoming: Incoming) -> Answer:
-        """Tell a person what this is."""
-        shown = msgspec.json.format(msgspec.json.encode(admin.overview(self.simulator)))
-        return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(shown.decode())}</pre>")
+    async def page(self, _request: HttpRequest) -> HttpResponse:
+        """Show a person what this is."""
+        overview = msgspec.json.format(msgspec.json.encode(admin.overview(self.simulator)))
+        return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(overview.decode())}</pre>")
+
+    @asynccontextmanager
+    async def sending_webhooks(self) -> AsyncIterator[None]:
+        """Send webhooks during the block, each once its change is visible."""
+        timeout = httpx.Timeout(WEBHOOK_TIMEOUT, pool=None)
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+            sender = asyncio.create_task(self._send_webhooks(client))
+            try:
+                yield
+            finally:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+
+    async def _send_webhooks(self, client: httpx.AsyncClient) -> None:
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                self._webhooks_due.clear()
+                for delivery in self.simulator.take_deliveries():
+                    sending.create_task(self._deliver(client, delivery))
+                await self._webhooks_due.wait()
+
+    async def _deliver(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+        await asyncio.sleep(max(0.0, delivery.due - self.simulator.clock()))
+        try:
+            answer = await client.post(delivery.hook.url, content=delivery.body, headers=delivery.headers)
+        except Exception as error:  # no failure of one webhook may stop the others
+            self.simulator.delivered(delivery, None, f"{type(error).__name__}: {error}")
+        else:
+            self.simulator.delivered(delivery, answer.status_code)
+        self._webhooks_due.set()  # a failed delivery may be queued again
 
 
 class _Protocol(HttpToolsProtocol):
-    """Hands its transport to the application, so that a fault can cut the connection."""
+    """Give the application access to the transport, so that a fault can cut the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -119,10 +151,10 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Lets go of calls that wait, so that stopping takes no longer than an answer."""
+    """Interrupt calls that wait, so that stopping is quick."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.config.app.state.door.closing.set()  # type: ignore[union-attr]
+        self.config.app.state.served.closing.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
 
@@ -135,24 +167,24 @@ def _server(simulator: Simulator) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=False,  # the simulator's clock writes it
+            date_header=False,  # the simulator writes it, from its own clock
             timeout_graceful_shutdown=1,
         )
     )
 
 
-def _address(listener: socket.socket) -> str:
+def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _read(incoming: Incoming) -> Request:
+async def _read(request: HttpRequest) -> Request:
     return Request(
-        method=incoming.method,
-        path=incoming.scope["path"],
-        query=incoming.scope["query_string"].decode("latin-1"),
-        headers={name.lower(): value for name, value in incoming.headers.items()},
-        body=await incoming.body(),
+        method=request.method,
+        path=request.scope["path"],
+        query=request.scope["query_string"].decode("latin-1"),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.body(),
     )
 
 
@@ -164,8 +196,8 @@ async def _cut(scope: Scope, receive: Receive) -> None:
     await _disconnect(receive)
 
 
-async def _first(seconds: float, *events: Coroutine[Any, Any, object]) -> bool:
-    """Wait, and tell whether one of the events ended the wait early."""
+async def _interrupted(seconds: float, *events: Coroutine[Any, Any, object]) -> bool:
+    """Wait, and return whether one of the events ended the wait early."""
     tasks = [asyncio.create_task(event) for event in events]
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
@@ -179,6 +211,7 @@ async def _disconnect(receive: Receive) -> None:
 
 
 async def _trickle(response: Response, send: Send) -> None:
+    """Send the body one byte at a time."""
     length = str(len(response.body))
     headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.headers.items()]
     headers.append((b"content-length", length.encode()))

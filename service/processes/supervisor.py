@@ -1,130 +1,251 @@
-"""The process tree of `up` and `demo`: starts store and parts, restarts what dies, ends all in order."""
+"""The process tree of `up` and `demo`: start store and children, restart what ends, stop everything in order."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import Literal, TextIO
 
 from service.embedded import Embedded
 from service.failures import CommandError
-from service.processes.child import Child
-from service.processes.output import OURSELVES, Show
 
-#: Seconds between the death of a part and its restart; the last one holds from then on.
+#: The option that tells a command it is a child: its standard input closes when the parent ends.
+CHILD_OPTION = "--child"
+#: The name under which the supervisor writes its own lines.
+OWN_NAME = "foxhooks"
+
+#: Seconds to wait before each restart in a row; the last value repeats.
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-#: So many deaths in a row mean that waiting will not help.
+#: After this many ends in a row, waiting will not help.
 HOPELESS = 3
-#: A part that ran this many seconds is healthy: its next death counts as the first.
+#: A child that ran this many seconds was healthy: its next end counts as the first.
 HEALTHY = 30.0
-#: Seconds each part has to end in, in this order; platforms kill 30 s after they asked.
+#: Seconds in which each child must end, in the order in which they are stopped; platforms kill after 30 s.
 GRACE = {"web": 6.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
 
+COLOURS = {"web": "36", "worker": "32", "simulator": "35", OWN_NAME: "1"}
+WIDTH = max(map(len, COLOURS))
 
-@dataclass(slots=True)
-class _Watched:
-    child: Child
-    started: float = 0.0
-    deaths: int = 0
-    restart_at: float | None = None
+
+class Output:
+    """Write the lines of several processes to one stream, each with the name of its process.
+
+    With ``as_json``, for programs, lines stay as they are and the supervisor's own are JSON.
+    """
+
+    def __init__(self, stream: TextIO, as_json: bool = False) -> None:
+        self._stream, self._as_json = stream, as_json
+        self._colour = stream.isatty()
+        self._lock = threading.Lock()
+
+    def show(self, name: str, line: str) -> None:
+        """Write one line of a process."""
+        prefix = "" if self._as_json else f"{name:>{WIDTH}} | "
+        if prefix and self._colour:
+            prefix = f"\x1b[{COLOURS.get(name, '0')}m{prefix}\x1b[0m"
+        with self._lock:
+            self._stream.write(f"{prefix}{line}\n")
+            self._stream.flush()
+
+    def say(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """Write one line of the supervisor."""
+        if self._as_json:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            message = json.dumps({"at": at, "level": level, "logger": __name__, "message": message})
+        self.show(OWN_NAME, message)
+
+
+class Child:
+    """Run one command (web, worker, simulator) as a process in its own process group."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.ends = 0
+        """How often it ended in a row."""
+        self.restart_at: float | None = None
+        self._arguments = [*arguments, CHILD_OPTION]
+        self._environ = _with_package(environ)
+        self._folder = folder
+        self._started = 0.0
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self, output: Output, ended: "SimpleQueue[tuple[Child, int] | None]") -> None:
+        """Start the process; its lines go to ``output``, its exit code to ``ended``."""
+        process = subprocess.Popen(
+            # -P: a folder `service` or `workers` in the current folder must not be imported.
+            [sys.executable, "-P", "-m", "service", *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=self._environ,
+            cwd=self._folder,
+            # Ctrl-C in the terminal is for the parent, which stops its children in order.
+            start_new_session=True,
+        )
+        self._process, self._started, self.restart_at = process, time.monotonic(), None
+
+        def read() -> None:
+            assert process.stdout is not None
+            with process.stdout as lines:
+                for line in lines:
+                    output.show(self.name, line.rstrip("\n"))
+
+        def wait() -> None:
+            code = process.wait()
+            self.kill()  # processes that it started and left behind
+            ended.put((self, code))
+
+        self._reader = threading.Thread(target=read, name=f"{self.name}-output", daemon=True)
+        self._reader.start()
+        threading.Thread(target=wait, name=f"{self.name}-end", daemon=True).start()
+
+    def plan_restart(self) -> float:
+        """Count an end and set the time of the restart; return the seconds until then."""
+        now = time.monotonic()
+        self.ends = 1 if now - self._started > HEALTHY else self.ends + 1
+        pause = PAUSES[min(self.ends, len(PAUSES)) - 1]
+        self.restart_at = now + pause
+        return pause
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the process and everything it started."""
+        if self._process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end; return False if it takes longer."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the pipes after the last line; a process that is still running then ends itself."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        if self._reader is not None:
+            self._reader.join(1.0)
+
+
+def _with_package(environ: Mapping[str, str]) -> dict[str, str]:
+    """Add the folder of this package to the module path, for a checkout that is not installed."""
+    paths = [str(Path(__file__).parents[2]), environ.get("PYTHONPATH", "")]
+    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+
+
+def end_with_parent() -> None:
+    """Stop this process in order when its parent ends, which closes the pipe at its standard input."""
+
+    def watch() -> None:
+        # The main thread must receive the signals; it may have blocked them while it starts processes.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        with suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class Supervisor:
-    """Keeps a store, if it is given one, and parts running; they start in the order given and end in it too.
+    """Keep the children, and a store if there is one, running; start and stop the children in the given order."""
 
-    ``show(name, line)`` gets every line a part prints and is called from threads; what the supervisor has
-    to say comes under the name ``OURSELVES``.
-    """
-
-    def __init__(self, children: Sequence[Child], store: Embedded | None, show: Show) -> None:
-        self._watched = {child.name: _Watched(child) for child in children}
-        self._store = store
-        self._show = show
-        self._ends: SimpleQueue[tuple[str, int] | None] = SimpleQueue()
-        self._store_at = 0.0
+    def __init__(self, children: Sequence[Child], store: Embedded | None, output: Output) -> None:
+        self._children, self._store, self._output = children, store, output
+        self._ended: SimpleQueue[tuple[Child, int] | None] = SimpleQueue()
+        self._store_restart_at = 0.0
         self.stopping = False
 
     @contextmanager
-    def running(self) -> Iterator["Supervisor"]:
-        """Starts everything and ends it with the block; a signal sets ``stopping``, a second one kills."""
+    def running(self) -> Iterator[None]:
+        """Start everything and stop it after the block; a signal sets ``stopping``, a second one kills."""
         signals = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says so
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
             signals.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self._asked_to_stop) for number in signals}
+        before = {number: signal.signal(number, self._on_signal) for number in signals}
         try:
             self._start()
-            yield self
+            yield
         finally:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def poll(self, seconds: float) -> None:
-        """Waits so long at the most and restarts what is due for it; returns early when a part ended."""
+        """Wait up to ``seconds`` and restart what is due; return early when a child ends or a signal arrives."""
         try:
-            ended = self._ends.get(timeout=seconds)
+            ended = self._ended.get(timeout=seconds)
         except Empty:
             ended = None
         if self.stopping:
             return
         if ended is not None:
-            self._note_death(*ended)
-        self._revive()
+            child, code = ended
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            self._output.say(f"{child.name} {how}; restarting it in {child.plan_restart():g} s", "warning")
+        self._restart()
 
     def hopeless(self) -> str | None:
-        """Names a part that dies again and again."""
-        return next((name for name, watched in self._watched.items() if watched.deaths >= HOPELESS), None)
+        """Return the name of a child that keeps ending."""
+        return next((child.name for child in self._children if child.ends >= HOPELESS), None)
 
     def _start(self) -> None:
         if self._store is not None:
             started = self._store.start()
-            self._show(OURSELVES, f"store {'started' if started else 'taken over'} in {self._store.folder}")
-        for watched in self._watched.values():
+            self._output.say(f"store {'started' if started else 'already running, taken over'}: {self._store.folder}")
+        for child in self._children:
             if not self.stopping:
-                self._launch(watched)
+                child.start(self._output, self._ended)
 
-    def _launch(self, watched: _Watched) -> None:
-        watched.started, watched.restart_at = time.monotonic(), None
-        watched.child.start(self._show, lambda child, code: self._ends.put((child.name, code)))
-
-    def _note_death(self, name: str, code: int) -> None:
-        watched, now = self._watched[name], time.monotonic()
-        watched.deaths = 1 if now - watched.started > HEALTHY else watched.deaths + 1
-        pause = PAUSES[min(watched.deaths, len(PAUSES)) - 1]
-        watched.restart_at = now + pause
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._show(OURSELVES, f"{name} {how}; starting it again in {pause:g} s", "warning")
-
-    def _revive(self) -> None:
-        if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_at:
-            self._show(OURSELVES, "the store ended; starting it again", "warning")
+    def _restart(self) -> None:
+        if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_restart_at:
+            self._output.say("the store ended; restarting it", "warning")
             self._store.forget()
             try:
                 self._store.start()
             except CommandError as failure:
-                self._show(OURSELVES, str(failure), "error")
-                self._store_at = time.monotonic() + PAUSES[-2]
-        for watched in self._watched.values():
-            if watched.restart_at is not None and watched.restart_at <= time.monotonic():
-                self._launch(watched)
+                self._output.say(str(failure), "error")
+                self._store_restart_at = time.monotonic() + PAUSES[-2]
+        for child in self._children:
+            if child.restart_at is not None and child.restart_at <= time.monotonic():
+                child.start(self._output, self._ended)
 
-    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.stopping:
-            for watched in self._watched.values():
-                watched.child.kill()
+            for child in self._children:
+                child.kill()
         self.stopping = True
-        self._ends.put(None)
+        self._ended.put(None)
 
     def _stop(self) -> None:
-        """Ends one after another: web takes nothing more, worker finishes, the store goes last."""
+        """Stop one after another: web accepts nothing more, the worker finishes, the store is last."""
         self.stopping = True
-        for watched in self._watched.values():
-            child = watched.child
+        for child in self._children:
             child.terminate()
             if not child.wait(GRACE[child.name]):
-                self._show(OURSELVES, f"{child.name} did not end in time and is killed", "warning")
+                self._output.say(f"{child.name} did not end in time and was killed", "warning")
                 child.kill()
                 child.wait(1)
             child.close()

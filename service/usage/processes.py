@@ -12,9 +12,9 @@ processes = typer.Typer()
 @processes.command(rich_help_panel=RUN)
 def up() -> None:
     """Run store, web and worker in one process tree, with your settings. Ctrl-C stops all of it."""
-    from service.processes import up
+    from service.processes.entrypoints import run_up
 
-    up.run()
+    run_up()
 
 
 @processes.command(rich_help_panel=RUN)
@@ -22,15 +22,15 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if it all worked.")] = False,
 ) -> None:
     """Show everything at work, with a simulated HappyFox in a temporary folder. Needs no settings."""
-    from service.demo import demo
+    from service.demo import run
 
-    raise typer.Exit(demo.run(once))
+    raise typer.Exit(run(once))
 
 
 @processes.command(rich_help_panel=RUN)
 def web(child: IsChild = False) -> None:
     """Run the web process, which takes HappyFox's webhooks."""
-    from service.processes.parts import run_web
+    from service.processes.entrypoints import run_web
 
     run_web(child)
 
@@ -38,6 +38,6 @@ def web(child: IsChild = False) -> None:
 @processes.command(rich_help_panel=RUN)
 def worker(child: IsChild = False) -> None:
     """Run the worker process, which runs your handlers and calls HappyFox."""
-    from service.processes.parts import run_worker
+    from service.processes.entrypoints import run_worker
 
     raise typer.Exit(run_worker(child))

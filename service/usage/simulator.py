@@ -55,7 +55,10 @@ def simulator(
     child: IsChild = False,
 ) -> None:
     """Run a HappyFox of your own to try handlers on: tickets, limits, webhooks, all in memory."""
-    from service.processes.parts import Play, run_simulator
+    from service.processes.entrypoints import SimulatorOptions, run_simulator
 
     limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
-    run_simulator(Play(host, port, account, key, code, hook, secret, limits), child)
+    options = SimulatorOptions(
+        host=host, port=port, account=account, key=key, code=code, hook=hook, secret=secret, limits=limits
+    )
+    run_simulator(options, child)

@@ -13,7 +13,7 @@ import contextlib
 import secrets
 import time
 
-from service.intake.link import Link
+from service.web.writer import StoreWriter
 from tests import stores
 from workers.events.delivery import parse
 from workers.lanes.inbox import Arrival, accept, receive
@@ -39,26 +39,26 @@ async def measure(rounds: int, accepts: int) -> dict[str, list[float]]:
     """Gives the seconds of every accept by level, shortest first."""
     taken: dict[str, list[float]] = {level: [] for level in LEVELS}
     with contextlib.ExitStack() as running:
-        links = {
-            level: Link(running.enter_context(stores.running("valkey", *options)), durability)
+        writers = {
+            level: StoreWriter(running.enter_context(stores.running("valkey", *options)), durability)
             for level, (durability, options) in LEVELS.items()
         }
         for number in range(rounds + 1):
-            for level, link in links.items():
+            for level, writer in writers.items():
                 # WAITAOF there waits for the sync of every second: a few of them tell as much.
-                found = await _round(link, 3 if level == SLOW else accepts)
+                found = await _round(writer, 3 if level == SLOW else accepts)
                 taken[level] += found if number else []  # the first round is to warm up
-        for link in links.values():
-            await link.close()
+        for writer in writers.values():
+            await writer.close()
     return {level: sorted(found) for level, found in taken.items()}
 
 
-async def _round(link: Link, accepts: int) -> list[float]:
+async def _round(writer: StoreWriter, accepts: int) -> list[float]:
     found = []
     for number in range(1, accepts + 1):
         script = accept("bench", [arrival(number)], 3600, None)
         began = time.perf_counter()
-        await link.run([script], wake=True)
+        await writer.run([script], wake=True)
         found.append(time.perf_counter() - began)
     return found
 

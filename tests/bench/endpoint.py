@@ -22,8 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.intake.app import build
-from service.intake.web import calm
+from service.web.app import build, tune_gc
 from tests import stores
 from tests.bench.rig.deliveries import body
 from tests.bench.rig.load import Load
@@ -113,7 +112,7 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        calm()
+        tune_gc()
         serve(bare() if args.serve == "bare" else ours(args.url), args.port)
     else:
         sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= BAR else 1)

@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 import redis
 
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from tests import stores
 from tests.bench.rig.deliveries import fill
 from tests.bench.rig.pickup import THREADS

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from tests.service.waiting import wait_until
 from workers.events.signature import HEADER, sign
 

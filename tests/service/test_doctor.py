@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from service.doctor import doctor, store
 from service.doctor.finding import Finding
 from service.processes.simulator import running

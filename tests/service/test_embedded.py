@@ -39,14 +39,14 @@ def test_it_writes_every_command_to_disk_and_never_evicts(store: Embedded) -> No
     assert (config["port"], config["save"]) == ("0", "")
 
 
-def test_its_folder_is_for_its_owner_alone(store: Embedded) -> None:
+def test_its_folder_is_accessible_to_its_owner_only(store: Embedded) -> None:
     store.folder.mkdir(mode=0o755)
     store.start()
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((store.folder / "store.sock").stat().st_mode) == 0o700
 
 
-def test_what_it_stored_is_there_after_a_stop(store: Embedded) -> None:
+def test_its_data_survives_a_stop(store: Embedded) -> None:
     store.start()
     with client_of(store) as client:
         client.set("k", "v")
@@ -76,7 +76,7 @@ def test_a_server_whose_parent_was_killed_is_taken_over(store: Embedded) -> None
     assert store.start() is True
 
 
-def test_a_server_that_was_killed_is_started_again_with_what_it_had(store: Embedded) -> None:
+def test_a_killed_server_is_restarted_with_its_data(store: Embedded) -> None:
     store.start()
     with client_of(store) as client:
         client.set("k", "v")
@@ -90,11 +90,11 @@ def test_a_server_that_was_killed_is_started_again_with_what_it_had(store: Embed
         assert client.get("k") == b"v"
 
 
-def test_two_never_write_one_file(store: Embedded) -> None:
+def test_two_servers_never_write_the_same_file(store: Embedded) -> None:
     store.start()
     (store.folder / "store.sock").rename(store.folder / "hidden.sock")
     with pytest.raises(CommandError, match="does not answer"):
-        Embedded(store.folder).start(patience=0.3)
+        Embedded(store.folder).start(timeout=0.3)
     (store.folder / "hidden.sock").rename(store.folder / "store.sock")
 
 
@@ -112,7 +112,7 @@ def test_a_deep_folder_works(tmp_path: Path, depth: int) -> None:
     assert not (store.folder / "store.sock").is_symlink()
 
 
-def test_a_file_that_is_damaged_says_so(store: Embedded) -> None:
+def test_a_damaged_file_is_reported_with_the_log(store: Embedded) -> None:
     store.start()
     with client_of(store) as client:
         client.set("k", "v")

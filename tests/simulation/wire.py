@@ -11,7 +11,7 @@ from tests.simulation.post import Post
 from tests.simulation.process import Process
 from tests.simulation.stage import Stage
 from workers.errors import InDoubt, Unsent
-from workers.happyfox.protocol import BASE, Answer
+from workers.happyfox.messages import BASE, Answer
 from workers.lanes.claims import Held
 from workers.simulator.exchange import Request
 from workers.testing.world import BASIC, Crash

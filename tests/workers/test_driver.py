@@ -9,9 +9,9 @@ from service.processes.simulator import running
 from workers.driver import Driver, _Driven
 from workers.errors import Unsent
 from workers.governor.clock import monotonic
-from workers.happyfox import protocol
-from workers.happyfox.protocol import Answer
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import Answer
+from workers.happyfox.tickets import ticket
 from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.lanes.store import Store
@@ -35,12 +35,14 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
 
     def turn() -> Steps[Result]:
         yield governor.permit("get", "p", "interactive", 20_000)
-        outcomes.append((yield Call(protocol.ticket(1), "p", SEND_BY)))
+        outcomes.append((yield Call(ticket(1), "p", SEND_BY)))
         return Result("settled")
 
     with running(simulator) as happyfox:
         line = Store(store)
-        wire = Wire(happyfox, "demo-key", "demo-code", 5.0, governor, line)
+        wire = ApiConnection(
+            happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
+        )
         leases = Leases(line, 60.0, monotonic, "w", lambda: None)
         driver = Driver(Account(world.terms, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
         leases.add(held, monotonic())

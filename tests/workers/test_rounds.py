@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from workers.errors import StoreUnavailable
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer
 from workers.rounds import LOOK, Rounds
 from workers.settings import Budget
 from workers.testing.world import ACCOUNT, World

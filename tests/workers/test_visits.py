@@ -10,7 +10,7 @@ import redis
 
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.errors import NotNow
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
 from workers.lanes.claims import Held
 from workers.lanes.leases import Leases
 from workers.limits import Limits
@@ -30,7 +30,14 @@ class Threads(World):
         super().__init__(client, *routers)
         self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
         self.ends = False
-        wire = Wire("https://demo.happyfox.com", "key", "code", 1.0, self.governor, self.store)
+        wire = ApiConnection(
+            "https://demo.happyfox.com",
+            api_key="key",
+            auth_code="code",
+            timeout=1.0,
+            governor=self.governor,
+            store=self.store,
+        )
         limits = Limits(seconds, lambda: self.ends)
         self.visits = Visits(Account(self.terms, wire), self.store, self.leases, limits, lambda: self.ends)
         self.simulator.create_ticket()

@@ -8,20 +8,19 @@ with HappyFox.from_env() as hf:
 
 from typing import TYPE_CHECKING, Any
 
-from workers.happyfox.exchange import File, Request, file
-from workers.happyfox.requests.dialect import Dialect
-from workers.happyfox.requests.search import search, search_contacts
+from workers.happyfox.messages import File, Request, file
+from workers.happyfox.search import search, search_contacts
 
 if TYPE_CHECKING:
-    from workers.happyfox.happyfox import HappyFox
+    from workers.happyfox.client import HappyFox
 
-__all__ = ["Dialect", "File", "HappyFox", "Request", "file", "search", "search_contacts"]
+__all__ = ["File", "HappyFox", "Request", "file", "search", "search_contacts"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what makes calls only where it is asked for: handlers and pure parts need no network."""
+    """Load what makes calls only when it is used: handlers and pure parts need no network."""
     if name == "HappyFox":
-        from workers.happyfox.happyfox import HappyFox
+        from workers.happyfox.client import HappyFox
 
         return HappyFox
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,92 +1,97 @@
-"""The directory: what an account calls its staff, statuses, priorities, categories and fields, and their ids.
+"""The directory of an account: ids of its staff, statuses, priorities, categories and fields by name.
 
-A name is looked up in any case and without the white space around it, an ``int`` is taken as an id. Lists
-are bare arrays (KB 360); the form of ``/priorities/`` and the words for kinds of fields beside ``text`` and
-``choice`` are assumed.
+A name is found in any case and without surrounding white space; an ``int`` is an id. Lists are bare arrays (KB 360).
+The form of ``/priorities/``, and the words for kinds of fields other than ``text`` and ``choice``, are assumed.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
-from workers.happyfox import protocol
-from workers.happyfox.names import Field, Names, choice_of, items, read_field, value_of
-from workers.happyfox.protocol import Request
-from workers.happyfox.requests.contacts import contact_custom_fields
+from workers.errors import GiveUp, UnknownName
+from workers.happyfox import reference
+from workers.happyfox.messages import Request
+from workers.happyfox.reference import FieldRead, read_field
 
-#: What has names and ids in a directory.
-Sort = Literal["staff", "status", "priority", "category", "field", "contact_field"]
+#: What has names in a directory.
+NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
+
+#: Kinds of fields with one choice, and with several (KB 579).
+CHOICES = ("choice", "dropdown")
+MULTIPLE = ("multiple_choice", "multiple choice")
 
 
 class Directory:
-    """Finds ids by names in the lists as HappyFox sent them.
+    """Finds ids by name in the lists that HappyFox sent.
 
-    Raises ``UnknownName``, with the names that exist, for one that nobody or more than one has.
+    An unknown or ambiguous name raises ``UnknownName``, which lists the names that exist.
     """
 
-    #: The lists a directory is built from, and the calls that give them.
+    #: The lists of a directory and the calls that read them.
     LISTS: ClassVar[Mapping[str, Request]] = {
-        "staff": protocol.staff(),
-        "statuses": protocol.statuses(),
-        "priorities": protocol.priorities(),
-        "categories": protocol.categories(),
-        "fields": protocol.ticket_custom_fields(),
+        "staff": reference.STAFF,
+        "statuses": reference.STATUSES,
+        "priorities": reference.PRIORITIES,
+        "categories": reference.CATEGORIES,
+        "fields": reference.TICKET_CUSTOM_FIELDS,
     }
 
-    #: The list that only those read who name fields of contacts.
-    CONTACT_FIELDS: ClassVar[Mapping[str, Request]] = {"contact_fields": contact_custom_fields()}
+    #: The list that is only needed for the names of contact fields.
+    CONTACT_FIELDS: ClassVar[Mapping[str, Request]] = {"contact_fields": reference.CONTACT_CUSTOM_FIELDS}
 
     def __init__(
         self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
     ) -> None:
-        active = [one for one in items(staff) if one.get("active") is not False]
-        self._staff = Names("staff member", [(one["id"], one.get("name")) for one in active])
-        self._addresses = Names("staff member", [(one["id"], one.get("email")) for one in active])
-        self._statuses = Names("status", _named(statuses))
-        self._priorities = Names("priority", _named(priorities))
-        self._categories = Names("category", _named(categories))
-        self._fields = Names("field", _named(fields))
-        self._by_id = {one["id"]: read_field(one) for one in items(fields)}
-        self._contact_fields = Names("contact field", _named(contact_fields))
-        self._contact_by_id = {one["id"]: read_field(one) for one in items(contact_fields)}
+        active = [one for one in _with_id(staff) if one.get("active") is not False]
+        self._staff = _Names("staff member", active)
+        self._addresses = _Names("staff member", active, "email")
+        self._statuses = _Names("status", _with_id(statuses))
+        self._priorities = _Names("priority", _with_id(priorities))
+        self._categories = _Names("category", _with_id(categories))
+        self._fields = _Names("field", _with_id(fields))
+        self._by_id = _definitions(fields)
+        self._contact_fields = _Names("contact field", _with_id(contact_fields))
+        self._contact_by_id = _definitions(contact_fields)
 
     def status(self, name: str | int) -> int:
-        """Gives the id of a status."""
+        """Return the id of a status."""
         return self._statuses.id(name)
 
     def priority(self, name: str | int) -> int:
-        """Gives the id of a priority."""
+        """Return the id of a priority."""
         return self._priorities.id(name)
 
     def category(self, name: str | int) -> int:
-        """Gives the id of a category."""
+        """Return the id of a category."""
         return self._categories.id(name)
 
     def staff_member(self, name: str | int) -> int:
-        """Gives the id of an active staff member, by name or e-mail address."""
+        """Return the id of an active staff member, by name or e-mail address."""
         return (self._addresses if isinstance(name, str) and "@" in name else self._staff).id(name)
 
-    def field(self, name: str | int) -> Field:
-        """Gives a custom field of tickets."""
+    def field(self, name: str | int) -> FieldRead:
+        """Return the definition of a ticket's custom field."""
         return self._by_id[self._fields.id(name)]
 
     def field_value(self, name: str | int, value: Any) -> Any:
-        """Gives a value as it is sent for the field's kind (KB 579): ids of choices, dates as text."""
-        return value_of(self.field(name), value)
+        """Return a value as HappyFox expects it for this field (KB 579)."""
+        return _value(self.field(name), value)
 
     def choice(self, field: str | int, name: str | int) -> int:
-        """Gives the id of a choice of a ticket's field."""
-        return choice_of(self.field(field), name)
+        """Return the id of a choice of a ticket's field."""
+        return _choice(self.field(field), name)
 
-    def contact_field(self, name: str | int) -> Field:
-        """Gives a custom field of contacts; needs their list."""
+    def contact_field(self, name: str | int) -> FieldRead:
+        """Return the definition of a contact's custom field; needs ``contact_fields``."""
         return self._contact_by_id[self._contact_fields.id(name)]
 
     def contact_field_value(self, name: str | int, value: Any) -> Any:
-        """Gives a value of a contact's field as it is sent."""
-        return value_of(self.contact_field(name), value)
+        """Return a value as HappyFox expects it for this contact field."""
+        return _value(self.contact_field(name), value)
 
-    def name(self, sort: Sort, id: int) -> str:
-        """Gives the name behind an id."""
+    def name(self, kind: NameKind, id: int) -> str:
+        """Return the name of an id."""
         names = {
             "staff": self._staff,
             "status": self._statuses,
@@ -95,8 +100,82 @@ class Directory:
             "field": self._fields,
             "contact_field": self._contact_fields,
         }
-        return names[sort].name(id)
+        return names[kind].name(id)
 
 
-def _named(raw: Any) -> list[tuple[int, Any]]:
-    return [(one["id"], one.get("name")) for one in items(raw)]
+class _Names:
+    """The ids of one list by name, in any case; a name may be ambiguous."""
+
+    def __init__(self, what: str, listed: Iterable[Mapping[str, Any]], member: str = "name") -> None:
+        self._what = what
+        self._names = {one["id"]: str(one[member]) for one in listed if one.get(member)}
+        self._ids: dict[str, list[int]] = {}
+        for id, name in self._names.items():
+            self._ids.setdefault(_key(name), []).append(id)
+
+    def id(self, name: str | int) -> int:
+        if not isinstance(name, str):
+            if name in self._names and not isinstance(name, bool):
+                return name
+            raise UnknownName(self._what, name, self._known())
+        found = self._ids.get(_key(name), [])
+        if len(found) > 1:  # names that differ in case only
+            found = [id for id in found if self._names[id].strip() == name.strip()] or found
+        if len(found) != 1:
+            raise UnknownName(self._what, name, self._known(), "more than one" if found else "no")
+        return found[0]
+
+    def name(self, id: int) -> str:
+        return self._names[self.id(id)]
+
+    def _known(self) -> list[str]:
+        return list(self._names.values())
+
+
+def _definitions(raw: Any) -> dict[int, FieldRead]:
+    return {field.id: field for field in map(read_field, _with_id(raw)) if field is not None}
+
+
+def _value(field: FieldRead, value: Any) -> Any:
+    """Return a value as it is sent: ids of choices, dates as text."""
+    if value is None:
+        return None
+    if field.kind in MULTIPLE:
+        several = [value] if isinstance(value, str | int) else list(value)
+        return [_choice(field, each) for each in several]
+    if field.kind in CHOICES or field.choices:
+        return _choice(field, value)
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if field.kind == "number":
+        return _number(field, value)
+    if isinstance(value, list | tuple | set | dict | bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise GiveUp(f"the field {field.name!r} takes a text, not a {type(value).__name__}")
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _choice(field: FieldRead, value: Any) -> int:
+    names = _Names(f"choice of the field {field.name!r}", [{"id": one.id, "name": one.name} for one in field.choices])
+    return names.id(value if isinstance(value, int) else str(value))
+
+
+def _number(field: FieldRead, value: Any) -> int | float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise GiveUp(f"the field {field.name!r} takes a number, not a {type(value).__name__}") from None
+    if not math.isfinite(number):
+        raise GiveUp(f"the field {field.name!r} takes a finite number")
+    return int(number) if number.is_integer() else round(number, 2)
+
+
+def _with_id(raw: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list that have an id, also from an envelope."""
+    listed = raw.get("data") if isinstance(raw, dict) else raw
+    return [one for one in listed or [] if isinstance(one, dict) and isinstance(one.get("id"), int)]
+
+
+def _key(name: str) -> str:
+    return " ".join(name.split()).casefold()

@@ -1,17 +1,37 @@
-"""The table of endpoints: each call of HappyFox's documents, and the method that makes it."""
+"""The table of endpoints, and the client that has a method for each of them."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from workers.happyfox.assets import Assets
+from workers.happyfox.contacts import Contacts, Groups
+from workers.happyfox.knowledge import Articles
+from workers.happyfox.reference import Reference
+from workers.happyfox.reports import Reports
+from workers.happyfox.tickets import Tickets
+
+
+class Client(Tickets, Contacts, Groups, Reference, Assets, Reports, Articles):
+    """Every endpoint of HappyFox's documents as a method with a typed answer.
+
+    It makes its calls through ``send``, which may raise ``NotNow``, ``Unsent`` and ``InDoubt``. Answers are frozen and
+    keep what HappyFox sent in ``raw``. An error answer raises ``Refused``, ``Gone``, ``CheckCredentials``, ``Locked``
+    or ``Broken``; a call that HappyFox could not accept raises ``Unfit``, and nothing is sent. After a write that
+    raised ``InDoubt`` or ``Broken``, check whether it was done before you repeat it.
+    """
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A call: ``source`` is the article and its section, ``path`` is relative to ``BASE``, ``name`` the method's."""
+    """One call."""
 
     source: str
+    """The article and its section."""
     method: str
     path: str
+    """Relative to ``BASE``."""
     name: str
+    """The name of the client's method."""
 
 
 def _table(rows: str) -> tuple[Endpoint, ...]:

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
-from workers.happyfox import protocol
-from workers.happyfox.protocol import BASE, Answer
+from workers.happyfox import messages
+from workers.happyfox.messages import BASE, Answer
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
 from workers.simulator import Simulator
@@ -81,7 +81,7 @@ class Player:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, response.body)
 
-    def _read(self, request: protocol.Request) -> Answer:
+    def _read(self, request: messages.Request) -> Answer:
         answer = self.answer(Call(request, "", 0))
         if not isinstance(answer, Answer):
             raise answer

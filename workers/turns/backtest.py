@@ -15,7 +15,7 @@ from workers.events.changes import News
 from workers.events.last_seen import LastSeen
 from workers.governor.governor import Governor
 from workers.happyfox.directory import Directory
-from workers.happyfox.protocol import Answer, Request
+from workers.happyfox.messages import Answer, Request
 from workers.lanes.claims import ClaimTerms, Held
 from workers.models.ticket import read_ticket
 from workers.settings import Account

@@ -3,9 +3,8 @@
 import msgspec
 
 from workers.errors import HappyFoxError
-from workers.happyfox.answers import read
 from workers.happyfox.directory import Directory
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer, read
 from workers.lanes.lists import LIFE, MISS, recall, remember
 from workers.turns.state import Parked, State
 from workers.turns.steps import Steps, ask

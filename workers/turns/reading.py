@@ -12,7 +12,7 @@ from workers.events.changes import FirstSight, News, news, opening
 from workers.events.last_seen import LastSeen, decode
 from workers.events.merging import brought, merged_since, tell
 from workers.events.timers import ring
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer
 from workers.lanes.claims import HANDLER, SCHEDULE, Hint
 from workers.lanes.memories import memories
 from workers.models.ticket import TicketRead

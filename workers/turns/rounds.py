@@ -14,14 +14,12 @@ from dataclasses import dataclass
 import msgspec
 
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
-from workers.happyfox.answers import read
+from workers.happyfox import tickets as requests
+from workers.happyfox.base import read_page
 from workers.happyfox.directory import Directory
-from workers.happyfox.exchange import Request
-from workers.happyfox.protocol import Answer, settlement
-from workers.happyfox.requests import tickets as requests
+from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.lanes.lists import recall, remember
 from workers.lanes.rounds import Taken, found, leave, spread, take
-from workers.models.page import read_page
 from workers.models.values import mapping, number
 from workers.turns.account import Terms
 from workers.turns.plugin.schedule import Schedule

@@ -7,8 +7,8 @@ import msgspec
 
 from workers.errors import Unsent
 from workers.governor.governor import Outcome
-from workers.happyfox import protocol
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer, Request, settlement
+from workers.happyfox.tickets import ticket
 from workers.lanes.claims import Held
 from workers.lanes.holding import UNUSED, ReadPermit, done, park
 from workers.models.ticket import TicketRead, read_ticket
@@ -94,7 +94,7 @@ class State:
                 self.terms.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
             )
 
-    def call(self, request: protocol.Request, permit: str) -> Steps[steps.Outcome]:
+    def call(self, request: Request, permit: str) -> Steps[steps.Outcome]:
         """Makes a call and notes when its answer came."""
         outcome = yield from call(request, permit, SEND_BY)
         self._arrived = self.now()
@@ -102,15 +102,15 @@ class State:
 
     def fetch(self) -> Steps[steps.Outcome]:
         """Reads the ticket, with the permit that came with the claim or, later in the turn, with a fresh one."""
-        request = protocol.ticket(self.held.ticket)
+        request = ticket(self.held.ticket)
         if self.read.id is None or self.read.outcome != UNUSED:
             return (yield from self.get(request))
         outcome = yield from self.call(request, self.read.id)
-        result, wait = protocol.settlement("GET", outcome)
+        result, wait = settlement("GET", outcome)
         self.read = ReadPermit(self.read.id, result, 0, wait)
         return outcome
 
-    def get(self, request: protocol.Request) -> Steps[steps.Outcome]:
+    def get(self, request: Request) -> Steps[steps.Outcome]:
         """Makes a read beside the first one; parks the turn when there is no permit.
 
         It may use the slots that claims leave: else many claims could use up every slot for first reads, and no turn
@@ -122,7 +122,7 @@ class State:
         if grant.wait:
             raise Parked(grant.wait, f"no permit ({grant.why})")
         outcome = yield from self.call(request, id)
-        result, wait = protocol.settlement("GET", outcome)
+        result, wait = settlement("GET", outcome)
         yield from ask(governor.release("get", id, result, self.age(), wait))
         return outcome
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from workers.errors import InDoubt, Unsent
 from workers.events.change import Event
-from workers.happyfox.protocol import Answer, Request
+from workers.happyfox.messages import Answer, Request
 from workers.lanes.scripts import Script
 from workers.models.ticket import TicketRead
 from workers.turns.plugin.intents import AnyIntent

@@ -18,12 +18,13 @@ from workers.simulator import Simulator
 
 
 @pytest.fixture
-def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> Iterator[Simulator]:
     simulator = Simulator(lambda: 1_700_000_000.0)
     with running(simulator) as url:
         names = {"ACCOUNT": "acme", "URL": url, "API_KEY": "demo-key", "AUTH_CODE": "demo-code", "STAFF_ID": "7"}
         for name, value in names.items():
             monkeypatch.setenv(f"HAPPYFOX_{name}", value)
+        monkeypatch.setenv("REDIS_URL", valkey_url)
         monkeypatch.chdir(tmp_path)
         yield simulator
 

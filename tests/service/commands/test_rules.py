@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.commands import rules
-from service.demo.stage import free_ports
+from service.demo import free_ports
 from service.doctor import doctor
 from service.failures import CommandError
 from service.processes.simulator import running

@@ -1,3 +1,5 @@
+"""The simulated HappyFox over HTTP: its API and faults, its webhooks, its own API."""
+
 import asyncio
 import json
 import socket
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from service.failures import CommandError
-from service.processes.parts import listen
+from service.processes.entrypoints import listen
 from service.processes.simulator import build, running
 from workers.events.signature import HEADER, verify
 from workers.simulator import Hook, Simulator
@@ -34,7 +36,7 @@ def client(simulator: Simulator) -> Iterator[httpx.Client]:
 
 
 class Receiver(HTTPServer):
-    """Takes webhooks and answers with the statuses it was given, then with 200."""
+    """Receive webhooks; answer with the given statuses, then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
@@ -88,7 +90,7 @@ def test_the_api_is_served_with_the_simulators_date_and_no_redirects(client: htt
     assert client.get("/nothing/here").status_code == 404
 
 
-def test_the_page_tells_what_this_is(client: httpx.Client) -> None:
+def test_the_page_explains_what_this_is(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "no real help desk" in page.text
@@ -107,7 +109,7 @@ def test_a_file_arrives_with_a_multipart_form(client: httpx.Client) -> None:
     assert client.get(fresh).status_code == 400  # with credentials
 
 
-def test_webhooks_are_signed_delivered_logged_and_tried_again(
+def test_webhooks_are_signed_delivered_logged_and_retried(
     client: httpx.Client, receiver: Receiver, simulator: Simulator
 ) -> None:
     hook = {"url": receiver.url, "key": "k", "spelling": "base64", "tries": 2, "backoff": 0.01}
@@ -119,7 +121,9 @@ def test_webhooks_are_signed_delivered_logged_and_tried_again(
     assert json.loads(receiver.received[0][1])["update"]["by"]["name"] == "Foxhooks Bot"
 
 
-def test_a_webhook_nobody_takes_is_logged_with_the_reason(client: httpx.Client, simulator: Simulator) -> None:
+def test_a_webhook_that_cannot_be_delivered_is_logged_with_the_reason(
+    client: httpx.Client, simulator: Simulator
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     client.put("/simulator/hooks", json=[{"url": f"http://127.0.0.1:{port}/", "key": "k"}])
@@ -129,7 +133,7 @@ def test_a_webhook_nobody_takes_is_logged_with_the_reason(client: httpx.Client, 
 
 
 @pytest.mark.parametrize(("before", "count"), [(True, 1), (False, 2)])
-def test_a_cut_connection_gives_no_answer_and_only_a_cut_after_applies(
+def test_a_cut_connection_has_no_answer_and_only_a_cut_after_applies(
     client: httpx.Client, before: bool, count: int
 ) -> None:
     client.post("/simulator/faults", json={"kind": "cut", "before": before}).raise_for_status()
@@ -178,7 +182,7 @@ async def _from_afar(simulator: Simulator) -> httpx.Response:
         return await client.get("/simulator/tickets")
 
 
-def test_the_simulators_own_api_answers_this_machine_alone(simulator: Simulator) -> None:
+def test_the_simulators_own_api_only_answers_this_machine(simulator: Simulator) -> None:
     assert asyncio.run(_from_afar(simulator)).status_code == 403
 
 
@@ -189,6 +193,6 @@ def test_hooks_given_at_the_start_are_used(receiver: Receiver) -> None:
         until(lambda: receiver.received)
 
 
-def test_an_address_that_is_taken_is_told_with_what_chooses_it() -> None:
+def test_an_address_in_use_is_reported_with_the_setting_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CommandError, match=r"in use.*change --port"):
         listen("127.0.0.1", taken.getsockname()[1], "--port")

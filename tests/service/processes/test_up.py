@@ -97,7 +97,7 @@ def test_a_part_that_does_not_end_in_time_is_killed(project: Project, up: "subpr
 def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subprocess.Popen[bytes]") -> None:
     refused = project.run("up")
     assert refused.returncode == 1
-    assert f"process {up.pid} runs" in refused.stderr
+    assert f"(process {up.pid})" in refused.stderr
     assert "FOXHOOKS_DATA" in refused.stderr
     assert up.poll() is None
 
@@ -107,9 +107,9 @@ def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(proj
     process = project.up()
     try:
         wait_until(lambda: "nowhere_to_be_found" in project.printed(), "the worker says which module is missing")
-        wait_until(lambda: "starting it again" in project.printed(), "the worker refuses to start")
-        told = next(line for line in project.printed().splitlines() if "starting it again" in line)
-        assert json.loads(told)["level"] == "warning"
+        wait_until(lambda: "restarting it" in project.printed(), "the worker refuses to start")
+        line = next(line for line in project.printed().splitlines() if "restarting it" in line)
+        assert json.loads(line)["level"] == "warning"
         wait_ready(project)
         assert project.deliver(3).status_code == 200
         assert project.status()["events"] == 1

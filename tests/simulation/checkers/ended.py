@@ -10,7 +10,7 @@ from workers.testing.world import ACCOUNT
 CAUSES = (
     *("no use", "Boom", "later", "hopeless"),
     "no status 'Nonsense' in HappyFox",
-    "HappyFox refuses the call (400)",
+    "HappyFox refused the call (400)",
     *("it may or may not", "HappyFox did not take it", "HappyFox answered 404"),
     *("it ended the worker", "this turn broke off"),
 )

@@ -4,7 +4,7 @@ import redis
 
 from workers import Context, Event, Router, Ticket
 from workers.governor.outlook import outlook
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer
 from workers.settings import Budget
 from workers.testing.world import World
 from workers.turns.steps import Call, Step

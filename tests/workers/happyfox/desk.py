@@ -1,18 +1,39 @@
 """A simulated account in process: every call of a client goes, as the bytes it would send, into the simulator."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
 from tests.workers.simulator.conftest import AUTH, Clock
-from workers.happyfox.client import Client
-from workers.happyfox.exchange import BASE, Answer, Request
-from workers.happyfox.multipart import Multipart
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import BASE, Answer, Multipart, Request
 from workers.simulator import Request as Arrived
 from workers.simulator import Simulator
 
 STAFF = 7
+
+
+class Asked(Exception):
+    """Ends a method with the request it would have sent."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+
+
+def asked(method: Callable[[Client], object]) -> Request:
+    """Return the first request that a method of the client makes."""
+
+    def send(request: Request) -> Answer:
+        raise Asked(request)
+
+    with pytest.raises(Asked) as caught:
+        method(Client(send, staff_id=STAFF))
+    return caught.value.request
 
 
 @dataclass

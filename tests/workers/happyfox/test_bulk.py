@@ -6,8 +6,8 @@ import pytest
 
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Broken, InDoubt, Locked, Refused, Unfit, Unsent
-from workers.happyfox.client import Client
-from workers.happyfox.exchange import Answer, Request
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Answer, Request
 
 
 def drafts(count: int) -> list[dict[str, Any]]:

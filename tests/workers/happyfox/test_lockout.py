@@ -1,4 +1,4 @@
-"""A lockout as several processes live through it: each has its own wire, all share the store."""
+"""A lockout as several processes live through it: each has its own connection, all share the store."""
 
 import contextlib
 import socket
@@ -12,8 +12,8 @@ from tests.workers.happyfox.peer import Peer, peer, says
 from workers.errors import InDoubt, NotNow, Unsent
 from workers.governor.clock import monotonic
 from workers.governor.governor import Governor
-from workers.happyfox import protocol
-from workers.happyfox.wire import Wire
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.tickets import staff_update, ticket
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
 
@@ -45,11 +45,11 @@ class Desk:
         says(429 if locked else 200)(server, connection, request)
 
 
-def work(wire: Wire, over: threading.Event, post: bool) -> None:
+def work(connection: ApiConnection, over: threading.Event, post: bool) -> None:
     """One thread that calls as often as it may."""
     while not over.is_set():
         try:
-            wire.send(protocol.staff_update(1, staff=1, text="x") if post else protocol.ticket(1))
+            connection.send(staff_update(1, staff=1, text="x") if post else ticket(1))
         except NotNow as error:
             over.wait(min(error.wait, 100) / 1000)
         except (Unsent, InDoubt):
@@ -61,12 +61,24 @@ def test_one_probe_of_the_whole_fleet_reopens_the_account(valkey_url: str) -> No
     budget = Budget(1000, 1000, 2.0, LOCKOUT, 1.0, IN_FLIGHT)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(peer(desk.answer))
-        wires = []
+        connections = []
         for _ in range(3):
             client: redis.Redis = stack.enter_context(connect(valkey_url))
-            wires.append(Wire(server.url, "key", "code", 5.0, Governor("acme", budget), Store(client)))
-            stack.callback(wires[-1].close)
-        threads = [threading.Thread(target=work, args=(wire, over, post)) for wire in wires for post in (False, True)]
+            connection = ApiConnection(
+                server.url,
+                api_key="key",
+                auth_code="code",
+                timeout=5.0,
+                governor=Governor("acme", budget),
+                store=Store(client),
+            )
+            connections.append(connection)
+            stack.callback(connection.close)
+        threads = [
+            threading.Thread(target=work, args=(connection, over, post))
+            for connection in connections
+            for post in (False, True)
+        ]
         for thread in threads:
             thread.start()
         give_up = time.monotonic() + 50

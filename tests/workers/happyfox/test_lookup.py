@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.happyfox.desk import Clock, Desk
+from tests.workers.happyfox.desk import Desk
+from tests.workers.simulator.conftest import Clock
 from workers.errors import UnknownName
-from workers.happyfox.exchange import Request
-from workers.happyfox.lookup import Lookup
+from workers.happyfox.client import NameLookup
+from workers.happyfox.messages import Request
 from workers.lanes.store import Store
 
 LISTS = 6
@@ -17,9 +18,10 @@ LISTS = 6
 class Reading:
     """A lookup on a simulated account, and how many lists it read."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self.desk, self.clock, self.calls = Desk(), Clock(), 0
-        self.names = Lookup(self.call, "acme", store, self.clock)
+        store = Store(client, lambda: int(self.clock.now * 1000))
+        self.names = NameLookup(self.call, "acme", store, lambda: self.clock.now)
 
     def call(self, request: Request) -> Any:
         self.calls += 1
@@ -31,15 +33,15 @@ class Reading:
         world.categories = {**world.categories, 2: {**world.categories[2], "name": name}}
 
 
-def test_nothing_is_read_before_the_first_name_and_then_once() -> None:
-    reading = Reading()
+def test_nothing_is_read_before_the_first_name_and_then_once(store: redis.Redis) -> None:
+    reading = Reading(store)
     assert reading.calls == 0
     assert [reading.names.category("billing") for _ in range(3)] == [2, 2, 2]
     assert reading.calls == LISTS
 
 
-def test_lists_are_read_again_after_an_hour() -> None:
-    reading = Reading()
+def test_lists_are_read_again_after_an_hour(store: redis.Redis) -> None:
+    reading = Reading(store)
     reading.names.category("billing")
     reading.clock.now += 3_599
     reading.names.category("billing")
@@ -49,8 +51,8 @@ def test_lists_are_read_again_after_an_hour() -> None:
     assert reading.calls == 2 * LISTS
 
 
-def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only() -> None:
-    reading = Reading()
+def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only(store: redis.Redis) -> None:
+    reading = Reading(store)
     reading.names.category("billing")
     reading.rename("Invoices")
     with pytest.raises(UnknownName):
@@ -64,7 +66,7 @@ def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only()
 
 
 def test_lists_in_a_store_serve_every_process(store: redis.Redis) -> None:
-    first, second = Reading(Store(store)), Reading(Store(store))
+    first, second = Reading(store), Reading(store)
     first.names.category("billing")
     assert second.names.contact_fields({"Plan": "gold"}) == {"c-cf-3": 3}
     assert (first.calls, second.calls) == (LISTS, 0)

@@ -1,31 +1,40 @@
 """Bodies with files: measured before, streamed, and cut off by nobody unnoticed."""
 
+import contextlib
 import json
 import os
 import socket
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.workers.happyfox.peer import Peer, peer, says
 from workers.errors import InDoubt, Unfit
 from workers.governor.governor import Governor
-from workers.governor.memory import Memory
-from workers.happyfox import multipart, protocol
-from workers.happyfox.exchange import File, file
-from workers.happyfox.multipart import CutOff, Multipart
-from workers.happyfox.wire import Wire
+from workers.happyfox import messages
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import CutOff, File, Multipart, file
+from workers.happyfox.tickets import private_note, staff_update
+from workers.lanes.store import Store
 from workers.settings import Budget
 from workers.simulator import bodies
 
 MB = 1_000_000
 
 
-def wire(url: str, timeout: float = 5.0) -> Wire:
-    return Wire(url, "key", "code", timeout, Governor("acme", Budget(50, 50, 60, 600, 1.0, 8)), Memory())
+@contextlib.contextmanager
+def connection(url: str, store: redis.Redis, timeout: float = 5.0) -> Iterator[ApiConnection]:
+    governor = Governor("acme", Budget(50, 50, 60, 600, 1.0, 8))
+    connection = ApiConnection(
+        url, api_key="key", auth_code="code", timeout=timeout, governor=governor, store=Store(store)
+    )
+    yield connection
+    connection.close()
 
 
 def parsed(members: dict[str, Any], *files: File) -> tuple[Any, tuple[bodies.Upload, ...]]:
@@ -74,13 +83,12 @@ def test_more_than_25_megabytes_together_are_refused(tmp_path: Path) -> None:
         Multipart({}, [file(large), File("b", content=bytes(5 * MB + 1))])
 
 
-def test_a_missing_file_and_a_folder_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused_before_anything_is_sent(tmp_path: Path, store: redis.Redis) -> None:
     with peer(says()) as server:
-        client = wire(server.url)
-        for path in (tmp_path / "nothing", tmp_path):
-            with pytest.raises(Unfit, match="nothing was sent"):
-                client.send(protocol.private_note(3, staff=7, text="x", files=[path]))
-        client.close()
+        with connection(server.url, store) as client:
+            for path in (tmp_path / "nothing", tmp_path):
+                with pytest.raises(Unfit, match="nothing was sent"):
+                    client.send(private_note(3, staff=7, text="x", files=[path]))
         assert server.requests == []
 
 
@@ -109,26 +117,27 @@ def test_a_file_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_call_whose_file_becomes_shorter_is_in_doubt_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_bytes(b"12345")
-    length = multipart._length
+    length = messages._length
 
     def shrink(stream: Any) -> int:
         found = length(stream)
         (tmp_path / "a").write_bytes(b"1")
         return found
 
-    monkeypatch.setattr(multipart, "_length", shrink)
+    monkeypatch.setattr(messages, "_length", shrink)
     with peer(says()) as server:
-        client = wire(server.url)
-        with pytest.raises(InDoubt, match=r"file a became shorter.*look before"):
-            client.send(protocol.private_note(3, staff=7, text="x", files=[tmp_path / "a"]))
-        client.close()
+        with (
+            connection(server.url, store) as client,
+            pytest.raises(InDoubt, match=r"file a became shorter.*check before"),
+        ):
+            client.send(private_note(3, staff=7, text="x", files=[tmp_path / "a"]))
         assert server.requests == []
 
 
-def test_25_megabytes_leave_without_ever_being_in_memory(tmp_path: Path) -> None:
+def test_25_megabytes_leave_without_ever_being_in_memory(tmp_path: Path, store: redis.Redis) -> None:
     large = tmp_path / "large.bin"
     with large.open("wb") as stream:
         stream.truncate(25 * MB)
@@ -159,30 +168,28 @@ def test_25_megabytes_leave_without_ever_being_in_memory(tmp_path: Path) -> None
 
         thread = threading.Thread(target=serve)
         thread.start()
-        client = wire(f"http://127.0.0.1:{listener.getsockname()[1]}", 30.0)
-        tracemalloc.start()
-        try:
-            answer = client.send(protocol.private_note(3, staff=7, text="x", files=[large]))
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        thread.join()
-        client.close()
+        with connection(f"http://127.0.0.1:{listener.getsockname()[1]}", store, 30.0) as client:
+            tracemalloc.start()
+            try:
+                answer = client.send(private_note(3, staff=7, text="x", files=[large]))
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            thread.join()
     assert answer.status == 200
     assert arrived[0] > 25 * MB
     assert peak < 8 * MB
 
 
-def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path) -> None:
+def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, store: redis.Redis) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")
 
     def behave(server: Peer, connection: socket.socket, request: bytes) -> None:
         says(200, b'{"id": 3}')(server, connection, request)
 
     with peer(behave) as server:
-        client = wire(server.url)
-        client.send(protocol.staff_update(3, staff=7, html="<p>x</p>", files=[tmp_path / "a.png"]))
-        client.close()
+        with connection(server.url, store) as client:
+            client.send(staff_update(3, staff=7, html="<p>x</p>", files=[tmp_path / "a.png"]))
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
     kind = next(line for line in head.decode().split("\r\n") if line.lower().startswith("content-type:"))
     form, uploads = bodies.parse(kind.partition(":")[2].strip(), body)

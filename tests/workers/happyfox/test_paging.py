@@ -6,9 +6,8 @@ import pytest
 
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Gone
-from workers.happyfox.methods.paging import climb, walk, window
-from workers.happyfox.requests.members import ROWS
-from workers.models.page import Page
+from workers.happyfox.base import Page, climb, walk, window
+from workers.happyfox.messages import ROWS
 
 
 class Shelf:

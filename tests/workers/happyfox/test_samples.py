@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 
 from tests import documented
+from tests.workers.happyfox.desk import asked
 from workers.errors import Refused
-from workers.happyfox.answers import read
-from workers.happyfox.client import Client
-from workers.happyfox.exchange import Answer, File, Request
-from workers.happyfox.multipart import Multipart
-from workers.happyfox.requests import contacts, groups, ticket, tickets
-from workers.happyfox.requests.dialect import Dialect
+from workers.happyfox import tickets
+from workers.happyfox.contacts import PhoneMembers
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Answer, File, Multipart, Request, read
 from workers.simulator import bodies
 
-LIVE = Dialect(contact_field="c-cf-")
 DRAFT: tickets.NewTicket = {
     "name": "james",
     "email": "james@example.com",
@@ -24,7 +22,7 @@ DRAFT: tickets.NewTicket = {
     "subject": "test ticket",
     "text": "example ticket",
 }
-PHONES: list[contacts.Phone] = [
+PHONES: list[PhoneMembers] = [
     {"type": "mo", "number": "987654321", "is_primary": True},
     {"type": "mo", "number": "876543219", "is_primary": False},
 ]
@@ -42,58 +40,71 @@ PRODUCED: dict[str, Request] = {
             },
         }
     ),
-    "tickets/staff-update": ticket.staff_update(
+    "tickets/staff-update": tickets.staff_update(
         3,
         staff=1,
         status=4,
         html=documented.request("tickets/staff-update")["html"],
         fields={"t-cf-3": [1, 2], "c-cf-3": 1},
     ),
-    "tickets/user-reply": ticket.user_reply(
+    "tickets/user-reply": tickets.user_reply(
         3,
         user=27662,
         text="This is a response sent by the user via API",
         cc="exampleaddress@example.com",
         bcc="exampleaddress-2@example.com",
     ),
-    "tickets/update-tags": ticket.update_tags(3, "test1, example", "test", None),
-    "tickets/subscribe": ticket.subscribe(3, staff_id=1, others=[3, 2]),
-    "tickets/unsubscribe": ticket.unsubscribe(3, staff_id=1),
-    "tickets/forward": ticket.forward(
+    "tickets/update-tags": tickets.update_tags(3, "test1, example", "test", None),
+    "tickets/subscribe": tickets.subscribe(3, staff_id=1, others=[3, 2]),
+    "tickets/unsubscribe": tickets.unsubscribe(3, staff_id=1),
+    "tickets/forward": tickets.forward(
         3, staff_id=1, to="james@example.com, john@example.com", subject="test", message=None
     ),
-    "tickets/move": ticket.move(3, staff_id=1, target_category_id=2, note=" move note text ", assign_to=2),
-    "tickets/delete": ticket.delete(3, staff_id=1),
-    "users/create": contacts.create_or_edit_contact(
-        {
-            "email": "jamesmay@example1.com",
-            "name": "dasdasd",
-            "phones": PHONES,
-            "fields": {"c-cf-1": "example text field value"},
-        }
+    "tickets/move": tickets.move(3, staff_id=1, target_category_id=2, note=" move note text ", assign_to=2),
+    "tickets/delete": tickets.delete(3, staff_id=1),
+    "users/create": asked(
+        lambda hf: hf.create_or_edit_contact(
+            reset=True,
+            email="jamesmay@example1.com",
+            name="dasdasd",
+            phones=PHONES,
+            fields={"c-cf-1": "example text field value"},
+        )
     ),
-    "users/edit-phone": contacts.change_phone(
-        5,
-        "jamesmay@example1.com",
-        {"type": "mo", "number": "987654321", "is_primary": True, "id": 20},
-        Dialect(phone_path="users"),
+    "users/edit-phone": asked(
+        lambda hf: hf.edit_contact(
+            5,
+            email="jamesmay@example1.com",
+            phones=[{"type": "mo", "number": "987654321", "is_primary": True, "id": 20}],
+        )
     ),
-    "users/primary-phone": contacts.change_phone(5, "georgen@happyfox-test", {"type": "w", "id": 31, "number": "55"}),
-    "users/phones": contacts.edit_contact(5, {"phones": [{"type": "mo", "number": "1234567890", "is_primary": True}]}),
-    "users/edit": contacts.edit_contact(5, {"name": "John Smith", "email": "john.smith.new@example.com"}),
-    "users/enable-login": contacts.set_login(5, True),
-    "users/disable-login": contacts.set_login("a@example.com", False),
-    "users/many": contacts.create_or_edit_contacts(
-        [
-            {"email": "johnsmith@example.com", "name": "John Smith", "fields": {"c-cf-4": "XHR1234"}},
-            {"email": "nathen@example.com", "name": "Nathan", "fields": {"c-cf-4": "LDA5000"}},
-        ]
+    "users/primary-phone": asked(
+        lambda hf: hf.edit_contact(5, email="georgen@happyfox-test", phones=[{"type": "w", "id": 31, "number": "55"}])
     ),
-    "contact_groups/create": groups.create_contact_group(
-        "test group", description="example description", tagged_domains=["example.com"]
+    "users/phones": asked(
+        lambda hf: hf.edit_contact(5, phones=[{"type": "mo", "number": "1234567890", "is_primary": True}])
     ),
-    "contact_groups/update-contacts": groups.add_contacts_to_group(1, [{"contact": 41, "access_tickets": True}, 200]),
-    "contact_groups/delete-contacts": groups.remove_contacts_from_group(1, [1, 3, 100]),
+    "users/edit": asked(lambda hf: hf.edit_contact(5, name="John Smith", email="john.smith.new@example.com")),
+    "users/enable-login": asked(lambda hf: hf.set_login(5, True)),
+    "users/disable-login": asked(lambda hf: hf.set_login("a@example.com", False)),
+    "users/many": asked(
+        lambda hf: hf.create_or_edit_contacts(
+            [
+                {"email": "johnsmith@example.com", "name": "John Smith", "fields": {"c-cf-4": "XHR1234"}},
+                {"email": "nathen@example.com", "name": "Nathan", "fields": {"c-cf-4": "LDA5000"}},
+            ],
+            reset=True,
+        )
+    ),
+    "contact_groups/create": asked(
+        lambda hf: hf.create_contact_group(
+            "test group", description="example description", tagged_domains=["example.com"]
+        )
+    ),
+    "contact_groups/update-contacts": asked(
+        lambda hf: hf.add_contacts_to_group(1, [{"contact": 41, "access_tickets": True}, 200])
+    ),
+    "contact_groups/delete-contacts": asked(lambda hf: hf.remove_contacts_from_group(1, [1, 3, 100])),
 }
 WITH_FILE = "tickets/create-with-file"
 

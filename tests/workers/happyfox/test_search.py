@@ -1,6 +1,7 @@
 """Searches are built as the articles write them, and mean what was meant."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Unfit
-from workers.happyfox.requests.search import Terms, search, search_contacts
+from workers.happyfox.search import SearchTerms, search, search_contacts
 from workers.simulator.search.grammar import Term, parse
 
 
@@ -46,14 +47,15 @@ def test_a_search_is_written_as_documented(built: str, documented: str) -> None:
 
 
 def test_a_day_as_text_is_refused_rather_than_searched_under_a_name_nobody_knows() -> None:
-    with pytest.raises(Unfit, match="created_on takes a date"):
+    with pytest.raises(Unfit, match="created_on needs a date"):
         search(created_on="2026/03/01")  # type: ignore[arg-type]
 
 
 def test_a_quotation_mark_and_an_empty_term_are_refused() -> None:
-    for terms in ({"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}):
+    wrong: list[SearchTerms] = [{"tag": 'a"b'}, {"status": []}, {"contact": ["ok", '"']}]
+    for terms in wrong:
         with pytest.raises(Unfit):
-            search(**terms)  # type: ignore[arg-type]
+            search(**terms)
     with pytest.raises(Unfit):
         search(fields={'a"': "b"})
     with pytest.raises(Unfit, match="digits"):
@@ -83,12 +85,14 @@ def test_every_term_is_known_to_happyfox() -> None:
     desk = Desk()
     number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
     day = date(2023, 11, 14)
-    dates = {
-        name: day for name in Terms.__annotations__ if "_on" in name and "staff" not in name and "closed" not in name
+    dates: Any = {
+        name: day
+        for name in SearchTerms.__annotations__
+        if "_on" in name and "staff" not in name and "closed" not in name
     }
     found = search(
         "printer", status="New", priority="Medium", tag="vip", assignee="none", group="Big Corp",
-        contact="sam@bigcorp.example", id=number, duedate="today", unresponded=True, breached=False, **dates,  # type: ignore[typeddict-item]
+        contact="sam@bigcorp.example", id=number, duedate="today", unresponded=True, breached=False, **dates,
     )  # fmt: skip
     assert [ticket.id for ticket in desk.client.tickets(q=found)] == [number]
     assert list(desk.client.tickets(q=search(created_before=day))) == []

@@ -8,19 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.models.articles import read_article, read_section
-from workers.models.assets import read_asset, read_asset_type
-from workers.models.contacts import read_contact, read_group
-from workers.models.lists import read_category, read_field, read_priority, read_staff, read_status
-from workers.models.page import read_page
-from workers.models.reports import read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat
-from workers.models.results import read_results, read_said
+from workers.happyfox.assets import read_asset, read_asset_type
+from workers.happyfox.base import read_confirmation, read_page, read_results
+from workers.happyfox.contacts import read_contact, read_group
+from workers.happyfox.knowledge import read_article, read_section
+from workers.happyfox.reference import read_category, read_field, read_priority, read_staff, read_status
+from workers.happyfox.reports import read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat
 from workers.models.ticket import read_ticket
 
 READERS: list[Callable[[Any], Any]] = [
     *(read_article, read_section, read_asset, read_asset_type, read_contact, read_group),
     *(read_category, read_field, read_priority, read_staff, read_status),
-    *(read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat, read_said),
+    *(read_counts, read_person, read_report, read_report_ticket, read_sla, read_stat, read_confirmation),
 ]
 NAMES = st.sampled_from(
     [
@@ -57,7 +56,7 @@ def test_no_ticket_is_too_strange_to_be_read(answer: dict[str, Any]) -> None:
 @settings(max_examples=50, deadline=None)
 @given(answer=VALUES, count=st.integers(0, 5))
 def test_a_bulk_call_has_a_result_for_each_item_whatever_was_answered(answer: Any, count: int) -> None:
-    results = read_results(answer, range(count), lambda _: [("", "x")])
+    results = read_results(answer, range(count))
     assert [result.index for result in results] == list(range(count))
     assert {result.state for result in results} <= {"done", "refused", "in doubt"}
 

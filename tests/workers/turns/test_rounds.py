@@ -11,7 +11,7 @@ import redis
 from workers import Context, Event, Router, Ticket
 from workers.events.last_seen import decode
 from workers.happyfox.directory import Directory
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer
 from workers.lanes import rounds
 from workers.lanes.scripts import Script
 from workers.settings import Budget

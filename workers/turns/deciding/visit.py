@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from workers.errors import GiveUp, LeaseLost, NotNow, Retry, StoreUnavailable, WrongIntent
-from workers.happyfox.client import Client
-from workers.happyfox.exchange import Answer, Request
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Answer, Request
 from workers.lanes.scripts import Script
 from workers.turns.deciding.foreign import Stopped
 from workers.turns.plugin.context import Context

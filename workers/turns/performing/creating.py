@@ -12,12 +12,11 @@ import msgspec
 from workers.errors import HappyFoxError
 from workers.events.changes import News
 from workers.events.words import same_words, words
-from workers.happyfox import protocol
-from workers.happyfox.answers import read
-from workers.happyfox.protocol import Answer
+from workers.happyfox.base import read_page
+from workers.happyfox.messages import Answer, read
+from workers.happyfox.tickets import tickets
 from workers.lanes.creations import DEEPEST, announced, announcing
 from workers.lanes.holding import FORGET
-from workers.models.page import read_page
 from workers.models.ticket import TicketRead, read_ticket
 from workers.models.values import mapping, number
 from workers.turns.performing.doubt import TRIES, UNDECIDED
@@ -116,7 +115,7 @@ def _newest(state: State, since: datetime) -> Steps[tuple[list[TicketRead], bool
     """Gives the tickets created since then, and whether these are all."""
     found: list[TicketRead] = []
     for page in range(1, PAGES + 1):
-        outcome = yield from state.get(protocol.tickets(page=page, size=SIZE, sort="ticketd"))
+        outcome = yield from state.get(tickets(page=page, size=SIZE, sort="ticketd"))
         if not isinstance(outcome, Answer):
             raise Parked(5_000, f"the newest tickets could not be read: {outcome}")
         try:

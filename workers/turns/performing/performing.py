@@ -9,8 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
-from workers.happyfox.answers import nothing_to_update, read, settlement
-from workers.happyfox.protocol import Answer
+from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.lanes.holding import FORGET, LEAVE, Begun, begin
 from workers.models.ticket import read_rows
 from workers.turns.performing.absence import miss_ticket, search_ticket

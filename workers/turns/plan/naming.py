@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from workers.happyfox.directory import Directory, Sort
+from workers.happyfox.directory import Directory, NameKind
 from workers.turns.plan.effects import Effect
 from workers.turns.plugin.intents import AnyIntent, Create, Move, Note, Set, Subscribe
 
@@ -17,7 +17,7 @@ RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
 }
 
 #: In which list each property's id has its name.
-SORTS: dict[str, Sort] = {"status": "status", "priority": "priority", "assignee": "staff"}
+SORTS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
 def named(intent: AnyIntent) -> bool:

@@ -3,21 +3,21 @@
 from datetime import date
 from typing import Any
 
-from workers.happyfox import protocol
-from workers.happyfox.protocol import UNSET, Request
+from workers.happyfox import tickets
+from workers.happyfox.messages import UNSET, Request
 from workers.turns.plan.effects import Effect
 
 
 def request(effect: Effect, ticket: int, staff: int) -> Request:
     """Gives the call that performs an effect on a ticket, written as a staff member."""
     if effect.sort == "tags":
-        return protocol.update_tags(ticket, effect.add, effect.remove, staff)
+        return tickets.update_tags(ticket, effect.add, effect.remove, staff)
     if effect.sort == "note":
-        return protocol.private_note(
+        return tickets.private_note(
             ticket, staff=staff, html=effect.html, alert=_alert(effect.alert), **_properties(effect)
         )
     if effect.sort == "reply":
-        return protocol.staff_update(
+        return tickets.staff_update(
             ticket,
             staff=staff,
             html=effect.html,
@@ -28,22 +28,22 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
             **_properties(effect),
         )
     if effect.sort == "properties":
-        return protocol.staff_update(ticket, staff=staff, **_properties(effect))
+        return tickets.staff_update(ticket, staff=staff, **_properties(effect))
     if effect.sort == "forward":
-        return protocol.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
+        return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
     if effect.sort == "subscribe":
-        return protocol.subscribe(ticket, staff_id=staff, others=effect.staff)
+        return tickets.subscribe(ticket, staff_id=staff, others=effect.staff)
     if effect.sort == "create":
-        return protocol.create_ticket(_draft(effect))
+        return tickets.create_ticket(_draft(effect))
     if effect.sort == "move":
-        return protocol.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
-    return protocol.delete(ticket, staff_id=staff)
+        return tickets.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
+    return tickets.delete(ticket, staff_id=staff)
 
 
 def _draft(effect: Effect) -> dict[str, Any]:
     draft = {**effect.draft, "subject": effect.subject, "html": effect.html, "category": effect.category}
     values = draft.pop("fields", {})
-    return {**draft, "fields": {protocol.ticket_field(int(identity)): value for identity, value in values.items()}}
+    return {**draft, "fields": {tickets.ticket_field(int(identity)): value for identity, value in values.items()}}
 
 
 def _properties(effect: Effect) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _properties(effect: Effect) -> dict[str, Any]:
         "priority": effect.set.get("priority"),
         "assignee": effect.set.get("assignee", UNSET),
         "due_date": date.fromisoformat(due) if isinstance(due, str) else due,
-        "fields": {protocol.ticket_field(int(identity)): value for identity, value in effect.fields.items()},
+        "fields": {tickets.ticket_field(int(identity)): value for identity, value in effect.fields.items()},
     }
 
 

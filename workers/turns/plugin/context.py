@@ -7,7 +7,7 @@ from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from workers.errors import WrongIntent
-from workers.happyfox.client import Client
+from workers.happyfox.endpoints import Client
 from workers.turns.plugin import arguments
 from workers.turns.plugin.intents import AnyIntent, Create, NameOrId, On
 from workers.turns.plugin.recorder import OnTicket, Recorder

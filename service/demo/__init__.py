@@ -1,1 +1,0 @@
-"""`foxhooks demo`: everything at work with a simulated HappyFox, in a temporary folder."""

@@ -1,1 +1,0 @@
-"""The web process: from a signed delivery to an event that is stored durably."""

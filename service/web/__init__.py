@@ -1,0 +1,1 @@
+"""The web process: receive signed webhooks and store them durably."""

@@ -1,0 +1,217 @@
+"""The web process: uvicorn, the routes, and the health checks.
+
+The path of a delivery: `endpoint` checks the signature and builds an arrival, `writer` stores it with others in
+one batch, and the answer is sent once the batch is durable.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
+
+import redis.asyncio
+import uvicorn
+from redis.exceptions import RedisError, ResponseError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from uvicorn.supervisors import Multiprocess
+
+from service.web.endpoint import BODY_SECONDS, BodyReader, WebhookEndpoint
+from service.web.writer import GroupCommit, StoreWriter
+from workers.errors import StoreUnavailable
+from workers.events.signature import Verifier
+from workers.lanes.keys import WORKER_LIFE, WORKERS, prefix
+from workers.lanes.store import url_of
+from workers.observe import init_logging, init_sentry
+from workers.settings import Settings, load
+
+#: Seconds to finish open requests after SIGTERM.
+GRACE = 10
+#: Seconds to wait for each answer about the state of the store.
+CHECK_SECONDS = 2.0
+
+POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted events"
+
+
+def serve(settings: Settings, sockets: Sequence[socket] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, in ``settings.web_concurrency`` processes.
+
+    ``sockets`` must be listening already; without them, listen on the host and port of the settings. With several
+    processes, each loads the settings from the environment, because secrets are never passed on.
+    """
+    prepare(settings)
+    several = settings.web_concurrency > 1
+    config = uvicorn.Config(
+        "service.web.app:application" if several else build(settings),
+        factory=several,
+        workers=settings.web_concurrency,
+        host=settings.host or "0.0.0.0",
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = uvicorn.Server(config)
+    if several:
+        Multiprocess(config, list(sockets) if sockets else [config.bind_socket()]).run()
+    else:
+        server.run(list(sockets) if sockets else None)
+
+
+def application() -> Starlette:
+    """Build the application in a child process, from the environment and the current folder."""
+    settings = load("web", os.environ, Path.cwd())
+    prepare(settings)
+    return build(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Set up logs, error reports and garbage collection, once per process."""
+    init_logging(settings)
+    init_sentry(settings, "web")
+    logging.getLogger("uvicorn.error").addFilter(_demote_invalid_requests)
+    tune_gc()
+
+
+def tune_gc() -> None:
+    """Collect garbage rarely: a delivery leaves no cycles, and collecting costs a tenth of the throughput."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _demote_invalid_requests(record: logging.LogRecord) -> bool:
+    """Log requests that are not HTTP at DEBUG only: a port scan could fill the log with them."""
+    if record.msg == "Invalid HTTP request received.":
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return logging.getLogger().isEnabledFor(record.levelno)
+
+
+def build(settings: Settings, body_seconds: float = BODY_SECONDS) -> Starlette:
+    """Build the application; it connects to the store on the first request.
+
+    The store may be down at the start and at any later time: answers are 503 until it is back.
+    ``body_seconds`` limits the time in which a body must arrive.
+    """
+    url = url_of(settings.redis_url, settings.data)
+    commit = GroupCommit(StoreWriter(url, settings.durability), int(settings.retention_hours * 3600))
+    health = Health(commit, url, tuple(settings.accounts))
+    verifiers = {
+        name: Verifier([secret.reveal().encode() for secret in account.secrets])
+        for name, account in settings.accounts.items()
+    }
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await commit.close()
+        await health.close()
+
+    webhook = WebhookEndpoint(verifiers, commit, BodyReader(body_seconds))
+    routes = [
+        Route("/webhooks/{account}", webhook),
+        Route("/webhooks/{account}/{kind:path}", webhook),
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
+
+
+class Health:
+    """Answer /healthz and /readyz."""
+
+    def __init__(self, commit: GroupCommit, url: str, accounts: tuple[str, ...]) -> None:
+        self._commit, self._accounts = commit, accounts
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            max_connections=1,
+            socket_timeout=CHECK_SECONDS,
+            socket_connect_timeout=CHECK_SECONDS,
+            client_name="foxhooks-web",
+            decode_responses=True,
+        )
+
+    async def alive(self, _request: Request) -> JSONResponse:
+        """Answer 200 because the process is running."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _request: Request) -> JSONResponse:
+        """Answer 200 if a delivery can be stored now, else 503; a test write takes the path of a delivery.
+
+        All accounts are tested in one batch. If only some fail, the answer is 200 and lists them as degraded: another
+        process could not store them either, and the other accounts still need this process.
+        """
+        probes = [self._commit.probe(account) for account in self._accounts]
+        outcomes = dict(zip(self._accounts, await asyncio.gather(*probes, return_exceptions=True), strict=True))
+        failed = {account: error for account, error in outcomes.items() if error is not None}
+        for error in failed.values():
+            if not isinstance(error, StoreUnavailable):
+                raise error
+        if failed and len(failed) == len(self._accounts):
+            reasons = list(dict.fromkeys(map(str, failed.values())))
+            return JSONResponse({"status": "unavailable", "reasons": reasons}, 503, {"retry-after": "5"})
+        degraded = [f"account {account}: deliveries cannot be stored: {error}" for account, error in failed.items()]
+        return JSONResponse({"status": "ready", "degraded": degraded + await self._degraded()})
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _degraded(self) -> list[str]:
+        """List what needs attention but does not prevent storing."""
+        try:
+            return [
+                *await self._workers(),
+                *await self._gates(),
+                *await self._eviction_policy(),
+                *await self._append_only_file(),
+            ]
+        except (RedisError, OSError) as error:
+            return [f"the state of the store could not be read ({type(error).__name__})"]
+
+    async def _workers(self) -> list[str]:
+        last_signs = await self._client.hvals(WORKERS)
+        seconds, _ = await self._client.time()
+        if any(int(sign) > seconds * 1000 - WORKER_LIFE for sign in last_signs):
+            return []
+        return ["no worker is running: deliveries are stored and wait; start `foxhooks worker`"]
+
+    async def _gates(self) -> list[str]:
+        degraded = []
+        for account in self._accounts:
+            state, until = await self._client.hmget(prefix(account) + "gate", "state", "until")
+            if (state or "open") != "open":
+                end = datetime.fromtimestamp(int(until or 0) / 1000, UTC)
+                degraded.append(
+                    f"account {account}: locked out of HappyFox until {end:%H:%M} UTC, see `foxhooks status`; "
+                    "deliveries are still stored"
+                )
+        return degraded
+
+    async def _eviction_policy(self) -> list[str]:
+        try:
+            found = await self._client.config_get("maxmemory-policy")
+        except ResponseError:
+            return [f"the store does not allow reading its eviction policy; {POLICY_FIX}"]
+        policy = found.get("maxmemory-policy", "unknown")
+        return [] if policy == "noeviction" else [f"the store's eviction policy is {policy}; {POLICY_FIX}"]
+
+    async def _append_only_file(self) -> list[str]:
+        found = await self._client.info("persistence")
+        if found.get("aof_enabled") == 1:
+            return []
+        return ["the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"]

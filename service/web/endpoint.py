@@ -1,0 +1,244 @@
+"""The webhook endpoint: check a signed POST, turn it into an arrival, and answer once it is stored.
+
+A plain ASGI callable, because a request object per delivery would cost more than checking its signature.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from service.web.writer import GroupCommit
+from workers.errors import StoreUnavailable
+from workers.events.delivery import Unreadable, parse
+from workers.events.signature import HEADER, Verifier
+from workers.lanes.inbox import Arrival, unreadable
+from workers.lanes.inbox import receive as arrival_of
+
+#: Largest body in bytes. HappyFox sends links to attachments, never their content.
+BODY_LIMIT: Final = 5 * 1024 * 1024
+#: Bytes of all bodies being received at once; anyone can send some, signed or not.
+MEMORY_LIMIT: Final = 64 * 1024 * 1024
+#: Bytes of a rejected body that are read and dropped; a sender of more is cut off.
+DISCARD_LIMIT: Final = 64 * 1024 * 1024
+#: Seconds without a byte after which the rest of a rejected body is ignored.
+DISCARD_PAUSE: Final = 1.0
+#: Seconds in which a body must arrive.
+BODY_SECONDS: Final = 15.0
+#: Seconds after which to send a delivery again that could not be stored.
+RETRY_AFTER: Final = 5
+
+Kind = Literal["created", "updated", ""]
+
+#: What may follow the account in the path, and the kind it sets for a body without an event type.
+_KINDS: Final[Mapping[str, Kind]] = {
+    "": "",
+    "created": "created",
+    "created/": "created",
+    "updated": "updated",
+    "updated/": "updated",
+}
+_SIGNATURE: Final = HEADER.lower().encode()
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
+_HAPPYFOX_HEADERS: Final = b"x-happyfox-"  # HappyFox documents only the signature; keep any other that appears
+_JSON: Final = (b"content-type", b"application/json")
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_RETRY: Final = (b"retry-after", str(RETRY_AFTER).encode())
+_CLOSE: Final = (b"connection", b"close")
+
+_log = logging.getLogger(__name__)
+
+
+class RejectedError(Exception):
+    """A delivery is rejected: the HTTP status, a short reason to count, and a sentence for people."""
+
+    def __init__(self, status: int, reason: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message, self.headers = status, reason, message, headers
+
+
+class DisconnectedError(Exception):
+    """The sender disconnected before the body was complete, so there is no one to answer."""
+
+
+class WebhookEndpoint:
+    """Receive the deliveries of all accounts, each with the verifier of its signing keys."""
+
+    def __init__(self, verifiers: Mapping[str, Verifier], commit: GroupCommit, bodies: "BodyReader") -> None:
+        self._verifiers, self._commit, self._bodies = verifiers, commit, bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        account = scope["path_params"]["account"]
+        kind = _KINDS.get(scope["path_params"].get("kind", ""))
+        if method not in ("POST", "GET", "HEAD"):
+            await self._bodies.discard(receive)
+            await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
+        elif account not in self._verifiers or kind is None:
+            await self._bodies.discard(receive)
+            unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
+            await _reject(send, RejectedError(404, "unknown", unknown))
+        elif method == "POST":
+            await self._deliver(account, kind, scope, receive, send)
+        else:
+            text = f"This URL is correct. HappyFox sends the webhooks of the account {account} here with POST.\n"
+            await _answer(send, 200, text.encode() if method == "GET" else b"", _TEXT)
+
+    async def _deliver(self, account: str, kind: Kind, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, store and answer one delivery; count it if it is rejected."""
+        try:
+            arrival = await self._receive(account, kind, scope, receive)
+            accepted = await self._commit.store(account, arrival)
+        except RejectedError as rejected:
+            self._commit.count_refused(account, rejected.reason)
+            await _reject(send, rejected)
+        except DisconnectedError:
+            self._commit.count_refused(account, "truncated")
+        except StoreUnavailable as error:
+            self._commit.count_refused(account, "not-stored")
+            await _reject(send, RejectedError(503, "not-stored", str(error), _RETRY))
+        else:
+            body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
+            await _answer(send, 200, body.encode(), _JSON)
+
+    async def _receive(self, account: str, kind: Kind, scope: Scope, receive: Receive) -> Arrival:
+        """Read a delivery and check its signature; parse nothing before the signature is valid."""
+        signatures: list[bytes] = []
+        content_type = b""
+        kept: list[tuple[bytes, bytes]] = []
+        for name, value in scope["headers"]:
+            if name == _SIGNATURE:
+                signatures.append(value)
+            elif name in _KEPT_HEADERS or name.startswith(_HAPPYFOX_HEADERS):
+                kept.append((name, value))
+                if name == b"content-type":
+                    content_type = value
+            elif name == b"content-length" and int(value) > BODY_LIMIT:
+                await self._bodies.discard(receive)
+                raise _too_large()
+        body = await self._bodies.read(receive)
+        if len(signatures) != 1:
+            reason = "two-signatures" if signatures else "no-signature"
+            raise RejectedError(401, reason, f"send the header {HEADER} exactly once")
+        if not self._verifiers[account](signatures[0], body):
+            raise RejectedError(401, "bad-signature", "the signature matches no webhook secret of this account")
+        headers = _headers_as_json(tuple(kept))
+        try:
+            return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
+        except Unreadable as error:
+            return unreadable(error.reason, body, headers)
+        except Exception as error:
+            # Our own mistake must not lose a delivery. Log the type alone: the text may quote a customer.
+            _log.error("could not parse a delivery; it is in quarantine", extra={"error": type(error).__name__})
+            return unreadable("unexpected", body, headers)
+
+
+class BodyReader:
+    """Read request bodies within limits of size, memory and time.
+
+    One timer watches all bodies, because a timer per body would cost more than checking its signature.
+    """
+
+    def __init__(self, seconds: float = BODY_SECONDS) -> None:
+        self._seconds = seconds
+        self._bytes = 0
+        self._deadlines: dict[asyncio.Task[object], float] = {}  # the earliest first
+        self._late: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self, receive: Receive) -> bytes:
+        """Read one body. Raise ``RejectedError`` beyond a limit, or ``DisconnectedError``."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        self._deadlines[task] = deadline = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._cancel_late)
+        try:
+            return await self._collect(receive)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            raise RejectedError(408, "slow", "the body did not arrive in time", _CLOSE) from None
+        finally:
+            del self._deadlines[task]
+            self._late.discard(task)
+
+    async def discard(self, receive: Receive) -> None:
+        """Read and drop a rejected body: a sender cut off while sending would never read the answer."""
+        discarded, more = 0, True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                while more and discarded < DISCARD_LIMIT:
+                    message = await asyncio.wait_for(receive(), DISCARD_PAUSE)
+                    discarded += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+
+    def _cancel_late(self) -> None:
+        """Cancel the reads whose time is up, and set the timer for the next one."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for task, deadline in self._deadlines.items():
+            if task in self._late:
+                continue
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._cancel_late)
+                break
+            self._late.add(task)
+            task.cancel()
+
+    async def _collect(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size, more = 0, True
+        rejected: RejectedError | None = None
+        try:
+            while more and rejected is None:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise DisconnectedError
+                part: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                size += len(part)
+                self._bytes += len(part)
+                if size > BODY_LIMIT:
+                    rejected = _too_large()
+                elif self._bytes > MEMORY_LIMIT:
+                    rejected = RejectedError(503, "crowded", "too many large bodies are being received", _RETRY)
+                else:
+                    parts.append(part)
+        finally:
+            self._bytes -= size
+        if rejected is not None:
+            parts.clear()
+            if more:
+                await self.discard(receive)
+            raise rejected
+        return b"".join(parts) if len(parts) > 1 else parts[0]
+
+
+def _too_large() -> RejectedError:
+    return RejectedError(413, "too-large", "the body is larger than 5 MiB")
+
+
+@lru_cache(1024)
+def _headers_as_json(kept: tuple[tuple[bytes, bytes], ...]) -> str:
+    """Encode headers as JSON; almost every delivery has the same few."""
+    pairs = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
+    return msgspec.json.encode(pairs).decode()
+
+
+async def _reject(send: Send, rejected: RejectedError) -> None:
+    body = msgspec.json.encode({"error": rejected.message})
+    await _answer(send, rejected.status, body, _JSON, *rejected.headers)
+
+
+async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,364 @@
+"""Group commit: store deliveries in batches over one connection, and answer each once it is durable.
+
+Deliveries that arrive while a batch is on its way to the store share the next one. WAITAOF only covers the writes
+of its own connection, so the scripts and the wait travel together.
+"""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import hiredis
+import redis.asyncio
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from workers.errors import StoreUnavailable
+from workers.lanes.inbox import Acceptance, Arrival, accept
+from workers.lanes.keys import WAKE
+from workers.lanes.scripts import Script, source
+from workers.settings import Durability
+
+T = TypeVar("T")
+
+#: Arrivals per batch; a longer script would keep the workers waiting.
+BATCH = 128
+#: Bytes of bodies per batch; only large bodies reach it.
+BATCH_BYTES = 8 * 1024 * 1024
+#: Deliveries and bytes that may wait for the store; more are rejected at once.
+WAITING = 2000
+WAITING_BYTES = 64 * 1024 * 1024
+#: Seconds between two writes of the counts of refused deliveries.
+FLUSH_SECONDS = 1.0
+#: Seconds for one round trip to the store, reconnecting included.
+TRIP_SECONDS = 2.5
+#: Milliseconds for the store to write to its disk.
+SYNC_MS = 2000
+
+_NO_FSYNC = (
+    "the store cannot guarantee fsync: it has no WAITAOF (Redis and Valkey have it since 7.2), and its setting "
+    "appendfsync is not always or may not be read; set appendonly yes and appendfsync always there, "
+    "or FOXHOOKS_DURABILITY=everysec"
+)
+_NO_FILE = "the store has no append-only file; set appendonly yes there, or choose another FOXHOOKS_DURABILITY"
+_CORRUPT_TICKET = "a key of this ticket has the wrong type in the store; repair or delete it"
+
+_log = logging.getLogger(__name__)
+
+
+class _Request(NamedTuple):
+    account: str
+    arrival: Arrival | None
+    """None only tests that the store accepts writes."""
+    since: float
+    stored: "asyncio.Future[Acceptance | None]"
+
+
+class GroupCommit:
+    """Store arrivals in batches, one batch at a time, and answer each when it is durable.
+
+    A delivery waits for two round trips at most. Nothing is retried, because the sender does that.
+    """
+
+    def __init__(self, writer: "StoreWriter", keep_seconds: int) -> None:
+        self._writer, self._keep_seconds = writer, keep_seconds
+        self._waiting: list[_Request] = []
+        self._bytes = 0
+        self._refused: dict[str, Counter[str]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush = False
+        self._task: asyncio.Task[None] | None = None
+        self._healthy = True  # each change is logged once, as for the accounts below
+        self._failing_accounts: set[str] = set()
+
+    async def store(self, account: str, arrival: Arrival) -> Acceptance:
+        """Store an arrival. Raise ``StoreUnavailable`` if it may not be durable."""
+        acceptance = await self._submit(account, arrival)
+        assert acceptance is not None
+        return acceptance
+
+    async def probe(self, account: str) -> None:
+        """Raise ``StoreUnavailable`` if the store would not accept a delivery now."""
+        await self._submit(account, None)
+
+    def count_refused(self, account: str, reason: str) -> None:
+        """Count a delivery that was not accepted; write the counts in the background."""
+        self._refused.setdefault(account, Counter())[reason] += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._write_refused)
+
+    async def close(self) -> None:
+        """Write the counts, wait for the current batch and close the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._refused:
+            self._write_refused()
+        if self._task is not None:
+            await self._task
+        await self._writer.close()
+
+    def _submit(self, account: str, arrival: Arrival | None) -> "asyncio.Future[Acceptance | None]":
+        size = _size(arrival)
+        if len(self._waiting) >= WAITING or (self._bytes and self._bytes + size > WAITING_BYTES):
+            raise StoreUnavailable("too many deliveries are waiting for the store")
+        loop = asyncio.get_running_loop()
+        request = _Request(account, arrival, loop.time(), loop.create_future())
+        self._waiting.append(request)
+        self._bytes += size
+        self._start()
+        return request.stored
+
+    def _write_refused(self) -> None:
+        self._timer, self._flush = None, True
+        self._start()
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting or self._flush:
+                refused: dict[str, Counter[str]] = {}
+                if self._flush:
+                    refused, self._refused, self._flush = self._refused, {}, False
+                batches: dict[str, list[_Request]] = {account: [] for account in refused}
+                for request in self._next_requests():
+                    batches.setdefault(request.account, []).append(request)
+                if batches:
+                    await self._commit(batches, refused)
+        finally:
+            self._task = None
+
+    def _next_requests(self) -> list[_Request]:
+        """Take the requests of the next batch, and fail those that have waited too long already."""
+        oldest = asyncio.get_running_loop().time() - TRIP_SECONDS
+        requests = []
+        count = size = 0
+        for request in self._waiting:
+            length = _size(request.arrival)
+            if count == BATCH or (size and size + length > BATCH_BYTES):
+                break
+            count += 1
+            size += length
+            if request.since >= oldest:
+                requests.append(request)
+            else:
+                _fail([request], "the store is too slow")
+        del self._waiting[:count]
+        self._bytes -= size
+        return requests
+
+    async def _commit(self, batches: dict[str, list[_Request]], refused: dict[str, Counter[str]]) -> None:
+        """Store one batch per account in one round trip, and answer every request."""
+        try:
+            scripts = []
+            wake = False
+            for account, requests in batches.items():
+                arrivals = [request.arrival for request in requests if request.arrival is not None]
+                wake = wake or any(not arrival.reason for arrival in arrivals)
+                scripts.append(accept(account, arrivals, self._keep_seconds, refused.get(account)))
+            answers = await self._writer.run(scripts, wake)
+        except Exception as error:
+            text = str(error)
+            if not isinstance(error, StoreUnavailable):
+                _log.exception("a batch of deliveries could not be stored")
+                text = "the batch could not be stored"
+            elif self._healthy:
+                _log.error("deliveries cannot be stored and are answered with 503", extra={"error": text})
+            self._healthy = False
+            for account, requests in batches.items():
+                _fail(requests, text)
+                self._restore_counts(account, refused)
+            return
+        if not self._healthy:
+            _log.info("deliveries are stored again")
+        self._healthy = True
+        for (account, requests), answer in zip(batches.items(), answers, strict=True):
+            self._log_account(account, answer)
+            if isinstance(answer, StoreUnavailable):
+                _fail(requests, str(answer))
+                self._restore_counts(account, refused)
+            else:
+                _answer(requests, answer)
+
+    def _restore_counts(self, account: str, refused: dict[str, Counter[str]]) -> None:
+        """Keep counts that were not written for the next flush."""
+        if account in refused:
+            self._refused.setdefault(account, Counter()).update(refused[account])
+
+    def _log_account(self, account: str, answer: object) -> None:
+        """Log once when the store starts to reject one account's deliveries, and once when it stops."""
+        if isinstance(answer, StoreUnavailable) and account not in self._failing_accounts:
+            fields = {"account": account, "error": str(answer)}
+            _log.error("deliveries of an account cannot be stored and are answered with 503", extra=fields)
+            self._failing_accounts.add(account)
+        elif account in self._failing_accounts and not isinstance(answer, StoreUnavailable):
+            _log.info("deliveries of an account are stored again", extra={"account": account})
+            self._failing_accounts.remove(account)
+
+
+def _size(arrival: Arrival | None) -> int:
+    return 0 if arrival is None else len(arrival.body)
+
+
+def _answer(requests: Sequence[_Request], acceptances: Sequence[Acceptance]) -> None:
+    """Resolve stored requests; the acceptances are those of the requests with an arrival, in order."""
+    remaining = iter(acceptances)
+    for request in requests:
+        acceptance = None if request.arrival is None else next(remaining)
+        if acceptance is not None and acceptance.status == "spoilt":
+            _fail([request], _CORRUPT_TICKET)
+        elif not request.stored.done():
+            request.stored.set_result(acceptance)
+
+
+def _fail(requests: Sequence[_Request], text: str) -> None:
+    for request in requests:
+        if not request.stored.done():
+            request.stored.set_exception(StoreUnavailable(text))
+
+
+class StoreWriter:
+    """Run scripts in one round trip, and return once their writes are as durable as ``durability`` requires.
+
+    Connects on first use and after every failure. Only one task may use it at a time.
+    """
+
+    def __init__(self, url: str, durability: Durability) -> None:
+        self._pool = redis.asyncio.ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=TRIP_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            client_name="foxhooks-web",
+        )
+        self._durability = durability
+        self._connection: Connection | None = None
+        self._waits = False  # whether each trip ends with WAITAOF
+
+    async def run(self, scripts: Sequence[Script[T]], wake: bool = False) -> list[T | StoreUnavailable]:
+        """Run the scripts; return the answer of each, or why the store rejected that one.
+
+        ``wake`` also wakes a worker. Raise ``StoreUnavailable`` if any write may not be durable.
+        """
+        try:
+            async with asyncio.timeout(TRIP_SECONDS):
+                return await self._run(scripts, wake)
+        except TimeoutError:
+            await self.close()
+            raise StoreUnavailable("the store did not answer in time") from None
+        except StoreUnavailable:
+            await self.close()
+            raise
+        except ResponseError as error:
+            await self.close()
+            raise _rejection(error) from None
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        """Close the connection; the next use opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _run(self, scripts: Sequence[Script[T]], wake: bool) -> list[T | StoreUnavailable]:
+        if self._connection is not None:
+            try:
+                return await self._trip(self._connection, scripts, wake)
+            except (redis.exceptions.ConnectionError, NoScriptError):
+                # Closed while it was idle, or the store was restarted. It is safe to run the scripts twice, and they
+                # always write, so WAITAOF on the new connection covers what the old one may have done.
+                await self.close()
+        self._connection = await self._connect()
+        return await self._trip(self._connection, scripts, wake)
+
+    async def _connect(self) -> Connection:
+        connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await _ask(connection, "SCRIPT", "LOAD", source("accept").text)
+            self._waits = self._durability == "fsync" and await _has_waitaof(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def _trip(
+        self, connection: Connection, scripts: Sequence[Script[T]], wake: bool
+    ) -> list[T | StoreUnavailable]:
+        commands: list[tuple[Any, ...]] = [
+            ("EVALSHA", source(script.name).sha, 1, script.prefix, b"", *script.args) for script in scripts
+        ]
+        if wake:
+            commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
+        if self._waits:
+            commands.append(("WAITAOF", 1, 0, SYNC_MS))
+        await connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
+        # Read every answer: one left behind would be taken for an answer of the next trip.
+        answers = [await _read(connection) for _ in commands]
+        for answer in answers:
+            if isinstance(answer, NoScriptError):
+                raise answer
+        if self._waits:
+            if isinstance(answers[-1], ResponseError):
+                raise answers[-1]
+            if answers[-1][0] < 1:
+                raise StoreUnavailable("the store did not write to its disk in time")
+        return [
+            _rejection(answer) if isinstance(answer, ResponseError) else script.read(answer)
+            for script, answer in zip(scripts, answers[: len(scripts)], strict=True)
+        ]
+
+
+async def _has_waitaof(connection: Connection) -> bool:
+    """Return whether the store has WAITAOF; without it, raise unless its settings guarantee fsync."""
+    try:
+        await _ask(connection, "WAITAOF", 0, 0, 0)
+    except ResponseError:
+        pass
+    else:
+        return True
+    try:
+        found = await _ask(connection, "CONFIG", "GET", "append*")
+    except ResponseError:
+        raise StoreUnavailable(_NO_FSYNC) from None
+    setting = dict(zip(found[::2], found[1::2], strict=True))
+    if setting.get(b"appendonly") != b"yes":
+        raise StoreUnavailable(_NO_FILE)
+    if setting.get(b"appendfsync") != b"always":
+        raise StoreUnavailable(_NO_FSYNC)
+    return False
+
+
+async def _ask(connection: Connection, *command: str | int) -> Any:
+    await connection.send_command(*command, check_health=False)
+    return await connection.read_response(disconnect_on_error=False)
+
+
+async def _read(connection: Connection) -> Any:
+    """Read the answer to one command, and return an error like any other answer."""
+    try:
+        return await connection.read_response(disconnect_on_error=False)
+    except ResponseError as error:
+        return error
+
+
+def _rejection(error: ResponseError) -> StoreUnavailable:
+    """Explain why the store rejected a command; quote only its first words, because the rest may quote a delivery."""
+    text = str(error)
+    if "appendonly is disabled" in text:
+        return StoreUnavailable(f"the store rejected the write: {_NO_FILE}")
+    if corrupt := re.search(r"SPOILT (\S+) is a (\w+)", text):
+        key, found = corrupt.groups()
+        fix = "repair or delete it; other accounts are not affected"
+        return StoreUnavailable(f"the key {key} has the wrong type in the store, {found}: {fix}")
+    return StoreUnavailable(f"the store rejected the write: {text.split('.', 1)[0][:80]}")

@@ -1,0 +1,38 @@
+"""The output of several processes as one, and the environment of a child."""
+
+import io
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from service.processes.supervisor import Child, Output
+from tests.service.project import ROOT
+
+
+def test_each_line_names_its_process() -> None:
+    stream = io.StringIO()
+    Output(stream).show("web", "ready")
+    Output(stream).say("started")
+    assert stream.getvalue() == "      web | ready\n foxhooks | started\n"
+
+
+def test_for_programs_every_line_is_json() -> None:
+    stream = io.StringIO()
+    output = Output(stream, as_json=True)
+    output.show("web", '{"message": "ready"}')
+    output.say("started")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["ready", "started"]
+
+
+def test_the_supervisors_own_lines_have_time_and_level_like_all_others() -> None:
+    stream = io.StringIO()
+    Output(stream, as_json=True).say("web ended with exit code 1; restarting it in 1 s", "warning")
+    line = json.loads(stream.getvalue())
+    assert datetime.fromisoformat(line["at"]).utcoffset() == timedelta(0)
+    assert (line["level"], line["logger"]) == ("warning", "service.processes.supervisor")
+
+
+def test_a_child_finds_this_package_and_nothing_inside_it_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """With the folder `service` itself on the path, a plug-in called `web` would be `service.web`."""
+    child = Child("web", ["web"], {"PYTHONPATH": "/mine"}, tmp_path)
+    assert child._environ["PYTHONPATH"] == f"{ROOT}:/mine"

@@ -1,0 +1,171 @@
+"""Assets, their types and custom fields (KB 1201).
+
+Writing needs an active staff member with the right to manage assets.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+
+from workers.errors import Unfit
+from workers.happyfox.base import BaseClient, Confirmation, Page, Resource, read_confirmation, walk
+from workers.happyfox.messages import Request, field_members, given, known, paging, segment
+from workers.happyfox.reference import FieldRead, read_field
+from workers.models.fields import FieldValue, field_values
+from workers.models.reference import Named, named
+from workers.models.values import items, mapping, number, text, time
+
+#: Most characters of an asset's name.
+NAME_LENGTH = 200
+
+
+class AssetMembers(TypedDict, total=False):
+    """The members of an asset to create or change."""
+
+    name: str
+    """At most 200 characters."""
+    display_id: str
+    contact_ids: Iterable[int]
+    contact_group_ids: Iterable[int]
+    contacts: Iterable[Mapping[str, Any]]
+    """New contacts, each with a name and ``email`` or ``phone``; needs the right to manage all contacts."""
+    custom_fields: Mapping[int | str, Any]
+    """Values by the field's id: a choice by its id, whole numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetRead(Resource):
+    """An asset."""
+
+    display_id: str
+    kind: Named | None
+    """Its type; missing in the answer to its creation."""
+    contacts: tuple[Named, ...]
+    groups: tuple[Named, ...]
+    field_values: tuple[FieldValue, ...] = field(repr=False)
+    created_by: int | None
+    """A staff id."""
+    updated_by: int | None
+    """A staff id."""
+    created_at: datetime | None
+    """Only in answers to writes, like ``updated_at``."""
+    updated_at: datetime | None
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The values of custom fields by field name."""
+        return {each.name: each.value for each in self.field_values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetTypeRead(Resource):
+    """A type of assets."""
+
+    description: str
+    settings: Mapping[str, Any]
+    """Switches by HappyFox's names, such as ``enable_ticket_association``."""
+
+
+class Assets(BaseClient):
+    """Assets, their types and custom fields."""
+
+    def assets(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[AssetRead]:
+        """Read a page of the assets of one type, by default the first type (KB 1201)."""
+        return self._page(Request("GET", "/assets/", _query(asset_type, page, size)), page, read_asset)
+
+    def all_assets(self, *, asset_type: int | None = None) -> Iterator[AssetRead]:
+        """Read all assets of one type, each once; see ``walk``."""
+        return walk(lambda page, size: self.assets(asset_type=asset_type, page=page, size=size), lambda asset: asset.id)
+
+    def asset(self, id: int) -> AssetRead:
+        """Read one asset by its id, which is not its display id (KB 1201). Raises ``Gone``."""
+        return self._one(Request("GET", f"/asset/{segment(id)}/"), read_asset)
+
+    def create_asset(self, asset_type: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
+        """Create an asset of a type and return it (KB 1201); ``name`` and ``display_id`` are required."""
+        missing = [name for name in ("name", "display_id") if not members.get(name)]
+        if missing:
+            raise Unfit(f"an asset needs its {' and '.join(missing)}; nothing was sent")
+        body = {"created_by": self._as(staff), **_body(members)}
+        return self._one(Request("POST", "/assets/", {"asset_type": str(asset_type)}, body), read_asset)
+
+    def update_asset(self, id: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
+        """Change an asset and return it (KB 1201).
+
+        The 2025 edition of the article requires ``name`` and ``display_id``: send them if you know them.
+        """
+        body = {"updated_by": self._as(staff), **_body(members)}
+        return self._one(Request("PUT", f"/asset/{segment(id)}/", body=body), read_asset)
+
+    def delete_asset(self, id: int, *, staff: int | None = None) -> Confirmation:
+        """Delete an asset (KB 1201); no article shows the answer."""
+        request = Request("DELETE", f"/asset/{segment(id)}/", {"deleted_by": str(self._as(staff))})
+        return read_confirmation(self.call(request))
+
+    def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
+        """Read a page of the custom fields of an asset type (KB 1201)."""
+        return self._page(Request("GET", "/asset_custom_fields/", _query(asset_type, page, size)), page, read_field)
+
+    def asset_custom_field(self, id: int) -> FieldRead:
+        """Read one custom field of assets (KB 1201); its path is singular in 2026 and plural in 2025."""
+        paths = [f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/"]
+        return self._either([Request("GET", path) for path in paths], read_field)
+
+    def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
+        """Read a page of the asset types (KB 1201)."""
+        return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
+
+    def asset_type(self, id: int) -> AssetTypeRead:
+        """Read one asset type (KB 1201). Raises ``Gone``."""
+        return self._one(Request("GET", f"/asset_type/{segment(id)}/"), read_asset_type)
+
+
+def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:
+    return {**given(asset_type=None if asset_type is None else str(asset_type)), **paging(page, size)}
+
+
+def _body(members: AssetMembers) -> dict[str, Any]:
+    known(members, AssetMembers)
+    if len(members.get("name") or "") > NAME_LENGTH:
+        raise Unfit(f"an asset's name has at most {NAME_LENGTH} characters; nothing was sent")
+    lists = {name: list(members[name]) for name in ("contact_ids", "contact_group_ids", "contacts") if name in members}
+    fields = members.get("custom_fields")
+    written = None if fields is None else field_members({str(id): value for id, value in fields.items()})
+    return given(name=members.get("name"), display_id=members.get("display_id"), custom_fields=written, **lists)
+
+
+def read_asset(raw: object) -> AssetRead | None:
+    """Return an asset; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    kind = members.get("asset_type")
+    return AssetRead(
+        id=identity,
+        name=text(members.get("name")),
+        display_id=text(members.get("display_id")),
+        kind=named(kind) if kind else None,
+        contacts=tuple(map(named, items(members.get("contacts")))),
+        groups=tuple(map(named, items(members.get("contact_groups")))),
+        field_values=tuple(field_values(members.get("custom_fields"))),
+        created_by=number(members.get("created_by")),
+        updated_by=number(members.get("updated_by")),
+        created_at=time(members.get("created_at")),
+        updated_at=time(members.get("updated_at")),
+        raw=members,
+    )
+
+
+def read_asset_type(raw: object) -> AssetTypeRead | None:
+    """Return an asset type; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    return AssetTypeRead(
+        id=identity,
+        name=text(members.get("name")),
+        description=text(members.get("description")),
+        settings=mapping(members.get("settings")),
+        raw=members,
+    )

@@ -1,0 +1,297 @@
+"""Contacts and contact groups (KB 1092); HappyFox's paths call contacts users.
+
+No call deletes a contact or a group, or renames a group.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Required, TypedDict, Unpack
+
+from workers.happyfox.base import BaseClient, ItemResult, Page, Resource, in_hundreds, read_results, walk
+from workers.happyfox.messages import (
+    Request,
+    at_most,
+    commas,
+    field_members,
+    given,
+    known,
+    paging,
+    segment,
+)
+from workers.models.fields import FieldValue, field_values
+from workers.models.values import comma_list, items, mapping, number, text, time
+
+
+class FieldsReset(UserWarning):
+    """HappyFox resets the custom fields that a call leaves out."""
+
+
+class PhoneMembers(TypedDict, total=False):
+    """A phone number to write: one with ``id`` is changed, one without is added."""
+
+    id: int
+    type: Literal["mo", "w", "m", "h", "o"]
+    """Mobile, work, main, home, other."""
+    number: Required[str]
+    is_primary: bool
+
+
+class ContactMembers(TypedDict, total=False):
+    """The members of a contact to create or change."""
+
+    name: str
+    """Required for a new contact."""
+    email: str | None
+    """Required if there is a phone, even if it is None."""
+    phones: Iterable[PhoneMembers]
+    is_login_enabled: bool
+    fields: Mapping[str, Any]
+    """Custom fields by their names ``c-cf-<id>``."""
+
+
+class GroupMember(TypedDict, total=False):
+    """A contact to add to a group."""
+
+    contact: Required[int]
+    access_tickets: bool
+    """Whether it sees the tickets of the other members, by default false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone number."""
+
+    id: int | None
+    kind: str
+    """``mo`` mobile, ``w`` work, ``m`` main, ``h`` home or ``o`` other."""
+    number: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRead(Resource):
+    """A contact group."""
+
+    description: str
+    domains: tuple[str, ...]
+    """New contacts with these e-mail domains join the group."""
+    contacts: tuple[int, ...]
+    """Ids; only in a group that was read by itself."""
+    sees_all: bool
+    """In a contact's own groups: whether it sees the tickets of the other members."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactRead(Resource):
+    """A contact as it was read; texts are empty if HappyFox has none, times are in UTC."""
+
+    email: str
+    phones: tuple[Phone, ...]
+    primary_phone: Phone | None
+    groups: tuple[GroupRead, ...]
+    field_values: tuple[FieldValue, ...] = field(repr=False)
+    tickets: int | None
+    pending_tickets: int | None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The values of custom fields by field name."""
+        return {each.name: each.value for each in self.field_values}
+
+
+class Contacts(BaseClient):
+    """Contacts."""
+
+    def contacts(self, *, q: str = "", page: int = 1, size: int = 50) -> Page[ContactRead]:
+        """Read a page of contacts, at most 50 (KB 1092, 1 and 2).
+
+        ``q`` is a search built by ``search_contacts``, or plain words.
+        """
+        query = {**paging(page, size), **given(q=q or None)}
+        return self._page(Request("GET", "/users/", query), page, read_contact)
+
+    def all_contacts(self, *, q: str = "") -> Iterator[ContactRead]:
+        """Read all contacts, each once, even if the list changes; see ``walk``."""
+        return walk(lambda page, size: self.contacts(q=q, page=page, size=size), lambda contact: contact.id)
+
+    def contact(self, who: int | str) -> ContactRead:
+        """Read a contact by id or e-mail address (KB 1092, 3). Raises ``Gone``."""
+        return self._one(Request("GET", f"/user/{segment(who)}/"), read_contact)
+
+    def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
+        """Create the contact with this e-mail address, or edit it and **reset the fields left out** (KB 1092, 4).
+
+        ``edit_contact`` keeps them. Pass ``reset=True`` to confirm; otherwise a ``FieldsReset`` warning is issued. A
+        new contact needs ``name``, and ``email`` or ``phones``.
+        """
+        _warn(reset)
+        return self._one(Request("POST", "/users/", body=_body(members)), read_contact)
+
+    def create_or_edit_contacts(
+        self, several: Sequence[ContactMembers | Mapping[str, Any]], *, reset: bool = False
+    ) -> list[ItemResult]:
+        """Create or edit up to 100 contacts in one call, with a result for each (KB 1092, 5)."""
+        _warn(reset)
+        at_most(len(several), "contacts")
+        return read_results(self.call(Request("POST", "/users/", body=[_body(each) for each in several])), several)
+
+    def create_or_edit_all_contacts(
+        self, several: Iterable[ContactMembers | Mapping[str, Any]], *, reset: bool = False
+    ) -> list[ItemResult]:
+        """Create or edit any number of contacts; see ``in_hundreds`` for failures."""
+        _warn(reset)
+        return in_hundreds(several, lambda part: self.create_or_edit_contacts(part, reset=True))
+
+    def edit_contact(self, id: int, **members: Unpack[ContactMembers]) -> ContactRead:
+        """Change only what is given, custom fields too (KB 1092, 4); a phone without ``id`` is added."""
+        return self._one(_edit(id, members), read_contact)
+
+    def change_phone(self, contact: ContactRead, phone: PhoneMembers) -> ContactRead:
+        """Change a phone number, or add one without ``id`` (KB 1092, 14).
+
+        Section 4 of the article does it by ``/users/``, which resets custom fields.
+        """
+        return self._one(_edit(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
+
+    def set_login(self, who: int | str, allowed: bool) -> ContactRead | None:
+        """Allow or forbid a contact to log in to the support portal, by id or e-mail (KB 1092, 7)."""
+        return self._optional(_edit(who, {"is_login_enabled": allowed}), read_contact)
+
+
+class Groups(BaseClient):
+    """Contact groups and their members."""
+
+    def contact_groups(self) -> list[GroupRead]:
+        """List the contact groups, without their contacts (KB 1092, 8)."""
+        return self._list(Request("GET", "/contact_groups/"), read_group)
+
+    def contact_group(self, id: int) -> GroupRead:
+        """Read one contact group with its contacts (KB 1092, 9). Raises ``Gone``."""
+        return self._one(Request("GET", f"/contact_group/{segment(id)}/"), read_group)
+
+    def create_contact_group(
+        self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()
+    ) -> GroupRead:
+        """Create a contact group with a unique name (KB 1092, 10).
+
+        New contacts with the given e-mail domains join it.
+        """
+        details = given(description=description or None, tagged_domains=commas(tagged_domains))
+        return self._one(Request("POST", "/contact_groups/", body={"name": name, **details}), read_group)
+
+    def edit_contact_group(
+        self, id: int, *, description: str | None = None, tagged_domains: Iterable[str] | None = None
+    ) -> GroupRead | None:
+        """Change what is given (KB 1092, 11): an empty text or list clears it (assumed).
+
+        Returns the group if HappyFox sends it.
+        """
+        domains = None if tagged_domains is None else commas(tagged_domains) or ""
+        body = given(description=description, tagged_domains=domains)
+        return self._optional(Request("POST", f"/contact_group/{segment(id)}/", body=body), read_group)
+
+    def add_contacts_to_group(
+        self, id: int, contacts: Sequence[int | GroupMember], *, access_tickets: bool | None = None
+    ) -> list[ItemResult]:
+        """Add up to 100 contacts, or change what they may see, with a result for each (KB 1092, 12).
+
+        ``access_tickets`` is for the contacts that are given by id alone.
+        """
+        at_most(len(contacts), "contacts")
+        access = given(access_tickets=access_tickets)
+        members = [{"contact": each, **access} if isinstance(each, int) else each for each in contacts]
+        for each in members:
+            known(each, GroupMember)
+        return read_results(self.call(_membership(id, "update_contacts", members)), contacts)
+
+    def add_all_contacts_to_group(
+        self, id: int, contacts: Iterable[int | GroupMember], *, access_tickets: bool | None = None
+    ) -> list[ItemResult]:
+        """Add any number of contacts, a hundred per call."""
+        return in_hundreds(contacts, lambda part: self.add_contacts_to_group(id, part, access_tickets=access_tickets))
+
+    def remove_contacts_from_group(self, id: int, contacts: Sequence[int]) -> list[ItemResult]:
+        """Remove up to 100 contacts, with a result for each (KB 1092, 6)."""
+        at_most(len(contacts), "contacts")
+        return read_results(self.call(_membership(id, "delete_contacts", {"contacts": list(contacts)})), contacts)
+
+    def remove_all_contacts_from_group(self, id: int, contacts: Iterable[int]) -> list[ItemResult]:
+        """Remove any number of contacts, a hundred per call."""
+        return in_hundreds(contacts, lambda part: self.remove_contacts_from_group(id, part))
+
+
+def _edit(who: int | str, members: Mapping[str, Any]) -> Request:
+    return Request("POST", f"/user/{segment(who)}/", body=_body(members))
+
+
+def _body(members: ContactMembers | Mapping[str, Any]) -> dict[str, Any]:
+    known(members, ContactMembers, "c-cf-")
+    written: dict[str, Any] = dict(members)
+    fields = written.pop("fields", {})
+    if isinstance(written.get("is_login_enabled"), bool):  # KB 1092 writes it as text
+        written["is_login_enabled"] = "TRUE" if written["is_login_enabled"] else "FALSE"
+    if "phones" in written:
+        written["phones"] = [dict(phone) for phone in written["phones"]]
+        for phone in written["phones"]:
+            known(phone, PhoneMembers)
+    return {**written, **field_members(fields, "c-cf-")}
+
+
+def _membership(id: int, call: str, body: Any) -> Request:
+    return Request("POST", f"/contact_group/{segment(id)}/{call}/", body=body)
+
+
+def _warn(reset: bool) -> None:
+    if not reset:
+        message = "HappyFox resets the custom fields left out: use edit_contact, or pass reset=True to confirm"
+        warnings.warn(message, FieldsReset, stacklevel=3)
+
+
+def read_contact(raw: object) -> ContactRead | None:
+    """Return a contact; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    primary = members.get("primary_phone")
+    return ContactRead(
+        id=identity,
+        name=text(members.get("name")),
+        email=text(members.get("email")),
+        phones=tuple(map(_phone, items(members.get("phones")))),
+        primary_phone=_phone(primary) if mapping(primary) else None,
+        groups=tuple(each for each in map(read_group, items(members.get("contact_groups"))) if each is not None),
+        field_values=tuple(field_values(members.get("custom_fields"))),
+        tickets=number(members.get("tickets_count")),
+        pending_tickets=number(members.get("pending_tickets_count")),
+        created_at=time(members.get("created_at")),
+        updated_at=time(members.get("updated_at")),
+        raw=members,
+    )
+
+
+def read_group(raw: object) -> GroupRead | None:
+    """Return a contact group; None without an id.
+
+    Its members may be contacts or ids; KB 1092 does not show which.
+    """
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    listed = [number(mapping(each).get("id") if mapping(each) else each) for each in items(members.get("contacts"))]
+    return GroupRead(
+        id=identity,
+        name=text(members.get("name")),
+        description=text(members.get("description")),
+        domains=tuple(comma_list(members.get("tagged_domains"))),
+        contacts=tuple(each for each in listed if each is not None),
+        sees_all=members.get("access_all_tickets_in_group") is True,
+        raw=members,
+    )
+
+
+def _phone(raw: object) -> Phone:
+    members = mapping(raw)
+    return Phone(number(members.get("id")), text(members.get("type")), text(members.get("number")))

@@ -1,0 +1,406 @@
+"""The connection to an account's API: the only way a call leaves this process.
+
+Every call runs under a permit and a hard total deadline. There are no redirects, no automatic retries and no proxies
+from the environment. HTTP/1.1 only: its trace hook marks the moment before the first byte leaves, which decides
+whether a failed call is unsent or in doubt.
+"""
+
+import base64
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import threading
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import httpcore
+import httpx
+
+from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
+from workers.governor.clock import monotonic
+from workers.governor.governor import Class, Governor
+from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, settlement
+from workers.lanes.store import Store
+from workers.settings import Account, is_loopback
+from workers.version import __version__
+
+log = logging.getLogger(__name__)
+
+#: How we name ourselves to HappyFox.
+AGENT = f"foxhooks/{__version__}"
+
+#: A call with files may take this many times longer.
+WITH_FILES = 4
+
+#: Seconds a download may take.
+DOWNLOAD = 300.0
+
+#: Seconds an idle connection is kept; the longer, the more likely the server closes it during a write.
+KEEP_ALIVE = 5.0
+
+#: Most bytes of an answer, decompressed.
+MOST_BYTES = 32 * 1024 * 1024
+
+#: The trace event before the first byte of a call leaves.
+LEAVING = "http11.send_request_headers.started"
+
+#: Headers that are wrong once the body is decompressed.
+UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+#: How a connection can fail.
+FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, zlib.error)
+
+
+class ApiConnection:
+    """Makes the calls of one account; one object for all threads of a process."""
+
+    def __init__(
+        self, url: str, *, api_key: str, auth_code: str, timeout: float, governor: Governor, store: Store
+    ) -> None:
+        self._site, self._timeout = url.rstrip("/"), timeout
+        check_scheme(self._site)
+        self._governor, self._store = governor, store
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "Authorization": "Basic " + base64.b64encode(f"{api_key}:{auth_code}".encode()).decode(),
+            "User-Agent": AGENT,
+        }
+        self._locked_until = float("-inf")
+        self._deadline = _Deadline()
+        # At DEBUG httpcore would log the headers of answers, which may hold signed links.
+        logging.getLogger("httpcore").setLevel(logging.INFO)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=governor.in_flight,
+            max_keepalive_connections=governor.in_flight,
+            keepalive_expiry=KEEP_ALIVE,
+            http1=True,
+            http2=False,
+            retries=0,
+            network_backend=_Backend(self._deadline),
+        )
+
+    @classmethod
+    def of(cls, account: Account, governor: Governor, store: Store) -> "ApiConnection":
+        """Connect to an account as its settings say."""
+        return cls(
+            account.url,
+            api_key=account.api_key.reveal(),
+            auth_code=account.auth_code.reveal(),
+            timeout=account.timeout,
+            governor=governor,
+            store=store,
+        )
+
+    def send(
+        self,
+        request: Request,
+        *,
+        permit: str | None = None,
+        send_by: float | None = None,
+        still_held: Callable[[], bool] | None = None,
+        timeout: float | None = None,
+        class_: Class = "normal",
+    ) -> Answer:
+        """Make one call and return its answer, whatever the status.
+
+        A ``permit`` passed in is settled by the caller and must outlive ``send_by`` plus ``timeout``; otherwise a
+        permit of ``class_`` is taken and settled here. ``send_by``, in ``monotonic()`` seconds, and ``still_held``
+        are checked just before the first byte leaves. ``timeout`` is the total time of the call; a call with files
+        has four times the account's.
+
+        Raises ``NotNow`` without a permit, ``Unsent`` if no byte left, ``InDoubt`` if a byte left and no whole answer
+        came, and ``Unfit`` for a body that cannot be sent.
+        """
+        total = timeout or self._timeout * (WITH_FILES if request.files else 1)
+        deadline = monotonic() + total
+        address = httpx.URL(self._site + BASE + request.path)
+        if request.query:
+            address = address.copy_with(params=dict(request.query))
+        with _body(request) as (headers, content):
+            id = self._take_permit(request.method, class_, total) if permit is None else permit
+            result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
+            try:
+                result = self._call(
+                    *(request.method, address, {**self._headers, **headers}, content),
+                    deadline=deadline,
+                    check=lambda: self._refuse_if_late(deadline, send_by, still_held),
+                )
+                return result
+            except (Unsent, InDoubt) as error:
+                result = error
+                raise
+            finally:
+                if permit is None:
+                    self._settle(request.method, id, result)
+
+    def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
+        """Read a signed link into ``sink``, at most ``most`` bytes, and return the status.
+
+        The link leads away from the API (KB 1039), so it needs no permit, and storage services refuse it when it
+        comes with credentials. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
+        the link.
+        """
+        url = f"{self._site}{link}" if link.startswith("/") else link
+        check_scheme(url)
+        headers = {"Accept": "*/*", "User-Agent": AGENT}
+        deadline = monotonic() + DOWNLOAD
+        return self._call("GET", httpx.URL(url), headers, deadline=deadline, sink=sink, most=most).status
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def _take_permit(self, method: str, class_: Class, total: float) -> str:
+        id = uuid.uuid4().hex
+        grant = self._store.run(self._governor.permit(method, id, class_, int(total * 1000)))
+        if grant.wait:
+            raise NotNow(grant.wait, grant.why)
+        return id
+
+    def _settle(self, method: str, permit: str, result: Answer | Unsent | InDoubt) -> None:
+        outcome, wait = settlement(method, result)
+        age = int((monotonic() - result.at) * 1000) if isinstance(result, Answer) else 0
+        try:
+            self._store.run(self._governor.release(method, permit, outcome, age, wait))
+        except StoreUnavailable as error:
+            # The answer matters more; the slot becomes free by itself, only later.
+            log.warning("permit of a call not settled: %s", error)
+
+    def _call(
+        self,
+        method: str,
+        address: httpx.URL,
+        headers: Mapping[str, str],
+        content: bytes | Iterable[bytes] | None = None,
+        *,
+        deadline: float,
+        check: Callable[[], None] = lambda: None,
+        sink: Callable[[bytes], object] | None = None,
+        most: int | None = None,
+    ) -> Answer:
+        """Make one call and read its answer to the end; ``check`` runs before the first byte leaves."""
+        left = False
+
+        def trace(event: str, _: Any) -> None:
+            nonlocal left
+            if event == LEAVING:
+                check()
+                left = True
+
+        limit = max(0.001, deadline - monotonic())
+        request = httpcore.Request(
+            method,
+            httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path),
+            headers=[(b"Host", address.netloc), *((key.encode(), value.encode()) for key, value in headers.items())],
+            content=content,
+            extensions={"trace": trace, "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit)},
+        )
+        self._deadline.at = deadline
+        try:
+            response = self._pool.handle_request(request)
+            at = monotonic()
+            if response.status == 429:
+                self._locked_until = at + self._governor.lockout
+            body = _read(response, sink, most or MOST_BYTES)
+        except CutOff as error:
+            fix = "the call was aborted, so HappyFox should ignore it: check before you send it again"
+            raise InDoubt(f"{error}; {fix}") from None
+        except FAILURES as error:
+            if left:
+                raise InDoubt(_in_doubt(method, error)) from error
+            raise Unsent(_unsent(error)) from error
+        finally:
+            self._deadline.at = None
+        return Answer(response.status, _received(response), body, at)
+
+    def _refuse_if_late(self, deadline: float, send_by: float | None, still_held: Callable[[], bool] | None) -> None:
+        """Stop a call that was delayed after its permit was taken."""
+        now = monotonic()
+        if now > deadline or (send_by is not None and now > send_by):
+            raise Unsent("the call is too late, because this process was delayed; nothing was sent")
+        if now < self._locked_until:
+            raise Unsent("the account was locked out in the meantime; nothing was sent")
+        if still_held is not None and not still_held():
+            raise Unsent("the lease is no longer held; nothing was sent")
+
+
+def check_scheme(url: str) -> None:
+    """Refuse to send anything unencrypted to another machine."""
+    address = httpx.URL(url)
+    if address.host and (address.scheme == "https" or (address.scheme == "http" and is_loopback(address.host))):
+        return
+    raise Unfit("HappyFox is called by https only; plain http is only for this machine: correct HAPPYFOX_URL")
+
+
+def _in_doubt(method: str, error: BaseException) -> str:
+    fix = "a read may be repeated" if method == "GET" else "check whether it was done before you send it again"
+    return f"the call was sent and has no complete answer ({_cause(error)}): {fix}"
+
+
+def _unsent(error: BaseException) -> str:
+    cause = _cause(error)
+    fix = "the certificate is not for this host" if cause == "SSLCertVerificationError" else "try again"
+    return f"HappyFox cannot be reached ({cause}); nothing was sent: check HAPPYFOX_URL, {fix}"
+
+
+def _cause(error: BaseException) -> str:
+    """Name the first cause, the most useful one, such as ``ConnectionRefusedError``."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return type(error).__name__
+
+
+# Answers
+
+
+def _received(response: httpcore.Response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw, value in response.headers:
+        if (name := raw.lower()) not in UNPACKED:
+            key, text = name.decode("ascii", "replace"), value.decode("utf-8", "replace")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, most: int) -> bytes:
+    """Read an answer to its end; only a success must be complete, an error is known by its status.
+
+    With ``sink`` the body of a success goes there instead. Raises ``InDoubt`` for more than ``most`` bytes.
+    """
+    success = 200 <= response.status < 300
+    try:
+        if sink is not None and success:
+            for piece in _pieces(response, most):
+                sink(piece)
+            return b""
+        return b"".join(_pieces(response, most))
+    except (*FAILURES, InDoubt):
+        if success:
+            raise
+        return b""
+    finally:
+        response.close()
+
+
+def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
+    encoding = next((value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity")
+    if encoding.lower() not in (b"identity", b"gzip"):
+        raise InDoubt("the answer is compressed in a way that was not asked for")
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.lower() == b"gzip" else None
+    length = 0
+    for chunk in response.iter_stream():
+        piece = unpack.decompress(chunk, most + 1 - length) if unpack else chunk
+        length += len(piece)
+        if length > most:
+            raise InDoubt(f"the answer is larger than {most} bytes")
+        yield piece
+    if unpack and length and not unpack.eof:
+        raise InDoubt("the answer is cut off")
+
+
+# Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could hold a call
+# forever. Here every wait is limited to what is left of the whole call. Only a name look-up can last longer; nothing is
+# sent after it.
+
+
+class _Deadline(threading.local):
+    """When the current call of this thread must be over, in ``monotonic()``."""
+
+    at: float | None = None
+
+    def left(self, timeout: float | None, error: type[Exception]) -> float | None:
+        """Return how long the next wait may last; raise ``error`` if the time is up."""
+        if self.at is None:
+            return timeout
+        left = self.at - monotonic()
+        if left <= 0:
+            raise error("the deadline of the call has passed")
+        return left if timeout is None else min(timeout, left)
+
+
+class _Backend(httpcore.SyncBackend):
+    """Opens connections within the deadline, all addresses of the host together."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("the host name is unknown") from error
+        failure: Exception | None = None
+        for *_, address in addresses:
+            left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = super().connect_tcp(str(address[0]), port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _Stream(stream, self._deadline)
+        raise failure or httpcore.ConnectError("the host has no address")
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every wait ends at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # One piece at a time, because each may have to wait.
+        for start in range(0, len(buffer), 16384):
+            piece = buffer[start : start + 16384]
+            self._stream.write(piece, self._deadline.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+# Bodies
+
+
+@contextlib.contextmanager
+def _body(request: Request) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield the headers and content of a request's body; its files are open meanwhile."""
+    if request.files:
+        with Multipart(request.body or {}, request.files) as form:
+            yield {"Content-Type": form.content_type, "Content-Length": str(form.length)}, form
+    elif request.body is not None:
+        content = _json(request.body)
+        yield {"Content-Type": "application/json", "Content-Length": str(len(content))}, content
+    else:
+        # Without a length, some servers wait for the body of a POST.
+        yield {} if request.method == "GET" else {"Content-Length": "0"}, None
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise Unfit(f"a value of the call cannot be written as JSON ({error}); nothing was sent") from None

@@ -1,0 +1,77 @@
+"""The knowledge base (KB 360), which is read-only.
+
+No article shows its objects, so their members are those that other clients read. Its pages are undocumented, so a list
+is what one call returns.
+"""
+
+from dataclasses import dataclass
+
+from workers.happyfox.base import BaseClient, Resource
+from workers.happyfox.messages import Request, segment
+from workers.models.values import items, mapping, number, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArticleRead(Resource):
+    """An article; ``name`` is its title."""
+
+    contents: str
+    """HTML."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionRead(Resource):
+    """A section."""
+
+    articles: tuple[ArticleRead, ...]
+    """Its articles, if HappyFox sends them."""
+
+
+class Articles(BaseClient):
+    """Articles and sections."""
+
+    def articles(self) -> list[ArticleRead]:
+        """List the external articles (KB 360)."""
+        return self._list(Request("GET", "/kb/articles/"), read_article)
+
+    def internal_articles(self) -> list[ArticleRead]:
+        """List the internal articles (KB 360)."""
+        return self._list(Request("GET", "/kb/internal-articles/"), read_article)
+
+    def sections(self) -> list[SectionRead]:
+        """List the sections (KB 360)."""
+        return self._list(Request("GET", "/kb/sections/"), read_section)
+
+    def article(self, id: int) -> ArticleRead:
+        """Read one external article (KB 360). Raises ``Gone``."""
+        return self._either(_spellings("article", id), read_article)
+
+    def section(self, id: int) -> SectionRead:
+        """Read one section (KB 360). Raises ``Gone``."""
+        return self._either(_spellings("section", id), read_section)
+
+
+def _spellings(what: str, id: int) -> list[Request]:
+    """Return the calls for one object: KB 360 writes no slash at the end, other notes do."""
+    path = f"/kb/{what}/{segment(id)}"
+    return [Request("GET", path), Request("GET", f"{path}/")]
+
+
+def read_article(raw: object) -> ArticleRead | None:
+    """Return an article; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    name = text(members.get("title") or members.get("name"))
+    return ArticleRead(id=identity, name=name, contents=text(members.get("contents")), raw=members)
+
+
+def read_section(raw: object) -> SectionRead | None:
+    """Return a section; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    inside = tuple(each for each in map(read_article, items(members.get("articles"))) if each is not None)
+    return SectionRead(
+        id=identity, name=text(members.get("name") or members.get("title")), articles=inside, raw=members
+    )

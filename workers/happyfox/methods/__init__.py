@@ -1,1 +1,0 @@
-"""The API as methods, group by group; ``Client`` has all of them."""

@@ -1,0 +1,281 @@
+"""Reports (KB 1088): people make them in HappyFox, here they are read.
+
+The articles do not say in which unit times are. Sentences are HappyFox's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal, TypedDict, Unpack, get_args
+
+from workers.errors import Unfit
+from workers.happyfox.base import BaseClient, Page, Resource
+from workers.happyfox.messages import Request, day, given, known, one_of, paging, segment
+from workers.models.values import Raw, items, mapping, number, text
+
+#: What the period selects by: creation, assignment, staff reply, contact reply, note, staff reply or note, closing.
+PeriodType = Literal["cr", "as", "str", "cur", "prs", "srp", "cl"]
+
+#: ``sr`` with ``start`` and ``end``; today, the last 7 days, month to date, year to date, previous month.
+PeriodName = Literal["sr", "tod", "l7d", "mtd", "ytd", "pm"]
+
+#: The sort keys of tabular data; all other reports have ``name`` only.
+TABULAR = ("ticket", "status", "created", "duedate", "assigned")
+
+
+class Period(TypedDict, total=False):
+    """The time a report covers and its order; by default as the report was saved."""
+
+    period_type: PeriodType
+    period: PeriodName
+    start: date
+    end: date
+    sort_key: str
+    """Tabular data: ``ticket``, ``status``, ``created``, ``duedate`` (default), ``assigned``; all others: ``name``."""
+    sort_dir: Literal["a", "d"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRead(Resource):
+    """A saved report."""
+
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportCounts:
+    """The number of tickets in a report."""
+
+    tickets: int
+    completed: int
+    assigned: int
+    pending: int
+    unassigned: int
+    raw: Raw = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportTicket:
+    """A ticket of a report."""
+
+    id: int
+    display_id: str
+    subject: str
+    status_id: int | None
+    status: str
+    assignee: str
+    """Empty if there is none."""
+    due_date: date | None
+    raw: Raw = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseStat:
+    """One of four averages."""
+
+    name: str
+    """Such as ``average_response_time``."""
+    average: float | None
+    unit: str
+    sentences: tuple[str, ...]
+    """Percentages, in words."""
+    raw: Raw = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportPerson:
+    """A staff member or contact in a report."""
+
+    id: int | None
+    name: str
+    email: str
+    numbers: dict[str, float]
+    """What the report counts, by HappyFox's names."""
+    raw: Raw = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlaEntry:
+    """How one service level agreement was kept."""
+
+    name: str
+    target: float | None
+    """Percent."""
+    achieved: float | None
+    """Percent."""
+    tickets_checked: int | None
+    tickets_breached: int | None
+    raw: Raw = field(repr=False, compare=False)
+
+
+class Reports(BaseClient):
+    """The eight report calls, all read-only."""
+
+    def reports(self, *, page: int = 1, size: int = 50) -> Page[ReportRead]:
+        """Read a page of the saved reports (KB 1088)."""
+        return self._page(Request("GET", "/reports/", paging(page, size)), page, read_report, "rows")
+
+    def report(self, id: int) -> ReportCounts:
+        """Read the counts of a report (KB 1088), which take no period. Raises ``Gone``."""
+        return self._one(Request("GET", f"/report/{segment(id)}/"), read_counts)
+
+    def tabular_data(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportTicket]:
+        """Read a page of the tickets of a report (KB 1088); an older path is ``tabularview``."""
+        query = {**paging(page, size), **_period(period, TABULAR)}
+        return self._page(_request(id, "tabulardata", query), page, read_report_ticket, "rows")
+
+    def response_stats(self, id: int, **period: Unpack[Period]) -> list[ResponseStat]:
+        """Read four averages of how soon and how often contacts were answered (KB 1088)."""
+        return self._list(_request(id, "responsestats", _period(period)), read_stat)
+
+    def staff_performance(
+        self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]
+    ) -> Page[ReportPerson]:
+        """Read averages for each staff member (KB 1088)."""
+        query = {**paging(page, size), **_period(period)}
+        return self._page(_request(id, "staffperformance", query), page, read_person, "staff_performance")
+
+    def staff_activity(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportPerson]:
+        """Read what each staff member did (KB 1088)."""
+        query = {**paging(page, size), **_period(period)}
+        return self._page(_request(id, "staffactivity", query), page, read_person, "staff_activity")
+
+    def contact_activity(
+        self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]
+    ) -> Page[ReportPerson]:
+        """Read what each contact did (KB 1088)."""
+        query = {**paging(page, size), **_period(period)}
+        return self._page(_request(id, "customeractivity", query), page, read_person, "customer_activity")
+
+    def sla_entries(self, id: int, **period: Unpack[Period]) -> list[SlaEntry]:
+        """Read how the service level agreements were kept, in percent (KB 1088)."""
+        return self._list(_request(id, "slaentries", _period(period)), read_sla)
+
+
+def _request(id: int, path: str, query: dict[str, str]) -> Request:
+    return Request("GET", f"/report/{segment(id)}/{path}/", query)
+
+
+def _period(period: Period, keys: Sequence[str] = ("name",)) -> dict[str, str]:
+    known(period, Period)
+    start, end = period.get("start"), period.get("end")
+    if (start is None) != (end is None):
+        raise Unfit("a period needs both its start and its end; nothing was sent")
+    kind = one_of(period.get("period"), get_args(PeriodName), "period") or (None if start is None else "sr")
+    if (kind == "sr") != (start is not None):
+        raise Unfit("start and end are for the period 'sr', and it needs them; nothing was sent")
+    if start is not None and end is not None and end < start:
+        raise Unfit(f"the period ends before it starts ({start} to {end}); nothing was sent")
+    return given(
+        period_type=one_of(period.get("period_type"), get_args(PeriodType), "period_type"),
+        period_date_range_type=kind,
+        period_start=None if start is None else day(start),
+        period_end=None if end is None else day(end),
+        sort_key=one_of(period.get("sort_key"), keys, "sort_key of this report"),
+        sort_dir=one_of(period.get("sort_dir"), ("a", "d"), "sort_dir"),
+    )
+
+
+def read_report(raw: object) -> ReportRead | None:
+    """Return a report of the list; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    return ReportRead(
+        id=identity, name=text(members.get("name")), description=text(members.get("description")), raw=members
+    )
+
+
+def read_counts(raw: object) -> ReportCounts | None:
+    """Return a report's counts; None if there are none."""
+    members = mapping(raw)
+    names = ("ticket_count", "completed_count", "assigned_count", "pending_count", "unassigned_count")
+    if not any(name in members for name in names):
+        return None
+    tickets, completed, assigned, pending, unassigned = (number(members.get(name)) or 0 for name in names)
+    return ReportCounts(
+        tickets=tickets,
+        completed=completed,
+        assigned=assigned,
+        pending=pending,
+        unassigned=unassigned,
+        raw=members,
+    )
+
+
+def read_report_ticket(raw: object) -> ReportTicket | None:
+    """Return a row of tabular data; None without an id."""
+    members = mapping(raw)
+    if (identity := number(members.get("id"))) is None:
+        return None
+    assignee = text(members.get("assignee"))
+    return ReportTicket(
+        id=identity,
+        display_id=text(members.get("display_id")),
+        subject=text(members.get("subject")),
+        status_id=number(members.get("status_id")),
+        status=text(members.get("status_name")),
+        assignee="" if assignee == "-" else assignee,
+        due_date=_day(members.get("due_date")),
+        raw=members,
+    )
+
+
+def read_stat(raw: object) -> ResponseStat | None:
+    """Return one average; its sentences are in the member that has its name."""
+    members = mapping(raw)
+    name = next((key for key, value in members.items() if isinstance(value, list)), "")
+    if not members:
+        return None
+    return ResponseStat(
+        name=name,
+        average=_float(members.get("avg")),
+        unit=text(members.get("unit")),
+        sentences=tuple(map(text, items(members.get(name)))),
+        raw=members,
+    )
+
+
+def read_person(raw: object) -> ReportPerson | None:
+    """Return the row of a staff member or contact."""
+    members = mapping(raw)
+    values = {key: _float(value) for key, value in members.items() if key not in ("staff_id", "contact_id")}
+    return ReportPerson(
+        id=number(members.get("staff_id", members.get("contact_id"))),
+        name=text(members.get("name")),
+        email=text(members.get("email")),
+        numbers={key: value for key, value in values.items() if value is not None},
+        raw=members,
+    )
+
+
+def read_sla(raw: object) -> SlaEntry | None:
+    """Return the row of an agreement, the only one in camel case."""
+    members = mapping(raw)
+    return SlaEntry(
+        name=text(members.get("name")),
+        target=_float(members.get("target")),
+        achieved=_float(members.get("achieved")),
+        tickets_checked=number(members.get("ticketsChecked")),
+        tickets_breached=number(members.get("ticketsBreached")),
+        raw=members,
+    )
+
+
+def _float(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _day(value: object) -> date | None:
+    """Return a day written as in reports, ``24 Apr 2019``, or as everywhere else."""
+    for spelling in ("%d %b %Y", "%Y-%m-%d"):
+        try:
+            return datetime.strptime(text(value), spelling).date()
+        except ValueError:
+            continue
+    return None

@@ -1,1 +1,0 @@
-"""How each call of the API looks, group by group: pure functions that build requests."""
