@@ -7,7 +7,7 @@ so whatever several checks need of a context is computed once.
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from math import prod
 from typing import Protocol
@@ -113,6 +113,7 @@ class Attribute:
 
     label: str
     values: Callable[[MatchContext], Iterable[Named]]
+    _: KW_ONLY
     shown: bool = False
     """Whether its value may be shown in a reason, because no customer can choose it."""
     ids: bool = False

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ class RuleProblem:
     """The rule it is in, empty for the file itself."""
     problem: str
     fix: str
+    _: KW_ONLY
     warning: bool = False
     """Whether it is only probably a mistake, and does not keep the rules from running."""
 

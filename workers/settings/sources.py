@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class GivenValue:
     where: str
     base: Path
     """The folder a relative path in it starts from."""
+    _: KW_ONLY
     in_file: bool = True
     warning: SettingProblem | None = None
 

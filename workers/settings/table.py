@@ -1,6 +1,6 @@
 """Every setting, once. Loading, checking, the nearest name and the documentation follow this table."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,6 +44,7 @@ class Setting:
     help: str
     default: Any = None
     """Also the value of a required setting that the loaded part does not read."""
+    _: KW_ONLY
     required: frozenset[str] = frozenset()
     """The parts that cannot start without it."""
     shown: str = ""
