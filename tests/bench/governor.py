@@ -36,7 +36,7 @@ from workers.governor.governor import Class, Governor
 from workers.lanes.scripts import Script, Source, source
 from workers.lanes.store import Store, connect
 from workers.settings import Budget
-from workers.simulator.limits import RateGate
+from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8

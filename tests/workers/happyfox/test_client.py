@@ -24,8 +24,7 @@ from workers.lanes import embedded
 from workers.lanes.keys import prefix
 from workers.models.row import Attachment
 from workers.settings import SettingsError
-from workers.simulator import Simulator
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault, Simulator
 
 ENVIRON = {
     "HAPPYFOX_ACCOUNT": "acme",
@@ -343,7 +342,7 @@ def test_faults_of_happyfox_do_not_stop_a_walk(hf: HappyFox, simulator: Simulato
     hf._sleep = lambda _: None
     for _ in range(60):
         simulator.create_ticket()
-    simulator.faults.add(Fault("status", path="tickets", count=2))
+    simulator.faults.add(ApiFault("status", path="tickets", count=2))
     assert len(list(hf.all_tickets())) == 60
 
 

@@ -15,7 +15,7 @@ from workers.happyfox.messages import Answer
 from workers.lanes import rounds
 from workers.lanes.scripts import Script
 from workers.settings import Budget
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns import rounds as turns_rounds
 from workers.turns.rounds import Ended, errands, take_round
@@ -415,7 +415,7 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 def test_a_faulty_answer_leaves_the_names_for_later(store: redis.Redis) -> None:
     world = World(store, Router("empty"))
     world.check = lambda directory: []
-    world.simulator.faults.add(Fault("status", status=500))
+    world.simulator.faults.add(ApiFault("status", status=500))
     (ended,) = world.rounds()
     assert ended.why
     world.now += 60_000
