@@ -24,7 +24,7 @@ BaseException, so that no handler's `except Exception` swallows them
 └── LeaseLost                 the lane belongs to another worker: stop at once
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 
@@ -61,8 +61,8 @@ class UnknownName(GiveUp):
     """
 
     def __init__(self, what: str, name: object, known: Sequence[str], problem: str = "no") -> None:
-        nearest = get_close_matches(str(name), known, n=1, cutoff=0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        near = nearest(name, known, similarity=0.5)
+        hint = f"; did you mean {near!r}?" if near else ""
         super().__init__(
             f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})"
         )
@@ -131,6 +131,19 @@ class NotNow(BaseException):
 
 class LeaseLost(BaseException):
     """This worker no longer holds the lane: another one may be working it."""
+
+
+def nearest(name: object, known: Iterable[str], similarity: float = 0.6) -> str | None:
+    """Return the known name most like a misspelt one, or None if none is similar enough."""
+    return next(iter(get_close_matches(str(name), list(known), n=1, cutoff=similarity)), None)
+
+
+def suggest(name: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the fix for an unknown name: the nearest known one, else ``otherwise``, else all known names."""
+    names = sorted(known)
+    if near := nearest(name, names):
+        return f"did you mean {near!r}?"
+    return otherwise or (f"there are: {', '.join(names)}" if names else "there are none")
 
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -15,9 +15,9 @@ from service.access import accounts_of, store_of
 from service.commands.records import Records
 from service.commands.times import ago, now_of, span
 from service.commands.words import plain
+from workers.errors import suggest
 from workers.events.kinds import CALLS, KINDS
 from workers.lanes.keys import prefix
-from workers.turns.plugin.fitting import near
 
 #: A list longer than this is cut; filters make it shorter.
 MOST = 1000
@@ -50,7 +50,9 @@ def run(wanted: Filter, as_json: bool) -> int:
     """Prints the list; 0 also when it is empty."""
     since = span(wanted.since)
     if wanted.kind not in ("", *KINDS, *CALLS):
-        raise typer.BadParameter(f"no kind {wanted.kind!r}; {near(wanted.kind, (*KINDS, *CALLS))}", param_hint="--kind")
+        raise typer.BadParameter(
+            f"no kind {wanted.kind!r}; {suggest(wanted.kind, (*KINDS, *CALLS))}", param_hint="--kind"
+        )
     settings = accounts_of().settings
     with store_of(settings) as client:
         now = now_of(client)

@@ -13,11 +13,11 @@ import redis
 from service.access import Accounts, accounts_of, store_of
 from service.commands.times import now_of
 from service.failures import CommandError
+from workers.errors import suggest
 from workers.lanes.keys import WAKE, prefix
 from workers.lanes.pauses import Pause, Scope, listed, pause, resume
 from workers.lanes.store import Store
 from workers.rules import file as rules
-from workers.turns.plugin.fitting import near
 from workers.turns.plugin.loading import LoadError, load_accounts
 
 
@@ -83,7 +83,7 @@ def _store(target: Target) -> Iterator[tuple[redis.Redis, Accounts, str]]:
     accounts = accounts_of()
     names = list(accounts.settings.accounts)
     if target.account and target.account not in names:
-        raise CommandError(f"no account {target.account!r} here; {near(target.account, names)}")
+        raise CommandError(f"no account {target.account!r} here; {suggest(target.account, names)}")
     if not target.account and len(names) > 1:
         raise CommandError(f"there are several accounts: name one with --account, of {', '.join(names)}")
     with store_of(accounts.settings) as client:
@@ -94,7 +94,7 @@ def _check(client: redis.Redis, accounts: Accounts, account: str, target: Target
     """Refuses what does not exist, so that a slip does not look like a pause."""
     scope, name = target.scope
     if scope == "router" and name not in (known := _routers(accounts, account)):
-        raise CommandError(f"no router {name!r} runs for {account}; {near(name, known)}")
+        raise CommandError(f"no router {name!r} runs for {account}; {suggest(name, known)}")
     if scope == "ticket":
         keys = [f"{prefix(account)}{what}:{name}" for what in ("ticket", "lane", "turn", "trail")]
         if not client.exists(*keys):

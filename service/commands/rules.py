@@ -17,8 +17,8 @@ from service.commands.words import some
 from service.failures import CommandError
 from workers.errors import StoreUnavailable
 from workers.rules import file
-from workers.rules.faults import Fault
 from workers.rules.names import unknown
+from workers.rules.rule import RuleProblem
 from workers.settings import RulesFile, Settings, SettingsError, load, rules_files
 
 
@@ -81,7 +81,7 @@ def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: s
     return Report(path, replace(found[0], faults=ordered), why)
 
 
-def _unknown(rules: file.Rules, accounts: set[str], settings: Settings) -> Iterator[Fault]:
+def _unknown(rules: file.Rules, accounts: set[str], settings: Settings) -> Iterator[RuleProblem]:
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:

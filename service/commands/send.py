@@ -10,8 +10,7 @@ from service.access import settings_of
 from service.commands.samples import Sample, Shape, body
 from service.failures import CommandError
 from workers.events.signature import HEADER, sign
-from workers.settings import Account, Settings
-from workers.settings.hosts import host_of, is_loopback
+from workers.settings import Account, Settings, host_of, is_loopback
 
 
 @dataclass(frozen=True, slots=True)

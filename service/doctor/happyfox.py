@@ -15,8 +15,7 @@ from workers.happyfox.messages import read
 from workers.lanes.lists import remember
 from workers.lanes.store import Store
 from workers.rules.names import unknown_here, uses_names
-from workers.settings import Account
-from workers.settings.complaints import Complaint
+from workers.settings import Account, SettingProblem
 from workers.turns.plugin.loading import RULES, Loaded
 
 API = "Apps > Goodies > API in HappyFox"
@@ -67,8 +66,8 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
         yield error(subject, f"{told.setting}: {told.problem}", told.cure)
 
 
-def _subject(told: Complaint) -> str:
-    return "handlers" if told.setting.startswith("handlers.") else RULES
+def _subject(told: SettingProblem) -> str:
+    return "handlers" if told.setting.startswith("router.") else RULES
 
 
 def _staff(subject: str, staff: Any, number: int) -> Finding:

@@ -1,7 +1,8 @@
 """The kinds of events a handler may ask for."""
 
-from difflib import get_close_matches
 from typing import Final
+
+from workers.errors import suggest
 
 KINDS: Final = (
     "ticket-created",
@@ -40,6 +41,4 @@ def check(kind: str) -> str:
     if kind in CALLS:
         raise ValueError(f"kind {kind!r} cannot stand here; {CALLS[kind]}")
     folded = "-".join(kind.lower().replace("_", " ").replace("-", " ").split())
-    near = get_close_matches(folded, (*KINDS, *CALLS), n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join((*KINDS, *CALLS))}"
-    raise ValueError(f"no kind {kind!r}; {hint}")
+    raise ValueError(f"no kind {kind!r}; {suggest(folded, (*KINDS, *CALLS))}")

@@ -13,14 +13,24 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
-from workers.errors import Broken, CheckCredentials, Gone, HappyFoxError, InDoubt, Locked, Refused, Unfit, Unsent
+from workers.errors import (
+    Broken,
+    CheckCredentials,
+    Gone,
+    HappyFoxError,
+    InDoubt,
+    Locked,
+    Refused,
+    Unfit,
+    Unsent,
+    suggest,
+)
 from workers.governor.governor import Outcome
 
 #: The prefix of every path (KB 360: version 1.1 is the only one).
@@ -288,9 +298,7 @@ def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
     names = list(shape.__annotations__)
     for name in members:
         if name not in names and not name.startswith(prefixes):
-            nearest = get_close_matches(name, names, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}"
-            raise TypeError(f"there is no {name!r} here; {hint}")
+            raise TypeError(f"there is no {name!r} here; {suggest(name, names)}")
 
 
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:

@@ -166,7 +166,7 @@ def _terms(account: Account, handlers: tuple[Bound, ...]) -> Terms:
         handlers=handlers,
         allow=account.allow,
         dry_run=True,
-        fuse=account.fuse,
+        fuse=account.loop_guard,
         life=0,
         doubt=0,
         record_life=0,

@@ -68,7 +68,7 @@ def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk, capsys: pytest.Ca
 
     assert explain.run(number, "", as_json=False) == 0
     told = capsys.readouterr().out
-    reason = "match 1: text does not match refund; match 2: priority is Low, wanted High"
+    reason = "match 1: text does not match refund; match 2: priority is Low, expected High"
     assert f"decided   auto-tag.tag did not run: {reason}" in told
 
 

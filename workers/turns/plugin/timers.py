@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from typing import Any
 
-from workers.errors import WrongIntent, seconds
+from workers.errors import WrongIntent, seconds, suggest
 from workers.events.change import Change, matches
 from workers.events.kinds import check
 from workers.events.timers import Timer, put
@@ -41,10 +40,7 @@ def _ms(wait: Any) -> int:
 
 
 def _cure(name: str, received: Collection[str]) -> str:
-    near = get_close_matches(str(name), received, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f'write @router.on("later", name={name!r}) above a handler of the same router'
+    return suggest(name, received, f'write @router.on("later", name={name!r}) above a handler of the same router')
 
 
 def run_on(

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from workers.settings import Secret, lists, readers
-from workers.settings.complaints import UnfitError
-from workers.settings.readers import Reader
+from workers.settings import Secret, parse
+from workers.settings.parse import InvalidValueError, Parser
 
 
 @pytest.mark.parametrize(
@@ -24,39 +23,39 @@ from workers.settings.readers import Reader
     ],
 )
 def test_a_text_has_no_control_characters_and_no_broken_ones(value: str, problem: str) -> None:
-    with pytest.raises(UnfitError) as caught:
-        readers.text(value)
+    with pytest.raises(InvalidValueError) as caught:
+        parse.text(value)
     assert caught.value.problem == problem
 
 
 @pytest.mark.parametrize("value", ["1", " 40 ", 1, 40, "007"])
 def test_a_count_is_a_whole_number(value: object) -> None:
-    assert readers.whole(40)(value) == int(str(value))
+    assert parse.whole(40)(value) == int(str(value))
 
 
 @pytest.mark.parametrize(
     "value", ["0", "-1", "41", "1.0", "1e1", "1_0", "٣", "", "x", "9" * 5000, 0, 41, 1.0, True, None, [1]]
 )
 def test_what_is_no_count_is_refused(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.whole(40)(value)
+    with pytest.raises(InvalidValueError):
+        parse.whole(40)(value)
 
 
 @pytest.mark.parametrize("value", ["6", "0.5", ".5", "5.", 6, 0.5])
 def test_seconds_may_have_decimals(value: object) -> None:
-    assert readers.decimal(60)(value) == float(str(value))
+    assert parse.decimal(60)(value) == float(str(value))
 
 
 @pytest.mark.parametrize(
     "value", ["0", "-1", "61", "nan", "inf", "1e1", "1,5", "", 0, -1, 61, math.nan, math.inf, True, None]
 )
 def test_what_are_no_seconds_is_refused(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.decimal(60)(value)
+    with pytest.raises(InvalidValueError):
+        parse.decimal(60)(value)
 
 
 def test_zero_counts_where_it_is_allowed() -> None:
-    assert readers.decimal(60, least=0)("0") == 0.0
+    assert parse.decimal(60, least=0)("0") == 0.0
 
 
 @pytest.mark.parametrize(
@@ -65,22 +64,22 @@ def test_zero_counts_where_it_is_allowed() -> None:
     + [(word, False) for word in ("0", "false", "No", "off", False)],
 )
 def test_a_switch_is_on_or_off(value: object, on: bool) -> None:
-    assert readers.switch(value) is on
+    assert parse.switch(value) is on
 
 
 @pytest.mark.parametrize("value", ["", "2", "maybe", "y", 1, 0, None, []])
 def test_anything_else_is_no_switch(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.switch(value)
+    with pytest.raises(InvalidValueError):
+        parse.switch(value)
 
 
 def test_a_choice_is_one_of_its_words_in_any_case() -> None:
-    read = readers.choice("DEBUG", "INFO")
+    read = parse.choice("DEBUG", "INFO")
 
     assert read("info") == "INFO"
-    with pytest.raises(UnfitError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         read("loud")
-    assert caught.value.cure == "write DEBUG or INFO"
+    assert caught.value.fix == "write DEBUG or INFO"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_a_choice_is_one_of_its_words_in_any_case() -> None:
     ],
 )
 def test_an_address_is_scheme_and_host(value: str, address: str) -> None:
-    assert readers.url(value) == address
+    assert parse.url(value) == address
 
 
 @pytest.mark.parametrize(
@@ -111,10 +110,10 @@ def test_an_address_is_scheme_and_host(value: str, address: str) -> None:
         ("https://acme.happyfox.com/api/1.1/json", "has more than scheme and host"),
         ("https://acme.happyfox.com?x=1", "has more than scheme and host"),
         ("https://acme.happyfox.com#x", "has more than scheme and host"),
-        ("https://", "names no usable host"),
-        ("https://ac me.happyfox.com", "names no usable host"),
-        ("https://acme..com", "names no usable host"),
-        ("https://acme.happyfox.com:0", "names no usable host"),
+        ("https://", "has no valid host"),
+        ("https://ac me.happyfox.com", "has no valid host"),
+        ("https://acme..com", "has no valid host"),
+        ("https://acme.happyfox.com:0", "has no valid host"),
         ("https://acme.happyfox.com:99999", "is not an address"),
         ("https://[::1", "is not an address"),
         ("https://acme\n.happyfox.com", "contains a control character"),
@@ -122,8 +121,8 @@ def test_an_address_is_scheme_and_host(value: str, address: str) -> None:
     ],
 )
 def test_another_address_is_refused(value: object, problem: str) -> None:
-    with pytest.raises(UnfitError) as caught:
-        readers.url(value)
+    with pytest.raises(InvalidValueError) as caught:
+        parse.url(value)
     assert caught.value.problem == problem
 
 
@@ -137,73 +136,73 @@ def test_another_address_is_refused(value: object, problem: str) -> None:
     ],
 )
 def test_the_address_of_a_store_is_kept_as_it_is(value: str) -> None:
-    assert readers.redis_url(f" {value} ") == value
+    assert parse.redis_url(f" {value} ") == value
 
 
 @pytest.mark.parametrize(
     "value", ["store:6379", "http://store", "redis:store", "redis://store:port", "unix://", "redis://[x"]
 )
 def test_another_address_of_a_store_is_refused(value: str) -> None:
-    with pytest.raises(UnfitError):
-        readers.redis_url(value)
+    with pytest.raises(InvalidValueError):
+        parse.redis_url(value)
 
 
 def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
-    with pytest.raises(UnfitError, match="colon"):
-        readers.api_key("key:code")
+    with pytest.raises(InvalidValueError, match="colon"):
+        parse.api_key("key:code")
 
 
-@pytest.mark.parametrize("reader", [readers.api_key, readers.auth_code])
-def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_slip(reader: Reader) -> None:
+@pytest.mark.parametrize("reader", [parse.api_key, parse.auth_code])
+def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_mistake(reader: Parser) -> None:
     assert reader("0a1b") == Secret("0a1b")
-    with pytest.raises(UnfitError, match="ASCII") as caught:
+    with pytest.raises(InvalidValueError, match="ASCII") as caught:
         reader("0é1b")
     assert "1b" not in str(caught.value)
 
 
-def test_all_that_is_wrong_with_an_address_is_told() -> None:
-    with pytest.raises(UnfitError) as caught:
-        readers.url("http://acme.happyfox.com/x")
-    told = [caught.value.problem, *(each.problem for each in caught.value.more)]
-    assert told == ["has more than scheme and host", "would send the key over plain http"]
+def test_all_that_is_wrong_with_an_address_is_reported() -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.url("http://acme.happyfox.com/x")
+    reported = [caught.value.problem, *(each.problem for each in caught.value.more)]
+    assert reported == ["has more than scheme and host", "would send the key over plain http"]
 
 
 def test_a_dsn_has_a_key_a_host_and_a_project() -> None:
-    assert readers.sentry_dsn("https://public@errors.example/4") == Secret("https://public@errors.example/4")
+    assert parse.sentry_dsn("https://public@errors.example/4") == Secret("https://public@errors.example/4")
     for value in ("https://errors.example/4", "public@errors.example/4", "https://public@errors.example"):
-        with pytest.raises(UnfitError):
-            readers.sentry_dsn(value)
+        with pytest.raises(InvalidValueError):
+            parse.sentry_dsn(value)
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1", "::", "localhost"])
 def test_a_host_to_listen_on(value: str) -> None:
-    assert readers.host(value) == value
+    assert parse.host(value) == value
 
 
 @pytest.mark.parametrize("value", ["http://x", "a b", "", 3])
 def test_no_host_to_listen_on(value: object) -> None:
-    with pytest.raises(UnfitError):
-        readers.host(value)
+    with pytest.raises(InvalidValueError):
+        parse.host(value)
 
 
-ALL: list[Reader] = [
+ALL: list[Parser] = [
     *(
-        readers.whole(9),
-        readers.decimal(9),
-        readers.switch,
-        readers.choice("a", "b"),
-        readers.path,
-        readers.host,
+        parse.whole(9),
+        parse.decimal(9),
+        parse.switch,
+        parse.choice("a", "b"),
+        parse.path,
+        parse.host,
     ),
     *(
-        readers.account_name,
-        readers.url,
-        readers.redis_url,
-        readers.secret,
-        readers.api_key,
-        readers.sentry_dsn,
+        parse.account_name,
+        parse.url,
+        parse.redis_url,
+        parse.secret,
+        parse.api_key,
+        parse.sentry_dsn,
     ),
-    *(lists.secrets, lists.handlers, lists.grants),
+    *(parse.secrets, parse.handlers, parse.grants),
 ]
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text() | some.dates(),
@@ -216,18 +215,89 @@ ADDRESSES = some.builds("{}://{}".format, some.sampled_from(["http", "https", "r
 @given(value=ANYTHING | ADDRESSES)
 def test_a_reader_accepts_or_says_what_does_not_fit(value: object) -> None:
     for read in ALL:
-        with suppress(UnfitError):
+        with suppress(InvalidValueError):
             read(value)
 
 
 @given(name=some.from_regex(r"[a-z0-9-]+", fullmatch=True))
 def test_every_name_of_the_pattern_is_an_account(name: str) -> None:
-    assert readers.account_name(name) == name
+    assert parse.account_name(name) == name
 
 
 def test_white_space_around_a_key_is_stripped() -> None:
-    assert readers.secret(" key\n") == Secret("key")
+    assert parse.secret(" key\n") == Secret("key")
 
 
 def test_a_path_is_a_path() -> None:
-    assert readers.path(" a/b ") == Path("a/b")
+    assert parse.path(" a/b ") == Path("a/b")
+
+
+# Lists
+
+
+def test_white_space_around_signing_keys_is_stripped() -> None:
+    assert parse.secrets(" new , old\n,") == (Secret("new"), Secret("old"))
+    assert parse.secrets([" new ", "old"]) == (Secret("new"), Secret("old"))
+
+
+def test_a_key_in_a_list_of_the_file_may_hold_a_comma() -> None:
+    assert parse.secrets(["a,b"]) == (Secret("a,b"),)
+
+
+@pytest.mark.parametrize("value", [",", [], [""], [3], 3, {"a": "b"}])
+def test_no_signing_key_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.secrets(value)
+
+
+def test_handlers_are_import_strings_and_names_in_order() -> None:
+    given_ = "vip:router, acme.crm.sync:router.of, rules, crm-sync,vip:router"
+
+    assert parse.handlers(given_) == ("vip:router", "acme.crm.sync:router.of", "rules", "crm-sync")
+
+
+@pytest.mark.parametrize(
+    "value", ["vip.py", "vip:", ":router", "a/b:router", "vip:router:x", "vip router", "a..b:c", ",", []]
+)
+def test_what_names_no_router_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.handlers(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("1", True), (True, True), ("off", False), ("vip", {"vip"}), ("vip, crm", {"vip", "crm"}), (["vip"], {"vip"})],
+)
+def test_a_dry_run_is_on_or_off_or_of_some_routers(value: object, read: object) -> None:
+    assert parse.dry_run(value) == read
+
+
+@pytest.mark.parametrize("value", ["Vip", "vip:router", 2, {"vip": True}, [True]])
+def test_a_dry_run_of_what_is_no_router_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.dry_run(value)
+
+
+@pytest.mark.parametrize("value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}])
+def test_grants_are_pairs(value: object) -> None:
+    assert parse.grants(value) == {("vip", "reply"), ("crm", "move")}
+
+
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("vip:replys", "did you mean 'reply'?"),
+        (
+            "vip:xyzzy",
+            "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts",
+        ),
+        ("vip", "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts"),
+        ("Vip:reply", "write router:permission, for example vip:reply"),
+        (":reply", "write router:permission, for example vip:reply"),
+        ({"vip": ["reply:move"]}, "did you mean 'reply'?"),
+    ],
+)
+def test_a_grant_of_nothing_known_is_refused(value: object, fix: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.grants(value)
+    assert caught.value.fix == fix

@@ -16,41 +16,43 @@ from workers.settings import Part
     ],
 )
 def test_an_unknown_variable_is_refused_with_the_nearest_name(refused: Refused, name: str, nearest: str) -> None:
-    (complaint,) = refused({name: "1"})
+    (problem,) = refused({name: "1"})
 
-    assert complaint.setting == f"{name} (environment)"
-    assert complaint.cure == f"did you mean {nearest}?"
+    assert problem.setting == f"{name} (environment)"
+    assert problem.fix == f"did you mean {nearest!r}?"
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
 def test_a_variable_like_no_setting_concerns_every_part(refused: Refused, part: Part) -> None:
-    (complaint,) = refused({"FOXHOOKS_XYZZY_PLUGH": "1"}, part=part)
+    (problem,) = refused({"FOXHOOKS_XYZZY_PLUGH": "1"}, part=part)
 
-    assert "docs/settings.md" in complaint.cure
+    assert "docs/settings.md" in problem.fix
 
 
-def test_other_peoples_variables_are_let_alone(loaded: Loaded) -> None:
+def test_variables_of_other_programs_are_ignored(loaded: Loaded) -> None:
     assert loaded({"PATH": "/bin", "REDIS_HOST": "x", "foxhooks_port": "1", "FOXHOOK": "x"})
 
 
 def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused) -> None:
-    (complaint,) = refused({"FOXHOOKS_\x1b[31m": "1"})
+    (problem,) = refused({"FOXHOOKS_\x1b[31m": "1"})
 
-    assert complaint.setting == r"'FOXHOOKS_\x1b[31m' (environment)"
+    assert problem.setting == r"'FOXHOOKS_\x1b[31m' (environment)"
 
 
 @pytest.mark.parametrize(
-    ("toml", "setting", "cure"),
+    ("toml", "setting", "fix"),
     [
-        ("thread = 3", "thread", "did you mean threads?"),
-        ("foxhooks_thread = 3", "foxhooks_thread", "did you mean threads?"),
-        ("[account.acme]", "account", "did you mean accounts?"),
-        ("xyzzy_plugh = 3", "xyzzy_plugh", "remove it; docs/settings.md lists what there is"),
+        ("thread = 3", "thread", "did you mean 'threads'?"),
+        ("foxhooks_thread = 3", "foxhooks_thread", "did you mean 'threads'?"),
+        ("loop_gard = 3", "loop_gard", "did you mean 'loop_guard'?"),
+        ("fused = 3", "fused", "remove it; docs/settings.md lists all settings"),
+        ("[account.acme]", "account", "did you mean 'accounts'?"),
+        ("xyzzy_plugh = 3", "xyzzy_plugh", "remove it; docs/settings.md lists all settings"),
         ('url = "x"', "url", "move it into [accounts.NAME]"),
         ('foxhooks_config = "x"', "foxhooks_config", "set FOXHOOKS_CONFIG instead"),
-        ("[accounts.acme]\nstaf_id = 3", "accounts.acme.staf_id", "did you mean staff_id?"),
+        ("[accounts.acme]\nstaf_id = 3", "accounts.acme.staf_id", "did you mean 'staff_id'?"),
         ("[accounts.acme]\nhappyfox_staff_id = 3", "accounts.acme.happyfox_staff_id", "write staff_id"),
-        ("[accounts.acme]\nfoxhooks_fuse = 3", "accounts.acme.foxhooks_fuse", "write fuse"),
+        ("[accounts.acme]\nfoxhooks_loop_guard = 3", "accounts.acme.foxhooks_loop_guard", "write loop_guard"),
         (
             "[accounts.acme]\nthreads = 3",
             "accounts.acme.threads",
@@ -59,14 +61,14 @@ def test_a_variable_with_a_name_that_does_not_print_is_escaped(refused: Refused)
         (
             '[accounts.acme]\n"\\u001b" = 3',
             r"'accounts.acme.\x1b'",
-            "remove it; docs/settings.md lists what there is",
+            "remove it; docs/settings.md lists all settings",
         ),
     ],
 )
-def test_an_unknown_key_is_refused_with_where_it_belongs(refused: Refused, toml: str, setting: str, cure: str) -> None:
-    (complaint,) = refused(toml=toml)
+def test_an_unknown_key_is_refused_with_where_it_belongs(refused: Refused, toml: str, setting: str, fix: str) -> None:
+    (problem,) = refused(toml=toml)
 
-    assert (complaint.setting, complaint.cure) == (f"{setting} (foxhooks.toml)", cure)
+    assert (problem.setting, problem.fix) == (f"{setting} (foxhooks.toml)", fix)
 
 
 def test_a_misspelt_key_of_the_worker_does_not_stop_web(loaded: Loaded, refused: Refused) -> None:
@@ -88,10 +90,10 @@ def test_a_misspelt_key_of_the_worker_does_not_stop_web(loaded: Loaded, refused:
     ],
 )
 def test_a_setting_given_under_two_names_is_refused(refused: Refused, toml: str, setting: str) -> None:
-    (complaint,) = refused(toml=toml)
+    (problem,) = refused(toml=toml)
 
-    assert complaint.setting == f"{setting} (foxhooks.toml)"
-    assert complaint.problem == "is given twice under two names"
+    assert problem.setting == f"{setting} (foxhooks.toml)"
+    assert problem.problem == "is given twice under two names"
 
 
 def test_a_workers_setting_given_twice_does_not_stop_web(loaded: Loaded) -> None:
@@ -100,15 +102,15 @@ def test_a_workers_setting_given_twice_does_not_stop_web(loaded: Loaded) -> None
 
 @pytest.mark.parametrize("name", ["Acme", "ac me", "ac\\u0007me", "é"])
 def test_the_name_of_a_table_is_the_name_of_an_account(refused: Refused, name: str) -> None:
-    (complaint,) = refused(toml=f'[accounts."{name}"]')
+    (problem,) = refused(toml=f'[accounts."{name}"]')
 
-    assert complaint.problem in ("is not a name for an account", "contains a control character")
-    assert complaint.setting.isascii()
-    assert complaint.setting.isprintable()
+    assert problem.problem in ("is not a valid account name", "contains a control character")
+    assert problem.setting.isascii()
+    assert problem.setting.isprintable()
 
 
-def test_the_settings_of_a_router_stand_under_the_name_of_a_router(refused: Refused) -> None:
-    (complaint,) = refused(toml="[handlers.Crm]")
+def test_the_table_of_a_router_has_a_valid_name(refused: Refused) -> None:
+    (problem,) = refused(toml="[router.Crm]")
 
-    assert complaint.setting == "handlers.Crm (foxhooks.toml)"
-    assert complaint.problem == "is not the name of a router"
+    assert problem.setting == "router.Crm (foxhooks.toml)"
+    assert problem.problem == "is not a valid router name"

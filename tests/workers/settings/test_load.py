@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.settings.conftest import WHOLE, Loaded, Refused
-from workers.settings import Budget, Part, RulesFile, Secret, SettingsError, load, rules_files
+from workers.settings import Budget, Part, RulesFile, Secret, SettingsError, load, load_account, rules_files
 
 TABLES = """
 [accounts.acme]
@@ -25,7 +25,7 @@ NO_ACCOUNT: dict[str, str | None] = {name: None for name in WHOLE if name.starts
 """Takes the account out of the environment."""
 
 
-def test_a_whole_environment_gives_every_value(loaded: Loaded, tmp_path: Path) -> None:
+def test_a_whole_environment_sets_every_value(loaded: Loaded, tmp_path: Path) -> None:
     settings = loaded()
     account = settings.accounts["acme"]
 
@@ -34,7 +34,7 @@ def test_a_whole_environment_gives_every_value(loaded: Loaded, tmp_path: Path) -
     assert (account.api_key.reveal(), account.auth_code.reveal()) == ("the-key", "the-code")
     assert (account.staff_id, account.handlers) == (7, ("vip:router",))
     assert account.budget == Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
-    assert (account.timeout, account.doubt, account.fuse) == (15.0, 30.0, 20)
+    assert (account.timeout, account.doubt, account.loop_guard) == (15.0, 30.0, 20)
     assert (account.rules, account.allow, account.dry_run) == (None, frozenset(), False)
     assert account.router_settings == {}
     assert (settings.redis_url, settings.data) == (None, tmp_path / ".foxhooks")
@@ -106,7 +106,7 @@ def test_a_broken_web_value_does_not_stop_the_worker(loaded: Loaded, refused: Re
 
 
 def test_web_does_not_resolve_the_workers_references(loaded: Loaded) -> None:
-    toml = TABLES.replace('"key-a"', '"env:NOT_SET"') + '[handlers.crm]\ntoken = "env:NOT_SET_EITHER"\n'
+    toml = TABLES.replace('"key-a"', '"env:NOT_SET"') + '[router.crm]\ntoken = "env:NOT_SET_EITHER"\n'
 
     assert list(loaded(NO_ACCOUNT, toml, part="web").accounts) == ["acme", "beta"]
 
@@ -119,32 +119,32 @@ def test_a_store_command_reads_no_account(loaded: Loaded) -> None:
 
 
 def test_all_needs_what_both_need(refused: Refused) -> None:
-    complaints = refused(dict.fromkeys(WHOLE))
+    problems = refused(dict.fromkeys(WHOLE))
 
-    assert {complaint.setting for complaint in complaints} == set(WHOLE)
-    assert {complaint.problem for complaint in complaints} == {"is missing"}
+    assert {problem.setting for problem in problems} == set(WHOLE)
+    assert {problem.problem for problem in problems} == {"is missing"}
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reported"),
     [
         ("FOXHOOKS_ALLOW", "vip:fly,X:reply,vip:move", ["grants vip the unknown permission 'fly'", "grants to 'X'"]),
         ("FOXHOOKS_HANDLERS", "vip:router,a b,c d", ["contains 'a b'", "contains 'c d'"]),
     ],
 )
-def test_every_wrong_word_of_a_list_is_told(refused: Refused, name: str, value: str, told: list[str]) -> None:
-    complaints = refused({name: value}, part="worker")
+def test_every_wrong_word_of_a_list_is_reported(refused: Refused, name: str, value: str, reported: list[str]) -> None:
+    problems = refused({name: value}, part="worker")
 
-    assert {complaint.setting for complaint in complaints} == {f"{name} (environment)"}
-    assert [text for text, complaint in zip(told, complaints, strict=True) if text not in complaint.problem] == []
+    assert {problem.setting for problem in problems} == {f"{name} (environment)"}
+    assert [text for text, problem in zip(reported, problems, strict=True) if text not in problem.problem] == []
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all"])
-def test_a_missing_setting_is_told_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
-    complaints = refused(dict.fromkeys(WHOLE), part=part)
+def test_a_missing_setting_is_reported_once_with_where_to_put_it(refused: Refused, part: Part) -> None:
+    problems = refused(dict.fromkeys(WHOLE), part=part)
 
-    assert len(complaints) == len({complaint.setting for complaint in complaints})
-    assert all("set it" in complaint.cure for complaint in complaints)
+    assert len(problems) == len({problem.setting for problem in problems})
+    assert all("set it" in problem.fix for problem in problems)
 
 
 def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: Path) -> None:
@@ -154,18 +154,18 @@ def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: 
         "FOXHOOKS_DURABILITY": "sometimes",
         "REDIS_URL": "http://x",
     }
-    complaints = refused(changes)
+    problems = refused(changes)
 
-    assert [complaint.setting for complaint in complaints] == [f"{name} (environment)" for name in (
+    assert [problem.setting for problem in problems] == [f"{name} (environment)" for name in (
         "REDIS_URL", "FOXHOOKS_DURABILITY", "PORT", "HAPPYFOX_STAFF_ID"
     )]  # fmt: skip
-    assert str(SettingsError(complaints)).splitlines() == [str(complaint) for complaint in complaints]
+    assert str(SettingsError(problems)).splitlines() == [str(problem) for problem in problems]
 
 
 def test_what_holds_for_every_account_is_complained_of_once(refused: Refused) -> None:
-    (complaint,) = refused({**NO_ACCOUNT, "FOXHOOKS_FUSE": "none"}, TABLES)
+    (problem,) = refused({**NO_ACCOUNT, "FOXHOOKS_LOOP_GUARD": "none"}, TABLES)
 
-    assert complaint.setting == "FOXHOOKS_FUSE (environment)"
+    assert problem.setting == "FOXHOOKS_LOOP_GUARD (environment)"
 
 
 # The name of an account
@@ -189,10 +189,10 @@ def test_the_name_is_the_first_label_of_the_host(loaded: Loaded, url: str, name:
 )
 @pytest.mark.parametrize("part", ["web", "worker", "all"])
 def test_a_loopback_or_ip_host_gives_no_name(loaded: Loaded, refused: Refused, url: str, part: Part) -> None:
-    (complaint,) = refused({"HAPPYFOX_URL": url}, part=part)
+    (problem,) = refused({"HAPPYFOX_URL": url}, part=part)
 
-    assert complaint.setting == "HAPPYFOX_ACCOUNT"
-    assert "gives no name" in complaint.problem
+    assert problem.setting == "HAPPYFOX_ACCOUNT"
+    assert "gives no name" in problem.problem
     assert list(loaded({"HAPPYFOX_URL": url, "HAPPYFOX_ACCOUNT": "local"}, part=part).accounts) == ["local"]
 
 
@@ -202,22 +202,22 @@ def test_a_given_name_wins_over_the_host(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("name", ["Acme", "acme_1", "ac me", "a/b", "acmé", "a\x07b", "a\udcffb"])
 def test_a_name_is_lower_case_letters_digits_and_hyphens(refused: Refused, name: str) -> None:
-    (complaint,) = refused({"HAPPYFOX_ACCOUNT": name})
+    (problem,) = refused({"HAPPYFOX_ACCOUNT": name})
 
-    assert complaint.setting == "HAPPYFOX_ACCOUNT (environment)"
+    assert problem.setting == "HAPPYFOX_ACCOUNT (environment)"
 
 
 def test_web_without_a_readable_url_asks_for_the_name(refused: Refused) -> None:
-    (complaint,) = refused({"HAPPYFOX_URL": "acme"}, part="web")
+    (problem,) = refused({"HAPPYFOX_URL": "acme"}, part="web")
 
-    assert complaint.setting == "HAPPYFOX_ACCOUNT"
-    assert "HAPPYFOX_URL cannot be read" in complaint.problem
+    assert problem.setting == "HAPPYFOX_ACCOUNT"
+    assert "HAPPYFOX_URL cannot be read" in problem.problem
 
 
 def test_the_worker_complains_of_the_url_alone(refused: Refused) -> None:
-    (complaint,) = refused({"HAPPYFOX_URL": "acme"}, part="worker")
+    (problem,) = refused({"HAPPYFOX_URL": "acme"}, part="worker")
 
-    assert complaint.setting == "HAPPYFOX_URL (environment)"
+    assert problem.setting == "HAPPYFOX_URL (environment)"
 
 
 # Environment and file
@@ -265,40 +265,40 @@ def test_another_name_than_that_of_the_single_table_is_refused(loaded: Loaded, r
     single = TABLES[: TABLES.index("[accounts.beta]")]
 
     assert list(loaded({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "acme"}, single).accounts) == ["acme"]
-    (complaint,) = refused({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "gamma"}, single)
-    assert complaint.problem == "is gamma, but the account in the file is acme"
+    (problem,) = refused({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "gamma"}, single)
+    assert problem.problem == "is gamma, but the account in the file is acme"
 
 
 def test_with_several_accounts_a_variable_for_one_is_refused(refused: Refused) -> None:
-    complaints = refused({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9", "HAPPYFOX_ACCOUNT": "acme"}, TABLES)
+    problems = refused({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9", "HAPPYFOX_ACCOUNT": "acme"}, TABLES)
 
-    assert [complaint.setting for complaint in complaints] == [
+    assert [problem.setting for problem in problems] == [
         "HAPPYFOX_ACCOUNT (environment)",
         "HAPPYFOX_STAFF_ID (environment)",
     ]
-    assert complaints[1].cure == "give staff_id in each [accounts.NAME] instead"
+    assert problems[1].fix == "set staff_id in each [accounts.NAME] instead"
 
 
 def test_a_variable_of_the_other_part_is_not_ambiguous(loaded: Loaded) -> None:
     assert loaded({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9"}, TABLES, part="web")
 
 
-def test_what_one_of_several_accounts_lacks_is_told_with_its_table(refused: Refused) -> None:
-    (complaint,) = refused(NO_ACCOUNT, TABLES.replace("staff_id = 2", ""))
+def test_what_one_of_several_accounts_lacks_is_reported_with_its_table(refused: Refused) -> None:
+    (problem,) = refused(NO_ACCOUNT, TABLES.replace("staff_id = 2", ""))
 
-    assert complaint.setting == "accounts.beta.staff_id (foxhooks.toml)"
-    assert complaint.cure.startswith("give staff_id in [accounts.beta] of foxhooks.toml")
+    assert problem.setting == "accounts.beta.staff_id (foxhooks.toml)"
+    assert problem.fix.startswith("set staff_id in [accounts.beta] of foxhooks.toml")
 
 
-def test_an_account_may_have_its_own_handlers_grants_dry_run_and_fuse(loaded: Loaded) -> None:
-    own = 'handlers = ["own:router"]\ndry_run = true\nfuse = 3\npermissions = { own = ["move"] }\n'
-    top = 'handlers = ["top:router"]\nfuse = 5\nallow = ["top:reply"]\n'
+def test_an_account_may_have_its_own_handlers_grants_dry_run_and_loop_guard(loaded: Loaded) -> None:
+    own = 'handlers = ["own:router"]\ndry_run = true\nloop_guard = 3\npermissions = { own = ["move"] }\n'
+    top = 'handlers = ["top:router"]\nloop_guard = 5\nallow = ["top:reply"]\n'
 
     accounts = loaded({**NO_ACCOUNT, "FOXHOOKS_HANDLERS": None}, top + TABLES + own).accounts
 
     assert (accounts["acme"].handlers, accounts["beta"].handlers) == (("top:router",), ("own:router",))
     assert (accounts["acme"].dry_run, accounts["beta"].dry_run) == (False, True)
-    assert (accounts["acme"].fuse, accounts["beta"].fuse) == (5, 3)
+    assert (accounts["acme"].loop_guard, accounts["beta"].loop_guard) == (5, 3)
     assert accounts["acme"].allow == {("top", "reply")}
     assert accounts["beta"].allow == {("own", "move")}
 
@@ -333,6 +333,45 @@ def test_a_blank_value_counts_as_not_set(loaded: Loaded, refused: Refused) -> No
     assert refused({"HAPPYFOX_API_KEY": " "})[0].problem == "is missing"
 
 
+# Old names
+
+
+@pytest.mark.parametrize(
+    ("changes", "toml", "where"),
+    [
+        ({"FOXHOOKS_FUSE": "3"}, "", "FOXHOOKS_FUSE (environment): {}; write FOXHOOKS_LOOP_GUARD"),
+        ({}, "fuse = 3", "fuse (foxhooks.toml): {}; write loop_guard"),
+        ({}, "foxhooks_fuse = 3", "foxhooks_fuse (foxhooks.toml): {}; write loop_guard"),
+        ({}, "[accounts.acme]\nfuse = 3", "accounts.acme.fuse (foxhooks.toml): {}; write loop_guard"),
+    ],
+)
+def test_an_old_name_is_accepted_with_a_warning(
+    loaded: Loaded, changes: dict[str, str | None], toml: str, where: str
+) -> None:
+    settings = loaded(changes, toml)
+
+    assert settings.accounts["acme"].loop_guard == 3
+    problem = "was renamed in 0.2.0, and the next release will reject this name"
+    assert [str(warning) for warning in settings.warnings] == [where.format(problem)]
+    assert loaded(changes, toml, part="web").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "toml", "where"),
+    [
+        ({"FOXHOOKS_FUSE": "3", "FOXHOOKS_LOOP_GUARD": "4"}, "", "FOXHOOKS_FUSE (environment)"),
+        ({}, "fuse = 3\nloop_guard = 4", "loop_guard (foxhooks.toml)"),
+        ({}, "[accounts.acme]\nfuse = 3\nloop_guard = 4", "accounts.acme.loop_guard (foxhooks.toml)"),
+    ],
+)
+def test_an_old_name_beside_the_new_one_is_refused(
+    refused: Refused, changes: dict[str, str | None], toml: str, where: str
+) -> None:
+    (problem,) = refused(changes, toml)
+
+    assert (problem.setting, problem.problem) == (where, "is given twice under two names")
+
+
 # Rules
 
 
@@ -348,10 +387,10 @@ def test_rules_run_last_unless_they_are_named(loaded: Loaded, tmp_path: Path) ->
 
 
 def test_the_word_rules_needs_a_rules_file(refused: Refused) -> None:
-    (complaint,) = refused({"FOXHOOKS_HANDLERS": "vip:router,rules"})
+    (problem,) = refused({"FOXHOOKS_HANDLERS": "vip:router,rules"})
 
-    assert str(complaint) == (
-        "FOXHOOKS_HANDLERS (environment): names rules, and FOXHOOKS_RULES is not set; "
+    assert str(problem) == (
+        "FOXHOOKS_HANDLERS (environment): names rules, but FOXHOOKS_RULES is not set; "
         "set it to the path of a rules file, or remove the word rules"
     )
 
@@ -384,3 +423,36 @@ def test_what_is_not_built_is_refused(refused: Refused) -> None:
 
     assert (in_environment.problem, in_file.problem) == ("is not available yet", "is not available yet")
     assert in_file.setting == "admin_password (foxhooks.toml)"
+
+
+# A script
+
+LEAST = {"HAPPYFOX_URL": "https://acme.happyfox.com", "HAPPYFOX_API_KEY": "k", "HAPPYFOX_AUTH_CODE": "c"}
+
+
+def test_address_and_credentials_are_enough(tmp_path: Path) -> None:
+    found = load_account(LEAST, tmp_path)
+    assert (found.account.name, found.account.staff_id, found.redis_url) == ("acme", 0, None)
+    assert found.account.budget.gets == 500
+    assert found.data == tmp_path / ".foxhooks"
+
+
+def test_what_is_set_holds(tmp_path: Path) -> None:
+    more = {"HAPPYFOX_STAFF_ID": "7", "HAPPYFOX_GETS_PER_MINUTE": "9", "REDIS_URL": "redis://127.0.0.1:6379/0"}
+    found = load_account({**LEAST, **more, "FOXHOOKS_HANDLERS": "???"}, tmp_path)
+    assert (found.account.staff_id, found.account.budget.gets) == (7, 9)
+    assert found.redis_url == more["REDIS_URL"]
+    assert "6379" not in repr(found)
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        load_account({"HAPPYFOX_URL": "http://acme.happyfox.com", "HAPPYFOX_STAFF_ID": "Ann"}, tmp_path)
+    named = {problem.setting.partition(" ")[0] for problem in wrong.value.problems}
+    assert named == {"HAPPYFOX_URL", "HAPPYFOX_API_KEY", "HAPPYFOX_AUTH_CODE", "HAPPYFOX_STAFF_ID"}
+
+
+def test_a_broken_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text("[accounts")
+    with pytest.raises(SettingsError, match=r"foxhooks\.toml"):
+        load_account(LEAST, tmp_path)
