@@ -1,6 +1,6 @@
 """Post urgent tickets to a chat webhook (Slack, Mattermost, Teams and others accept `{"text": ...}`).
 
-    [handlers.chat]
+    [router.chat]
     url = "env:CHAT_HOOK"              # anyone who knows this URL can post
     priorities = ["High", "Critical"]
 

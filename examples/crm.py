@@ -1,6 +1,6 @@
 """Set a custom field of each new ticket from a CRM: the plan of the contact, read over HTTP.
 
-    [handlers.crm]
+    [router.crm]
     base_url = "https://crm.example"
     token = "env:CRM_TOKEN"
     field = "Plan"
@@ -43,7 +43,7 @@ def look_up(email: str, crm: Crm) -> str:
     except httpx.TransportError as error:
         raise Retry(f"the CRM does not answer ({type(error).__name__})") from None
     if answer.status_code in (401, 403):
-        raise GiveUp("the CRM refuses the token; correct [handlers.crm] and replay this")
+        raise GiveUp("the CRM refuses the token; correct [router.crm] and replay this")
     if answer.status_code >= 500 or answer.status_code == 429:
         raise Retry(f"the CRM answered {answer.status_code}", after="1m")
     customers = answer.json() if answer.is_success else []

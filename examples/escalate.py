@@ -1,6 +1,6 @@
 """Escalate tickets that nobody answered for two hours: raise the priority and notify the category's staff.
 
-    [handlers.escalate]
+    [router.escalate]
     after = "2h"
     priority = "Critical"
 

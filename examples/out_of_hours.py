@@ -1,6 +1,6 @@
 """Answer out of hours: tell whoever writes at night or on a weekend, once, when we are back.
 
-    [handlers.out-of-hours]
+    [router.out-of-hours]
     zone = "Europe/Berlin"
     opens = 9
     closes = 17

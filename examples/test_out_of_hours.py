@@ -37,5 +37,5 @@ def test_a_contact_hears_it_once_on_a_ticket(desk: Desk) -> None:
 
 @pytest.mark.parametrize("table", [{"zone": "Berlin"}, {"opens": 17, "closes": 9}])
 def test_a_wrong_table_is_told_at_start(table: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"handlers\.out-of-hours: .*; write"):
+    with pytest.raises(ValueError, match=r"router\.out-of-hours: .*; write"):
         run(router, ticket(), "ticket-created", settings=table)

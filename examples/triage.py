@@ -1,10 +1,10 @@
 """Triage by custom field: the product decides who gets a ticket and how urgent it is.
 
-    [handlers.triage]
+    [router.triage]
     field = "Product"
     unknown = "Omar Haddad"
 
-    [handlers.triage.products.Printer]
+    [router.triage.products.Printer]
     assignee = "Ada King"
     priority = "High"
     tags = ["hardware"]

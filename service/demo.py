@@ -57,18 +57,18 @@ handlers = [
 [permissions]
 staff-update = ["reply"]                # answering a customer needs a grant
 
-[handlers.auto-tag]
+[router.auto-tag]
 match = [
     {{ text = "refund|chargeback", tags = ["refund"] }},
     {{ contact_domain = "bigcorp.example", tags = ["vip"] }},
 ]
 
-[handlers.private-note]
+[router.private-note]
 match = [
     {{ on = "ticket-created", contact_domain = "bigcorp.example", note = "{NOTE}" }},
 ]
 
-[handlers.staff-update]
+[router.staff-update]
 match = [
     {{ on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "{REPLY}" }},
     {{ on = "smart-rule", rule = "{RULE}", set = {{ assignee = "Ada King", priority = "High" }} }},

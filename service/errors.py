@@ -14,7 +14,7 @@ def report(error: Exception) -> bool:
     from workers.settings import SettingsError
 
     if isinstance(error, SettingsError):
-        lines = [f"  - {complaint}" for complaint in error.complaints]
+        lines = [f"  - {complaint}" for complaint in error.problems]
         print("These settings need correcting:", *lines, sep="\n", file=sys.stderr)
         return True
     if isinstance(error, CommandError | FoxhooksError):

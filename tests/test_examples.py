@@ -29,6 +29,6 @@ def test_an_example_has_a_test_and_its_docstring_shows_settings_that_fit(path: P
     if not isinstance(router, Router):
         return
     shown = tomllib.loads(dedent("\n".join(re.findall(r"^(    .*|)$", module.__doc__ or "", re.MULTILINE))))
-    assert not router.settings or router.name in shown["handlers"]
-    settings_of(router, shown.get("handlers", {}).get(router.name, {}))
+    assert not router.settings or router.name in shown["router"]
+    settings_of(router, shown.get("router", {}).get(router.name, {}))
     assert set(shown.get("permissions", {})) <= {router.name}

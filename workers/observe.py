@@ -53,6 +53,8 @@ def init_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for warning in settings.warnings:
+        logging.getLogger(__name__).warning("A setting must be changed.", extra={"reason": str(warning)})
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

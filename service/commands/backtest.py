@@ -107,7 +107,7 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
     try:
         settings = router_settings(router, account.router_settings.get(router.name, {}))
     except FitError as unfit:
-        raise LoadError(unfit.complaints) from None
+        raise LoadError(unfit.problems) from None
     return [Bound(each, settings) for each in router.handlers]
 
 

@@ -80,8 +80,8 @@ def check(offline: bool) -> Iterator[CheckResult]:
     try:
         settings = settings_of("all")
     except SettingsError as wrong:
-        for complaint in wrong.complaints:
-            yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        for complaint in wrong.problems:
+            yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.fix)
         if handled := [draft for draft in drafts(os.environ, Path.cwd()) if draft.handlers]:
             yield from check_handlers(handled)
         return
@@ -127,8 +127,8 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[CheckResult]:
     try:
         loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
     except LoadError as wrong:
-        for complaint in wrong.complaints:
-            yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        for complaint in wrong.problems:
+            yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.fix)
         return
     dry = {account.name: account.dry_routers for account in accounts}
     for name, routers in loaded.items():
@@ -145,8 +145,8 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[CheckResult]:
         if account.rules:
             found = rules_file.read(rules_file.content(account.rules), rules_file.granted(account.allow))
             for fault in found.faults:
-                complaint = fault.complaint(account.rules.name)
-                yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.cure)
+                complaint = fault.in_file(account.rules.name)
+                yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.fix)
 
 
 def _empty(router: str) -> CheckResult:
@@ -246,9 +246,9 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
     """Find names in rules and settings that the account does not know."""
     rules_know_all = True
     for complaint in unknown_here(account, loaded, directory):
-        subject = "handlers" if complaint.setting.startswith("handlers.") else RULES
+        subject = "handlers" if complaint.setting.startswith("router.") else RULES
         rules_know_all = rules_know_all and subject != RULES
-        yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.cure)
+        yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.fix)
     if account.rules and rules_know_all:
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 

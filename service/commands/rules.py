@@ -22,8 +22,8 @@ from workers.happyfox.messages import read
 from workers.lanes.lists import recall, remember
 from workers.lanes.store import Store
 from workers.rules import file as rules_file
-from workers.rules.faults import Fault
 from workers.rules.names import unknown
+from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, Settings, SettingsError, load, rules_files
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
@@ -86,7 +86,7 @@ def _settings(given: str) -> tuple[Settings | None, str]:
     try:
         return load("worker", {**os.environ, **({"FOXHOOKS_RULES": given} if given else {})}, Path.cwd()), ""
     except SettingsError as wrong:
-        return None, f"{wrong.complaints[0].setting} {wrong.complaints[0].problem}; run `foxhooks doctor` for details"
+        return None, f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
 
 
 def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: str) -> Report:
@@ -102,7 +102,7 @@ def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: s
     return Report(path, replace(found[0], faults=ordered), why)
 
 
-def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) -> Iterator[Fault]:
+def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) -> Iterator[RuleProblem]:
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:
@@ -149,7 +149,7 @@ def _data(report: Report) -> dict[str, object]:
                 "line": fault.line,
                 "rule": fault.rule,
                 "problem": fault.problem,
-                "fix": fault.cure,
+                "fix": fault.fix,
                 "warning": fault.warning,
             }
             for fault in report.rules.faults
@@ -174,7 +174,7 @@ def _show(report: Report) -> None:
         line(
             mark, (f"{name}, line {fault.line}", "bold"), f", {fault.rule}" if fault.rule else "", f": {fault.problem}"
         )
-        line(f"    → {fault.cure}")
+        line(f"    → {fault.fix}")
     if not faults:
         columns = {
             "rule": lambda rule: rule.name,

@@ -15,8 +15,7 @@ import typer
 from service.context import AccountName, one_account, settings_of
 from service.errors import CommandError
 from workers.events.signature import HEADER, sign
-from workers.settings import Account
-from workers.settings.hosts import host_of, is_loopback
+from workers.settings import Account, host_of, is_loopback
 
 Sample = Literal["created", "reply", "rule"]
 Shape = Literal["flat", "rest", "wrapped"]

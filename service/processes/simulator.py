@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from workers.simulator import Delivery, Request, Response, Simulator, admin
+from workers.simulator import ApiRequest, ApiResponse, Simulator, WebhookDelivery, admin
 
 LOOPBACK = ("127.0.0.1", "::1")
 #: Seconds for a receiver to answer a webhook. HappyFox does not document its limit.
@@ -131,7 +131,7 @@ class SimulatorApp:
                     sending.create_task(self._deliver(client, delivery))
                 await self._webhooks_due.wait()
 
-    async def _deliver(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+    async def _deliver(self, client: httpx.AsyncClient, delivery: WebhookDelivery) -> None:
         await asyncio.sleep(max(0.0, delivery.due - self.simulator.clock()))
         try:
             answer = await client.post(delivery.hook.url, content=delivery.body, headers=delivery.headers)
@@ -178,8 +178,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _read(request: HttpRequest) -> Request:
-    return Request(
+async def _read(request: HttpRequest) -> ApiRequest:
+    return ApiRequest(
         method=request.method,
         path=request.scope["path"],
         query=request.scope["query_string"].decode("latin-1"),
@@ -210,7 +210,7 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-async def _trickle(response: Response, send: Send) -> None:
+async def _trickle(response: ApiResponse, send: Send) -> None:
     """Send the body one byte at a time."""
     length = str(len(response.body))
     headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.headers.items()]

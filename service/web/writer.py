@@ -16,12 +16,12 @@ import redis.asyncio
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
 from workers.lanes.inbox import Acceptance, Arrival, accept
 from workers.lanes.keys import WAKE
-from workers.lanes.scripts import Script, source
+from workers.lanes.scripts import LibraryMissing, Script, is_missing, loading
 from workers.settings import Durability
 
 T = TypeVar("T")
@@ -274,7 +274,7 @@ class StoreWriter:
         if self._connection is not None:
             try:
                 return await self._trip(self._connection, scripts, wake)
-            except (redis.exceptions.ConnectionError, NoScriptError):
+            except (redis.exceptions.ConnectionError, LibraryMissing):
                 # Closed while it was idle, or the store was restarted. It is safe to run the scripts twice, and they
                 # always write, so WAITAOF on the new connection covers what the old one may have done.
                 await self.close()
@@ -285,7 +285,7 @@ class StoreWriter:
         connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-            await _ask(connection, "SCRIPT", "LOAD", source("accept").text)
+            await _load(connection)
             self._waits = self._durability == "fsync" and await _has_waitaof(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -295,9 +295,7 @@ class StoreWriter:
     async def _trip(
         self, connection: Connection, scripts: Sequence[Script[T]], wake: bool
     ) -> list[T | StoreUnavailable]:
-        commands: list[tuple[Any, ...]] = [
-            ("EVALSHA", source(script.name).sha, 1, script.prefix, b"", *script.args) for script in scripts
-        ]
+        commands: list[tuple[Any, ...]] = [script.command() for script in scripts]
         if wake:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
         if self._waits:
@@ -306,8 +304,8 @@ class StoreWriter:
         # Read every answer: one left behind would be taken for an answer of the next trip.
         answers = [await _read(connection) for _ in commands]
         for answer in answers:
-            if isinstance(answer, NoScriptError):
-                raise answer
+            if is_missing(answer):
+                raise LibraryMissing(str(answer))
         if self._waits:
             if isinstance(answers[-1], ResponseError):
                 raise answers[-1]
@@ -317,6 +315,18 @@ class StoreWriter:
             _rejection(answer) if isinstance(answer, ResponseError) else script.read(answer)
             for script, answer in zip(scripts, answers[: len(scripts)], strict=True)
         ]
+
+
+async def _load(connection: Connection) -> None:
+    """Load the library of functions and delete old versions of it."""
+    steps = loading()
+    try:
+        command = next(steps)
+        while True:
+            await connection.send_command(*command, check_health=False)
+            command = steps.send(await _read(connection))
+    except StopIteration:
+        pass
 
 
 async def _has_waitaof(connection: Connection) -> bool:

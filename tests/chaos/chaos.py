@@ -154,8 +154,8 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
 
 def _notes(deployment: Deployment) -> int:
     """Counts the notes of ours."""
-    tickets = list(deployment.fleet.simulator.world.tickets.values())
-    return sum(_is_note(row.shown) for ticket in tickets for row in ticket.rows)
+    tickets = list(deployment.fleet.simulator.account.tickets.values())
+    return sum(_is_note(row.shown) for ticket in tickets for row in ticket.updates)
 
 
 def _is_note(row: dict[str, Any]) -> bool:
@@ -166,9 +166,9 @@ def _is_note(row: dict[str, Any]) -> bool:
 def _waits(deployment: Deployment) -> list[float]:
     """Gives the seconds from each message to its note, shortest first."""
     waits = []
-    for ticket in list(deployment.fleet.simulator.world.tickets.values()):
-        told = [row.at for row in ticket.rows if row.shown["by"]["type"] == "user"]
-        noted = [row.at for row in ticket.rows if _is_note(row.shown)]
+    for ticket in list(deployment.fleet.simulator.account.tickets.values()):
+        told = [row.at for row in ticket.updates if row.shown["by"]["type"] == "user"]
+        noted = [row.at for row in ticket.updates if _is_note(row.shown)]
         waits += [after - before for before, after in zip(told, noted, strict=False)]
     return sorted(waits)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from workers.simulator import Delivery, Simulator
+from workers.simulator import Simulator, WebhookDelivery
 
 #: Seconds until an answer that does not come counts as none.
 PATIENCE = 5.0
@@ -31,13 +31,13 @@ class Courier:
         self._random = random.Random(f"{seed} courier")
         self._newest: dict[int, int] = {}
 
-    def take(self, delivery: Delivery) -> None:
+    def take(self, delivery: WebhookDelivery) -> None:
         """Takes a delivery to bring to its end in the background."""
         task = asyncio.get_running_loop().create_task(self._carry(delivery))
         self.busy.add(task)
         task.add_done_callback(self.busy.discard)
 
-    async def _carry(self, delivery: Delivery) -> None:
+    async def _carry(self, delivery: WebhookDelivery) -> None:
         fate = self._random.uniform(0, 100)
         if fate < LATE:
             await asyncio.sleep(self._random.uniform(0.1, 4))
@@ -50,7 +50,7 @@ class Courier:
             await self._deliver(delivery)
             self.counts["delivery sent twice"] += 1
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: WebhookDelivery) -> None:
         while (status := await self._post(delivery)) != 200:
             self.counts[f"delivery refused with {status}, sent again" if status else "delivery unanswered"] += 1
             await asyncio.sleep(AGAIN)
@@ -60,7 +60,7 @@ class Courier:
             self.counts["delivery out of order"] += 1
         self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))
 
-    async def _post(self, delivery: Delivery, cut: bool = False) -> int:
+    async def _post(self, delivery: WebhookDelivery, cut: bool = False) -> int:
         """Sends one request; gives the status of the answer, 0 when there is none."""
         path = urlsplit(delivery.hook.url).path
         headers = {**delivery.headers, "Host": "test", "Connection": "close", "Content-Length": len(delivery.body)}
@@ -85,7 +85,7 @@ class Telling(Simulator):
 
     courier: Courier
 
-    def take_deliveries(self) -> list[Delivery]:
+    def take_deliveries(self) -> list[WebhookDelivery]:
         """Hands over what has to be sent; nothing is left for the simulator's own sending."""
         for delivery in super().take_deliveries():
             self.courier.take(delivery)
@@ -94,4 +94,4 @@ class Telling(Simulator):
     @property
     def told(self) -> bool:
         """Tells whether everything has been delivered."""
-        return not self.courier.busy and not self.postbox.waiting
+        return not self.courier.busy and not self.webhooks.waiting

@@ -278,7 +278,7 @@ def test_a_users_own_handlers_and_rules_act(deployment: Deployment, simulator: S
     httpx.put(f"{happyfox}/simulator/hooks", json=hooks).raise_for_status()
     opened = httpx.post(f"{happyfox}/simulator/tickets", json={"email": "sam@bigcorp.example", "text": "Refund!"})
     number = opened.raise_for_status().json()["id"]
-    deployment.wait_until(lambda: {"vip", "refund"} <= set(simulator.world.tickets[number].tags), "the tags")
+    deployment.wait_until(lambda: {"vip", "refund"} <= set(simulator.account.tickets[number].tags), "the tags")
 
     with redis.Redis.from_url(deployment.store) as client:
         own, web, worker = 1, 3, 5

@@ -22,8 +22,8 @@ import redis
 from service.processes.simulator import running
 from tests.service.receiver import Server
 from workers.events.signature import HEADER, sign
-from workers.simulator import Call, Simulator
-from workers.simulator.world import Ticket
+from workers.simulator import LoggedCall, Simulator
+from workers.simulator.account import StoredTicket
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "demo"
@@ -216,16 +216,16 @@ class Fleet:
         """Switches a fault of HappyFox's API on."""
         self.ask("POST", "faults", kind=kind, **fault)
 
-    def ticket(self, number: int) -> Ticket:
+    def ticket(self, number: int) -> StoredTicket:
         """Gives a ticket as HappyFox has it."""
-        return self.simulator.world.tickets[number]
+        return self.simulator.account.tickets[number]
 
     def notes(self, number: int) -> list[str]:
         """Gives the texts that we wrote into a ticket, oldest first."""
         rows = self.ask("GET", f"ticket/{number}")["updates"]
         return [row["message"]["text"].strip() for row in rows if row["message"] and row["by"].get("id") == BOT]
 
-    def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[Call]:
+    def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:
         """Gives the calls that arrived, oldest first."""
         return [
             call
@@ -256,7 +256,7 @@ class Fleet:
 
     def idle(self) -> bool:
         """Tells whether HappyFox has told everything and no lane has anything left to do."""
-        if any(delivery.finished is None for delivery in self.simulator.deliveries) or self.simulator.postbox.waiting:
+        if any(delivery.finished is None for delivery in self.simulator.deliveries) or self.simulator.webhooks.waiting:
             return False
         with self.redis() as client:
             return not client.zcard(f"{P}sched")
@@ -272,7 +272,7 @@ class Fleet:
             time.sleep(0.01)
         return answer
 
-    def held(self, method: str, path: str) -> Call:
+    def held(self, method: str, path: str) -> LoggedCall:
         """Waits for a call and gives it, as far as it has come."""
         self.wait(lambda: self.calls(method, path), f"the call {method} {path}")
         return self.calls(method, path)[0]

@@ -90,7 +90,7 @@ def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]
     (fleet.folder / "hold-1").touch()
     fleet.open_ticket(text="words of the first")
     fleet.wait((fleet.folder / "deciding-1").exists, "a handler has the ticket")
-    fleet.simulator.world.remove(1)
+    fleet.simulator.account.remove(1)
     (fleet.folder / "hold-1").unlink()
     fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.trail(1), "the trail tells")
     fleet.open_ticket(text="words of the second")

@@ -105,7 +105,7 @@ def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
     deploy: Callable[..., Fleet], sentry: Sentry
 ) -> None:
     fleet = deploy(LEAKY)
-    (fleet.folder / "foxhooks.toml").write_text(f'[handlers.test]\ntoken = "{TOKEN}"\n')
+    (fleet.folder / "foxhooks.toml").write_text(f'[router.test]\ntoken = "{TOKEN}"\n')
     web = fleet.start_web(SENTRY_DSN=sentry.dsn, LOG_LEVEL="DEBUG")
     worker = fleet.ready_worker(SENTRY_DSN=sentry.dsn, LOG_LEVEL="DEBUG")
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")

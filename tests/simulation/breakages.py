@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +20,9 @@ from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from workers.events import changes, last_seen
 from workers.events.changes import FirstSight
-from workers.lanes import leases, store
+from workers.lanes import leases, scripts
 from workers.lanes.holding import FORGET
-from workers.lanes.scripts import Source, source
+from workers.lanes.scripts import assemble, modules
 from workers.models.row import Row
 from workers.turns import reading, settling, state, turn
 from workers.turns.performing import collisions, performing, sight
@@ -47,21 +46,13 @@ class Noticed:
 
 
 def lua(*changed: tuple[str, str, str]) -> Apply:
-    """Replaces text in scripts, given as (script, or * for all; old; new); the old has to be there."""
-    for script, old, _ in changed:
-        assert old in source("claim" if script == "*" else script).text, f"{script} has no {old!r}"
-
-    def apply(patch: pytest.MonkeyPatch) -> None:
-        def broken(name: str) -> Source:
-            text = source(name).text
-            for script, old, new in changed:
-                if script in ("*", name):
-                    text = text.replace(old, new)
-            return Source(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-        patch.setattr(store, "source", broken)
-
-    return apply
+    """Replace text in modules of the store's library, given as (module, old, new); the old text has to be there."""
+    texts = modules()
+    for module, old, new in changed:
+        assert old in texts[module], f"{module}.lua has no {old!r}"
+        texts[module] = texts[module].replace(old, new)
+    broken = assemble(texts)
+    return lambda patch: patch.setattr(scripts, "library", lambda: broken)
 
 
 def no_renewal(patch: pytest.MonkeyPatch) -> None:
@@ -137,8 +128,8 @@ def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
 
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
-        ("*", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
-        ("settle", "local held, before = own[1] == S.token, own[2]", "local held, before = true, own[2]"),
+        ("claims", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
+        ("settle", "local held, before = own[1] == token, own[2]", "local held, before = true, own[2]"),
     ),
     "a turn settles before its effects": settles_first,
     "leases are not renewed": no_renewal,
@@ -146,18 +137,15 @@ BREAKAGES: dict[str, Apply] = {
     "own rows are forgotten": forgets_own_rows,
     "own tags are forgotten": forgets_own_tags,
     "an effect begins without a journal entry": lua(
-        ("begin", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
+        ("turns", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
-    "deliveries join claimed events": lua(
-        ("claim", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", ""),
-        ("settle", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", ""),
-    ),
+    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", "")),
     "what is owed is not stored": forgets_what_is_owed,
     "settling empties the lane": lua(
         (
             "settle",
-            "for _, id in ipairs(S.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
+            "for _, id in ipairs(settlement.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
             "redis.call('DEL', P .. 'lane:' .. lane)",
         )
     ),
@@ -168,11 +156,9 @@ BREAKAGES: dict[str, Apply] = {
     "settling leaves the lane out of the schedule": lua(
         ("settle", "if due then redis.call('ZADD', P .. 'sched', due, lane) else", "if due and false then else")
     ),
-    "a closed gate lets calls pass": lua(("*", "if gate.state ~= 'open' then", "if false then")),
+    "a closed gate lets calls pass": lua(("permits", "if gate.state ~= 'open' then", "if false then")),
     "a slot is free with the answer": lua(
-        ("release", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
-        ("settle", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
-        ("done", "method, now - age + B.window + B.guard, id)", "method, now, id)"),
+        ("permits", "method, now - age + budget.window + budget.guard, id)", "method, now, id)")
     ),
 }
 

@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tests.simulation.history import History, Written
-from workers.simulator import Simulator
-from workers.simulator.api.route import News
-from workers.simulator.world import changes
-from workers.simulator.world.edits import Edit
+from workers.simulator import Simulator, edits
+from workers.simulator.forms import WebhookEvent
 from workers.testing.world import BOT
 
 #: Each deed with its weight.
@@ -66,10 +64,10 @@ class Deeds:
 
     def _staff(self, number: int, **edit: Any) -> None:
         # Not in a row that says nothing: nobody could tell whether it is the trace of a tag that we set, or theirs.
-        ticket = self._simulator.world.tickets[number]
+        ticket = self._simulator.account.tickets[number]
         telling = "text" in edit or any(getattr(ticket, name, value) != value for name, value in edit.items())
         staff = self._rng.choice([1, 2, BOT] if telling and not edit.keys() & {"add_tags", "fields"} else [1, 2])
-        row = self._simulator.staff_updates(number, staff=staff, **edit).rows[-1]
+        row = self._simulator.staff_updates(number, staff=staff, **edit).updates[-1]
         if staff == BOT:
             self._history.faults["a person works as our staff member"] += 1
             self._history.as_us.add(row.update_id)
@@ -82,9 +80,9 @@ class Deeds:
     def _nobody_tags(self, number: int) -> None:
         """An older tool sets a tag and names no staff member: its row says neither who nor what (KB 1039, 2020)."""
         simulator = self._simulator
-        ticket, edit = simulator.world.tickets[number], Edit(add_tags=(self._tag(number, "tool"),))
-        after = changes.change_ticket(simulator.world, ticket, NOBODY, edit)
-        simulator.postbox.post(simulator.world, News("ticket-updated", after))
+        ticket, edit = simulator.account.tickets[number], edits.TicketEdit(add_tags=(self._tag(number, "tool"),))
+        after = edits.change_ticket(simulator.account, ticket, NOBODY, edit)
+        simulator.webhooks.post(simulator.account, WebhookEvent("ticket-updated", after))
 
     def _field(self, number: int, field: int, name: str, value: str) -> None:
         written = Written(field, value, int(self._simulator.clock() * 1000))
@@ -97,13 +95,13 @@ class Deeds:
 
     def _delete(self, number: int) -> None:
         """Nothing tells of it (seen with live accounts: a deletion emits no webhook)."""
-        self._history.removed[number] = self._simulator.world.tickets[number]
-        self._simulator.world.remove(number)
+        self._history.removed[number] = self._simulator.account.tickets[number]
+        self._simulator.account.remove(number)
 
 
 def hide(simulator: Simulator, number: int, until: float) -> None:
     """Lets the last row of a ticket become visible only later (epoch seconds)."""
-    ticket = simulator.world.tickets[number]
-    simulator.world.tickets[number] = replace(
-        ticket, rows=(*ticket.rows[:-1], replace(ticket.rows[-1], visible_at=until))
+    ticket = simulator.account.tickets[number]
+    simulator.account.tickets[number] = replace(
+        ticket, updates=(*ticket.updates[:-1], replace(ticket.updates[-1], visible_at=until))
     )

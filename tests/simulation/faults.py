@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 
 #: The faults of each sort, with how likely each strikes a step at most.
 FAULTS = {
@@ -49,17 +49,17 @@ FAULTS = {
 
 #: What the simulated HappyFox does for the faults that it makes itself.
 STRIKES = {
-    "cut before it was applied": Fault("cut", before=True),
-    "cut after it was applied": Fault("cut", before=False),
-    "500 before it was applied": Fault("status", status=500),
-    "500 after it was applied": Fault("status", status=500, before=False),
-    "400 of a write": Fault("status", status=400),
-    "503 with a wait": Fault("status", status=503, seconds=5),
-    "a wrong 404": Fault("status", path="ticket/*", status=404),
-    "a page of html": Fault("html", status=200, before=False),
-    "an empty answer": Fault("empty"),
-    "broken JSON": Fault("broken"),
-    "a late row": Fault("late-row", seconds=20),
+    "cut before it was applied": ApiFault("cut", before=True),
+    "cut after it was applied": ApiFault("cut", before=False),
+    "500 before it was applied": ApiFault("status", status=500),
+    "500 after it was applied": ApiFault("status", status=500, before=False),
+    "400 of a write": ApiFault("status", status=400),
+    "503 with a wait": ApiFault("status", status=503, seconds=5),
+    "a wrong 404": ApiFault("status", path="ticket/*", status=404),
+    "a page of html": ApiFault("html", status=200, before=False),
+    "an empty answer": ApiFault("empty"),
+    "broken JSON": ApiFault("broken"),
+    "a late row": ApiFault("late-update", seconds=20),
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.simulation.witness import Witness
-from workers.simulator.world import Ticket
+from workers.simulator.account import StoredTicket
 from workers.testing.world import World
 from workers.turns.plan.effects import split
 from workers.turns.plan.owed import Letter
@@ -63,7 +63,7 @@ class History:
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
     staff_values: dict[int, list[Written]] = field(default_factory=dict)
-    removed: dict[int, Ticket] = field(default_factory=dict)
+    removed: dict[int, StoredTicket] = field(default_factory=dict)
     as_us: set[int] = field(default_factory=set)
     """Rows of a person who works as the staff member that we write as."""
     replayed: list[tuple[int, Letter]] = field(default_factory=list)
@@ -104,6 +104,6 @@ class History:
         )
 
     @property
-    def tickets(self) -> dict[int, Ticket]:
+    def tickets(self) -> dict[int, StoredTicket]:
         """All tickets there ever were, those that were deleted as they were last."""
-        return {**self.removed, **self.world.simulator.world.tickets}
+        return {**self.removed, **self.world.simulator.account.tickets}

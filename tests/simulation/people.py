@@ -22,13 +22,13 @@ class People:
         stage, rng = self._stage, self._stage.rng
         simulator = stage.world.simulator
         while stage.world.now < START + PLAY:
-            if len(simulator.world.tickets) < TICKETS:
+            if len(simulator.account.tickets) < TICKETS:
                 self._open()
                 yield rng.uniform(0, 10_000)
                 continue
-            number = rng.choice(list(simulator.world.tickets))
+            number = rng.choice(list(simulator.account.tickets))
             self._deeds.do(number)
-            if number in simulator.world.tickets and stage.faults.draws("row"):
+            if number in simulator.account.tickets and stage.faults.draws("row"):
                 hide(simulator, number, stage.world.now / 1000 + rng.uniform(1, 60))
             self._post.collect()
             yield rng.choice([rng.uniform(0, 300), rng.uniform(0, 5_000), rng.uniform(0, 60_000)])

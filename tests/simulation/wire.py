@@ -13,7 +13,7 @@ from tests.simulation.stage import Stage
 from workers.errors import InDoubt, Unsent
 from workers.happyfox.messages import BASE, Answer
 from workers.lanes.claims import Held
-from workers.simulator.exchange import Request
+from workers.simulator import ApiRequest
 from workers.testing.world import BASIC, Crash
 from workers.turns.plan.plan import Plan
 from workers.turns.steps import Call
@@ -76,7 +76,7 @@ class Wire:
         body = b"" if asked.body is None else msgspec.json.encode(asked.body)
         headers = {"authorization": BASIC, "content-type": "application/json"}
         query = "&".join(f"{name}={value}" for name, value in asked.query.items())
-        pending = simulator.begin(Request(asked.method, BASE + asked.path, query, headers, body))
+        pending = simulator.begin(ApiRequest(asked.method, BASE + asked.path, query=query, headers=headers, body=body))
         simulator.faults.clear()
         stage.history.sent.append(
             Sent(
@@ -93,9 +93,9 @@ class Wire:
             )
         )
         yield stage.rng.uniform(5, 300)
-        ticket = simulator.world.tickets.get(turn.held.ticket)
+        ticket = simulator.account.tickets.get(turn.held.ticket)
         response = simulator.end(pending)
-        if ticket is not None and ticket.id not in simulator.world.tickets:
+        if ticket is not None and ticket.id not in simulator.account.tickets:
             stage.history.removed[ticket.id] = ticket
         stage.under_way -= 1
         self._post.collect()

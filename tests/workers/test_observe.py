@@ -157,3 +157,20 @@ def test_the_console_shows_the_same_for_a_person(sentry: Sentry) -> None:
     assert "a turn began" in text
     assert "ticket=3" in text
     assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line)
+
+
+def test_what_must_change_in_the_settings_is_logged_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text("loop_guard = 3\n[handlers.crm]\nsize = 3\n")
+    program = PROGRAM[: PROGRAM.index("init_sentry(settings")].replace('load("web"', 'load("worker"')
+    account = {"URL": "https://acme.happyfox.com", "API_KEY": "key", "AUTH_CODE": "code", "STAFF_ID": "7"}
+    environ = {
+        "PYTHONPATH": str(ROOT),
+        "FOXHOOKS_HANDLERS": "crm:router",
+        **{f"HAPPYFOX_{name}": value for name, value in account.items()},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["level"], line["message"]) == ("warning", "A setting must be changed.")
+    assert line["reason"].startswith("[handlers.crm] (foxhooks.toml): is an old form")

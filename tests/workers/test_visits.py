@@ -130,7 +130,7 @@ def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
 
     def freeze(script: Any) -> Any:
         answer = run(script)
-        if script.name == "foreign":
+        if script.name == "external":
             world.now += world.lease
         return answer
 

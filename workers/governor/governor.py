@@ -17,7 +17,7 @@ from workers.settings import Budget
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
 Class = Literal["interactive", "normal", "bulk"]
 
-#: How a call ended, as far as the governor is concerned; ``lua/lib/permits.lua`` says what each does.
+#: How a call ended, as far as the governor is concerned; ``lua/permits.lua`` says what each does.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
 
 #: Milliseconds after its deadline in which a call without answer may still be counted by HappyFox (assumed): as long
@@ -99,7 +99,7 @@ class Governor:
 
     def distrust(self) -> Script[None]:
         """Closes the gate for one window, because the store's clock or its memory cannot be trusted."""
-        return self._script("distrust", _nothing)
+        return self._script("close_gate", _nothing)
 
     def forecast(self) -> Script[Forecast]:
         """Tells what is used and free, without changing anything."""

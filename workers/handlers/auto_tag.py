@@ -1,6 +1,6 @@
 """Tags tickets by what they say, who wrote them and where they are.
 
-    [handlers.auto-tag]
+    [router.auto-tag]
     match = [
         { text = 'refund|chargeback', tags = ["refund"] },
         { contact_domain = "bigcorp.example", not_category = "Spam", tags = ["vip"] },

@@ -1,6 +1,6 @@
 """Writes private notes for the staff.
 
-    [handlers.private-note]
+    [router.private-note]
     match = [{ on = "ticket-created", contact_domain = "bigcorp.example", note = "VIP: answer within the hour." }]
 
 Every entry that holds writes its note. `on` names the kinds of event an entry is for; without it, a new ticket and a

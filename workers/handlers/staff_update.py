@@ -1,6 +1,6 @@
 """Sets status, priority, assignee, due date and custom fields, and may answer the contact.
 
-    [handlers.staff-update]
+    [router.staff-update]
     match = [{ on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "We are on it again." }]
 
 Every entry that holds is done, the last wins where two set the same. An empty assignee clears it. A reply is mailed and

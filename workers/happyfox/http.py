@@ -25,8 +25,7 @@ from workers.governor.clock import monotonic
 from workers.governor.governor import Class, Governor
 from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, settlement
 from workers.lanes.store import Store
-from workers.settings import Account
-from workers.settings.hosts import is_loopback
+from workers.settings import Account, is_loopback
 from workers.version import __version__
 
 log = logging.getLogger(__name__)

@@ -150,14 +150,19 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
         "plan": turn.get("plan"),
         "owed": turn.get("owed"),
         "retry": _optional(turn.get("retry")),
-        "mark": _text(turn.get("mark", b"")),
+        "mark": _text(turn.get("poison_mark", b"")),
         "reading": turn.get("reading"),
-        "journal": {name[2:]: entry for name, entry in turn.items() if name.startswith("j:")},
-        "foreign": {name[2:]: entry for name, entry in turn.items() if name.startswith("e:")},
+        "journal": _journal(turn, "effect:"),
+        "foreign": _journal(turn, "external:"),
     }
 
 
-#: Where an event's values stand in a claim's reply: see claims_reply in ``lua/lib/claims.lua``.
+def _journal(turn: Mapping[str, bytes], kind: str) -> dict[str, bytes]:
+    """Return the journal entries of one kind, by what follows it in their fields."""
+    return {name.removeprefix(kind): entry for name, entry in turn.items() if name.startswith(kind)}
+
+
+#: Where an event's values stand in a claim's reply: see turn_state in ``lua/claims.lua``.
 DEBT = 6
 
 

@@ -17,11 +17,11 @@ def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bo
 
     False: that one is the last of too many created one from another.
     """
-    return Script("announcing", prefix(account), [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
+    return Script("announce_creation", prefix(account), [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
 
 
 def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
     """Gives those of the tickets that are known to be our own doing, and the looks of those being created."""
     return Script(
-        "announced", prefix(account), list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
+        "our_creations", prefix(account), list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
     )

@@ -10,7 +10,7 @@ from workers.lanes.claims import Held
 from workers.lanes.keys import prefix
 from workers.lanes.scripts import Args, Script
 
-#: What a permit's holder tells about the call: see ``lua/lib/permits.lua``.
+#: What a permit's holder tells about the call: see ``lua/permits.lua``.
 UNUSED = "unsent"
 
 
@@ -109,7 +109,7 @@ def done(
 ) -> Script[bool]:
     """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
     args: Args = [held.lane, held.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("done", prefix(held.account), args, bool)
+    return Script("finish", prefix(held.account), args, bool)
 
 
 def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
@@ -118,4 +118,4 @@ def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: byt
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
     args: Args = [held.lane, held.token, f"{handler} {name}", entry, reading, held.events]
-    return Script("foreign", prefix(held.account), args, bool)
+    return Script("external", prefix(held.account), args, bool)

@@ -13,10 +13,10 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P sched:timer      ZSET    forever     settle       the lanes of sched that wait for a timer alone -> ms of it; once
                                                         that is over the entry means nothing
     P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
-    P fence            INT     forever     claim        source of the numbers in tokens
+    P lease_number     INT     forever     claim        source of the numbers in tokens
     P turn:<ticket>    HASH    while used  all          the unfinished turn: plan, journal, claims, what its
                                                         handlers were shown; what is owed
-    P quiet:<ticket>   STRING  1 minute    settle       ms until which new events wait, after a turn that wrote
+    P settling:<ticket> STRING 1 minute    settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed
     P settled:<turn>   STRING  1 minute    settle       its token, when no claim followed, for a repeated call
@@ -29,12 +29,12 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P permits:post     ZSET    forever     permits      the same for writes
     P flight           ZSET    forever     permits      permit of a call not answered yet -> ms of its deadline
     P gate             HASH    forever     permits      open, locked, probing or denied; until; epoch
-    P creating         ZSET    1 hour      announcing   effect that creates a ticket -> ms when it began
-    P drafts           HASH    1 hour      announcing   effect -> what its ticket will look like, until it is settled
+    P creations        ZSET    1 hour      create       effect that creates a ticket -> ms when it began
+    P drafts           HASH    1 hour      create       effect -> what its ticket will look like, until it is settled
     P created:<ticket> STRING  retention   settle       we created it: of how many, one from another, it is the last
     P quarantine       LIST    retention   accept       signed deliveries that could not be read
     P counts           HASH    forever     accept       deliveries accepted, duplicate, quarantined, refused by reason
-    P directory        HASH    forever     remember     reference lists as HappyFox sent them, with the ms of each
+    P directory        HASH    forever     store_list   reference lists as HappyFox sent them, with the ms of each
     P batches          INT     forever     accept       counts batches, so that every batch writes
     P joins:quarantine HASH    retention   accept       body digest -> id of a delivery in quarantine
     P paused           HASH    forever     pause        what a person stopped: account, routers, ticket:<n>; how many
@@ -71,13 +71,13 @@ class Keys:
         self.sched = start + "sched"
         self.timers = start + "sched:timer"
         self.own = start + "own"
-        self.fence = start + "fence"
+        self.lease_number = start + "lease_number"
         self.turns = start + "turns"
         self.saved = start + "saved"
         self.dead = start + "dead"
         self.flight = start + "flight"
         self.gate = start + "gate"
-        self.creating = start + "creating"
+        self.creations = start + "creations"
         self.drafts = start + "drafts"
         self.quarantine = start + "quarantine"
         self.quarantine_joins = start + "joins:quarantine"
@@ -109,9 +109,9 @@ class Keys:
         """Return the key of a ticket's unfinished turn and pending work."""
         return f"{self.prefix}turn:{ticket}"
 
-    def quiet(self, ticket: int | str) -> str:
+    def settling(self, ticket: int | str) -> str:
         """Return the key of the time until which new events of a ticket wait."""
-        return f"{self.prefix}quiet:{ticket}"
+        return f"{self.prefix}settling:{ticket}"
 
     def snapshot(self, ticket: int | str) -> str:
         """Return the key of what we knew about a ticket after its last turn."""

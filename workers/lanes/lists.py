@@ -14,9 +14,9 @@ MISS = 60_000
 
 def recall(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
     """Gives the stored lists that are younger than ``age`` ms, None for the others."""
-    return Script("recall", prefix(account), [age, *names], list)
+    return Script("read_lists", prefix(account), [age, *names], list)
 
 
 def remember(account: str, name: str, stored: bytes) -> Script[bool]:
     """Stores a list as JSON."""
-    return Script("remember", prefix(account), [name, stored], bool)
+    return Script("store_list", prefix(account), [name, stored], bool)

@@ -8,4 +8,4 @@ from workers.lanes.scripts import Script
 
 def memories(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
     """Gives what was last seen of each ticket, None for one that nothing is known of."""
-    return Script("memories", prefix(account), list(tickets), list)
+    return Script("snapshots", prefix(account), list(tickets), list)

@@ -10,7 +10,7 @@ from workers.lanes.scripts import Script
 
 
 class State(msgspec.Struct, frozen=True):
-    """How a round stands; see ``lua/lib/rounds.lua``. Times are ms of the store's clock."""
+    """How a round stands; see ``lua/periodic.lua``. Times are ms of the store's clock."""
 
     slot: int
     period: int
@@ -55,7 +55,7 @@ def take(account: str, token: str, lease: int, rounds: Sequence[tuple[str, int]]
             return int(raw[1])
         return Taken(raw[1].decode(), token, decode(raw[2]))
 
-    return Script("round", prefix(account), [token, lease, msgspec.json.encode(rounds)], read)
+    return Script("take_task", prefix(account), [token, lease, msgspec.json.encode(rounds)], read)
 
 
 def decode(stored: bytes) -> State:
@@ -76,7 +76,7 @@ def found(
         int(last),
         most,
     ]
-    return Script("found", prefix(account), args, bool)
+    return Script("add_matches", prefix(account), args, bool)
 
 
 def spread(account: str, round: Taken, lease: int, most: int, keep: int) -> Script[int]:
@@ -84,10 +84,10 @@ def spread(account: str, round: Taken, lease: int, most: int, keep: int) -> Scri
 
     Gives how many are left; -1: somebody else has taken up the round.
     """
-    return Script("spread", prefix(account), [round.name, round.token, lease, most, keep], int)
+    return Script("enqueue_matches", prefix(account), [round.name, round.token, lease, most, keep], int)
 
 
 def leave(account: str, round: Taken, wait: int, why: str, told: Sequence[str] | None = None) -> Script[bool]:
     """Gives a round back for ``wait`` ms, or ends it with -1; ``told`` is what it found out."""
     findings = b"" if told is None else msgspec.json.encode(told)
-    return Script("leave", prefix(account), [round.name, round.token, wait, why, findings], bool)
+    return Script("leave_task", prefix(account), [round.name, round.token, wait, why, findings], bool)

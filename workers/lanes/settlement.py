@@ -10,7 +10,7 @@ from workers.lanes.keys import prefix
 from workers.lanes.scripts import Args, Script
 
 
-class Handed(msgspec.Struct, frozen=True, gc=False):
+class Handed(msgspec.Struct, frozen=True, gc=False, rename={"debt": "evidence"}):
     """An event for the lane of another ticket: ``debt`` is what is wanted there, as a dead letter would keep it."""
 
     id: str
@@ -18,7 +18,17 @@ class Handed(msgspec.Struct, frozen=True, gc=False):
     debt: str
 
 
-class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+#: Field names as ``lua/settle.lua`` reads them, where they differ from the attributes.
+STORED_NAMES = {
+    "look": "recheck",
+    "quiet": "settling",
+    "letters": "dead_letters",
+    "handed": "for_others",
+    "trail": "history",
+}
+
+
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename=STORED_NAMES):
     """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
 
     What is at its default is not sent: an uneventful turn costs the store nothing for what it does not need.

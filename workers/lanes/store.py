@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, and the one place where scripts are run."""
+"""The connection to Redis or Valkey, and the one place where workers run store functions."""
 
 import weakref
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
 from workers.lanes.keys import WAKE, WORKER_LIFE
-from workers.lanes.scripts import Script, source
+from workers.lanes.scripts import Command, Script, is_missing, loading
 
 T = TypeVar("T")
 
@@ -70,10 +70,10 @@ def wake(client: redis.Redis) -> None:
 
 
 class Store:
-    """Runs scripts on a client; with ``clock`` (milliseconds) every script is given that time instead of its own.
+    """Run scripts on a client; with ``clock`` (milliseconds) every script gets that time instead of the store's own.
 
-    It has up to ``LINES`` connections of its own, made as the client's are: fetching one from the pool for every script
-    costs more than the script. It is a context that closes them; the client is its maker's to close.
+    It has up to ``LINES`` connections of its own, made like the client's: fetching one from the pool for every script
+    costs more than the script. Used as a context it closes them; whoever made the client closes that.
     """
 
     def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
@@ -92,18 +92,20 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Closes its connections but for those in use; a later script makes a new one."""
+        """Close its connections except those in use; a later script opens a new one."""
         _hang_up(self._lines)
 
     def run(self, script: Script[T]) -> T:
-        """Runs a script and gives its answer; raises ``StoreUnavailable`` when the store cannot do it now."""
-        now = b"" if self._clock is None else self._clock()
-        text = source(script.name)
+        """Run a script and return its answer; raise ``StoreUnavailable`` if the store cannot do it now."""
+        command = script.command(b"" if self._clock is None else self._clock())
         try:
             try:
-                raw = self._ask("EVALSHA", text.sha, 1, script.prefix, now, *script.args)
-            except redis.exceptions.NoScriptError:
-                raw = self._ask("EVAL", text.text, 1, script.prefix, now, *script.args)
+                raw = self._ask(command)
+            except redis.exceptions.ResponseError as error:
+                if not is_missing(error):
+                    raise
+                self._load()
+                raw = self._ask(command)
         except redis.exceptions.ConnectionError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         except redis.exceptions.TimeoutError as error:
@@ -114,8 +116,22 @@ class Store:
             raise _response_error(script.name, error) from error
         return script.read(raw)
 
-    def _ask(self, *command: bytes | str | int) -> Any:
-        """Sends a command and reads its answer, as the client would; after a lost connection it is repeated."""
+    def _load(self) -> None:
+        """Load the library into the store and delete old versions of it."""
+        steps = loading()
+        try:
+            command = next(steps)
+            while True:
+                try:
+                    answer = self._ask(command)
+                except redis.exceptions.ResponseError as error:
+                    answer = error
+                command = steps.send(answer)
+        except StopIteration:
+            pass
+
+    def _ask(self, command: Command) -> Any:
+        """Send a command and read its answer; repeat it after a lost connection, as the client would."""
         line = self._lines.get()
         try:
             if line is None:
@@ -137,7 +153,7 @@ class Store:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
 
 
-def _trip(line: redis.Connection, command: tuple[bytes | str | int, ...]) -> Any:
+def _trip(line: redis.Connection, command: Command) -> Any:
     # redis-py looks at every argument before it lets hiredis pack them, which costs as much as a tenth of a turn.
     line.send_packed_command([hiredis.pack_command(command)])  # type: ignore[arg-type, no-untyped-call]
     return line.read_response()
@@ -162,6 +178,12 @@ def _hang_up(lines: "SimpleQueue[redis.Connection | None]") -> None:
 
 def _response_error(name: str, error: Any) -> Exception:
     text = str(error)
+    if text.startswith("unknown command"):
+        return StoreUnavailable("the store has no functions: use Valkey, or Redis 7.0 or newer")
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return StoreUnavailable(
+            "the store's user may not run FCALL and FUNCTION LOAD, LIST and DELETE: allow them there"
+        )
     if text.startswith(("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "TRYAGAIN")):
         return StoreUnavailable(f"the store refuses to work: {text.split('.')[0]}")
-    return RuntimeError(f"script {name} failed in the store: {text}")
+    return RuntimeError(f"the function {name} failed in the store: {text}")

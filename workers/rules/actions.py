@@ -1,4 +1,4 @@
-"""Actions: what a rule does, read from its table; each records an intent, as a handler in Python would.
+"""Actions: what a rule does, read from its table; each runs as a handler in Python would.
 
 add_tags = ["refund"]
 note = "From {{ ticket.contact.name }}"
@@ -11,26 +11,18 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Protocol
 
 from workers.errors import suggest
-from workers.rules.templates import LIMIT, Template
-from workers.rules.values import Complain, Values
-from workers.rules.views import View
+from workers.rules.conditions import NAMES, NameUse
+from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
+from workers.turns.plugin.arguments import LONGEST_NAME
 from workers.turns.plugin.ticket import Ticket
 
-Words = Mapping[str, View]
-Run = Callable[[Ticket, Words], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One action: its key in the file, the grant it needs (empty when none), and how it is recorded."""
-
-    key: str
-    permission: str
-    run: Run
-
+Variables = Mapping[str, TemplateView]
+Run = Callable[[Ticket, Variables], None]
+Path = tuple[str, ...]
 
 #: Actions by their key, with the grant that each needs.
 GRANTS = {
@@ -43,112 +35,227 @@ GRANTS = {
     "forward": "forward",
     "subscribe": "subscribe",
 }
-PROPERTIES = {"status": "status", "priority": "priority", "assignee": "staff member"}
-SETS = (*PROPERTIES, "due_date", "fields")
+_NAMED_PROPERTIES = ("status", "priority", "assignee")
+_PROPERTIES = (*_NAMED_PROPERTIES, "due_date")
+
+_A_NAME = "a name in quotes, or a number as an id"
 
 
-class Reader:
-    """Reads the actions of one rule, out of values that tell their mistakes and the names they use."""
+class ReportProblem(Protocol):
+    """Report what is wrong with a key of the rule."""
 
-    def __init__(self, complain: Complain) -> None:
-        self.values = Values(complain)
+    def __call__(self, path: Path, problem: str, fix: str) -> None: ...
 
-    def read(self, key: str, value: object) -> Action | None:
-        """Reads one action; None after a complaint."""
-        before = self.values.mistakes
+
+@dataclass(frozen=True, slots=True)
+class RuleAction:
+    """One action of a rule."""
+
+    key: str
+    permission: str
+    """The grant it needs, empty when it needs none."""
+    run: Run
+
+
+class ActionReader:
+    """Reads the actions of one rule, reports every mistake and collects the names that HappyFox must know."""
+
+    def __init__(self, report: ReportProblem) -> None:
+        self._report = report
+        self._mistakes = 0
+        self.names: list[NameUse] = []
+
+    def read(self, key: str, value: object) -> RuleAction | None:
+        """Read one action; return None if it has a mistake."""
+        before = self._mistakes
         read: Callable[[str, object], Run] = getattr(self, f"_{key}")
         run = read(key, value)
-        return None if self.values.mistakes > before else Action(key, GRANTS[key], run)
+        return None if self._mistakes > before else RuleAction(key, GRANTS[key], run)
 
     def _add_tags(self, key: str, value: object) -> Run:
-        tags = self.values.tags(key, value)
+        tags = self._tags(key, value)
         return lambda ticket, _: ticket.add_tags(*tags)
 
     def _remove_tags(self, key: str, value: object) -> Run:
-        tags = self.values.tags(key, value)
+        tags = self._tags(key, value)
         return lambda ticket, _: ticket.remove_tags(*tags)
 
     def _note(self, key: str, value: object) -> Run:
-        return self._said(key, value, Ticket.note)
+        return self._message(key, value, Ticket.note)
 
     def _reply(self, key: str, value: object) -> Run:
-        return self._said(key, value, Ticket.reply)
+        return self._message(key, value, Ticket.reply)
 
-    def _said(self, key: str, value: object, say: Callable[[Ticket, str], None]) -> Run:
-        """Reads a message; one that comes out empty, as of an `if` that does not hold, is not written."""
-        template = self.values.template((key,), value)
+    def _message(self, key: str, value: object, write: Callable[[Ticket, str], None]) -> Run:
+        """Read a message; an empty one, for example because an `if` does not hold, is not written."""
+        template = self._template((key,), value)
 
-        def run(ticket: Ticket, words: Words) -> None:
-            if (text := template.fill(words)).strip():
-                say(ticket, _fitting(text))
+        def run(ticket: Ticket, variables: Variables) -> None:
+            if (text := template.render(variables)).strip():
+                write(ticket, _fitting(text))
 
         return run
 
     def _move(self, key: str, value: object) -> Run:
         table = value if isinstance(value, Mapping) else {"category": value}
-        self.values.members(key, table, ("category",), ("note",))
-        category = self.values.name("category", (key, "category"), table.get("category", ""))
-        note = self.values.template((key, "note"), table["note"]) if "note" in table else Template("")
-        return lambda ticket, words: ticket.move(category, _fitting(note.fill(words)))
+        self._members(key, table, ("category",), ("note",))
+        category = self._name("category", (key, "category"), table.get("category", ""))
+        note = self._template((key, "note"), table["note"]) if "note" in table else Template("")
+        return lambda ticket, variables: ticket.move(category, _fitting(note.render(variables)))
 
     def _forward(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping):
-            self.values.complain(
-                (key,), f"{key} is not a table", 'write it as { to = "...", subject = "...", message = "..." }'
-            )
+            fix = 'write it as { to = "...", subject = "...", message = "..." }'
+            self._problem((key,), f"{key} is not a table", fix)
             return _nothing
-        self.values.members(key, value, ("to", "subject", "message"), ())
-        to = tuple(self.values.address((key, "to"), one) for one in _each(value.get("to", "")))
-        subject = self.values.template((key, "subject"), value.get("subject", "-"))
-        message = self.values.template((key, "message"), value.get("message", "-"))
-        return lambda ticket, words: ticket.forward(to, subject.fill(words), _fitting(message.fill(words)))
+        self._members(key, value, ("to", "subject", "message"), ())
+        to = tuple(self._address((key, "to"), one) for one in _each(value.get("to", "")))
+        subject = self._template((key, "subject"), value.get("subject", "-"))
+        message = self._template((key, "message"), value.get("message", "-"))
+        return lambda ticket, variables: ticket.forward(
+            to, subject.render(variables), _fitting(message.render(variables))
+        )
 
     def _subscribe(self, key: str, value: object) -> Run:
-        staff = tuple(self.values.name("staff member", (key,), one) for one in _each(value))
+        staff = tuple(self._name("staff member", (key,), one) for one in _each(value))
         if not staff:
-            self.values.complain((key,), f"{key} is empty", f'name a staff member, as {key} = ["Ada King"]')
+            self._problem((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
         return lambda ticket, _: ticket.subscribe(*staff)
 
     def _set(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping) or not value:
-            self.values.complain((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
+            self._problem((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
             return _nothing
         for name in value:
-            if name not in SETS:
-                self.values.complain((key, name), f"no property {name!r}", suggest(name, SETS))
-        wanted = {name: self._property(key, name, value[name]) for name in SETS[:-1] if name in value}
+            if name not in (*_PROPERTIES, "fields"):
+                self._problem((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
+        properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
-        def run(ticket: Ticket, words: Words) -> None:
-            filled = {
-                name: _line(each.fill(words)) if isinstance(each, Template) else each for name, each in fields.items()
+        def run(ticket: Ticket, variables: Variables) -> None:
+            rendered = {
+                name: _line(each.render(variables)) if isinstance(each, Template) else each
+                for name, each in fields.items()
             }
-            ticket.set(**wanted, fields=filled)
+            ticket.set(**properties, fields=rendered)
 
         return run
 
     def _property(self, key: str, name: str, value: object) -> Any:
         if name == "due_date":
-            return self.values.day((key, name), value)
+            return self._day((key, name), value)
         if name == "assignee" and value == "":
             return None
-        return self.values.name(PROPERTIES[name], (key, name), value)
+        return self._name(NAMES[name], (key, name), value)
 
-    def _fields(self, path: tuple[str, ...], value: object) -> dict[str, Any]:
+    def _fields(self, path: Path, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
-            self.values.complain(
-                path, f"{'.'.join(path)} is not a table", 'write set.fields."Name of the field" = "value"'
-            )
+            fix = 'write set.fields."Name of the field" = "value"'
+            self._problem(path, f"{'.'.join(path)} is not a table", fix)
             return {}
-        return {name: self.values.field((*path, name), name, one) for name, one in value.items()}
+        return {name: self._field((*path, name), name, one) for name, one in value.items()}
+
+    # Values
+
+    def _tags(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value:
+            self._problem((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
+            return ()
+        for tag in value:
+            if not isinstance(tag, str) or not tag.strip() or "," in tag:
+                self._problem((key,), f"{tag!r} is not a tag", "write each tag in its own quotes, without a comma")
+            elif len(tag) > LONGEST_NAME or not tag.isprintable():
+                fix = f"write it on one line, with at most {LONGEST_NAME} characters"
+                self._problem((key,), "a tag is too long or does not print", fix)
+            else:
+                self._check_plain((key,), tag)
+        return tuple(value)
+
+    def _name(self, what: str, path: Path, value: object) -> str | int:
+        """Read a name or an id of `what`, which HappyFox must know."""
+        written = ".".join(path[:1] if path[0] in ("move", "subscribe") else path)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            self._problem(path, f"{written} is not a {what}", f"write {_A_NAME}")
+            return 0
+        if isinstance(value, str) and not value.strip():
+            self._problem(path, f"{written} is empty", f"write {_A_NAME}, or remove it")
+        elif isinstance(value, int) or self._check_plain(path, value):
+            self.names.append(NameUse(what, value, path))
+        return value
+
+    def _address(self, path: Path, value: object) -> str:
+        if not isinstance(value, str) or "@" not in value:
+            self._problem(path, f"{value!r} is not an e-mail address", 'write it as "finance@example.com"')
+        elif self._check_plain(path, value):
+            return value.strip()
+        return ""
+
+    def _template(self, path: Path, value: object, empty: bool = False) -> Template:
+        key = ".".join(path)
+        if not isinstance(value, str):
+            self._problem(path, f"{key} is not a text", f'write it as {key} = "..."')
+        elif not value.strip() and not empty:
+            self._problem(path, f"{key} is empty", "write a text, or remove it")
+        else:
+            try:
+                return Template(value)
+            except InvalidTemplateError as error:
+                for problem, fix in error.problems:
+                    self._problem(path, f"{key}: {problem}", fix)
+        return Template("")
+
+    def _day(self, path: Path, value: object) -> date | None:
+        """Read a date; an empty text clears it."""
+        if value == "":
+            return None
+        if isinstance(value, date):
+            return value.date() if isinstance(value, datetime) else value
+        try:
+            return date.fromisoformat(value if isinstance(value, str) else "")
+        except ValueError:
+            self._problem(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
+            return None
+
+    def _field(self, path: Path, name: str, value: object) -> Any:
+        """Read the value of a custom field: a template, or the value as it is."""
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        if not texts and not isinstance(value, str | int | float | date):
+            fix = "write a text, a number, true or a list of texts"
+            self._problem(path, f"{'.'.join(path)} has no usable value", fix)
+            return ""
+        made = self._template(path, value, empty=True) if isinstance(value, str) else value
+        known = not isinstance(made, Template) or (made.fixed and value != "")
+        self.names.append(NameUse("field", name, path, (value,) if known else ()))
+        return made
+
+    def _check_plain(self, path: Path, value: str) -> bool:
+        """Return whether a text is no template; report it otherwise."""
+        if "{{" in value or "{%" in value:
+            fix = "templates are for note, reply, forward, the note of a move and set.fields"
+            self._problem(path, f"{'.'.join(path)} cannot be a template", fix)
+            return False
+        return True
+
+    def _members(self, key: str, table: Mapping[str, Any], required: Path, optional: Path) -> None:
+        """Report unknown and missing members of a table."""
+        for name in table:
+            if name not in (*required, *optional):
+                self._problem((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
+        for name in required:
+            if name not in table:
+                self._problem((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
+
+    def _problem(self, path: Path, problem: str, fix: str) -> None:
+        self._mistakes += 1
+        self._report(path, problem, fix)
 
 
 def _each(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _nothing(ticket: Ticket, words: Words) -> None:
-    """Stands for an action that could not be read."""
+def _nothing(ticket: Ticket, variables: Variables) -> None:
+    """Do nothing, in place of an action that could not be read."""
 
 
 def _line(text: str) -> str:
@@ -156,7 +263,7 @@ def _line(text: str) -> str:
 
 
 def _fitting(text: str) -> str:
-    """Cuts a text so that it has at most 64 kB when it is sent as markup."""
+    """Cut a text so that it has at most 64 kB when it is sent as markup."""
     while (size := len(html.escape(text, quote=False).replace("\n", "<br>").encode())) > LIMIT:
         text = text[: min(len(text) * LIMIT // size, len(text) - 1)]
     return text

@@ -1,20 +1,54 @@
-"""The checks a condition is made of. Each answers with a reason in plain words, made of configured values only."""
+"""The checks of a condition. Each returns a result with a reason, made of configured values only.
+
+A check evaluates one `MatchContext`: the ticket, one change and the time. Rules files can have hundreds of rules,
+so whatever several checks need of a context is computed once.
+"""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime
+from math import prod
 from typing import Protocol
+from zoneinfo import ZoneInfo, available_timezones
 
-from workers.rules.expression import LIMIT, Expression
-from workers.rules.hours import Hours
-from workers.rules.sight import Sight, Word, key
+import regex
+
+from workers.errors import suggest
+from workers.events.change import Change, Event
+from workers.events.words import words
+from workers.models.reference import Named
+from workers.models.ticket import TicketRead
+
+#: The time limit (s) of one search: an expression can need exponential time, and contacts choose the text.
+LIMIT = 0.1
+
+#: The longest expression, and how often braces may repeat something, multiplied: compiling takes time, too.
+LONGEST = 10_000
+REPEATS = 10_000
+
+#: The kinds of change that carry a message of their own.
+MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
+
+ACTORS = ("contact", "staff", "rule", "us", "unknown")
+
+_COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
+#: A character with its quantifier, if any; anything but a plain character ends a word.
+_ATOM = re.compile(r"(\\.|.)([?*+])?", re.DOTALL)
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+(\S+)")
 
 logger = logging.getLogger(__name__)
 
+Found = tuple[frozenset[str | int], str]
+"""The keys of what was found, to compare with, and what of it may be shown in a reason."""
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a check says: it holds, it does not, or (None) nobody can tell; and why."""
+class CheckResult:
+    """Whether a check holds, and why. None means unknown, because an expression took too long."""
 
     holds: bool | None
     reason: str
@@ -23,141 +57,408 @@ class Answer:
         return self.holds is True
 
 
-class Check(Protocol):
-    """One condition, or several in one."""
+class ConditionCheck(Protocol):
+    """One check, or several in one."""
 
-    def look(self, sight: Sight) -> Answer:
-        """Answers for this sight."""
+    def check(self, context: "MatchContext") -> CheckResult:
+        """Return the result for this context."""
+
+
+class MatchContext:
+    """The ticket as read, one change of the turn and the time of the turn, with what was computed of them."""
+
+    __slots__ = ("change", "known", "now", "texts", "ticket")
+
+    def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
+        self.ticket, self.change, self.now = ticket, change, now
+        self.known: dict[str, Found] = {}
+        self.texts: dict[str, tuple[str, str]] = {}
+
+    def find(self, attribute: "Attribute") -> Found:
+        """Find the values of an attribute and remember them."""
+        things = list(attribute.values(self))
+        keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
+        shown = (" or ".join(each.name or "none" for each in things) or "none") if attribute.shown else ""
+        found = self.known[attribute.label] = (keys, shown)
+        return found
+
+    def read(self, name: str, text: "Callable[[MatchContext], str]") -> tuple[str, str]:
+        """Read a text, also without its case, and remember both."""
+        plain = text(self)
+        both = self.texts[name] = (plain, fold(plain))
+        return both
+
+
+class ContextCache:
+    """The contexts of the latest event, so that hundreds of rules which check one event share them."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Event | None, TicketRead | None, datetime | None, list[MatchContext]] = (None, None, None, [])
+
+    def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
+        """Return a context for each change that the event matched, newest first."""
+        last = self._last  # another thread may have replaced it; then it does not fit and is not used
+        if last[0] is not event or last[1] is not ticket or last[2] is not now:
+            contexts = [MatchContext(ticket, change, now) for change in reversed(event.matched)]
+            last = self._last = (event, ticket, now, contexts)
+        return last[3]
+
+
+# Attributes, which are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Something of the ticket or the change that a condition compares."""
+
+    label: str
+    values: Callable[[MatchContext], Iterable[Named]]
+    _: KW_ONLY
+    shown: bool = False
+    """Whether its value may be shown in a reason, because no customer can choose it."""
+    ids: bool = False
+    """Whether integers are ids."""
+    empty: bool = False
+    """Whether an empty text is a value, which means none."""
+    known: tuple[str, ...] = ()
+    """All possible values, when they are few."""
+
+
+def key(value: str | int) -> str | int:
+    """Return what a name or an id is compared by."""
+    return value.strip().casefold() if isinstance(value, str) else value
+
+
+def message_text(context: MatchContext) -> str:
+    """Return the message of the change, else the ticket's first; of a message in HTML alone its words."""
+    change = context.change
+    if change.kind not in MESSAGES:
+        return context.ticket.first_message
+    own = change.text or " ".join(words(change.html))
+    return own or (context.ticket.first_message if change.kind == "ticket-created" else "")
+
+
+def field_value(context: MatchContext, name: str) -> Named:
+    """Return the value of a custom field by its name in any case, empty when the ticket does not have it."""
+    values = {key.casefold(): value for key, value in context.ticket.fields.items()}
+    return Named(None, values.get(name.strip().casefold(), ""))
+
+
+def _plain(*names: str) -> list[Named]:
+    return [Named(None, name) for name in names]
+
+
+def _assignee(context: MatchContext) -> list[Named]:
+    staff = context.ticket.assignee
+    if staff is None:
+        return _plain("")
+    return [Named(staff.id, staff.name), *([Named(None, staff.email)] if staff.email else ())]
+
+
+def _rule(context: MatchContext) -> list[Named]:
+    actor = context.change.actor
+    return [Named(actor.id, actor.name)] if actor.kind == "rule" else []
+
+
+def _before(context: MatchContext) -> list[Named]:
+    return _plain(*context.change.removed) or [context.change.old or Named(None, "")]
+
+
+def _after(context: MatchContext) -> list[Named]:
+    return _plain(*context.change.added) or [context.change.new or Named(None, "")]
+
+
+#: The conditions that compare, by their key.
+ATTRIBUTES = {
+    "contact_domain": Attribute("contact's domain", lambda each: _plain(each.ticket.contact.domain), empty=True),
+    "contact_email": Attribute("contact's e-mail", lambda each: _plain(each.ticket.contact.email), empty=True),
+    "contact_group": Attribute("contact's group", lambda each: _plain(*each.ticket.contact.groups)),
+    "category": Attribute("category", lambda each: [each.ticket.category], shown=True, ids=True),
+    "status": Attribute("status", lambda each: [each.ticket.status], shown=True, ids=True),
+    "priority": Attribute("priority", lambda each: [each.ticket.priority], shown=True, ids=True),
+    "assignee": Attribute("assignee", _assignee, ids=True, empty=True),
+    "tag": Attribute("tag", lambda each: _plain(*each.ticket.tags)),
+    "source": Attribute("source", lambda each: _plain(each.ticket.source), shown=True, empty=True),
+    "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTORS),
+    "rule": Attribute("smart rule", _rule, ids=True),
+    "from": Attribute("old value", _before, ids=True, empty=True),
+    "to": Attribute("new value", _after, ids=True, empty=True),
+}
 
 
 @dataclass(slots=True)
 class Equals:
-    """One of the wanted values is found: names in any case, integers as ids."""
+    """The attribute has one of the expected values: names in any case, integers as ids."""
 
-    word: Word
-    wanted: tuple[str | int, ...]
+    attribute: Attribute
+    expected: tuple[str | int, ...]
     keys: frozenset[str | int] = field(init=False, repr=False)
     shown: str = field(init=False, repr=False)
     label: str = field(init=False, repr=False)
-    refusals: dict[str, Answer] = field(default_factory=dict, repr=False)
-    """By what is shown of what was found: nothing, or a name that the account gave to a state."""
+    failures: dict[str, CheckResult] = field(default_factory=dict, repr=False)
+    """By what is shown of the value: nothing, or a name that the account chose."""
 
     def __post_init__(self) -> None:
-        self.keys = frozenset(map(key, self.wanted))
-        self.shown = _either(self.wanted)
-        self.label = self.word.label
+        self.keys = frozenset(map(key, self.expected))
+        self.shown = _either(self.expected)
+        self.label = self.attribute.label
 
-    def look(self, sight: Sight) -> Answer:
-        keys, names = sight.known.get(self.label) or sight.find(self.word)
+    def check(self, context: MatchContext) -> CheckResult:
+        keys, names = context.known.get(self.label) or context.find(self.attribute)
         if not self.keys.isdisjoint(keys):
-            same = next(each for each in self.wanted if key(each) in keys)
-            return Answer(True, f"{self.label} is {_shown(same)}")
-        refusal = self.refusals.get(names)
-        return self._refusal(names) if refusal is None else refusal
+            same = next(each for each in self.expected if key(each) in keys)
+            return CheckResult(True, f"{self.label} is {_shown(same)}")
+        failure = self.failures.get(names)
+        return self._failure(names) if failure is None else failure
 
-    def _refusal(self, names: str) -> Answer:
-        reason = f"{self.label} is {names}, wanted {self.shown}" if names else f"{self.label} is not {self.shown}"
-        return self.refusals.setdefault(names, Answer(False, reason))
+    def _failure(self, names: str) -> CheckResult:
+        reason = f"{self.label} is {names}, expected {self.shown}" if names else f"{self.label} is not {self.shown}"
+        return self.failures.setdefault(names, CheckResult(False, reason))
+
+
+# Regular expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A regular expression in any case, with the plain words that rule it out quickly.
+
+    Most texts match none of the expressions, and searching for a plain word costs next to nothing.
+    """
+
+    pattern: "regex.Pattern[str]"
+    words: tuple[str, ...] = field(init=False)
+    """The words of which a matching text must contain one."""
+    plain: bool = field(init=False)
+    """Whether a text with one of the words matches."""
+
+    def __post_init__(self) -> None:
+        parts = [_word(part) for part in self.pattern.pattern.split("|")]
+        known = all(word for word, _ in parts) and not set(self.pattern.pattern) & set("([{")
+        object.__setattr__(self, "words", tuple(fold(word) for word, _ in parts) if known else ())
+        object.__setattr__(self, "plain", known and all(plain for _, plain in parts))
+
+    def matches(self, text: str, folded: str) -> bool:
+        """Return whether it matches somewhere in a text, also given as `fold` returns it.
+
+        Raises TimeoutError after LIMIT.
+        """
+        if self.words:
+            for word in self.words:
+                if word in folded:
+                    break
+            else:
+                return False
+            if self.plain:
+                return True
+        return self.pattern.search(text, timeout=LIMIT) is not None
+
+
+def expression(written: str) -> Expression:
+    """Compile an expression of a rule; raises ValueError with "problem; fix"."""
+    if not written:
+        raise ValueError("an empty expression matches everything; write what to search for, or remove it")
+    if any(ord(letter) < 32 and letter not in "\t\n" for letter in written):
+        raise ValueError(
+            "the expression contains a control character; write it in single quotes, '\\b' instead of \"\\b\""
+        )
+    if len(written) > LONGEST:
+        raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
+    if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
+        raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
+    try:
+        return Expression(regex.compile(written, regex.IGNORECASE))
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
+
+
+def fold(text: str) -> str:
+    """Return a text without its case, as expressions compare: the four Turkish i are one letter to them."""
+    return text.casefold().replace("\u0307", "").replace("\u0131", "i")
+
+
+def _word(part: str) -> tuple[str, bool]:
+    """Return the longest word in everything that matches this part, and whether the part is that word alone."""
+    best, word = "", ""
+    for found in _ATOM.finditer(part):
+        atom, quantifier = found[1], found[2]
+        letter = atom if atom not in ".^$*+?{}()[]\\" and len(atom) == 1 else ""
+        if letter and quantifier in (None, "+"):
+            word += letter
+            best = max(best, word, key=len)
+        if not letter or quantifier:
+            word = ""
+    return best, best == part
 
 
 @dataclass(slots=True)
 class Expressions:
-    """One of the regular expressions matches. One that takes too long is told once, and then nobody can tell."""
+    """One of the expressions matches. One that takes too long is logged once, and its result is unknown."""
 
     label: str
     where: str
-    text: Callable[[Sight], str]
+    text: Callable[[MatchContext], str]
     expressions: Sequence[Expression]
     slow: set[str] = field(default_factory=set)
-    refusal: Answer = field(init=False, repr=False)
+    failure: CheckResult = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         patterns = _either(each.pattern.pattern for each in self.expressions)
-        self.refusal = Answer(False, f"{self.label} does not match {patterns}")
+        self.failure = CheckResult(False, f"{self.label} does not match {patterns}")
 
-    def look(self, sight: Sight) -> Answer:
-        text, folded = sight.texts.get(self.label) or sight.read(self.label, self.text)
-        late = ""
+    def check(self, context: MatchContext) -> CheckResult:
+        text, folded = context.texts.get(self.label) or context.read(self.label, self.text)
+        slow = ""
         for each in self.expressions:
             try:
-                if each.found(text, folded):
-                    return Answer(True, f"{self.label} matches {each.pattern.pattern!r}")
+                if each.matches(text, folded):
+                    return CheckResult(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
-                late = each.pattern.pattern
-                self._report(late)
-        if late:
-            return Answer(None, f"{self.label}: {late!r} took longer than {LIMIT * 1000:.0f} ms, so it does not count")
-        return self.refusal
+                slow = each.pattern.pattern
+                self._report(slow)
+        if slow:
+            return CheckResult(None, f"{self.label}: {slow!r} took longer than {LIMIT * 1000:.0f} ms and was ignored")
+        return self.failure
 
     @property
     def cost(self) -> int:
-        """What it costs to ask, next to others."""
+        """Return its cost compared with other checks."""
         return 1 if all(each.plain for each in self.expressions) else 3
 
     def _report(self, pattern: str) -> None:
         if pattern not in self.slow:
             self.slow.add(pattern)
             reason = f"{self.where}: {pattern!r} took longer than {LIMIT * 1000:.0f} ms; make it simpler"
-            logger.warning("An expression takes too long; it does not count.", extra={"reason": reason})
+            logger.warning("An expression takes too long and is ignored.", extra={"reason": reason})
+
+
+# Hours
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Days of the week (0 is Monday) and the minutes of a day from `start` until before `end`.
+
+    An `end` that is not after `start` is on the next day: Fri 22:00-06:00 lasts until Saturday morning.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+    zone: ZoneInfo
+
+    def contain(self, now: datetime) -> bool:
+        """Return whether an aware time is within these hours."""
+        local = now.astimezone(self.zone)
+        minute, day = local.hour * 60 + local.minute, local.weekday()
+        if self.start < self.end:
+            return day in self.days and self.start <= minute < self.end
+        return (day in self.days and minute >= self.start) or ((day - 1) % 7 in self.days and minute < self.end)
+
+
+def hours(text: str) -> Hours:
+    """Parse hours; without days they apply to every day. Raises ValueError with "problem; fix"."""
+    found = _HOURS.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin")
+    days, start, end = _days(found[1] or "mon-sun"), _minute(found[2]), _minute(found[3])
+    if start == end or start == 24 * 60:
+        raise ValueError(f"{text!r} is an empty span of time; a whole day is 00:00-24:00")
+    return Hours(days, start, end, _zone(found[4]))
+
+
+def _days(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start = _day(first)
+        days |= {(start + step) % 7 for step in range((_day(last or first) - start) % 7 + 1)}
+    return frozenset(days)
+
+
+def _day(text: str) -> int:
+    name = text.strip().lower()
+    for number, day in enumerate(_DAYS):
+        if len(name) >= 3 and day.startswith(name):
+            return number
+    raise ValueError(f"no day {text.strip()!r}; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
+
+
+def _minute(text: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    if minute > 59 or hour * 60 + minute > 24 * 60:
+        raise ValueError(f"no time {text!r}; a day goes from 00:00 to 24:00")
+    return hour * 60 + minute
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, for example Europe
+        fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
+        raise ValueError(f"no time zone {name!r}; {fix}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The time of the turn lies within one of the hours."""
+    """The time of the turn is within one of the hours."""
 
     texts: tuple[str, ...]
     hours: tuple[Hours, ...]
 
-    def look(self, sight: Sight) -> Answer:
-        holds = any(each.hold(sight.now) for each in self.hours)
-        return Answer(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
+    def check(self, context: MatchContext) -> CheckResult:
+        holds = any(each.contain(context.now) for each in self.hours)
+        return CheckResult(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
+
+
+# Combinations
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Turned round; what nobody can tell stays so."""
+    """The opposite of a check; unknown stays unknown."""
 
-    check: Check
+    negated: ConditionCheck
 
-    def look(self, sight: Sight) -> Answer:
-        answer = self.check.look(sight)
-        if answer.holds is None:
-            return answer
-        reason = answer.reason if not answer.holds else f"{answer.reason}, which is not wanted"
-        return Answer(not answer.holds, reason)
+    def check(self, context: MatchContext) -> CheckResult:
+        result = self.negated.check(context)
+        if result.holds is None:
+            return result
+        reason = result.reason if not result.holds else f"{result.reason}, which is excluded"
+        return CheckResult(not result.holds, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every one holds; the reason is that of the first that does not."""
+    """Every check holds; the reason is that of the first that does not."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[ConditionCheck, ...]
 
-    def look(self, sight: Sight) -> Answer:
+    def check(self, context: MatchContext) -> CheckResult:
         reasons = []
-        for check in self.checks:
-            answer = check.look(sight)
-            if not answer.holds:
-                return answer
-            reasons.append(answer.reason)
-        return Answer(True, ", ".join(reasons) or "there is no condition")
+        for each in self.checks:
+            result = each.check(context)
+            if not result.holds:
+                return result
+            reasons.append(result.reason)
+        return CheckResult(True, ", ".join(reasons) or "there is no condition")
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """One of the alternatives holds."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[ConditionCheck, ...]
 
-    def look(self, sight: Sight) -> Answer:
-        answers = []
-        for check in self.checks:
-            answer = check.look(sight)
-            if answer.holds:
-                return answer
-            answers.append(answer)
-        holds = None if any(answer.holds is None for answer in answers) else False
-        return Answer(holds, f"no alternative holds ({'; '.join(answer.reason for answer in answers)})")
+    def check(self, context: MatchContext) -> CheckResult:
+        results = []
+        for each in self.checks:
+            result = each.check(context)
+            if result.holds:
+                return result
+            results.append(result)
+        holds = None if any(result.holds is None for result in results) else False
+        return CheckResult(holds, f"no alternative holds ({'; '.join(result.reason for result in results)})")
 
 
 def _either(values: Iterable[object]) -> str:

@@ -1,13 +1,13 @@
-"""Conditions: compiled once from a table, asked for every ticket and event.
+"""Conditions: compiled once from a table, evaluated for every ticket and event.
 
     condition = compile({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
-    condition.holds(ticket, event, now).reason   # "category is Billing, which is not wanted"
+    condition.holds(ticket, event, now).reason   # "category is Billing, which is excluded"
 
 All keys of a table must hold, for one and the same of the changes that the event matched. A list means any of its
-values, `not_` before a key turns it round, `any` lists tables of which one must hold.
+values, `not_` before a key negates it, `any` lists tables of which one must hold.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,35 +16,58 @@ from typing import Any, TypeVar
 from workers.errors import suggest
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
-from workers.rules.checks import All, Answer, AnyOf, Check, Equals, Expressions, Not, Within
-from workers.rules.expression import expression
-from workers.rules.hours import hours
-from workers.rules.sight import WORDS, Sight, Word, field, text
-from workers.settings.complaints import Complaint
+from workers.rules.checks import (
+    ATTRIBUTES,
+    All,
+    AnyOf,
+    Attribute,
+    CheckResult,
+    ConditionCheck,
+    Equals,
+    Expressions,
+    MatchContext,
+    Not,
+    Within,
+    expression,
+    field_value,
+    hours,
+    message_text,
+)
+from workers.settings import SettingProblem
 from workers.turns.plugin.fitting import FitError
 
-EXPRESSIONS: dict[str, Callable[[Sight], str]] = {"subject": lambda sight: sight.ticket.subject, "text": text}
-KEYS = (*EXPRESSIONS, *WORDS, "fields", "hours", "any")
+TEXTS: dict[str, Callable[[MatchContext], str]] = {
+    "subject": lambda context: context.ticket.subject,
+    "text": message_text,
+}
+KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
 
-NOTHING = Answer(False, "no change was asked for")
+#: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
+NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
+KIND_NAMES = {
+    "status-changed": "status",
+    "priority-changed": "priority",
+    "moved": "category",
+    "assigned": "staff member",
+}
+
+NO_CHANGE = CheckResult(False, "no change of the requested kinds")
 
 Value = TypeVar("Value")
 
 
 class ConditionError(FitError):
-    """A condition cannot be understood; `complaints` says everything that is wrong with it."""
+    """A condition is invalid; `problems` lists everything that is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Whether a condition holds, and why, in words made of configured values, never of a customer's.
-
-    `change` is the change it holds for.
-    """
+class ConditionResult:
+    """Whether a condition holds, and why, in words made of configured values, never of a customer's."""
 
     holds: bool
     reason: str
     change: Change | None = None
+    """The change it holds for."""
 
     def __bool__(self) -> bool:
         return self.holds
@@ -56,76 +79,71 @@ class Condition:
 
     check: All
 
-    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
-        """Tells whether one of the matched changes, with the ticket and the time (aware), fulfils the condition.
-
-        The newest is asked first.
-        """
-        return self.look(Sight(ticket, change, now) for change in reversed(event.matched))
-
-    def look(self, sights: Iterable[Sight]) -> Finding:
-        """Tells whether one of the sights fulfils the condition."""
-        answer = NOTHING
-        for sight in sights:
-            answer = self.check.look(sight)
-            if answer.holds:
-                return Finding(True, answer.reason, sight.change)
-        return Finding(False, answer.reason)
+    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
+        """Return whether one of the matched changes, the newest first, fulfils the condition; `now` is aware."""
+        result = NO_CHANGE
+        for change in reversed(event.matched):
+            result = self.check.check(MatchContext(ticket, change, now))
+            if result.holds:
+                return ConditionResult(True, result.reason, change)
+        return ConditionResult(False, result.reason)
 
 
 def compile(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
-    """Compiles a table; `where` names it in complaints, `beside` are keys that may stand next to the conditions.
+    """Compile a table; `where` names it in messages, `beside` are keys that may be next to the conditions.
 
-    Raises ConditionError with every complaint.
+    Raises ConditionError with every problem.
     """
     compiler = _Compiler(where, beside)
     check = compiler.all(table)
-    if compiler.complaints:
-        raise ConditionError(compiler.complaints)
+    if compiler.problems:
+        raise ConditionError(compiler.problems)
     return Condition(check)
 
 
-def together(checks: Iterable[Check]) -> All:
-    """Makes one check of several that must all hold; those that cost little and refuse often are asked first."""
+def all_of(checks: Iterable[ConditionCheck]) -> All:
+    """Combine checks that must all hold; those that are cheap and fail often come first."""
     return All(tuple(sorted(checks, key=_cost)))
 
 
 class _Compiler:
-    """One pass over a table, which collects checks and complaints."""
+    """One pass over a table that collects checks and problems."""
 
     def __init__(self, where: str, beside: Collection[str]) -> None:
         self.where = where
         self.beside = beside
-        self.complaints: list[Complaint] = []
+        self.problems: list[SettingProblem] = []
 
     def all(self, table: Mapping[str, Any]) -> All:
-        checks: list[Check] = []
+        checks: list[ConditionCheck] = []
         for given, value in table.items():
             key = given.removeprefix("not_")
-            wrap: Callable[[Check], Check] = Not if given != key else _same
             if key in KEYS:
-                checks += map(wrap, self.checks(key, given, value))
+                found = self.checks(key, given, value)
+                checks += map(Not, found) if given != key else found
             else:
-                cure = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
-                self.complain(f"no condition {given!r}", cure)
-        return together(checks)
+                fix = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
+                self.report(f"no condition {given!r}", fix)
+        return all_of(checks)
 
-    def checks(self, key: str, given: str, value: object) -> list[Check]:
+    def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if key == "any":
             return [AnyOf(self.alternatives(given, value))]
         if key == "fields":
             return self.fields(given, value)
-        if key in EXPRESSIONS:
+        if key in TEXTS:
             patterns = self.each(given, value, str, lambda _, one: expression(one))
-            return [Expressions(key, f"{self.where}, {given}", EXPRESSIONS[key], patterns)]
+            return [Expressions(key, f"{self.where}, {given}", TEXTS[key], patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
             return [Within(tuple(value) if isinstance(value, list) else (str(value),), spans)]
-        return [Equals(WORDS[key], self.wanted(given, value, WORDS[key]))]
+        attribute = ATTRIBUTES[key]
+        kind = str | int if attribute.ids else str
+        return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]
 
-    def alternatives(self, given: str, value: object) -> tuple[Check, ...]:
+    def alternatives(self, given: str, value: object) -> tuple[ConditionCheck, ...]:
         if not isinstance(value, list) or not value:
-            self.complain(f"{given} is not a list of tables", 'write it as [{ tag = "vip" }, { status = "New" }]')
+            self.report(f"{given} is not a list of tables", 'write it as [{ tag = "vip" }, { status = "New" }]')
             return ()
         found = []
         where = self.where
@@ -134,66 +152,108 @@ class _Compiler:
             if isinstance(table, Mapping) and table:
                 found.append(self.all(table))
             else:
-                self.complain("is not a table with conditions", 'write it as { tag = "vip" }')
+                self.report("is not a table with conditions", 'write it as { tag = "vip" }')
         self.where = where
         return tuple(found)
 
-    def fields(self, given: str, value: object) -> list[Check]:
+    def fields(self, given: str, value: object) -> list[ConditionCheck]:
         if not isinstance(value, Mapping) or not value:
-            self.complain(f"{given} is not a table", f'write {given}."Name of the field" = "value"')
+            self.report(f"{given} is not a table", f'write {given}."Name of the field" = "value"')
             return []
         return [self.field(f"{given}.{name}", name, one) for name, one in value.items()]
 
-    def field(self, given: str, name: str, value: object) -> Check:
-        word = Word(f"field {name!r}", lambda sight: [field(sight, name)], empty=True)
-        wanted = self.each(given, value, str | int | float, lambda _, one: _field_text(one))
-        return Equals(word, wanted)
-
-    def wanted(self, given: str, value: object, word: Word) -> tuple[str | int, ...]:
-        return self.each(given, value, str | int if word.ids else str, partial(self.value, word))
-
-    def value(self, word: Word, given: str, value: str | int) -> str | int:
-        if isinstance(value, bool):
-            raise ValueError(f"{value!r} is no name; write a name in quotes, or a number as an id")
-        if not word.empty and isinstance(value, str) and not value.strip():
-            raise ValueError("an empty text never holds; name one, or remove it")
-        if word.known and value not in word.known:
-            raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), word.known)}")
-        return value.lstrip("@") if word is WORDS["contact_domain"] and isinstance(value, str) else value
+    def field(self, given: str, name: str, value: object) -> ConditionCheck:
+        attribute = Attribute(f"field {name!r}", lambda context: [field_value(context, name)], empty=True)
+        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: _field_text(one)))
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
-        """Reads one value, or each of a list; what cannot be read becomes a complaint."""
+        """Read one value, or each of a list, and report what cannot be read."""
         values = value if isinstance(value, list) else [value]
         found = []
         if not values:
-            self.complain(f"{given} is an empty list, which never holds", "name one, or remove it")
+            self.report(f"{given} is an empty list, which never holds", "name one, or remove it")
         for one in values:
             if not isinstance(one, kind):
-                wanted = "a text" if kind is str else "a text or a number"
-                self.complain(f"{given} is not {wanted} or a list of them", f'write it as {given} = "..."')
+                expected = "a text" if kind is str else "a text or a number"
+                self.report(f"{given} is not {expected} or a list of them", f'write it as {given} = "..."')
                 continue
             try:
                 found.append(read(given, one))
             except ValueError as error:
-                problem, _, cure = str(error).rpartition("; ")
-                self.complain(f"{given}: {problem}", cure)
+                problem, _, fix = str(error).rpartition("; ")
+                self.report(f"{given}: {problem}", fix)
         return tuple(found)
 
-    def complain(self, problem: str, cure: str) -> None:
-        self.complaints.append(Complaint(self.where, problem, cure))
+    def report(self, problem: str, fix: str) -> None:
+        self.problems.append(SettingProblem(self.where, problem, fix))
 
 
-def _same(check: Check) -> Check:
-    return check
+def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a name; write a name in quotes, or a number as an id")
+    if not attribute.empty and isinstance(value, str) and not value.strip():
+        raise ValueError("an empty text never holds; name one, or remove it")
+    if attribute.known and value not in attribute.known:
+        raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), attribute.known)}")
+    return value.lstrip("@") if attribute is ATTRIBUTES["contact_domain"] and isinstance(value, str) else value
 
 
-def _cost(check: Check) -> int:
-    """What a check costs: one that is turned round seldom refuses, and an expression costs the most by far."""
+def _cost(check: ConditionCheck) -> int:
+    """Return the cost of a check: a negated one seldom fails, and an expression is by far the most expensive."""
     if isinstance(check, Not):
-        return 2 + _cost(check.check)
+        return 2 + _cost(check.negated)
     return check.cost if isinstance(check, Expressions) else 0
 
 
 def _field_text(value: str | int | float) -> str:
-    """A value as it stands on a ticket: HappyFox gives every field's value as a text."""
+    """Return a value as HappyFox stores it: the value of every field is a text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Names in a condition
+
+
+@dataclass(frozen=True, slots=True)
+class NameUse:
+    """A name or an id that HappyFox must know, and the key it is written under."""
+
+    what: str
+    """What it names: a status, a staff member and so on."""
+    name: str | int
+    path: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+    """The values a field is set to or compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagUse:
+    """A tag in a condition, and the key it is written under."""
+
+    tag: str
+    path: tuple[str, ...]
+
+
+def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse | TagUse]:
+    """Yield the names and the tags in a valid condition, which is written under `path`."""
+    key = given.removeprefix("not_")
+    if key == "any":
+        for table in value:
+            for inner, one in table.items():
+                yield from uses(path, inner, one, kinds)
+        return
+    if key == "fields":
+        for name, one in value.items():
+            yield NameUse("field", name, (*path, name), tuple(_each(one)))
+        return
+    what = NAMES.get(key, "")
+    if key in ("from", "to") and len(kinds) == 1:
+        what = KIND_NAMES.get(kinds[0], "")
+    for one in _each(value):
+        if key == "tag":
+            yield TagUse(one, path)
+        elif what and one != "":
+            yield NameUse(what, one, path)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""The rules file: from TOML to rules, with every mistake at once; and from rules to the router `rules`.
+"""The rules file: from TOML to rules, with every mistake at once, and from rules to the router `rules`.
 
 [[rule]]
 name = "refunds"
@@ -11,6 +11,7 @@ add_tags = ["refund"]
 import logging
 import re
 import tomllib
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,56 +19,61 @@ from typing import Any
 
 from workers.errors import nearest, suggest
 from workers.events.change import schedule_kind
-from workers.rules.faults import Fault
-from workers.rules.lines import Lines
-from workers.rules.rule import Rule, RuleReader, function_of
-from workers.rules.sight import Sights
-from workers.rules.uses import Name
-from workers.settings.complaints import Complaint
+from workers.rules.checks import ContextCache
+from workers.rules.conditions import NameUse
+from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
+from workers.settings import SettingProblem
 from workers.turns.plugin.loading import RULES, LoadError
 from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router
 
-#: How much alike two tags are when one is probably a slip for the other.
-ALIKE = 0.8
+#: How similar two tags are when one is probably a misspelling of the other.
+SIMILAR = 0.8
 
-HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+
+_KEY = r"""[ \t]*(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*"""
+_STATEMENT = re.compile(rf"(?P<head>[ \t]*\[\[?)?(?P<keys>{_KEY}(?:\.{_KEY})*)(?:\]|=)")
+#: What decides where a statement ends: texts and comments are skipped as a whole, brackets are counted.
+_MARK = re.compile(
+    r"""\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|\#[^\n]*|[\[{]|[\]}]|\n""", re.DOTALL
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """A name that HappyFox must know, and where it stands."""
+class LocatedName:
+    """A name that HappyFox must know, and where it is used."""
 
-    name: Name
+    name: NameUse
     line: int
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of a file that can run, everything that is wrong with it by line, and the names it uses."""
+    """The valid rules of a file, everything that is wrong with it by line, and the names it uses."""
 
     rules: tuple[Rule, ...] = ()
-    faults: tuple[Fault, ...] = ()
-    names: tuple[Used, ...] = ()
+    faults: tuple[RuleProblem, ...] = ()
+    names: tuple[LocatedName, ...] = ()
 
 
 def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
-    """Reads a file for running it: as `router_of`, and warnings are logged."""
+    """Read a file to run it: like `router_of`, and log the warnings."""
     for fault in read(content(path), granted(allow)).faults:
         if fault.warning:
-            logger.warning("A rule may not do what it should.", extra={"reason": str(fault.complaint(path.name))})
+            logger.warning("A rule may be wrong.", extra={"reason": str(fault.in_file(path.name))})
     return router_of(path, allow)
 
 
 def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
-    """Reads a file and makes the router `rules` of it, one handler for each rule, in their order.
+    """Read a file and return the router `rules`, with one handler for each rule, in their order.
 
     Raises LoadError with every mistake that is more than a warning.
     """
     found = read(content(path), granted(allow))
-    if wrong := [fault.complaint(path.name) for fault in found.faults if not fault.warning]:
+    if wrong := [fault.in_file(path.name) for fault in found.faults if not fault.warning]:
         raise LoadError(wrong)
     router = Router(RULES)
     router.handlers += map(_handler, found.rules)
@@ -90,84 +96,90 @@ def _handler(rule: Rule) -> Handler:
 
 
 def content(path: Path) -> str:
-    """Reads the text of a file. Raises LoadError."""
+    """Return the text of a file. Raises LoadError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        complaint = Complaint(path.name, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
+        problem = SettingProblem(path.name, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
     except (OSError, ValueError) as error:
-        problem = f"cannot be read: {getattr(error, 'strerror', None) or 'no file can have this name'}"
-        complaint = Complaint(str(path), problem, "correct the path (FOXHOOKS_RULES sets it), or create the file")
-    raise LoadError([complaint])
+        reason = getattr(error, "strerror", None) or "no file can have this name"
+        fix = "correct the path (FOXHOOKS_RULES sets it), or create the file"
+        problem = SettingProblem(str(path), f"cannot be read: {reason}", fix)
+    raise LoadError([problem])
 
 
 def granted(allow: frozenset[tuple[str, str]]) -> frozenset[str]:
-    """Gives what rules are permitted to do."""
+    """Return the permissions granted to rules."""
     return frozenset(permission for router, permission in allow if router == RULES)
 
 
 def read(text: str, granted: frozenset[str]) -> Rules:
-    """Reads the text of a rules file; never raises for what stands in it."""
+    """Read the text of a rules file; never raise because of its content."""
     text = text.replace("\r\n", "\n")
     try:
         parsed = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         return _broken(text, error, granted)
-    found = _rules(parsed, Lines(text), granted)
+    found = _rules(parsed, KeyLines(text), granted)
     return replace(found, faults=_sorted(found.faults))
 
 
-def _rules(parsed: Mapping[str, Any], lines: Lines, granted: frozenset[str]) -> Rules:
-    faults = [Fault(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"]
+def _rules(parsed: Mapping[str, Any], lines: "KeyLines", granted: frozenset[str]) -> Rules:
+    faults = [
+        RuleProblem(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"
+    ]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
-        faults.append(
-            Fault(lines.of("rule"), "", "rule is no list of tables", "write [[rule]], in two pairs of brackets")
-        )
+        fix = "write [[rule]], with two pairs of brackets"
+        faults.append(RuleProblem(lines.of("rule"), "", "rule is not a list of tables", fix))
         return Rules(faults=tuple(faults))
-    sights = Sights()
+    cache = ContextCache()
     readers = [
-        RuleReader(number + 1, table, lambda *path, at=number: lines.of("rule", at, *path), sights)
+        RuleReader(number + 1, table, lambda *path, at=number: lines.of("rule", at, *path), cache)
         for number, table in enumerate(tables)
     ]
     rules = [rule for reader in readers if (rule := reader.read())]
-    faults += [fault for reader in readers for fault in (*reader.faults, *reader.grants_missing(granted))]
-    faults += [*_doubled(readers), *_tag_slips(readers)]
-    names = [Used(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
+    faults += [fault for reader in readers for fault in (*reader.problems, *reader.missing_grants(granted))]
+    faults += [*_duplicates(readers), *_misspelt_tags(readers)]
+    names = [LocatedName(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
     return Rules(tuple(rules), tuple(faults), tuple(names))
 
 
-def _doubled(readers: Sequence[RuleReader]) -> Iterator[Fault]:
+def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     first: dict[str, int] = {}
     for reader in readers:
         function, line = function_of(reader.name), reader.line("name")
         if function and first.setdefault(function, line) != line:
-            yield Fault(
-                line, reader.where, f"the rule in line {first[function]} has this name, too", "rename one of them"
-            )
+            problem = f"the rule on line {first[function]} has the same name"
+            yield RuleProblem(line, reader.where, problem, "rename one of them")
 
 
-def _tag_slips(readers: Sequence[RuleReader]) -> Iterator[Fault]:
-    """Yields tags that conditions ask for and no rule adds, when one that is added looks almost the same."""
-    added = {tag.strip().casefold(): tag for reader in readers for tag in reader.tags}
+def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+    """Yield tags in conditions that no rule adds, although a rule adds one that looks almost the same."""
+    added = {tag.strip().casefold(): tag for reader in readers for tag in reader.added_tags}
     for reader in readers:
-        for asked in reader.asked:
-            key = asked.tag.strip().casefold()
-            near = nearest(key, added, similarity=ALIKE)
-            if near is not None and key not in added:
+        for used in reader.tag_uses:
+            key = used.tag.strip().casefold()
+            near = None if key in added else nearest(key, added, SIMILAR)
+            if near:
                 tag = added[near]
-                problem = f"{'.'.join(asked.path)} asks for the tag {asked.tag!r}, and the one that is added is {tag!r}"
-                yield Fault(reader.line(*asked.path), reader.where, problem, f"did you mean {tag!r}?", warning=True)
+                problem = f"{'.'.join(used.path)} checks for the tag {used.tag!r}, but the rules add {tag!r}"
+                yield RuleProblem(
+                    reader.line(*used.path), reader.where, problem, f"did you mean {tag!r}?", warning=True
+                )
 
 
-def _sorted(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+def _sorted(faults: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
     return tuple(sorted(faults, key=lambda fault: fault.line))
 
 
+# Invalid TOML
+
+
 def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
-    """Says where a file is no TOML; each rule is parsed by itself, so that one broken rule does not hide the next."""
-    starts = [0, *(found.start() for found in HEADER.finditer(text))]
-    faults: list[Fault] = []
+    """Report where a file is invalid; parse each rule alone, so that one broken rule does not hide the next."""
+    starts = [0, *(found.start() for found in _HEADER.finditer(text))]
+    faults: list[RuleProblem] = []
     broken = 0
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         before = text.count("\n", 0, start)
@@ -176,24 +188,94 @@ def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
             parsed = tomllib.loads(part)
         except (tomllib.TOMLDecodeError, RecursionError) as wrong:
             broken += 1
-            faults.append(_no_toml(wrong, part, before))
+            faults.append(_invalid_toml(wrong, part, before))
         else:
-            found = _rules(parsed, Lines(part), granted).faults
+            found = _rules(parsed, KeyLines(part), granted).faults
             faults += [replace(each, line=each.line + before) for each in found]
     if not broken:
-        return Rules(faults=(_no_toml(error, text, 0),))
+        return Rules(faults=(_invalid_toml(error, text, 0),))
     return Rules(faults=_sorted(faults))
 
 
-def _no_toml(error: Exception, text: str, before: int) -> Fault:
+def _invalid_toml(error: Exception, text: str, before: int) -> RuleProblem:
     place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
     line = int(place[1]) if place else text.rstrip().count("\n") + 1
     said = re.sub(r" \(at .*\)$", "", str(error)) or "nested too deeply"
     rows = text.split("\n")
     row = rows[line - 1] if line <= len(rows) else ""
-    cure = "correct this line"
+    fix = "correct this line"
     if "escape" in said.lower() or ('"' in row and "\\" in row):
-        cure = "write expressions with a backslash in single quotes, as when.text = '\\brefund\\b'"
+        fix = "write expressions with a backslash in single quotes, for example when.text = '\\brefund\\b'"
     elif "overwrite" in said.lower() or "twice" in said.lower():
-        cure = 'a key stands twice in a rule; for several values write a list, as when.tag = ["a", "b"]'
-    return Fault(line + before, "", f"is not valid TOML: {said[:1].lower()}{said[1:]}", cure)
+        fix = 'a rule has the same key twice; for several values write a list, for example when.tag = ["a", "b"]'
+    return RuleProblem(line + before, "", f"is not valid TOML: {said[:1].lower()}{said[1:]}", fix)
+
+
+# Lines
+
+
+class KeyLines:
+    """The line of each key, which tomllib does not tell: `of("rule", 0, "when", "text")` for the first rule's."""
+
+    def __init__(self, content: str) -> None:
+        self._known: dict[tuple[str | int, ...], int] = {}
+        base: tuple[str | int, ...] = ()
+        counts: dict[tuple[str | int, ...], int] = {}
+        for line, keys, brackets in _statements(content):
+            if not brackets:
+                self._note((*base, *keys), line)
+                continue
+            base = ()
+            for number, key in enumerate(keys, 1):
+                base = (*base, key)
+                if number == len(keys) and brackets == 2:
+                    counts[base] = counts.get(base, 0) + 1
+                if base in counts:
+                    base = (*base, counts[base] - 1)
+            self._note(base, line)
+
+    def of(self, *path: str | int) -> int:
+        """Return the line of a key, or of the nearest table around it; counted from 1."""
+        while path and path not in self._known:
+            path = path[:-1]
+        return self._known.get(path, 1)
+
+    def _note(self, path: tuple[str | int, ...], line: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._known.setdefault(path[:length], line)
+
+
+def _statements(content: str) -> Iterator[tuple[int, list[str], int]]:
+    """Yield each key or header: its line, its parts, and the number of brackets around it."""
+    ends = [found.start() for found in re.finditer("\n", content)]
+    at = 0
+    while at < len(content):
+        found = _STATEMENT.match(content, at)
+        if found and (keys := _parts(found["keys"])):
+            yield bisect(ends, found.start()) + 1, keys, (found["head"] or "").count("[")
+        at = _end(content, found.end() if found and not found["head"] else at)
+
+
+def _parts(keys: str) -> list[str]:
+    try:
+        table = tomllib.loads(f"{keys} = 0")
+    except tomllib.TOMLDecodeError:
+        return []
+    parts = []
+    while isinstance(table, dict):
+        (key,) = table
+        parts.append(key)
+        table = table[key]
+    return parts
+
+
+def _end(content: str, at: int) -> int:
+    """Return where the next statement begins: after the end of a line outside of all brackets."""
+    depth = 0
+    while found := _MARK.search(content, at):
+        at = found.end()
+        mark = found[0]
+        if mark == "\n" and depth <= 0:
+            return at
+        depth += (mark in "[{") - (mark in "]}") if len(mark) == 1 else 0
+    return len(content)

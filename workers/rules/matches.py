@@ -1,4 +1,4 @@
-"""Matches: entries of a settings table, each with kinds of event, conditions and what to do when they hold.
+"""Matches: entries of a settings table, each with kinds of event, conditions and an action.
 
     match = [{ on = "contact-replied", status = "Closed", reply = "We are on it again." }]
 
@@ -6,73 +6,77 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from workers.events.change import Event, event_for
 from workers.events.kinds import check
 from workers.models.ticket import TicketRead
-from workers.rules.conditions import Condition, Finding, compile
-from workers.rules.uses import Name, acted, asked
-from workers.settings.complaints import Complaint
+from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, compile, uses
+from workers.settings import SettingProblem
 from workers.turns.plugin.fitting import FitError, fit
 
-Action = TypeVar("Action")
+EntryAction = TypeVar("EntryAction")
 
-#: The kinds an entry without `on` asks for: whenever the contact has said something.
-SAID = ("ticket-created", "contact-replied")
+#: The kinds of an entry without `on`: whenever the contact has written something.
+DEFAULT_KINDS = ("ticket-created", "contact-replied")
 
-#: So many entries have their reasons told when none holds.
+#: How many entries explain why they do not hold.
 MOST = 3
 
 
+_MEMBER_NAMES = {**NAMES, "alert": "staff member"}
+#: What a note may alert instead of a staff member: subscribers, or the staff of the category (KB 1039).
+_GROUPS = ("s", "c")
+
+
 @dataclass(frozen=True, slots=True)
-class Match(Generic[Action]):
+class Match(Generic[EntryAction]):
     """One entry."""
 
     kinds: frozenset[str]
     condition: Condition
-    action: Action
-    names: tuple[Name, ...] = ()
-    """Those that HappyFox must know."""
+    action: EntryAction
+    names: tuple[NameUse, ...] = ()
+    """The names that HappyFox must know."""
 
-    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
-        """Tells whether a change of the turn is of the kinds asked for and fulfils the conditions, and why."""
-        asked = event_for(event.account, self.kinds, event.changes, replay=event.replay)
-        if asked is None:
-            return Finding(False, f"no change is {' or '.join(sorted(self.kinds))}")
-        return self.condition.holds(ticket, asked, now)
+    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
+        """Return whether a change of the turn has one of the kinds and fulfils the conditions, and why."""
+        own = event_for(event.account, self.kinds, event.changes, replay=event.replay)
+        if own is None:
+            return ConditionResult(False, f"no change is {' or '.join(sorted(self.kinds))}")
+        return self.condition.holds(ticket, own, now)
 
 
-class Matches(Generic[Action]):
+class Matches(Generic[EntryAction]):
     """A list of entries, as the type of a member of a router's settings: `match: Matches[Tags]`.
 
-    The router should ask for `ticket-created` and `ticket-updated`, so that it is called whatever an entry asks for,
-    and for `holds` in its `when`, so that everybody is told why it did not run.
+    The router should register for `ticket-created` and `ticket-updated`, so that it is called for the kinds of every
+    entry, and call `holds` in its `when`, so that people see why it did not run.
     """
 
-    def __init__(self, *matches: Match[Action]) -> None:
+    def __init__(self, *matches: Match[EntryAction]) -> None:
         self.matches = matches
 
     @classmethod
-    def from_settings(cls, value: object, where: str, action: type[Action]) -> "Matches[Action]":
-        """Reads the list; raises FitError with the complaints of all entries."""
+    def from_settings(cls, value: object, where: str, action: type[EntryAction]) -> "Matches[EntryAction]":
+        """Read the list; raises FitError with the problems of all entries."""
         if not isinstance(value, list):
-            raise FitError([Complaint(where, "is not a list of tables", 'write it as [{ status = "New", ... }]')])
-        found: list[Match[Action]] = []
-        complaints: list[Complaint] = []
+            raise FitError([SettingProblem(where, "is not a list of tables", 'write it as [{ status = "New", ... }]')])
+        found: list[Match[EntryAction]] = []
+        problems: list[SettingProblem] = []
         for number, entry in enumerate(value, 1):
             try:
                 found.append(_match(entry, f"{where} {number}", action))
             except FitError as unfit:
-                complaints += unfit.complaints
-        if complaints:
-            raise FitError(complaints)
+                problems += unfit.problems
+        if problems:
+            raise FitError(problems)
         return cls(*found)
 
-    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> Finding:
-        """Tells whether any entry holds, and why, or of the first ones why not; made for a handler's `when`."""
+    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
+        """Return whether any entry holds, and why (not); made for a handler's `when`."""
         reasons: list[str] = []
         for number, match in enumerate(self.matches, 1):
             found = match.holds(ticket, event, now)
@@ -80,19 +84,19 @@ class Matches(Generic[Action]):
                 return found
             reasons.append(f"match {number}: {found.reason}")
         more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
-        return Finding(False, "; ".join([*reasons[:MOST], *more]) or "its table has no match")
+        return ConditionResult(False, "; ".join([*reasons[:MOST], *more]) or "its table has no match")
 
-    def held(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[Action]:
-        """Gives the actions of all entries that hold, in order."""
+    def held(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[EntryAction]:
+        """Return the actions of all entries that hold, in order."""
         return (match.action for match in self.matches if match.holds(ticket, event, now))
 
 
-def _match(entry: object, where: str, action: type[Action]) -> Match[Action]:
+def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryAction]:
     if not isinstance(entry, Mapping):
-        raise FitError([Complaint(where, "is not a table", 'write it as { status = "New", ... }')])
+        raise FitError([SettingProblem(where, "is not a table", 'write it as { status = "New", ... }')])
     own = {each.name for each in fields(action)}  # type: ignore[arg-type]
-    complaints: list[Complaint] = []
-    kinds = _kinds(entry.get("on", list(SAID)), where, complaints)
+    problems: list[SettingProblem] = []
+    kinds = _kinds(entry.get("on", list(DEFAULT_KINDS)), where, problems)
     made: list[Any] = []
     for make in (
         lambda: compile({key: entry[key] for key in entry if key not in {"on", *own}}, where, {"on", *own}),
@@ -101,28 +105,41 @@ def _match(entry: object, where: str, action: type[Action]) -> Match[Action]:
         try:
             made.append(make())
         except FitError as unfit:
-            complaints += unfit.complaints
-    if complaints:
-        raise FitError(complaints)
+            problems += unfit.problems
+    if problems:
+        raise FitError(problems)
     condition, does = made
     return Match(kinds, condition, does, tuple(_names(entry, kinds, own, does)))
 
 
-def _names(entry: Mapping[str, Any], kinds: frozenset[str], own: set[str], action: object) -> Iterator[Name]:
+def _names(entry: Mapping[str, Any], kinds: frozenset[str], own: set[str], action: object) -> Iterator[NameUse]:
     for key, value in entry.items():
         if key not in {"on", *own}:
-            yield from (each for each in asked((key,), key, value, tuple(kinds)) if isinstance(each, Name))
-    yield from acted(action)
+            yield from (each for each in uses((key,), key, value, tuple(kinds)) if isinstance(each, NameUse))
+    yield from _action_names(action)
 
 
-def _kinds(value: object, where: str, complaints: list[Complaint]) -> frozenset[str]:
+def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUse]:
+    """Yield the names in an action, by what its members are called."""
+    for member in fields(action) if is_dataclass(action) else ():
+        value, where = getattr(action, member.name), (*path, member.name)
+        if member.name == "fields" and isinstance(value, Mapping):
+            for name, one in value.items():
+                yield NameUse("field", name, (*where, name), (one,))
+        elif member.name in _MEMBER_NAMES and isinstance(value, str | int) and value not in ("", *_GROUPS):
+            yield NameUse(_MEMBER_NAMES[member.name], value, where)
+        else:
+            yield from _action_names(value, where)
+
+
+def _kinds(value: object, where: str, problems: list[SettingProblem]) -> frozenset[str]:
     kinds = value if isinstance(value, list) else [value]
     if not kinds:
-        complaints.append(Complaint(where, "on is empty", 'name a kind, as on = "ticket-created"'))
+        problems.append(SettingProblem(where, "on is empty", 'name a kind, for example on = "ticket-created"'))
     for kind in kinds:
         try:
             check(kind if isinstance(kind, str) else "")
         except ValueError as error:
-            problem, _, cure = str(error).partition("; ")
-            complaints.append(Complaint(where, f"on: {problem}", cure))
+            problem, _, fix = str(error).partition("; ")
+            problems.append(SettingProblem(where, f"on: {problem}", fix))
     return frozenset(map(str, kinds))

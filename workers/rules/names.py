@@ -1,4 +1,4 @@
-"""Names: which of those that rules and settings use an account does not know; it would fail them, or never hold."""
+"""Names in rules and settings that an account does not know: they would fail a rule, or never hold."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -6,26 +6,25 @@ from dataclasses import fields, is_dataclass
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory
 from workers.rules import file as rules
-from workers.rules.faults import Fault
-from workers.rules.file import Used
+from workers.rules.conditions import NameUse
+from workers.rules.file import LocatedName
 from workers.rules.matches import Matches
-from workers.rules.uses import Name
-from workers.settings import Account
-from workers.settings.complaints import Complaint
+from workers.rules.rule import RuleProblem
+from workers.settings import Account, SettingProblem
 from workers.turns.plugin.loading import Loaded, LoadError
 
 
-def unknown(used: Iterable[Used], directory: Directory, account: str) -> Iterator[Fault]:
-    """Yields a fault for each name in a rules file that the account does not have, with the nearest that it has."""
+def unknown(used: Iterable[LocatedName], directory: Directory, account: str) -> Iterator[RuleProblem]:
+    """Yield a problem for each name in a rules file that the account does not know, with the nearest known one."""
     for each in used:
-        for problem, cure in _problems(each.name, directory, account):
-            yield Fault(each.line, each.rule, problem, cure)
+        for problem, fix in _problems(each.name, directory, account):
+            yield RuleProblem(each.line, each.rule, problem, fix)
 
 
-def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Directory) -> Iterator[Complaint]:
-    """Yields a complaint for each name the account does not have, in its rules file and its routers' settings.
+def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Directory) -> Iterator[SettingProblem]:
+    """Yield a problem for each name the account does not know, in its rules file and its routers' settings.
 
-    A rules file that cannot be read is not looked at.
+    Skip a rules file that cannot be read.
     """
     if account.rules:
         try:
@@ -33,29 +32,29 @@ def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Director
         except LoadError:
             used = ()
         for fault in unknown(used, directory, account.name):
-            yield fault.complaint(account.rules.name)
+            yield fault.in_file(account.rules.name)
     for each in loaded:
         for where, name in _used_by(each):
-            for problem, cure in _problems(name, directory, account.name):
-                yield Complaint(where, problem, cure)
+            for problem, fix in _problems(name, directory, account.name):
+                yield SettingProblem(where, problem, fix)
 
 
 def uses_names(account: Account, loaded: Iterable[Loaded]) -> bool:
-    """Tells whether there are any names to look for."""
+    """Return whether there are any names to check."""
     return bool(account.rules) or any(True for each in loaded for _ in _used_by(each))
 
 
-def _used_by(loaded: Loaded) -> Iterator[tuple[str, Name]]:
-    """Gives the names in a router's settings, each with its entry, counted from 1."""
+def _used_by(loaded: Loaded) -> Iterator[tuple[str, NameUse]]:
+    """Yield the names in a router's settings, each with its entry, counted from 1."""
     for member in fields(loaded.settings) if is_dataclass(loaded.settings) else ():
         value = getattr(loaded.settings, member.name)
         if isinstance(value, Matches):
             for number, match in enumerate(value.matches, 1):
                 for name in match.names:
-                    yield f"handlers.{loaded.router.name}, {member.name} {number}", name
+                    yield f"router.{loaded.router.name}, {member.name} {number}", name
 
 
-def _problems(name: Name, directory: Directory, account: str) -> Iterator[tuple[str, str]]:
+def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tuple[str, str]]:
     for error in _errors(name, directory):
         problem, _, hint = str(error).partition("; ")
         if not hint:
@@ -65,7 +64,7 @@ def _problems(name: Name, directory: Directory, account: str) -> Iterator[tuple[
         yield f"{'.'.join(name.path)}: {problem}", hint
 
 
-def _errors(name: Name, directory: Directory) -> Iterator[GiveUp]:
+def _errors(name: NameUse, directory: Directory) -> Iterator[GiveUp]:
     try:
         if name.what == "status":
             directory.status(name.name)

@@ -2,169 +2,240 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any
 
 from workers.errors import suggest
 from workers.events.change import Event
+from workers.events.kinds import CALLS, check
 from workers.models.ticket import TicketRead
-from workers.rules.actions import GRANTS, Action, Reader
-from workers.rules.checks import Check
-from workers.rules.conditions import KEYS, NOTHING, Condition, ConditionError, compile, together
-from workers.rules.faults import Fault
-from workers.rules.occasion import SCHEDULE_KEYS
-from workers.rules.occasion import read as read_occasion
-from workers.rules.sight import Sights
-from workers.rules.uses import Asked, Name, asked
-from workers.rules.views import views
+from workers.rules.actions import GRANTS, ActionReader, RuleAction
+from workers.rules.checks import ConditionCheck, ContextCache
+from workers.rules.conditions import KEYS, NO_CHANGE, Condition, ConditionError, NameUse, TagUse, all_of, compile, uses
+from workers.rules.templates import views
+from workers.settings import SettingProblem
 from workers.turns.plugin.context import Context
-from workers.turns.plugin.schedule import Schedule
+from workers.turns.plugin.schedule import Schedule, schedule
 from workers.turns.plugin.ticket import Ticket
 
+#: The keys of a schedule; `every` and `find` are required.
+SCHEDULE_KEYS = ("every", "find", "older_than")
 RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
+#: What a rule uses instead of the kinds that handlers receive in another way.
+_INSTEAD = {
+    "scheduled": 'write every = "1d" and find = \'status:"On Hold"\' instead of on',
+    "later": "a rule cannot set a timer; write a handler in Python, or use every and find",
+}
+
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule that can run; `function` is its name as a handler, `sights` are shared with the file's other rules.
+class RuleProblem:
+    """One mistake in a rules file."""
 
-    With a schedule, `every`, its one kind is `scheduled`.
-    """
+    line: int
+    rule: str
+    """The rule it is in, empty for the file itself."""
+    problem: str
+    fix: str
+    _: KW_ONLY
+    warning: bool = False
+    """Whether it is only probably a mistake, and does not keep the rules from running."""
+
+    def in_file(self, file: str) -> SettingProblem:
+        """Return it as a problem of the settings."""
+        where = f"{file}, line {self.line}" + (f", {self.rule}" if self.rule else "")
+        return SettingProblem(where, self.problem, self.fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule that can run."""
 
     name: str
     function: str
+    """Its name as a handler."""
     kinds: tuple[str, ...]
+    """The kinds of change it runs for; `scheduled` alone when it has a schedule."""
     condition: Condition
-    actions: tuple[Action, ...]
-    sights: Sights
+    actions: tuple[RuleAction, ...]
+    cache: ContextCache
+    """Shared with the other rules of the file."""
     once: bool = False
     every: Schedule | None = None
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
-        """Tells why its conditions do not hold, empty when they do."""
-        answer = NOTHING
-        for sight in self.sights.of(ticket, event, now):
+        """Return why its conditions do not hold, empty when they do."""
+        result = NO_CHANGE
+        for context in self.cache.contexts(ticket, event, now):
             for each in self.condition.check.checks:
-                answer = each.look(sight)
-                if not answer.holds:
+                result = each.check(context)
+                if not result.holds:
                     break
             else:
                 return ""
-        return answer.reason
+        return result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
-        """Records what it does, with the words of the change that its conditions hold for."""
+        """Run its actions; templates refer to the change that its conditions hold for."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
-        words = views(ticket, event, change)
+        variables = views(ticket, event, change)
         for action in self.actions:
-            action.run(ticket, words)
+            action.run(ticket, variables)
 
 
 def function_of(name: str) -> str:
-    """Gives the name of a rule as that of a handler, as `reopen-vip` of "Reopen: VIP"; empty when nothing is left."""
+    """Return a rule's name as that of a handler: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
     return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
 
 
 class RuleReader:
-    """One pass over the table of a rule, which collects its parts and every mistake in it.
+    """One pass over the table of a rule that collects its parts and every mistake in it."""
 
-    `names` are those that HappyFox must know, `asked` the tags that conditions ask for, `line` tells where a key
-    stands.
-    """
-
-    def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int], sights: Sights) -> None:
-        self.table, self.line, self.sights = table, line, sights
+    def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int], cache: ContextCache) -> None:
+        self.table, self.cache = table, cache
+        self.line = line
+        """Returns the line of a key."""
         name = table.get("name")
         self.name = " ".join(name.split()) if isinstance(name, str) else ""
         self.where = f"rule {self.name!r}" if self.name else f"rule {number}"
-        self.faults: list[Fault] = []
-        self.names: list[Name] = []
-        self.asked: list[Asked] = []
+        self.problems: list[RuleProblem] = []
+        self.names: list[NameUse] = []
+        """The names that HappyFox must know."""
+        self.tag_uses: list[TagUse] = []
+        """The tags in conditions."""
 
     def read(self) -> Rule | None:
-        """Reads it; None when there is something wrong."""
+        """Read the rule; return None if it has a mistake."""
         function = self._function()
-        occasion = read_occasion(self.table, self.complain)
+        kinds, every = self._schedule() if any(key in self.table for key in SCHEDULE_KEYS) else (self._kinds(), None)
         unknown = [key for key in self.table if key not in RULE_KEYS]
         for key in unknown:
-            self.complain((key,), *_unknown(key))
-        condition = self._condition(self.table.get("when", {}), occasion.kinds)
-        reader = Reader(self.complain)
+            self.report((key,), f"no key {key!r}", _meant(key))
+        condition = self._condition(self.table.get("when", {}), kinds)
+        reader = ActionReader(self.report)
         actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
-        self.names += reader.values.names
-        self._once()
-        if not actions and not unknown:
-            self.complain((), "it does nothing", 'add what it does, as add_tags = ["vip"]')
-        if self.faults:
-            return None
-        done = tuple(each for each in actions if each)
+        self.names += reader.names
         once = self.table.get("once", False)
-        return Rule(self.name, function, occasion.kinds, condition, done, self.sights, once=once, every=occasion.every)
+        if not isinstance(once, bool):
+            self.report(("once",), "once is not true or false", "write once = true")
+        if not actions and not unknown:
+            self.report((), "it has no action", 'add one, for example add_tags = ["vip"]')
+        if self.problems:
+            return None
+        return Rule(
+            name=self.name,
+            function=function,
+            kinds=kinds,
+            condition=condition,
+            actions=tuple(each for each in actions if each),
+            cache=self.cache,
+            once=once,
+            every=every,
+        )
 
     @property
-    def tags(self) -> list[str]:
+    def added_tags(self) -> list[str]:
         """The tags it adds, as they are written."""
         given = self.table.get("add_tags")
         return [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
 
-    def grants_missing(self, granted: frozenset[str]) -> Iterator[Fault]:
-        """Yields the actions it has no grant for; the engine would leave them out."""
+    def missing_grants(self, granted: frozenset[str]) -> Iterator[RuleProblem]:
+        """Yield the actions without their grant, which the engine would leave out."""
         for key, permission in GRANTS.items():
             if key in self.table and permission and permission not in granted:
-                cure = f"add it: FOXHOOKS_ALLOW=rules:{permission}"
+                fix = f"add it: FOXHOOKS_ALLOW=rules:{permission}"
                 problem = f"{key} needs the grant rules:{permission}"
-                yield Fault(self.line(key), self.where, problem, cure, warning=True)
+                yield RuleProblem(self.line(key), self.where, problem, fix, warning=True)
 
-    def complain(self, path: tuple[str, ...], problem: str, cure: str) -> None:
-        """Takes what is wrong with a key."""
-        self.faults.append(Fault(self.line(*path), self.where, problem, cure))
+    def report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
+        """Record what is wrong with a key."""
+        self.problems.append(RuleProblem(self.line(*path), self.where, problem, fix))
 
     def _function(self) -> str:
         if "name" not in self.table:
-            self.complain((), "name is missing", 'add name = "..."; it stands in `foxhooks explain` and the logs')
+            self.report((), "name is missing", 'add name = "..."; `foxhooks explain` and the logs show it')
         elif not isinstance(self.table["name"], str):
-            self.complain(("name",), "name is not a text", 'write it as name = "refunds"')
+            self.report(("name",), "name is not a text", 'write it as name = "refunds"')
         elif not (function := function_of(self.name)) or len(function) > 80:
-            self.complain(("name",), "name has no letters or digits, or over 80", 'write it as name = "refunds"')
+            self.report(("name",), "name has no letters or digits, or over 80", 'write it as name = "refunds"')
         else:
             return function
         return ""
 
+    def _schedule(self) -> tuple[tuple[str, ...], Schedule | None]:
+        given = [key for key in SCHEDULE_KEYS if key in self.table]
+        if "on" in self.table:
+            fix = "remove one of them, or write two rules"
+            self.report((given[0],), f"{given[0]} cannot be combined with on", fix)
+            return self._kinds(), None
+        missing = [key for key in ("every", "find") if key not in self.table]
+        for key in missing:
+            example = 'every = "1d"' if key == "every" else "find = 'status:\"On Hold\"'"
+            self.report((given[0],), f"{key} is missing", f"add {example}")
+        if missing:
+            return ("scheduled",), None
+        every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
+        try:
+            return ("scheduled",), schedule(_duration(every), find, _duration(older))
+        except ValueError as error:
+            problem, _, fix = str(error).partition("; ")
+            self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)
+            return ("scheduled",), None
+
+    def _kinds(self) -> tuple[str, ...]:
+        given = self.table.get("on")
+        kinds = given if isinstance(given, list) else [given]
+        if given is None:
+            fix = 'say when it runs: on = ["ticket-created", "contact-replied"], or every = "1d" with find'
+            self.report((), "on is missing", fix)
+            return ()
+        if not kinds:
+            self.report(("on",), "on is empty", 'name a kind, for example on = "ticket-created"')
+        for kind in kinds:
+            if not isinstance(kind, str):
+                self.report(("on",), f"on: {kind!r} is not a kind", 'write it as on = "ticket-created"')
+                continue
+            try:
+                check(kind)
+            except ValueError as error:
+                problem, _, fix = str(error).partition("; ")
+                self.report(("on",), f"on: {problem}", _INSTEAD[kind] if kind in CALLS else fix)
+        return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
+
     def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
         if not isinstance(table, Mapping):
-            self.complain(("when",), "when is not a table", "write it as when.text = 'refund'")
-            return Condition(together(()))
-        checks: list[Check] = []
+            self.report(("when",), "when is not a table", "write it as when.text = 'refund'")
+            return Condition(all_of(()))
+        checks: list[ConditionCheck] = []
         for key, value in table.items():
             try:
                 checks += compile({key: value}, self.where).check.checks
             except ConditionError as error:
-                for each in error.complaints:
+                for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem
-                    cure = each.cure
-                    if key not in CONDITIONS and key in GRANTS:
-                        cure = f"{key} is an action: write it without when"
-                    self.complain(("when", key), problem, cure)
+                    action = key not in CONDITIONS and key in GRANTS
+                    fix = f"{key} is an action: write it without when" if action else each.fix
+                    self.report(("when", key), problem, fix)
             else:
-                uses = list(asked(("when", key), key, value, kinds))
-                self.asked += [each for each in uses if isinstance(each, Asked)]
-                self.names += [each for each in uses if isinstance(each, Name)]
-        return Condition(together(checks))
-
-    def _once(self) -> None:
-        if not isinstance(self.table.get("once", False), bool):
-            self.complain(("once",), "once is not true or false", "write once = true")
+                used = list(uses(("when", key), key, value, kinds))
+                self.tag_uses += [each for each in used if isinstance(each, TagUse)]
+                self.names += [each for each in used if isinstance(each, NameUse)]
+        return Condition(all_of(checks))
 
 
-def _unknown(key: str) -> tuple[str, str]:
-    """Says what an unknown key of a rule may be meant to be."""
+def _duration(value: object) -> object:
+    """Return a value as it is written; a bare number is no duration here, because its unit is unknown."""
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+def _meant(key: str) -> str:
+    """Return how to fix an unknown key of a rule."""
     if key in ("status", "priority", "assignee"):
-        return f"no key {key!r}", f"write when.{key} to ask for it, set.{key} to set it"
+        return f"write when.{key} for a condition, set.{key} to set it"
     if key in CONDITIONS:
-        return f"no key {key!r}", f"write when.{key}"
-    if key == "due_date":
-        return f"no key {key!r}", "write set.due_date"
-    return f"no key {key!r}", suggest(key, RULE_KEYS)
+        return f"write when.{key}"
+    return "write set.due_date" if key == "due_date" else suggest(key, RULE_KEYS)

@@ -1,27 +1,27 @@
-"""The settings: one frozen value from the environment and foxhooks.toml, with every complaint at once.
+"""The settings: one frozen value from the environment and foxhooks.toml, with every problem reported at once.
 
-The environment wins over the file. Nothing is read but the mapping that is passed in and the file.
+The environment wins over the file. Only the mapping that is passed in and the file are read.
 """
 
-from workers.settings.calling import Calling, load_account
-from workers.settings.complaints import Complaint, SettingsError
-from workers.settings.loading import RulesFile, drafts, load, rules_files
-from workers.settings.secret import Secret
-from workers.settings.setting import Part
-from workers.settings.values import Account, Budget, Durability, Settings
+from workers.settings.load import drafts, load, load_account, rules_files
+from workers.settings.model import Account, Budget, Calling, Durability, RulesFile, Secret, SettingProblem, Settings
+from workers.settings.parse import SettingsError, host_of, is_loopback
+from workers.settings.table import Part
 
 __all__ = [
     "Account",
     "Budget",
     "Calling",
-    "Complaint",
     "Durability",
     "Part",
     "RulesFile",
     "Secret",
+    "SettingProblem",
     "Settings",
     "SettingsError",
     "drafts",
+    "host_of",
+    "is_loopback",
     "load",
     "load_account",
     "rules_files",

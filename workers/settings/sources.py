@@ -3,50 +3,54 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workers.settings.complaints import Complaint, UnfitError
-from workers.settings.names import plain
-from workers.settings.readers import text
-from workers.settings.setting import Setting
-from workers.settings.table import CONFIG
+from workers.settings.model import SettingProblem
+from workers.settings.parse import InvalidValueError, printable, text
+from workers.settings.table import CONFIG, Setting
 
 Table = Mapping[str, Any]
 
-_ROUTER_HEADER = re.compile(r"^([ \t]*\[\[?[ \t]*)handlers([ \t]*\.)", re.MULTILINE)
-_ROUTERS = "handlers of routers"
-"""What [handlers.NAME] is called inside, see `_parse`; no key a person writes."""
+_OLD_ROUTER_TABLE = re.compile(r"\s*\[\[?\s*handlers\s*\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A value as given, where it stands, and the folder a relative path in it starts from."""
+class GivenValue:
+    """A value as given."""
 
     value: object
     where: str
     base: Path
+    """The folder a relative path in it starts from."""
+    _: KW_ONLY
     in_file: bool = True
+    warning: SettingProblem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """foxhooks.toml in its four parts; all empty without a file."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsFile:
+    """The parts of foxhooks.toml; all empty without a file."""
 
     path: Path | None = None
     top: Table = field(default_factory=dict)
     accounts: Mapping[str, Table] = field(default_factory=dict)
     routers: Mapping[str, Table] = field(default_factory=dict)
-    no_tables: tuple[str, ...] = ()
-    """What should be a table of an account or a router and is none."""
-    complaint: Complaint | None = None
+    """By the key of the table, for example `router.crm` (or `handlers.crm`, the old form)."""
+    not_tables: tuple[str, ...] = ()
+    """What should be the table of an account or a router, but is not a table."""
+    problem: SettingProblem | None = None
     """Why the file cannot be read at all."""
 
     @property
     def name(self) -> str:
-        """The name complaints call it by."""
+        """Return the name used in messages."""
         return self.path.name if self.path else "foxhooks.toml"
+
+    def where(self, key: str) -> str:
+        """Return how messages name a key of the file."""
+        return f"{printable(key)} ({self.name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +59,28 @@ class Sources:
 
     environ: Mapping[str, str]
     folder: Path
-    file: File
+    file: SettingsFile
 
-    def find(self, setting: Setting, account: str | None = None) -> Found | None:
-        """Returns the value that counts: environment, then the account's table, then the top of the file."""
-        given = _there if setting.blank else _given
-        if given(value := self.environ.get(setting.variable)):
-            return Found(value, f"{setting.variable} (environment)", self.folder, in_file=False)
+    def find(self, setting: Setting, account: str | None = None) -> GivenValue | None:
+        """Return the most specific value given: the environment's, the account's own, the one at the top."""
+        given = _present if setting.blank else is_given
+        for variable in setting.variables:
+            if given(value := self.environ.get(variable)):
+                where = f"{variable} (environment)"
+                warning = _old_name(setting, variable, setting.variable, where)
+                return GivenValue(value, where, self.folder, in_file=False, warning=warning)
         base = self.file.path.parent if self.file.path else self.folder
-        table = self.file.accounts.get(account, {}) if account else {}
-        for key in setting.account_keys:
-            if given(value := table.get(key)):
-                return Found(value, f"{plain(f'accounts.{account}.{key}')} ({self.file.name})", base)
-        for key in setting.top_keys:
-            if given(value := self.file.top.get(key)):
-                return Found(value, f"{key} ({self.file.name})", base)
+        in_account = (setting.account_keys, self.file.accounts.get(account or "", {}), f"accounts.{account}.")
+        for keys, table, prefix in (in_account, (setting.top_keys, self.file.top, "")):
+            for key in keys:
+                if given(value := table.get(key)):
+                    where = self.file.where(prefix + key)
+                    return GivenValue(value, where, base, warning=_old_name(setting, key, setting.key, where))
         return None
 
-    def resolve(self, found: Found) -> object:
-        """Returns the value with each "env:NAME" in it replaced by that variable; only a file may say so."""
-        return self._resolved(found.value) if found.in_file else found.value
+    def resolve(self, given: GivenValue) -> object:
+        """Return the value with each "env:NAME" replaced by that variable; only the file may use this."""
+        return self._resolved(given.value) if given.in_file else given.value
 
     def _resolved(self, value: object) -> object:
         if isinstance(value, str) and value.startswith("env:"):
@@ -97,63 +103,71 @@ class Sources:
         if not value.strip():
             # Anything but a common name may be a key somebody wrote here by mistake.
             shown = name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "the variable named after env:"
-            raise UnfitError(f"is read from {shown}, which is not set", f"set {shown}")
+            raise InvalidValueError(f"is read from {shown}, which is not set", f"set {shown}")
         return value
 
 
-def references(value: object) -> set[str]:
-    """Returns the variables named by "env:NAME" anywhere in a value."""
-    if isinstance(value, str) and value.startswith("env:"):
-        return {value.removeprefix("env:").strip()}
-    if isinstance(value, Mapping):
-        return {name for item in value.values() for name in references(item)}
-    if isinstance(value, list):
-        return {name for item in value for name in references(item)}
-    return set()
+def _old_name(setting: Setting, given: str, current: str, where: str) -> SettingProblem | None:
+    if not setting.renamed or not setting.is_old(given):
+        return None
+    problem = f"was renamed in {setting.renamed.since}, and the next release will reject this name"
+    return SettingProblem(where, problem, f"write {current}")
 
 
-def read_file(environ: Mapping[str, str], folder: Path) -> File:
-    """Reads the file FOXHOOKS_CONFIG names, else foxhooks.toml in *folder* if there is one."""
+def _present(value: object) -> bool:
+    return value is not None
+
+
+def is_given(value: object) -> bool:
+    """Return whether a value is given and not blank: `HAPPYFOX_URL=` in an env file is how people unset a variable."""
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
+    """Read the file FOXHOOKS_CONFIG names, else foxhooks.toml in *folder* if it exists."""
     given = environ.get(CONFIG.variable)
-    where = f"{CONFIG.variable} (environment)" if _given(given) else "foxhooks.toml"
+    where = f"{CONFIG.variable} (environment)" if is_given(given) else "foxhooks.toml"
+    path, content = None, ""
     try:
-        path = folder / (text(given) if _given(given) else "foxhooks.toml")
-        if not _given(given) and not path.exists():
-            return File()
-        parsed = _parse(path.read_text(encoding="utf-8-sig"))
-    except UnfitError as unfit:
-        return _unreadable(None, where, unfit.problem, unfit.cure)
+        path = folder / (text(given) if is_given(given) else "foxhooks.toml")
+        if not is_given(given) and not path.exists():
+            return SettingsFile()
+        content = path.read_text(encoding="utf-8-sig")
+        return _divide(path, tomllib.loads(content))
+    except InvalidValueError as invalid:
+        problem = SettingProblem(where, invalid.problem, invalid.fix)
     except UnicodeDecodeError as error:
-        return _unreadable(path, where, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
+        problem = SettingProblem(where, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        return _unreadable(path, where, problem, f"check that {str(path)!a} is a file this process may read")
+        fix = f"check that {str(path)!a} is a file this process may read"
+        problem = SettingProblem(where, f"cannot be read: {error.strerror}", fix)
     except tomllib.TOMLDecodeError as error:
-        problem = f"is not valid TOML: {str(error).replace(_ROUTERS, 'handlers')}"
-        return _unreadable(path, path.name, problem, "correct that line")
-    return _divide(path, parsed)
+        line = re.search(r"at line (\d+)", str(error))
+        row = content.splitlines()[int(line[1]) - 1] if line else ""
+        fix = "write [router.NAME] instead of [handlers.NAME]" if _OLD_ROUTER_TABLE.match(row) else "correct that line"
+        problem = SettingProblem(path.name if path else where, f"is not valid TOML: {error}", fix)
+    return SettingsFile(path=path, problem=problem)
 
 
-def _parse(content: str) -> dict[str, Any]:
-    """Parses the file. `handlers = [...]` and [handlers.NAME] may stand in one file, which TOML refuses;
-    then the tables are parsed under another name, each on its own line as before.
-    """
-    try:
-        return tomllib.loads(content)
-    except tomllib.TOMLDecodeError:
-        return tomllib.loads(_ROUTER_HEADER.sub(rf'\1"{_ROUTERS}"\2', content))
-
-
-def _divide(path: Path, parsed: dict[str, Any]) -> File:
-    routers = parsed.pop(_ROUTERS, {})
+def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
+    groups = {"accounts": parsed.pop("accounts", {}), "router": parsed.pop("router", {})}
     if isinstance(parsed.get("handlers"), dict):
-        routers = parsed.pop("handlers")
-    accounts = parsed.pop("accounts", {})
-    no_tables = (*_no_tables("accounts", accounts), *_no_tables("handlers", routers))
-    return File(path, parsed, _tables(accounts), _tables(routers), no_tables)
+        groups["handlers"] = parsed.pop("handlers")
+    return SettingsFile(
+        path=path,
+        top=parsed,
+        accounts=_tables(groups["accounts"]),
+        routers={
+            f"{name}.{router}": table
+            for name, group in groups.items()
+            if name != "accounts"
+            for router, table in _tables(group).items()
+        },
+        not_tables=tuple(each for name, group in groups.items() for each in _not_tables(name, group)),
+    )
 
 
-def _no_tables(name: str, value: object) -> Iterator[str]:
+def _not_tables(name: str, value: object) -> Iterator[str]:
     if not isinstance(value, dict):
         yield name
     else:
@@ -163,16 +177,3 @@ def _no_tables(name: str, value: object) -> Iterator[str]:
 def _tables(value: object) -> dict[str, Table]:
     tables = value if isinstance(value, dict) else {}
     return {key: table for key, table in tables.items() if isinstance(table, dict)}
-
-
-def _unreadable(path: Path | None, setting: str, problem: str, cure: str) -> File:
-    return File(path, complaint=Complaint(setting, problem, cure))
-
-
-def _there(value: object) -> bool:
-    return value is not None
-
-
-def _given(value: object) -> bool:
-    """A blank text counts as not given: `HAPPYFOX_URL=` in an env file is how people unset a variable."""
-    return value is not None and not (isinstance(value, str) and not value.strip())

@@ -1,26 +1,24 @@
-"""A HappyFox that fits on a laptop: one account, pure, driven by an injected clock.
+"""A HappyFox that fits on a laptop: one account in memory, with an injected clock.
 
-`service.processes.simulator` puts it on a socket. Sources of what it imitates: HappyFox's tickets and contacts
-articles, KB 1148 on limits, and clients and receivers published by others; what nobody knows is a switch in
-`Options`.
+`service.processes.simulator` serves it on a socket. It imitates what HappyFox's tickets and contacts articles, KB 1148
+on limits, and published clients and receivers describe; whatever nobody knows is a switch in `Options`.
 """
 
-from workers.simulator.exchange import Call, Request, Response
-from workers.simulator.faults import Fault, HookFault
-from workers.simulator.hooks import Delivery, Hook
+from workers.simulator.faults import ApiFault, HookFault
+from workers.simulator.http import ApiRequest, ApiResponse, LoggedCall
 from workers.simulator.options import Options
-from workers.simulator.pipeline import Pending
-from workers.simulator.simulator import Simulator
+from workers.simulator.simulator import PendingCall, Simulator
+from workers.simulator.webhooks import Hook, WebhookDelivery
 
 __all__ = [
-    "Call",
-    "Delivery",
-    "Fault",
+    "ApiFault",
+    "ApiRequest",
+    "ApiResponse",
     "Hook",
     "HookFault",
+    "LoggedCall",
     "Options",
-    "Pending",
-    "Request",
-    "Response",
+    "PendingCall",
     "Simulator",
+    "WebhookDelivery",
 ]

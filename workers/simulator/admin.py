@@ -1,28 +1,28 @@
-"""The simulator's own JSON API under `/simulator/`, for people, tests and the demo; HappyFox has no such.
+"""The simulator's own JSON API under `/simulator/`. HappyFox has nothing like it.
 
-| Call | Does |
+| Call | Effect |
 |---|---|
-| `GET /simulator/` | what this is: account, tickets, budgets, hooks, faults, and this table |
-| `GET /simulator/tickets`, `GET /simulator/ticket/<n>` | tickets as the API shows them, without budget |
-| `POST /simulator/tickets` | a contact opens a ticket: `email` and members of `people.create_ticket` |
-| `POST /simulator/ticket/<n>/contact` | a contact replies: `text` or `html`, `email` for another contact |
-| `POST /simulator/ticket/<n>/staff` | `staff`, members of `people.staff_updates`: reply, note, properties |
-| `POST /simulator/ticket/<n>/rule` | a smart rule fires: `name` and members of `people.fire_rule` |
-| `POST /simulator/ticket/<n>/merge` | the ticket is merged `into` another one |
-| `POST /simulator/ticket/<n>/breach` | the ticket breaks `count` more agreements on service |
+| `GET /simulator/` | describe this simulator: account, tickets, budgets, hooks, faults, and this table |
+| `GET /simulator/tickets`, `GET /simulator/ticket/<n>` | tickets as the API shows them, without using the budget |
+| `POST /simulator/tickets` | open a ticket as a contact: `email` and members of `people.create_ticket` |
+| `POST /simulator/ticket/<n>/contact` | reply as the contact: `text` or `html`, `email` for another contact |
+| `POST /simulator/ticket/<n>/staff` | `staff` and members of `people.staff_updates`: reply, note, properties |
+| `POST /simulator/ticket/<n>/rule` | fire a smart rule: `name` and members of `people.fire_rule` |
+| `POST /simulator/ticket/<n>/merge` | merge the ticket `into` another one |
+| `POST /simulator/ticket/<n>/breach` | breach `count` more service-level agreements |
 | `GET /simulator/contacts`, `/assets`, `/files` | the rest of the state, with what the API does not show |
 | any method `/simulator/json/<path>` | the API call of this path, without credentials, budget, log or faults |
-| `GET`, `PUT /simulator/tables/<name>` | a table, as `statuses` or `reports`: a list of rows; PUT adds and changes |
-| `GET`, `POST`, `DELETE /simulator/faults` | faults for API calls: list, add a `Fault`, clear |
+| `GET`, `PUT /simulator/tables/<name>` | a table such as `statuses`: a list of entries; PUT adds and changes |
+| `GET`, `POST`, `DELETE /simulator/faults` | faults for API calls: list, add an `ApiFault`, clear |
 | `GET`, `POST`, `DELETE /simulator/hook-faults` | faults for deliveries: list, add a `HookFault`, clear |
 | `GET`, `PUT /simulator/hooks` | the configured webhooks: a list of `Hook` |
 | `GET /simulator/calls?after=<number>&limit=<n>` | the call log |
 | `GET /simulator/deliveries?after=<number>&limit=<n>` | the delivery log, bodies as text |
-| `GET /simulator/budgets` | calls counted in the current window, limits, seconds left of a lockout |
+| `GET /simulator/budgets` | calls in the current window, limits, seconds left of a lockout |
 | `POST /simulator/lock` | start a lockout, of `seconds` or as configured |
-| `POST /simulator/reset` | back to the seeded account; hooks stay |
+| `POST /simulator/reset` | return to the seeded account; hooks stay |
 
-Answers are 200 with JSON; 400 with `{"error": "..."}` for a wrong body, 404 for an unknown path or ticket.
+Responses are 200 with JSON; 400 with `{"error": "..."}` for an invalid body, 404 for an unknown path or ticket.
 """
 
 from collections.abc import Callable
@@ -32,21 +32,25 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from workers.simulator import state
-from workers.simulator.exchange import Request, Response
-from workers.simulator.faults import Fault, HookFault
-from workers.simulator.hooks import Delivery, Hook
+from workers.simulator.account import Json, SimulatedAccount, StoredTicket, Table
+from workers.simulator.asset_endpoints import asset_json
+from workers.simulator.faults import ApiFault, HookFault
+from workers.simulator.http import ApiRequest, ApiResponse
 from workers.simulator.people import ticket_of
-from workers.simulator.rows import ticket_json
 from workers.simulator.simulator import Simulator
-from workers.simulator.world import Json, Ticket
+from workers.simulator.updates import contact_json, ticket_json
+from workers.simulator.webhooks import Hook, WebhookDelivery
 
 T = TypeVar("T")
 
 BASE: Final = "/simulator"
+TABLES: Final = (
+    *("categories", "priorities", "statuses", "staff", "groups", "ticket_fields", "contact_fields"),
+    *("asset_types", "asset_fields", "reports", "agreements", "sections", "articles"),
+)
 
 
-def handle(simulator: Simulator, request: Request) -> Response:
+def handle(simulator: Simulator, request: ApiRequest) -> ApiResponse:
     """Answer a call to the simulator's own API."""
     path = request.path.removeprefix(BASE).strip("/")
     if path.startswith("json/"):
@@ -55,21 +59,21 @@ def handle(simulator: Simulator, request: Request) -> Response:
         body = msgspec.json.decode(request.body) if request.body else {}
         payload = _answer(simulator, request.method, path, dict(parse_qsl(request.query)), body)
         status = 200
-    except LookupError as missing:
-        status, payload = 404, {"error": str(missing.args[0] if missing.args else missing)}
-    except (ValueError, TypeError) as wrong:
-        status, payload = 400, {"error": str(wrong)}
-    return Response(status, msgspec.json.encode(payload), {"Content-Type": "application/json"})
+    except LookupError as error:
+        status, payload = 404, {"error": str(error.args[0] if error.args else error)}
+    except (ValueError, TypeError) as error:
+        status, payload = 400, {"error": str(error)}
+    return ApiResponse(status, msgspec.json.encode(payload), {"Content-Type": "application/json"})
 
 
 def overview(simulator: Simulator) -> Json:
-    """What this simulator is and how it stands."""
+    """Describe this simulator and its state."""
     return {
-        "what": "A simulated HappyFox account, no real help desk. Its API is below /api/1.1/json/.",
+        "what": "A simulated HappyFox account, not a real help desk. Its API is below /api/1.1/json/.",
         "account": simulator.options.account,
-        "tickets": len(simulator.world.tickets),
+        "tickets": len(simulator.account.tickets),
         "calls": simulator.log.next_number - 1,
-        "deliveries": simulator.postbox.last_number,
+        "deliveries": simulator.webhooks.last_number,
         "budgets": budgets(simulator),
         "hooks": [hook.url for hook in simulator.hooks],
         "faults": simulator.faults.faults,
@@ -79,7 +83,7 @@ def overview(simulator: Simulator) -> Json:
 
 
 def budgets(simulator: Simulator) -> Json:
-    """Calls in the current window per class, the limits, and what is left of a lockout."""
+    """Return the calls in the current window, the limits, and the rest of a lockout."""
     now, gate, options = simulator.clock(), simulator.gate, simulator.options
     return {
         "window": options.window,
@@ -93,19 +97,20 @@ def budgets(simulator: Simulator) -> Json:
 def _answer(simulator: Simulator, method: str, path: str, query: dict[str, str], body: Any) -> Any:
     head, _, rest = path.partition("/")
     number, _, action = rest.partition("/")
+    account = simulator.account
     if head == "ticket" and number.isdecimal():
         return _ticket(simulator, method, int(number), action, body)
     if head == "tables" and method in ("GET", "PUT"):
-        return state.table(simulator.world, rest) if method == "GET" else state.merge(simulator.world, rest, body)
+        return list(_table(account, rest).values()) if method == "GET" else change_table(account, rest, body)
     answers: dict[str, Callable[[], Any]] = {
         "GET ": lambda: overview(simulator),
-        "GET tickets": lambda: [_shown(simulator, ticket) for ticket in simulator.world.tickets.values()],
+        "GET tickets": lambda: [_shown(simulator, ticket) for ticket in account.tickets.values()],
         "POST tickets": lambda: _shown(simulator, simulator.create_ticket(**_members(body))),
-        "GET contacts": lambda: state.contacts(simulator.world),
-        "GET assets": lambda: state.assets(simulator.world),
-        "GET files": lambda: state.files(simulator.world),
+        "GET contacts": lambda: contacts(account),
+        "GET assets": lambda: [asset_json(account, asset) for asset in account.assets.values()],
+        "GET files": lambda: _files(account),
         "GET faults": lambda: simulator.faults.faults,
-        "POST faults": lambda: simulator.faults.add(msgspec.convert(body, Fault)),
+        "POST faults": lambda: simulator.faults.add(msgspec.convert(body, ApiFault)),
         "DELETE faults": simulator.faults.clear,
         "GET hook-faults": lambda: simulator.hook_faults.faults,
         "POST hook-faults": lambda: simulator.hook_faults.add(msgspec.convert(body, HookFault)),
@@ -120,29 +125,28 @@ def _answer(simulator: Simulator, method: str, path: str, query: dict[str, str],
     }
     answer = answers.get(f"{method} {path}")
     if answer is None:
-        raise LookupError(f"There is no {method} {BASE}/{path}; GET {BASE}/ lists what there is.")
+        raise LookupError(f"There is no {method} {BASE}/{path}; GET {BASE}/ lists all calls.")
     payload = answer()
     return {"done": True} if payload is None else payload
 
 
-def _ticket(simulator: Simulator, method: str, number: int, action: str, body: Any) -> Any:
+def _ticket(simulator: Simulator, method: str, number: int, action: str, body: Any) -> Json:
     if method == "GET" and not action:
-        return _shown(simulator, ticket_of(simulator.world, number))
-    if method == "POST" and action == "contact":
-        return _shown(simulator, simulator.contact_replies(number, **_members(body)))
-    if method == "POST" and action == "staff":
-        return _shown(simulator, simulator.staff_updates(number, **_members(body)))
-    if method == "POST" and action == "breach":
-        return _shown(simulator, simulator.breach(number, **_members(body)))
-    if method == "POST" and action == "merge":
-        return _shown(simulator, simulator.merge(number, **_members(body)))
-    if method == "POST" and action == "rule":
-        return _shown(simulator, simulator.fire_rule(number, **_members(body)))
-    raise LookupError(f"There is no {method} {BASE}/ticket/<n>/{action}; GET {BASE}/ lists what there is.")
+        return _shown(simulator, ticket_of(simulator.account, number))
+    changes: dict[str, Callable[..., StoredTicket]] = {
+        "contact": simulator.contact_replies,
+        "staff": simulator.staff_updates,
+        "rule": simulator.fire_rule,
+        "merge": simulator.merge,
+        "breach": simulator.breach,
+    }
+    if method != "POST" or action not in changes:
+        raise LookupError(f"There is no {method} {BASE}/ticket/<n>/{action}; GET {BASE}/ lists all calls.")
+    return _shown(simulator, changes[action](number, **_members(body)))
 
 
-def _shown(simulator: Simulator, ticket: Ticket) -> Json:
-    return ticket_json(simulator.world, ticket, field_changes=True)
+def _shown(simulator: Simulator, ticket: StoredTicket) -> Json:
+    return ticket_json(simulator.account, ticket, field_changes=True)
 
 
 def _members(body: Any) -> dict[str, Any]:
@@ -151,13 +155,13 @@ def _members(body: Any) -> dict[str, Any]:
     return body
 
 
-def _part(rows: list[T], query: dict[str, str], shown: Callable[[T], Any]) -> list[Any]:
+def _part(entries: list[T], query: dict[str, str], shown: Callable[[T], Any]) -> list[Any]:
     after, limit = int(query.get("after", 0)), int(query.get("limit", 1000))
-    found = [row for row in rows if getattr(row, "number", 0) > after]
-    return [shown(row) for row in found[:limit]]
+    found = [entry for entry in entries if getattr(entry, "number", 0) > after]
+    return [shown(entry) for entry in found[:limit]]
 
 
-def _delivery(delivery: Delivery) -> Json:
+def _delivery(delivery: WebhookDelivery) -> Json:
     return {
         "number": delivery.number,
         "url": delivery.hook.url,
@@ -172,3 +176,55 @@ def _delivery(delivery: Delivery) -> Json:
         "error": delivery.error,
         "finished": delivery.finished,
     }
+
+
+def contacts(account: SimulatedAccount) -> list[Json]:
+    """Return every contact as the API shows it, and whether it may log in."""
+    return [
+        contact_json(account, contact) | {"is_login_enabled": contact.login} for contact in account.contacts.values()
+    ]
+
+
+def _files(account: SimulatedAccount) -> list[Json]:
+    """Return every uploaded file, with a link instead of its bytes."""
+    return [
+        {
+            "id": file.id,
+            "filename": file.filename,
+            "content_type": file.content_type,
+            "size": len(file.content),
+            "url": account.link(file.id, file.filename),
+        }
+        for file in account.files.values()
+    ]
+
+
+def _table(account: SimulatedAccount, name: str) -> Table:
+    if name not in TABLES:
+        raise LookupError(f"There is no table {name!r}; there are {', '.join(TABLES)}.")
+    found: Table = getattr(account, name)
+    return found
+
+
+def change_table(account: SimulatedAccount, name: str, given: Any) -> list[Json]:
+    """Add entries to a table and change those with a known `id`.
+
+    Members not given stay, or are those of the first entry. Entries cannot be removed, because others may refer to
+    them. Raise TypeError if `given` is not a list of entries.
+    """
+    before = _table(account, name)
+    template = next(iter(before.values()))
+    after = dict(before)
+    for entry in given if isinstance(given, list) else [None]:
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
+            raise TypeError("Give a list of entries, each an object with an `id`.")
+        unknown = sorted(entry.keys() - template.keys())
+        if unknown:
+            raise TypeError(f"Entries of {name} have no {', '.join(unknown)}; they have {', '.join(template)}.")
+        after[entry["id"]] = {**after.get(entry["id"], template), **entry}
+    setattr(account, name, after)
+    if name == "categories":
+        account.prefixes = {number: account.prefixes.get(number, "CA") for number in after}
+    if name == "groups":
+        account.last_group = max(account.last_group, *after)
+    return list(after.values())

@@ -1,76 +1,191 @@
-"""Faults a test or a person switches on: for the next calls that match, or the next webhook deliveries."""
+"""What goes wrong with a call: rate limit, overlapping writes, injected faults."""
 
+from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from workers.simulator.exchange import RATE_LIMITED, Response, overloaded
+from workers.simulator.forms import ApiError
+from workers.simulator.http import RATE_LIMITED, ApiResponse, overload_message
+from workers.simulator.options import Options
 
-FaultKind = Literal["status", "html", "empty", "broken", "cut", "hang", "trickle", "late-row"]
+MethodClass = Literal["get", "post"]
+FaultKind = Literal["status", "html", "empty", "broken", "cut", "hang", "trickle", "late-update"]
 HookFaultKind = Literal["drop", "duplicate", "delay", "reorder", "truncate", "wrong-key", "unsigned"]
+
+OVERLAP: Final = {
+    "error": "Another call to this ticket is in progress; parallel calls to one ticket are not supported."
+}
+
+
+def class_of(method: str) -> MethodClass:
+    """Return the budget of a method: GET and HEAD have one, all others count as POST."""
+    return "get" if method in ("GET", "HEAD") else "post"
+
+
+@dataclass(slots=True)
+class RateGate:
+    """Count arrivals in the half-open window (now - window, now], per class (KB 1148).
+
+    One call too many is refused and starts the lockout. Refused calls are not counted (assumed).
+    """
+
+    options: Options
+    arrivals: dict[MethodClass, deque[float]] = field(default_factory=lambda: {"get": deque(), "post": deque()})
+    locked_until: dict[MethodClass, float] = field(default_factory=lambda: {"get": 0.0, "post": 0.0})
+    lockouts: int = 0
+
+    def admit(self, method: str, now: float) -> bool:
+        """Count this arrival, or refuse it."""
+        which = class_of(method)
+        if now < self.locked_until[which]:
+            if self.options.lockout_extends:
+                self._lock_until(now + self.options.lockout, self._scope(which))
+            return False
+        if method in ("PUT", "DELETE") and not self.options.puts_count:
+            return True
+        arrivals = self._in_window(which, now)
+        if len(arrivals) >= self._limit(which):
+            self.lock(now, self._scope(which))
+            return False
+        arrivals.append(now)
+        return True
+
+    def lock(self, now: float, which: MethodClass | None = None, seconds: float | None = None) -> None:
+        """Refuse all calls (or one class), by default for the configured lockout."""
+        self._lock_until(now + (self.options.lockout if seconds is None else seconds), which)
+        self.lockouts += 1
+
+    def used(self, which: MethodClass, now: float) -> int:
+        """Return the number of calls counted in the current window."""
+        return len(self._in_window(which, now))
+
+    def forget(self, method: str, at: float) -> None:
+        """Remove the arrival of a call that failed from the count."""
+        arrivals = self.arrivals[class_of(method)]
+        if at in arrivals:
+            arrivals.remove(at)
+
+    def left(self, method: str, now: float) -> int:
+        """Return how many more calls of this method's class the window allows."""
+        which = class_of(method)
+        return max(0, self._limit(which) - self.used(which, now))
+
+    def fork(self) -> "RateGate":
+        """Return an independent copy."""
+        arrivals: dict[MethodClass, deque[float]] = {name: deque(times) for name, times in self.arrivals.items()}
+        return RateGate(self.options, arrivals, dict(self.locked_until), self.lockouts)
+
+    def _lock_until(self, until: float, which: MethodClass | None) -> None:
+        for name in self.locked_until:
+            if which in (None, name):
+                self.locked_until[name] = until
+
+    def _scope(self, which: MethodClass) -> MethodClass | None:
+        return which if self.options.lockout_scope == "class" else None
+
+    def _limit(self, which: MethodClass) -> int:
+        return self.options.gets if which == "get" else self.options.posts
+
+    def _in_window(self, which: MethodClass, now: float) -> deque[float]:
+        arrivals, window = self.arrivals[which], self.options.window
+        is_sliding = self.options.window_shape == "sliding"
+        since = now - window if is_sliding else now // window * window
+        while arrivals and (arrivals[0] <= since if is_sliding else arrivals[0] < since):
+            arrivals.popleft()
+        return arrivals
+
+
+class TicketGate:
+    """Track writes in progress. A switch decides what happens to overlapping ones."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.in_progress: Counter[int] = Counter()
+
+    def is_busy(self, ticket: int) -> bool:
+        """Return whether a write to the ticket is in progress."""
+        return self.in_progress[ticket] > 0
+
+    def enter(self, ticket: int) -> None:
+        """Begin a write. Raise a 409 or 500 if it overlaps another and the switch says so."""
+        if self.is_busy(ticket) and self.options.overlap in ("refuse", "fail"):
+            raise ApiError(409 if self.options.overlap == "refuse" else 500, OVERLAP)
+        self.in_progress[ticket] += 1
+
+    def leave(self, ticket: int) -> None:
+        """End a write."""
+        self.in_progress[ticket] -= 1
+        if not self.in_progress[ticket]:
+            del self.in_progress[ticket]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens to the next `count` calls (None: until cleared) whose method and path match.
+class ApiFault:
+    """A fault for the next API calls that match.
 
-    `path` is a shell pattern over the path below the API's base without outer slashes, as in
-    `ticket/*/staff_update`. `before`: strikes before the call is applied, so that it never is; False: it is
-    applied and only the answer suffers. None: `status`, `html` and `cut` strike before, the others after.
-
-    - `status`: answer `status`; with 429 and 503, `seconds` becomes `Retry-After` and stands in the body
-    - `html`: status and a page of html instead of JSON
-    - `empty`, `broken`: 200 with no body, or with JSON that ends half way
-    - `cut`: the connection is closed without an answer
-    - `hang`: nothing for `seconds`; `before` means the call lands after that time, client gone or not
-    - `trickle`: the answer comes at `seconds` a byte
-    - `late-row`: the update row, or the new ticket, becomes visible to reads only after `seconds`
+    - `status`: answer `status`; with 429 and 503, `seconds` is sent as `Retry-After` and in the body
+    - `html`: the status with an HTML page instead of JSON
+    - `empty`, `broken`: 200 without a body, or with JSON that ends half way
+    - `cut`: close the connection without a response
+    - `hang`: nothing for `seconds`; with `before`, the call is applied after that time even if the client is gone
+    - `trickle`: send the response at `seconds` per byte
+    - `late-update`: reads see the update, or the new ticket, only after `seconds`
     """
 
     kind: FaultKind
+    _: KW_ONLY
     method: str = "*"
     path: str = "*"
+    """A shell pattern for the path below the API's base without outer slashes, such as `ticket/*/staff_update`."""
     count: int | None = 1
+    """The number of calls; None: until cleared."""
     status: int = 500
     seconds: float = 0.0
     before: bool | None = None
+    """True: the call is never applied; False: it is applied, and only the response suffers.
+
+    None: `status`, `html` and `cut` strike before, the others after.
+    """
 
     @property
     def strikes_before(self) -> bool:
-        """Whether the fault comes before the call is applied."""
+        """Return whether the fault comes before the call is applied."""
         return self.kind in ("status", "html", "cut") if self.before is None else self.before
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether this call is meant."""
+        """Return whether the fault applies to this call."""
         return self.method in ("*", method) and fnmatchcase(path, self.path.strip("/"))
 
 
 @dataclass(frozen=True, slots=True)
 class HookFault:
-    """What happens to the next `count` webhook deliveries (None: until cleared).
+    """A fault for the next webhook deliveries.
 
-    - `drop`: never sent. `duplicate`: sent twice, same bytes. `delay`: sent `seconds` late
-    - `reorder`: held until one later delivery has gone out
-    - `truncate`: half the bytes under the signature of all. `wrong-key`, `unsigned`: as named
+    - `drop`: never send. `duplicate`: send the same bytes twice. `delay`: send `seconds` late
+    - `reorder`: hold until one later delivery has been sent
+    - `truncate`: half the bytes, with the signature of all of them. `wrong-key`, `unsigned`: as named
     """
 
     kind: HookFaultKind
+    _: KW_ONLY
     count: int | None = 1
+    """The number of deliveries; None: until cleared."""
     seconds: float = 0.0
     event: Literal["*", "ticket-created", "ticket-updated"] = "*"
 
     def matches(self, event: str) -> bool:
-        """Whether deliveries of this event are meant."""
+        """Return whether the fault applies to deliveries of this event."""
         return self.event in ("*", event)
 
 
-F = TypeVar("F", Fault, HookFault)
+F = TypeVar("F", ApiFault, HookFault)
 
 
-class Switchboard(Generic[F]):
+class FaultList(Generic[F]):
     """The faults in force, oldest first."""
 
     def __init__(self, faults: Iterable[F] = ()) -> None:
@@ -85,7 +200,7 @@ class Switchboard(Generic[F]):
         self.faults.clear()
 
     def take(self, *subject: str) -> F | None:
-        """The first fault that matches, used up by one."""
+        """Return the first fault that matches and reduce its count by one."""
         for index, fault in enumerate(self.faults):
             if fault.matches(*subject):
                 if fault.count is not None:
@@ -97,14 +212,14 @@ class Switchboard(Generic[F]):
         return None
 
 
-def strike(response: Response, fault: Fault) -> Response:
-    """What a fault leaves of an answer."""
+def apply_fault(response: ApiResponse, fault: ApiFault) -> ApiResponse:
+    """Return the response with a fault."""
     kind, seconds = fault.kind, fault.seconds
     if kind == "status":
-        return _status(fault)
+        return _status_response(fault)
     if kind == "html":
         page = f"<html><body><h1>{fault.status}</h1><p>Something went wrong.</p></body></html>"
-        return Response(fault.status, page.encode(), {"Content-Type": "text/html"})
+        return ApiResponse(fault.status, page.encode(), {"Content-Type": "text/html"})
     if kind == "empty":
         return replace(response, body=b"")
     if kind == "broken":
@@ -118,14 +233,13 @@ def strike(response: Response, fault: Fault) -> Response:
     return response
 
 
-def _status(fault: Fault) -> Response:
+def _status_response(fault: ApiFault) -> ApiResponse:
     headers = {"Content-Type": "application/json"}
+    payload: Any = {"error": "Internal error"}
     if fault.status == 429:
-        payload: Any = RATE_LIMITED
+        payload = RATE_LIMITED
     elif fault.seconds:
-        payload = overloaded(fault.seconds)
-    else:
-        payload = {"error": "Internal error"}
+        payload = overload_message(fault.seconds)
     if fault.seconds:
         headers["Retry-After"] = f"{fault.seconds:g}"
-    return Response(fault.status, msgspec.json.encode(payload), headers)
+    return ApiResponse(fault.status, msgspec.json.encode(payload), headers)

@@ -1,26 +1,25 @@
-"""What people and smart rules do to tickets in HappyFox itself, without the API: no call, no budget.
+"""What people and smart rules do in HappyFox itself, without calls and budget.
 
-Statuses, priorities, categories, staff and ticket fields are named by id or by name in any case. Raises
-LookupError for a name or ticket that does not exist, ValueError for a value a field does not take.
-`late`: seconds until the API shows the new ticket or row; webhooks tell of it at once.
+Statuses, priorities, categories, staff and ticket fields are named by id or by name in any case. All functions raise
+LookupError for a name or ticket that does not exist, and ValueError for a value that a field does not accept.
+`late` is the number of seconds until the API shows the new ticket or update; webhooks report it at once.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from workers.simulator import rows
-from workers.simulator.api.fields import field_value
-from workers.simulator.api.forms import read_date
-from workers.simulator.api.replies import reopening
-from workers.simulator.world import Json, Table, Ticket, World, changes
-from workers.simulator.world.edits import Draft, Edit
+from workers.simulator import edits, updates
+from workers.simulator.account import Json, SimulatedAccount, StoredTicket, Table
+from workers.simulator.edits import TicketDraft, TicketEdit
+from workers.simulator.forms import field_value, read_date
+from workers.simulator.ticket_endpoints import status_after_reply
 
 Name = int | str
 
 
 def create_ticket(
-    world: World,
+    account: SimulatedAccount,
     email: str,
     *,
     name: str = "",
@@ -34,152 +33,155 @@ def create_ticket(
     fields: Mapping[Name, Any] | None = None,
     due_date: str | None = None,
     late: float = 0.0,
-) -> Ticket:
-    """Open a ticket as the contact with this address, who is made if unknown."""
-    message = rows.message(text, html)
+) -> StoredTicket:
+    """Open a ticket as the contact with this address, who is created if unknown."""
+    message = updates.message(text, html)
     if message is None:
-        raise ValueError("A ticket begins with words: give text or html.")
-    draft = Draft(
+        raise ValueError("A ticket needs a message: give text or html.")
+    draft = TicketDraft(
         subject=subject,
         message=message,
-        category=world.find(world.categories, category),
-        priority=_found(world, world.priorities, priority),
-        assignee=_found(world, world.staff, assignee),
+        category=account.find(account.categories, category),
+        priority=_id(account, account.priorities, priority),
+        assignee=_id(account, account.staff, assignee),
         tags=tuple(tags),
-        fields=_fields(world, fields),
+        fields=_fields(account, fields),
         due_date=due_date,
         source="TKT_CREATION_EMAIL",  # assumed; only ..._ADMIN_PANEL and ..._API were seen
         late=late,
-        contact=world.contact_by_email(email)  # last, so that a wrong name above makes nobody
-        or world.new_contact(name or email.partition("@")[0].title(), email),
+        contact=account.contact_by_email(email)  # last, so that a wrong name above creates nobody
+        or account.new_contact(name or email.partition("@")[0].title(), email),
     )
-    return changes.open_ticket(world, draft)
+    return edits.open_ticket(account, draft)
 
 
 def contact_replies(
-    world: World, ticket: int, text: str, html: str | None = None, email: str | None = None, late: float = 0.0
-) -> Ticket:
-    """Answer as the ticket's contact, or as another contact of the account."""
-    before = ticket_of(world, ticket)
-    contact = world.contacts[before.contact] if email is None else world.contact_by_email(email)
+    account: SimulatedAccount,
+    ticket: int,
+    text: str,
+    html: str | None = None,
+    *,
+    email: str | None = None,
+    late: float = 0.0,
+) -> StoredTicket:
+    """Reply as the ticket's contact, or as another contact of the account."""
+    before = ticket_of(account, ticket)
+    contact = account.contacts[before.contact] if email is None else account.contact_by_email(email)
     if contact is None:
         raise LookupError(f"No contact has the address {email}.")
-    edit = Edit(message=rows.message(text, html), status=reopening(world, before), late=late)
-    return changes.change_ticket(world, before, rows.by_contact(contact), edit)
+    edit = TicketEdit(message=updates.message(text, html), status=status_after_reply(account, before), late=late)
+    return edits.change_ticket(account, before, updates.by_contact(contact), edit)
 
 
 def staff_updates(
-    world: World,
+    account: SimulatedAccount,
     ticket: int,
     staff: Name,
     *,
     text: str = "",
     html: str | None = None,
     private: bool = False,
+    due_date: str | Literal["keep"] | None = "keep",
+    fields: Mapping[Name, Any] | None = None,
+    **properties: Any,
+) -> StoredTicket:
+    """Work on a ticket in the panel: reply, note and any properties, in one update.
+
+    `properties` are `status`, `priority`, `category`, `assignee`, `add_tags`, `remove_tags` and `late`.
+    """
+    if due_date not in (None, "keep") and read_date(due_date) is None:
+        raise ValueError(f"{due_date!r} is not a date; write yyyy-mm-dd.")
+    message = updates.message(text, html, private=private)
+    edit = _edit(account, message, **properties)
+    edit = replace(edit, due_date=due_date, fields=_fields(account, fields))
+    by = updates.by_staff(account, account.find(account.staff, staff))
+    return edits.change_ticket(account, ticket_of(account, ticket), by, edit)
+
+
+def fire_rule(account: SimulatedAccount, ticket: int, name: str, *, note: str = "", **properties: Any) -> StoredTicket:
+    """Fire a smart rule on a ticket, with properties as in `staff_updates`."""
+    edit = _edit(account, updates.message(note, None, private=True), **properties)
+    return edits.change_ticket(account, ticket_of(account, ticket), updates.by_rule(name), edit)
+
+
+def breach(account: SimulatedAccount, ticket: int, count: int = 1) -> StoredTicket:
+    """Let a ticket breach `count` more service-level agreements."""
+    before = ticket_of(account, ticket)
+    return account.put(replace(before, sla_breaches=before.sla_breaches + count))
+
+
+def merge(account: SimulatedAccount, ticket: int, into: int) -> StoredTicket:
+    """Merge a ticket into another, which then shows the updates of both (assumed).
+
+    The merge leaves no update of its own (assumed).
+    """
+    if ticket == into:
+        raise ValueError("A ticket cannot be merged into itself.")
+    merged, survivor = ticket_of(account, ticket), ticket_of(account, into)
+    moved = merged.updates
+    if account.options.merged_updates == "copied":
+        numbers = [account.next("update") for _ in moved]
+        moved = tuple(
+            replace(update, update_id=number, shown=update.shown | {"update_id": number})
+            for update, number in zip(moved, numbers, strict=True)
+        )
+    account.put(replace(merged, merged_to=into, modified_at=account.now()))
+    return account.put(
+        replace(
+            survivor,
+            updates=tuple(sorted((*survivor.updates, *moved), key=lambda update: update.update_id)),
+            merged=(*survivor.merged, *merged.merged, ticket),
+            modified_at=account.now(),
+        )
+    )
+
+
+def ticket_of(account: SimulatedAccount, number: int) -> StoredTicket:
+    """Return the ticket with this number."""
+    found = account.tickets.get(number)
+    if found is None:
+        raise LookupError(f"There is no ticket {number}; the newest one was {account.last_ticket}.")
+    return found
+
+
+def _edit(
+    account: SimulatedAccount,
+    message: Json | None,
+    *,
     status: Name | None = None,
     priority: Name | None = None,
     category: Name | None = None,
     assignee: Name | Literal["keep"] | None = "keep",
-    due_date: str | Literal["keep"] | None = "keep",
-    add_tags: tuple[str, ...] | list[str] = (),
-    remove_tags: tuple[str, ...] | list[str] = (),
-    fields: Mapping[Name, Any] | None = None,
-    late: float = 0.0,
-) -> Ticket:
-    """Work on a ticket in the panel: reply, note, any properties, in one row."""
-    if due_date not in (None, "keep") and read_date(due_date) is None:
-        raise ValueError(f"{due_date!r} is no date; write yyyy-mm-dd.")
-    edit = Edit(
-        message=rows.message(text, html, private=private),
-        status=_found(world, world.statuses, status),
-        priority=_found(world, world.priorities, priority),
-        category=_found(world, world.categories, category),
-        assignee="keep" if assignee == "keep" else _found(world, world.staff, assignee),
-        due_date=due_date,
-        add_tags=tuple(add_tags),
-        remove_tags=tuple(remove_tags),
-        fields=_fields(world, fields),
-        late=late,
-    )
-    by = rows.by_staff(world, world.find(world.staff, staff))
-    return changes.change_ticket(world, ticket_of(world, ticket), by, edit)
-
-
-def fire_rule(
-    world: World,
-    ticket: int,
-    name: str,
-    *,
-    note: str = "",
-    status: Name | None = None,
-    priority: Name | None = None,
-    assignee: Name | Literal["keep"] | None = "keep",
     add_tags: tuple[str, ...] | list[str] = (),
     remove_tags: tuple[str, ...] | list[str] = (),
     late: float = 0.0,
-) -> Ticket:
-    """Let the smart rule of this name fire on a ticket."""
-    edit = Edit(
-        message=rows.message(note, None, private=True),
-        status=_found(world, world.statuses, status),
-        priority=_found(world, world.priorities, priority),
-        assignee="keep" if assignee == "keep" else _found(world, world.staff, assignee),
+) -> TicketEdit:
+    return TicketEdit(
+        message=message,
+        status=_id(account, account.statuses, status),
+        priority=_id(account, account.priorities, priority),
+        category=_id(account, account.categories, category),
+        assignee="keep" if assignee == "keep" else _id(account, account.staff, assignee),
         add_tags=tuple(add_tags),
         remove_tags=tuple(remove_tags),
         late=late,
     )
-    return changes.change_ticket(world, ticket_of(world, ticket), rows.by_rule(name), edit)
 
 
-def breach(world: World, ticket: int, count: int = 1) -> Ticket:
-    """Let a ticket break `count` more agreements on service."""
-    before = ticket_of(world, ticket)
-    return world.put(replace(before, sla_breaches=before.sla_breaches + count))
+def _id(account: SimulatedAccount, table: Table, wanted: Name | None) -> int | None:
+    return None if wanted is None else account.find(table, wanted)
 
 
-def merge(world: World, ticket: int, into: int) -> Ticket:
-    """Merge a ticket into another one, which shows its rows from now on, by their ids (assumed: HappyFox does not say).
-
-    The merge leaves no row of its own (assumed).
-    """
-    if ticket == into:
-        raise ValueError("A ticket cannot be merged into itself.")
-    merged, survivor = ticket_of(world, ticket), ticket_of(world, into)
-    brought = merged.rows
-    if world.options.merged_rows == "copied":
-        numbers = [world.next("update") for _ in brought]
-        brought = tuple(
-            replace(row, update_id=number, shown=row.shown | {"update_id": number})
-            for row, number in zip(brought, numbers, strict=True)
-        )
-    world.put(replace(merged, merged_to=into, modified_at=world.now()))
-    rows = tuple(sorted((*survivor.rows, *brought), key=lambda row: row.update_id))
-    merged_tickets = (*survivor.merged, *merged.merged, ticket)
-    return world.put(replace(survivor, rows=rows, merged=merged_tickets, modified_at=world.now()))
-
-
-def ticket_of(world: World, number: int) -> Ticket:
-    """The ticket with this number."""
-    found = world.tickets.get(number)
-    if found is None:
-        raise LookupError(f"There is no ticket {number}; the last one made was {world.last_ticket}.")
-    return found
-
-
-def _found(world: World, table: Table, wanted: Name | None) -> int | None:
-    return None if wanted is None else world.find(table, wanted)
-
-
-def _fields(world: World, fields: Mapping[Name, Any] | None) -> dict[int, Any]:
+def _fields(account: SimulatedAccount, fields: Mapping[Name, Any] | None) -> dict[int, Any]:
     values: dict[int, Any] = {}
     for wanted, value in (fields or {}).items():
-        definition = world.ticket_fields[world.find(world.ticket_fields, wanted)]
-        values[definition["id"]] = field_value(definition, _choices(definition, value))
+        definition = account.ticket_fields[account.find(account.ticket_fields, wanted)]
+        values[definition["id"]] = field_value(definition, _choice_ids(definition, value))
     return values
 
 
-def _choices(definition: Json, value: Any) -> Any:
-    """Choices by label, as a person picks them, turned into ids."""
+def _choice_ids(definition: Json, value: Any) -> Any:
+    """Return choices given by label, as a person picks them, as ids."""
     if not definition["choices"]:
         return value
     ids = {choice["text"]: choice["id"] for choice in definition["choices"]}

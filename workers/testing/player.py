@@ -16,8 +16,7 @@ from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
 from workers.lanes.scripts import Script
 from workers.lanes.store import Store
-from workers.simulator import Simulator
-from workers.simulator.exchange import Request
+from workers.simulator import ApiRequest, Simulator
 from workers.turns.deciding.foreign import Stopped
 from workers.turns.deciding.visit import Visit, stated
 from workers.turns.steps import Call, Decide, Decision, Failure, Inner, Step, Steps
@@ -68,12 +67,12 @@ class Player:
         """Lets the simulator answer a call; what a fault does to the connection is in doubt."""
         asked = step.request
         response = self.simulator.handle(
-            Request(
+            ApiRequest(
                 asked.method,
                 BASE + asked.path,
-                urlencode(asked.query),
-                {"authorization": BASIC, "content-type": "application/json"},
-                b"" if asked.body is None else msgspec.json.encode(asked.body),
+                query=urlencode(asked.query),
+                headers={"authorization": BASIC, "content-type": "application/json"},
+                body=b"" if asked.body is None else msgspec.json.encode(asked.body),
             )
         )
         if response.cut or response.wait or response.pace:

@@ -16,8 +16,7 @@ from workers.lanes.claims import ClaimTerms, Held, claim
 from workers.lanes.inbox import Acceptance, accept, receive
 from workers.lanes.store import Store
 from workers.settings import Budget
-from workers.simulator import Simulator, rows
-from workers.simulator.hooks import Delivery, Hook
+from workers.simulator import Hook, Simulator, WebhookDelivery, updates
 from workers.testing.clock import START, Clock
 from workers.testing.player import BASIC, SITE, Crash, Player
 from workers.turns.account import Terms
@@ -71,7 +70,7 @@ class World(Player):
         self._nonce = 0
         #: What a round makes of the account's names.
         self.check: Check | None = None
-        self._post: list[Delivery] = []
+        self._post: list[WebhookDelivery] = []
         client.set(f"foxhooks:{{{ACCOUNT}}}:birth", self.now)
 
     @property
@@ -103,7 +102,7 @@ class World(Player):
 
     def ticket(self, number: int) -> Mapping[str, Any]:
         """Reads a ticket as the API shows it, without a call being counted."""
-        return rows.ticket_json(self.simulator.world, self.simulator.world.tickets[number])
+        return updates.ticket_json(self.simulator.account, self.simulator.account.tickets[number])
 
     # -- the worker's side
 

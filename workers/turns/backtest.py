@@ -133,7 +133,7 @@ class Backtest:
                 wishes.append(Wish(step.bound.name, said.intents))
             return said
         name = getattr(step, "name", "")
-        if name == "recall":  # the names that folding needs, and the handlers have said by now which those are
+        if name == "read_lists":  # the names that folding needs, and the handlers have said by now which those are
             lists = self._lists or self._makeshift.lists(wishes)
             return [lists[each] for each in Directory.LISTS]
         raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
@@ -166,7 +166,7 @@ def _terms(account: Account, handlers: tuple[Bound, ...]) -> Terms:
         handlers=handlers,
         allow=account.allow,
         dry_run=True,
-        fuse=account.fuse,
+        fuse=account.loop_guard,
         life=0,
         doubt=0,
         record_life=0,

@@ -62,7 +62,7 @@ def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk) -> None:
     desk.advance("1m")
 
     told = run("explain", str(number)).stdout
-    reason = "match 1: text does not match refund; match 2: priority is Low, wanted High"
+    reason = "match 1: text does not match refund; match 2: priority is Low, expected High"
     assert f"handler   auto-tag.tag skipped: {reason}" in told
 
 

@@ -142,13 +142,13 @@ def test_the_doctor_tells_mistakes_warnings_and_unknown_names(project: Path, mon
 
 
 TABLES = """
-[handlers.staff-update]
+[router.staff-update]
 match = [
     { status = "New", set.status = "Slved" },
     { any = [{ priority = "Hgih" }], set.assignee = "Ada King", set.fields."Prodct" = "x" },
 ]
 
-[handlers.private-note]
+[router.private-note]
 match = [{ on = "assigned", to = "Ada Kong", note = "Welcome.", alert = "s" }, { note = "Look.", alert = "Nobody" }]
 """
 
@@ -164,9 +164,9 @@ def test_the_doctor_tells_unknown_names_in_the_tables_of_handlers(
         monkeypatch.setenv("HAPPYFOX_URL", url)
         found = [each.text for each in doctor.check(offline=False) if each.level == "error"]
     assert found == [
-        "handlers.staff-update, match 1: set.status: no status 'Slved' in acme",
-        "handlers.staff-update, match 2: any: no priority 'Hgih' in acme",
-        "handlers.staff-update, match 2: set.fields.Prodct: no field 'Prodct' in acme",
-        "handlers.private-note, match 1: to: no staff member 'Ada Kong' in acme",
-        "handlers.private-note, match 2: alert: no staff member 'Nobody' in acme",
+        "router.staff-update, match 1: set.status: no status 'Slved' in acme",
+        "router.staff-update, match 2: any: no priority 'Hgih' in acme",
+        "router.staff-update, match 2: set.fields.Prodct: no field 'Prodct' in acme",
+        "router.private-note, match 1: to: no staff member 'Ada Kong' in acme",
+        "router.private-note, match 2: alert: no staff member 'Nobody' in acme",
     ]

@@ -93,7 +93,7 @@ def test_the_api_is_served_with_the_simulators_date_and_no_redirects(client: htt
 def test_the_page_explains_what_this_is(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert "no real help desk" in page.text
+    assert "not a real help desk" in page.text
 
 
 def test_a_file_arrives_with_a_multipart_form(client: httpx.Client) -> None:

@@ -132,10 +132,10 @@ def test_a_connection_closed_while_idle_costs_no_delivery(valkey_url: str, store
     assert run(valkey_url, scenario).status == "accepted"
 
 
-def test_forgotten_scripts_cost_no_delivery(valkey_url: str, store: redis.Redis) -> None:
+def test_a_lost_function_library_costs_no_delivery(valkey_url: str, store: redis.Redis) -> None:
     async def scenario(commit: GroupCommit) -> Acceptance:
         await one(commit)
-        store.script_flush()
+        store.function_flush()
         return await commit.store("acme", arrival(4))
 
     assert run(valkey_url, scenario).status == "accepted"

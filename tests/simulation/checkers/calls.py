@@ -49,7 +49,7 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
     for sent in history.sent:
         if sent.method == "GET" or sent.plan is None or not isinstance(sent.body, dict):
             continue
-        for row in history.tickets[sent.ticket].rows:
+        for row in history.tickets[sent.ticket].updates:
             newer = not by_us(history, row) and not sent.plan.seen.knows(row.update_id)
             if not newer or row.visible_at * 1000 > sent.granted - WIDTH or like_ours(history, sent.ticket, row):
                 continue

@@ -1,7 +1,7 @@
 """Looks: what a row of HappyFox tells, read from its JSON and not with the engine's eyes."""
 
 from tests.simulation.history import History
-from workers.simulator.world import Row
+from workers.simulator.account import StoredUpdate
 from workers.testing.world import BOT
 
 #: The members of a row that tell of a changed property: the kind of change, and the member that sets it in a call.
@@ -13,13 +13,13 @@ CHANGES = {
 }
 
 
-def by_us(history: History, row: Row) -> bool:
+def by_us(history: History, row: StoredUpdate) -> bool:
     """Tells whether we made the row, and not a person who works as our staff member."""
     by = row.shown["by"]
     return bool(by["type"] == "staff" and by["id"] == BOT and row.update_id not in history.as_us)
 
 
-def like_ours(history: History, number: int, row: Row) -> bool:
+def like_ours(history: History, number: int, row: StoredUpdate) -> bool:
     """Tells whether a row of a person who works as our staff member sets just what an effect of ours was to set.
 
     Such a row counts as ours, which the documentation tells.
@@ -32,13 +32,13 @@ def like_ours(history: History, number: int, row: Row) -> bool:
     return any(told.items() <= each.items() for each in wanted)
 
 
-def bare(row: Row) -> bool:
+def bare(row: StoredUpdate) -> bool:
     """Tells whether a row says nothing itself; the tags or fields it stands for are checked on their own."""
     told = any(row.shown[name] for name in row.shown if name.endswith("_change"))
     return not row.shown["message"] and not told and row.shown["by"]["type"] != "smartrule"
 
 
-def kinds(row: Row, opening: bool) -> set[str]:
+def kinds(row: StoredUpdate, opening: bool) -> set[str]:
     """Gives the kinds of change that a row makes."""
     if opening:
         return {"ticket-created"}

@@ -39,7 +39,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
 def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[str]:
     """What we wrote before the store was emptied is not written a second time after it."""
     for number, ticket in history.tickets.items():
-        ours = [row for row in ticket.rows if by_us(history, row) and row.shown["message"]]
+        ours = [row for row in ticket.updates if by_us(history, row) and row.shown["message"]]
         before = {row.shown["message"]["html"] for row in ours if row.at * 1000 <= history.emptied}
         for row in ours:
             if row.at * 1000 > history.emptied and row.shown["message"]["html"] in before:
@@ -80,7 +80,7 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         if letter.effect is not None:  # it is brought about again, and nobody decides anew
             undecided[number, letter.effect.html] += 1
     for (number, html), turns in wanted.items():
-        rows = [row for row in history.tickets[number].rows if by_us(history, row) and row.shown["message"]]
+        rows = [row for row in history.tickets[number].updates if by_us(history, row) and row.shown["message"]]
         times = sum(row.shown["message"]["html"] == html for row in rows)
         most = len(turns) - excused[number, html] + undecided[number, html]
         least = 0 if number in history.removed else len(turns) - excused[number, html]
@@ -154,7 +154,7 @@ def _may_be_so(history: History, number: int, effect: Effect) -> bool:
 def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
     """Tells whether a person did something since the read over which the effect would have gone."""
     knows: Callable[[int], bool] = plan.seen.knows
-    for row in history.tickets[number].rows:
+    for row in history.tickets[number].updates:
         said = row.shown["message"]
         if by_us(history, row) or knows(row.update_id):
             continue

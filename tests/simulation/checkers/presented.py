@@ -10,7 +10,7 @@ from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
 from tests.simulation.witness import Shown
 from workers.events.change import Change
-from workers.simulator.world import Row
+from workers.simulator.account import StoredUpdate
 from workers.testing.world import START
 
 
@@ -28,7 +28,7 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
             again = _again(history, number, handler)
             acted = handler in history.witness.once and any(one.intents for one in told)
             over = acted or number in history.removed or handler in NEWER
-            for index, row in enumerate(ticket.rows):
+            for index, row in enumerate(ticket.updates):
                 if by_us(history, row) or not asked & kinds(row, index == 0):
                     continue
                 if times[row.update_id] > 1 + sum(row.update_id in {one.update_id for one in each} for each in again):
@@ -39,7 +39,7 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
                     yield f"ticket {number}: row {row.update_id} was never shown to {handler}"
 
 
-def _excused(history: History, number: int, row: Row, asked: frozenset[str], quiet: set[str]) -> bool:
+def _excused(history: History, number: int, row: StoredUpdate, asked: frozenset[str], quiet: set[str]) -> bool:
     """Tells why a row need not be shown.
 
     It says nothing; or it became visible late, and what it says was told before it by the difference it made; or a
@@ -62,7 +62,7 @@ def properties_are_told_once(history: History) -> Iterator[str]:
     for number, ticket in history.tickets.items():
         made = Counter(
             (kind, row.shown[name]["new"])
-            for row in ticket.rows
+            for row in ticket.updates
             for name, (kind, _) in CHANGES.items()
             if row.shown[name] and not by_us(history, row)
         )
@@ -87,9 +87,9 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
     """Rows are shown in the order of their ids, those that became visible late in the order of their appearance."""
     shown = _shown(history)
     for number, ticket in history.tickets.items():
-        visible = {row.update_id: (row.at, row.visible_at) for row in ticket.rows}
+        visible = {row.update_id: (row.at, row.visible_at) for row in ticket.updates}
         if history.emptied:  # a creation that is told again, after something newer, is handled again
-            visible[ticket.rows[0].update_id] = (0, 1)
+            visible[ticket.updates[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
             for each in shown[number, handler]:
@@ -156,7 +156,7 @@ def _must_be_shown(history: History, number: int, written: Written) -> bool:
 def no_echo_is_shown(history: History) -> Iterator[str]:
     """Nothing that we did ourselves starts a handler."""
     ours = {
-        number: {row.update_id for row in ticket.rows if by_us(history, row)}
+        number: {row.update_id for row in ticket.updates if by_us(history, row)}
         for number, ticket in history.tickets.items()
     }
     for shown in history.witness.shown:

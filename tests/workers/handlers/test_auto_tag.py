@@ -57,20 +57,20 @@ def test_of_many_entries_the_first_reasons_are_told() -> None:
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
-        ({"text": "refund"}, "handlers.auto-tag, match 1: tags is missing; add tags = ..."),
+        ({"text": "refund"}, "router.auto-tag, match 1: tags is missing; add tags = ..."),
         (
             {"tags": []},
-            'handlers.auto-tag, match 1: tags: name at least one, each a text without a comma, as tags = ["vip"]; ',
+            'router.auto-tag, match 1: tags: name at least one, each a text without a comma, as tags = ["vip"]; ',
         ),
-        ({"tags": ["a,b"]}, "handlers.auto-tag, match 1: tags: name at least one"),
-        ({"tags": "vip"}, "handlers.auto-tag, match 1, tags: expected `array`, got `str`; correct it"),
-        ({"tagz": ["vip"], "tags": ["x"]}, "handlers.auto-tag, match 1: no condition 'tagz'; did you mean 'tag'?"),
+        ({"tags": ["a,b"]}, "router.auto-tag, match 1: tags: name at least one"),
+        ({"tags": "vip"}, "router.auto-tag, match 1, tags: expected `array`, got `str`; correct it"),
+        ({"tagz": ["vip"], "tags": ["x"]}, "router.auto-tag, match 1: no condition 'tagz'; did you mean 'tag'?"),
         (
             {"on": "ticket-creatd", "tags": ["x"]},
-            "handlers.auto-tag, match 1: on: no kind 'ticket-creatd'; did you mean",
+            "router.auto-tag, match 1: on: no kind 'ticket-creatd'; did you mean",
         ),
-        ({"on": [], "tags": ["x"]}, "handlers.auto-tag, match 1: on is empty; name a kind"),
-        ({"on": "later", "tags": ["x"]}, "handlers.auto-tag, match 1: on: kind 'later' cannot stand here"),
+        ({"on": [], "tags": ["x"]}, "router.auto-tag, match 1: on is empty; name a kind"),
+        ({"on": "later", "tags": ["x"]}, "router.auto-tag, match 1: on: kind 'later' cannot stand here"),
     ],
 )
 def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
@@ -83,7 +83,7 @@ def test_the_complaints_of_all_entries_come_at_once() -> None:
     wrong = [{"tagz": 1, "on": "x", "text": "("}, 3, {"tags": ["ok"]}, {"tag": "vip"}]
     with pytest.raises(ValueError, match="match 1") as raised:
         run(router, ticket(), "ticket-created", settings={"match": wrong})
-    places = [line.partition(":")[0].removeprefix("handlers.auto-tag, ") for line in str(raised.value).splitlines()]
+    places = [line.partition(":")[0].removeprefix("router.auto-tag, ") for line in str(raised.value).splitlines()]
     assert places == ["match 1"] * 4 + ["match 2", "match 4"]
 
 

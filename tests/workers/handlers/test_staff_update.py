@@ -42,7 +42,7 @@ def test_without_the_grant_properties_are_set_all_the_same() -> None:
 def test_nothing_happens_when_no_entry_holds() -> None:
     result = update(REOPEN, status="New")
     assert result.intents == ()
-    assert result.skipped == {"staff-update.update": "match 1: status is New, wanted Closed or Solved"}
+    assert result.skipped == {"staff-update.update": "match 1: status is New, expected Closed or Solved"}
     assert update().intents == ()
 
 
@@ -69,4 +69,4 @@ def test_the_last_entry_wins() -> None:
 def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="match 1") as raised:
         update(entry)
-    assert str(raised.value).startswith(f"handlers.staff-update, {complaint}")
+    assert str(raised.value).startswith(f"router.staff-update, {complaint}")

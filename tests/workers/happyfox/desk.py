@@ -11,8 +11,7 @@ import pytest
 from tests.workers.simulator.conftest import AUTH, Clock
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import BASE, Answer, Multipart, Request
-from workers.simulator import Request as Arrived
-from workers.simulator import Simulator
+from workers.simulator import ApiRequest, Simulator
 
 STAFF = 7
 
@@ -57,7 +56,9 @@ class Desk:
                 assert len(body) == multipart.length
         headers = {"authorization": AUTH, "content-type": kind}
         query = urlencode(request.query, doseq=True)
-        response = self.simulator.handle(Arrived(request.method, BASE + request.path, query, headers, body))
+        response = self.simulator.handle(
+            ApiRequest(request.method, BASE + request.path, query=query, headers=headers, body=body)
+        )
         return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, response.body)
 
     def ticket(self, **draft: Any) -> int:

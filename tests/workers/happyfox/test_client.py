@@ -24,8 +24,7 @@ from workers.lanes import embedded
 from workers.lanes.keys import prefix
 from workers.models.row import Attachment
 from workers.settings import SettingsError
-from workers.simulator import Simulator
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault, Simulator
 
 ENVIRON = {
     "HAPPYFOX_ACCOUNT": "acme",
@@ -76,7 +75,7 @@ def test_a_script_needs_nothing_but_address_and_credentials(hf: HappyFox) -> Non
 def test_settings_that_are_missing_are_told_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         HappyFox.from_env({}, tmp_path)
-    assert {complaint.setting for complaint in wrong.value.complaints} >= {
+    assert {complaint.setting for complaint in wrong.value.problems} >= {
         "HAPPYFOX_URL",
         "HAPPYFOX_API_KEY",
         "HAPPYFOX_AUTH_CODE",
@@ -343,7 +342,7 @@ def test_faults_of_happyfox_do_not_stop_a_walk(hf: HappyFox, simulator: Simulato
     hf._sleep = lambda _: None
     for _ in range(60):
         simulator.create_ticket()
-    simulator.faults.add(Fault("status", path="tickets", count=2))
+    simulator.faults.add(ApiFault("status", path="tickets", count=2))
     assert len(list(hf.all_tickets())) == 60
 
 

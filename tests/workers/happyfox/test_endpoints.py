@@ -314,8 +314,8 @@ def test_undocumented_shapes_are_read_either_way(options: dict[str, Any]) -> Non
 
 def test_a_list_that_comes_in_pages_after_all_is_read_to_its_end() -> None:
     account = Desk({"articles_paged": True})
-    first = account.simulator.world.articles[1]
-    account.simulator.world.articles = {number: {**first, "id": number} for number in range(1, 36)}
+    first = account.simulator.account.articles[1]
+    account.simulator.account.articles = {number: {**first, "id": number} for number in range(1, 36)}
     assert [article.id for article in account.client.articles()] == list(range(1, 36))
 
 

@@ -29,7 +29,7 @@ class Reading:
 
     def rename(self, name: str) -> None:
         """Somebody renames a category."""
-        world = self.desk.simulator.world
+        world = self.desk.simulator.account
         world.categories = {**world.categories, 2: {**world.categories[2], "name": name}}
 
 

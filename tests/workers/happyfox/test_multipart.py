@@ -22,7 +22,7 @@ from workers.happyfox.messages import CutOff, File, Multipart, file
 from workers.happyfox.tickets import private_note, staff_update
 from workers.lanes.store import Store
 from workers.settings import Budget
-from workers.simulator import bodies
+from workers.simulator import http
 
 MB = 1_000_000
 
@@ -37,11 +37,11 @@ def connection(url: str, store: redis.Redis, timeout: float = 5.0) -> Iterator[A
     connection.close()
 
 
-def parsed(members: dict[str, Any], *files: File) -> tuple[Any, tuple[bodies.Upload, ...]]:
+def parsed(members: dict[str, Any], *files: File) -> tuple[Any, tuple[http.Upload, ...]]:
     with Multipart(members, files) as body:
         content = b"".join(body)
         assert len(content) == body.length
-        return bodies.parse(body.content_type, content)
+        return http.parse_body(body.content_type, content)
 
 
 def test_members_and_files_arrive_as_they_are(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_members_and_files_arrive_as_they_are(tmp_path: Path) -> None:
         "time_spent": "5",
         "t-cf-4": ["1", "2"],
     }
-    assert uploads[0] == bodies.Upload("attachments", "Grüße ☕.txt", "text/plain", b"a\r\n--b\r\n\x00")
+    assert uploads[0] == http.Upload("attachments", "Grüße ☕.txt", "text/plain", b"a\r\n--b\r\n\x00")
     assert (uploads[1].filename, uploads[1].content) == ('a"b\r\n.bin', b"")
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     with Multipart({}, [file(tmp_path / "a")]) as body:
         (tmp_path / "a").write_bytes(b"1234567890")
-        assert bodies.parse(body.content_type, b"".join(body))[1][0].content == b"12345"
+        assert http.parse_body(body.content_type, b"".join(body))[1][0].content == b"12345"
 
 
 def test_a_file_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, stor
             client.send(staff_update(3, staff=7, html="<p>x</p>", files=[tmp_path / "a.png"]))
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
     kind = next(line for line in head.decode().split("\r\n") if line.lower().startswith("content-type:"))
-    form, uploads = bodies.parse(kind.partition(":")[2].strip(), body)
+    form, uploads = http.parse_body(kind.partition(":")[2].strip(), body)
     assert form == {"staff": "7", "html": "<p>x</p>"}
-    assert uploads == (bodies.Upload("attachments", "a.png", "image/png", b"picture"),)
+    assert uploads == (http.Upload("attachments", "a.png", "image/png", b"picture"),)
     assert b"authorization: basic" in head.lower()
     assert b"transfer-encoding" not in head.lower()
 

@@ -129,7 +129,7 @@ def test_all_tickets_come_from_happyfox_while_some_are_deleted(options: dict[str
     for ticket in desk.client.all_tickets():
         met.append(ticket.id)
         if ticket.id % 20 == 0:
-            desk.simulator.world.remove(ticket.id - 10)
+            desk.simulator.account.remove(ticket.id - 10)
     assert met == [number for number in numbers if number in met]
     assert set(numbers) - set(met) <= {150}  # it was deleted before its turn came
     assert list(Desk().client.all_tickets()) == []

@@ -13,7 +13,7 @@ from workers.happyfox import tickets
 from workers.happyfox.contacts import PhoneMembers
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, File, Multipart, Request, read
-from workers.simulator import bodies
+from workers.simulator import http
 
 DRAFT: tickets.NewTicket = {
     "name": "james",
@@ -211,9 +211,9 @@ def test_the_documented_form_is_produced_field_for_field() -> None:
     }
     request = tickets.create_ticket({**members, "fields": {"t-cf-5": 1, "t-cf-25": 1}}, files=[file])
     with Multipart(request.body, request.files) as body:
-        form, files = bodies.parse(body.content_type, b"".join(body))
+        form, files = http.parse_body(body.content_type, b"".join(body))
     assert form == wanted
-    assert files == (bodies.Upload("attachments", "Second_screen.png", "image/png", b"picture"),)
+    assert files == (http.Upload("attachments", "Second_screen.png", "image/png", b"picture"),)
 
 
 @pytest.mark.parametrize("name", READ)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.workers.happyfox.desk import Desk
 from workers.errors import Unfit
 from workers.happyfox.search import SearchTerms, search, search_contacts
-from workers.simulator.search.grammar import Term, parse
+from workers.simulator.search import Term, parse_search
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ WORDS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs", 
     )
 )
 def test_whatever_a_term_holds_is_understood_as_it_was_meant(terms: dict[str, list[str]]) -> None:
-    assert parse(search(**terms)) == [Term(name, tuple(values)) for name, values in terms.items()]  # type: ignore[arg-type]
+    assert parse_search(search(**terms)) == [Term(name, tuple(values)) for name, values in terms.items()]  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
 @given(st.dictionaries(WORDS, WORDS, max_size=4))
 def test_fields_of_any_name_are_understood(fields: dict[str, str]) -> None:
-    assert parse(search(fields=fields)) == [Term(name, (value,)) for name, value in fields.items()]
+    assert parse_search(search(fields=fields)) == [Term(name, (value,)) for name, value in fields.items()]
 
 
 def test_every_term_is_known_to_happyfox() -> None:

@@ -134,8 +134,8 @@ def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -
 
 
 def test_a_lane_that_has_just_written_stays_quiet_for_a_moment(engine: Store) -> None:
-    engine.client.set(P + "quiet:3", NOW + 2000)
-    engine.client.set(P + "quiet:4", NOW + 2000)
+    engine.client.set(P + "settling:3", NOW + 2000)
+    engine.client.set(P + "settling:4", NOW + 2000)
     engine.client.zadd(P + "sched", {"4": NOW + 60_000})
     engine.client.hset(P + "turn:4", "retry", NOW + 60_000)
     take(engine, delivery(3), delivery(4))

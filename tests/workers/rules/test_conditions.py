@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from workers.events.change import Actor, Change, Event
 from workers.models.reference import Named
 from workers.models.ticket import TicketRead
-from workers.rules.conditions import KEYS, Condition, ConditionError, Finding, compile
+from workers.rules.conditions import KEYS, Condition, ConditionError, ConditionResult, compile
 from workers.testing import NOON, ticket
 
 SAM = ticket(
@@ -40,7 +40,7 @@ def change(kind: str = "ticket-created", **members: Any) -> Change:
     return Change(kind=kind, at=NOON, **members)
 
 
-def ask(table: Mapping[str, Any], on: TicketRead = SAM, *changes: Change) -> Finding:
+def ask(table: Mapping[str, Any], on: TicketRead = SAM, *changes: Change) -> ConditionResult:
     return compile(table, "test").holds(on, event(*(changes or (change(),))), NOON)
 
 
@@ -107,13 +107,13 @@ def test_a_condition_does_not_hold(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("table", [each for each in (*HOLD, *FAIL) if len(each) == 1], ids=str)
-def test_not_turns_each_round(table: dict[str, Any]) -> None:
+def test_not_negates_each(table: dict[str, Any]) -> None:
     ((key, value),) = table.items()
     if key != "fields" or len(value) == 1:
         assert bool(ask({f"not_{key}": value})) is not bool(ask(table))
 
 
-def test_not_fields_turns_each_field_round() -> None:
+def test_not_fields_negates_each_field() -> None:
     assert not ask({"not_fields": {"Refund reason": "late", "Count": 4}})
     assert ask({"not_fields": {"Refund reason": "early", "Count": 4}})
 
@@ -174,9 +174,9 @@ def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        ({"category": "Billing"}, "category is Orders, wanted Billing"),
-        ({"category": ["Billing", "Returns"]}, "category is Orders, wanted Billing or Returns"),
-        ({"not_category": ["Orders"]}, "category is Orders, which is not wanted"),
+        ({"category": "Billing"}, "category is Orders, expected Billing"),
+        ({"category": ["Billing", "Returns"]}, "category is Orders, expected Billing or Returns"),
+        ({"not_category": ["Orders"]}, "category is Orders, which is excluded"),
         ({"category": "orders"}, "category is orders"),
         ({"contact_domain": "else.example"}, "contact's domain is not else.example"),
         ({"not_tag": "refund"}, "tag is not refund"),
@@ -204,7 +204,7 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
         fields={"Plan": "secret"},
         groups=["secret"],
     )
-    told = change(
+    reported = change(
         "field-changed", old=Named(None, "secret"), new=Named(None, "secret"), actor=Actor("contact", 1, "secret")
     )
     for key in KEYS:
@@ -212,10 +212,10 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
         if key == "actor":
             value = "staff"
         for written in (key, f"not_{key}"):
-            assert "secret" not in ask({written: value}, secret, told).reason
+            assert "secret" not in ask({written: value}, secret, reported).reason
 
 
-def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     hostile = ticket(text="a" * 60 + "b")
     evil = "(a|aa)+$"
     conditions: list[Condition] = [compile({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
@@ -230,16 +230,16 @@ def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pyt
 
 
 @pytest.mark.parametrize(
-    ("table", "complaint"),
+    ("table", "problem"),
     [
         ({"categry": "x"}, "no condition 'categry'; did you mean 'category'?"),
         ({"not_tga": "x"}, "no condition 'not_tga'; did you mean 'not_tag'?"),
         ({"not_not_tag": "x"}, "no condition 'not_not_tag'; did you mean 'not_tag'?"),
         ({"text": "("}, "text: the expression '(' is broken (missing ) at position 1); correct it"),
-        ({"text": ""}, "text: an empty expression matches everything; write what to look for, or remove it"),
+        ({"text": ""}, "text: an empty expression matches everything; write what to search for, or remove it"),
         (
             {"subject": "\brefund\b"},
-            "subject: the expression holds a control character; write it in single quotes, '\\b' and not \"\\b\"",
+            "subject: the expression contains a control character; write it in single quotes, '\\b' instead of \"\\b\"",
         ),
         ({"text": "a{1000000000}"}, "text: the expression repeats something more than 10000 times; write + or *"),
         ({"text": "(a{,999}){999}"}, "text: the expression repeats something more than 10000 times; write + or *"),
@@ -249,7 +249,7 @@ def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pyt
         ),
         ({"text": 3}, 'text is not a text or a list of them; write it as text = "..."'),
         ({"status": 1.5}, 'status is not a text or a number or a list of them; write it as status = "..."'),
-        ({"status": True}, "status: True is no name; write a name in quotes, or a number as an id"),
+        ({"status": True}, "status: True is not a name; write a name in quotes, or a number as an id"),
         ({"status": ""}, "status: an empty text never holds; name one, or remove it"),
         ({"tag": []}, "tag is an empty list, which never holds; name one, or remove it"),
         ({"contact_domain": 3}, 'contact_domain is not a text or a list of them; write it as contact_domain = "..."'),
@@ -264,11 +264,11 @@ def test_an_expression_that_explodes_does_not_count_and_is_told_once(caplog: pyt
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_mistake_is_named_with_its_cure(table: dict[str, Any], complaint: str) -> None:
-    assert problems(table) == [f"rule 1: {complaint}"]
+def test_a_mistake_is_named_with_its_fix(table: dict[str, Any], problem: str) -> None:
+    assert problems(table) == [f"rule 1: {problem}"]
 
 
-def test_all_mistakes_are_told_at_once_also_those_of_alternatives() -> None:
+def test_all_mistakes_are_reported_at_once_also_those_of_alternatives() -> None:
     assert problems({"categry": "x", "text": ["(", "ok", 3], "any": [{"tga": "x"}, {}, {"tag": "ok"}]}) == [
         "rule 1: no condition 'categry'; did you mean 'category'?",
         "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
@@ -287,10 +287,10 @@ tables = st.dictionaries(st.sampled_from([*KEYS, *(f"not_{key}" for key in KEYS)
 
 
 @given(tables)
-def test_any_table_is_compiled_or_refused_with_complaints(table: dict[str, Any]) -> None:
+def test_any_table_is_compiled_or_refused_with_problems(table: dict[str, Any]) -> None:
     try:
         condition = compile(table, "test")
     except ConditionError as error:
-        assert error.complaints  # noqa: PT017
+        assert error.problems  # noqa: PT017
     else:
         assert condition.holds(SAM, event(change()), NOON).reason

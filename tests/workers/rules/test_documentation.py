@@ -1,4 +1,4 @@
-"""docs/rules.md, the README and the starter tell the truth about rules."""
+"""docs/rules.md, the README and the starter describe rules correctly."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,7 @@ from workers.events.kinds import KINDS
 from workers.rules.actions import GRANTS
 from workers.rules.conditions import KEYS
 from workers.rules.file import read
-from workers.rules.filters import FILTERS
-from workers.rules.views import WORDS
+from workers.rules.templates import FILTERS, VARIABLES
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rules.md").read_text()
@@ -25,7 +24,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
-def test_every_example_is_a_sound_rule(text: str) -> None:
+def test_every_example_is_a_valid_rule(text: str) -> None:
     found = read(text, ALL)
     assert found.faults == ()
     assert len(found.rules) == 1
@@ -39,16 +38,15 @@ def section(title: str) -> str:
     return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_the_page_names_every_kind_condition_action_word_and_filter() -> None:
+def test_the_page_names_every_kind_condition_action_variable_and_filter() -> None:
     rule, conditions, actions, templates = map(section, ("A rule", "Conditions", "Actions", "Templates"))
     assert [kind for kind in KINDS if f"`{kind}`" not in rule] == []
     assert [key for key in KEYS if not re.search(rf"`(when\.)?{key}[`.]", conditions)] == []
     assert [key for key in GRANTS if f"`{key}" not in actions] == []
     assert [grant for grant in ALL if f"`rules:{grant}`" not in actions] == []
     assert [name for name in FILTERS if not re.search(rf"`{name}[`(]", templates)] == []
-    for shape in WORDS.values():
-        assert not isinstance(shape, str)
-        assert [name for name in shape if not re.search(rf"`{name}[`.\[]", templates)] == []
+    for members in VARIABLES.values():
+        assert [name for name in members if not re.search(rf"`{name}[`.\[]", templates)] == []
 
 
 def test_what_the_page_says_of_actions_can_be_written() -> None:

@@ -53,21 +53,21 @@ BAD: list[tuple[str, str]] = [
 ]
 
 
-def told(line: str, on: str = "ticket-created") -> list[str]:
+def reported(line: str, on: str = "ticket-created") -> list[str]:
     text = f'[[rule]]\nname = "it"\non = "{on}"\n{line}\nadd_tags = ["x"]\n'
     found = read(text, frozenset({"move", "subscribe"}))
     assert found.faults == ()
-    return [f"{each.line} {each.problem}; {each.cure}" for each in unknown(found.names, DIRECTORY, "acme")]
+    return [f"{each.line} {each.problem}; {each.fix}" for each in unknown(found.names, DIRECTORY, "acme")]
 
 
 @pytest.mark.parametrize("line", GOOD)
 def test_names_that_the_account_knows_are_fine(line: str) -> None:
-    assert told(line) == []
+    assert reported(line) == []
 
 
 @pytest.mark.parametrize(("line", "fault"), BAD)
-def test_a_name_that_the_account_does_not_know_is_told_with_the_nearest(line: str, fault: str) -> None:
-    (found,) = told(line)
+def test_a_name_that_the_account_does_not_know_is_reported_with_the_nearest(line: str, fault: str) -> None:
+    (found,) = reported(line)
     assert found.startswith(fault)
 
 
@@ -81,7 +81,7 @@ def test_a_name_that_the_account_does_not_know_is_told_with_the_nearest(line: st
     ],
 )
 def test_from_and_to_are_names_of_what_the_kind_changes(kind: str, what: str) -> None:
-    (found,) = told('when.to = "Nothing like it"', kind)
+    (found,) = reported('when.to = "Nothing like it"', kind)
     assert found.startswith(f"4 when.to: no {what} 'Nothing like it' in acme")
 
 

@@ -138,4 +138,4 @@ def test_a_rule_by_the_clock_is_asked_for_the_tickets_its_search_finds(store: re
 
     assert [world.ticket(number)["status"]["name"] for number in (old, kept, young)] == ["Closed", "New", "New"]
     reasons = {result.plan.ticket["id"]: result.plan.verdicts[0].reason for result in results if result.plan}
-    assert reasons == {old: "set", kept: "tag is keep, which is not wanted"}
+    assert reasons == {old: "set", kept: "tag is keep, which is excluded"}

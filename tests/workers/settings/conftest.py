@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.settings import Complaint, Part, Settings, SettingsError, load
+from workers.settings import Part, SettingProblem, Settings, SettingsError, load
 
 WHOLE = {
     "HAPPYFOX_URL": "https://acme.happyfox.com",
@@ -17,7 +17,7 @@ WHOLE = {
 }
 
 Loaded = Callable[..., Settings]
-Refused = Callable[..., list[Complaint]]
+Refused = Callable[..., list[SettingProblem]]
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def loaded(tmp_path: Path) -> Loaded:
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """The complaints about a whole environment with changes."""
+    """The problems about a whole environment with changes."""
 
     def call(
         changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all"
-    ) -> list[Complaint]:
+    ) -> list[SettingProblem]:
         with pytest.raises(SettingsError) as caught:
             load(part, changed(WHOLE, changes or {}), written(tmp_path, toml))
-        return list(caught.value.complaints)
+        return list(caught.value.problems)
 
     return call
 

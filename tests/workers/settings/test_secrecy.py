@@ -1,4 +1,4 @@
-"""No secret is ever printed: not by settings, not by complaints, not by an exception and its context."""
+"""No secret is ever printed: not by settings, not by problems, not by an exception and its context."""
 
 import json
 import string
@@ -27,7 +27,7 @@ def printed(part: Part, environ: dict[str, str], folder: Path) -> str:
         settings = load(part, environ, folder)
     except SettingsError as error:
         shown = "".join(traceback.format_exception(error))
-        return f"{error}{error!r}{error.args}{error.complaints}{shown}"
+        return f"{error}{error!r}{error.args}{error.problems}{shown}"
     return f"{settings}{settings!r}{settings.accounts}"
 
 
@@ -59,7 +59,7 @@ def test_no_password_in_an_address_is_printed(part: Part, key: str, mistake: str
 def test_no_secret_of_the_file_is_printed(part: Part, key: str, ending: str) -> None:
     quoted = json.dumps(key)
     file = (
-        f"redis_url = {quoted}\n[handlers.crm]\ntoken = {quoted}\n[accounts.acme]\nurl = 'https://acme.happyfox.com'\n"
+        f"redis_url = {quoted}\n[router.crm]\ntoken = {quoted}\n[accounts.acme]\nurl = 'https://acme.happyfox.com'\n"
         f"api_key = {quoted}\nauth_code = {quoted}\nwebhook_secrets = [{quoted}]\n{ending}"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def test_settings_that_load_print_no_secret(part: Part, key: str) -> None:
     environ = dict.fromkeys(["HAPPYFOX_API_KEY", "HAPPYFOX_AUTH_CODE", "HAPPYFOX_WEBHOOK_SECRETS"], key)
     addresses = {"REDIS_URL": f"redis://:{key}@store:6379", "SENTRY_DSN": f"https://{key}@errors.example/4"}
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "foxhooks.toml").write_text(f"[handlers.crm]\ntoken = '{key}'", encoding="utf-8")
+        (Path(folder) / "foxhooks.toml").write_text(f"[router.crm]\ntoken = '{key}'", encoding="utf-8")
 
         shown = printed(part, {**WHOLE, **environ, **addresses}, Path(folder))
 

@@ -23,7 +23,7 @@ def test_an_empty_secret_looks_like_a_full_one_and_is_false() -> None:
     assert Secret(KEY)
 
 
-def test_reveal_gives_the_text() -> None:
+def test_reveal_returns_the_text() -> None:
     assert Secret(KEY).reveal() == KEY
 
 
@@ -35,7 +35,7 @@ def test_secrets_are_equal_by_their_text_and_to_no_text() -> None:
 
 
 def test_a_secret_is_neither_pickled_nor_dumped() -> None:
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(Secret(KEY))
     with pytest.raises(TypeError):
         json.dumps({"key": Secret(KEY)})

@@ -42,31 +42,31 @@ def test_a_named_file_that_is_missing_is_a_complaint_of_every_part(tmp_path: Pat
     with pytest.raises(SettingsError) as caught:
         load(part, {"FOXHOOKS_CONFIG": "gone.toml"}, tmp_path)  # type: ignore[arg-type]
 
-    (complaint,) = caught.value.complaints
-    assert complaint.setting == "FOXHOOKS_CONFIG (environment)"
-    assert complaint.problem == "cannot be read: No such file or directory"
-    assert "gone.toml" in complaint.cure
+    (problem,) = caught.value.problems
+    assert problem.setting == "FOXHOOKS_CONFIG (environment)"
+    assert problem.problem == "cannot be read: No such file or directory"
+    assert "gone.toml" in problem.fix
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "a\nb", "a\udcff"])
 def test_a_file_name_that_cannot_be_is_a_complaint(refused: Refused, name: str) -> None:
-    (complaint,) = refused({"FOXHOOKS_CONFIG": name})
+    (problem,) = refused({"FOXHOOKS_CONFIG": name})
 
-    assert complaint.setting == "FOXHOOKS_CONFIG (environment)"
+    assert problem.setting == "FOXHOOKS_CONFIG (environment)"
 
 
 def test_a_folder_is_no_file(refused: Refused) -> None:
-    (complaint,) = refused({"FOXHOOKS_CONFIG": "."})
+    (problem,) = refused({"FOXHOOKS_CONFIG": "."})
 
-    assert "cannot be read" in complaint.problem
+    assert "cannot be read" in problem.problem
 
 
-def test_broken_toml_is_told_with_its_line(refused: Refused) -> None:
-    (complaint,) = refused(toml="port = 9000\nhost = \n")
+def test_broken_toml_is_reported_with_its_line(refused: Refused) -> None:
+    (problem,) = refused(toml="port = 9000\nhost = \n")
 
-    assert complaint.setting == "foxhooks.toml"
-    assert "is not valid TOML" in complaint.problem
-    assert "line 2" in complaint.problem
+    assert problem.setting == "foxhooks.toml"
+    assert "is not valid TOML" in problem.problem
+    assert "line 2" in problem.problem
 
 
 def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> No
     with pytest.raises(SettingsError) as caught:
         load("all", {"PORT": "x"}, tmp_path)
 
-    assert [complaint.setting for complaint in caught.value.complaints] == [
+    assert [problem.setting for problem in caught.value.problems] == [
         "foxhooks.toml",
         "PORT (environment)",
     ]
@@ -84,9 +84,9 @@ def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> No
 def test_a_file_that_is_not_utf8_is_a_complaint(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_bytes(b'host = "\xff"')
 
-    (complaint,) = refused()
+    (problem,) = refused()
 
-    assert "not valid UTF-8" in complaint.problem
+    assert "not valid UTF-8" in problem.problem
 
 
 def test_a_byte_order_mark_is_no_mistake(loaded: Loaded) -> None:
@@ -100,7 +100,7 @@ def test_any_value_of_the_file_may_come_from_the_environment(loaded: Loaded) -> 
     toml = """
         port = "env:MY_PORT"
         allow = ["env:MY_GRANTS", "crm:move"]
-        [handlers.crm]
+        [router.crm]
         deep = [{token = "env:MY_TOKEN"}]
     """
 
@@ -113,20 +113,20 @@ def test_any_value_of_the_file_may_come_from_the_environment(loaded: Loaded) -> 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_variable_that_is_not_set_is_named(refused: Refused, value: str | None) -> None:
-    complaints = refused({"MY_PORT": value}, 'port = "env:MY_PORT"\n[handlers.crm]\ntoken = "env:MY_TOKEN"')
+    problems = refused({"MY_PORT": value}, 'port = "env:MY_PORT"\n[router.crm]\ntoken = "env:MY_TOKEN"')
 
-    assert [str(complaint) for complaint in complaints] == [
+    assert [str(problem) for problem in problems] == [
         "port (foxhooks.toml): is read from MY_PORT, which is not set; set MY_PORT",
-        "handlers.crm.token (foxhooks.toml): is read from MY_TOKEN, which is not set; set MY_TOKEN",
+        "router.crm.token (foxhooks.toml): is read from MY_TOKEN, which is not set; set MY_TOKEN",
     ]
 
 
 def test_a_key_written_after_env_by_mistake_is_not_repeated(refused: Refused) -> None:
     toml = '[accounts.acme]\napi_key = "env:a1b2c3d4"'
 
-    (complaint,) = refused({"HAPPYFOX_API_KEY": None}, toml)
+    (problem,) = refused({"HAPPYFOX_API_KEY": None}, toml)
 
-    assert "a1b2c3d4" not in str(complaint)
+    assert "a1b2c3d4" not in str(problem)
 
 
 def test_only_the_file_reads_from_other_variables(loaded: Loaded) -> None:
@@ -137,44 +137,69 @@ def test_a_variable_the_file_refers_to_may_have_any_name(loaded: Loaded) -> None
     assert loaded({"FOXHOOKS_MY_PORT": "9000"}, 'port = "env:FOXHOOKS_MY_PORT"').port == 9000
 
 
-# [handlers.NAME]
+# [router.NAME]
 
 
-def test_the_list_and_the_tables_of_handlers_stand_in_one_file(loaded: Loaded) -> None:
-    toml = 'handlers = ["crm:router"]\nport = 9000\n[handlers.crm]\nurl = "x"\n[ handlers . "vip" ]\nn = 1\n'
+def test_the_list_of_handlers_and_the_tables_of_routers_are_in_one_file(loaded: Loaded) -> None:
+    toml = 'handlers = ["crm:router"]\nport = 9000\n[router.crm]\nurl = "x"\n[ router . "vip" ]\nn = 1\n'
 
-    account = loaded({"FOXHOOKS_HANDLERS": None}, toml).accounts["acme"]
+    settings = loaded({"FOXHOOKS_HANDLERS": None}, toml)
 
-    assert account.handlers == ("crm:router",)
-    assert account.router_settings == {"crm": {"url": "x"}, "vip": {"n": 1}}
+    assert settings.accounts["acme"].handlers == ("crm:router",)
+    assert settings.accounts["acme"].router_settings == {"crm": {"url": "x"}, "vip": {"n": 1}}
+    assert settings.warnings == ()
 
 
-def test_lists_of_tables_of_a_router_stand_beside_the_list_too(loaded: Loaded) -> None:
+def test_lists_of_tables_of_a_router_are_read(loaded: Loaded) -> None:
     toml = """
 handlers = ["staff-update"]
-[[handlers.staff-update.match]]
+[[router.staff-update.match]]
 status = "Closed"
-[[ handlers.staff-update.match ]]
+[[ router.staff-update.match ]]
 status = "New"
 """
 
     account = loaded({"FOXHOOKS_HANDLERS": None}, toml).accounts["acme"]
 
-    assert account.handlers == ("staff-update",)
     assert account.router_settings == {"staff-update": {"match": [{"status": "Closed"}, {"status": "New"}]}}
 
 
-def test_a_mistake_beside_both_is_told_with_its_line_and_the_name_in_the_file(refused: Refused) -> None:
-    toml = 'handlers = ["crm:router"]\n[handlers.crm]\na = 1\n[handlers.crm]\nb = 2\n'
+def test_a_text_that_looks_like_a_header_is_left_alone(loaded: Loaded) -> None:
+    lines = "\n[handlers.crm]\n[[handlers.crm.match]]\n"
+    toml = f'handlers = ["crm:router"]\n[router.crm]\nhelp = """{lines}"""\n'
 
-    (complaint,) = refused(toml=toml)
+    account = loaded({"FOXHOOKS_HANDLERS": None}, toml).accounts["acme"]
 
-    assert "line 4" in complaint.problem
-    assert "handlers of routers" not in complaint.problem
+    assert account.router_settings == {"crm": {"help": lines.removeprefix("\n")}}
+
+
+@pytest.mark.parametrize("top", ["", 'foxhooks_handlers = ["crm:router"]\n'])
+def test_the_old_tables_are_accepted_with_a_warning(loaded: Loaded, top: str) -> None:
+    settings = loaded({}, f'{top}[handlers.crm]\nurl = "x"\n[router.vip]\nn = 1\n')
+
+    assert settings.accounts["acme"].router_settings == {"crm": {"url": "x"}, "vip": {"n": 1}}
+    assert [str(warning) for warning in settings.warnings] == [
+        "[handlers.crm] (foxhooks.toml): is an old form, and the next release will reject it; write [router.crm]"
+    ]
+    assert loaded({}, f'{top}[handlers.crm]\nurl = "x"\n', part="web").warnings == ()
+
+
+@pytest.mark.parametrize("header", ["[handlers.crm]", "[[handlers.crm.match]]"])
+def test_the_old_tables_beside_the_list_are_refused_with_the_new_form(refused: Refused, header: str) -> None:
+    (problem,) = refused({"FOXHOOKS_HANDLERS": None}, f'handlers = ["crm:router"]\n{header}\na = 1\n')
+
+    assert "line 2" in problem.problem
+    assert problem.fix == "write [router.NAME] instead of [handlers.NAME]"
+
+
+def test_a_table_under_both_names_is_refused(refused: Refused) -> None:
+    (problem,) = refused(toml="[handlers.crm]\na = 1\n[router.crm]\na = 1\n")
+
+    assert str(problem) == "handlers.crm (foxhooks.toml): is given twice under two names; keep only [router.crm]"
 
 
 def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
-    settings = loaded(toml="[handlers.crm]\nsize = 3\n").accounts["acme"].router_settings
+    settings = loaded(toml="[router.crm]\nsize = 3\n").accounts["acme"].router_settings
 
     assert settings == {"crm": {"size": 3}}
     with pytest.raises(TypeError):
@@ -186,19 +211,20 @@ def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(l
     [
         ("accounts = 3", "accounts"),
         ("accounts.acme = 3", "accounts.acme"),
+        ("router.crm = 3", "router.crm"),
         ("handlers.crm = 3", "handlers.crm"),
         ("[[accounts]]", "accounts"),
     ],
 )
 def test_what_has_to_be_a_table_is_one(refused: Refused, toml: str, setting: str) -> None:
-    (complaint,) = refused(toml=toml)
+    (problem,) = refused(toml=toml)
 
-    assert complaint.setting == f"{setting} (foxhooks.toml)"
-    assert complaint.problem == "is not a table"
+    assert problem.setting == f"{setting} (foxhooks.toml)"
+    assert problem.problem == "is not a table"
 
 
 def test_a_broken_table_of_a_router_does_not_stop_web(loaded: Loaded) -> None:
-    assert loaded(toml="handlers.crm = 3", part="web")
+    assert loaded(toml="router.crm = 3", part="web")
     assert loaded(toml="accounts = 3", part="store")
 
 

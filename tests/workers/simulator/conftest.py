@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from workers.simulator import Hook, Request, Response, Simulator
+from workers.simulator import ApiRequest, ApiResponse, Hook, Simulator
 
 Files = list[tuple[str, str, str, bytes]]
 """Member, file name, content type, bytes."""
@@ -30,28 +30,28 @@ class Caller:
 
     def request(
         self, method: str, path: str, body: Any = None, query: str = "", kind: str = "application/json"
-    ) -> Request:
+    ) -> ApiRequest:
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"authorization": self.auth, "content-type": kind}
-        return Request(method, f"/api/1.1/json/{path}", query, headers, content)
+        return ApiRequest(method, f"/api/1.1/json/{path}", query=query, headers=headers, body=content)
 
-    def get(self, path: str, query: str = "") -> Response:
+    def get(self, path: str, query: str = "") -> ApiResponse:
         return self.simulator.handle(self.request("GET", path, query=query))
 
-    def post(self, path: str, body: Any = None, kind: str = "application/json") -> Response:
+    def post(self, path: str, body: Any = None, kind: str = "application/json") -> ApiResponse:
         return self.simulator.handle(self.request("POST", path, body, kind=kind))
 
-    def send(self, method: str, path: str, body: Any = None, query: str = "") -> Response:
+    def send(self, method: str, path: str, body: Any = None, query: str = "") -> ApiResponse:
         return self.simulator.handle(self.request(method, path, body, query))
 
-    def upload(self, path: str, members: dict[str, str], files: Files) -> Response:
+    def upload(self, path: str, members: dict[str, str], files: Files) -> ApiResponse:
         kind, body = multipart(members, files)
         return self.post(path, body, kind)
 
-    def follow(self, url: str, headers: dict[str, str] | None = None) -> Response:
-        """Follow a link, without credentials."""
+    def follow(self, url: str, headers: dict[str, str] | None = None) -> ApiResponse:
+        """Follow a link without credentials."""
         parts = urlsplit(url)
-        return self.simulator.handle(Request("GET", unquote(parts.path), parts.query, headers or {}))
+        return self.simulator.handle(ApiRequest("GET", unquote(parts.path), query=parts.query, headers=headers or {}))
 
     def got(self, path: str, query: str = "") -> Any:
         return read(self.get(path, query))
@@ -66,7 +66,7 @@ class Caller:
 
 
 def multipart(members: dict[str, str], files: Files) -> tuple[str, bytes]:
-    """The content type and the body of a multipart form."""
+    """Return the content type and the body of a multipart form."""
     parts = [
         b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value.encode())
         for name, value in members.items()
@@ -77,7 +77,7 @@ def multipart(members: dict[str, str], files: Files) -> tuple[str, bytes]:
     return "multipart/form-data; boundary=B", b"".join(parts) + b"--B--\r\n"
 
 
-def read(response: Response) -> Any:
+def read(response: ApiResponse) -> Any:
     assert response.status == 200, response
     return json.loads(response.body)
 

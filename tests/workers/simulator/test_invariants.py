@@ -1,4 +1,4 @@
-"""Whatever is sent, the simulator answers; whatever happens, its books are right."""
+"""Any input has a response, and the counters of the account stay correct."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.workers.simulator.conftest import Caller, Clock
 from workers.simulator import Hook, Simulator
-from workers.simulator.api.table import ENDPOINTS
+from workers.simulator.routes import ENDPOINTS
 
 NAMES = (
     *("staff", "staff_id", "user", "client", "name", "email", "subject", "text", "html", "plaintext", "category"),
@@ -51,7 +51,7 @@ queries = st.text(alphabet='idtagq=:"&+%, _-aN/1', max_size=30)
 
 
 def busy() -> Caller:
-    api = Caller(Simulator(Clock(), [Hook("http://hooks.example/", "k", "rest")], gets=10**6, posts=10**6))
+    api = Caller(Simulator(Clock(), [Hook("http://hooks.example/", "k", shape="rest")], gets=10**6, posts=10**6))
     api.simulator.create_ticket(tags=["a"])
     return api
 
@@ -74,8 +74,8 @@ def test_any_json_is_answered_and_a_refused_call_changes_nothing(
 
 
 def state(api: Caller) -> tuple[Any, ...]:
-    world = api.simulator.world
-    return dict(world.tickets), dict(world.contacts), world.assets, world.groups, world.ticket_fields
+    account = api.simulator.account
+    return dict(account.tickets), dict(account.contacts), account.assets, account.groups, account.ticket_fields
 
 
 @given(
@@ -93,11 +93,11 @@ def test_any_query_and_any_bytes_are_answered(query: str, raw: bytes, kind: str)
 
 
 def check_books(simulator: Simulator) -> None:
-    world = simulator.world
-    ids = sorted(row.update_id for ticket in world.tickets.values() for row in ticket.rows)
+    account = simulator.account
+    ids = sorted(update.update_id for ticket in account.tickets.values() for update in ticket.updates)
     assert len(ids) == len(set(ids))
-    assert all(update_id <= world.last_update for update_id in ids)
-    for contact in world.contacts:
-        owned = [ticket for ticket in world.tickets.values() if ticket.contact == contact]
-        assert world.tickets_of[contact] == len(owned)
-        assert world.pending_of[contact] == sum(not world.completed(ticket.status) for ticket in owned)
+    assert all(update_id <= account.last_update for update_id in ids)
+    for contact in account.contacts:
+        owned = [ticket for ticket in account.tickets.values() if ticket.contact == contact]
+        assert account.tickets_of[contact] == len(owned)
+        assert account.pending_of[contact] == sum(not account.completed(ticket.status) for ticket in owned)

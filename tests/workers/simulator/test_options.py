@@ -1,4 +1,4 @@
-"""Each unknown of HappyFox is a switch: what it changes, where no other test shows it."""
+"""The effect of each switch that no other test shows."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def account(clock: Clock, **options: Any) -> Caller:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_what_a_disabled_key_is_answered(clock: Clock, status: int) -> None:
+def test_the_response_to_a_disabled_key(clock: Clock, status: int) -> None:
     assert account(clock, enabled=False, disabled_status=status).get("staff/").status == status
 
 
@@ -38,7 +38,7 @@ def test_statuses_of_refusals(clock: Clock) -> None:
     ticket = api.simulator.create_ticket(category="Orders", fields={"Order number": "1"})
     closing = api.post(f"ticket/{ticket.id}/staff_update/", {"staff": 7, "status": 4})
     assert (closing.status, list(json.loads(closing.body))) == (200, ["error"])
-    assert api.simulator.world.tickets[ticket.id].status == 1
+    assert api.simulator.account.tickets[ticket.id].status == 1
     assert not api.simulator.log[-1].applied
 
 
@@ -47,13 +47,13 @@ def test_failed_calls_may_not_count(clock: Clock) -> None:
     assert [api.post("tickets/", body).status for body in ({}, {}, TICKET, {})] == [400, 400, 200, 429]
 
 
-def test_answers_may_tell_how_many_calls_remain(clock: Clock) -> None:
+def test_responses_may_say_how_many_calls_remain(clock: Clock) -> None:
     api = account(clock, gets=3, remaining_header=True)
     assert [api.get("staff/").headers["X-RateLimit-Remaining"] for _ in range(3)] == ["2", "1", "0"]
     assert "X-RateLimit-Remaining" not in account(clock).get("staff/").headers
 
 
-def test_a_created_ticket_may_come_back_thin(clock: Clock) -> None:
+def test_a_created_ticket_may_be_returned_with_fewer_members(clock: Clock) -> None:
     made = account(clock, thin_creations=True).posted("tickets/", TICKET)
     assert {"last_modified", "visible_only_staff"}.isdisjoint(made)
     assert made["time_spent"] is None
@@ -70,15 +70,15 @@ def test_a_collision_of_staff_messages_is_ignored_or_refused(clock: Clock) -> No
     reply = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "first"})
     last = reply["updates"][-1]["message"]["id"]
     assert api.post("ticket/1/staff_update/", body).status == 409
-    assert len(api.simulator.world.tickets[1].rows) == 2
+    assert len(api.simulator.account.tickets[1].updates) == 2
     assert api.post("ticket/1/staff_update/", body | {"last_staff_message": last}).status == 200
 
 
 @pytest.mark.parametrize(("switch", "said"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
 def test_the_name_of_a_plain_reply(clock: Clock, switch: str, said: str) -> None:
     api = account(clock, plain_text_key=switch)
-    row = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
-    assert row["message"]["text"] == said
+    update = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
+    assert update["message"]["text"] == said
     if switch != "both":
         other = {"plaintext": "text", "text": "plaintext"}[switch]
         assert api.posted("ticket/1/staff_update/", {"staff": 7, other: "x"})["updates"][-1]["message"] is None
@@ -101,7 +101,7 @@ def test_the_prefix_of_contact_fields(clock: Clock, switch: str) -> None:
         ("ticket/1/staff_pvtnote/", {"staff": 7, "html": "x", "time_spent": -5}, "time_spent"),
     ],
 )
-def test_what_does_not_exist_is_refused_or_ignored(clock: Clock, path: str, body: Any, wrong: str) -> None:
+def test_unknown_values_are_refused_or_ignored(clock: Clock, path: str, body: Any, wrong: str) -> None:
     assert [each["field"] for each in account(clock).refused(path, body)["error"]] == [wrong]
     assert account(clock, unknown_values="ignored").posted(path, body)["time_spent"] == 0
 
@@ -156,7 +156,7 @@ def test_a_page_above_fifty_is_cut_or_refused(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204])
-def test_the_answer_to_a_deletion_of_an_asset(clock: Clock, status: int) -> None:
+def test_the_response_to_deleting_an_asset(clock: Clock, status: int) -> None:
     api = account(clock, deletion_status=status)
     assert api.send("DELETE", "asset/1/", query="deleted_by=1").status == status
     assert api.simulator.log[-1].applied
@@ -191,8 +191,8 @@ def test_how_a_merged_ticket_reads(clock: Clock, reads: str, shown: tuple[int, i
 
 
 @pytest.mark.parametrize(("kept", "numbers"), [("kept", [1, 2]), ("copied", [2, 3])])
-def test_whether_rows_keep_their_ids_in_a_merge(clock: Clock, kept: str, numbers: list[int]) -> None:
-    api = account(clock, merged_rows=kept)
+def test_whether_updates_keep_their_ids_in_a_merge(clock: Clock, kept: str, numbers: list[int]) -> None:
+    api = account(clock, merged_updates=kept)
     api.simulator.create_ticket()
     api.simulator.merge(1, into=2)
-    assert [row["update_id"] for row in api.got("ticket/2/")["updates"]] == numbers
+    assert [update["update_id"] for update in api.got("ticket/2/")["updates"]] == numbers

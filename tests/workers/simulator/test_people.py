@@ -4,16 +4,16 @@ from tests.workers.simulator.conftest import Caller, Clock
 from workers.simulator import Simulator
 
 
-def test_people_cost_no_budget_and_leave_no_call(simulator: Simulator, clock: Clock) -> None:
+def test_people_use_no_budget_and_leave_no_call(simulator: Simulator, clock: Clock) -> None:
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
     assert simulator.log == []
     assert simulator.gate.used("post", clock.now) == 0
 
 
-def test_a_ticket_by_mail_makes_its_contact(simulator: Simulator) -> None:
+def test_a_ticket_by_mail_creates_its_contact(simulator: Simulator) -> None:
     ticket = simulator.create_ticket("ann@new.example", subject="S", text="T", category="billing")
-    assert simulator.world.contacts[ticket.contact].name == "Ann"
+    assert simulator.account.contacts[ticket.contact].name == "Ann"
     assert (ticket.display_id, ticket.category) == ("#BI00000001", 2)
 
 
@@ -21,29 +21,29 @@ def test_names_are_found_in_any_case_and_by_mail(simulator: Simulator) -> None:
     simulator.create_ticket()
     ticket = simulator.staff_updates(1, "LIN@support.example", status="on hold", assignee=7, due_date="2024-01-01")
     assert (ticket.status, ticket.assignee, ticket.due_date) == (3, 7, "2024-01-01")
-    assert ticket.rows[-1].shown["by"]["name"] == "Lin Wu"
+    assert ticket.updates[-1].shown["by"]["name"] == "Lin Wu"
 
 
-def test_fields_are_named_and_choices_picked_by_label(simulator: Simulator) -> None:
+def test_fields_and_choices_can_be_given_by_name(simulator: Simulator) -> None:
     simulator.create_ticket(fields={"product": "Scanner", "Regions": ["East", "West"]})
     ticket = simulator.staff_updates(1, fields={"Amount": 3, "Product": None})
     assert ticket.fields == {2: 3, 3: None, 4: (3, 4)}
 
 
-def test_a_rule_names_itself_and_may_note_and_change(api: Caller, simulator: Simulator) -> None:
+def test_a_rule_shows_its_name_and_may_note_and_change(api: Caller, simulator: Simulator) -> None:
     simulator.create_ticket()
     simulator.fire_rule(1, "Night shift", note="Handed over.", priority="Critical", add_tags=["night"])
     ticket = api.got("ticket/1/")
-    row = ticket["updates"][-1]
-    assert row["by"] == {"id": None, "name": "Night shift", "email": None, "type": "smartrule"}
-    assert (row["message"]["message_type"], row["priority_change"]["new_name"]) == ("p", "Critical")
+    update = ticket["updates"][-1]
+    assert update["by"] == {"id": None, "name": "Night shift", "email": None, "type": "smartrule"}
+    assert (update["message"]["message_type"], update["priority_change"]["new_name"]) == ("p", "Critical")
     assert (ticket["tags"], ticket["unresponded"]) == ("night", True)
 
 
 def test_another_contact_may_reply(simulator: Simulator) -> None:
     simulator.create_ticket()
     ticket = simulator.contact_replies(1, html="<p>Me too</p>", email="mia@smallshop.example")
-    assert ticket.rows[-1].shown["by"]["id"] == 2
+    assert ticket.updates[-1].shown["by"]["id"] == 2
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_name_that_does_not_exist_is_a_lookup_error_listing_what_does(
         simulator.staff_updates(**{"ticket": 1, **edit})  # type: ignore[arg-type]
 
 
-def test_a_late_ticket_and_a_late_row_are_told_before_they_show(
+def test_webhooks_report_late_tickets_and_updates_before_reads_show_them(
     api: Caller, simulator: Simulator, clock: Clock
 ) -> None:
     simulator.create_ticket(late=5)
@@ -78,21 +78,21 @@ def test_a_late_ticket_and_a_late_row_are_told_before_they_show(
     assert len(api.got("ticket/1/")["updates"]) == 2
 
 
-def test_a_wrong_name_makes_nobody(simulator: Simulator) -> None:
+def test_a_wrong_name_creates_no_contact(simulator: Simulator) -> None:
     with pytest.raises(LookupError):
         simulator.create_ticket("new@new.example", category="Nowhere")
-    assert simulator.world.contact_by_email("new@new.example") is None
+    assert simulator.account.contact_by_email("new@new.example") is None
 
 
 def test_a_wrong_value_is_a_value_error_and_changes_nothing(simulator: Simulator) -> None:
     before = simulator.create_ticket()
-    with pytest.raises(ValueError, match="no date"):
+    with pytest.raises(ValueError, match="not a date"):
         simulator.staff_updates(1, due_date="soon")
     with pytest.raises(ValueError, match="valid choice"):
         simulator.staff_updates(1, fields={"Product": "Toaster"})
-    assert simulator.world.tickets[1] is before
+    assert simulator.account.tickets[1] is before
 
 
-def test_a_ticket_needs_words(simulator: Simulator) -> None:
+def test_a_ticket_needs_a_message(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="give text or html"):
         simulator.create_ticket(text="")

@@ -1,4 +1,4 @@
-"""What HappyFox documents is taken as it stands, and answered with every documented member."""
+"""Documented requests work unchanged, and their responses have every documented member."""
 
 import json
 from collections.abc import Callable
@@ -9,37 +9,54 @@ import pytest
 
 from tests import documented
 from tests.workers.simulator.conftest import Caller, Clock, multipart
-from workers.simulator import Simulator, state
-from workers.simulator.world import Contact
+from workers.simulator import Simulator, admin
+from workers.simulator.account import StoredContact
 
 
 @pytest.fixture
 def simulator(clock: Clock) -> Simulator:
-    """An account in which the documented requests make sense: their ids exist, and fields have their types."""
+    """Return an account that fits the documented requests: their ids exist, and fields have their types."""
     simulator = Simulator(clock)
-    world = simulator.world
+    account = simulator.account
     for number in (1, 3, 4, 41, 27662):
-        world.put_contact(Contact(number, f"C{number}", f"c{number}@bigcorp.example", clock(), groups={1: False}))
+        account.put_contact(
+            StoredContact(
+                id=number,
+                name=f"C{number}",
+                email=f"c{number}@bigcorp.example",
+                created_at=clock(),
+                groups={1: False},
+            )
+        )
     phone = {"id": 31, "type": "w", "number": "1"}
-    world.put_contact(Contact(33, "James may", "james@example.com", clock(), phones=(phone,), groups={1: False}))
+    account.put_contact(
+        StoredContact(
+            id=33,
+            name="James may",
+            email="james@example.com",
+            created_at=clock(),
+            phones=(phone,),
+            groups={1: False},
+        )
+    )
     edited = {"id": 20, "type": "mo", "number": "1"}
-    world.put_contact(replace(world.contacts[4], email="jamesmay@example1.com", phones=(edited,)))
-    state.merge(world, "contact_fields", [{"id": 4, "type": "text", "choices": None}])
+    account.put_contact(replace(account.contacts[4], email="jamesmay@example1.com", phones=(edited,)))
+    admin.change_table(account, "contact_fields", [{"id": 4, "type": "text", "choices": None}])
     types = [(1, "text"), (2, "number"), (3, "multiple_choice"), (4, "date"), (5, "number"), (25, "text")]
     two: list[Any] = [{"id": number, "text": f"Choice {number}", "dependant_fields": []} for number in (1, 2)]
-    state.merge(
-        world,
+    admin.change_table(
+        account,
         "ticket_fields",
         [{"id": i, "type": kind, "choices": two if kind == "multiple_choice" else None} for i, kind in types],
     )
-    state.merge(world, "categories", [{"id": 4, "name": "Test"}])
+    admin.change_table(account, "categories", [{"id": 4, "name": "Test"}])
     simulator.create_ticket(tags=("test",), due_date="2019-08-16")
     kind, body = multipart(
         {"staff": "1", "html": "x", "status": "2", "priority": "3", "due_date": "2019-08-17"},
         [("attachments", "bicycle.gif", "image/gif", b"GIF")],
     )
     assert Caller(simulator).post("ticket/1/staff_update/", body, kind).status == 200
-    simulator.world.put(replace(simulator.world.tickets[1], assignee=1, subscribers=(1,)))
+    simulator.account.put(replace(simulator.account.tickets[1], assignee=1, subscribers=(1,)))
     return simulator
 
 
@@ -70,18 +87,18 @@ def inline_attachment(api: Caller, body: Any) -> Any:
 
 
 def without_resolution(api: Caller, body: Any) -> Any:
-    state.merge(api.simulator.world, "ticket_fields", [{"id": 2, "compulsory_on_completed": True}])
+    admin.change_table(api.simulator.account, "ticket_fields", [{"id": 2, "compulsory_on_completed": True}])
     return api.refused("ticket/1/staff_update/", {"staff": 1, "status": 4})
 
 
 def without_company(api: Caller, body: Any) -> Any:
     rows = [{"id": 13, "required": True, "name": "A"}]
-    state.merge(api.simulator.world, "contact_fields", rows)
+    admin.change_table(api.simulator.account, "contact_fields", rows)
     return api.refused("users/", {"email": "new@example.com", "name": "New"})
 
 
 def without_product(api: Caller, body: Any) -> Any:
-    state.merge(api.simulator.world, "ticket_fields", [{"id": 3, "required": True}])
+    admin.change_table(api.simulator.account, "ticket_fields", [{"id": 3, "required": True}])
     return api.refused("tickets/", {"client": 1, "subject": "S", "text": "T", "category": 1})
 
 
@@ -126,7 +143,7 @@ CALLS: dict[str, Callable[[Caller, Any], Any]] = {
 }
 LIKE = {"tickets/create": "tickets/detail", "users/create": "users/detail", "users/edit": "users/detail"}
 LIKE |= {"contact_groups/create": "contact_groups/detail", "tickets/staff-update": "tickets/detail"}
-"""Calls that the articles say are answered like another."""
+"""Calls that, according to the articles, have the same response as another."""
 EQUAL = (
     *("tickets/create-refused", "tickets/create-refused-field", "tickets/staff-update-refused"),
     *("users/create-refused", "users/create-refused-field"),
@@ -156,7 +173,7 @@ def test_the_readme_lists_at_most_ten_slips_of_samples_that_exist() -> None:
     assert all((documented.FOLDER / path).exists() for path in listed)
 
 
-def test_what_a_comparison_complains_about() -> None:
+def test_what_the_comparison_reports() -> None:
     assert documented.missing({"a": 1, "b": [{"c": "x"}]}, {"a": 2, "b": [{"c": "y", "d": 1}]}) == []
     assert documented.missing({"a": 1, "b": 2}, {"a": "1"}) == ["answer.b", "answer.a is str"]
     assert documented.missing([{"c": 1}], [{"d": 1}]) == ["answer[].c"]

@@ -22,7 +22,7 @@ def test_works(desk: Desk):
 
 def test_empty(desk: Desk, simulator):
     assert desk.simulator is simulator
-    assert not simulator.world.tickets
+    assert not simulator.account.tickets
 """
 
 

@@ -15,7 +15,7 @@ from tests.workers.turns.vip import vip
 from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, START, Crash, World
 from workers.turns.steps import Call, Inner, Step
 
@@ -287,8 +287,8 @@ class Run:
             "subscribers": [each["id"] for each in ticket["subscribers"]],
             "rows": [_row(row) for row in ticket["updates"]],
             "others": [
-                (other.subject, sorted(other.tags), len(other.rows))
-                for number, other in sorted(self.world.simulator.world.tickets.items())
+                (other.subject, sorted(other.tags), len(other.updates))
+                for number, other in sorted(self.world.simulator.account.tickets.items())
                 if number != self.number
             ],
             "shown": {
@@ -420,18 +420,18 @@ def test_every_script_may_run_twice(store: redis.Redis, name: str) -> None:
 
 
 FAULTS = {
-    "cut before it was applied": Fault("cut", before=True),
-    "cut after it was applied": Fault("cut", before=False),
-    "500 before": Fault("status", status=500),
-    "500 after": Fault("status", status=500, before=False),
-    "503 with a wait": Fault("status", status=503, seconds=7),
-    "a page of html": Fault("html", status=200, before=False),
-    "an error page": Fault("html", status=502),
-    "an empty success": Fault("empty"),
-    "broken JSON": Fault("broken"),
-    "a wrong 404": Fault("status", path="ticket/*", status=404),
-    "429": Fault("status", status=429),
-    "a late row": Fault("late-row", seconds=20),
+    "cut before it was applied": ApiFault("cut", before=True),
+    "cut after it was applied": ApiFault("cut", before=False),
+    "500 before": ApiFault("status", status=500),
+    "500 after": ApiFault("status", status=500, before=False),
+    "503 with a wait": ApiFault("status", status=503, seconds=7),
+    "a page of html": ApiFault("html", status=200, before=False),
+    "an error page": ApiFault("html", status=502),
+    "an empty success": ApiFault("empty"),
+    "broken JSON": ApiFault("broken"),
+    "a wrong 404": ApiFault("status", path="ticket/*", status=404),
+    "429": ApiFault("status", status=429),
+    "a late row": ApiFault("late-update", seconds=20),
 }
 
 

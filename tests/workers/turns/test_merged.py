@@ -9,7 +9,7 @@ from tests.workers.turns.dead import letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.events.last_seen import decode
 from workers.lanes.records import AccountRecords
-from workers.simulator.faults import HookFault
+from workers.simulator import HookFault
 from workers.testing.world import ACCOUNT, BOT, World
 
 READS = ["itself", "survivor"]
@@ -119,12 +119,12 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
     assert "timer remind of clerk: ended, for the ticket was merged into #2" in told
 
 
-@pytest.mark.parametrize("merged_rows", ROWS)
+@pytest.mark.parametrize("merged_updates", ROWS)
 @pytest.mark.parametrize("seconds", [1, 3600])
 def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(
-    store: redis.Redis, merged_rows: str, seconds: int
+    store: redis.Redis, merged_updates: str, seconds: int
 ) -> None:
-    desk = Desk(store, merged_rows=merged_rows)
+    desk = Desk(store, merged_updates=merged_updates)
     desk.opened("First.", "Second.")
     desk.world.simulator.contact_replies(1, "More.")
     desk.told()
@@ -140,9 +140,9 @@ def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(
     assert "ticket-updated: #1 was merged into this ticket" in desk.trail(2)
 
 
-@pytest.mark.parametrize("merged_rows", ROWS)
-def test_a_merge_is_told_once_and_what_comes_after_it_as_ever(store: redis.Redis, merged_rows: str) -> None:
-    desk = Desk(store, merged_rows=merged_rows)
+@pytest.mark.parametrize("merged_updates", ROWS)
+def test_a_merge_is_told_once_and_what_comes_after_it_as_ever(store: redis.Redis, merged_updates: str) -> None:
+    desk = Desk(store, merged_updates=merged_updates)
     desk.opened("First.", "Second.")
     desk.later()
     desk.world.simulator.merge(1, into=2)
@@ -233,7 +233,7 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
     [dead] = letters(store).values()
     assert dead["reason"] == "the ticket was merged into #2"
     assert "reply: not sent, the ticket was merged into #2" in desk.trail(1)
-    assert not [row for row in desk.world.simulator.world.tickets[1].rows[2:] if row.shown["by"]["id"] == BOT]
+    assert not [row for row in desk.world.simulator.account.tickets[1].updates[2:] if row.shown["by"]["id"] == BOT]
 
 
 def test_a_merged_ticket_that_answers_404_goes_the_way_of_those_that_are_gone(store: redis.Redis) -> None:

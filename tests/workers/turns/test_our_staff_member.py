@@ -8,7 +8,7 @@ import redis
 
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Router, Ticket
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import BOT, World
 from workers.turns.steps import Call, Step
 
@@ -80,17 +80,17 @@ def test_rows_of_ours_that_show_late_or_twice_start_nothing(store: redis.Redis) 
         ("contact-replied", "staff-replied", "note-added", "status-changed", "ticket-updated"),
         lambda ticket, event: ticket.note("The contact has asked again.", alert=None),
     )
-    world.simulator.faults.add(Fault("late-row", method="POST", seconds=30))
+    world.simulator.faults.add(ApiFault("late-update", method="POST", seconds=30))
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.work()
-    tickets = world.simulator.world.tickets
-    ours = tickets[number].rows[-1]
+    tickets = world.simulator.account.tickets
+    ours = tickets[number].updates[-1]
     world.settle_down(most=120_000)
     again = world.simulator.staff_updates(number, staff=BOT, text="The contact has asked again.", private=True)
     finish(world)
 
-    assert [row.update_id for row in again.rows[-2:]] == [ours.update_id, again.rows[-1].update_id]
+    assert [row.update_id for row in again.updates[-2:]] == [ours.update_id, again.updates[-1].update_id]
     assert shown == [["contact-replied by contact 1"]]
 
 
@@ -102,11 +102,11 @@ def test_an_answer_that_dresses_our_words_up_is_known_as_ours(store: redis.Redis
     def signs(step: Step, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
             body = result.body.replace(b"VIP", b"Acme support: VIP. Yours, the robot")
-            tickets = world.simulator.world.tickets
-            last = tickets[number].rows[-1]
+            tickets = world.simulator.account.tickets
+            last = tickets[number].updates[-1]
             said = {**last.shown["message"], "text": "Acme support: VIP. Yours, the robot", "html": ""}
             dressed = replace(last, shown={**last.shown, "message": said})
-            tickets[number] = replace(tickets[number], rows=(*tickets[number].rows[:-1], dressed))
+            tickets[number] = replace(tickets[number], updates=(*tickets[number].updates[:-1], dressed))
             return replace(result, body=body)
         return result
 

@@ -15,7 +15,7 @@ from workers.happyfox.messages import Answer
 from workers.lanes import rounds
 from workers.lanes.scripts import Script
 from workers.settings import Budget
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns import rounds as turns_rounds
 from workers.turns.rounds import Ended, errands, take_round
@@ -267,7 +267,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
 
     steps, whole, events = play(None)
     assert (len(whole), events) == (5, 5)
-    assert {"round", "permit", "call", "release", "found", "spread"} <= set(steps)
+    assert {"take_task", "permit", "call", "release", "add_matches", "enqueue_matches"} <= set(steps)
     for place in range(len(steps)):
         assert play(place)[1:] == (whole, 5), f"died {moment} step {place}, {steps[place]}"
 
@@ -415,7 +415,7 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 def test_a_faulty_answer_leaves_the_names_for_later(store: redis.Redis) -> None:
     world = World(store, Router("empty"))
     world.check = lambda directory: []
-    world.simulator.faults.add(Fault("status", status=500))
+    world.simulator.faults.add(ApiFault("status", status=500))
     (ended,) = world.rounds()
     assert ended.why
     world.now += 60_000

@@ -69,7 +69,7 @@ def look(seen: LastSeen, news: Sequence[Change], waits: bool, now: int, bounds: 
         writes = sum(at > now - HOUR for at in seen.writes)
         turns = [act for act in fuse.acts if act.at > max(fuse.heard, now - SPAN)]
         if writes >= bounds.writes:
-            why = f"{writes} writes of ours within an hour (FOXHOOKS_FUSE)"
+            why = f"{writes} writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
             return _blow(seen, fuse, "writes", why, news, now, bounds.ticket)
         if len(turns) >= TURNS:
             why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"

@@ -1,4 +1,4 @@
-"""Fitting: from a table of the settings file to the frozen dataclass that it must fit, with every complaint at once."""
+"""Fitting: from a table of the settings file to the frozen dataclass that it must fit, with every problem at once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -7,31 +7,36 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from workers.errors import suggest
-from workers.settings.complaints import Complaint
+from workers.settings import SettingProblem
 
 Fitted = TypeVar("Fitted")
 
 
 class FitError(ValueError):
-    """A table does not fit; `str()` lists every complaint, one per line."""
+    """A table does not fit; `str()` lists every problem, one per line."""
 
-    def __init__(self, complaints: Iterable[Complaint]) -> None:
-        self.complaints = tuple(complaints)
-        super().__init__("\n".join(map(str, self.complaints)))
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @property
+    def complaints(self) -> tuple[SettingProblem, ...]:
+        """Return the problems, under the name that `service` still uses."""
+        return self.problems
 
 
 def fit(table: object, into: type[Fitted], where: str) -> Fitted:
-    """Makes an instance of the dataclass `into` of a table; `where` names the table in complaints.
+    """Makes an instance of the dataclass `into` of a table; `where` names the table in problems.
 
     Members may be whatever msgspec converts, dataclasses again, or types with a class method
     `from_settings(value, where, *type_arguments)`. Raises FitError.
     """
     if not isinstance(table, Mapping):
-        raise FitError([Complaint(where, "is not a table", 'write it as { name = "value" }')])
+        raise FitError([SettingProblem(where, "is not a table", 'write it as { name = "value" }')])
     members = {each.name: each for each in fields(into) if each.init}  # type: ignore[arg-type]
     hints = get_type_hints(into)
-    complaints = [
-        Complaint(where, f"no setting {name!r}", suggest(name, members)) for name in table if name not in members
+    problems = [
+        SettingProblem(where, f"no setting {name!r}", suggest(name, members)) for name in table if name not in members
     ]
     values = {}
     for name, member in members.items():
@@ -39,18 +44,18 @@ def fit(table: object, into: type[Fitted], where: str) -> Fitted:
             if name in table:
                 values[name] = _value(table[name], hints[name], f"{where}, {name}")
             elif _needed(member):
-                raise FitError([Complaint(where, f"{name} is missing", f"add {name} = ...")])
+                raise FitError([SettingProblem(where, f"{name} is missing", f"add {name} = ...")])
         except FitError as unfit:
-            complaints += unfit.complaints
-    if complaints:
-        raise FitError(complaints)
+            problems += unfit.problems
+    if problems:
+        raise FitError(problems)
     try:
         return into(**values)
     except FitError:
         raise
     except (TypeError, ValueError) as error:
-        problem, _, cure = str(error).partition("; ")
-        raise FitError([Complaint(where, problem, cure or "correct it")]) from error
+        problem, _, fix = str(error).partition("; ")
+        raise FitError([SettingProblem(where, problem, fix or "correct it")]) from error
 
 
 def _needed(member: "Field[Any]") -> bool:
@@ -68,4 +73,4 @@ def _value(value: object, hint: Any, where: str) -> Any:
         return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, given: kind(given))
     except msgspec.ValidationError as error:
         problem = str(error)
-        raise FitError([Complaint(where, problem[:1].lower() + problem[1:], "correct it")]) from error
+        raise FitError([SettingProblem(where, problem[:1].lower() + problem[1:], "correct it")]) from error

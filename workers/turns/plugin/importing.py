@@ -1,4 +1,4 @@
-"""Importing: from one name in FOXHOOKS_HANDLERS to the Router it means, or what is wrong with it and the cure.
+"""Importing: from one name in FOXHOOKS_HANDLERS to the Router it means, or what is wrong with it and the fix.
 
 A name is an import string `module:router`, or a name that a package registers under the entry-point group
 `foxhooks.routers`; what is installed acts only when it is named.
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from workers.errors import suggest
-from workers.settings.complaints import Complaint, SettingsError
+from workers.settings import SettingProblem, SettingsError
 from workers.turns.plugin.router import Router
 
 GROUP = "foxhooks.routers"
@@ -26,15 +26,15 @@ EXAMPLE = "write module:router, as vip:router for `router` in vip.py"
 
 
 class LoadError(SettingsError):
-    """The routers cannot be loaded; `complaints` says what is wrong with each, and its cure."""
+    """The routers cannot be loaded; `problems` says what is wrong with each, and its fix."""
 
 
-def append(folder: Path) -> Iterator[Complaint]:
+def append(folder: Path) -> Iterator[SettingProblem]:
     """Appends a folder to Python's path; complains of modules in it that ours would hide."""
     for name in ("workers", "service"):
         for path in (folder / name, folder / f"{name}.py"):
             if path.exists() and path.resolve() != HOME / name:
-                yield Complaint(str(path), f"foxhooks itself has a package named {name}", "rename yours")
+                yield SettingProblem(str(path), f"foxhooks itself has a package named {name}", "rename yours")
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     importlib.invalidate_caches()
@@ -45,7 +45,7 @@ def find(name: str, folder: Path) -> Router:
     where = f"FOXHOOKS_HANDLERS: {name}"
     module, _, attribute = (name if ":" in name else _registered(name, folder, where)).partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
-        raise _complaint(where, "is no import string", EXAMPLE)
+        raise _error(where, "is no import string", EXAMPLE)
     return _router(_imported(module, folder, where), attribute, folder, where)
 
 
@@ -59,8 +59,8 @@ def fault(error: BaseException) -> str:
     return type(error).__name__ + (f": {words}" if words else "") + (f" ({where})" if where else "")
 
 
-def _complaint(where: str, problem: str, cure: str) -> LoadError:
-    return LoadError([Complaint(where, problem, cure)])
+def _error(where: str, problem: str, fix: str) -> LoadError:
+    return LoadError([SettingProblem(where, problem, fix)])
 
 
 def _registered(name: str, folder: Path, where: str) -> str:
@@ -70,10 +70,10 @@ def _registered(name: str, folder: Path, where: str) -> str:
     if len(values) == 1:
         return values[0]
     if values:
-        raise _complaint(where, f"several packages register it: {', '.join(values)}", "write one of these instead")
+        raise _error(where, f"several packages register it: {', '.join(values)}", "write one of these instead")
     if (folder / f"{name}.py").exists():
-        raise _complaint(where, "is no import string", f"write {name}:router, for `router` in {name}.py")
-    raise _complaint(where, "no installed package registers this name", suggest(name, known.names, EXAMPLE))
+        raise _error(where, "is no import string", f"write {name}:router, for `router` in {name}.py")
+    raise _error(where, "no installed package registers this name", suggest(name, known.names, EXAMPLE))
 
 
 def _imported(module: str, folder: Path, where: str) -> ModuleType:
@@ -82,10 +82,10 @@ def _imported(module: str, folder: Path, where: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             here = [path.stem for path in folder.glob("*.py")]
-            cure = suggest(module, here, "correct the name, or install the package it is in")
+            fix = suggest(module, here, "correct the name, or install the package it is in")
             problem = f"there is no module {error.name!r} in {folder} or installed"
-            raise _complaint(where, problem, cure) from error
-        raise _complaint(where, f"cannot be imported: {fault(error)}", "correct it") from error
+            raise _error(where, problem, fix) from error
+        raise _error(where, f"cannot be imported: {fault(error)}", "correct it") from error
 
 
 def _router(module: ModuleType, attribute: str, folder: Path, where: str) -> Router:
@@ -97,12 +97,12 @@ def _router(module: ModuleType, attribute: str, folder: Path, where: str) -> Rou
     name = module.__name__
     yours = folder / f"{name}.py"
     if yours.exists() and Path(module.__file__ or "").resolve() != yours.resolve():
-        raise _complaint(where, f"{name} is taken by {module.__file__ or 'Python itself'}", f"rename your {yours.name}")
+        raise _error(where, f"{name} is taken by {module.__file__ or 'Python itself'}", f"rename your {yours.name}")
     routers = [key for key, value in vars(module).items() if isinstance(value, Router)]
-    cure = f"write {name}:{routers[0]}" if routers else f'add router = Router("{name.replace("_", "-")}") to it'
+    fix = f"write {name}:{routers[0]}" if routers else f'add router = Router("{name.replace("_", "-")}") to it'
     if found is None:
-        raise _complaint(where, f"{name} has no {attribute!r}", cure)
-    raise _complaint(where, f"{attribute!r} in {name} is no Router but a {type(found).__name__}", cure)
+        raise _error(where, f"{name} has no {attribute!r}", fix)
+    raise _error(where, f"{attribute!r} in {name} is no Router but a {type(found).__name__}", fix)
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Loading: the routers that FOXHOOKS_HANDLERS names with their settings, and every complaint at once."""
+"""Loading: the routers that FOXHOOKS_HANDLERS names with their settings, and every problem at once."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import suggest
-from workers.settings.complaints import Complaint
-from workers.settings.values import Account
+from workers.settings import Account, SettingProblem
 from workers.turns.plugin.fitting import FitError, fit
 from workers.turns.plugin.importing import LoadError, append, fault, find
 from workers.turns.plugin.router import Router
@@ -32,9 +31,9 @@ class Loaded:
 def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRules) -> dict[str, list[Loaded]]:
     """Loads the routers of several accounts by the account's name, in the order of their names.
 
-    `folder` is appended to Python's path. The name `rules` stands for the account's rules file. The `[handlers.NAME]`
+    `folder` is appended to Python's path. The name `rules` stands for the account's rules file. The `[router.NAME]`
     tables are common to all: one is unknown only when no account loads its router.
-    Raises LoadError with every complaint.
+    Raises LoadError with every problem.
     """
     accounts = list(accounts)
     tables = {name: table for each in accounts for name, table in each.router_settings.items()}
@@ -49,29 +48,29 @@ def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRul
 
 def settings_of(router: Router, table: Mapping[str, Any]) -> Any:
     """Makes the router's settings of its table; None when it asked for none. Raises FitError."""
-    where = f"handlers.{router.name}"
+    where = f"router.{router.name}"
     if router.settings is not None:
         return fit(table, router.settings, where)
     if table:
-        raise FitError([Complaint(where, f"router {router.name} takes no settings", "remove the table")])
+        raise FitError([SettingProblem(where, f"router {router.name} takes no settings", "remove the table")])
     return None
 
 
 class _Loading:
-    """One pass over the names of all accounts, which collects routers and complaints."""
+    """One pass over the names of all accounts, which collects routers and problems."""
 
     def __init__(self, tables: Mapping[str, Mapping[str, Any]], folder: Path, read_rules: ReadRules) -> None:
         self.tables = tables
         self.folder = folder
         self.read_rules = read_rules
-        self.complaints: list[Complaint] = []
+        self.problems: list[SettingProblem] = []
         self.loaded: dict[object, Loaded | None] = {}
         self.routers: set[str] = set()
         self.lost = False
 
     def load(self, account: Account) -> list[Loaded]:
         if any(":" in name for name in account.handlers):
-            self.complaints += append(self.folder)
+            self.problems += append(self.folder)
         found: dict[str, Loaded] = {}
         for name in account.handlers:
             rules = account.rules if name == RULES else None
@@ -83,7 +82,7 @@ class _Loading:
                 continue
             if loaded.router.name in found:
                 problem = f"there is another router named {loaded.router.name!r}"
-                self.complain(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
+                self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
             found[loaded.router.name] = loaded
         return list(found.values())
 
@@ -95,31 +94,31 @@ class _Loading:
             else:
                 router = find(name, self.folder)
         except LoadError as error:
-            self.complaints += error.complaints
+            self.problems += error.problems
             self.lost = self.lost or name != RULES
             return None
         self.routers.add(router.name)
         try:
             return Loaded(router, settings_of(router, self.tables.get(router.name, {})))
         except FitError as error:
-            self.complaints += error.complaints
+            self.problems += error.problems
         except Exception as error:
-            self.complain(f"handlers.{router.name}", f"its dataclass fails with {fault(error)}", "correct it")
+            self.report(f"router.{router.name}", f"its dataclass fails with {fault(error)}", "correct it")
         return None
 
     def finish(self, allow: frozenset[tuple[str, str]], dry: frozenset[str]) -> None:
-        """Complains of what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
+        """Reports what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
         if not self.lost:
             for table in sorted(self.tables.keys() - self.routers):
-                self.complain(f"handlers.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
+                self.report(f"router.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
             for router, permission in sorted(allow):
                 if router not in self.routers:
                     problem = f"{permission} is granted to {router!r}, and no such router is loaded"
-                    self.complain("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
+                    self.report("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
             for router in sorted(dry - self.routers):
-                self.complain("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
-        if self.complaints:
-            raise LoadError(dict.fromkeys(self.complaints))
+                self.report("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
+        if self.problems:
+            raise LoadError(dict.fromkeys(self.problems))
 
-    def complain(self, where: str, problem: str, cure: str) -> None:
-        self.complaints.append(Complaint(where, problem, cure))
+    def report(self, where: str, problem: str, fix: str) -> None:
+        self.problems.append(SettingProblem(where, problem, fix))

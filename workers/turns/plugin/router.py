@@ -71,7 +71,7 @@ def router_of(handler: str) -> str:
 class Router:
     """A named collection of handlers.
 
-    ``settings`` is a frozen dataclass that the router's ``[handlers.NAME]`` table must fit; handlers find the instance
+    ``settings`` is a frozen dataclass that the router's ``[router.NAME]`` table must fit; handlers find the instance
     in ``ctx.settings``. ``bulk`` tells that nobody waits for what its handlers do: its writes leave three tenths of the
     budget to others. ``echoes`` asks for the changes that we made ourselves, actor ``us``, each once: they start no
     other router's handlers. The fuse watches over what comes of it.

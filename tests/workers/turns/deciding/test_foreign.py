@@ -80,7 +80,7 @@ def journal(nth: int) -> Callable[[Step | Inner], bool]:
     seen: list[object] = []
 
     def pick(step: Step | Inner) -> bool:
-        if isinstance(step, Script) and step.name == "foreign":
+        if isinstance(step, Script) and step.name == "external":
             seen.append(step)
             return len(seen) == nth
         return False

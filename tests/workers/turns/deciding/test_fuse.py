@@ -69,7 +69,8 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
 
     [letter] = letters(world)
     assert letter.handler == "*"
-    assert letter.reason.startswith("the fuse blew: 12 writes of ours within an hour (FOXHOOKS_FUSE). The last turns:")
+    why = "12 writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
+    assert letter.reason.startswith(f"the fuse blew: {why}. The last turns:")
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in letter.reason
     assert len(letter.evidence["turns"]) == 10
     assert "out of office" not in letter.reason

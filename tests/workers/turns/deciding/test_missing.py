@@ -7,7 +7,7 @@ from tests.workers.turns.dead import letters, put_back
 from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.letters import replay
 from workers.lanes.scripts import Script
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns.steps import Step
 
@@ -36,7 +36,7 @@ def seen(store: redis.Redis, router: Router) -> World:
 
 def lost(world: World, seconds: int) -> None:
     """Lets HappyFox not know the ticket for so long."""
-    world.simulator.faults.add(Fault("status", method="GET", path="ticket/*", status=404, count=None))
+    world.simulator.faults.add(ApiFault("status", method="GET", path="ticket/*", status=404, count=None))
     until = world.now + seconds * 1000
     while world.now < until:
         world.now += 1_000
@@ -92,7 +92,7 @@ def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: re
         ticket.note("Written once and for all.")
 
     world = World(store, router)
-    world.simulator.faults.add(Fault("status", method="POST", status=400))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -118,7 +118,7 @@ def writer() -> Router:
 
 def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
     world = World(store, writer())
-    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -132,7 +132,7 @@ def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_
     store: redis.Redis,
 ) -> None:
     world = World(store, writer())
-    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/update_tags", status=404, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=404, count=None))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -147,9 +147,9 @@ def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_abo
     world = World(store, writer())
     world.simulator.create_ticket()
     world.deliver()
-    world.simulator.faults.add(Fault("status", method="POST", status=404, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=404, count=None))
     world.work()
-    world.simulator.faults.add(Fault("status", path="ticket/*", status=404, count=None))
+    world.simulator.faults.add(ApiFault("status", path="ticket/*", status=404, count=None))
     world.settle_down()
     world.simulator.faults.clear()
 
@@ -168,7 +168,7 @@ def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis)
     world = seen(store, reader(runs))
     world.simulator.contact_replies(1, "Hello?")
     world.deliver()
-    del world.simulator.world.tickets[1]
+    del world.simulator.account.tickets[1]
     world.settle_down()
 
     assert (runs, letters(store)) == ([["ticket-created"]], {})

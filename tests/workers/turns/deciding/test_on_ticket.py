@@ -10,7 +10,7 @@ import redis
 from workers import Context, Event, Router, Ticket
 from workers.lanes.letters import replay
 from workers.lanes.pauses import Pause, Scope, pause, resume
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing import run, ticket
 from workers.testing.world import ACCOUNT, World
 
@@ -127,7 +127,7 @@ def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(stor
     world = desk(store, clerk(hold))
     rest(world)
     [letter] = letters(store)
-    company = world.simulator.world
+    company = world.simulator.account
     company.statuses = {**company.statuses, 9: {**company.statuses[3], "id": 9, "name": "Parked"}}
     world.now += 3_600_000
     world.store.run(replay(ACCOUNT, letter["id"]))
@@ -139,7 +139,7 @@ def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(stor
 
 def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).note("Linked.")))
-    world.simulator.faults.add(Fault("status", method="POST", status=400))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     rest(world)
     [letter] = letters(store)
     world.store.run(replay(ACCOUNT, letter["id"]))

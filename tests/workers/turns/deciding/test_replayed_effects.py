@@ -9,7 +9,7 @@ import redis
 from tests.workers.turns.dead import P, letters, put_back
 from workers import Event, Router, Ticket
 from workers.lanes.letters import replay
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, World
 from workers.turns.steps import Call, Step
 
@@ -29,7 +29,7 @@ def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redi
         ticket.add_tags("vip")
 
     world = World(store, router)
-    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/update_tags", status=400, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400, count=None))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -55,7 +55,7 @@ def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(stor
         ticket.set(priority="High", fields={"Amount": 5})
 
     world = World(store, one, two)
-    world.simulator.faults.add(Fault("cut", method="POST", before=True, count=None))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -78,7 +78,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
         ticket.reply("We are on it.", status="On Hold")
 
     world = World(store, router)
-    world.simulator.faults.add(Fault("status", method="POST", status=400, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -89,10 +89,10 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     assert "FOXHOOKS_ALLOW=clerk:reply" in refused["reason"]
     assert said(world) == []
 
-    [old] = [id for id, status in world.simulator.world.statuses.items() if status["name"] == "On Hold"]
-    statuses = {id: status for id, status in world.simulator.world.statuses.items() if id != old}
-    statuses[old + 100] = {**world.simulator.world.statuses[old], "id": old + 100}
-    world.simulator.world.statuses = statuses
+    [old] = [id for id, status in world.simulator.account.statuses.items() if status["name"] == "On Hold"]
+    statuses = {id: status for id, status in world.simulator.account.statuses.items() if id != old}
+    statuses[old + 100] = {**world.simulator.account.statuses[old], "id": old + 100}
+    world.simulator.account.statuses = statuses
     store.delete(f"{P}directory")
     world.terms = replace(world.terms, allow=allowed)
     put_back(world)
@@ -112,7 +112,7 @@ def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb
         ticket.add_tags("vip")
 
     world = World(store, router)
-    world.simulator.faults.add(Fault("status", method="POST", path="ticket/*/update_tags", status=400))
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400))
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -138,13 +138,13 @@ def test_a_replay_of_what_may_have_happened_looks_first(store: redis.Redis, land
 
     def hide(step: Step, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST" and landed:
-            ticket = world.simulator.world.tickets[1]
-            late = replace(ticket.rows[-1], visible_at=ticket.rows[-1].visible_at + 120)
-            world.simulator.world.tickets[1] = replace(ticket, rows=(*ticket.rows[:-1], late))
+            ticket = world.simulator.account.tickets[1]
+            late = replace(ticket.updates[-1], visible_at=ticket.updates[-1].visible_at + 120)
+            world.simulator.account.tickets[1] = replace(ticket, updates=(*ticket.updates[:-1], late))
         return result
 
-    world = World(store, router, allow=frozenset({("clerk", "forward")}), options={"forward_rows": True})
-    world.simulator.faults.add(Fault("cut", method="POST", before=not landed))
+    world = World(store, router, allow=frozenset({("clerk", "forward")}), options={"forward_updates": True})
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=not landed))
     world.after = hide
     world.simulator.create_ticket()
     world.deliver()

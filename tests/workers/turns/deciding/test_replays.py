@@ -8,7 +8,7 @@ import redis
 from tests.workers.turns.dead import letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.events.last_seen import decode, encode
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -69,7 +69,7 @@ def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store:
         ticket.note("Hello.")
 
     world = opened(store, router)
-    world.simulator.faults.add(Fault("status", method="POST", status=400, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
     world.settle_down()
     world.simulator.faults.clear()
 

@@ -10,7 +10,7 @@ from tests.service.commands.acme import run
 from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
-from workers.simulator.exchange import Call
+from workers.simulator import LoggedCall
 from workers.testing.world import ACCOUNT, World
 from workers.turns.steps import Step
 
@@ -42,7 +42,7 @@ def play(store: redis.Redis, while_deciding: Any = None, **terms: Any) -> World:
 
 
 def bodies(world: World) -> list[Any]:
-    calls: list[Call] = [call for call in world.simulator.log if call.method == "POST"]
+    calls: list[LoggedCall] = [call for call in world.simulator.log if call.method == "POST"]
     return [call.body for call in calls]
 
 

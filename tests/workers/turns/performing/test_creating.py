@@ -9,7 +9,7 @@ import redis
 
 from workers import Context, Event, Router, Ticket
 from workers.lanes.letters import replay
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing import run, ticket
 from workers.testing.world import ACCOUNT, World
 from workers.turns.steps import Call
@@ -61,7 +61,7 @@ def trail(store: Any, number: int = 1) -> str:
 
 
 def numbers(world: World) -> list[int]:
-    return sorted(world.simulator.world.tickets)
+    return sorted(world.simulator.account.tickets)
 
 
 def test_the_ticket_has_what_was_wanted_with_names_in_place_of_ids_and_text_escaped(store: redis.Redis) -> None:
@@ -151,7 +151,7 @@ def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: re
     world = World(store, router, allow=GRANT)
     world.simulator.create_ticket()
     for number in range(1, 20):
-        if number not in world.simulator.world.tickets:
+        if number not in world.simulator.account.tickets:
             break
         world.simulator.contact_replies(number, "I am not here: this is my machine.")
         world.deliver()
@@ -174,7 +174,7 @@ def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: re
 @pytest.mark.parametrize("before", [False, True])
 def test_a_creation_in_doubt_is_looked_for_before_it_is_made_again(store: redis.Redis, before: bool) -> None:
     world = opened(store, follow_up)
-    world.simulator.faults.add(Fault("cut", method="POST", before=before))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=before))
     world.settle_down()
 
     assert (numbers(world), letters(store)) == ([1, 2], [])
@@ -189,7 +189,7 @@ def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store
         if isinstance(step, Call) and step.request.path == "/tickets/" and step.request.method == "POST":
             calls.append(step)
             if len(calls) == 2:
-                world.simulator.faults.add(Fault("cut", method="POST", before=True))
+                world.simulator.faults.add(ApiFault("cut", method="POST", before=True))
 
     calls: list[Call] = []
     world = opened(store, twice)
@@ -211,7 +211,7 @@ def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(s
     for before in range(2):
         world.simulator.contact_replies(1, f"Reply {before}.")
         if before:
-            world.simulator.faults.add(Fault("cut", method="POST", before=True))
+            world.simulator.faults.add(ApiFault("cut", method="POST", before=True))
         world.deliver()
         world.settle_down()
 
@@ -224,7 +224,7 @@ def test_a_creation_that_may_be_either_of_two_tickets_is_a_dead_letter(store: re
         follow_up(ticket, ctx)
 
     world = opened(store, twin)
-    world.simulator.faults.add(Fault("cut", method="POST", before=False))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
     world.settle_down()
 
     [letter] = letters(store)
@@ -247,7 +247,7 @@ def test_a_refused_creation_is_a_dead_letter_and_the_rest_goes_on(store: redis.R
 
 def test_a_refused_creation_can_be_replayed(store: redis.Redis) -> None:
     world = opened(store, follow_up)
-    world.simulator.faults.add(Fault("status", method="POST", status=400))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     world.settle_down()
     [letter] = letters(store)
     world.store.run(replay(ACCOUNT, letter["id"]))
@@ -284,7 +284,7 @@ def test_a_ticket_that_was_deleted_meanwhile_keeps_no_other_from_being_created(s
     def both(ticket: Ticket, ctx: Context) -> None:
         ticket.note("Creates another.")
         follow_up(ticket, ctx)
-        del world.simulator.world.tickets[1]
+        del world.simulator.account.tickets[1]
 
     world = opened(store, both)
     world.settle_down()

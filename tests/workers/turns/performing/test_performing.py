@@ -10,7 +10,7 @@ import redis
 
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import BOT, Crash, World
 from workers.turns.steps import Call, Step
 
@@ -65,7 +65,7 @@ def test_a_ticket_that_a_person_wrote_to_meanwhile_is_not_deleted(store: redis.R
     world.simulator.contact_replies(number, "Please keep this one.")
     world.settle_down()
 
-    assert number in world.simulator.world.tickets
+    assert number in world.simulator.account.tickets
 
 
 def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) -> None:
@@ -90,15 +90,15 @@ def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis
     world.settle_down()
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
-    world.simulator.faults.add(Fault("cut", method="POST", before=True))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=True))
 
     def somebody_writes(step: Step, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
-            tickets = world.simulator.world.tickets
+            tickets = world.simulator.account.tickets
             ticket = world.simulator.staff_updates(number, staff=1, fields={"Amount": 5})
-            last = ticket.rows[-1]
+            last = ticket.updates[-1]
             nobody = replace(last, shown={**last.shown, "by": None})
-            tickets[number] = replace(tickets[number], rows=(*ticket.rows[:-1], nobody))
+            tickets[number] = replace(tickets[number], updates=(*ticket.updates[:-1], nobody))
         return result
 
     world.after = somebody_writes
@@ -113,7 +113,7 @@ def test_an_effect_is_not_known_by_a_row_that_was_there_before_it_began(store: r
     world, number = dies_with_a_plan(store, lambda ticket: ticket.add_tags("vip"))
     world.simulator.staff_updates(number, staff=7, fields={"Amount": 5})
     world.simulator.staff_updates(number, staff=1, fields={"Amount": 6})
-    world.simulator.faults.add(Fault("cut", method="POST", before=True))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=True))
     world.settle_down()
 
     assert world.ticket(number)["tags"] == "vip"
@@ -144,7 +144,7 @@ def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **terms: Any
     """Gives a world in which the answer to a write that HappyFox took was cut off before anybody looked again."""
     world, number = dies_with_a_plan(store, wants)
     world.terms = replace(world.terms, **terms)
-    world.simulator.faults.add(Fault("cut", method="POST", before=False))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
 
     def dies(step: Step, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
@@ -195,7 +195,7 @@ def test_another_staff_id_from_now_on_does_not_hide_what_the_former_wrote(store:
 
 def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.note("Hello there, all of you."))
-    world.simulator.faults.add(Fault("cut", method="POST", before=True, count=None))
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
     world.settle_down()
 
     assert letter(world)["reason"] == (
@@ -237,12 +237,12 @@ def test_a_field_in_doubt_is_known_by_its_value_when_its_row_counts_as_that_of_s
             ticket.note("Somebody set a field.")
         ticket.set(fields={"Refund reason": "ours"})
 
-    world = World(store, router, options={"tag_rows": False})
+    world = World(store, router, options={"tag_updates": False})
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
     world.simulator.contact_replies(number, "Hello?")
-    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=False))
+    world.simulator.faults.add(ApiFault("cut", path="*/staff_update", before=False))
     world.deliver()
     world.settle_down()
 
@@ -257,7 +257,7 @@ def test_a_status_that_a_person_set_as_our_staff_member_does_not_prove_the_field
     store: redis.Redis,
 ) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.set(status="Closed", fields={"Amount": 5}))
-    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=True))
+    world.simulator.faults.add(ApiFault("cut", path="*/staff_update", before=True))
     world.work()
     world.simulator.staff_updates(number, staff=BOT, status="Closed")
     world.settle_down()
@@ -269,7 +269,7 @@ def test_a_look_up_asks_for_no_more_than_was_sent(store: redis.Redis) -> None:
     """The person's field was left out of the write, so that the ticket never holds ours."""
     world, number = dies_with_a_plan(store, lambda ticket: ticket.set(priority="Low", fields={"Refund reason": "ours"}))
     world.simulator.staff_updates(number, staff=1, fields={"Refund reason": "theirs"})
-    world.simulator.faults.add(Fault("cut", path="*/staff_update", before=False))
+    world.simulator.faults.add(ApiFault("cut", path="*/staff_update", before=False))
     results = world.settle_down()
 
     (entry,) = next(result.journal for result in results if result.journal).values()
@@ -290,8 +290,8 @@ def test_a_row_that_an_earlier_turn_expects_and_that_comes_late_is_not_made_up_f
     world.deliver()
     world.settle_down()
     for fault in (
-        Fault("late-row", path="*/staff_pvtnote", seconds=20),
-        Fault("cut", path="*/staff_pvtnote", before=False),
+        ApiFault("late-update", path="*/staff_pvtnote", seconds=20),
+        ApiFault("cut", path="*/staff_pvtnote", before=False),
     ):
         world.simulator.contact_replies(number, "Hello?")
         world.simulator.faults.add(fault)

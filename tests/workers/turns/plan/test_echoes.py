@@ -9,7 +9,7 @@ from tests.workers.turns.test_crash_sweep import finish
 from workers import Event, Retry, Router, Ticket
 from workers.events.change import Change
 from workers.lanes.scripts import Script
-from workers.simulator.faults import Fault
+from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, Crash, World
 from workers.turns.steps import Step
 
@@ -124,7 +124,7 @@ def test_what_did_not_happen_is_no_echo(store: redis.Redis) -> None:
     world = World(store, clerk(), hearing("keen", hears, True))
     world.simulator.create_ticket()
     finish(world)
-    world.simulator.faults.add(Fault("status", method="POST", status=400, count=None))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
     world.simulator.contact_replies(1, "Hello?")
     finish(world)
 

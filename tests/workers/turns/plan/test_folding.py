@@ -5,7 +5,7 @@ from typing import Any
 from tests.workers.events.history import ADA, row, ticket
 from workers.happyfox.directory import Directory
 from workers.models.ticket import TicketRead
-from workers.simulator.world import seed
+from workers.simulator import seed
 from workers.turns.plan.effects import Effect, split
 from workers.turns.plan.folding import Folded, fold
 from workers.turns.plan.wishes import Wish

@@ -7,7 +7,7 @@ import pytest
 from workers.errors import GiveUp, Retry
 from workers.events.change import Change, Event
 from workers.models.ticket import TicketRead
-from workers.rules.conditions import Finding
+from workers.rules.conditions import ConditionResult
 from workers.testing import NOON, ticket
 from workers.turns.plugin.context import Context
 from workers.turns.plugin.decide import decide, refusal
@@ -43,8 +43,8 @@ def test_when_is_given_the_event_and_the_time_if_it_names_them() -> None:
 
 
 def test_the_reason_of_what_when_returns_is_told() -> None:
-    assert why_not(lambda ticket: Finding(False, "status is New, wanted Closed")) == "status is New, wanted Closed"
-    assert why_not(lambda ticket: Finding(True, "status is New")) == ""
+    assert why_not(lambda ticket: ConditionResult(False, "it is New")) == "it is New"
+    assert why_not(lambda ticket: ConditionResult(True, "status is New")) == ""
 
 
 def test_when_is_given_the_settings_if_it_names_them() -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from workers.handlers import auto_tag, private_note
 from workers.rules.file import load as load_rules
-from workers.settings.secret import Secret
-from workers.settings.values import Account, Budget
+from workers.settings import Account, Budget, Secret
 from workers.turns.plugin.loading import Loaded, LoadError, load_accounts
 
 VIP = """
@@ -183,22 +182,22 @@ def test_two_routers_of_one_name_are_refused(folder: Path) -> None:
 def test_a_table_that_does_not_fit_is_told_member_by_member(folder: Path) -> None:
     tables = {"crm": {"tries": "many", "bas_url": "x"}, "vip": {"x": 1}}
     assert complaints(folder, "crms:router", "greeter:router", tables=tables) == [
-        "handlers.crm: no setting 'bas_url'; did you mean 'base_url'?",
-        "handlers.crm: base_url is missing; add base_url = ...",
-        "handlers.crm, tries: expected `int`, got `str`; correct it",
-        "handlers.vip: router vip takes no settings; remove the table",
+        "router.crm: no setting 'bas_url'; did you mean 'base_url'?",
+        "router.crm: base_url is missing; add base_url = ...",
+        "router.crm, tries: expected `int`, got `str`; correct it",
+        "router.vip: router vip takes no settings; remove the table",
     ]
 
 
 def test_a_dataclass_that_fails_is_told_with_its_line(folder: Path) -> None:
     (told,) = complaints(folder, "crms:router", tables={"crm": {"base_url": "x", "tries": 10}})
-    assert told == "handlers.crm: its dataclass fails with LookupError: too many (HERE/crms.py:11); correct it"
+    assert told == "router.crm: its dataclass fails with LookupError: too many (HERE/crms.py:11); correct it"
 
 
 def test_tables_and_grants_for_unknown_routers_are_refused(folder: Path) -> None:
     allow = frozenset({("vpi", "reply"), ("vip", "reply")})
     assert complaints(folder, "greeter:router", tables={"vipp": {}}, allow=allow) == [
-        "handlers.vipp: no router 'vipp' is loaded; did you mean 'vip'?",
+        "router.vipp: no router 'vipp' is loaded; did you mean 'vip'?",
         "FOXHOOKS_ALLOW: reply is granted to 'vpi', and no such router is loaded; did you mean 'vip'?",
     ]
 
@@ -239,7 +238,7 @@ def test_accounts_share_tables_and_may_have_routers_of_their_own(folder: Path) -
         "acme": ["vip"],
         "beta": ["crm", "vip"],
     }
-    with pytest.raises(LoadError, match=r"handlers\.crm: no router 'crm' is loaded"):
+    with pytest.raises(LoadError, match=r"router\.crm: no router 'crm' is loaded"):
         load_accounts(accounts[:1], folder, load_rules)
 
 
@@ -300,6 +299,6 @@ def account(
         rules=rules,
         allow=allow,
         dry_run=False,
-        fuse=20,
+        loop_guard=20,
         router_settings=tables,
     )

@@ -1,0 +1,128 @@
+"""Regular expressions and hours, the two checks that parse what is written."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from workers.rules.checks import expression, fold, hours
+
+OFFICE = hours("Mon-Fri 09:00-17:00 Europe/Berlin")
+NIGHT = hours("Fri 22:00-06:00 UTC")
+
+
+# Expressions
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "plain"),
+    [
+        ("refund", ("refund",), True),
+        ("Refund|charge back", ("refund", "charge back"), True),
+        (r"\brefunds?\b", ("refund",), False),
+        ("re.?fund", ("fund",), False),
+        ("colou?r", ("colo",), False),
+        ("no+w", ("no",), False),
+        (r"\d+|refund", (), False),
+        ("(refund|x)y", (), False),
+        ("re[fg]und", (), False),
+        ("a{3}", (), False),
+        ("refund|", (), False),
+        (r"a\+b", ("a",), False),
+    ],
+)
+def test_the_words_that_must_occur_are_found(pattern: str, words: tuple[str, ...], plain: bool) -> None:
+    assert (expression(pattern).words, expression(pattern).plain) == (words, plain)
+
+
+PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".?*+|()[]\\", r"\b", r"\w", "ref", " "])
+
+
+@given(st.lists(PIECES, max_size=8).map("".join), st.lists(PIECES, max_size=12).map("".join))
+@example("i", "İ")
+@example("I", "\u0131")
+@example("ab*c", "xACx")
+@example("a|b", "B")
+def test_what_the_expression_matches_is_found(pattern: str, text: str) -> None:
+    try:
+        compiled = expression(pattern)
+    except ValueError:
+        return
+    if compiled.pattern.search(text):
+        assert compiled.matches(text, fold(text))
+    elif text.isascii() and pattern.isascii():
+        assert not compiled.matches(text, fold(text))
+
+
+# Hours
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "within"),
+    [
+        ("2026-01-05 08:00", True),  # Monday, 09:00 in Berlin
+        ("2026-01-05 07:59", False),
+        ("2026-01-05 15:59", True),
+        ("2026-01-05 16:00", False),
+        ("2026-01-04 12:00", False),  # Sunday
+        ("2026-07-06 07:00", True),  # 09:00 in Berlin's summer
+    ],
+)
+def test_hours_are_those_of_their_zone_and_end_before_their_end(now: str, within: bool) -> None:
+    assert OFFICE.contain(at(now)) is within
+
+
+@pytest.mark.parametrize(
+    ("now", "within"),
+    [
+        ("2026-01-09 22:00", True),  # Friday
+        ("2026-01-10 05:59", True),
+        ("2026-01-10 06:00", False),
+        ("2026-01-10 22:00", False),
+        ("2026-01-09 05:00", False),
+    ],
+)
+def test_hours_over_midnight_belong_to_the_day_they_begin(now: str, within: bool) -> None:
+    assert NIGHT.contain(at(now)) is within
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("00:00-24:00 UTC", {0, 1, 2, 3, 4, 5, 6}),
+        ("Mon,Wed 09:00-12:00 UTC", {0, 2}),
+        ("Mon-Wed, Sat 09:00-12:00 UTC", {0, 1, 2, 5}),
+        ("Fri-Mon 09:00-12:00 UTC", {4, 5, 6, 0}),
+        ("monday - friday 9:00 - 12:00 UTC", {0, 1, 2, 3, 4}),
+    ],
+)
+def test_days_are_written_as_people_write_them(text: str, days: set[int]) -> None:
+    assert hours(text).days == days
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "write them as Mon-Fri"),
+        ("Mon-Fri 09:00-17:00", "write them as Mon-Fri"),
+        ("Mon 9-17 Europe/Berlin", "write them as Mon-Fri"),
+        ("Mun-Fri 09:00-17:00 UTC", "no day 'Mun'"),
+        ("Monkey 09:00-17:00 UTC", "no day 'Monkey'"),
+        ("Mon-Fri 09:60-17:00 UTC", "no time '09:60'"),
+        ("Mon-Fri 09:00-25:00 UTC", "no time '25:00'"),
+        ("Mon-Fri 09:00-09:00 UTC", "an empty span of time; a whole day is 00:00-24:00"),
+        ("Mon-Fri 24:00-06:00 UTC", "an empty span of time"),
+        ("Mon-Fri 09:00-17:00 Europe/Berln", "did you mean 'Europe/Berlin'"),
+        ("Mon-Fri 09:00-17:00 Europe", "no time zone 'Europe'"),
+        ("Mon-Fri 09:00-17:00 ../../etc/passwd", "no time zone"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_its_fix(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match="; ") as raised:
+        hours(text)
+    assert says in str(raised.value)

@@ -1,0 +1,303 @@
+"""What each sort of value accepts, from the environment and from the file."""
+
+import math
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from workers.settings import Secret, parse
+from workers.settings.parse import InvalidValueError, Parser
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("a\x00b", "contains a control character"),
+        ("a\x7fb", "contains a control character"),
+        ("a\x85b", "contains a control character"),
+        ("a\udcffb", "is not valid UTF-8"),
+        (" ", "is empty"),
+    ],
+)
+def test_a_text_has_no_control_characters_and_no_broken_ones(value: str, problem: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.text(value)
+    assert caught.value.problem == problem
+
+
+@pytest.mark.parametrize("value", ["1", " 40 ", 1, 40, "007"])
+def test_a_count_is_a_whole_number(value: object) -> None:
+    assert parse.whole(40)(value) == int(str(value))
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "41", "1.0", "1e1", "1_0", "٣", "", "x", "9" * 5000, 0, 41, 1.0, True, None, [1]]
+)
+def test_what_is_no_count_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.whole(40)(value)
+
+
+@pytest.mark.parametrize("value", ["6", "0.5", ".5", "5.", 6, 0.5])
+def test_seconds_may_have_decimals(value: object) -> None:
+    assert parse.decimal(60)(value) == float(str(value))
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "61", "nan", "inf", "1e1", "1,5", "", 0, -1, 61, math.nan, math.inf, True, None]
+)
+def test_what_are_no_seconds_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.decimal(60)(value)
+
+
+def test_zero_counts_where_it_is_allowed() -> None:
+    assert parse.decimal(60, least=0)("0") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [(word, True) for word in ("1", "true", "YES", " on ", True)]
+    + [(word, False) for word in ("0", "false", "No", "off", False)],
+)
+def test_a_switch_is_on_or_off(value: object, on: bool) -> None:
+    assert parse.switch(value) is on
+
+
+@pytest.mark.parametrize("value", ["", "2", "maybe", "y", 1, 0, None, []])
+def test_anything_else_is_no_switch(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.switch(value)
+
+
+def test_a_choice_is_one_of_its_words_in_any_case() -> None:
+    read = parse.choice("DEBUG", "INFO")
+
+    assert read("info") == "INFO"
+    with pytest.raises(InvalidValueError) as caught:
+        read("loud")
+    assert caught.value.fix == "write DEBUG or INFO"
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("https://acme.happyfox.com", "https://acme.happyfox.com"),
+        (" https://ACME.happyfox.net/ ", "https://acme.happyfox.net"),
+        ("HTTPS://support.acme.example:8443//", "https://support.acme.example:8443"),
+        ("http://localhost:8100", "http://localhost:8100"),
+        ("http://127.0.0.9", "http://127.0.0.9"),
+        ("http://[::1]:8100/", "http://[::1]:8100"),
+    ],
+)
+def test_an_address_is_scheme_and_host(value: str, address: str) -> None:
+    assert parse.url(value) == address
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("acme.happyfox.com", "does not start with https://"),
+        ("ftp://acme.happyfox.com", "does not start with https://"),
+        ("http://acme.happyfox.com", "would send the key over plain http"),
+        ("http://127.0.0.1.acme.example", "would send the key over plain http"),
+        ("http://localhost.acme.example", "would send the key over plain http"),
+        ("http://10.0.0.7", "would send the key over plain http"),
+        ("https://key:code@acme.happyfox.com", "contains a user name or password"),
+        ("https://acme.happyfox.com/api/1.1/json", "has more than scheme and host"),
+        ("https://acme.happyfox.com?x=1", "has more than scheme and host"),
+        ("https://acme.happyfox.com#x", "has more than scheme and host"),
+        ("https://", "has no valid host"),
+        ("https://ac me.happyfox.com", "has no valid host"),
+        ("https://acme..com", "has no valid host"),
+        ("https://acme.happyfox.com:0", "has no valid host"),
+        ("https://acme.happyfox.com:99999", "is not an address"),
+        ("https://[::1", "is not an address"),
+        ("https://acme\n.happyfox.com", "contains a control character"),
+        (7, "is not a text"),
+    ],
+)
+def test_another_address_is_refused(value: object, problem: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.url(value)
+    assert caught.value.problem == problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://store:6379/0",
+        "rediss://:pass@host:1/0?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:6379",
+    ],
+)
+def test_the_address_of_a_store_is_kept_as_it_is(value: str) -> None:
+    assert parse.redis_url(f" {value} ") == value
+
+
+@pytest.mark.parametrize(
+    "value", ["store:6379", "http://store", "redis:store", "redis://store:port", "unix://", "redis://[x"]
+)
+def test_another_address_of_a_store_is_refused(value: str) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.redis_url(value)
+
+
+def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
+    with pytest.raises(InvalidValueError, match="colon"):
+        parse.api_key("key:code")
+
+
+@pytest.mark.parametrize("reader", [parse.api_key, parse.auth_code])
+def test_a_letter_beyond_ascii_in_the_auth_pair_is_a_mistake(reader: Parser) -> None:
+    assert reader("0a1b") == Secret("0a1b")
+    with pytest.raises(InvalidValueError, match="ASCII") as caught:
+        reader("0é1b")
+    assert "1b" not in str(caught.value)
+
+
+def test_all_that_is_wrong_with_an_address_is_reported() -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.url("http://acme.happyfox.com/x")
+    reported = [caught.value.problem, *(each.problem for each in caught.value.more)]
+    assert reported == ["has more than scheme and host", "would send the key over plain http"]
+
+
+def test_a_dsn_has_a_key_a_host_and_a_project() -> None:
+    assert parse.sentry_dsn("https://public@errors.example/4") == Secret("https://public@errors.example/4")
+    for value in ("https://errors.example/4", "public@errors.example/4", "https://public@errors.example"):
+        with pytest.raises(InvalidValueError):
+            parse.sentry_dsn(value)
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1", "::", "localhost"])
+def test_a_host_to_listen_on(value: str) -> None:
+    assert parse.host(value) == value
+
+
+@pytest.mark.parametrize("value", ["http://x", "a b", "", 3])
+def test_no_host_to_listen_on(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.host(value)
+
+
+ALL: list[Parser] = [
+    *(
+        parse.whole(9),
+        parse.decimal(9),
+        parse.switch,
+        parse.choice("a", "b"),
+        parse.path,
+        parse.host,
+    ),
+    *(
+        parse.account_name,
+        parse.url,
+        parse.redis_url,
+        parse.secret,
+        parse.api_key,
+        parse.sentry_dsn,
+    ),
+    *(parse.secrets, parse.handlers, parse.grants),
+]
+ANYTHING = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text() | some.dates(),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    max_leaves=5,
+)
+ADDRESSES = some.builds("{}://{}".format, some.sampled_from(["http", "https", "redis", "unix"]), some.text())
+
+
+@given(value=ANYTHING | ADDRESSES)
+def test_a_reader_accepts_or_says_what_does_not_fit(value: object) -> None:
+    for read in ALL:
+        with suppress(InvalidValueError):
+            read(value)
+
+
+@given(name=some.from_regex(r"[a-z0-9-]+", fullmatch=True))
+def test_every_name_of_the_pattern_is_an_account(name: str) -> None:
+    assert parse.account_name(name) == name
+
+
+def test_white_space_around_a_key_is_stripped() -> None:
+    assert parse.secret(" key\n") == Secret("key")
+
+
+def test_a_path_is_a_path() -> None:
+    assert parse.path(" a/b ") == Path("a/b")
+
+
+# Lists
+
+
+def test_white_space_around_signing_keys_is_stripped() -> None:
+    assert parse.secrets(" new , old\n,") == (Secret("new"), Secret("old"))
+    assert parse.secrets([" new ", "old"]) == (Secret("new"), Secret("old"))
+
+
+def test_a_key_in_a_list_of_the_file_may_hold_a_comma() -> None:
+    assert parse.secrets(["a,b"]) == (Secret("a,b"),)
+
+
+@pytest.mark.parametrize("value", [",", [], [""], [3], 3, {"a": "b"}])
+def test_no_signing_key_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.secrets(value)
+
+
+def test_handlers_are_import_strings_and_names_in_order() -> None:
+    given_ = "vip:router, acme.crm.sync:router.of, rules, crm-sync,vip:router"
+
+    assert parse.handlers(given_) == ("vip:router", "acme.crm.sync:router.of", "rules", "crm-sync")
+
+
+@pytest.mark.parametrize(
+    "value", ["vip.py", "vip:", ":router", "a/b:router", "vip:router:x", "vip router", "a..b:c", ",", []]
+)
+def test_what_names_no_router_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.handlers(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("1", True), (True, True), ("off", False), ("vip", {"vip"}), ("vip, crm", {"vip", "crm"}), (["vip"], {"vip"})],
+)
+def test_a_dry_run_is_on_or_off_or_of_some_routers(value: object, read: object) -> None:
+    assert parse.dry_run(value) == read
+
+
+@pytest.mark.parametrize("value", ["Vip", "vip:router", 2, {"vip": True}, [True]])
+def test_a_dry_run_of_what_is_no_router_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.dry_run(value)
+
+
+@pytest.mark.parametrize("value", ["vip:reply, crm:move", ["vip:reply", "crm:move"], {"vip": ["reply"], "crm": "move"}])
+def test_grants_are_pairs(value: object) -> None:
+    assert parse.grants(value) == {("vip", "reply"), ("crm", "move")}
+
+
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("vip:replys", "did you mean 'reply'?"),
+        (
+            "vip:xyzzy",
+            "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts",
+        ),
+        ("vip", "use one of reply, reply-as-contact, forward, move, delete, subscribe, create, contacts"),
+        ("Vip:reply", "write router:permission, for example vip:reply"),
+        (":reply", "write router:permission, for example vip:reply"),
+        ({"vip": ["reply:move"]}, "did you mean 'reply'?"),
+    ],
+)
+def test_a_grant_of_nothing_known_is_refused(value: object, fix: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse.grants(value)
+    assert caught.value.fix == fix

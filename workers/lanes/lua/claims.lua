@@ -1,0 +1,226 @@
+-- Leases and claims: who holds a lane, and what a turn starts from.
+--
+--   P own      HASH  lane     -> token of its lease, '<number>-<nonce>'
+--                    @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class>' and, if it
+--                                was made while settling, the token that was settled. A repeated call, whose first
+--                                answer was lost, is answered from it.
+
+-- A lane that has waited for this many windows is let past the reserves once in EVERY claims, so that work of the
+-- classes above cannot keep it waiting forever.
+local AGED, EVERY = 5, 10
+-- A lane that cannot be read is tried again after this time.
+local UNREADABLE_PAUSE = 600000
+
+function leases.nonce(token)
+  return string.match(token, '%-(.*)')
+end
+
+-- Return whether a token still proves the lease of a lane.
+function leases.held(P, lane, token)
+  return redis.call('HGET', P .. 'own', lane) == token
+end
+
+function leases.finish(P, lane, token)
+  redis.call('HDEL', P .. 'own', lane, '@' .. leases.nonce(token))
+end
+
+-- Return what a person has paused, or false if nothing ever was, and whether that is the whole account: then none of
+-- its lanes is claimed. The first value is {of the account, of its routers, how many tickets, how many have ended}.
+local function read_pauses(P)
+  local paused = redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets', 'ended')
+  if not (paused[1] or paused[2] or paused[3] or paused[4]) then return false, false end
+  return paused, paused[1] and not cjson.decode(paused[1]).skip
+end
+
+-- Raise an error if a value is not what a worker can read as a number: the worker would fail there at every lease.
+local function check_number(value, name, event)
+  if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then
+    error('`' .. name .. '` of ' .. (event and 'event ' .. event or 'the turn') .. ' is not a number', 0)
+  end
+end
+
+-- Return everything a turn starts from:
+--   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
+--     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, poison_mark, reading,
+--               effect:<key>, external:<handler> <name>; and events: once a plan or a reading has frozen the turn, whoever
+--               claims it gets these
+--     events    list of what a turn needs of each event, false for what it does not have
+--     epoch     for a ticket that has no snapshot yet
+--     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
+local function turn_state(P, now, lane, token, turn, most, class, paused)
+  local ids
+  for n = 1, #turn, 2 do
+    if turn[n] == 'retry' then check_number(turn[n + 1], 'retry') end
+    if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
+  end
+  -- A frozen turn keeps its events; any other takes all that wait by now, because it did nothing outside yet.
+  local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
+  for n, id in ipairs(events) do
+    if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then
+      error('the lane contains an id that no event can have', 0)
+    end
+    -- In the order in which claims.py reads it, with the id last.
+    local event = redis.call('HMGET', P .. 'event:' .. id, 'at', 'kind', 'update', 'update_id', 'source', 'since',
+      'pending', 'handler', 'digest')
+    check_number(event[1], 'at', id)
+    check_number(event[4], 'update_id', id)
+    check_number(event[6], 'since', id)
+    if event[9] then redis.call('HDEL', P .. 'joins:' .. lane, event[9]) end
+    event[10] = id
+    events[n] = event
+  end
+  local snapshot = redis.call('GET', P .. 'ticket:' .. lane)
+  if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
+  return {1, lane, token, now, turn, snapshot, events, not snapshot and redis.call('GET', P .. 'birth'), class, paused}
+end
+
+-- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
+local function choose(P, now, budget, due)
+  local wait, why = -1, ''
+  for _, found in ipairs(due) do
+    local full, reason = permits.wait_for_turn(P, now, budget, found[3])
+    if full > 0 and reason == 'budget' and now - found[2] > AGED * budget.window
+      and tonumber(redis.call('GET', P .. 'lease_number') or 0) % EVERY == 0 then
+      found[3] = 'interactive'
+      full, reason = permits.wait_for_turn(P, now, budget, found[3])
+    end
+    if full == 0 then return found end
+    if wait < 0 or full < wait then wait, why = full, reason end
+    if reason ~= 'budget' then break end
+  end
+  return nil, wait, why
+end
+
+-- Find a due lane and take the permit of its read: return {lane, since, class, rank}, or nil, wait and why.
+local function find(P, now, nonce, read, life, budget)
+  local due = schedule.due(P, now)
+  local first = due[1]
+  if not first then return nil, due.wait, 'idle' end
+  if read ~= '1' then return first end
+  budget, life = cjson.decode(budget), tonumber(life)
+  local class, permit = first[3], 'read-' .. nonce
+  if (budget.post < 1 or permits.has_room(P, budget, 'post', class))
+    and permits.grant_quickly(P, now, budget, 'get', permit, permits.first(class), life) then return first end
+  local chosen, wait, why = choose(P, now, budget, due)
+  if not chosen then return nil, wait, why end
+  local closed, refused = permits.grant(P, now, budget, 'get', permit, permits.first(chosen[3]), life)
+  if closed > 0 then return nil, closed, refused end
+  return chosen
+end
+
+local function lease(P, now, nonce, found, length, most, settled, paused)
+  local lane, class, rank = found[1], found[3], found[4]
+  if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
+  local key, due = P .. 'turn:' .. lane, now + length
+  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
+  -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
+  -- a lane with pending work, are counted.
+  if turn[1] or before then
+    redis.call('HSETNX', key, 'id', before and leases.nonce(before) or nonce)
+    redis.call('HSETNX', key, 'claims', before and 1 or 0)
+    redis.call('HINCRBY', key, 'claims', 1)
+    redis.call('HSET', key, 'v', 1)
+    if before then leases.finish(P, lane, before) end
+    turn = redis.call('HGETALL', key)
+  end
+  local token = redis.call('INCR', P .. 'lease_number') .. '-' .. nonce
+  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  redis.call('ZADD', P .. 'sched', due, lane)
+  if rank then redis.call('ZADD', P .. 'sched:' .. rank, due, lane) else schedule.move(P, lane, due) end
+  return turn_state(P, now, lane, token, turn, most, class, paused)
+end
+
+-- Move a lane with a key of the wrong type or a broken value out of the way and report it as a dead letter; the
+-- account's other lanes go on.
+local function defer_unreadable(P, now, lane, why)
+  local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'own', lane)
+  redis.call('ZADD', P .. 'sched', due, lane)
+  schedule.move(P, lane, due)
+  if token then leases.finish(P, lane, token) end
+  redis.call('ZADD', P .. 'dead', now, id)
+  redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
+    id = id, handler = '', reason = 'the lane cannot be read, mend or delete its keys: ' .. why,
+  }))
+end
+
+-- Return what an earlier claim with this nonce got, or false.
+function claims.earlier(P, nonce)
+  return redis.call('HGET', P .. 'own', '@' .. nonce)
+end
+
+-- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
+--   nonce     chosen by the claimer; the same nonce gets the same lane again until somebody else has claimed it
+--   lease (ms), most events of one turn
+--   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
+--   life of the read (ms), budget (JSON)
+-- `before` is what `claims.earlier` returned, `settled` the token of the lease that the same function has just ended or
+-- ''. Return {0, ms until it is worth asking again or -1, why}, why: idle, paused, or as permits.grant; or as
+-- turn_state.
+function claims.take(P, now, ARGV, first, before, settled)
+  local nonce, length, most, read, life, budget = unpack(ARGV, first)
+  length, most = tonumber(length), tonumber(most)
+  local paused, all_paused = read_pauses(P)
+  if before then
+    local lane, class = string.match(before, '^(%S+) (%S+)')
+    local token = redis.call('HGET', P .. 'own', lane)
+    if token and leases.nonce(token) == nonce then
+      -- The lease may have run out while nobody took the lane: renew it, for another lane would share its turn's id.
+      if tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) <= now then
+        redis.call('ZADD', P .. 'sched', now + length, lane)
+        schedule.move(P, lane, now + length)
+      end
+      return turn_state(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
+    end
+  end
+  if all_paused then return {0, -1, 'paused'} end
+  local found, wait, why = find(P, now, nonce, read, life, budget)
+  if not found then return {0, wait, why} end
+  local leased, reply = pcall(lease, P, now, nonce, found, length, most, settled, paused)
+  if leased then return reply end
+  defer_unreadable(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
+  if read == '1' then permits.release(P, now, cjson.decode(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0) end
+  return {0, 1, 'idle'}
+end
+
+-- claim: claim one due lane of an account, or return how long to wait.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
+-- Return  as claims.take
+register('claim', function(P, now, ARGV)
+  return claims.take(P, now, ARGV, 2, claims.earlier(P, ARGV[2]), '')
+end)
+
+-- due: count the lanes that may be claimed now, so that a process wakes no more threads than there is work for.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
+-- Return  {lanes, ms until it is worth asking again or -1}
+register('due', function(P, now, ARGV)
+  local due = schedule.due(P, now)
+  if not due[1] then return {0, due.wait} end
+  local _, all_paused = read_pauses(P)
+  if all_paused then return {0, -1} end
+  local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
+  if ARGV[3] ~= '1' then return {most, 0} end
+  local budget = cjson.decode(ARGV[4])
+  local chosen, wait = choose(P, now, budget, due)
+  if not chosen then return {0, wait} end
+  local reads = permits.available(P, now, budget, 'get', permits.first(chosen[3]))
+  local writes = permits.available(P, now, budget, 'post', chosen[3])
+  return {math.max(1, math.min(most, reads, budget.post > 0 and writes or reads)), 0}
+end)
+
+-- renew: renew the leases of all lanes that a process holds in an account.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lease (ms)  3.. lane, token, lane, token ...
+-- Return  the lanes whose lease is lost
+register('renew', function(P, now, ARGV)
+  local lost = {}
+  for n = 3, #ARGV, 2 do
+    if leases.held(P, ARGV[n], ARGV[n + 1]) then
+      redis.call('ZADD', P .. 'sched', 'XX', now + ARGV[2], ARGV[n])
+    else
+      lost[#lost + 1] = ARGV[n]
+    end
+  end
+  return lost
+end)

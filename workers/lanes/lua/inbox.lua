@@ -1,0 +1,161 @@
+-- The inbox: deliveries become events in the lanes of their tickets, and so do dead letters that are replayed.
+
+-- The keys that storing needs whatever the ticket, with their types. They are checked when something fails, and when
+-- nothing arrived, which is how a caller asks whether deliveries can be stored.
+local TYPES = {batches = 'string', birth = 'string', sched = 'zset', ['sched:interactive'] = 'zset',
+  ['sched:normal'] = 'zset', own = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
+
+-- The fields of an arrival, by position, that are stored only if they are not empty: an event costs memory for as long
+-- as it is retained.
+local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason'}
+
+local function check_types(P)
+  for name, expected in pairs(TYPES) do
+    local actual = redis.call('TYPE', P .. name).ok
+    if actual ~= expected and actual ~= 'none' then error('SPOILT ' .. P .. name .. ' is a ' .. actual, 0) end
+  end
+end
+
+local function message(fault)
+  return type(fault) == 'table' and fault.err or tostring(fault)
+end
+
+local function is_wrong_type(fault)
+  return string.find(message(fault), 'WRONGTYPE', 1, true)
+end
+
+local function count(counts, what, n)
+  counts[what] = (counts[what] or 0) + n
+end
+
+local function store(P, now, id, arrival, body, retention)
+  local fields = {'v', 1, 'ticket', arrival[2], 'digest', arrival[3], 'kind', arrival[4],
+    'update', arrival[5] and 1 or 0, 'source', arrival[10], 'at', now, 'body', body}
+  for n, name in pairs(OPTIONAL) do
+    if arrival[n] ~= '' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = arrival[n]
+    end
+  end
+  redis.call('HSET', P .. 'event:' .. id, unpack(fields))
+  redis.call('EXPIRE', P .. 'event:' .. id, retention)
+end
+
+local function quarantine(P, now, id, arrival, body, retention, most)
+  local list, joins = P .. 'quarantine', P .. 'joins:quarantine'
+  local known = redis.call('HGET', joins, arrival[3])
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
+  store(P, now, id, arrival, body, retention)
+  redis.call('HSET', joins, arrival[3], id)
+  redis.call('EXPIRE', joins, retention)
+  if redis.call('RPUSH', list, id) > most then
+    local oldest = P .. 'event:' .. redis.call('LPOP', list)
+    local digest = redis.call('HGET', oldest, 'digest')
+    if digest then redis.call('HDEL', joins, digest) end
+    redis.call('DEL', oldest)
+  end
+  redis.call('EXPIRE', list, retention)
+  return id
+end
+
+local function add_event(P, now, id, arrival, body, retention)
+  local lane, joins = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2]
+  local known = redis.call('HGET', joins, arrival[3])
+  -- An event that waits for longer than it is retained leaves its digest behind: a claim cannot know what to remove.
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
+  redis.call('RPUSH', lane, id)
+  store(P, now, id, arrival, body, retention)
+  schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
+  -- Last, so that nothing can join an event that a key of the wrong type kept out of its lane.
+  redis.call('HSET', joins, arrival[3], id)
+  return id
+end
+
+-- Store one arrival and return the id of its event. A key of the wrong type concerns its own ticket alone: that
+-- delivery is answered '' and the others are stored. Any other error ends the whole batch, before it wrote anything.
+local function accept(P, now, arrival, body, retention, most, counts)
+  local id = arrival[1]
+  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return id end
+  if arrival[12] ~= '' then
+    count(counts, 'quarantined', 1)
+    return quarantine(P, now, id, arrival, body, retention, most)
+  end
+  local stored, event = pcall(add_event, P, now, id, arrival, body, retention)
+  if stored then
+    count(counts, event == id and 'accepted' or 'duplicate', 1)
+    return event
+  end
+  if not is_wrong_type(event) then error(event, 0) end
+  check_types(P)
+  count(counts, 'spoilt', 1)
+  return ''
+end
+
+local function accept_all(P, now, ARGV)
+  -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
+  redis.call('INCR', P .. 'batches')
+  redis.call('SET', P .. 'birth', now, 'NX')
+  local answer, counts = {}, {}
+  for n, arrival in ipairs(cmsgpack.unpack(ARGV[4])) do
+    answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts)
+  end
+  for reason, n in pairs(cmsgpack.unpack(ARGV[5])) do count(counts, 'refused:' .. reason, n) end
+  for what, n in pairs(counts) do
+    redis.call('HINCRBY', P .. 'counts', what, n)
+    redis.call('HSET', P .. 'counts', what .. ':at', now)
+  end
+  return answer
+end
+
+local function check_and_accept_all(P, now, ARGV)
+  if #ARGV[4] <= 1 then check_types(P) end
+  local accepted, answer = pcall(accept_all, P, now, ARGV)
+  if accepted then return answer end
+  if is_wrong_type(answer) then check_types(P) end
+  error(answer, 0)
+end
+
+-- accept: store a batch of deliveries of one account: each joins an event that waits, becomes one, or is quarantined.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
+--         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
+--           headers, reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
+--         5 deliveries refused since the last call: msgpack map, reason -> how many
+--         6.. the body of each arrival
+-- Return  for each arrival the id of its event: its own, or that of the event it joined; '' if a key of its lane has
+--         the wrong type; the error SPOILT <key> is a <type> if a key that all lanes need has the wrong type
+register('accept', function(P, now, ARGV)
+  local accepted, answer = pcall(check_and_accept_all, P, now, ARGV)
+  return accepted and answer or redis.error_reply(message(answer))
+end)
+
+-- replay: put a dead letter back into its ticket's lane, as an event with the letter's changes for its handler. However
+-- long the event waits, it is kept until a turn has taken it: nothing else records the pending work.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 dead letter
+-- Return  the ticket, or 0 if there is no such dead letter (any more)
+register('replay', function(P, now, ARGV)
+  local dead_letter, id = P .. 'letter:' .. ARGV[2], 'replay-' .. ARGV[2]
+  local ticket, evidence = unpack(redis.call('HMGET', dead_letter, 'ticket', 'evidence'))
+  if not ticket then
+    -- A repeated call finds the dead letter gone and its event waiting.
+    ticket = redis.call('HGET', P .. 'event:' .. id, 'ticket')
+    return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
+  end
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'replay',
+    'at', now, 'pending', evidence)
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  schedule.event_added(P, now, ticket, 'bulk')
+  redis.call('ZREM', P .. 'dead', ARGV[2])
+  redis.call('DEL', dead_letter)
+  return tonumber(ticket)
+end)
+
+-- discard: delete a dead letter.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 dead letter
+-- Return  1, or 0 if there is no such dead letter (any more)
+register('discard', function(P, _, ARGV)
+  redis.call('ZREM', P .. 'dead', ARGV[2])
+  return redis.call('DEL', P .. 'letter:' .. ARGV[2])
+end, 'allow-oom')

@@ -1,0 +1,329 @@
+-- Permits and the gate of one account.
+--
+--   P permits:get, P permits:post   ZSET  permit -> ms when its slot is free again
+--   P flight                        ZSET  permit of a call not answered yet -> ms of its deadline
+--   P gate                          HASH  state   open (or absent), locked, denied, probing
+--                                         until   ms: end of the closing, or of the probe's lease
+--                                         why     limited, throttled, denied, clock: what closed it last
+--                                         epoch   how often it was closed
+--                                         probe   permit of the one call that may open it
+--                                         alone   after a reopening: 'next', or the write that goes first
+--                                         alone_until  ms: end of that write's lease
+--                                         opened  ms of the last opening; the limits grow from there for a window
+--                                         share, share_until  thousandths of the limits allowed, and until when
+--                                         denials reads refused for a missing right, in a row
+--
+-- A permit holds its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
+-- arrive more than a window apart, whatever the latency, so no window of any alignment holds more calls than the limit.
+-- An id stands for one call: a call that is repeated needs another id.
+--
+-- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in governor.py
+
+local HOUR = 3600000
+-- Ask again after this time while a probe or too many calls are under way.
+local SOON = 100
+-- A write may probe only if no read came for it; a store full of finished plans would wait forever otherwise.
+local PATIENCE = 2000
+-- A single ticket may be closed to the API user; this many refused reads in a row mean that it is the key.
+local DENIALS = 3
+
+-- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave a rest
+-- to the further reads of turns under way, else new turns could use up every slot and none would finish.
+local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
+
+-- Most accounts never saw their gate closed.
+local OPEN = {state = 'open', till = 0, alone_till = 0, opened = -HOUR * 1000, share = 1000, share_till = 0,
+  denials = 0}
+
+local function never_closed(P)
+  return redis.call('EXISTS', P .. 'gate') == 0
+end
+
+local function read_gate(P)
+  if never_closed(P) then return OPEN end
+  local v = redis.call('HMGET', P .. 'gate', 'state', 'until', 'why', 'probe', 'alone', 'alone_until', 'opened',
+    'share', 'share_until', 'denials')
+  return {state = v[1] or 'open', till = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
+    alone_till = tonumber(v[6] or 0), opened = tonumber(v[7] or -HOUR * 1000), share = tonumber(v[8] or 1000),
+    share_till = tonumber(v[9] or 0), denials = tonumber(v[10] or 0)}
+end
+
+-- Return the class under which a turn of this class reads first.
+function permits.first(class)
+  return class == 'interactive' and 'first' or class
+end
+
+local function share_of(limit, class)
+  return math.max(1, math.floor(limit * SHARES[class] + 0.000001))
+end
+
+-- Return how many slots of a method a class may use now: its share of the limit, of the lowered share, of the ramp.
+local function limit_of(budget, gate, now, method, class)
+  local limit = budget[method]
+  if now < gate.share_till then limit = limit * gate.share / 1000 end
+  if now < gate.opened + budget.window then limit = limit * math.max(now - gate.opened, 0) / budget.window end
+  return budget[method] < 1 and 0 or share_of(limit, class)
+end
+
+-- Return how long an unanswered probe is left alone.
+local function probe_pause(budget)
+  return math.min(15000, budget.lockout)
+end
+
+-- Return what the gate answers to a call: wait and why; or 0 and 'probe' or 'alone' if this call is that one; or 0.
+local function pass_gate(gate, now, method)
+  if gate.state ~= 'open' then
+    local probing = gate.state == 'probing'
+    local why = gate.why == 'denied' and 'denied' or probing and 'probe' or 'gate'
+    if now < gate.till then return probing and math.min(SOON, gate.till - now) or gate.till - now, why end
+    if method ~= 'get' and now < gate.till + PATIENCE then return SOON, why end
+    return 0, 'probe'
+  end
+  if method ~= 'get' and gate.alone then
+    if gate.alone ~= 'next' and now < gate.alone_till then return SOON, 'probe' end
+    return 0, 'alone'
+  end
+  return 0
+end
+
+-- Count the members of a set of times that are still to come. Past ones are removed only when `most` is reached, which
+-- bounds the set and saves the common call a command.
+local function count(key, now, most)
+  local members = redis.call('ZCARD', key)
+  if members < most then return members end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  return redis.call('ZCARD', key)
+end
+
+-- Return wait and why for one more call of a class; wait is 0 if there is room.
+local function room(P, now, budget, gate, method, class)
+  if count(P .. 'flight', now, budget.in_flight) >= budget.in_flight then return SOON, 'flight' end
+  local key, limit = P .. 'permits:' .. method, limit_of(budget, gate, now, method, class)
+  local used = count(key, now, limit)
+  if used < limit then return 0 end
+  local wait = budget.window + budget.guard
+  if limit > 0 then
+    local frees = redis.call('ZRANGE', key, used - limit, used - limit, 'WITHSCORES')
+    wait = math.min(wait, frees[2] - now)
+  end
+  if now < gate.opened + budget.window then
+    wait = math.min(wait, math.ceil(budget.window / math.max(budget[method], 1)))
+  end
+  return math.max(1, wait), 'budget'
+end
+
+-- Take a slot until past the call's deadline, when nobody can report an answer any more.
+local function take_slot(P, now, budget, method, id, life)
+  redis.call('ZADD', P .. 'permits:' .. method, now + life + budget.grace + budget.window + budget.guard, id)
+  redis.call('ZADD', P .. 'flight', now + life, id)
+end
+
+-- Set the slot of a call answered `age` ms ago free one window and a guard after the answer.
+local function slot_answered(P, now, budget, method, id, age)
+  redis.call('ZADD', P .. 'permits:' .. method, now - age + budget.window + budget.guard, id)
+  redis.call('ZREM', P .. 'flight', id)
+end
+
+-- Return whether a class has a slot at first sight: slots that are free again by now still count as used.
+function permits.has_room(P, budget, method, class)
+  return budget[method] >= 1 and redis.call('ZCARD', P .. 'permits:' .. method) < share_of(budget[method], class)
+end
+
+-- Take a slot if the gate was never closed and there is a slot at first sight. A permit asked for twice is one member.
+function permits.grant_quickly(P, now, budget, method, id, class, life)
+  if not never_closed(P) or redis.call('ZCARD', P .. 'flight') >= budget.in_flight
+    or not permits.has_room(P, budget, method, class) then
+    return false
+  end
+  take_slot(P, now, budget, method, id, life)
+  return true
+end
+
+-- Take a slot for the call `id`, whose deadline is `life` ms from now. Return wait and why: 0 if granted, else the ms
+-- until it is worth asking again, because of 'budget', 'gate', 'flight', 'probe' or 'denied'.
+function permits.grant(P, now, budget, method, id, class, life)
+  local slot = redis.call('ZSCORE', P .. 'permits:' .. method, id)
+  if slot and tonumber(slot) > now then return 0, '' end
+  local gate = read_gate(P)
+  local wait, role = pass_gate(gate, now, method)
+  if wait > 0 then return math.ceil(wait), role end
+  local full, why = room(P, now, budget, gate, method, class)
+  if full > 0 then return math.ceil(full), why end
+  if role == 'probe' then
+    redis.call('HSET', P .. 'gate', 'state', 'probing', 'probe', id, 'until', now + math.max(life, probe_pause(budget)))
+  elseif role == 'alone' then
+    redis.call('HSET', P .. 'gate', 'alone', id, 'alone_until', now + math.max(life, probe_pause(budget)))
+  end
+  take_slot(P, now, budget, method, id, life)
+  return 0, ''
+end
+
+-- Close the gate until `till` for calls of both methods; a closing that ends later stays.
+local function close(P, gate, now, state, why, till)
+  if till <= now then return end
+  if (gate.state == 'locked' or gate.state == 'denied') and gate.till >= till then return end
+  if state == 'denied' and gate.state == 'locked' and now < gate.till then return end
+  redis.call('HSET', P .. 'gate', 'state', state, 'why', why, 'until', till)
+  redis.call('HDEL', P .. 'gate', 'probe', 'alone', 'alone_until')
+  redis.call('HINCRBY', P .. 'gate', 'epoch', 1)
+end
+
+-- The account is over its limit: close the gate for a lockout and its guard, or the longer wait that HappyFox asked
+-- for, an hour at most. Somebody else is calling, so halve our share for an hour, once for each lockout: a 429 while
+-- the gate is probed, by the first write too, is still the old lockout.
+local function limited(P, gate, now, budget, why, age, wait)
+  local at = now - age
+  local till = at + math.max(budget.lockout + budget.lockguard, math.min(wait, HOUR))
+  if gate.state == 'open' and not gate.alone and till > now then
+    local share = now < gate.share_till and gate.share or 1000
+    redis.call('HSET', P .. 'gate', 'share', math.max(125, math.floor(share / 2)), 'share_until', now + HOUR)
+  end
+  close(P, gate, now, 'locked', why, till)
+end
+
+-- The probe came back: an answer opens the gate, anything else closes it for a while. If the probe was never sent, the
+-- next call may try at once, even a write: a turn that resumes a young plan takes a permit to read and returns it
+-- unused.
+local function probed(P, gate, now, budget, outcome)
+  if outcome == 'answered' or (outcome == 'forbidden' and gate.why ~= 'denied') then
+    redis.call('HSET', P .. 'gate', 'state', 'open', 'alone', 'next', 'opened', now)
+    redis.call('HDEL', P .. 'gate', 'probe', 'until')
+    return
+  end
+  local pause = outcome == 'unsent' and -PATIENCE or probe_pause(budget)
+  if outcome == 'forbidden' then pause = math.min(60000, budget.lockout) end
+  redis.call('HSET', P .. 'gate', 'state', gate.why == 'denied' and 'denied' or 'locked', 'until', now + pause)
+  redis.call('HDEL', P .. 'gate', 'probe')
+end
+
+-- Settle the permit of a call. Outcomes, with `age` the ms since its answer arrived:
+--   answered   HappyFox worked                      failed     5xx: it arrived, but says nothing about the gate
+--   limited    429: the account is locked out       throttled  503 with a wait: the same
+--   denied     401: closed until a probe is let in  forbidden  403 on a read: the same when it repeats
+--   unsent     no byte left: the slot is free       doubt      no answer: the slot stays past its deadline
+-- `wait` is what the answer asked for, in ms. Settling twice does no harm; a permit already dropped is taken up again.
+function permits.release(P, now, budget, method, id, outcome, age, wait)
+  age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
+  if outcome == 'answered' and never_closed(P) then return slot_answered(P, now, budget, method, id, age) end
+  local key, gate = P .. 'permits:' .. method, read_gate(P)
+  if outcome == 'unsent' then
+    redis.call('ZREM', key, id)
+    redis.call('ZREM', P .. 'flight', id)
+  elseif outcome == 'doubt' then
+    redis.call('ZADD', key, 'NX', now + budget.grace + budget.window + budget.guard, id)
+    redis.call('ZREM', P .. 'flight', id)
+  else
+    slot_answered(P, now, budget, method, id, age)
+  end
+  if outcome == 'limited' or outcome == 'throttled' then return limited(P, gate, now, budget, outcome, age, wait) end
+  if outcome == 'forbidden' and method == 'get' then
+    redis.call('HSET', P .. 'gate', 'denials', gate.denials + 1)
+    if gate.denials + 1 >= DENIALS and gate.state == 'open' then outcome = 'denied' end
+  elseif outcome == 'answered' and method == 'get' and gate.denials > 0 then
+    redis.call('HDEL', P .. 'gate', 'denials')
+  end
+  if outcome == 'denied' then
+    return close(P, gate, now, 'denied', 'denied', now - age + math.min(60000, budget.lockout))
+  end
+  if gate.state == 'probing' and gate.probe == id then return probed(P, gate, now, budget, outcome) end
+  if gate.state == 'open' and gate.alone == id then
+    if outcome == 'answered' or outcome == 'forbidden' then
+      redis.call('HDEL', P .. 'gate', 'alone', 'alone_until')
+    else
+      redis.call('HSET', P .. 'gate', 'alone', 'next')
+    end
+  end
+end
+
+-- Return wait and why for a turn of this class, 0 if it may begin. Most turns write, so a turn without room for a write
+-- would only read, decide and wait with a plan that ages; the gate lets reads pass before writes.
+function permits.wait_for_turn(P, now, budget, class)
+  local gate = read_gate(P)
+  local wait, role = pass_gate(gate, now, 'get')
+  if wait > 0 then return math.ceil(wait), role end
+  local full, why = room(P, now, budget, gate, 'get', permits.first(class))
+  if full == 0 and budget.post > 0 then full, why = room(P, now, budget, gate, 'post', class) end
+  return full, why
+end
+
+-- Return how many calls of this method and class would be granted now, so that no more work is given out than that.
+function permits.available(P, now, budget, method, class)
+  local gate = read_gate(P)
+  local wait, role = pass_gate(gate, now, method)
+  if wait > 0 or room(P, now, budget, gate, method, class) > 0 then return 0 end
+  if role then return 1 end
+  local past = '(' .. string.format('%.0f', now)
+  local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
+  local flying = redis.call('ZCOUNT', P .. 'flight', past, '+inf')
+  return math.min(limit_of(budget, gate, now, method, class) - used, budget.in_flight - flying)
+end
+
+-- permit: ask for a permit.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 budget (JSON)  3 method (get | post)  4 permit  5 class  6 ms until the call's deadline
+-- Return  {wait (ms), 0 if granted; why}
+register('permit', function(P, now, ARGV)
+  local budget, life = cjson.decode(ARGV[2]), tonumber(ARGV[6])
+  if permits.grant_quickly(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life) then return {0, ''} end
+  return {permits.grant(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life)}
+end)
+
+-- release: settle a permit.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 budget (JSON)  3 method  4 permit  5 outcome  6 age of the answer (ms)
+--         7 wait HappyFox asked for (ms)
+-- Return  1
+register('release', function(P, now, ARGV)
+  permits.release(P, now, cjson.decode(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+  return 1
+end)
+
+-- close_gate: close the gate for one window, because the store's clock or its memory cannot be trusted. Start with
+-- empty slots: times of another clock may be hours ahead, and when the window ends no earlier call counts any more.
+-- Calls still under way take their slots again when they are settled.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 budget (JSON)
+-- Return  1
+register('close_gate', function(P, now, ARGV)
+  local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
+  redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'flight')
+  -- A lockout keeps its end, unless the clock was set back during it.
+  if gate.state == 'locked' and gate.till - now > HOUR then gate.till = now end
+  close(P, gate, now, 'locked', 'clock', now + budget.window + budget.guard)
+  return 1
+end)
+
+-- forecast: report how much of the budget is used and what the gate does; change nothing.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 budget (JSON)
+-- Return  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
+--         thousandths}
+register('forecast', function(P, now, ARGV)
+  local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
+  local past = '(' .. string.format('%.0f', now)
+  return {
+    redis.call('ZCOUNT', P .. 'permits:get', past, '+inf'), limit_of(budget, gate, now, 'get', 'interactive'),
+    redis.call('ZCOUNT', P .. 'permits:post', past, '+inf'), limit_of(budget, gate, now, 'post', 'interactive'),
+    redis.call('ZCOUNT', P .. 'flight', past, '+inf'), gate.state, gate.why or '',
+    gate.state == 'open' and 0 or math.max(0, gate.till - now),
+    tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_till and gate.share or 1000,
+  }
+end, 'no-writes')
+
+-- backlog: count what waits in an account; change nothing. Lanes that only wait for a future timer are no backlog.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 how many lanes to sample at most
+-- Return  {lanes, lanes due, lanes sampled, calls planned in them}
+register('backlog', function(P, now, ARGV)
+  local timers = redis.call('ZCOUNT', P .. 'sched:timer', '(' .. string.format('%.0f', now), '+inf')
+  local sampled, planned = 0, 0
+  for _, lane in ipairs(redis.call('ZRANGE', P .. 'sched', 0, ARGV[2] - 1)) do
+    local timer = timers > 0 and redis.call('ZSCORE', P .. 'sched:timer', lane)
+    if not (timer and tonumber(timer) > now) then
+      sampled = sampled + 1
+      planned = planned + (redis.call('HGET', P .. 'turn:' .. lane, 'calls') or 0)
+    end
+  end
+  local due = redis.call('ZCOUNT', P .. 'sched', '-inf', now)
+  return {redis.call('ZCARD', P .. 'sched') - timers, due, sampled, planned}
+end, 'no-writes')

@@ -1,0 +1,119 @@
+-- Small records of an account: pauses, snapshots of other tickets, reference lists, tickets that we created.
+
+local function set_pause(P, field, value)
+  if value == '' then return redis.call('HDEL', P .. 'paused', field) == 1 end
+  return redis.call('HSET', P .. 'paused', field, value) == 0
+end
+
+-- All routers are in one field, because every claim returns them.
+local function set_router_pause(P, name, pause)
+  local all = cjson.decode(redis.call('HGET', P .. 'paused', 'routers') or '{}')
+  local known = all[name] ~= nil
+  all[name] = pause ~= '' and cjson.decode(pause) or nil
+  set_pause(P, 'routers', next(all) and cjson.encode(all) or '')
+  return known
+end
+
+-- Paused tickets are counted, so that a claim reads its own pause only if there are any.
+local function set_ticket_pause(P, name, pause)
+  local known = set_pause(P, 'ticket:' .. name, pause)
+  if known ~= (pause ~= '') and redis.call('HINCRBY', P .. 'paused', 'tickets', pause ~= '' and 1 or -1) == 0 then
+    redis.call('HDEL', P .. 'paused', 'tickets')
+  end
+  return known
+end
+
+-- Make the lanes due that wait for the end of a pause. A turn under way settles by what its claim returned: the counter
+-- shows it that a pause has ended since.
+local function resume(P, now)
+  redis.call('HINCRBY', P .. 'paused', 'ended', 1)
+  for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting')) do
+    if redis.call('ZSCORE', P .. 'sched', lane) and redis.call('HEXISTS', P .. 'own', lane) == 0 then
+      redis.call('ZADD', P .. 'sched', 'LT', now, lane)
+      schedule.move(P, lane, tonumber(redis.call('ZSCORE', P .. 'sched', lane)))
+      redis.call('SREM', P .. 'waiting', lane)
+    end
+  end
+end
+
+-- pause: pause an account, a router or a ticket, or end that pause.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
+--         4 the pause (JSON), or '' to end it
+-- Return  1 if it was paused before, else 0
+register('pause', function(P, now, ARGV)
+  local scope, name, pause = ARGV[2], ARGV[3], ARGV[4]
+  local known
+  if scope == 'account' then
+    known = set_pause(P, 'account', pause)
+  elseif scope == 'router' then
+    known = set_router_pause(P, name, pause)
+  else
+    known = set_ticket_pause(P, name, pause)
+  end
+  if known and pause == '' then resume(P, now) end
+  return known and 1 or 0
+end)
+
+-- snapshots: return the snapshots of other tickets.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2.. tickets
+-- Return  for each ticket its snapshot, or false
+register('snapshots', function(P, _, ARGV)
+  local snapshots = {}
+  for n = 2, #ARGV do snapshots[n - 1] = redis.call('GET', P .. 'ticket:' .. ARGV[n]) end
+  return snapshots
+end, 'no-writes')
+
+-- read_lists: return the stored reference lists that are still fresh.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 maximum age (ms)  3.. names of lists
+-- Return  for each name its JSON, or false
+register('read_lists', function(P, now, ARGV)
+  local lists = {}
+  for n = 3, #ARGV do
+    local at = tonumber(redis.call('HGET', P .. 'directory', 'at:' .. ARGV[n]) or 0)
+    lists[#lists + 1] = now - at < tonumber(ARGV[2]) and redis.call('HGET', P .. 'directory', ARGV[n]) or false
+  end
+  return lists
+end, 'no-writes')
+
+-- store_list: store a reference list as HappyFox sent it.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 name  3 JSON
+-- Return  1
+register('store_list', function(P, now, ARGV)
+  redis.call('HSET', P .. 'directory', ARGV[2], ARGV[3], 'at:' .. ARGV[2], now)
+  return 1
+end)
+
+-- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as our own doing.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 effect: turn and key  3 draft: what the ticket will look like  4 lifetime (ms)  5 ticket of the turn
+--         6 how many tickets may be created one from another
+-- Return  1, or 0 if the ticket of the turn is already the last of that many
+register('announce_creation', function(P, now, ARGV)
+  local life = tonumber(ARGV[4])
+  if tonumber(redis.call('GET', P .. 'created:' .. ARGV[5]) or 0) >= tonumber(ARGV[6]) then return 0 end
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'creations', '-inf', now - life)) do
+    redis.call('HDEL', P .. 'drafts', old)
+  end
+  redis.call('ZREMRANGEBYSCORE', P .. 'creations', '-inf', now - life)
+  redis.call('ZADD', P .. 'creations', now, ARGV[2])
+  redis.call('HSET', P .. 'drafts', ARGV[2], ARGV[3])
+  redis.call('PEXPIRE', P .. 'creations', life)
+  redis.call('PEXPIRE', P .. 'drafts', life)
+  return 1
+end)
+
+-- our_creations: return which tickets are our own doing.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2.. tickets
+-- Return  {those of the tickets that we created, drafts of the tickets being created}
+register('our_creations', function(P, _, ARGV)
+  local created = {}
+  for n = 2, #ARGV do
+    if redis.call('EXISTS', P .. 'created:' .. ARGV[n]) == 1 then created[#created + 1] = ARGV[n] end
+  end
+  return {created, redis.call('HVALS', P .. 'drafts')}
+end, 'no-writes')

@@ -1,0 +1,118 @@
+-- The schedule: when each lane is due, and in which class.
+--
+--   P sched                               ZSET  lane -> ms when it may next be claimed
+--   P sched:interactive, P sched:normal   ZSET  the lanes of these classes -> their score in sched, or an earlier one,
+--                                               which is corrected when it is met; a lane in neither is bulk
+--   P sched:timer                         ZSET  the lanes that only wait for a timer -> ms of the timer
+--
+-- The classes have sets of their own so that a lane that may use reserved permits is found behind any number of lanes
+-- that may not.
+local RANKS = {'interactive', 'normal'}
+
+-- A class has a head start of this many ms over the lanes that already wait. It is bounded and ages with the lane, so
+-- no lane waits forever behind newer ones.
+local HEAD_START = {interactive = 60000, normal = 30000, bulk = 0}
+
+local function goes_first(one, other)
+  local first, second = one[2] - HEAD_START[one[3]], other[2] - HEAD_START[other[3]]
+  return first < second or first == second and HEAD_START[one[3]] > HEAD_START[other[3]]
+end
+
+-- Keep the class of a lane that is now due at `due`, or drop the lane if `due` is nil.
+function schedule.move(P, lane, due)
+  for _, rank in ipairs(RANKS) do
+    if due then
+      redis.call('ZADD', P .. 'sched:' .. rank, 'XX', due, lane)
+    elseif redis.call('ZREM', P .. 'sched:' .. rank, lane) == 1 then
+      return
+    end
+  end
+end
+
+-- Return the due lanes worth asking a permit for, at most one of each class, in the order in which they go: a list of
+-- {lane, since (ms), class, rank it was found under or nil}. An empty list has `wait`: ms until a lane is due, or -1.
+function schedule.due(P, now)
+  local found, ranked = {}, false
+  local head = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
+  local lane, since = head[1], tonumber(head[2])
+  if not lane or since > now then
+    found.wait = lane and math.max(1, math.ceil(since - now)) or -1
+    return found
+  end
+  for _, rank in ipairs(RANKS) do
+    local key = P .. 'sched:' .. rank
+    for _ = 1, 100 do
+      local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+      if not first[1] or tonumber(first[2]) > now then break end
+      ranked = ranked or first[1] == lane
+      local due = first[1] == lane and since or tonumber(redis.call('ZSCORE', P .. 'sched', first[1]))
+      if due and due <= now then
+        found[#found + 1] = {first[1], due, rank, rank}
+        break
+      end
+      if due then redis.call('ZADD', key, due, first[1]) else redis.call('ZREM', key, first[1]) end
+    end
+  end
+  if not ranked then found[#found + 1] = {lane, since, 'bulk'} end
+  if found[2] then table.sort(found, goes_first) end
+  return found
+end
+
+-- Return the class of an event: what a contact did is urgent, what nobody waits for is bulk.
+function schedule.class_of(kind, actor, label, source)
+  if source == 'replay' or source == 'schedule' or source == 'sweep' then return 'bulk' end
+  if kind == 'created' or actor == 'contact' or label == 'contact-reply' then return 'interactive' end
+  return 'normal'
+end
+
+-- Put a lane that is due at `due` into a class.
+function schedule.set_class(P, lane, due, class)
+  for _, rank in ipairs(RANKS) do
+    if rank == class then
+      redis.call('ZADD', P .. 'sched:' .. rank, due, lane)
+    else
+      redis.call('ZREM', P .. 'sched:' .. rank, lane)
+    end
+  end
+end
+
+-- Return the class of what waits in a lane: the most urgent of its newest events.
+function schedule.class_of_lane(P, lane)
+  local class = 'bulk'
+  for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, -16, -1)) do
+    local event = redis.call('HMGET', P .. 'event:' .. id, 'kind', 'actor', 'label', 'source')
+    local of = schedule.class_of(event[1], event[2], event[3], event[4])
+    if of == 'interactive' then return of end
+    if of == 'normal' then class = of end
+  end
+  return class
+end
+
+-- Raise the class of a lane that is already scheduled, if a further event is more urgent.
+local function raise_class(P, lane, due, class)
+  if class == 'bulk' then return end
+  if class == 'normal' and redis.call('ZSCORE', P .. 'sched:interactive', lane) then return end
+  schedule.set_class(P, lane, due, class)
+end
+
+-- Make a lane due for an event of this class that was just added to it.
+function schedule.event_added(P, now, ticket, class)
+  local sched = P .. 'sched'
+  -- A lane that has just written settles for a moment, so that the webhooks of its writes share one read.
+  local ready = math.max(now, tonumber(redis.call('GET', P .. 'settling:' .. ticket) or 0))
+  if redis.call('ZADD', sched, 'NX', ready, ticket) == 1 then
+    if class ~= 'bulk' then redis.call('ZADD', P .. 'sched:' .. class, ready, ticket) end
+    return
+  end
+  local due = tonumber(redis.call('ZSCORE', sched, ticket))
+  raise_class(P, ticket, due, class)
+  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
+  -- The lane is parked. A new event makes it due only if it waits for pending handler work or to read its ticket again;
+  -- a lane that waits for permits or for an effect in doubt keeps its time.
+  local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
+  if retry and retry == due and due > ready then
+    redis.call('ZADD', sched, ready, ticket)
+    schedule.move(P, ticket, ready)
+    redis.call('ZREM', P .. 'sched:timer', ticket)
+  end
+end

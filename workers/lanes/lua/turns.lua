@@ -1,0 +1,143 @@
+-- What the holder of a lane writes under the token of its lease before the turn is settled: the plan, the journal of
+-- its effects, and the lane itself when it is given back. Each function writes nothing for the lane if the lease is
+-- lost.
+--
+--   P turn:<ticket>      HASH  id           nonce of the first claim
+--                              claims       claims since the lane was last given back in order
+--                              plan         the turn's plan (JSON);  calls: how many calls it has
+--                              events       ids of the turn's events (JSON), once it is frozen
+--                              reading      what the handlers were shown (JSON), once one had an effect in another system
+--                              owed         pending handler work (JSON)
+--                              retry        ms at which the lane is due again, while it waits for nothing else
+--                              poison_mark  handler that was about to run in a turn that crashed before
+--                              effect:<key>                journal entry of an effect (JSON)
+--                              external:<handler> <name>   journal entry of an effect in another system (JSON)
+--   P trail:<ticket>     LIST  the ticket's history: short lines, newest last
+
+local HISTORY_LINES = 200
+
+-- Add lines to a ticket's history, which is kept for `life` ms.
+function history.add(P, ticket, lines, life)
+  if #lines == 0 then return end
+  local key = P .. 'trail:' .. ticket
+  -- Somebody may have stored something else there; a history is worth less than the turn it reports on.
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
+  redis.call('RPUSH', key, unpack(lines))
+  redis.call('LTRIM', key, -HISTORY_LINES, -1)
+  redis.call('PEXPIRE', key, life)
+end
+
+-- plan: store a turn's plan and freeze the turn: whoever claims the lane from now on resumes the plan.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
+--         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
+-- Return  1, or 0 if the lease is lost
+register('plan', function(P, now, ARGV)
+  local turn = P .. 'turn:' .. ARGV[2]
+  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
+  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  redis.call('HSETNX', turn, 'plan', ARGV[4])
+  redis.call('HSETNX', turn, 'calls', ARGV[9])
+  redis.call('HSETNX', turn, 'events', ARGV[10])
+  redis.call('HDEL', turn, 'poison_mark')
+  return 1
+end)
+
+-- mark: note which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
+-- Return  1, or 0 if the lease is lost
+register('mark', function(P, _, ARGV)
+  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if ARGV[4] == '' then
+    redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'poison_mark')
+  else
+    redis.call('HSET', P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
+  end
+  return 1
+end)
+
+-- begin: begin an effect: check the lease, take a permit and write the journal entry, all or nothing.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 effect  5 permit (chosen by the caller)  6 life of the call (ms)  7 budget (JSON)
+--         8 class  9 attempts so far  10 parts of the effect that are not sent (JSON list) or ''
+--         11 newest update of the ticket before the call
+-- Return  {1, now} begun   {0, wait (ms), why} no permit   {-1} lease lost
+--         {-2} begun before under another permit: the effect is in doubt
+register('begin', function(P, now, ARGV)
+  local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
+  if not leases.held(P, ARGV[2], ARGV[3]) then return {-1} end
+  local before = redis.call('HGET', turn, field)
+  if before then
+    local entry = cjson.decode(before)
+    if entry.state == 'begun' and entry.permit == permit then return {1, entry.at} end
+    return {-2}
+  end
+  local wait, why = permits.grant(P, now, cjson.decode(ARGV[7]), 'post', permit, ARGV[8], life)
+  if wait > 0 then return {0, wait, why} end
+  redis.call('HSET', turn, field, cjson.encode({
+    v = 1, state = 'begun', permit = permit, at = now, deadline = now + life, tries = tonumber(ARGV[9]) + 1,
+    without = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, after = tonumber(ARGV[11]),
+  }))
+  return {1, now}
+end)
+
+-- finish: finish an effect: write its journal entry and settle its permit in one step.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
+--         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
+--         10 budget (JSON)
+-- Return  1, or 0 if the lease is lost (the permit is settled all the same)
+register('finish', function(P, now, ARGV)
+  local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
+  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
+  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if ARGV[5] == '' then
+    redis.call('HDEL', turn, field)
+  elseif ARGV[5] ~= '-' then
+    redis.call('HSET', turn, field, ARGV[5])
+  end
+  return 1
+end)
+
+-- external: write the state of an effect in another system; a turn's first one freezes what its handlers were shown.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 effect: handler, a space, name  5 journal entry (JSON), '' to delete it
+--         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
+-- Return  1, or 0 if the lease is lost
+register('external', function(P, _, ARGV)
+  local turn, field = P .. 'turn:' .. ARGV[2], 'external:' .. ARGV[4]
+  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if ARGV[6] ~= '' then
+    redis.call('HSETNX', turn, 'reading', ARGV[6])
+    redis.call('HSETNX', turn, 'events', ARGV[7])
+  end
+  if ARGV[5] == '' then
+    redis.call('HDEL', turn, field)
+  else
+    redis.call('HSET', turn, field, ARGV[5])
+  end
+  return 1
+end)
+
+-- park: give a lane back before its turn is over; it is due again after a delay.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2 lane  3 token  4 delay (ms)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
+--         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
+--         11 lifetime of the history (ms)
+-- Return  1, or 0 if the lease is lost
+register('park', function(P, now, ARGV)
+  local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
+  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
+  if not leases.held(P, lane, ARGV[3]) then return 0 end
+  leases.finish(P, lane, ARGV[3])
+  redis.call('ZADD', P .. 'sched', due, lane)
+  schedule.move(P, lane, due)
+  redis.call('HSETNX', turn, 'id', leases.nonce(ARGV[3]))
+  -- The claims counted so far did not crash, and no handler is to blame.
+  redis.call('HSET', turn, 'v', 1, 'claims', 0)
+  redis.call('HDEL', turn, 'poison_mark')
+  if ARGV[10] ~= '' then history.add(P, lane, {ARGV[10]}, ARGV[11]) end
+  return 1
+end)

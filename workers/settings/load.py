@@ -1,0 +1,366 @@
+"""Load the settings from the environment, which wins, and foxhooks.toml; report every problem at once."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from workers.settings.model import Account, Budget, Calling, RulesFile, SettingProblem, Settings
+from workers.settings.parse import (
+    ROUTER,
+    InvalidValueError,
+    SettingsError,
+    account_name,
+    host_of,
+    label_of,
+    nearest_setting,
+    printable,
+    text,
+)
+from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file
+from workers.settings.table import (
+    ALLOW,
+    BOTH,
+    DATA,
+    DURABILITY,
+    HANDLERS,
+    NAME,
+    NOT_YET,
+    REDIS,
+    RULES,
+    SETTINGS,
+    URL,
+    WORKER,
+    Part,
+    Setting,
+)
+
+UNNAMED = ""
+"""Stands for an account's name where it is not known."""
+
+RULES_ROUTER = "rules"
+"""The name that stands for the rules file among the routers."""
+
+_PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
+_VARIABLES = {row.variable: row for row in SETTINGS}
+_KNOWN_VARIABLES = {variable: row for row in SETTINGS for variable in row.variables}
+_TOP = {key: row for row in SETTINGS for key in row.top_keys}
+_IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
+_ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
+_TABLES = ("accounts", "router", "permissions")
+
+#: Settings whose value is the member of the same name, of the deployment and of an account.
+_DEPLOYMENT_MEMBERS = (
+    *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
+    *("sentry_dsn", "log_level", "log_format"),
+)
+_ACCOUNT_MEMBERS = ("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "off_tag")
+
+
+def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
+    """Return the settings *part* reads, from *environ* and the settings file in *folder*.
+
+    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account
+    at all. Raises SettingsError with every problem.
+    """
+    loader = _Loader(part, environ, folder)
+    loader.problems.extend(_name_problems(loader.sources, part))
+    settings = loader.settings()
+    loader.finish()
+    return settings
+
+
+def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
+    """Return the rules file of each account, or a single entry without accounts; ignore all other settings.
+
+    Raises SettingsError with every problem of what it reads.
+    """
+    loader = _Loader("worker", environ, folder)
+    found = [
+        RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name))
+        for name in (list(loader.sources.file.accounts) or [UNNAMED])
+    ]
+    loader.finish()
+    return found
+
+
+def drafts(environ: Mapping[str, str], folder: Path) -> list[Account]:
+    """Return what is known of each account while its settings still have problems, to check its handlers.
+
+    What is missing or wrong is empty; do not work with such an account.
+    """
+    loader = _Loader("worker", environ, folder)
+    return [loader.account(name) for name in (list(loader.sources.file.accounts) or [UNNAMED])]
+
+
+def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Calling:
+    """Return the account of this name, or the only one.
+
+    Settings are those of a worker, from *environ* and the settings file in *folder*; handlers and rules are not
+    read, and without a staff id it is 0. Raises SettingsError with every problem.
+    """
+    loader = _Loader("calls", environ, folder)
+    names = loader.names()
+    if name and name not in names and (loader.sources.file.accounts or name != names[0]):
+        loader.problems.append(SettingProblem(name, "is not an account here", f"use one of {', '.join(names)}"))
+    elif not name and len(names) > 1:
+        problem = "is ambiguous, because there are several accounts"
+        loader.problems.append(SettingProblem("the account", problem, f"name one of {', '.join(names)}"))
+    account = loader.account(name if name in names else names[0])
+    redis_url, data = loader.value(REDIS), loader.sources.folder / loader.value(DATA)
+    loader.finish()
+    return Calling(account, redis_url, data)
+
+
+# Names
+
+
+def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
+    """Yield a problem for each name that is unknown, given twice or in the wrong place.
+
+    A misspelt name concerns the parts that read the setting it resembles, so that a mistake in a worker's
+    setting does not stop the web process; a name that resembles none concerns all parts.
+    """
+    file = sources.file
+    for name in file.not_tables:
+        if part in (BOTH if name.startswith("accounts") else WORKER):
+            fix = "write [accounts.NAME] or [router.NAME], with its settings below"
+            yield SettingProblem(file.where(name), "is not a table", fix)
+    yield from _variable_problems(sources, part)
+    yield from _key_problems(file.top, _TOP, "", file, part)
+    for name, table in file.accounts.items():
+        yield from _key_problems(table, _IN_ACCOUNT, f"accounts.{name}.", file, part)
+    for name in file.routers if part in WORKER else ():
+        router = name.partition(".")[2]
+        if not ROUTER.fullmatch(router):
+            fix = "use a to z, 0 to 9 and hyphens, for example crm"
+            yield SettingProblem(file.where(name), "is not a valid router name", fix)
+        elif name.startswith("handlers.") and f"router.{router}" in file.routers:
+            yield SettingProblem(file.where(name), "is given twice under two names", f"keep only [router.{router}]")
+    if len(file.accounts) > 1:
+        yield from _ambiguous(sources, part)
+
+
+def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
+    file = sources.file
+    referred = {name for group in (file.top, file.accounts, file.routers) for name in _references(group)}
+    for name in sources.environ:
+        row = _KNOWN_VARIABLES.get(name)
+        where = f"{printable(name)} (environment)"
+        if row and row.is_old(name) and part in row.parts and is_given(sources.environ.get(row.variable)):
+            yield SettingProblem(where, "is given twice under two names", f"keep only {row.variable}")
+        elif row is None and name.startswith(_PREFIXES) and name not in referred:
+            guess = nearest_setting(name, _VARIABLES)
+            if guess is None or part in _VARIABLES[guess].parts:
+                yield SettingProblem(where, "is not a setting", _did_you_mean(guess))
+
+
+def _references(value: object) -> Iterator[str]:
+    """Yield the variables named by "env:NAME" anywhere in a value."""
+    if isinstance(value, str) and value.startswith("env:"):
+        yield value.removeprefix("env:").strip()
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _references(item)
+
+
+def _key_problems(
+    table: Table, known: Mapping[str, Setting], prefix: str, file: SettingsFile, part: Part
+) -> Iterator[SettingProblem]:
+    for key, value in table.items():
+        where = file.where(prefix + key)
+        if key not in known:
+            meant, fix = _misplaced(key, known) if key in _ANYWHERE else _misspelt(key, value, known)
+            if meant is None or part in meant.parts:
+                yield SettingProblem(where, "is not a setting here", fix)
+        elif part in known[key].parts and any(
+            known[other] is known[key] for other in table if other in known and other < key
+        ):
+            yield SettingProblem(where, "is given twice under two names", "remove one of them")
+
+
+def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
+    meant = _ANYWHERE[key]
+    if known is _IN_ACCOUNT:
+        here = next(iter(meant.account_keys), None)
+        return meant, f"write {here}" if here else "move it to the top of the file, above the first [table]"
+    return meant, "move it into [accounts.NAME]" if meant.account_keys else f"set {meant.variable} instead"
+
+
+def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
+    current = [each for each, row in known.items() if not row.is_old(each)]
+    guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else current)
+    return known.get(guess or ""), _did_you_mean(guess)
+
+
+def _did_you_mean(guess: str | None) -> str:
+    return f"did you mean {guess!r}?" if guess else "remove it; docs/settings.md lists all settings"
+
+
+def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:
+    problem = f"is for a single account, and the file has {' and '.join(map(printable, sources.file.accounts))}"
+    for row in SETTINGS:
+        if row.scope in ("single", "account") and part in row.parts and (found := sources.find(row)):
+            fix = f"set {row.key} in each [accounts.NAME] instead" if row.account_keys else "remove it"
+            yield SettingProblem(found.where, problem, fix)
+
+
+# Values
+
+
+class _Loader:
+    """One pass over the sources that collects the values one part reads, and every problem."""
+
+    def __init__(self, part: Part, environ: Mapping[str, str], folder: Path) -> None:
+        self.part = part
+        self.sources = Sources(environ, folder, read_file(environ, folder))
+        broken = self.sources.file.problem
+        self.problems: list[SettingProblem] = [broken] if broken else []
+        self.warnings: list[SettingProblem] = []
+
+    def finish(self) -> None:
+        """Raise SettingsError with every problem, if there is any."""
+        if self.problems:
+            raise SettingsError(dict.fromkeys(self.problems))
+
+    def settings(self) -> Settings:
+        """Return everything the part reads."""
+        values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
+        redis_url = values["redis_url"]
+        accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
+        return Settings(
+            accounts=MappingProxyType({account.name: account for account in accounts}),
+            redis_url=redis_url,
+            data=self.sources.folder / values["data"],
+            durability=values[DURABILITY.key] or ("everysec" if redis_url else "fsync"),
+            lease=values["lease_seconds"],
+            config_path=self.sources.file.path,
+            warnings=tuple(dict.fromkeys(self.warnings)),
+            **{key: values[key] for key in _DEPLOYMENT_MEMBERS},
+        )
+
+    def account(self, name: str) -> Account:
+        """Return what the part reads of one account."""
+        values = {row.key: self.value(row, name) for row in SETTINGS if row.account_keys}
+        dry_run = values["dry_run"]
+        return Account(
+            name=name,
+            secrets=values["webhook_secrets"],
+            budget=Budget(
+                gets=values["gets_per_minute"],
+                posts=values["posts_per_minute"],
+                window=values["window_seconds"],
+                lockout=values["lockout_seconds"],
+                share=values["budget_share"],
+                in_flight=values["in_flight"],
+            ),
+            timeout=values["timeout_seconds"],
+            doubt=values["doubt_seconds"],
+            handlers=self.handlers(values["handlers"], values["rules"], name),
+            dry_run=dry_run is True,
+            dry_routers=dry_run if isinstance(dry_run, frozenset) else frozenset(),
+            off_skips=values["off"] == "skip",
+            router_settings=self.router_settings(),
+            **{key: values[key] for key in _ACCOUNT_MEMBERS},
+        )
+
+    def names(self) -> list[str]:
+        """Return the names of the accounts: those of the tables, else the single one of the environment."""
+        file = self.sources.file
+        for name in file.accounts:
+            try:
+                account_name(name)
+            except InvalidValueError as invalid:
+                self.report(file.where(f"accounts.{name}"), invalid)
+        found, given = self.sources.find(NAME), self.value(NAME)
+        if not file.accounts:
+            return [given or (UNNAMED if found else self.default_name())]
+        tables = list(file.accounts)
+        if given and found and len(tables) == 1 and given != tables[0]:
+            problem = f"is {given}, but the account in the file is {printable(tables[0])}"
+            self.report(found.where, InvalidValueError(problem, "remove it, or rename the table"))
+        return tables
+
+    def default_name(self) -> str:
+        """Return the first label of the host; a broken URL is reported to the worker only."""
+        found = self.sources.find(URL)
+        if found is None:
+            if self.part not in URL.parts:
+                self.report_missing(NAME, None)
+            return UNNAMED
+        try:
+            label = label_of(host_of(text(self.sources.resolve(found))))
+            problem = f"is required, because the host in {URL.variable} gives no name"
+        except InvalidValueError:
+            label, problem = None, f"is required, because {URL.variable} cannot be read"
+            if self.part in URL.parts:
+                return UNNAMED
+        if label is None:
+            self.report(NAME.variable, InvalidValueError(problem, f"set it to {NAME.help}, for example acme"))
+        return label or UNNAMED
+
+    def value(self, setting: Setting, account: str | None = None) -> Any:
+        """Return the value of a setting, or its default if it is invalid or not read."""
+        if self.part not in setting.parts:
+            return setting.default
+        found = self.sources.find(setting, account)
+        if found is None:
+            if self.part in setting.required:
+                self.report_missing(setting, account)
+            return setting.default
+        if found.warning:
+            self.warnings.append(found.warning)
+        try:
+            if setting.variable in NOT_YET:
+                raise InvalidValueError("is not available yet", "remove it")
+            value = setting.parse(self.sources.resolve(found))
+        except InvalidValueError as invalid:
+            self.report(found.where, invalid)
+            return setting.default
+        return found.base / value if isinstance(value, Path) else value
+
+    def handlers(self, names: tuple[str, ...], rules: Path | None, account: str) -> tuple[str, ...]:
+        """Return the routers to run, the rules last unless they are named."""
+        if self.part in WORKER and rules is None and self.sources.find(RULES, account) is None:
+            found = self.sources.find(HANDLERS, account)
+            if found is None:
+                self.report_missing(HANDLERS, account)
+            elif RULES_ROUTER in names:
+                fix = "set it to the path of a rules file, or remove the word rules"
+                self.report(found.where, InvalidValueError(f"names rules, but {RULES.variable} is not set", fix))
+        return names if rules is None or RULES_ROUTER in names else (*names, RULES_ROUTER)
+
+    def router_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the [router.NAME] tables by router name, for a part that runs them."""
+        tables: dict[str, Mapping[str, Any]] = {}
+        file = self.sources.file
+        for name, table in file.routers.items() if self.part in WORKER else ():
+            router, values = name.partition(".")[2], {}
+            if name.startswith("handlers."):
+                problem = "is an old form, and the next release will reject it"
+                self.warnings.append(SettingProblem(file.where(f"[{name}]"), problem, f"write [router.{router}]"))
+            for key, value in table.items():
+                given = GivenValue(value, file.where(f"{name}.{key}"), Path())
+                try:
+                    values[key] = self.sources.resolve(given)
+                except InvalidValueError as invalid:
+                    self.report(given.where, invalid)
+            tables[router] = MappingProxyType(values)
+        return MappingProxyType(tables)
+
+    def report_missing(self, setting: Setting, account: str | None) -> None:
+        """Report a missing value, unless it may be in a file that cannot be read."""
+        file = self.sources.file
+        if file.problem or file.not_tables:
+            return
+        where, fix = setting.variable, "set it"
+        if setting.account_keys:
+            in_table = f"{setting.key} in [accounts.{printable(account or 'NAME')}] of {file.name}"
+            fix = f"set it, or {in_table}"
+            if len(file.accounts) > 1:
+                where, fix = file.where(f"accounts.{account}.{setting.key}"), f"set {in_table}"
+        self.report(where, InvalidValueError("is missing", f"{fix}: {setting.help}"))
+
+    def report(self, where: str, invalid: InvalidValueError) -> None:
+        """Record what is wrong with a value."""
+        self.problems.extend(SettingProblem(where, each.problem, each.fix) for each in (invalid, *invalid.more))

@@ -1,0 +1,160 @@
+"""The settings as frozen values: read once at start, then passed to whatever needs them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+Durability = Literal["memory", "everysec", "fsync"]
+
+
+class Secret:
+    """Wrap a key, password or code so that logs, tracebacks and reports show only asterisks.
+
+    Not a dataclass on purpose: `dataclasses.asdict` would open it. An empty secret is false: not loaded.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself, for the one place that sends or checks it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Secret":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled; load the settings again where they are needed")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """One mistake in the settings: where it is, what is wrong and how to fix it."""
+
+    setting: str
+    """The setting and its source, for example `PORT (environment)`."""
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}; {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What HappyFox allows one account, and how much of it foxhooks uses."""
+
+    gets: int
+    """GET calls in any window of `window` seconds."""
+    posts: int
+    """POST calls in any window of `window` seconds."""
+    window: float
+    lockout: float
+    """Seconds for which HappyFox rejects every call after a 429."""
+    share: float
+    """The part of the budget foxhooks uses, above 0 and at most 1."""
+    in_flight: int
+    """The most calls in flight at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One HappyFox help desk. What the loaded part does not read is empty or has its default."""
+
+    name: str
+    secrets: tuple[Secret, ...]
+    """Signing keys of its webhooks, newest first."""
+    url: str
+    """Scheme and host, without a slash at the end."""
+    api_key: Secret
+    auth_code: Secret
+    staff_id: int
+    """The staff member foxhooks writes as; 0 when not loaded."""
+    budget: Budget
+    timeout: float
+    """Total seconds of one call."""
+    doubt: float
+    """Seconds after its deadline in which a call may still take effect."""
+    handlers: tuple[str, ...]
+    """Import strings or entry-point names, in the order they run; `rules` is among them when there is a rules file."""
+    rules: Path | None
+    """The rules file."""
+    allow: frozenset[tuple[str, str]]
+    """Grants, as (router, permission)."""
+    dry_run: bool
+    dry_routers: frozenset[str] = frozenset()
+    """The routers that run dry while the others act."""
+    loop_guard: int
+    """Writes per ticket and hour before the loop guard trips."""
+    off_tag: str = ""
+    """The tag that pauses its ticket, empty for none."""
+    off_skips: bool = False
+    """Whether events of a ticket with that tag are skipped instead of waiting."""
+    router_settings: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    """The [router.NAME] tables by router name; hidden from `repr` because they may hold keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a process reads at start. What the loaded part does not read has its default."""
+
+    accounts: Mapping[str, Account]
+    redis_url: str | None = field(repr=False)
+    """None selects the embedded store. Hidden from `repr` because it may hold a password."""
+    data: Path
+    """Folder of the embedded store."""
+    durability: Durability
+    lease: float
+    handler_seconds: float
+    retention_hours: float
+    threads: int
+    processes: int
+    web_concurrency: int
+    host: str | None
+    """None leaves the choice to the command."""
+    port: int
+    sentry_dsn: Secret | None
+    log_level: str
+    """A level name of `logging`, in capitals."""
+    log_format: Literal["json", "console"]
+    config_path: Path | None
+    """The file that was read, if any."""
+    warnings: tuple[SettingProblem, ...] = ()
+    """What works today but must be changed before the next release, such as the old name of a setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """An account that a script calls; its budget is kept at `redis_url`, or in the embedded store in `data`."""
+
+    account: Account
+    redis_url: str | None = field(repr=False)
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RulesFile:
+    """A rules file and what it is permitted to do."""
+
+    account: str
+    """Empty for what holds for all accounts."""
+    path: Path | None
+    allow: frozenset[tuple[str, str]]

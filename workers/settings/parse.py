@@ -1,0 +1,345 @@
+"""Parse single values: turn what was given into what a setting holds, or say why it does not fit.
+
+A given value is a text from the environment or whatever TOML made of the file. Messages do not repeat values,
+so that a key pasted into the wrong setting is never printed; only the names of routers and permissions are.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from workers.errors import nearest, suggest
+from workers.settings.model import Secret, SettingProblem
+
+Parser = Callable[[object], Any]
+
+ROUTER = re.compile(r"[a-z][a-z0-9-]*")
+"""The name of a router."""
+
+PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscribe", "create", "contacts")
+"""What a router may do only with a grant."""
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
+_IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `str()` lists every problem, one per line, and never a secret."""
+
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class InvalidValueError(Exception):
+    """A value does not fit its setting. No text in it may repeat the value of a secret."""
+
+    def __init__(self, problem: str, fix: str, more: Sequence["InvalidValueError"] = ()) -> None:
+        self.problem = problem
+        self.fix = fix
+        self.more = tuple(more)
+        """Further reasons why the same value does not fit."""
+        super().__init__(problem, fix)
+
+
+def raise_all(reasons: Sequence[InvalidValueError]) -> None:
+    """Raise all reasons as one error; do nothing when there is none."""
+    if reasons:
+        first, *more = reasons
+        raise InvalidValueError(first.problem, first.fix, more)
+
+
+def nearest_setting(name: str, known: Iterable[str]) -> str | None:
+    """Return the known setting most like *name*, ignoring our prefixes, or None if none is close."""
+    shorts = {short(each): each for each in known}
+    near = nearest(short(name), shorts)
+    return shorts[near] if near else None
+
+
+def short(name: str) -> str:
+    """Return the key of a variable in the file: in lower case and without our prefix."""
+    return name.lower().removeprefix("foxhooks_").removeprefix("happyfox_")
+
+
+def printable(name: str) -> str:
+    """Return a name as it is, or escaped if it contains anything that does not print."""
+    return name if name.isascii() and name.isprintable() else ascii(name)
+
+
+# Texts, numbers and choices
+
+
+def text(given: object) -> str:
+    """Parse a text and strip the white space around it."""
+    if not isinstance(given, str):
+        raise InvalidValueError("is not a text", "write it in quotes")
+    stripped = given.strip()
+    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in stripped):
+        raise InvalidValueError("contains a control character", "type the value again instead of pasting it")
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in stripped):
+        raise InvalidValueError("is not valid UTF-8", "type the value again in UTF-8")
+    if not stripped:
+        raise InvalidValueError("is empty", "set a value or remove it")
+    return stripped
+
+
+def whole(most: int, least: int = 1) -> Parser:
+    """Return a parser of whole numbers from `least` to `most`."""
+
+    def parse(given: object) -> int:
+        number: object = given
+        if isinstance(given, str) and _WHOLE.fullmatch(text(given)):
+            number = int(text(given))
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise InvalidValueError("is not a whole number in range", f"write a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def decimal(most: float, least: float = 0.001) -> Parser:
+    """Return a parser of numbers from `least` to `most`."""
+
+    def parse(given: object) -> float:
+        number: object = given
+        if isinstance(given, str) and _DECIMAL.fullmatch(text(given)):
+            number = float(text(given))
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
+            raise InvalidValueError("is not a number in range", f"write a number from {least:g} to {most:g}")
+        return float(number)
+
+    return parse
+
+
+def switch(given: object) -> bool:
+    """Parse on or off."""
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
+        return text(given).lower() in _ON
+    raise InvalidValueError("is neither on nor off", "write 1, true, yes, on, or 0, false, no, off")
+
+
+def choice(*words: str) -> Parser:
+    """Return a parser of one of *words*, in any case."""
+
+    def parse(given: object) -> str:
+        for word in words:
+            if text(given).lower() == word.lower():
+                return word
+        raise InvalidValueError("is not one of its values", f"write {', '.join(words[:-1])} or {words[-1]}")
+
+    return parse
+
+
+def tag(given: object) -> str:
+    """Parse a HappyFox tag; a blank one means no tag."""
+    if isinstance(given, str) and not given.strip():
+        return ""
+    if "," in text(given):
+        raise InvalidValueError("is more than one tag", "write one, without a comma")
+    return text(given)
+
+
+def path(given: object) -> Path:
+    """Parse a path; whoever found it makes it absolute."""
+    return Path(text(given))
+
+
+def account_name(given: object) -> str:
+    """Parse the name of an account, which is a part of the webhook's path."""
+    name = text(given)
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise InvalidValueError("is not a valid account name", "use only a to z, 0 to 9 and hyphens, for example acme")
+    return name
+
+
+# Keys
+
+
+def secret(given: object) -> Secret:
+    """Parse a key and strip the white space around it."""
+    return Secret(text(given))
+
+
+def api_key(given: object) -> Secret:
+    """Parse the first half of the Basic auth pair, which cannot hold a colon (RFC 7617)."""
+    if ":" in text(given):
+        raise InvalidValueError("contains a colon", "set the API key alone; the auth code has its own setting")
+    return auth_code(given)
+
+
+def auth_code(given: object) -> Secret:
+    """Parse a half of the Basic auth pair: ASCII, because RFC 7617 fixes no encoding for other characters."""
+    if not text(given).isascii():
+        raise InvalidValueError(
+            "contains a character beyond ASCII", "copy it again from HappyFox: Apps > Goodies > API"
+        )
+    return secret(given)
+
+
+def sentry_dsn(given: object) -> Secret:
+    """Parse the address for error reports, which contains a key."""
+    if not re.fullmatch(r"https?://[^\s@/]+@\S+/\S+", text(given)):
+        raise InvalidValueError("is not a DSN", "copy it from Sentry: Settings, Projects, Client Keys")
+    return secret(given)
+
+
+# Addresses
+
+
+def host(given: object) -> str:
+    """Parse an address to listen on."""
+    name = text(given)
+    if re.search(r"[\s/@]", name):
+        raise InvalidValueError("is not a host", "write a host name or an IP address, for example 127.0.0.1")
+    return name
+
+
+def url(given: object) -> str:
+    """Parse the address of a help desk and return it without a slash at the end."""
+    address = text(given)
+    name = host_of(address)
+    parts = urlsplit(address)
+    wrong: list[InvalidValueError] = []
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        fix = "end it after the host, for example https://acme.happyfox.com"
+        wrong.append(InvalidValueError("has more than scheme and host", fix))
+    if parts.scheme == "http" and not is_loopback(name):
+        fix = "write https://; http is for loopback only"
+        wrong.append(InvalidValueError("would send the key over plain http", fix))
+    raise_all(wrong)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
+
+
+def redis_url(given: object) -> str:
+    """Parse the address of a Redis or Valkey server."""
+    address = text(given)
+    fix = "write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise InvalidValueError("is not an address", fix) from None
+    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in address:
+        raise InvalidValueError("has a scheme that is not redis, rediss or unix", fix)
+    if parts.scheme == "unix" and not parts.path:
+        raise InvalidValueError("has no path to a socket", fix)
+    return address
+
+
+def host_of(address: str) -> str:
+    """Return the host of an http or https address in lower case, an IPv6 address without its brackets."""
+    fix = "write it as https://acme.happyfox.com"
+    try:
+        parts = urlsplit(address)
+        name = parts.hostname or ""
+        port = parts.port
+    except ValueError:
+        raise InvalidValueError("is not an address", fix) from None
+    if parts.scheme not in ("http", "https"):
+        raise InvalidValueError("does not start with https://", fix)
+    if "@" in parts.netloc:
+        raise InvalidValueError("contains a user name or password", "leave out everything between // and the host")
+    if port == 0 or not (_HOST.fullmatch(name) or _ip(name)):
+        raise InvalidValueError("has no valid host", fix)
+    return name
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether a host can only be this machine. Other names that resolve to it do not count."""
+    address = _ip(name)
+    return address.is_loopback if address else name == "localhost"
+
+
+def label_of(name: str) -> str | None:
+    """Return the first label of a host name: the default name of an account; None for loopback and IP."""
+    label = name.partition(".")[0]
+    return None if is_loopback(name) or _ip(name) or not re.fullmatch(r"[a-z0-9-]+", label) else label
+
+
+def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+# Lists
+
+
+def word_list(given: object) -> list[str]:
+    """Parse a list, or a text of words between commas. Drop empty words and repetitions."""
+    if isinstance(given, str):
+        found: list[object] = [word for word in given.split(",") if word.strip()]
+    elif isinstance(given, list):
+        found = given
+    else:
+        raise InvalidValueError("is not a list", 'write a list of texts, for example ["one", "two"]')
+    return list(dict.fromkeys(text(word) for word in found))
+
+
+def secrets(given: object) -> tuple[Secret, ...]:
+    """Parse one or more signing keys, newest first."""
+    keys = tuple(Secret(word) for word in word_list(given))
+    if not keys:
+        raise InvalidValueError("contains no signing key", "write at least one, the newest first")
+    return keys
+
+
+def handlers(given: object) -> tuple[str, ...]:
+    """Parse import strings and entry-point names, in order."""
+    names = word_list(given)
+    fix = "write module:router, for example vip:router"
+    wrong = [name for name in names if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name))]
+    raise_all([InvalidValueError(f"contains {name!a}, which is not a router", fix) for name in wrong])
+    if not names:
+        raise InvalidValueError("contains no router", "write at least one module:router")
+    return tuple(names)
+
+
+def grants(given: object) -> frozenset[tuple[str, str]]:
+    """Parse `router:permission` words, or a table of lists of permissions by router."""
+    if isinstance(given, dict):
+        pairs = [(router, permission) for router, value in given.items() for permission in word_list(value)]
+    else:
+        pairs = [(router, permission) for router, _, permission in (word.partition(":") for word in word_list(given))]
+    granted = [(router.strip(), permission.strip()) for router, permission in pairs]
+    raise_all([wrong for grant in granted for wrong in _grant_problems(*grant)])
+    return frozenset(granted)
+
+
+def dry_run(given: object) -> bool | frozenset[str]:
+    """Parse on or off, or the names of the routers that run dry."""
+    try:
+        return switch(given)
+    except InvalidValueError:
+        pass
+    fix = "write 1 or 0, or the names of routers, for example vip"
+    if not isinstance(given, str | list):
+        raise InvalidValueError("is neither on nor off nor a list of routers", fix)
+    names = word_list(given)
+    wrong = [name for name in names if not ROUTER.fullmatch(name)]
+    raise_all([InvalidValueError(f"contains {name!a}, which is not a valid router name", fix) for name in wrong])
+    return frozenset(names)
+
+
+def _grant_problems(router: str, permission: str) -> Iterator[InvalidValueError]:
+    if not ROUTER.fullmatch(router):
+        fix = "write router:permission, for example vip:reply"
+        yield InvalidValueError(f"grants to {router!a}, which is not a valid router name", fix)
+    elif permission not in PERMISSIONS:
+        fix = suggest(permission, PERMISSIONS, f"use one of {', '.join(PERMISSIONS)}")
+        yield InvalidValueError(f"grants {router} the unknown permission {permission!a}", fix)

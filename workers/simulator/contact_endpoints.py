@@ -1,0 +1,236 @@
+"""Endpoints of contacts and contact groups (contacts article)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from workers.simulator import search
+from workers.simulator.account import Json, SimulatedAccount, StoredContact
+from workers.simulator.forms import (
+    BULK_LIMIT,
+    NOT_A_CHOICE,
+    NOT_FOUND,
+    REQUIRED,
+    ApiError,
+    Arguments,
+    Form,
+    Outcome,
+    get_or_404,
+    page,
+    whole,
+)
+from workers.simulator.updates import contact_json
+
+PHONE_TYPES: Final = ("mo", "w", "m", "h", "o")
+"""Mobile, work, main, home, other."""
+
+
+def list_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle GET /users/, with `q`."""
+    terms = search.parse_search(args.query.get("q", ""))
+    found = [
+        contact
+        for contact in account.contacts.values()
+        if all(search.contact_matches(account, contact, term) for term in terms)
+    ]
+    shown, info = page(account, found, args)
+    return Outcome({"page_info": info, "data": [contact_json(account, contact) for contact in shown]})
+
+
+def read_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle GET /user/<id>/ and /user/<email>/."""
+    return Outcome(contact_json(account, _contact_of(account, args)))
+
+
+def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /users/: create, or edit by address and reset fields not given."""
+    if not isinstance(args.body, list):
+        return Outcome(contact_json(account, _put(account, args.body)))
+    if len(args.body) > BULK_LIMIT:
+        raise ApiError(400, {"error": f"At most {BULK_LIMIT} contacts can be added in one request."})
+    results: list[Json] = []
+    for members in args.body:
+        try:
+            contact = _put(account, members)
+        except ApiError as error:  # the article shows no failure: assumed to be as for tickets
+            results.append({"success": False, **error.payload})
+        else:
+            results.append({"email": contact.email, "success": True, "id": contact.id})
+    return Outcome(results)
+
+
+def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /user/<id>/ and /user/<email>/: change only what is given."""
+    before, form = _contact_of(account, args), Form(args.body)
+    values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
+    after = _save(account, before, form, {**before.fields, **values})
+    if set(form.members) <= {"is_login_enabled"} and account.options.bare_writes:
+        return Outcome(None)
+    return Outcome(contact_json(account, after))
+
+
+def _contact_of(account: SimulatedAccount, args: Arguments) -> StoredContact:
+    found = account.contact_by_email(args.word) if args.word else account.contacts.get(args.number)
+    if found is None:
+        raise ApiError(404, NOT_FOUND)
+    return found
+
+
+def _put(account: SimulatedAccount, members: Any) -> StoredContact:
+    form = Form(members)
+    email = form.text("email")
+    before = account.contact_by_email(email) if email else None
+    values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
+    if not form.given("email") or (not email and not form.given("phones")):
+        form.add_error("email", REQUIRED)
+    if before is None:
+        form.text("name", required=True)
+    form.require_fields("c-cf", list(account.contact_fields.values()), values)
+    return _save(account, before, form, values)
+
+
+def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) -> None:
+    """Add errors for a wrong or taken address and for invalid phones."""
+    email = form.email()
+    taken = account.contact_by_email(email) if email else None
+    if taken is not None and (before is None or taken.id != before.id):
+        form.add_error("email", "A contact with this email address exists already.")
+    known = {phone["id"] for phone in before.phones} if before else set()
+    phones = form.members.get("phones") or []
+    for phone in phones if isinstance(phones, list) else [None]:
+        _check_phone(form, phone, known)
+
+
+def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
+    """Add an error for an invalid phone. Any part of a known one may be edited."""
+    if not isinstance(phone, dict):
+        form.add_error("phones", REQUIRED)
+        return
+    number, kind, edited = phone.get("number"), phone.get("type") or "o", phone.get("id")
+    if (edited is not None and whole(edited) not in known) or kind not in PHONE_TYPES:
+        form.add_error("phones", NOT_A_CHOICE)
+    elif not (isinstance(number, str) and number) and (edited is None or number is not None):
+        form.add_error("phones", REQUIRED)
+
+
+def _save(
+    account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
+) -> StoredContact:
+    """Store a contact with the form's values. A phone with `id` is edited, else added."""
+    _check(account, form, known)
+    form.raise_errors()
+    before = known or account.new_contact(form.text("name"), form.text("email") or None)
+    phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
+    for given in form.members.get("phones") or []:
+        number = whole(given.get("id")) or account.next("phone")
+        phone = phones.get(number, {"id": number, "type": "o", "number": ""})
+        phones[number] = phone | {name: given[name] for name in ("type", "number") if given.get(name)}
+        if given.get("is_primary") in (True, "true"):
+            primary = number
+    return account.put_contact(
+        replace(
+            before,
+            name=form.text("name") or before.name,
+            email=form.text("email") or before.email,
+            phones=tuple(phones.values()),
+            primary=primary,
+            fields=dict(values),
+            login=form.boolean("is_login_enabled") if form.given("is_login_enabled") else before.login,
+            updated_at=account.now() if known else None,
+        )
+    )
+
+
+# Contact groups
+
+
+def list_groups(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle GET /contact_groups/: a bare list."""
+    return Outcome(list(account.groups.values()))
+
+
+def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle GET /contact_group/<id>/: the group with its contacts."""
+    return Outcome(_group_json(account, get_or_404(account.groups, args.number)))
+
+
+def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /contact_groups/. Contacts created later join by their domain."""
+    form = Form(args.body)
+    name = form.text("name", required=True)
+    if any(known["name"] == name for known in account.groups.values()):
+        form.add_error("name", "A contact group with this name exists already.")
+    form.raise_errors()
+    group = {
+        "id": account.next("group"),
+        "name": name,
+        "description": form.text("description"),
+        "tagged_domains": form.text("tagged_domains"),
+    }
+    return Outcome(_group_json(account, _put_group(account, group)))
+
+
+def edit_group(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /contact_group/<id>/. The name stays (assumed)."""
+    before, form = get_or_404(account.groups, args.number), Form(args.body)
+    changes = {name: form.text(name) for name in ("description", "tagged_domains") if form.given(name)}
+    after = _put_group(account, before | changes)
+    return Outcome(None if account.options.bare_writes else _group_json(account, after))
+
+
+def add_to_group(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /contact_group/<id>/update_contacts/: a bare list of up to 100."""
+    number: int = get_or_404(account.groups, args.number)["id"]
+    given = args.body
+    if account.options.members_as_objects and isinstance(given, dict):
+        listed = given.get("contacts")
+        given = [{"contact": one.get("id")} for one in listed if isinstance(one, dict)] if listed else listed
+    return Outcome([_add(account, number, one) for one in _members(given)])
+
+
+def remove_from_group(account: SimulatedAccount, args: Arguments) -> Outcome:
+    """Handle POST /contact_group/<id>/delete_contacts/: `contacts`, a list of ids."""
+    number: int = get_or_404(account.groups, args.number)["id"]
+    return Outcome([_remove(account, number, one) for one in _members(Form(args.body).members.get("contacts"))])
+
+
+def _put_group(account: SimulatedAccount, group: Json) -> Json:
+    account.groups = {**account.groups, group["id"]: group}
+    return group
+
+
+def _group_json(account: SimulatedAccount, group: Json) -> Json:
+    members = [contact for contact in account.contacts.values() if group["id"] in contact.groups]
+    if account.options.members_of_groups == "ids":
+        return group | {"contacts": [contact.id for contact in members]}
+    return group | {"contacts": [contact_json(account, contact) for contact in members]}
+
+
+def _members(given: Any) -> list[Any]:
+    if not isinstance(given, list):
+        raise ApiError(400, {"error": [{"field": "contacts", "errors": [REQUIRED]}]})
+    if len(given) > BULK_LIMIT:
+        raise ApiError(400, {"error": f"At most {BULK_LIMIT} contacts can be given in one request."})
+    return given
+
+
+def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
+    members = given if isinstance(given, dict) else {}
+    contact = account.contacts.get(whole(members.get("contact")) or 0)
+    if contact is None:
+        text = NOT_A_CHOICE if members.get("contact") is not None else REQUIRED
+        return {"errors": [{"field": "contact", "errors": [text]}], "success": False}
+    access = Form(members).boolean("access_tickets")
+    account.put_contact(replace(contact, groups={**contact.groups, group: access}, updated_at=account.now()))
+    return {"data": {"access_tickets": access, "contact": contact.id}, "success": True}
+
+
+def _remove(account: SimulatedAccount, group: int, given: Any) -> Json:
+    contact = account.contacts.get(whole(given) or 0)
+    if contact is None:
+        return {"data": {"message": "Contact does not exist", "contact": given}, "success": False}
+    if group not in contact.groups:
+        return {"data": {"message": "Contact not part of the contact group", "contact": contact.id}, "success": False}
+    left = {number: access for number, access in contact.groups.items() if number != group}
+    account.put_contact(replace(contact, groups=left, updated_at=account.now()))
+    return {"data": {"message": "Successfully removed contact from group", "contact": contact.id}, "success": True}

@@ -1,0 +1,317 @@
+"""What endpoints share: arguments, outcomes, errors, validation and pages.
+
+Texts about system fields end with a full stop, those about custom fields do not (tickets article).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal, TypeVar
+
+from workers.simulator.account import Json, SimulatedAccount, StoredTicket, Table, split
+from workers.simulator.http import Upload
+from workers.simulator.options import Options
+
+T = TypeVar("T")
+Label = Literal["ticket-created", "ticket-updated"]
+
+REQUIRED: Final = "This field is required."
+REQUIRED_FIELD: Final = "This field is required"
+NOT_A_CHOICE: Final = "Select a valid choice. That choice is not one of the available choices."
+NOT_FOUND: Final = {"error": "Cannot find the requested object"}
+"""The body of a 404, reported by one live user."""
+BLANK: Final[tuple[Any, ...]] = (None, "", [])
+PAGE_LIMIT: Final = 50
+BULK_LIMIT: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The arguments of an API call."""
+
+    number: int = 0
+    """The id in the path, 0 without one."""
+    word: str = ""
+    """The e-mail address in the path, empty without one."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The last value of each query parameter."""
+    all_values: Mapping[str, list[str]] = field(default_factory=dict)
+    """All values of each query parameter."""
+    body: Any = field(default_factory=dict)
+    files: tuple[Upload, ...] = ()
+    late: float = 0.0
+    """Seconds until reads see the update that this call writes."""
+
+    def flag(self, name: str) -> bool:
+        """Return whether a query parameter is `true` or `1`."""
+        return self.query.get(name, "").lower() in ("1", "true")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """Something that webhooks report: the ticket as it is after the write."""
+
+    label: Label
+    ticket: StoredTicket
+    has_update: bool = True
+    """Whether the write left an update, which is then the ticket's last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An endpoint's response, and the webhook events of the call."""
+
+    payload: Mapping[str, Any] | list[Any] | bytes | None
+    """JSON, bytes to send as they are, or None for an empty body."""
+    events: tuple[WebhookEvent, ...] = ()
+    _: KW_ONLY
+    media: str = "application/json"
+    status: int = 200
+
+
+Endpoint = Callable[[SimulatedAccount, Arguments], Outcome]
+
+
+class ApiError(Exception):
+    """A call that is refused with a status and a body."""
+
+    def __init__(self, status: int, payload: Any) -> None:
+        super().__init__(status, payload)
+        self.status = status
+        self.payload = payload
+
+
+class ValidationError(ApiError):
+    """A call refused by validation."""
+
+
+class Form:
+    """The members of a request body; `raise_errors` reports all mistakes at once.
+
+    An empty string counts as absent, because forms cannot leave a member out (assumed).
+    """
+
+    def __init__(self, members: Any) -> None:
+        if not isinstance(members, Mapping):
+            raise ApiError(400, {"error": "The body must be an object."})
+        self.members: Mapping[str, Any] = members
+        self.errors: dict[str, list[str]] = {}
+
+    def add_error(self, name: str, text: str) -> None:
+        """Add an error to a field."""
+        self.errors.setdefault(name, []).append(text)
+
+    def raise_errors(self) -> None:
+        """Raise a 400 in the shape of the tickets article if there is any error."""
+        if self.errors:
+            listed = [{"field": name, "errors": texts} for name, texts in self.errors.items()]
+            raise ValidationError(400, {"error": listed})
+
+    def given(self, name: str) -> bool:
+        """Return whether the member is there, even if it is null."""
+        return name in self.members
+
+    def cleared(self, name: str) -> bool:
+        """Return whether the member is there and null."""
+        return self.given(name) and self.members[name] is None
+
+    def text(self, name: str, *, required: bool = False) -> str:
+        """Return a string, empty when absent."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            if required:
+                self.add_error(name, REQUIRED)
+            return ""
+        return value if isinstance(value, str) else str(value)
+
+    def email(self, *, required: bool = False) -> str:
+        """Return the e-mail address, empty when absent."""
+        email = self.text("email", required=required)
+        if email and "@" not in email:
+            self.add_error("email", "Enter a valid email address.")
+        return email
+
+    def integer(self, name: str) -> int | None:
+        """Return a whole number, given as a number or as digits."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            return None
+        number = whole(value)
+        if number is None:
+            self.add_error(name, "Enter a whole number.")
+        return number
+
+    def boolean(self, name: str) -> bool:
+        """Return a boolean, given as such or as `true` in any case."""
+        value = self.members.get(name)
+        return value is True or str(value).lower() in ("true", "1")
+
+    def required_choice(self, name: str, table: Mapping[int, Any]) -> int:
+        """Return the id of a table's entry that must be given; 0 after an error."""
+        if self.members.get(name) in (None, ""):
+            self.add_error(name, REQUIRED)
+        return self.choice(name, table) or 0
+
+    def choice(self, name: str, table: Mapping[int, Any]) -> int | None:
+        """Return the id of a table's entry."""
+        value = self.members.get(name)
+        if value in (None, ""):
+            return None
+        number = whole(value)
+        if number is None or number not in table:
+            self.add_error(name, NOT_A_CHOICE)
+            return None
+        return number
+
+    def choices(self, name: str, table: Mapping[int, Any]) -> list[int]:
+        """Return the ids in a list, or the one id of a form."""
+        value = self.members.get(name)
+        given = value if isinstance(value, list) else [] if value in (None, "") else [value]
+        numbers = [number for number in map(whole, given) if number is not None and number in table]
+        if len(numbers) < len(given):
+            self.add_error(name, NOT_A_CHOICE)
+        return numbers
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        """Return the members of a comma-separated string."""
+        return tuple(split(self.text(name)))
+
+    def date(self, name: str) -> str | None:
+        """Return a day as `yyyy-mm-dd`, given so or as `dd/mm/yyyy`."""
+        value = self.text(name)
+        day = read_date(value) if value else None
+        if value and day is None:
+            self.add_error(name, "Enter a valid date.")
+        return day
+
+    def time(self, name: str) -> float | None:
+        """Return a time given as `yyyy-mm-ddThh:mm:ss[.ms]`, UTC, in epoch seconds."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            return datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            self.add_error(name, "Enter a valid date/time.")
+            return None
+
+    def custom_fields(self, prefixes: tuple[str, ...], definitions: Table, options: Options) -> dict[int, Any]:
+        """Return the values of the custom fields, by id."""
+        values: dict[int, Any] = {}
+        for name, value in self.members.items():
+            prefix, _, number = name.rpartition("-")
+            if prefix not in prefixes:
+                continue
+            definition = definitions.get(int(number)) if number.isdecimal() else None
+            if definition is None and options.unknown_values == "refused":
+                self.add_error(name, "This field does not exist")
+            if definition is None or (value in BLANK and not options.blank_clears):
+                continue
+            try:
+                values[definition["id"]] = field_value(definition, value)
+            except ValueError as error:
+                self.add_error(name, str(error))
+        return values
+
+    def require_fields(self, prefix: str, definitions: Sequence[Json], values: Mapping[int, Any]) -> None:
+        """Add an error for every required custom field without a value."""
+        for definition in definitions:
+            name = f"{prefix}-{definition['id']}"
+            if definition["required"] and values.get(definition["id"]) is None and name not in self.errors:
+                self.add_error(name, REQUIRED_FIELD)
+
+
+def field_value(definition: Json, value: Any) -> Any:
+    """Return a custom field's value as stored. Raise ValueError with HappyFox's text."""
+    if value in BLANK:
+        return None
+    kind = definition["type"]
+    if kind == "number":
+        return _number(value)
+    if kind == "date":
+        day = read_date(str(value))
+        if day is None:
+            raise ValueError("Enter a valid date")
+        return day
+    if kind == "choice":
+        return _choice(definition, value)
+    if kind == "multiple_choice":
+        return tuple(_choice(definition, one) for one in (value if isinstance(value, list) else [value]))
+    return str(value)
+
+
+def _number(value: Any) -> int | float:
+    number = whole(value)
+    if number is not None:
+        return number
+    try:
+        return round(float(value), 2)
+    except (TypeError, ValueError):
+        raise ValueError("Enter a number") from None
+
+
+def _choice(definition: Json, value: Any) -> int:
+    number = whole(value)
+    if number is None or all(choice["id"] != number for choice in definition["choices"]):
+        raise ValueError(NOT_A_CHOICE.rstrip("."))
+    return number
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number given as a number or as digits; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}\s*", value):
+        return int(value)
+    return None
+
+
+def read_date(value: str) -> str | None:
+    """Return a day as `yyyy-mm-dd`, given so or as `dd/mm/yyyy`."""
+    try:
+        if "/" in value:
+            day, month, year = value.split("/")
+            return date(int(year), int(month), int(day)).isoformat()
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        return None
+
+
+def get_or_404(table: Mapping[int, T], number: int | None) -> T:
+    """Return an entry of a table. Raise a 404 if there is none."""
+    found = None if number is None else table.get(number)
+    if found is None:
+        raise ApiError(404, NOT_FOUND)
+    return found
+
+
+def page(account: SimulatedAccount, entries: Sequence[T], args: Arguments) -> tuple[list[T], Json]:
+    """Return one page of entries and its `page_info`; ten a page, counted from 1.
+
+    Raise a 400 or 404 for a page that the switches do not allow.
+    """
+    asked = whole(args.query.get("size")) or 10
+    if asked > PAGE_LIMIT and account.options.oversized_page == "refused":
+        raise ApiError(400, {"error": f"At most {PAGE_LIMIT} entries per page are allowed."})
+    size = min(max(asked, 1), PAGE_LIMIT)
+    number = max(whole(args.query.get("page")) or 1, 1)
+    start = (number - 1) * size
+    shown = list(entries[start : start + size])
+    if not shown and number > 1 and account.options.past_the_end == "missing":
+        raise ApiError(404, NOT_FOUND)
+    return shown, {
+        "count": len(shown),
+        "last_index": len(entries),
+        "page_count": -(-len(entries) // size),
+        "start_index": start + 1 if shown else 0,
+        "end_index": start + len(shown) if shown else 0,
+    }
+
+
+def envelope(account: SimulatedAccount, entries: Sequence[Any], args: Arguments) -> Json:
+    """Return one page of entries that are JSON already, in the usual envelope."""
+    shown, info = page(account, entries, args)
+    return {"page_info": info, "data": shown}

@@ -1,1 +1,0 @@
-"""Finding and ordering: the `q` grammar of tickets and contacts, and the sort codes."""
