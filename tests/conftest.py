@@ -1,13 +1,21 @@
 """Fixtures every test may ask for: real stores, emptied for each test, and a clean environment."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
-from tests import stores
+from tests.support import sentry as sentries
+from tests.support import stores
+from tests.support.stores import Server
+
+if TYPE_CHECKING:
+    from tests.support.fleet import Fleet
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
@@ -67,3 +75,32 @@ def either_store(store_url: str) -> Iterator[redis.Redis]:
     """Client of `store_url`: the test runs twice; answers are bytes."""
     with redis.Redis.from_url(store_url) as client:
         yield client
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., Server]]:
+    """Make stores, not started yet, that can be killed: `server("redis", "--appendonly", "no")`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str = "valkey", *options: str) -> Server:
+            made = Server(kind, *options)
+            stack.callback(made.remove)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., "Fleet"]]:
+    """Make a deployment of real processes: `deploy(plugin, gets=30)`; it ends with the test."""
+    from tests.support.fleet import deployed  # slow to import, and few tests need it
+
+    with contextlib.ExitStack() as stack:
+        yield lambda plugin, **options: stack.enter_context(deployed(plugin, tmp_path, **options))
+
+
+@pytest.fixture
+def sentry() -> Iterator[sentries.FakeSentry]:
+    """A fake Sentry that keeps what is reported to it."""
+    with sentries.listening() as listener:
+        yield listener

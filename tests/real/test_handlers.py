@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.real.fleet import Fleet
-from tests.real.handlers import FAULTY, NOTING
+from tests.support.fleet import Fleet
+from tests.support.plugins import FAULTY, NOTING
 
 pytestmark = pytest.mark.timeout(120)
 

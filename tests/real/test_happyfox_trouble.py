@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.real.fleet import Fleet, P, free_port
-from tests.real.handlers import FAITHFUL, NOTING
+from tests.support.fleet import Fleet, P
+from tests.support.plugins import FAITHFUL, NOTING
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.real.fleet import Fleet, Process
-from tests.real.handlers import FAITHFUL
+from tests.support.fleet import Fleet
+from tests.support.plugins import FAITHFUL
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(240)
 

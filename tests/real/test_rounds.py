@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.real.fleet import Fleet, P
+from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 

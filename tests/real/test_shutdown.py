@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.real.fleet import LEASE, TIMEOUT, Fleet, P
-from tests.real.handlers import FAITHFUL
+from tests.support.fleet import LEASE, TIMEOUT, Fleet, P
+from tests.support.plugins import FAITHFUL
 
 pytestmark = pytest.mark.timeout(180)
 

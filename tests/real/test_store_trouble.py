@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.real.fleet import SETTINGS, Fleet, P
-from tests.real.handlers import FAITHFUL, NOTING
+from tests.support.fleet import SETTINGS, Fleet, P
+from tests.support.plugins import FAITHFUL, NOTING
 
 pytestmark = pytest.mark.timeout(180)
 

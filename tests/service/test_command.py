@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.project import Project, clean, end, wait_ready
-from tests.service.waiting import wait_until
+from tests.support.processes import Project, clean, end, wait_ready, wait_until
 
 COMMANDS = (
     *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead", "new"),

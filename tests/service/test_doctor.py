@@ -11,7 +11,7 @@ from service.demo.stage import free_ports
 from service.doctor import doctor, store
 from service.doctor.finding import Finding
 from service.processes.simulator import running
-from tests import stores
+from tests.support import stores
 from workers.happyfox.directory import Directory
 from workers.lanes.lists import recall
 from workers.lanes.store import Store

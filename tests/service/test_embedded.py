@@ -14,7 +14,7 @@ import redis
 from service.access import require_store
 from service.embedded import Embedded
 from service.failures import CommandError
-from tests.service.waiting import wait_until
+from tests.support.processes import wait_until
 from workers.settings import load
 
 

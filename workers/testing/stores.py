@@ -20,43 +20,59 @@ START = 20
 
 GUARDIAN = """
 import shutil, subprocess, sys
-folder, *command = sys.argv[1:]
+folder, keep, *command = sys.argv[1:]
 with open(f"{folder}/log", "wb") as log:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 sys.stdin.read()
 server.kill()
 server.wait()
-shutil.rmtree(folder, ignore_errors=True)
+if not keep:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 
 def valkey() -> str:
-    """Path of the Valkey that foxhooks brings along."""
+    """Return the path of the Valkey that foxhooks brings along."""
     return str(get_binary_path())
 
 
 @contextlib.contextmanager
 def running(server: str, *options: str) -> Iterator[str]:
-    """URL of a new, empty store that the program `server` makes; it ends with the block.
+    """Run a new, empty store with the program `server` until the block ends; yield its URL.
 
     `options` are server options, as on the command line: `"--maxclients", "20"`.
     """
     folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
-    socket = folder / "socket"
-    command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    # A session of its own: Ctrl-C reaches the tests first, which may still need the store to clean up.
-    guardian = subprocess.Popen(
-        [sys.executable, "-c", GUARDIAN, str(folder), *command], stdin=subprocess.PIPE, start_new_session=True
-    )
+    guardian = start(server, folder, *options)
     try:
-        wait_for(f"unix://{socket}", folder / "log")
-        yield f"unix://{socket}"
+        yield f"unix://{folder}/socket"
     finally:
         guardian.communicate()
 
 
+def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subprocess.Popen[bytes]":
+    """Start the program `server` with its data and its socket in `folder`, and return when it answers.
+
+    The returned process is the guardian: the server ends when its stdin closes. `keep` leaves the folder then.
+    """
+    socket = folder / "socket"
+    command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
+    guardian = subprocess.Popen(
+        [sys.executable, "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
+        stdin=subprocess.PIPE,
+        # A session of its own: Ctrl-C reaches the tests first, which may still need the store to clean up.
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"unix://{socket}", folder / "log")
+    except BaseException:
+        guardian.communicate()
+        raise
+    return guardian
+
+
 def wait_for(url: str, log: Path) -> None:
-    """Returns once the store answers; raises TimeoutError with the server's log when it does not."""
+    """Return once the store answers; raise TimeoutError with the server's log when it does not."""
     give_up = time.monotonic() + START
     with redis.Redis.from_url(url) as client:
         while True:
@@ -71,7 +87,7 @@ def wait_for(url: str, log: Path) -> None:
 
 
 def flush(url: str) -> None:
-    """Empties a store and lets it forget its scripts."""
+    """Empty a store and make it forget its scripts."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
         client.script_flush()

@@ -12,7 +12,7 @@ from service.commands import dead
 from service.commands.letters import Filter
 from service.commands.times import now_of
 from service.failures import CommandError
-from tests.service.commands.acme import P, shown, take_in
+from tests.support.intake import P, shown, take_in
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 ANY = Filter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.commands.samples import Sample, Shape, body
-from tests.service.project import Project, end, wait_ready
+from tests.support.processes import Project, end, wait_ready
 from workers.events.delivery import parse
 
 

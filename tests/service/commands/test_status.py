@@ -9,7 +9,7 @@ import redis
 from service.commands import status
 from service.commands.times import ago, now_of
 from service.failures import CommandError
-from tests.service.commands.acme import P, shown, take_in
+from tests.support.intake import P, shown, take_in
 from workers.lanes.keys import WORKERS
 
 pytestmark = pytest.mark.usefixtures("web_settings")

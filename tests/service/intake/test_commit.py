@@ -13,7 +13,8 @@ from service.intake import commit as group
 from service.intake.app import build
 from service.intake.commit import Commit
 from service.intake.link import Durability, Link
-from tests.service.receiver import REPLY, P, Server, client, counts, deliver, settings
+from tests.support.intake import REPLY, P, client, counts, deliver, settings
+from tests.support.stores import Server
 from workers.errors import StoreUnavailable
 from workers.events.delivery import parse
 from workers.lanes.inbox import Acceptance, Arrival, receive, unreadable

@@ -14,7 +14,8 @@ from service.intake.app import build
 from service.intake.commit import Commit
 from service.intake.health import Health
 from service.intake.link import Link
-from tests.service.receiver import P, Server, client, settings
+from tests.support.intake import P, client, settings
+from tests.support.stores import Server
 from workers.lanes.keys import WORKER_LIFE, WORKERS
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.happyfox.desk import Clock, Desk
+from tests.support.happyfox import ClientDesk, FakeClock
 from workers.errors import UnknownName
 from workers.happyfox.exchange import Request
 from workers.happyfox.lookup import Lookup
@@ -18,7 +18,7 @@ class Reading:
     """A lookup on a simulated account, and how many lists it read."""
 
     def __init__(self, store: Store | None = None) -> None:
-        self.desk, self.clock, self.calls = Desk(), Clock(), 0
+        self.desk, self.clock, self.calls = ClientDesk(), FakeClock(), 0
         self.names = Lookup(self.call, "acme", store, self.clock)
 
     def call(self, request: Request) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests import documented
+from tests.support import documented
 from workers.errors import Refused
 from workers.happyfox.answers import read
 from workers.happyfox.client import Client

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.happyfox.desk import Desk
+from tests.support.happyfox import ClientDesk
 from workers.errors import Unfit
 from workers.happyfox.requests.search import Terms, search, search_contacts
 from workers.simulator.search.grammar import Term, parse
@@ -80,7 +80,7 @@ def test_fields_of_any_name_are_understood(fields: dict[str, str]) -> None:
 
 
 def test_every_term_is_known_to_happyfox() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
     day = date(2023, 11, 14)
     dates = {

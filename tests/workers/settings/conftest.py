@@ -1,23 +1,12 @@
 """A whole environment, and ways to load it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support.settings import WHOLE, Loaded, Refused
 from workers.settings import Complaint, Part, Settings, SettingsError, load
-
-WHOLE = {
-    "HAPPYFOX_URL": "https://acme.happyfox.com",
-    "HAPPYFOX_WEBHOOK_SECRETS": "hook-new,hook-old",
-    "HAPPYFOX_API_KEY": "the-key",
-    "HAPPYFOX_AUTH_CODE": "the-code",
-    "HAPPYFOX_STAFF_ID": "7",
-    "FOXHOOKS_HANDLERS": "vip:router",
-}
-
-Loaded = Callable[..., Settings]
-Refused = Callable[..., list[Complaint]]
 
 
 @pytest.fixture

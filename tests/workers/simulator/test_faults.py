@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Fault, Simulator
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
@@ -96,7 +96,9 @@ def test_a_cut_and_a_trickle_are_told_to_the_socket(api: Caller, simulator: Simu
     assert api.get("staff/").pace == 0.5
 
 
-def test_a_ticket_whose_row_is_late_is_not_found_until_then(api: Caller, simulator: Simulator, clock: Clock) -> None:
+def test_a_ticket_whose_row_is_late_is_not_found_until_then(
+    api: Caller, simulator: Simulator, clock: FakeClock
+) -> None:
     simulator.faults.add(Fault("late-row", seconds=5))
     api.posted("tickets/", {"client": 1, "subject": "S", "text": "T", "category": 1})
     assert api.get("ticket/2/").status == 404
@@ -104,7 +106,7 @@ def test_a_ticket_whose_row_is_late_is_not_found_until_then(api: Caller, simulat
     assert api.get("ticket/2/").status == 200
 
 
-def test_a_late_row_appears_after_rows_with_higher_ids(api: Caller, simulator: Simulator, clock: Clock) -> None:
+def test_a_late_row_appears_after_rows_with_higher_ids(api: Caller, simulator: Simulator, clock: FakeClock) -> None:
     simulator.faults.add(Fault("late-row", seconds=5))
     api.post("ticket/1/staff_update/", NOTE)
     simulator.contact_replies(1, "hello")

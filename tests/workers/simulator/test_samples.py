@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests import documented
-from tests.workers.simulator.conftest import Caller, Clock, multipart
+from tests.support import documented
+from tests.support.happyfox import Caller, FakeClock, multipart
 from workers.simulator import Simulator, state
 from workers.simulator.world import Contact
 
 
 @pytest.fixture
-def simulator(clock: Clock) -> Simulator:
+def simulator(clock: FakeClock) -> Simulator:
     """An account in which the documented requests make sense: their ids exist, and fields have their types."""
     simulator = Simulator(clock)
     world = simulator.world

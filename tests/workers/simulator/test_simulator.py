@@ -1,4 +1,4 @@
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Fault, Hook, Simulator
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
@@ -15,7 +15,7 @@ def busy(simulator: Simulator) -> None:
 
 
 def test_the_same_calls_give_the_same_bytes() -> None:
-    first, second = (Simulator(Clock(), [Hook("http://hooks.example/", "k")]) for _ in range(2))
+    first, second = (Simulator(FakeClock(), [Hook("http://hooks.example/", "k")]) for _ in range(2))
     busy(first)
     busy(second)
     assert first.log == second.log
@@ -23,11 +23,11 @@ def test_the_same_calls_give_the_same_bytes() -> None:
     assert Caller(first).get("tickets/").body == Caller(second).get("tickets/").body
 
 
-def test_a_fork_goes_its_own_way(simulator: Simulator, clock: Clock) -> None:
+def test_a_fork_goes_its_own_way(simulator: Simulator, clock: FakeClock) -> None:
     busy(simulator)
     before = Caller(simulator).get("tickets/", "show_updates=1").body
     simulator.faults.add(Fault("status"))
-    later = Clock(clock.now + 1000)
+    later = FakeClock(clock.now + 1000)
     fork = simulator.fork(later)
     api = Caller(fork)
     assert [api.get("staff/").status, api.get("staff/").status] == [500, 200]

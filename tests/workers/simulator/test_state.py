@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, multipart
+from tests.support.happyfox import Caller, multipart
 from workers.simulator import Request, Simulator, admin
 
 

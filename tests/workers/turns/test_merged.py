@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from service.commands.records import Records
-from tests.workers.turns.dead import letters
+from tests.support.turns import letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.events.last_seen import decode
 from workers.simulator.faults import HookFault

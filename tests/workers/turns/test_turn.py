@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from service.commands.records import Records
-from tests.workers.turns.vip import vip
+from tests.support.turns import vip
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.testing.world import ACCOUNT, World

@@ -1,4 +1,4 @@
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
@@ -15,6 +15,6 @@ def test_internal_articles_are_listed_apart_and_not_shown_alone(api: Caller) -> 
     assert api.get("kb/article/3").status == 404
 
 
-def test_whether_lists_come_in_pages_is_a_switch(clock: Clock) -> None:
+def test_whether_lists_come_in_pages_is_a_switch(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, articles_paged=True))
     assert api.got("kb/articles/", "size=1&page=2")["data"][0]["id"] == 2

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator, state
 
 REQUIRED = ["This field is required."]
@@ -20,7 +20,7 @@ def test_a_contact_is_made_and_joins_the_group_of_its_domain(api: Caller) -> Non
     assert made == api.got(f"user/{made['id']}/") == api.got("user/KIM@bigcorp.example/")
 
 
-def test_an_edit_by_address_resets_the_fields_left_out_and_one_by_id_does_not(api: Caller, clock: Clock) -> None:
+def test_an_edit_by_address_resets_the_fields_left_out_and_one_by_id_does_not(api: Caller, clock: FakeClock) -> None:
     clock.now += 60
     edited = api.posted("user/1/", {"name": "Sam R."})
     assert [field["value"] for field in edited["custom_fields"]] == ["Big Corp", None, "Gold", None, None]
@@ -100,7 +100,7 @@ def test_login_is_switched_by_texts_and_booleans(api: Caller, simulator: Simulat
     assert state.contacts(simulator.world)[1]["is_login_enabled"] is True
 
 
-def test_undocumented_answers_may_be_empty(clock: Clock) -> None:
+def test_undocumented_answers_may_be_empty(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, bare_writes=True))
     api.simulator.create_ticket()
     for path, body in (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import AUTH, Caller, Clock, Files
+from tests.support.happyfox import AUTH, Caller, FakeClock, Files
 from workers.simulator import Fault, Hook, Simulator
 from workers.simulator.api.files import LIMIT
 
@@ -75,7 +75,7 @@ def test_a_link_works_once_and_a_reread_gives_a_fresh_one(api: Caller) -> None:
     assert api.follow(second["url"]).status == 200
 
 
-def test_a_link_dies_after_five_minutes(api: Caller, clock: Clock) -> None:
+def test_a_link_dies_after_five_minutes(api: Caller, clock: FakeClock) -> None:
     upload(api, [("attachments", "a.txt", "text/plain", b"x")])
     early, late = (attachments(api.got("ticket/1/"))[0]["url"] for _ in range(2))
     clock.now += 300
@@ -103,7 +103,7 @@ def test_a_forged_link_is_refused(api: Caller, change: tuple[str, str]) -> None:
     assert api.follow(url.replace(*change)).status == 403
 
 
-def test_how_links_live_is_a_switch(clock: Clock) -> None:
+def test_how_links_live_is_a_switch(clock: FakeClock) -> None:
     api = Caller(
         Simulator(clock, link_seconds=900, link_uses=None, relative_links=True, links_refuse_credentials=False)
     )
@@ -139,7 +139,7 @@ def test_links_lead_to_where_the_simulator_listens(api: Caller, simulator: Simul
 def test_all_attachments_together_are_25_mb_or_refused_whole(
     sizes: list[int], call: tuple[str, dict[str, str]]
 ) -> None:
-    api = Caller(Simulator(Clock()))
+    api = Caller(Simulator(FakeClock()))
     api.simulator.create_ticket()
     before = dict(api.simulator.world.tickets)
     path, members = call
@@ -163,13 +163,13 @@ def test_the_very_limit_is_allowed_and_one_byte_more_is_not(api: Caller) -> None
 
 @given(st.binary(max_size=60).filter(lambda content: b"\r\n--B" not in b"\r\n" + content))
 def test_any_bytes_come_back_as_they_were(content: bytes) -> None:
-    api = Caller(Simulator(Clock()))
+    api = Caller(Simulator(FakeClock()))
     api.simulator.create_ticket()
     url = attachments(upload(api, [("attachments", "a", "text/plain", content)]))[0]["url"]
     assert api.follow(url).body == content
 
 
-def test_a_webhook_carries_a_link_that_works(clock: Clock) -> None:
+def test_a_webhook_carries_a_link_that_works(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, [Hook("http://hooks.example/", "k", "rest")]))
     assert api.upload("tickets/", TICKET, [("attachments", "a", "text/plain", b"x")]).status == 200
     told = json.loads(api.simulator.take_deliveries()[0].body)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 NOT_A_CHOICE = "Select a valid choice. That choice is not one of the available choices."
@@ -53,13 +53,13 @@ def test_a_hundred_contacts_at_once_and_no_more(api: Caller) -> None:
     api.refused("contact_group/1/delete_contacts/", {"contacts": [1] * 101})
 
 
-def test_the_other_shape_of_update_contacts_is_a_switch(api: Caller, clock: Clock) -> None:
+def test_the_other_shape_of_update_contacts_is_a_switch(api: Caller, clock: FakeClock) -> None:
     api.refused("contact_group/1/update_contacts/", {"contacts": [{"id": 2}]})
     lenient = Caller(Simulator(clock, members_as_objects=True))
     assert lenient.posted("contact_group/1/update_contacts/", {"contacts": [{"id": 2}]})[0]["success"] is True
 
 
 @pytest.mark.parametrize(("switch", "shown"), [("ids", [1]), ("contacts", ["Sam Reed"])])
-def test_how_members_are_shown_is_a_switch(clock: Clock, switch: str, shown: list[object]) -> None:
+def test_how_members_are_shown_is_a_switch(clock: FakeClock, switch: str, shown: list[object]) -> None:
     contacts = Caller(Simulator(clock, members_of_groups=switch)).got("contact_group/1/")["contacts"]
     assert [one if switch == "ids" else one["name"] for one in contacts] == shown

@@ -1,13 +1,13 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 HOUR = 3600
 
 
 @pytest.fixture
-def api(clock: Clock) -> Caller:
+def api(clock: FakeClock) -> Caller:
     """Ticket 1: Lin answers after an hour and closes; 2: Ada answers after 30 hours; 3: nobody answers."""
     api = Caller(Simulator(clock))
     simulator = api.simulator

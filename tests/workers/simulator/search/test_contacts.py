@@ -1,11 +1,11 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
 @pytest.fixture
-def simulator(clock: Clock) -> Simulator:
+def simulator(clock: FakeClock) -> Simulator:
     simulator = Simulator(clock)
     clock.now += 86_400
     Caller(simulator).posted("user/2/", {"phones": [{"number": "+1 123 123 1234"}]})

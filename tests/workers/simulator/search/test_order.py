@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 from workers.simulator.search.order import SORTS
 
@@ -23,7 +23,7 @@ KEYS: dict[str, Any] = {
 
 
 @pytest.fixture
-def api(clock: Clock) -> Caller:
+def api(clock: FakeClock) -> Caller:
     api = Caller(Simulator(clock))
     for number in range(8):
         clock.now += 60

@@ -1,13 +1,13 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 DAY = 86_400
 
 
 @pytest.fixture
-def api(clock: Clock) -> Caller:
+def api(clock: FakeClock) -> Caller:
     """Made: ticket 1 last month, 2 six days ago, 3 seven days ago (closed yesterday), 4 today."""
     api = Caller(Simulator(clock))
     now = clock.now

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service.commands import explain
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.turns import finish
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.simulator.exchange import Call
