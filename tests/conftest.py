@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from tests.support.fleet import Fleet
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
+#: Tests of real processes, which wait for most of their time.
+LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first, and build the image in one worker only."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    for item in items:
+        if "image" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("image"))
 
 
 @pytest.fixture(autouse=True)

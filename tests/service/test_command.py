@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_help_names_every_command_and_what_to_do_first(project: Project) -> None:
-    shown = project.run("--help")
+    shown = project.invoke("--help")
     assert shown.returncode == 0
     assert all(f" {command} " in shown.stdout for command in COMMANDS)
     assert "foxhooks demo" in shown.stdout
@@ -32,14 +32,14 @@ def test_help_names_every_command_and_what_to_do_first(project: Project) -> None
 
 @pytest.mark.parametrize("path", ["dead list", "dead show", "dead replay", "dead discard", "rules check"])
 def test_help_of_a_command_in_a_group_tells_its_usage(project: Project, path: str) -> None:
-    shown = project.run(*path.split(), "--help")
+    shown = project.invoke(*path.split(), "--help")
     assert shown.returncode == 0
     assert f" {path} [OPTIONS]" in shown.stdout
 
 
 def test_a_rules_file_is_checked(project: Project) -> None:
     (project.folder / "rules.toml").write_text('[[rule]]\nname = "wrong"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
-    refused = project.run("rules", "check", "rules.toml")
+    refused = project.invoke("rules", "check", "rules.toml")
     assert refused.returncode == 1
     assert "did you mean 'ticket-created'?" in refused.stdout
 
@@ -68,14 +68,14 @@ def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
     ],
 )
 def test_wrong_usage_is_exit_code_2(project: Project, line: str) -> None:
-    assert project.run(*line.split()).returncode == 2
+    assert project.invoke(*line.split()).returncode == 2
 
 
 @pytest.mark.parametrize("command", ["up", "web", "worker"])
 def test_every_wrong_setting_is_listed_without_a_traceback(tmp_path: Path, command: str) -> None:
     project = Project(tmp_path)
     (project.folder / "foxhooks.toml").unlink()
-    refused = project.run(command, HAPPYFOX_URL="nonsense", PORT="many", HAPPYFOX_WEBHOOK_SECRETS="hidden-secret")
+    refused = project.invoke(command, HAPPYFOX_URL="nonsense", PORT="many", HAPPYFOX_WEBHOOK_SECRETS="hidden-secret")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert "hidden-secret" not in refused.stderr
@@ -84,7 +84,7 @@ def test_every_wrong_setting_is_listed_without_a_traceback(tmp_path: Path, comma
 
 @pytest.mark.parametrize("line", ["web", "worker", "status", "status --worker", "dead list"])
 def test_without_a_store_they_say_how_to_get_one(project: Project, line: str) -> None:
-    refused = project.run(*line.split())
+    refused = project.invoke(*line.split())
     assert refused.returncode == 1
     assert "start `foxhooks up`, or set REDIS_URL" in refused.stderr
 

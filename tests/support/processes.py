@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import functools
+import io
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -58,8 +60,26 @@ class Project:
         settings = SETTINGS.format(port=self.port, happyfox=self.happyfox, secret=SECRET)
         (folder / "foxhooks.toml").write_text(settings)
 
+    def invoke(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end in this process, which takes a tenth of the time of a new one."""
+        from service.command import main  # as late as a command is run
+
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(self.folder),
+            patch.dict(os.environ, environ),
+            patch.object(sys, "argv", ["foxhooks", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command to its end in a process of its own."""
         return subprocess.run(
             foxhooks(*arguments),
             cwd=self.folder,
@@ -92,7 +112,7 @@ class Project:
 
     def worker_alive(self) -> bool:
         """Return whether `status --worker` finds a living worker."""
-        return self.run("status", "--worker").returncode == 0
+        return self.invoke("status", "--worker").returncode == 0
 
     def deliver(self, ticket: int) -> httpx.Response:
         """Deliver a signed webhook."""
@@ -102,7 +122,7 @@ class Project:
 
     def status(self) -> dict[str, Any]:
         """Return what `status --json` says of the account."""
-        shown = json.loads(self.run("status", "--json").stdout)
+        shown = json.loads(self.invoke("status", "--json").stdout)
         account: dict[str, Any] = shown["accounts"][0]
         return account
 

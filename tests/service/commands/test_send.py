@@ -38,30 +38,30 @@ def web(project: Project, valkey_url: str) -> Iterator["subprocess.Popen[bytes]"
 
 @pytest.mark.usefixtures("web")
 def test_a_sample_and_a_file_are_accepted(project: Project) -> None:
-    sent = project.run("send", "--sample", "reply", "--ticket", "7", "--shape", "wrapped")
+    sent = project.invoke("send", "--sample", "reply", "--ticket", "7", "--shape", "wrapped")
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.startswith('200 {"status":"accepted"')
     (project.folder / "body.json").write_bytes(body("reply", 7, "wrapped"))
-    again = project.run("send", "body.json")
+    again = project.invoke("send", "body.json")
     assert again.stdout.startswith('200 {"status":"duplicate"')
 
 
 @pytest.mark.usefixtures("web")
 def test_a_refusal_is_exit_code_1(project: Project) -> None:
     to = f"http://127.0.0.1:{project.port}/webhooks/nobody/"
-    refused = project.run("send", "--sample", "created", "--to", to)
+    refused = project.invoke("send", "--sample", "created", "--to", to)
     assert refused.returncode == 1
     assert refused.stdout.startswith("404")
 
 
 def test_without_a_ticket_only_a_happyfox_on_this_machine_is_meant(project: Project) -> None:
-    refused = project.run("send", "--sample", "created", HAPPYFOX_URL="https://acme.happyfox.example")
+    refused = project.invoke("send", "--sample", "created", HAPPYFOX_URL="https://acme.happyfox.example")
     assert refused.returncode == 1
     assert "--ticket" in refused.stderr
 
 
 def test_a_web_process_that_is_not_there_and_a_file_that_is_not_there_are_explained(project: Project) -> None:
-    refused = project.run("send", "--sample", "created", "--ticket", "1")
+    refused = project.invoke("send", "--sample", "created", "--ticket", "1")
     assert refused.returncode == 1
     assert "foxhooks up" in refused.stderr
-    assert "cannot be read" in project.run("send", "nowhere.json").stderr
+    assert "cannot be read" in project.invoke("send", "nowhere.json").stderr
