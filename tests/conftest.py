@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import redis
 
@@ -16,6 +17,10 @@ from tests.support.stores import Server
 
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
+
+# Tests run in parallel, so how long an example takes depends on what else runs.
+hypothesis.settings.register_profile("parallel", deadline=None)
+hypothesis.settings.load_profile("parallel")
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
 #: Tests of real processes, which wait for most of their time.

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -62,8 +63,6 @@ class Project:
 
     def invoke(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end in this process, which takes a tenth of the time of a new one."""
-        from service.command import main  # as late as a command is run
-
         out, err, code = io.StringIO(), io.StringIO(), 0
         with (
             contextlib.chdir(self.folder),
@@ -73,7 +72,7 @@ class Project:
             contextlib.redirect_stderr(err),
         ):
             try:
-                main()
+                runpy.run_module("service", run_name="__main__")
             except SystemExit as ended:
                 code = int(ended.code or 0)
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
