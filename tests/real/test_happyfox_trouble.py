@@ -47,7 +47,8 @@ def started(fleet: Fleet, **environ: str) -> Fleet:
 
 def gate(fleet: Fleet) -> str:
     with fleet.redis() as client:
-        return (client.hget(f"{P}gate", "state") or b"open").decode()
+        state: bytes = client.hget(f"{P}gate", "state") or b"open"
+    return state.decode()
 
 
 def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:

@@ -177,8 +177,8 @@ class Fleet:
             return 0
 
     @contextlib.contextmanager
-    def redis(self) -> "Iterator[redis.Redis]":
-        """Open a client of the store for the block."""
+    def redis(self) -> Iterator[Any]:
+        """Open a client of the store for the block; untyped, since redis-py types every answer as bytes or str."""
         with redis.Redis.from_url(self.store.url) as client:
             yield client
 
@@ -212,8 +212,7 @@ class Fleet:
     def trail(self, ticket: int) -> str:
         """Return the history of a ticket."""
         with self.redis() as client:
-            lines: Any = client.lrange(f"{P}trail:{ticket}", 0, -1)
-        return "\n".join(line.decode() for line in lines)
+            return "\n".join(line.decode() for line in client.lrange(f"{P}trail:{ticket}", 0, -1))
 
 
 @contextlib.contextmanager
