@@ -109,7 +109,7 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
-    trails = {number: deployment.fleet.trail(number).splitlines() for number in evidence.tickets}
+    trails = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
     (folder / "trails.json").write_bytes(msgspec.json.encode(trails))
 
 

@@ -24,7 +24,7 @@ FAULTS = {
 
 
 def reported(fleet: Fleet, word: str, number: int) -> bool:
-    return FAULTS[word] in fleet.trail(number)
+    return FAULTS[word] in fleet.history(number)
 
 
 def noted_twice(fleet: Fleet, number: int) -> bool:

@@ -123,14 +123,14 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     hold.unlink(missing_ok=True)
     fleet.ready_worker()
     fleet.settle()
-    calls, trail = len(fleet.calls()), fleet.trail(1)
+    calls, trail = len(fleet.calls()), fleet.history(1)
     with fleet.redis() as client:
         turns = client.zcard(f"{P}turns")
     frozen.signal(signal.SIGCONT)
     fleet.wait(lambda: "turn lost" in frozen.output, "the frozen worker notices")
     fleet.settle()
     assert len(fleet.calls()) == calls
-    assert fleet.trail(1) == trail
+    assert fleet.history(1) == trail
     with fleet.redis() as client:
         assert client.zcard(f"{P}turns") == turns
     assert told(fleet, 1) == ["words for a frozen one"]

@@ -195,9 +195,10 @@ class Fleet:
         while not (answer := condition()):
             ends = (None, 0, -signal.SIGKILL)
             broken = [process for process in self._processes() if process.code not in ends and not process.doomed]
-            if broken or "a turn failed" in self.logs() or time.monotonic() > give_up:
+            failed = any(process.failed for process in self._processes())
+            if broken or failed or time.monotonic() > give_up:
                 pytest.fail(f"never happened: {what}\n" + "\n".join(self.logs().splitlines()[-40:]))
-            time.sleep(0.01)
+            time.sleep(0.02)
         return answer
 
     def held(self, method: str, path: str) -> Call:
@@ -209,7 +210,7 @@ class Fleet:
         """Wait until no work is left."""
         self.wait(self.idle, "all lanes are worked off", seconds)
 
-    def trail(self, ticket: int) -> str:
+    def history(self, ticket: int) -> str:
         """Return the history of a ticket."""
         with self.redis() as client:
             return "\n".join(line.decode() for line in client.lrange(f"{P}trail:{ticket}", 0, -1))

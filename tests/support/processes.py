@@ -131,6 +131,8 @@ class Process:
 
     #: Whether it may end with an error.
     doomed = False
+    #: Whether it has logged that a turn failed.
+    failed = False
 
     def __init__(self, command: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -> None:
         self.lines: list[str] = []
@@ -152,7 +154,9 @@ class Process:
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
-            self.lines.extend(line.rstrip("\n") for line in lines)
+            for line in lines:
+                self.lines.append(line.rstrip("\n"))
+                self.failed = self.failed or "a turn failed" in line
 
     @property
     def pid(self) -> int:
