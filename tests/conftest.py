@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -28,13 +28,21 @@ LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first, and build the image in one worker only."""
+    """Start the longest tests first, so that no worker is busy with one when all others are done."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
-    for item in items:
-        if "image" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("image"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each test to the next free worker, but those of the deployment to one, so that it builds one image."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "deploy" if nodeid.startswith("tests/deploy/") else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
