@@ -14,8 +14,10 @@ demo: $(READY)
 run: $(READY)
 	@$(BIN)/foxhooks up $(ARGS)
 
+# Half of the suite is waiting for real processes, so more workers than cores pay off. Each has a store of its own.
+JOBS ?= 5
 test: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) $(ARGS)
 
 # Workers, people and faults on a seeded schedule: so many seeds, or one again with ARGS="--seed 17".
 SEEDS ?= 1000

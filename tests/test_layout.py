@@ -250,3 +250,14 @@ def test_importing_any_module_opens_nothing_and_reads_no_setting() -> None:
 def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, deed: str) -> None:
     (tmp_path / "guilty.py").write_text(source)
     assert deed in deeds_of(["guilty"], tmp_path)
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}, line {node.lineno}: move what is shared to tests/support"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and within(node.module, "tests")
+        if node.module.split(".")[-1].startswith(("test_", "conftest"))
+    ]
+    assert wrong == []

@@ -9,7 +9,7 @@ import redis
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
-from tests import stores
+from tests.support import stores
 with stores.running("valkey") as url:
     print(url, flush=True)
     input()

@@ -9,13 +9,14 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import sentry_sdk
 import structlog
-from sentry_sdk.integrations import Integration
 
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from sentry_sdk.integrations import Integration
 
 Part = Literal["web", "worker"]
 
@@ -94,6 +95,8 @@ def init_sentry(settings: Settings, part: Part) -> None:
     """Starts error reports when a DSN is set; to be called before the broker or the application is built."""
     if settings.sentry_dsn is None:
         return
+    import sentry_sdk  # slow to import, and most processes have no DSN
+
     sentry_sdk.init(
         dsn=settings.sentry_dsn.reveal(),
         integrations=[_integration(part)],
@@ -108,7 +111,7 @@ def init_sentry(settings: Settings, part: Part) -> None:
     sentry_sdk.set_tag("part", part)
 
 
-def _integration(part: Part) -> Integration:
+def _integration(part: Part) -> "Integration":
     """Gives the part's integration; the worker knows no web framework, the web process no broker."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration

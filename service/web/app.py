@@ -37,6 +37,9 @@ GRACE = 10
 #: Seconds to wait for each answer about the state of the store.
 CHECK_SECONDS = 2.0
 
+#: Why the account makes no calls, where it is not a lockout.
+CLOSED = {"denied": "HappyFox rejects the API key; no calls", "clock": "the store's clock or server changed; no calls"}
+
 POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted events"
 
 
@@ -193,12 +196,12 @@ class Health:
     async def _gates(self) -> list[str]:
         degraded = []
         for account in self._accounts:
-            state, until = await self._client.hmget(prefix(account) + "gate", "state", "until")
+            state, until, why = await self._client.hmget(prefix(account) + "gate", "state", "until", "why")
             if (state or "open") != "open":
                 end = datetime.fromtimestamp(int(until or 0) / 1000, UTC)
                 degraded.append(
-                    f"account {account}: locked out of HappyFox until {end:%H:%M} UTC, see `foxhooks status`; "
-                    "deliveries are still stored"
+                    f"account {account}: {CLOSED.get(why or '', 'locked out of HappyFox')} until {end:%H:%M} UTC, "
+                    "see `foxhooks status`; deliveries are still stored"
                 )
         return degraded
 

@@ -22,13 +22,11 @@ from typing import Any
 
 import redis
 
-from tests import stores
-from tests.bench.rig.deliveries import body, fill
-from tests.bench.rig.pickup import Pickup
-from tests.real.fleet import Fleet, P, deployed
-from tests.real.handlers import NOTING
-from tests.service.receiver import Server
-from tests.workers.governor.fleet import used, worst_window
+from tests.support import stores
+from tests.support.callers import used, worst_window
+from tests.support.deliveries import Pickup, body, fill
+from tests.support.fleet import Fleet, P, deployed
+from tests.support.plugins import NOTING
 
 POSTS, WINDOW, LOCKOUT = 30, 6.0, 10.0
 TIGHT = {
@@ -45,23 +43,15 @@ TIGHT = {
 @contextmanager
 def saturated(tickets: int) -> Iterator[Fleet]:
     """A deployment of three workers with more to do than it may."""
-    server = Server()
-    server.start()
-    try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            deployed(Path(folder), server, NOTING, gets=50, posts=POSTS, window=WINDOW, lockout=LOCKOUT) as fleet,
-        ):
-            fleet.start_web()
-            fleet.wait(lambda: fleet.answers() == 200, "web is ready")
-            for number in range(tickets):
-                fleet.open_ticket(text=f"words {number}")
-            workers = [fleet.start_worker(**TIGHT) for _ in range(3)]
-            for worker in workers:
-                fleet.wait(worker.ready, "the worker is ready")
-            yield fleet
-    finally:
-        server.kill()
+    with deployed(NOTING, gets=50, posts=POSTS, window=WINDOW, lockout=LOCKOUT) as fleet:
+        fleet.start_web()
+        fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+        for number in range(tickets):
+            fleet.open_ticket(text=f"words {number}")
+        workers = [fleet.start_worker(**TIGHT) for _ in range(3)]
+        for worker in workers:
+            fleet.wait(worker.ready, "the worker is ready")
+        yield fleet
 
 
 def live(seconds: int) -> bool:

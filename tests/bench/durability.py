@@ -14,7 +14,7 @@ import secrets
 import time
 
 from service.web.writer import StoreWriter
-from tests import stores
+from tests.support import stores
 from workers.events.delivery import parse
 from workers.lanes.inbox import Arrival, accept, receive
 from workers.settings import Durability

@@ -23,10 +23,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.web.app import build, tune_gc
-from tests import stores
-from tests.bench.rig.deliveries import body
-from tests.bench.rig.load import Load
-from tests.bench.rig.servers import pin, serve, server
+from tests.support import stores
+from tests.support.deliveries import body
+from tests.support.load import Load, pin, serve, server
 from workers.events.signature import HEADER, sign
 from workers.settings import load
 

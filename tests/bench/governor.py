@@ -30,8 +30,8 @@ import redis
 from dramatiq.rate_limits import BucketRateLimiter, WindowRateLimiter
 from dramatiq.rate_limits.backends import StubBackend
 
-from tests import stores
-from tests.workers.governor.fleet import Fate, Fleet, used, worst_window
+from tests.support import stores
+from tests.support.callers import Callers, Fate, used, worst_window
 from workers.governor.governor import Class, Governor
 from workers.lanes.scripts import Command, Script
 from workers.lanes.store import Store, connect
@@ -60,7 +60,7 @@ def fates(seed: int) -> Iterator[Fate]:
 def governed(client: redis.Redis, minutes: int, class_: Class) -> list[float]:
     """Arrivals, in seconds, of calls under our permits."""
     client.flushall()
-    fleet = Fleet(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, class_=class_)
+    fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, class_=class_)
     began = fleet.now
     fleet.run(CALLERS, fates(1), minutes * 60_000)
     return [(time - began) / 1000 for time in fleet.arrivals]

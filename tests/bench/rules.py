@@ -25,9 +25,8 @@ import httpx
 import redis
 
 from service.demo import free_ports
-from tests import stores
-from tests.bench.rig.deliveries import fill
-from tests.bench.rig.pickup import THREADS
+from tests.support import stores
+from tests.support.deliveries import THREADS, fill
 
 BAR = 0.7
 ACCOUNT = "acme"

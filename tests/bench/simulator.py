@@ -20,8 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from service.processes.simulator import build
-from tests.bench.rig.load import Load
-from tests.bench.rig.servers import serve, server
+from tests.support.load import Load, serve, server
 from workers.simulator import Simulator
 
 BAR = 0.3

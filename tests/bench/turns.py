@@ -24,10 +24,9 @@ from typing import Any
 
 import redis
 
-from tests import stores
-from tests.bench.rig.deliveries import body, fill
-from tests.bench.rig.pickup import THREADS, Pickup
-from tests.bench.rig.servers import pin
+from tests.support import stores
+from tests.support.deliveries import THREADS, Pickup, body, fill
+from tests.support.load import pin
 
 #: Plain Dramatiq at its best.
 TUNED = {"dramatiq_queue_prefetch": "200"}

@@ -12,7 +12,7 @@ from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, look, refusals
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
 from tests.chaos.storm import EVERY, Storm
-from tests.real.fleet import BOT, TIMEOUT, P
+from tests.support.fleet import BOT, TIMEOUT, P
 
 #: What the call log and the courier tell of: what really struck, which has to be more than what was switched on.
 STRUCK = (
@@ -109,7 +109,7 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
-    trails = {number: deployment.fleet.trail(number).splitlines() for number in evidence.tickets}
+    trails = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
     (folder / "trails.json").write_bytes(msgspec.json.encode(trails))
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.story import Message
-from tests.real.fleet import BOT
+from tests.support.fleet import BOT
 
 #: Seconds after a 429 in which a call may still arrive that was on its way already.
 ON_ITS_WAY = 1.0

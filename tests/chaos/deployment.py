@@ -1,17 +1,15 @@
 """The deployment under attack: a store that syncs every write, two web processes, three workers, and HappyFox."""
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.processes.simulator import running
-from tests.chaos import plugin
 from tests.chaos.courier import Courier, Telling
-from tests.real.fleet import ACCOUNT, SECRET, Fleet, Process, free_port
-from tests.service.receiver import Server
+from tests.support import fleet
+from tests.support.fleet import Fleet
+from tests.support.plugins import CHAOTIC
+from tests.support.processes import Process, free_port, wait_until
 
 WORKERS = 3
 #: Calls that HappyFox takes in any window of so many seconds, and how long it refuses all after one too many. Every 429
@@ -85,38 +83,25 @@ class Deployment:
 
 @contextlib.contextmanager
 def deployed(seed: int) -> Iterator[Deployment]:
-    """Starts everything and waits until it is ready; it ends with the block."""
+    """Start everything and wait until it is ready; it ends with the block."""
     simulator = Telling(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
-    store, folder = Server(), Path(tempfile.mkdtemp(prefix="foxhooks-"))
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, store.folder, ignore_errors=True)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(store.kill)
-        store.start()
-        happyfox = stack.enter_context(running(simulator))
-        fleet = Fleet(folder, store, simulator, happyfox, plugin.TEXT)
-        deployment = Deployment(fleet, courier)
-        stack.callback(fleet.http.close)
-        stack.callback(deployment.close)
-        hooks = [{"url": f"http://courier/webhooks/{ACCOUNT}/", "key": SECRET}]
-        fleet.http.put(f"{happyfox}/simulator/hooks", json=hooks).raise_for_status()
-        for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):
-            deployment.start(name)
-        for name in list(deployment.processes):
-            _wait_for(deployment, name)
-        yield deployment
+    with fleet.deployed(CHAOTIC, simulator=simulator) as started:
+        deployment = Deployment(started, courier)
+        try:
+            for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):
+                deployment.start(name)
+            for name in list(deployment.processes):
+                _wait_for(deployment, name)
+            yield deployment
+        finally:
+            deployment.close()
 
 
 def _wait_for(deployment: Deployment, name: str) -> None:
     process = deployment.processes[name]
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up:
-        if process.code is not None:
-            break
-        if ("worker is ready" if name.startswith("worker") else "startup complete") in process.output:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{name} did not start:\n{process.output}")
+    words = "worker is ready" if name.startswith("worker") else "startup complete"
+    wait_until(lambda: words in process.output or process.code is not None, f"{name} is ready")
+    assert process.code is None, f"{name} did not start:\n{process.output}"

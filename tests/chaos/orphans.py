@@ -7,18 +7,13 @@ ticket is read again counts, as HappyFox sees it.
 import argparse
 import math
 import random
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.real.fleet import Fleet, Process, deployed
-from tests.real.handlers import NOTING
-from tests.service.receiver import Server
+from tests.support.fleet import Fleet, deployed
+from tests.support.plugins import NOTING
+from tests.support.processes import Process
 
 #: Seconds of a lease, and within how many the lanes have to run again at the 99th percentile.
 BOUNDS = {15: 15.0, 2: 3.0}
@@ -47,22 +42,8 @@ class Orphans:
 
 def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
     """Kills a worker that holds so many lanes, so many times."""
-    with fleet(NOTING) as deployment:
+    with deployed(NOTING) as deployment:
         return _Measurement(deployment, lease, lanes, seed).run(rounds)
-
-
-@contextmanager
-def fleet(plugin: str) -> Iterator[Fleet]:
-    """A deployment around a store of its own, with nothing started yet; it ends with the block."""
-    store, folder = Server(), Path(tempfile.mkdtemp(prefix="foxhooks-"))
-    store.start()
-    try:
-        with deployed(folder, store, plugin) as deployment:
-            yield deployment
-    finally:
-        store.kill()
-        shutil.rmtree(store.folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Measurement:

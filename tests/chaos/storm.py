@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from tests.chaos.deployment import LOCKOUT, Deployment
-from tests.real.fleet import LEASE
+from tests.support.fleet import LEASE
 
 #: Seconds between two strikes of a kind, on average; each strikes twice at least.
 EVERY = {

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.checkers import CHECKERS, Evidence, look
 from tests.chaos.story import Message, write
-from tests.real.fleet import BOT
+from tests.support.fleet import BOT
 
 STORY = (
     Message(1, 0, "This is message 0 of ticket 1."),

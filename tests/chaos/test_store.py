@@ -4,27 +4,26 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.orphans import fleet as started
-from tests.real.fleet import Fleet
-from tests.real.handlers import NOTING
+from tests.support.fleet import Fleet
+from tests.support.plugins import NOTING
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def fleet() -> Iterator[Fleet]:
+def fleet(deploy: Callable[..., Fleet]) -> Fleet:
     """A deployment with web and one worker, which has worked already."""
-    with started(NOTING) as fleet:
-        fleet.start_web()
-        fleet.ready_worker()
-        fleet.wait(lambda: fleet.answers() == 200, "web is ready")
-        fleet.open_ticket(text="words before the trouble")
-        fleet.wait(lambda: fleet.notes(1) == ["noted: words before the trouble"], "the worker works")
-        yield fleet
+    fleet = deploy(NOTING)
+    fleet.start_web()
+    fleet.ready_worker()
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    fleet.open_ticket(text="words before the trouble")
+    fleet.wait(lambda: fleet.notes(1) == ["noted: words before the trouble"], "the worker works")
+    return fleet
 
 
 def test_a_store_that_comes_back_empty_is_used_again_and_nothing_is_noted_twice(fleet: Fleet) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import dockerfile
+from tests.support.deploy import build_image
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of the environment the image has; built once, in about half a minute."""
-    return dockerfile.build(tmp_path_factory.mktemp("image"))
+    """Return the bin folder of the environment the image has; building it takes about half a minute."""
+    return build_image(tmp_path_factory.mktemp("image"))

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import dockerfile
-from tests.deploy.dockerfile import ROOT
+from tests.support.deploy import DOCKERFILE, copied, instructions
+from tests.support.processes import ROOT
 
 
 def test_hadolint_has_nothing_to_say() -> None:
     linter = Path(sys.executable).parent / "hadolint"
-    done = subprocess.run([linter, dockerfile.FILE], capture_output=True, text=True, check=False)
+    done = subprocess.run([linter, DOCKERFILE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_every_copied_source_exists_and_is_not_ignored() -> None:
-    sources = {name for names, _ in dockerfile.copied() for name in names}
+    sources = {name for names, _ in copied() for name in names}
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sources == allowed
     assert [name for name in sources if not (ROOT / name).exists()] == []
@@ -27,13 +27,13 @@ def test_every_copied_source_exists_and_is_not_ignored() -> None:
 
 
 def test_the_image_runs_as_a_numeric_user_that_is_not_root() -> None:
-    last = [arguments for name, arguments in dockerfile.instructions() if name == "USER"][-1]
+    last = [arguments for name, arguments in instructions() if name == "USER"][-1]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last)
 
 
 def test_the_base_image_is_pinned_to_the_python_that_heroku_runs() -> None:
     wanted = f"python:{(ROOT / '.python-version').read_text().strip()}-slim"
-    assert {arguments.split()[0] for name, arguments in dockerfile.instructions() if name == "FROM"} == {wanted}
+    assert {arguments.split()[0] for name, arguments in instructions() if name == "FROM"} == {wanted}
 
 
 @pytest.mark.timeout(600)

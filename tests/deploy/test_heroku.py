@@ -2,15 +2,14 @@
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-ROOT = Path(__file__).parents[2]
-STARTER = ROOT / "examples" / "starter"
+from tests.support.deploy import STARTER, procfile
+from tests.support.processes import ROOT
 
 # The shape of app.json as Heroku's Dev Center describes it ("app.json Schema"), as far as we use it.
 TEXT = {"type": "string", "minLength": 1}
@@ -66,12 +65,6 @@ APP = {
         },
     },
 }
-
-
-def procfile(folder: Path) -> dict[str, str]:
-    """Process types with their commands, read as Heroku reads them."""
-    lines = (re.fullmatch(r"([A-Za-z0-9_-]+):\s*(.+)", line) for line in (folder / "Procfile").read_text().splitlines())
-    return {found[1]: found[2] for found in lines if found}
 
 
 def profiled(folder: Path, url: str) -> str:

@@ -11,11 +11,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.support.deploy import MANIFEST_FILES, MANIFESTS, deployments, pod, resources
+from tests.support.processes import ROOT
 from workers import __version__
 
-ROOT = Path(__file__).parents[2]
-BASE = ROOT / "deploy" / "kubernetes"
-FILES = ["config.yaml", "secrets.example.yaml", "web.yaml", "worker.yaml"]
 # The volume types of the restricted Pod Security Standard.
 VOLUMES = {
     "configMap",
@@ -27,19 +26,6 @@ VOLUMES = {
     "projected",
     "secret",
 }
-
-
-def resources() -> list[dict[str, Any]]:
-    return [found for name in FILES for found in yaml.safe_load_all((BASE / name).read_text())]
-
-
-def deployments() -> list[dict[str, Any]]:
-    return [found for found in resources() if found["kind"] == "Deployment"]
-
-
-def pod(name: str) -> dict[str, Any]:
-    [spec] = [found["spec"]["template"]["spec"] for found in deployments() if found["metadata"]["name"] == name]
-    return spec
 
 
 def breaches(spec: dict[str, Any]) -> list[str]:
@@ -146,12 +132,12 @@ def test_each_process_gets_its_own_secrets_alone() -> None:
 
 
 def test_the_example_secrets_are_not_applied() -> None:
-    listed = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    assert sorted([*listed, "secrets.example.yaml"]) == FILES
+    listed = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"]
+    assert sorted([*listed, "secrets.example.yaml"]) == MANIFEST_FILES
 
 
 def test_kustomize_builds_the_base_without_a_namespace() -> None:
-    built = kustomize(BASE)
+    built = kustomize(MANIFESTS)
     for resource in built:
         kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
     assert sorted(found["kind"] for found in built) == [
@@ -187,5 +173,5 @@ def test_kustomize_puts_the_starters_handlers_into_both_pods() -> None:
 
 
 def test_the_manifests_carry_the_projects_version() -> None:
-    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
+    kustomization = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())
     assert kustomization["images"] == [{"name": "foxhooks", "newTag": __version__}]

@@ -4,11 +4,9 @@ Every time a web and a worker process are started by the very lines that are dep
 the handlers of the starter change the ticket.
 """
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,13 +20,11 @@ import redis
 import yaml
 
 from service.processes.simulator import running
-from tests import stores
-from tests.deploy.test_heroku import STARTER, procfile
-from tests.deploy.test_kubernetes import pod, resources
+from tests.support import stores
+from tests.support.deploy import STARTER, pod, procfile, resources
+from tests.support.processes import ROOT, Process, free_port, status_of
 from workers.events.signature import HEADER, sign
 from workers.simulator import Simulator
-
-ROOT = Path(__file__).parents[2]
 
 #: What a user adds to the project.
 FILES = ("handlers.py", "rules.toml", "foxhooks.toml")
@@ -39,18 +35,18 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass
-class Deployment:
-    """How one platform starts a process: in this folder, with this environment, and how it says stop."""
+class Platform:
+    """How one platform starts a process: in this folder, with this environment, and how it stops it."""
 
     store: str
     folder: Path
     commands: Mapping[str, list[str]]
     environment: Callable[[str], dict[str, str]]
     stop: Callable[[int, int], None]
-    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    started: dict[str, Process] = field(default_factory=dict)
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end."""
+        """Run a command to its end."""
         return subprocess.run(
             self.commands[name],
             cwd=self.folder,
@@ -62,56 +58,42 @@ class Deployment:
         )
 
     def start(self, name: str) -> None:
-        with (self.folder.parent / f"{name}.log").open("wb") as log:
-            self.started[name] = subprocess.Popen(
-                self.commands[name],
-                cwd=self.folder,
-                env=self.environment(name),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        """Start a process."""
+        self.started[name] = Process(self.commands[name], self.folder, self.environment(name))
 
     def start_web(self) -> str:
-        """Starts the web process, waits until deliveries can be stored, and gives its address."""
+        """Start the web process, wait until deliveries can be stored, and return its address."""
         self.start("web")
         url = f"http://127.0.0.1:{self.environment('web')['PORT']}"
-        self.wait_until(lambda: answers(f"{url}/readyz"), "readiness")
+        self.wait_until(lambda: status_of(f"{url}/readyz") == 200, "readiness")
         return url
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, seconds: float = 60, alive: bool = True) -> None:
-        """Returns once the condition holds; fails after `seconds`, or when a process that is to stay alive ends."""
+        """Return once the condition holds; fail after `seconds`, or when a process that is to stay alive ends."""
         give_up = time.monotonic() + seconds
         while not condition():
-            ended = [name for name, process in self.started.items() if process.poll() is not None]
+            ended = [name for name, process in self.started.items() if process.code is not None]
             if time.monotonic() > give_up or (ended and alive):
                 pytest.fail(f"{what} never happened; ended: {ended}\n{self.logs()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
-    def terminate(self) -> dict[str, int]:
-        """Stops the processes as the platform does and gives their exit codes; both kill after 30 s."""
+    def terminate(self) -> dict[str, int | None]:
+        """Stop the processes as the platform does and return their exit codes; both kill after 30 s."""
         for process in self.started.values():
             self.stop(process.pid, signal.SIGTERM)
         self.wait_until(
-            lambda: all(one.poll() is not None for one in self.started.values()), "the end", seconds=30, alive=False
+            lambda: all(one.code is not None for one in self.started.values()), "the end", seconds=30, alive=False
         )
-        return {name: process.returncode for name, process in self.started.items()}
+        return {name: process.code for name, process in self.started.items()}
 
     def kill(self) -> None:
+        """Kill everything that still runs."""
         for process in self.started.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.kill()
 
     def logs(self) -> str:
-        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in self.folder.parent.glob("*.log"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        """Return everything the processes have printed."""
+        return "\n".join(f"{name}:\n{process.output}" for name, process in self.started.items())
 
 
 @pytest.fixture(scope="session")
@@ -160,10 +142,10 @@ def settings(happyfox: str, store: str) -> dict[str, str]:
     }
 
 
-def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Deployment:
+def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Platform:
     """Heroku: a shell reads .profile and runs the Procfile's line; a stop reaches every process of a dyno."""
     port, given = str(free_port()), settings(happyfox, store)
-    return Deployment(
+    return Platform(
         store,
         folder,
         {name: ["sh", "-c", f". ./.profile; exec {line}"] for name, line in procfile(folder).items()},
@@ -172,7 +154,7 @@ def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Deploy
     )
 
 
-def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Deployment:
+def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Platform:
     """Kubernetes: the manifest's arguments, settings and secrets; a stop reaches the first process alone."""
     port, given = str(free_port()), settings(happyfox, store)
     containers = {name: pod(f"foxhooks-{name}")["containers"][0] for name in ("web", "worker")}
@@ -193,7 +175,7 @@ def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> De
 
     commands = {name: container["args"] for name, container in containers.items()}
     commands["probe"] = containers["worker"]["livenessProbe"]["exec"]["command"]
-    return Deployment(
+    return Platform(
         store,
         folder,
         {name: [str(binaries / command), *rest] for name, (command, *rest) in commands.items()},
@@ -225,7 +207,7 @@ def without_the_project(image: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(params=["project on Heroku", "starter on Heroku", "Kubernetes"])
-def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happyfox: str) -> Iterator[Platform]:
     app = tmp_path / "app"
     if request.param == "Kubernetes":
         mounted(app, {name: (STARTER / name).read_text() for name in FILES})
@@ -246,21 +228,14 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happ
         deployment.kill()
 
 
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.TransportError:
-        return False
-
-
-def test_a_release_passes_its_check(deployment: Deployment) -> None:
+def test_a_release_passes_its_check(deployment: Platform) -> None:
     if "release" not in deployment.commands:
         pytest.skip("Kubernetes has no release phase")
     done = deployment.run("release")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Deployment) -> None:
+def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Platform) -> None:
     url = deployment.start_web()
     body = b'{"ticket_id": 1}'
     answer = httpx.post(f"{url}/webhooks/demo", content=body, headers={HEADER: sign(SECRET, body)})
@@ -268,7 +243,7 @@ def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Deploy
     assert deployment.terminate() == {"web": 0}, deployment.logs()
 
 
-def test_a_users_own_handlers_and_rules_act(deployment: Deployment, simulator: Simulator, happyfox: str) -> None:
+def test_a_users_own_handlers_and_rules_act(deployment: Platform, simulator: Simulator, happyfox: str) -> None:
     url = deployment.start_web()
     deployment.start("worker")
     if "probe" in deployment.commands:

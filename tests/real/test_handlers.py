@@ -1,11 +1,12 @@
 """Handlers that raise, hang, recurse, print or leave: the others go on, and so does the worker."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from tests.real.fleet import Fleet
-from tests.real.handlers import FAULTY, NOTING
+from tests.support.fleet import Fleet
+from tests.support.plugins import FAULTY, NOTING
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -22,6 +23,14 @@ FAULTS = {
 }
 
 
+def reported(fleet: Fleet, word: str, number: int) -> bool:
+    return FAULTS[word] in fleet.history(number)
+
+
+def noted_twice(fleet: Fleet, number: int) -> bool:
+    return len(fleet.notes(number)) == 2
+
+
 def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAULTY)
     fleet.start_web()
@@ -31,9 +40,9 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     for word, number in numbers.items():
         fleet.reply(number, f"please {word} now")
     for word, number in numbers.items():
-        fleet.wait(lambda number=number: fleet.notes(number), f"the other handler notes on {word}")
+        fleet.wait(partial(fleet.notes, number), f"the other handler notes on {word}")
         assert fleet.notes(number) == [f"noted: please {word} now"]
-        fleet.wait(lambda word=word, number=number: FAULTS[word] in fleet.trail(number), f"the trail tells of {word}")
+        fleet.wait(partial(reported, fleet, word, number), f"the history names {word}")
     assert worker.code is None
     assert "printed by a handler" in worker.output
     assert "on both" in worker.output
@@ -42,7 +51,7 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     for word, number in numbers.items():
         fleet.reply(number, f"once more after {word.upper()}")
     for word, number in numbers.items():
-        fleet.wait(lambda number=number: len(fleet.notes(number)) == 2, f"the lane of {word} goes on")
+        fleet.wait(partial(noted_twice, fleet, number), f"the lane of {word} goes on")
     assert worker.terminate() < 25
     assert worker.code == 0
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.real.fleet import Fleet, P, free_port
-from tests.real.handlers import FAITHFUL, NOTING
+from tests.support.fleet import Fleet, P
+from tests.support.plugins import FAITHFUL, NOTING
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -46,7 +47,8 @@ def started(fleet: Fleet, **environ: str) -> Fleet:
 
 def gate(fleet: Fleet) -> str:
     with fleet.redis() as client:
-        return (client.hget(f"{P}gate", "state") or b"open").decode()
+        state: bytes = client.hget(f"{P}gate", "state") or b"open"
+    return state.decode()
 
 
 def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
@@ -67,9 +69,9 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     fleet.settle()
     for name, number in numbers.items():
         noted = [f"noted: {words} of ticket {number}" for words in ("words", "more words")]
-        assert fleet.notes(number) == noted, (name, fleet.trail(number))
+        assert fleet.notes(number) == noted, (name, fleet.history(number))
     for name, (_, told) in READS.items():
-        assert told in fleet.trail(numbers[name]), name
+        assert told in fleet.history(numbers[name]), name
     with fleet.redis() as client:
         assert client.zcard(f"{P}flight") == 0
         permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
@@ -82,7 +84,7 @@ def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(dep
     fleet.open_ticket(text="words of the first")
     fleet.settle()
     assert fleet.notes(1) == ["noted: words of the first", "answer to: words of the first"]
-    assert "HappyFox does not know the ticket (404)" in fleet.trail(1)
+    assert "HappyFox does not know the ticket (404)" in fleet.history(1)
 
 
 def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
@@ -92,7 +94,7 @@ def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]
     fleet.wait((fleet.folder / "deciding-1").exists, "a handler has the ticket")
     fleet.simulator.account.remove(1)
     (fleet.folder / "hold-1").unlink()
-    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.trail(1), "the trail tells")
+    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.history(1), "the trail tells")
     fleet.open_ticket(text="words of the second")
     fleet.wait(lambda: "answer to: words of the second" in fleet.notes(2), "the other ticket is answered")
     assert fleet.notes(2) == ["noted: words of the second", "answer to: words of the second"]
@@ -113,7 +115,8 @@ def test_a_refusal_of_every_call_closes_the_gate_and_passes(
     fleet.wait(lambda: gate(fleet) == state, "the gate closes")
     refused = next(call for call in fleet.calls() if call.status == status)
     shown = fleet.http.get(f"{fleet.url}/readyz")
-    assert (shown.status_code, state in shown.text) == (200, True)
+    reason = "rejects the API key" if state == "denied" else "locked out"
+    assert (shown.status_code, reason in shown.text) == (200, True)
     fleet.settle()
     assert gate(fleet) == "open"
     for number in range(1, 5):
@@ -128,7 +131,7 @@ def test_a_refusal_of_every_call_closes_the_gate_and_passes(
 def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
-    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.trail(1), "the trail tells")
+    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the trail tells")
     fleet.workers[0].terminate()
     fleet.ready_worker()
     fleet.settle()

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.real.fleet import Fleet, Process
-from tests.real.handlers import FAITHFUL
+from tests.support.fleet import Fleet
+from tests.support.plugins import FAITHFUL
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -54,10 +55,10 @@ class Story:
         for number, told in self.told.items():
             texts = self.fleet.notes(number)
             notes = [text for text in texts if text.startswith("noted")]
-            assert notes == [f"noted: {text}" for text in told], self.fleet.trail(number)
+            assert notes == [f"noted: {text}" for text in told], self.fleet.history(number)
             answers = [told.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
-            assert all(before < after for before, after in pairwise(answers)), self.fleet.trail(number)
-            assert answers[-1] == len(told) - 1, self.fleet.trail(number)
+            assert all(before < after for before, after in pairwise(answers)), self.fleet.history(number)
+            assert answers[-1] == len(told) - 1, self.fleet.history(number)
 
 
 def kill(fleet: Fleet, worker: Process) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.bench.deployment import POSTS, WINDOW, lockout, saturated
-from tests.workers.governor.fleet import worst_window
+from tests.support.callers import worst_window
 
 pytestmark = pytest.mark.timeout(180)
 

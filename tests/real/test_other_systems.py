@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.real.fleet import Fleet, P
+from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.real.fleet import Fleet, P
+from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -40,7 +40,7 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deplo
         fleet.wait(lambda: not store.zcard(f"{P}sched"), "all lanes are worked off")
     assert [fleet.notes(number) for number in numbers] == [["noted: scheduled"]] * 60
     assert fleet.notes(other) == []
-    assert "scheduled: found for test.nudge" in fleet.trail(numbers[0])
+    assert "scheduled: found for test.nudge" in fleet.history(numbers[0])
     fleet.wait(lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the name is told")
     told = "".join(worker.output for worker in workers)
     assert told.count("a name in use is unknown to HappyFox") == 1

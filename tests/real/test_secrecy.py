@@ -1,15 +1,12 @@
 """What leaves the processes while a handler fails on a ticket full of personal words: none of them, and no secret."""
 
-import gzip
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from tests.real.fleet import SECRET, Fleet
+from tests.support.fleet import SECRET, Fleet
+from tests.support.sentry import FakeSentry
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -53,56 +50,8 @@ WORDS = {
 SECRETS = ("demo-key", "demo-code", SECRET, TOKEN)
 
 
-class Sentry(ThreadingHTTPServer):
-    """Takes envelopes as Sentry does and keeps them."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.envelopes: list[bytes] = []
-        super().__init__(("127.0.0.1", 0), _Intake)
-
-    @property
-    def dsn(self) -> str:
-        return f"http://public@127.0.0.1:{self.server_port}/1"
-
-    def events(self) -> list[dict[str, Any]]:
-        """Gives the error reports among what came in."""
-        found = []
-        for envelope in list(self.envelopes):
-            _, *items = envelope.split(b"\n")
-            for head, payload in zip(items[::2], items[1::2], strict=False):
-                if head and json.loads(head).get("type") == "event":
-                    found.append(json.loads(payload))
-        return found
-
-
-class _Intake(BaseHTTPRequestHandler):
-    server: Sentry
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.envelopes.append(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture
-def sentry() -> Iterator[Sentry]:
-    with Sentry() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
-    deploy: Callable[..., Fleet], sentry: Sentry
+    deploy: Callable[..., Fleet], sentry: FakeSentry
 ) -> None:
     fleet = deploy(LEAKY)
     (fleet.folder / "foxhooks.toml").write_text(f'[router.test]\ntoken = "{TOKEN}"\n')
@@ -112,9 +61,9 @@ def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
     number = fleet.ask(
         "POST", "tickets", email=WORDS["email"], name=WORDS["name"], subject=WORDS["subject"], text=WORDS["text"]
     )["id"]
-    fleet.wait(lambda: "test.leaks owed" in fleet.trail(number), "the first handler fails")
+    fleet.wait(lambda: "test.leaks owed" in fleet.history(number), "the first handler fails")
     fleet.reply(number, WORDS["reply"])
-    fleet.wait(lambda: "test.gives_up owed" in fleet.trail(number), "the second handler fails")
+    fleet.wait(lambda: "test.gives_up owed" in fleet.history(number), "the second handler fails")
     # Signed rubbish, an unsigned delivery, and a store that is away: what the web process has to complain about.
     unreadable = f'{{"ticket_id": "{WORDS["email"]}", "text": "{WORDS["text"]}", "phone": "{WORDS["phone"]}"}}'
     assert fleet.deliver(unreadable.encode()).json()["status"] == "quarantined"
@@ -137,7 +86,7 @@ def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
     assert by_handler == {"test.leaks": 1, "test.gives_up": 1}
     assert failures
     left = {
-        "reports": b"\n".join(sentry.envelopes).decode(),
+        "reports": sentry.text,
         "the worker's lines": worker.output,
         "the web's lines": web.output,
     }

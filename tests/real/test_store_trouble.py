@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.real.fleet import SETTINGS, Fleet, P
-from tests.real.handlers import FAITHFUL, NOTING
+from tests.support.fleet import SETTINGS, Fleet, P
+from tests.support.plugins import FAITHFUL, NOTING
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -56,7 +56,7 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
     assert accepted == 3
     for number, texts in told.items():
         notes = [text for text in fleet.notes(number) if text.startswith("noted")]
-        assert notes == [f"noted: {text}" for text in texts], fleet.trail(number)
+        assert notes == [f"noted: {text}" for text in texts], fleet.history(number)
     assert [process.code for process in (web, *workers)] == [None] * 3
     assert not any(call.overlapped for call in fleet.calls())
 

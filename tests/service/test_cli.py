@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from service import cli
-from tests.service.commands.acme import refused, run, wrong
-from tests.service.project import Project, clean, end, wait_ready
-from tests.service.waiting import wait_until
+from tests.support.commands import refused, run, wrong
+from tests.support.processes import Project, clean, end, wait_ready, wait_until
 
 COMMANDS = (
     *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead", "new"),

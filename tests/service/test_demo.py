@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service.project import ROOT, clean
+from tests.support.processes import ROOT, clean
 
 
 def demo(folder: Path, code: str, **environ: str) -> "subprocess.CompletedProcess[str]":

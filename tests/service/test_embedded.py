@@ -14,7 +14,7 @@ import redis
 from service.context import require_store
 from service.embedded import Embedded
 from service.errors import CommandError
-from tests.service.waiting import wait_until
+from tests.support.processes import wait_until
 from workers.settings import load
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import redis
 
-from tests import stores
 from tests.simulation.checkers import check, undecided
 from tests.simulation.simulation import Simulation
 from tests.simulation.tally import NAMES, tally
+from tests.support import stores
 
 
 @dataclass(frozen=True)

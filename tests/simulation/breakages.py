@@ -15,9 +15,9 @@ import msgspec
 import pytest
 import redis
 
-from tests import stores
 from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
+from tests.support import stores
 from workers.events import changes, last_seen
 from workers.events.changes import FirstSight
 from workers.lanes import leases, scripts

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.simulation.witness import Witness
+from tests.support.witness import Witness
 from workers.simulator.account import StoredTicket
 from workers.testing.world import World
 from workers.turns.plan.effects import split

@@ -1,6 +1,7 @@
 """The maintainer of a seed: replays and discards dead letters, rolls versions out and back, tries things dry."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -34,8 +35,9 @@ class Maintainer:
         """Discards some dead letters and replays others, perhaps twice over."""
         stage, store = self._stage, self._stage.world.store
         prefix = f"foxhooks:{{{ACCOUNT}}}:"
-        for name in stage.client.zrange(f"{prefix}dead", 0, -1):
-            ticket, evidence = stage.client.hmget(f"{prefix}letter:{name.decode()}", "ticket", "evidence")
+        client: Any = stage.client
+        for name in client.zrange(f"{prefix}dead", 0, -1):
+            ticket, evidence = client.hmget(f"{prefix}letter:{name.decode()}", "ticket", "evidence")
             letter = msgspec.json.decode(evidence, type=Letter)
             if stage.rng.random() < 0.4 or not letter.handler:
                 stage.history.faults["a person discards a dead letter"] += 1

@@ -18,8 +18,8 @@ from tests.simulation.plugins import ALLOW, routers
 from tests.simulation.post import Post
 from tests.simulation.stage import Stage
 from tests.simulation.wire import DOUBT, TIMEOUT, Wire
-from tests.simulation.witness import Witness
 from tests.simulation.workers import Worker
+from tests.support.witness import Witness
 from workers.settings import Budget
 from workers.testing.world import START, World
 from workers.turns.state import SEND_BY

@@ -1,18 +1,19 @@
 """Logs and error reports: what is known passes, a customer's words and secrets never do."""
 
-import gzip
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
+from tests.support.sentry import FakeSentry, listening
+
 WORDS = "words-of-a-customer"
 
 PROGRAM = """
@@ -58,86 +59,66 @@ sentry_sdk.flush(10)
 """
 
 
-class Sentry(http.server.ThreadingHTTPServer):
-    """A Sentry that only listens."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Listener)
-        self.received: list[bytes] = []
+Ran = Callable[[str], tuple[FakeSentry, str]]
 
 
-class Listener(http.server.BaseHTTPRequestHandler):
-    server: Sentry
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.received.append(body)
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def sentry() -> Iterator[Sentry]:
-    with Sentry() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def run(sentry: Sentry, part: str, **more: str) -> str:
-    """Runs the program and gives what it wrote."""
+def run(sentry: FakeSentry, part: str, **more: str) -> str:
+    """Run the program and return what it wrote."""
     environ = {**os.environ, "HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "a-secret-of-ours"}
-    environ |= {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.server_port}/1", "PYTHONPATH": str(ROOT), **more}
+    environ |= {"SENTRY_DSN": sentry.dsn, "PYTHONPATH": str(ROOT), **more}
     command = [sys.executable, "-c", PROGRAM, part]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
 
-def reports(sentry: Sentry) -> list[dict[str, object]]:
-    lines = [line for body in sentry.received for line in body.splitlines() if b'"exception"' in line]
-    return [json.loads(line) for line in lines]
+@pytest.fixture(scope="module")
+def ran() -> Ran:
+    """Run each part once for all tests; return the Sentry it reported to and what it wrote."""
+
+    @cache
+    def once(part: str) -> tuple[FakeSentry, str]:
+        with listening() as sentry:
+            return sentry, run(sentry, part)
+
+    return once
+
+
+def failures(sentry: FakeSentry) -> list[dict[str, Any]]:
+    """Return the reports of exceptions."""
+    return [event for event in sentry.events() if "exception" in event]
 
 
 @pytest.mark.parametrize("part", ["web", "worker"])
-def test_no_words_and_no_secret_reach_sentry(sentry: Sentry, part: str) -> None:
-    run(sentry, part)
-    assert reports(sentry)
-    everything = b"".join(sentry.received)
-    assert WORDS.encode() not in everything
-    assert b"a-secret-of-ours" not in everything
+def test_no_words_and_no_secret_reach_sentry(ran: Ran, part: str) -> None:
+    sentry, _ = ran(part)
+    assert failures(sentry)
+    assert WORDS not in sentry.text
+    assert "a-secret-of-ours" not in sentry.text
 
 
-def test_a_report_tells_where_it_happened_and_in_which_handler(sentry: Sentry) -> None:
-    run(sentry, "worker")
-    (report,) = reports(sentry)
+def test_a_report_tells_where_it_happened_and_in_which_handler(ran: Ran) -> None:
+    sentry, _ = ran("worker")
+    (report,) = failures(sentry)
     assert report["extra"] == {"handler": "vip.greet"}
     assert report["logentry"] == {"message": "a handler failed"}
-    (error,) = report["exception"]["values"]  # type: ignore[index]
+    (error,) = report["exception"]["values"]
     assert error["type"] == "ValueError"
     assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "handler"]
 
 
-def test_a_request_is_reported_by_its_path_alone(sentry: Sentry) -> None:
-    run(sentry, "web")
-    requests = [report["request"] for report in reports(sentry) if "request" in report]
+def test_a_request_is_reported_by_its_path_alone(ran: Ran) -> None:
+    sentry, _ = ran("web")
+    requests = [report["request"] for report in failures(sentry) if "request" in report]
     assert requests
     for request in requests:
-        assert request["url"].endswith("/webhooks/acme")  # type: ignore[index]
-        assert set(request["headers"]) <= {"content-length", "content-type", "user-agent"}  # type: ignore[index]
+        assert request["url"].endswith("/webhooks/acme")
+        assert set(request["headers"]) <= {"content-length", "content-type", "user-agent"}
 
 
-def test_log_lines_carry_the_known_fields_and_no_words(sentry: Sentry) -> None:
-    lines = [json.loads(line) for line in run(sentry, "worker").splitlines()]
+def test_log_lines_carry_the_known_fields_and_no_words(ran: Ran) -> None:
+    _, text = ran("worker")
+    lines = [json.loads(line) for line in text.splitlines()]
     ours = [line for line in lines if line["logger"] == "workers.turns"]
     began, failed = ours
     assert {name: began[name] for name in ("level", "message", "account", "ticket", "event")} == {
@@ -152,7 +133,7 @@ def test_log_lines_carry_the_known_fields_and_no_words(sentry: Sentry) -> None:
     assert WORDS not in json.dumps(ours)
 
 
-def test_the_console_shows_the_same_for_a_person(sentry: Sentry) -> None:
+def test_the_console_shows_the_same_for_a_person(sentry: FakeSentry) -> None:
     text = run(sentry, "worker", LOG_FORMAT="console")
     assert "a turn began" in text
     assert "ticket=3" in text

@@ -25,13 +25,14 @@ START = 20
 
 GUARDIAN = """
 import shutil, subprocess, sys
-folder, *command = sys.argv[1:]
+folder, keep, *command = sys.argv[1:]
 with open(f"{folder}/log", "wb") as log:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 sys.stdin.read()
 server.kill()
 server.wait()
-shutil.rmtree(folder, ignore_errors=True)
+if not keep:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 _starting = threading.Lock()
@@ -83,19 +84,32 @@ def running(server: str, *options: str) -> Iterator[str]:
     ``options`` are server options, as on the command line: ``"--maxclients", "20"``.
     """
     folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
+    guardian = start(server, folder, *options)
+    try:
+        yield f"unix://{folder}/socket"
+    finally:
+        guardian.communicate()
+
+
+def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subprocess.Popen[bytes]":
+    """Start the program ``server`` with its data and its socket in ``folder``; return when it answers.
+
+    The returned process is the guardian: the server ends when its stdin closes. ``keep`` leaves the folder then.
+    """
     socket = folder / "socket"
     command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
     # A session of its own: Ctrl-C reaches the owner first, which may still need the store to clean up.
     guardian = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), *command],
+        [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
     try:
         wait_for(f"unix://{socket}", folder / "log")
-        yield f"unix://{socket}"
-    finally:
+    except BaseException:
         guardian.communicate()
+        raise
+    return guardian
 
 
 def wait_for(url: str, log: Path) -> None:

@@ -2,13 +2,12 @@
 
 import redis
 
-from workers.lanes.embedded import running, valkey, wait_for
+from workers.lanes.embedded import running, start, valkey, wait_for
 
-__all__ = ["flush", "running", "valkey", "wait_for"]
+__all__ = ["flush", "running", "start", "valkey", "wait_for"]
 
 
 def flush(url: str) -> None:
-    """Empty a store and make it forget its scripts."""
+    """Empty a store."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        client.script_flush()

@@ -9,7 +9,7 @@ from typer.testing import Result
 
 from service.commands.api import WALKS, read_arguments
 from service.processes.simulator import running
-from tests.service.commands.acme import refused, run, wrong
+from tests.support.commands import refused, run, wrong
 from workers.happyfox import HappyFox
 from workers.happyfox.endpoints import ENDPOINTS
 from workers.simulator import Simulator

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.service.commands.acme import refused, run, shown
+from tests.support.commands import refused, run, shown
 from workers.lanes.keys import Keys
 from workers.testing import Desk
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import redis
 
-from tests.service.commands.acme import KEYS, refused, run, shown, take_in, wrong
+from tests.support.commands import KEYS, refused, run, shown, take_in, wrong
 from workers.lanes.store import store_time
 
 pytestmark = pytest.mark.usefixtures("web_settings")

@@ -9,8 +9,8 @@ import redis
 from service.commands.doctor import CheckResult, check, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
-from tests import stores
-from tests.service.commands.acme import run, shown
+from tests.support import stores
+from tests.support.commands import run, shown
 from workers.happyfox.directory import Directory
 from workers.lanes.lists import recall
 from workers.lanes.store import Store

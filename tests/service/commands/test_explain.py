@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.service.commands.acme import refused, run, shown, wrong
+from tests.support.commands import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
 from workers.lanes.pauses import Pause, pause, resume

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.commands.acme import refused, run
+from tests.support.commands import refused, run
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.service.commands.acme import KEYS, refused, run, shown, wrong
+from tests.support.commands import KEYS, refused, run, shown, wrong
 from workers.events.last_seen import LastSeen, encode
 from workers.lanes.records import AccountRecords
 

@@ -9,7 +9,7 @@ import redis
 from service.commands import doctor
 from service.demo import free_ports
 from service.processes.simulator import running
-from tests.service.commands.acme import refused, run, shown
+from tests.support.commands import refused, run, shown
 from workers.lanes.keys import Keys
 from workers.lanes.store import store_time
 from workers.simulator import Simulator

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.commands.send import Sample, Shape, body
-from tests.service.commands.acme import refused, run
-from tests.service.project import Project, end, wait_ready
+from tests.support.commands import refused, run
+from tests.support.processes import Project, end, wait_ready
 from workers.events.delivery import parse
 
 

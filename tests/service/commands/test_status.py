@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from service.commands.format import ago
-from tests.service.commands.acme import KEYS, refused, run, shown, take_in
+from tests.support.commands import KEYS, refused, run, shown, take_in
 from workers.lanes.keys import WORKER_LIFE, WORKERS
 from workers.lanes.store import store_time
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from service.processes.supervisor import Child, Output
-from tests.service.project import ROOT
+from tests.support.processes import ROOT
 
 
 def test_each_line_names_its_process() -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import Embedded
-from tests.service.project import Project, children_of, end, gone, wait_ready
-from tests.service.waiting import wait_until
+from tests.support.processes import Project, children_of, end, gone, wait_ready, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

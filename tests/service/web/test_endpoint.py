@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from service.web.app import build
-from tests.service.receiver import KEY, REPLY, P, client, counts, deliver, settings
+from tests.support.intake import KEY, REPLY, P, client, counts, deliver, settings
 from workers.events.signature import HEADER, sign
 
 Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]

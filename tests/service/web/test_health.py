@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse
 
 from service.web.app import Health, build
 from service.web.writer import GroupCommit, StoreWriter
-from tests.service.receiver import P, Server, client, settings
+from tests.support.intake import P, client, settings
+from tests.support.stores import Server
 from workers.lanes.keys import WORKER_LIFE, WORKERS
 
 

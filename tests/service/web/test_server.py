@@ -19,7 +19,8 @@ import redis
 import uvicorn
 
 from service.web.app import build
-from tests.service.receiver import KEY, REPLY, P, Server, counts, settings
+from tests.support.intake import KEY, REPLY, P, counts, settings
+from tests.support.stores import Server
 from workers.events.signature import HEADER, sign
 
 PROGRAM = """

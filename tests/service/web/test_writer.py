@@ -12,7 +12,8 @@ import redis
 from service.web import writer
 from service.web.app import build
 from service.web.writer import Durability, GroupCommit, StoreWriter
-from tests.service.receiver import REPLY, P, Server, client, counts, deliver, settings
+from tests.support.intake import REPLY, P, client, counts, deliver, settings
+from tests.support.stores import Server
 from workers.errors import StoreUnavailable
 from workers.events.delivery import parse
 from workers.lanes.inbox import Acceptance, Arrival, receive, unreadable

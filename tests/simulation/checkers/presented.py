@@ -8,7 +8,7 @@ from tests.simulation.checkers.looks import CHANGES, bare, by_us, kinds, like_ou
 from tests.simulation.checkers.records import dry_turns
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
-from tests.simulation.witness import Shown
+from tests.support.witness import Shown
 from workers.events.change import Change
 from workers.simulator.account import StoredUpdate
 from workers.testing.world import START

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from tests.workers.events.history import ADA, BOT, RULE, SAM, row, ticket
+from tests.support.turns import ADA, BOT, RULE, SAM, row, ticket
 from workers.events.change import Actor
 from workers.events.changes import FirstSight, News, news
 from workers.events.last_seen import LastSeen, advance, snapshot

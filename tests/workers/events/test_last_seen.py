@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.events.history import SAM, row, ticket
+from tests.support.turns import SAM, row, ticket
 from workers.events.last_seen import HOUR, LATE, LastSeen, advance, carry, decode, encode, snapshot
 from workers.events.mark import Mark
 

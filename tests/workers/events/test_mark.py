@@ -1,6 +1,6 @@
 """Which row is whose."""
 
-from tests.workers.events.history import ADA, BOT, row, ticket
+from tests.support.turns import ADA, BOT, row, ticket
 from workers.events.mark import Mark, answers, attribute
 from workers.models.row import Row
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests import stores
+from tests.support import stores
 from workers.errors import StoreUnavailable
 from workers.governor.clock import Watch, monotonic
 from workers.governor.governor import Governor

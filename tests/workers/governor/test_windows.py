@@ -9,7 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.workers.governor.fleet import Fate, Fleet, used, worst_window
+from tests.support.callers import Callers, Fate, used, worst_window
 from workers.governor.governor import GRACE, Class, Governor
 from workers.settings import Budget
 
@@ -40,7 +40,7 @@ def test_no_window_of_any_alignment_holds_more_than_the_limit(
 ) -> None:
     store.flushall()
     governor = Governor("acme", Budget(limit, limit, window, 600, 1.0, 4))
-    fleet = Fleet(store, governor, LIFE)
+    fleet = Callers(store, governor, LIFE)
     fleet.run(callers=6, fates=chain(fates, repeat(quick)), milliseconds=10 * window * 1000 + 100_000)
     assert worst_window(fleet.arrivals, window * 1000) <= limit
     assert len(fleet.arrivals) > limit
@@ -59,14 +59,14 @@ def latencies(seed: int) -> Iterator[Fate]:
 def test_saturating_work_uses_the_budget_and_no_window_is_over_it(
     store: redis.Redis, class_: Class, least: float
 ) -> None:
-    fleet = Fleet(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 8)), LIFE, class_=class_)
+    fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 8)), LIFE, class_=class_)
     fleet.run(callers=8, fates=latencies(7), milliseconds=8 * 60_000)
     assert worst_window(fleet.arrivals, 60_000) <= 300
     assert used(fleet.arrivals, 300, 60_000) >= least
 
 
 def test_a_full_budget_after_idleness_is_spent_at_the_pace_of_calls_in_flight(store: redis.Redis) -> None:
-    fleet = Fleet(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 2)), LIFE)
+    fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 2)), LIFE)
     fleet.run(callers=50, fates=repeat(Fate(500, 1000, 0)), milliseconds=30_000)
     assert worst_window(fleet.arrivals, 1000) <= 2
     assert len(fleet.arrivals) >= 50

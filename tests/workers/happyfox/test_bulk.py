@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.happyfox.desk import Desk
+from tests.support.happyfox import ClientDesk
 from workers.errors import Broken, InDoubt, Locked, Refused, Unfit, Unsent
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
@@ -14,7 +14,7 @@ def drafts(count: int) -> list[dict[str, Any]]:
     return [{"client": 1, "subject": f"No {n}", "text": "x", "category": 1} for n in range(count)]
 
 
-def failing(desk: Desk, at: int, error: Exception) -> Client:
+def failing(desk: ClientDesk, at: int, error: Exception) -> Client:
     """A client whose call number `at` fails so."""
 
     def send(request: Request) -> Answer:
@@ -27,7 +27,7 @@ def failing(desk: Desk, at: int, error: Exception) -> Client:
 
 
 def test_two_hundred_and_fifty_tickets_take_three_calls() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     several = drafts(250)
     del several[120]["subject"]
     results = desk.client.create_all_tickets(several)
@@ -40,7 +40,7 @@ def test_two_hundred_and_fifty_tickets_take_three_calls() -> None:
 
 
 def test_more_than_a_hundred_in_one_call_are_refused_before_it() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     with pytest.raises(Unfit, match="100"):
         desk.client.create_tickets(drafts(101))
     with pytest.raises(Unfit, match="100"):
@@ -57,7 +57,7 @@ def test_more_than_a_hundred_in_one_call_are_refused_before_it() -> None:
     ],
 )
 def test_a_failure_stops_and_every_item_says_whether_it_was_sent(error: Exception, states: list[str]) -> None:
-    desk = Desk()
+    desk = ClientDesk()
     results = failing(desk, 2, error).create_all_tickets(drafts(250))
     assert [result.state for result in results] == states
     assert results[150].error is error
@@ -65,13 +65,13 @@ def test_a_failure_stops_and_every_item_says_whether_it_was_sent(error: Exceptio
 
 
 def test_a_hundred_refused_as_a_whole_does_not_stop_the_others() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     results = failing(desk, 1, Refused("no", 400)).create_all_tickets(drafts(150))
     assert [result.state for result in results] == ["refused"] * 100 + ["done"] * 50
 
 
 def test_a_lockout_stops() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     results = failing(desk, 1, Locked("wait", 429)).create_all_tickets(drafts(250))
     assert {result.state for result in results} == {"unsent"}
     assert len(desk.asked) == 1
@@ -83,7 +83,7 @@ def test_an_item_without_a_result_is_in_doubt() -> None:
 
 
 def test_contacts_and_members_go_in_hundreds_too() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     people = [{"name": f"P{n}", "email": f"p{n}@x.example"} for n in range(130)]
     made = desk.client.create_or_edit_all_contacts(people, reset=True)
     ids = [each.id for each in made if each.id]
@@ -94,7 +94,7 @@ def test_contacts_and_members_go_in_hundreds_too() -> None:
 
 
 def test_an_item_that_cannot_be_written_costs_its_hundred_only_and_no_result_is_lost() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     people = [{"name": f"P{n}", "email": f"p{n}@x.example"} for n in range(250)]
     people[120] = {"name": "Slip", "emal": "slip@x.example"}
     results = desk.client.create_or_edit_all_contacts(people, reset=True)

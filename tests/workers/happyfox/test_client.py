@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from service.processes.simulator import running
-from tests import stores
-from tests.workers.happyfox.peer import Behaviour, Peer, peer, resets, says, sends
-from tests.workers.simulator.conftest import Clock
+from tests.support import stores
+from tests.support.happyfox import FakeClock
+from tests.support.peer import Behaviour, Peer, peer, resets, says, sends
 from workers.errors import Broken, CheckCredentials, Gone, InDoubt, Locked, Refused, Unfit, UnknownName, Unsent
 from workers.happyfox import File, HappyFox, search
 from workers.lanes import embedded
@@ -44,7 +44,7 @@ def private_store(monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
 
 @pytest.fixture
 def simulator() -> Simulator:
-    return Simulator(Clock())
+    return Simulator(FakeClock())
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ def test_a_link_in_the_clear_to_another_machine_is_not_followed(hf: HappyFox, tm
 
 
 def test_relative_links_of_old_accounts_lead_to_the_account(tmp_path: Path) -> None:
-    with running(Simulator(Clock(), relative_links=True)) as url, script(url, tmp_path) as client:
+    with running(Simulator(FakeClock(), relative_links=True)) as url, script(url, tmp_path) as client:
         number, attachment = attached(client, b"content")
         assert attachment.url.startswith("/")
         assert client.download(number, attachment, tmp_path).read_bytes() == b"content"

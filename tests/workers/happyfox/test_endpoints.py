@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.happyfox.desk import STAFF, Desk
+from tests.support.happyfox import STAFF, ClientDesk
 from workers.errors import CheckCredentials, Gone, Refused
 from workers.happyfox.endpoints import CONTACTS, ENDPOINTS, REST, TICKETS, Client, Endpoint
 from workers.happyfox.messages import File
@@ -204,8 +204,8 @@ TRIES: dict[str, tuple[Try, Callable[[Any], object]]] = {
 }
 
 
-def desk() -> tuple[Desk, int]:
-    desk = Desk()
+def desk() -> tuple[ClientDesk, int]:
+    desk = ClientDesk()
     number = desk.ticket(tags=["x"])
     desk.ticket(email="mia@smallshop.example", due_date="2026-04-24")
     return desk, number
@@ -264,12 +264,12 @@ def test_the_page_of_the_documentation_lists_them_all() -> None:
 @pytest.mark.parametrize("past", ["empty", "missing"])
 def test_what_does_not_exist_is_gone(call: Callable[[Client], Any], past: str) -> None:
     with pytest.raises(Gone, match=r"no such object|no page 99"):
-        call(Desk({"past_the_end": past}).client)
+        call(ClientDesk({"past_the_end": past}).client)
 
 
 def test_deleting_an_unknown_ticket_is_gone_by_either_status() -> None:
     for status in (404, 400):
-        account = Desk({"gone_status": status})
+        account = ClientDesk({"gone_status": status})
         number = account.ticket()
         with pytest.raises(Gone):
             account.client.delete_ticket(99)
@@ -289,14 +289,14 @@ def test_a_refusal_names_the_fields() -> None:
 
 
 def test_what_changes_nothing_is_done_already() -> None:
-    account = Desk({"nothing_to_update": True})
+    account = ClientDesk({"nothing_to_update": True})
     number = account.ticket()
     assert account.client.staff_update(number, status=1).id == number
 
 
 @pytest.mark.parametrize("path", ["singular", "plural"])
 def test_an_asset_field_is_found_under_either_spelling_of_its_path(path: str) -> None:
-    account = Desk({"asset_field_path": path})
+    account = ClientDesk({"asset_field_path": path})
     assert account.client.asset_custom_field(2).name == "Description"
     assert len(account.asked) == (1 if path == "singular" else 2)
 
@@ -305,7 +305,7 @@ def test_an_asset_field_is_found_under_either_spelling_of_its_path(path: str) ->
     "options", [{"articles_paged": True}, {"members_of_groups": "ids"}, {"list_updates": "always"}]
 )
 def test_undocumented_shapes_are_read_either_way(options: dict[str, Any]) -> None:
-    account = Desk(options)
+    account = ClientDesk(options)
     number = account.ticket()
     assert [article.id for article in account.client.articles()] == [1, 2]
     assert account.client.contact_group(1).contacts == (SAM,)
@@ -313,14 +313,14 @@ def test_undocumented_shapes_are_read_either_way(options: dict[str, Any]) -> Non
 
 
 def test_a_list_that_comes_in_pages_after_all_is_read_to_its_end() -> None:
-    account = Desk({"articles_paged": True})
+    account = ClientDesk({"articles_paged": True})
     first = account.simulator.account.articles[1]
     account.simulator.account.articles = {number: {**first, "id": number} for number in range(1, 36)}
     assert [article.id for article in account.client.articles()] == list(range(1, 36))
 
 
 def test_a_slip_in_a_name_is_told_before_anything_is_sent() -> None:
-    account = Desk()
+    account = ClientDesk()
     hf: Any = account.client
     calls: tuple[Callable[[], object], ...] = (
         lambda: hf.staff_update(1, txt="x"),
@@ -338,7 +338,7 @@ def test_a_slip_in_a_name_is_told_before_anything_is_sent() -> None:
 
 
 def test_the_contact_call_that_resets_fields_warns_and_the_other_does_not() -> None:
-    account = Desk()
+    account = ClientDesk()
     with pytest.warns(UserWarning, match="edit_contact"):
         reset = account.client.create_or_edit_contact(name="Sam Reed", email="sam@bigcorp.example")
     assert reset.fields["Plan"] == ""
@@ -347,7 +347,7 @@ def test_the_contact_call_that_resets_fields_warns_and_the_other_does_not() -> N
 
 
 def test_a_phone_is_changed_without_a_warning() -> None:
-    account = Desk()
+    account = ClientDesk()
     sam = account.client.contact(SAM)
     changed = account.client.change_phone(sam, {"id": 1, "type": "w", "number": "555 0199"})
     assert (changed.primary_phone and changed.primary_phone.number, changed.fields["Plan"]) == ("555 0199", "Gold")

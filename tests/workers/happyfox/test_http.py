@@ -14,17 +14,7 @@ import httpx
 import pytest
 import redis
 
-from tests.workers.happyfox.peer import (
-    Behaviour,
-    Peer,
-    hangs,
-    peer,
-    resets,
-    says,
-    sends,
-    trickles,
-    trickles_headers,
-)
+from tests.support.peer import Behaviour, Peer, hangs, peer, resets, says, sends, trickles, trickles_headers
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.governor.clock import monotonic
 from workers.governor.governor import Forecast, Governor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from tests.workers.happyfox.peer import Peer, peer, says
+from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, NotNow, Unsent
 from workers.governor.clock import monotonic
 from workers.governor.governor import Governor

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.happyfox.desk import Desk
-from tests.workers.simulator.conftest import Clock
+from tests.support.happyfox import ClientDesk, FakeClock
 from workers.errors import UnknownName
 from workers.happyfox.client import NameLookup
 from workers.happyfox.messages import Request
@@ -19,7 +18,7 @@ class Reading:
     """A lookup on a simulated account, and how many lists it read."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self.desk, self.clock, self.calls = Desk(), Clock(), 0
+        self.desk, self.clock, self.calls = ClientDesk(), FakeClock(), 0
         store = Store(client, lambda: int(self.clock.now * 1000))
         self.names = NameLookup(self.call, "acme", store, lambda: self.clock.now)
 

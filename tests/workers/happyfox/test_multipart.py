@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.happyfox.peer import Peer, peer, says
+from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, Unfit
 from workers.governor.governor import Governor
 from workers.happyfox import messages

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.workers.happyfox.desk import Desk
+from tests.support.happyfox import ClientDesk
 from workers.errors import Gone
 from workers.happyfox.base import Page, climb, walk, window
 from workers.happyfox.messages import ROWS
@@ -123,7 +123,7 @@ def test_a_walk_of_a_list_that_never_rests_ends_and_says_so(caplog: pytest.LogCa
 
 @pytest.mark.parametrize("options", [{}, {"past_the_end": "missing"}])
 def test_all_tickets_come_from_happyfox_while_some_are_deleted(options: dict[str, str]) -> None:
-    desk = Desk(dict(options))
+    desk = ClientDesk(dict(options))
     numbers = [desk.ticket() for _ in range(160)]
     met = []
     for ticket in desk.client.all_tickets():
@@ -132,11 +132,11 @@ def test_all_tickets_come_from_happyfox_while_some_are_deleted(options: dict[str
             desk.simulator.account.remove(ticket.id - 10)
     assert met == [number for number in numbers if number in met]
     assert set(numbers) - set(met) <= {150}  # it was deleted before its turn came
-    assert list(Desk().client.all_tickets()) == []
+    assert list(ClientDesk().client.all_tickets()) == []
 
 
 def test_searches_contacts_numbers_and_assets_are_walked_too() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     numbers = [desk.ticket(email=f"c{n}@x.example", tags=["a"]) for n in range(70)]
     assert sorted(ticket.id for ticket in desk.client.all_tickets(q='tag:"a"')) == numbers
     assert list(desk.client.all_ticket_numbers()) == numbers

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.workers.happyfox.desk import asked
+from tests.support.happyfox import asked
 from workers.errors import Unfit
 from workers.happyfox import tickets
 from workers.happyfox.contacts import ContactMembers, PhoneMembers, read_contact

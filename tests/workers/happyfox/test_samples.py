@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests import documented
-from tests.workers.happyfox.desk import asked
+from tests.support import documented
+from tests.support.happyfox import asked
 from workers.errors import Refused
 from workers.happyfox import tickets
 from workers.happyfox.contacts import PhoneMembers

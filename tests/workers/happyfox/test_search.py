@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.happyfox.desk import Desk
+from tests.support.happyfox import ClientDesk
 from workers.errors import Unfit
 from workers.happyfox.search import SearchTerms, search, search_contacts
 from workers.simulator.search import Term, parse_search
@@ -82,7 +82,7 @@ def test_fields_of_any_name_are_understood(fields: dict[str, str]) -> None:
 
 
 def test_every_term_is_known_to_happyfox() -> None:
-    desk = Desk()
+    desk = ClientDesk()
     number = desk.ticket(subject="Printer", tags=["vip"], due_date="2023-11-14")
     day = date(2023, 11, 14)
     dates: Any = {

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.workers.lanes.test_ranks import Account, P
+from tests.support.lanes import LaneAccount, P
 from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.holding import ReadPermit, store_plan
 from workers.lanes.settlement import Settlement, settle
@@ -12,11 +12,11 @@ LEASE = 600_000
 
 
 @pytest.fixture
-def account(either_store: redis.Redis) -> Account:
-    return Account(either_store)
+def account(either_store: redis.Redis) -> LaneAccount:
+    return LaneAccount(either_store)
 
 
-def claimed(account: Account, nonce: str) -> Held:
+def claimed(account: LaneAccount, nonce: str) -> Held:
     got = account.store.run(claim(account.terms, nonce))
     assert isinstance(got, Held)
     return got
@@ -25,7 +25,7 @@ def claimed(account: Account, nonce: str) -> Held:
 Answer = tuple[bool, Held | Nothing | None]
 
 
-def settled(account: Account, held: Held, nonce: str | None = None) -> Answer:
+def settled(account: LaneAccount, held: Held, nonce: str | None = None) -> Answer:
     told = Settlement(held.lane, held.token, held.turn, tuple(hint.id for hint in held.hints))
     return account.store.run(settle("acme", told, b"", b"", b"", account.terms, nonce))
 
@@ -35,11 +35,11 @@ def following(answer: Answer) -> Held:
     return answer[1]
 
 
-def waiting(account: Account, ticket: int) -> int:
+def waiting(account: LaneAccount, ticket: int) -> int:
     return account.client.llen(f"{P}lane:{ticket}")
 
 
-def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with_it(account: Account) -> None:
+def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with_it(account: LaneAccount) -> None:
     account.event(1, "normal")
     held = claimed(account, "first")
     account.event(2, "normal")
@@ -50,7 +50,7 @@ def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with
     assert (waiting(account, 1), waiting(account, 2), waiting(account, 3)) == (0, 1, 1)
 
 
-def test_settling_again_finds_its_own_lane_claimed_with_it(account: Account) -> None:
+def test_settling_again_finds_its_own_lane_claimed_with_it(account: LaneAccount) -> None:
     account.event(1, "normal")
     held = claimed(account, "first")
     account.event(1, "interactive")
@@ -61,13 +61,13 @@ def test_settling_again_finds_its_own_lane_claimed_with_it(account: Account) -> 
 
 
 @pytest.mark.parametrize("nonce", ["second", None])
-def test_settling_again_without_a_further_lane_is_answered_alike(account: Account, nonce: str | None) -> None:
+def test_settling_again_without_a_further_lane_is_answered_alike(account: LaneAccount, nonce: str | None) -> None:
     account.event(1, "normal")
     held = claimed(account, "first")
     assert [settled(account, held, nonce)[0] for _ in range(3)] == [True] * 3
 
 
-def test_settling_again_may_claim_what_came_meanwhile(account: Account) -> None:
+def test_settling_again_may_claim_what_came_meanwhile(account: LaneAccount) -> None:
     account.event(1, "normal")
     held = claimed(account, "first")
     assert settled(account, held, "second") == (True, Nothing(-1, "idle"))
@@ -77,7 +77,7 @@ def test_settling_again_may_claim_what_came_meanwhile(account: Account) -> None:
     assert (answers[0][0], following(answers[0]).ticket) == (True, 2)
 
 
-def test_whoever_lost_the_lease_settles_nothing_however_often(account: Account) -> None:
+def test_whoever_lost_the_lease_settles_nothing_however_often(account: LaneAccount) -> None:
     account.event(1, "normal")
     late = claimed(account, "late")
     account.now += LEASE
@@ -90,7 +90,7 @@ def test_whoever_lost_the_lease_settles_nothing_however_often(account: Account) 
     assert settled(account, now)[0]
 
 
-def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account: Account) -> None:
+def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account: LaneAccount) -> None:
     account.event(1, "normal")
     turns = []
     for nonce in ("a", "b", "c"):
@@ -104,14 +104,14 @@ def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account
     assert (once.turn, once.claims) == ("a", 1)
 
 
-def test_a_turn_given_back_at_its_first_claim_keeps_its_name(account: Account) -> None:
+def test_a_turn_given_back_at_its_first_claim_keeps_its_name(account: LaneAccount) -> None:
     account.event(1, "normal")
     account.give_back(claimed(account, "a"))
     held = claimed(account, "b")
     assert (held.turn, held.claims) == ("a", 1)
 
 
-def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account: Account) -> None:
+def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account: LaneAccount) -> None:
     account.event(1, "normal")
     first = claimed(account, "same")
     account.event(2, "interactive")
@@ -122,7 +122,7 @@ def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account
     assert (other.ticket, other.turn) == (2, "other")
 
 
-def test_a_claim_repeated_after_somebody_took_its_lane_takes_another(account: Account) -> None:
+def test_a_claim_repeated_after_somebody_took_its_lane_takes_another(account: LaneAccount) -> None:
     account.event(1, "normal")
     first = claimed(account, "same")
     account.now += LEASE + 1
@@ -132,7 +132,7 @@ def test_a_claim_repeated_after_somebody_took_its_lane_takes_another(account: Ac
     assert not settled(account, first)[0]
 
 
-def test_leases_leave_nothing_behind(account: Account) -> None:
+def test_leases_leave_nothing_behind(account: LaneAccount) -> None:
     account.event(1, "normal")
     claimed(account, "crashed")
     account.now += LEASE
@@ -147,7 +147,7 @@ def test_leases_leave_nothing_behind(account: Account) -> None:
     assert not {"own", "lane", "joins", "turn", "sched"} & set(left)
 
 
-def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: Account) -> None:
+def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAccount) -> None:
     account.event(1, "normal")
     held = claimed(account, "a")
     assert account.store.run(store_plan(held, b"{}", 0, account.terms.budget, ReadPermit(None)))
@@ -160,7 +160,7 @@ def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: Account
     assert waiting(account, 1) == 1
 
 
-def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: Account) -> None:
+def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: LaneAccount) -> None:
     account.event(1, "normal")
     claimed(account, "a")
     account.event(1, "normal")
@@ -168,7 +168,7 @@ def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: Account) -> Non
     assert len(claimed(account, "b").hints) == 2
 
 
-def test_a_lane_whose_lease_ran_out_keeps_its_class(account: Account) -> None:
+def test_a_lane_whose_lease_ran_out_keeps_its_class(account: LaneAccount) -> None:
     account.event(1, "interactive")
     assert claimed(account, "a").class_ == "interactive"
     account.now += LEASE

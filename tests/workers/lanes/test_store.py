@@ -4,7 +4,7 @@ import gc
 
 import redis
 
-from tests.service.waiting import wait_until
+from tests.support.processes import wait_until
 from workers.governor.governor import Governor
 from workers.lanes.store import Store, connect
 from workers.settings import Budget

@@ -1,23 +1,12 @@
 """A whole environment, and ways to load it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support.settings import WHOLE, Loaded, Refused
 from workers.settings import Part, SettingProblem, Settings, SettingsError, load
-
-WHOLE = {
-    "HAPPYFOX_URL": "https://acme.happyfox.com",
-    "HAPPYFOX_WEBHOOK_SECRETS": "hook-new,hook-old",
-    "HAPPYFOX_API_KEY": "the-key",
-    "HAPPYFOX_AUTH_CODE": "the-code",
-    "HAPPYFOX_STAFF_ID": "7",
-    "FOXHOOKS_HANDLERS": "vip:router",
-}
-
-Loaded = Callable[..., Settings]
-Refused = Callable[..., list[SettingProblem]]
 
 
 @pytest.fixture
@@ -32,7 +21,7 @@ def loaded(tmp_path: Path) -> Loaded:
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """The problems about a whole environment with changes."""
+    """The problems of a whole environment with changes."""
 
     def call(
         changes: Mapping[str, str | None] | None = None, toml: str | None = None, part: Part = "all"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.settings.conftest import WHOLE, Loaded, Refused
+from tests.support.settings import WHOLE, Loaded, Refused
 from workers.settings import Budget, Part, RulesFile, Secret, SettingsError, load, load_account, rules_files
 
 TABLES = """

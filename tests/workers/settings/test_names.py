@@ -1,6 +1,6 @@
 import pytest
 
-from tests.workers.settings.conftest import Loaded, Refused
+from tests.support.settings import Loaded, Refused
 from workers.settings import Part
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tests.workers.settings.conftest import WHOLE
+from tests.support.settings import WHOLE
 from workers.settings import Part, SettingsError, load
 
 # Marked, so that finding one in a text is no accident.

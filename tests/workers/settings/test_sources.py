@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.settings.conftest import WHOLE, Loaded, Refused
+from tests.support.settings import WHOLE, Loaded, Refused
 from workers.settings import SettingsError, load
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock, multipart
+from tests.support.happyfox import Caller, FakeClock, multipart
 from workers.simulator import ApiRequest, Simulator, admin
 
 
@@ -73,7 +73,7 @@ def test_the_logs_can_be_read_from_a_number_on(ask: Any, api: Caller) -> None:
     assert "X-Happyfox-Webhook-Signature" in delivery["headers"]
 
 
-def test_the_overview_lists_every_call(ask: Any, simulator: Simulator, clock: Clock) -> None:
+def test_the_overview_lists_every_call(ask: Any, simulator: Simulator, clock: FakeClock) -> None:
     shown = ask("GET", "")
     assert (shown["account"], shown["tickets"], shown["hooks"]) == ("demo", 0, ["http://hooks.example/acme"])
     assert any("/simulator/faults" in line for line in shown["paths"])

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 LAPTOP = {
@@ -45,7 +45,7 @@ def test_a_list_has_one_type_by_default_the_first(api: Caller) -> None:
     assert api.got("asset_custom_fields/")["data"][0]["choices"][0] == {"id": 1, "text": "Laptop"}
 
 
-def test_an_update_changes_only_what_is_given(api: Caller, clock: Clock) -> None:
+def test_an_update_changes_only_what_is_given(api: Caller, clock: FakeClock) -> None:
     clock.now += 60
     changed = put(api, {"updated_by": 2, "contact_ids": [2], "custom_fields": {"4": 2}})
     assert (changed["name"], changed["display_id"], changed["updated_by"]) == ("Sam's laptop", "LT-1", 2)
@@ -97,13 +97,13 @@ def test_assets_need_their_permission(api: Caller) -> None:
     api.refused("assets/", LAPTOP | {"created_by": 4}, status=403)
 
 
-def test_which_path_one_field_has_is_a_switch(clock: Clock) -> None:
+def test_which_path_one_field_has_is_a_switch(clock: FakeClock) -> None:
     for switch, singular, plural in (("both", 200, 200), ("singular", 200, 404), ("plural", 404, 200)):
         api = Caller(Simulator(clock, asset_field_path=switch))
         assert api.get("asset_custom_field/1/").status == singular
         assert api.get("asset_custom_fields/1/").status == plural
 
 
-def test_whether_an_update_needs_the_names_is_a_switch(clock: Clock) -> None:
+def test_whether_an_update_needs_the_names_is_a_switch(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, asset_names_required=True))
     assert put(api, {"updated_by": 1}, status=400)["error"].keys() == {"name", "display_id"}

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator, admin
 
 REQUIRED = ["This field is required."]
@@ -20,7 +20,7 @@ def test_a_new_contact_joins_the_group_of_its_domain(api: Caller) -> None:
     assert made == api.got(f"user/{made['id']}/") == api.got("user/KIM@bigcorp.example/")
 
 
-def test_an_edit_by_address_resets_missing_fields_and_one_by_id_does_not(api: Caller, clock: Clock) -> None:
+def test_an_edit_by_address_resets_missing_fields_and_one_by_id_does_not(api: Caller, clock: FakeClock) -> None:
     clock.now += 60
     edited = api.posted("user/1/", {"name": "Sam R."})
     assert [field["value"] for field in edited["custom_fields"]] == ["Big Corp", None, "Gold", None, None]
@@ -100,7 +100,7 @@ def test_login_can_be_set_by_texts_and_booleans(api: Caller, simulator: Simulato
     assert admin.contacts(simulator.account)[1]["is_login_enabled"] is True
 
 
-def test_undocumented_responses_may_be_empty(clock: Clock) -> None:
+def test_undocumented_responses_may_be_empty(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, bare_writes=True))
     api.simulator.create_ticket()
     for path, body in (
@@ -164,13 +164,13 @@ def test_a_hundred_contacts_at_once_and_no_more(api: Caller) -> None:
     api.refused("contact_group/1/delete_contacts/", {"contacts": [1] * 101})
 
 
-def test_the_other_shape_of_update_contacts_is_a_switch(api: Caller, clock: Clock) -> None:
+def test_the_other_shape_of_update_contacts_is_a_switch(api: Caller, clock: FakeClock) -> None:
     api.refused("contact_group/1/update_contacts/", {"contacts": [{"id": 2}]})
     lenient = Caller(Simulator(clock, members_as_objects=True))
     assert lenient.posted("contact_group/1/update_contacts/", {"contacts": [{"id": 2}]})[0]["success"] is True
 
 
 @pytest.mark.parametrize(("switch", "shown"), [("ids", [1]), ("contacts", ["Sam Reed"])])
-def test_how_members_are_shown_is_a_switch(clock: Clock, switch: str, shown: list[object]) -> None:
+def test_how_members_are_shown_is_a_switch(clock: FakeClock, switch: str, shown: list[object]) -> None:
     contacts = Caller(Simulator(clock, members_of_groups=switch)).got("contact_group/1/")["contacts"]
     assert [one if switch == "ids" else one["name"] for one in contacts] == shown

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import ApiFault, Simulator
 from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
@@ -100,7 +100,9 @@ def test_cut_and_trickle_are_passed_to_the_server(api: Caller, simulator: Simula
     assert api.get("staff/").pace == 0.5
 
 
-def test_a_ticket_whose_update_is_late_is_not_found_until_then(api: Caller, simulator: Simulator, clock: Clock) -> None:
+def test_a_ticket_whose_update_is_late_is_not_found_until_then(
+    api: Caller, simulator: Simulator, clock: FakeClock
+) -> None:
     simulator.faults.add(ApiFault("late-update", seconds=5))
     api.posted("tickets/", {"client": 1, "subject": "S", "text": "T", "category": 1})
     assert api.get("ticket/2/").status == 404
@@ -108,7 +110,9 @@ def test_a_ticket_whose_update_is_late_is_not_found_until_then(api: Caller, simu
     assert api.get("ticket/2/").status == 200
 
 
-def test_a_late_update_appears_after_updates_with_higher_ids(api: Caller, simulator: Simulator, clock: Clock) -> None:
+def test_a_late_update_appears_after_updates_with_higher_ids(
+    api: Caller, simulator: Simulator, clock: FakeClock
+) -> None:
     simulator.faults.add(ApiFault("late-update", seconds=5))
     api.post("ticket/1/staff_update/", NOTE)
     simulator.contact_replies(1, "hello")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import AUTH, Caller, Clock, Files
+from tests.support.happyfox import AUTH, Caller, FakeClock, Files
 from workers.simulator import ApiFault, Hook, Simulator
 from workers.simulator.ticket_endpoints import ATTACHMENT_LIMIT
 
@@ -75,7 +75,7 @@ def test_a_link_works_once_and_a_new_read_has_a_new_one(api: Caller) -> None:
     assert api.follow(second["url"]).status == 200
 
 
-def test_a_link_expires_after_five_minutes(api: Caller, clock: Clock) -> None:
+def test_a_link_expires_after_five_minutes(api: Caller, clock: FakeClock) -> None:
     upload(api, [("attachments", "a.txt", "text/plain", b"x")])
     early, late = (attachments(api.got("ticket/1/"))[0]["url"] for _ in range(2))
     clock.now += 300
@@ -103,7 +103,7 @@ def test_a_forged_link_is_refused(api: Caller, change: tuple[str, str]) -> None:
     assert api.follow(url.replace(*change)).status == 403
 
 
-def test_the_lifetime_of_links_is_a_switch(clock: Clock) -> None:
+def test_the_lifetime_of_links_is_a_switch(clock: FakeClock) -> None:
     api = Caller(
         Simulator(clock, link_seconds=900, link_uses=None, relative_links=True, links_refuse_credentials=False)
     )
@@ -137,7 +137,7 @@ def test_links_lead_to_the_simulators_address(api: Caller, simulator: Simulator)
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, ATTACHMENT_LIMIT + 5), min_size=1, max_size=3), st.sampled_from(UPLOADS))
 def test_attachments_over_25_mb_together_are_all_refused(sizes: list[int], call: tuple[str, dict[str, str]]) -> None:
-    api = Caller(Simulator(Clock()))
+    api = Caller(Simulator(FakeClock()))
     api.simulator.create_ticket()
     before = dict(api.simulator.account.tickets)
     path, members = call
@@ -161,13 +161,13 @@ def test_the_exact_limit_is_allowed_and_one_byte_more_is_not(api: Caller) -> Non
 
 @given(st.binary(max_size=60).filter(lambda content: b"\r\n--B" not in b"\r\n" + content))
 def test_any_bytes_are_returned_unchanged(content: bytes) -> None:
-    api = Caller(Simulator(Clock()))
+    api = Caller(Simulator(FakeClock()))
     api.simulator.create_ticket()
     url = attachments(upload(api, [("attachments", "a", "text/plain", content)]))[0]["url"]
     assert api.follow(url).body == content
 
 
-def test_a_webhook_carries_a_link_that_works(clock: Clock) -> None:
+def test_a_webhook_carries_a_link_that_works(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, [Hook("http://hooks.example/", "k", shape="rest")]))
     assert api.upload("tickets/", TICKET, [("attachments", "a", "text/plain", b"x")]).status == 200
     told = json.loads(api.simulator.take_deliveries()[0].body)

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Hook, Simulator
 from workers.simulator.routes import ENDPOINTS
 
@@ -51,7 +51,7 @@ queries = st.text(alphabet='idtagq=:"&+%, _-aN/1', max_size=30)
 
 
 def busy() -> Caller:
-    api = Caller(Simulator(Clock(), [Hook("http://hooks.example/", "k", shape="rest")], gets=10**6, posts=10**6))
+    api = Caller(Simulator(FakeClock(), [Hook("http://hooks.example/", "k", shape="rest")], gets=10**6, posts=10**6))
     api.simulator.create_ticket(tags=["a"])
     return api
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
 @given(st.integers(0, 130), st.integers(-2, 80), st.integers(-1, 15))
 def test_a_page_reports_its_position(tickets: int, size: int, number: int) -> None:
-    api = Caller(Simulator(Clock()))
+    api = Caller(Simulator(FakeClock()))
     for _ in range(tickets):
         api.simulator.create_ticket()
     listed = api.got("tickets/", f"sort=ticketa&size={size}&page={number}")
@@ -30,7 +30,7 @@ def test_paging_by_number_shows_no_ticket_twice_while_tickets_change(
     tickets: int, size: int, changes: list[list[tuple[str, int]]]
 ) -> None:
     """A ticket that exists all the time is skipped only when one before it was deleted."""
-    clock = Clock()
+    clock = FakeClock()
     api = Caller(Simulator(clock))
     simulator = api.simulator
     for _ in range(tickets):
@@ -60,7 +60,7 @@ def test_paging_by_number_shows_no_ticket_twice_while_tickets_change(
 
 
 @pytest.mark.parametrize("path", ["tickets/", "users/", "assets/", "asset_types/", "asset_custom_fields/"])
-def test_a_page_after_the_last_one_is_empty_or_404(clock: Clock, path: str) -> None:
+def test_a_page_after_the_last_one_is_empty_or_404(clock: FakeClock, path: str) -> None:
     api = Caller(Simulator(clock))
     assert api.got(path, "page=9")["data"] == []
     api = Caller(Simulator(clock, past_the_end="missing"))

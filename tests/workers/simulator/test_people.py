@@ -1,10 +1,10 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
-def test_people_use_no_budget_and_leave_no_call(simulator: Simulator, clock: Clock) -> None:
+def test_people_use_no_budget_and_leave_no_call(simulator: Simulator, clock: FakeClock) -> None:
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
     assert simulator.log == []
@@ -64,7 +64,7 @@ def test_a_name_that_does_not_exist_is_a_lookup_error_listing_what_does(
 
 
 def test_webhooks_report_late_tickets_and_updates_before_reads_show_them(
-    api: Caller, simulator: Simulator, clock: Clock
+    api: Caller, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.create_ticket(late=5)
     assert len(simulator.take_deliveries()) == 1

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
@@ -55,6 +55,6 @@ def test_internal_articles_are_listed_apart_and_not_shown_alone(api: Caller) -> 
     assert api.get("kb/article/3").status == 404
 
 
-def test_whether_lists_are_paged_is_a_switch(clock: Clock) -> None:
+def test_whether_lists_are_paged_is_a_switch(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, articles_paged=True))
     assert api.got("kb/articles/", "size=1&page=2")["data"][0]["id"] == 2

@@ -1,13 +1,13 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 HOUR = 3600
 
 
 @pytest.fixture
-def api(clock: Clock) -> Caller:
+def api(clock: FakeClock) -> Caller:
     """Ticket 1: Lin replies after an hour and closes it; 2: Ada replies after 30 hours; 3: no reply."""
     api = Caller(Simulator(clock))
     simulator = api.simulator

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, multipart
+from tests.support.happyfox import Caller, multipart
 from workers.simulator import Simulator
 from workers.simulator.routes import ENDPOINTS, OPEN_ENDPOINTS
 

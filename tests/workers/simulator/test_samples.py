@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests import documented
-from tests.workers.simulator.conftest import Caller, Clock, multipart
+from tests.support import documented
+from tests.support.happyfox import Caller, FakeClock, multipart
 from workers.simulator import Simulator, admin
 from workers.simulator.account import StoredContact
 
 
 @pytest.fixture
-def simulator(clock: Clock) -> Simulator:
+def simulator(clock: FakeClock) -> Simulator:
     """Return an account that fits the documented requests: their ids exist, and fields have their types."""
     simulator = Simulator(clock)
     account = simulator.account

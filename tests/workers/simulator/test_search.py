@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.simulator.conftest import Caller, Clock, multipart
+from tests.support.happyfox import Caller, FakeClock, multipart
 from workers.simulator import Simulator
 from workers.simulator.search import SORTS, Term, parse_search, parse_values
 
@@ -76,7 +76,7 @@ tickets = st.fixed_dictionaries(
 
 def account(drafts: list[dict[str, Any]]) -> Caller:
     """Return an account in which each ticket was created a day after the previous one."""
-    clock = Clock(1_700_000_000.0)
+    clock = FakeClock(1_700_000_000.0)
     api = Caller(Simulator(clock, gets=10**6, posts=10**6))
     simulator = api.simulator
     for draft in drafts:
@@ -106,7 +106,7 @@ def account(drafts: list[dict[str, Any]]) -> Caller:
     return api
 
 
-def today(clock: Clock) -> date:
+def today(clock: FakeClock) -> date:
     return datetime.fromtimestamp(clock.now, UTC).date()
 
 
@@ -241,7 +241,7 @@ def _data(body: bytes) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def api(clock: Clock) -> Caller:
+def api(clock: FakeClock) -> Caller:
     api = Caller(Simulator(clock))
     simulator = api.simulator
     simulator.create_ticket(due_date="2023-11-14", tags=["vip"], assignee="Lin Wu")
@@ -282,20 +282,20 @@ def test_filters_work_as_parameters_too(api: Caller, query: str, numbers: list[i
     assert sorted(ticket["id"] for ticket in api.got("tickets/", query)["data"]) == numbers
 
 
-def test_whether_filters_work_as_parameters_is_a_switch(clock: Clock) -> None:
+def test_whether_filters_work_as_parameters_is_a_switch(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, filters_as_parameters=False))
     api.simulator.create_ticket()
     assert len(api.got("tickets/", "tag=vip")["data"]) == 1
 
 
-def test_the_zone_of_a_day_is_a_switch(clock: Clock) -> None:
+def test_the_zone_of_a_day_is_a_switch(clock: FakeClock) -> None:
     for offset, found in ((0.0, 0), (2 * 3600.0, 1)):
         api = Caller(Simulator(clock, day_offset=offset))  # it is 22:13 on the 14th
         api.simulator.create_ticket()
         assert len(api.got("tickets/", 'q=created-on:"2023/11/15"')["data"]) == found
 
 
-def test_the_default_status_of_the_list_is_a_switch(clock: Clock) -> None:
+def test_the_default_status_of_the_list_is_a_switch(clock: FakeClock) -> None:
     for switch, numbers in (("_all", [1]), ("_pending", [])):
         api = Caller(Simulator(clock, default_status=switch))
         api.simulator.create_ticket()
@@ -304,7 +304,7 @@ def test_the_default_status_of_the_list_is_a_switch(clock: Clock) -> None:
         assert len(api.got("tickets/", "status=_all")["data"]) == 1
 
 
-def test_a_key_may_see_only_the_categories_of_its_staff_member(clock: Clock) -> None:
+def test_a_key_may_see_only_the_categories_of_its_staff_member(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, acts_as=4))
     api.simulator.account.staff = {
         **api.simulator.account.staff,
@@ -316,7 +316,7 @@ def test_a_key_may_see_only_the_categories_of_its_staff_member(clock: Clock) -> 
     assert api.get("ticket/1/").status == 404
 
 
-def test_the_next_seven_days_begin_today_and_end_with_the_seventh(clock: Clock) -> None:
+def test_the_next_seven_days_begin_today_and_end_with_the_seventh(clock: FakeClock) -> None:
     api = Caller(Simulator(clock))
     for left in (-1, 0, 7, 8):
         api.simulator.create_ticket(due_date=(today(clock) + timedelta(left)).isoformat())
@@ -343,7 +343,7 @@ KEYS: dict[str, Any] = {
 
 
 @pytest.fixture
-def sortable(clock: Clock) -> Caller:
+def sortable(clock: FakeClock) -> Caller:
     sortable = Caller(Simulator(clock))
     for number in range(8):
         clock.now += 60
@@ -382,7 +382,7 @@ def test_a_search_ignores_the_sort_code(sortable: Caller) -> None:
 
 
 @pytest.fixture
-def people(clock: Clock) -> Caller:
+def people(clock: FakeClock) -> Caller:
     simulator = Simulator(clock)
     clock.now += 86_400
     Caller(simulator).posted("user/2/", {"phones": [{"number": "+1 123 123 1234"}]})
@@ -416,7 +416,7 @@ def test_contacts_are_found(people: Caller, q: str, ids: list[int]) -> None:
 
 
 @pytest.fixture
-def reported(clock: Clock) -> Caller:
+def reported(clock: FakeClock) -> Caller:
     """Created: ticket 1 last month, 2 six days ago, 3 seven days ago (closed yesterday), 4 today."""
     reported = Caller(Simulator(clock))
     now = clock.now

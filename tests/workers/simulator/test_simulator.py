@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import ApiFault, Hook, Simulator
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
@@ -21,7 +21,7 @@ def busy(simulator: Simulator) -> None:
 
 
 def test_the_same_calls_give_the_same_bytes() -> None:
-    first, second = (Simulator(Clock(), [Hook("http://hooks.example/", "k")]) for _ in range(2))
+    first, second = (Simulator(FakeClock(), [Hook("http://hooks.example/", "k")]) for _ in range(2))
     busy(first)
     busy(second)
     assert first.log == second.log
@@ -29,11 +29,11 @@ def test_the_same_calls_give_the_same_bytes() -> None:
     assert Caller(first).get("tickets/").body == Caller(second).get("tickets/").body
 
 
-def test_a_fork_is_independent(simulator: Simulator, clock: Clock) -> None:
+def test_a_fork_is_independent(simulator: Simulator, clock: FakeClock) -> None:
     busy(simulator)
     before = Caller(simulator).get("tickets/", "show_updates=1").body
     simulator.faults.add(ApiFault("status"))
-    later = Clock(clock.now + 1000)
+    later = FakeClock(clock.now + 1000)
     fork = simulator.fork(later)
     api = Caller(fork)
     assert [api.get("staff/").status, api.get("staff/").status] == [500, 200]
@@ -89,7 +89,7 @@ def test_wrong_credentials_are_401_with_a_challenge_and_use_no_budget(api: Calle
     assert not api.simulator.log[-1].counted
 
 
-def test_a_disabled_key_is_401(clock: Clock) -> None:
+def test_a_disabled_key_is_401(clock: FakeClock) -> None:
     assert Caller(Simulator(clock, enabled=False)).get("staff").status == 401
 
 
@@ -119,12 +119,12 @@ def test_an_unreadable_body_is_400(api: Caller) -> None:
     assert api.post("ticket/1/move/", b"[]").status in (400, 404)
 
 
-def test_responses_carry_the_date_of_the_injected_clock(api: Caller, clock: Clock) -> None:
+def test_responses_carry_the_date_of_the_injected_clock(api: Caller, clock: FakeClock) -> None:
     clock.now = 86400.0
     assert api.get("staff/").headers["Date"] == "Fri, 02 Jan 1970 00:00:00 GMT"
 
 
-def test_the_rate_limit_answers_429_and_the_log_shows_which_calls_counted(clock: Clock) -> None:
+def test_the_rate_limit_answers_429_and_the_log_shows_which_calls_counted(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, gets=2, retry_after=True))
     responses = [api.get("staff/") for _ in range(4)]
     assert [response.status for response in responses] == [200, 200, 429, 429]
@@ -134,7 +134,7 @@ def test_the_rate_limit_answers_429_and_the_log_shows_which_calls_counted(clock:
     assert api.get("staff/").status == 200
 
 
-def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_text(clock: Clock) -> None:
+def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_text(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, gets=0, lockout_status=503))
     response = api.get("staff/")
     assert response.status == 503
@@ -142,13 +142,13 @@ def test_a_lockout_may_be_the_legacy_503_with_the_wait_in_its_text(clock: Clock)
     assert "Retry-After" not in response.headers
 
 
-def test_a_failed_call_counts_too(clock: Clock) -> None:
+def test_a_failed_call_counts_too(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, posts=1))
     assert api.post("tickets/", {}).status == 400
     assert api.post("tickets/", {}).status == 429
 
 
-def test_the_log_holds_the_body_of_a_refused_call(clock: Clock) -> None:
+def test_the_log_holds_the_body_of_a_refused_call(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, posts=0))
     api.post("ticket/3/staff_update/", NOTE)
     call = api.simulator.log[0]
@@ -177,7 +177,7 @@ def test_overlapping_writes_to_a_ticket_are_409_and_logged(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(("overlap", "status"), [("fail", 500), ("serialise", 200)])
-def test_the_response_to_an_overlapping_write_is_a_switch(clock: Clock, overlap: str, status: int) -> None:
+def test_the_response_to_an_overlapping_write_is_a_switch(clock: FakeClock, overlap: str, status: int) -> None:
     api = Caller(Simulator(clock, overlap=overlap))
     api.simulator.create_ticket()
     first = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
@@ -186,7 +186,7 @@ def test_the_response_to_an_overlapping_write_is_a_switch(clock: Clock, overlap:
     assert api.simulator.log[1].overlapped
 
 
-def test_an_overlapping_write_may_be_answered_and_lost(clock: Clock) -> None:
+def test_an_overlapping_write_may_be_answered_and_lost(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, [Hook("http://hooks.example/", "k")], overlap="lose"))
     api.simulator.create_ticket()
     first = api.simulator.begin(api.request("POST", "ticket/1/staff_update/", NOTE))
@@ -206,14 +206,14 @@ def test_a_write_takes_effect_when_it_ends(api: Caller) -> None:
     assert len(api.got("ticket/1/")["updates"]) == 2
 
 
-def test_only_writes_have_latency(clock: Clock) -> None:
+def test_only_writes_have_latency(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, latency=0.3))
     api.simulator.create_ticket()
     assert api.post("ticket/1/staff_update/", NOTE).wait == 0.3
     assert api.get("ticket/1/").wait == 0.0
 
 
-def test_the_log_drops_the_oldest_calls_and_keeps_counting(clock: Clock) -> None:
+def test_the_log_drops_the_oldest_calls_and_keeps_counting(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, keep=3))
     for _ in range(8):
         api.get("staff/")

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller
+from tests.support.happyfox import Caller
 from workers.simulator import Simulator
 
 DRAFT = {

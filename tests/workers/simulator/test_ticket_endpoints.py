@@ -1,11 +1,11 @@
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
 @pytest.fixture
-def simulator(simulator: Simulator, clock: Clock) -> Simulator:
+def simulator(simulator: Simulator, clock: FakeClock) -> Simulator:
     """Create four tickets a day apart; the third is closed on the fifth day."""
     simulator.create_ticket(subject="Printer on fire", priority="High", tags=["vip", "Big deal"])
     clock.now += 86400
@@ -86,7 +86,7 @@ def test_updates_are_listed_on_request(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(("switch", "there"), [("always", True), ("never", False)])
-def test_whether_lists_carry_updates_anyway_is_a_switch(clock: Clock, switch: str, there: bool) -> None:
+def test_whether_lists_carry_updates_anyway_is_a_switch(clock: FakeClock, switch: str, there: bool) -> None:
     api = Caller(Simulator(clock, list_updates=switch))
     api.simulator.create_ticket()
     assert ("updates" in api.got("tickets/")["data"][0]) is there

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Caller, Clock
+from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 REQUIRED = {"error": [{"field": "staff", "errors": ["This field is required."]}]}
@@ -20,7 +20,7 @@ def told(simulator: Simulator) -> list[str]:
 
 
 def test_a_reply_and_properties_make_one_update_with_the_real_changes(
-    api: Caller, clock: Clock, simulator: Simulator
+    api: Caller, clock: FakeClock, simulator: Simulator
 ) -> None:
     clock.now += 60
     body = {
@@ -55,7 +55,7 @@ def test_plain_text_may_be_sent_under_either_name_and_is_escaped(api: Caller, ke
     assert (update["message"]["text"], update["message"]["html"]) == ("1 < 2\n\n", "<p>1 &lt; 2</p>")
 
 
-def test_html_may_be_returned_as_a_whole_document(clock: Clock) -> None:
+def test_html_may_be_returned_as_a_whole_document(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, html_documents=True))
     api.simulator.create_ticket()
     message = api.posted("ticket/1/staff_update/", {"staff": 7, "html": "<p>{x}</p>"})["updates"][-1]["message"]
@@ -76,7 +76,7 @@ def test_an_update_that_changes_nothing_leaves_an_update_by_default(api: Caller,
     assert (update["update_id"], update["message"], update["status_change"]) == (2, None, None)
 
 
-def test_an_update_that_changes_nothing_may_be_refused(clock: Clock) -> None:
+def test_an_update_that_changes_nothing_may_be_refused(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, nothing_to_update=True))
     api.simulator.create_ticket(tags=["a"])
     refusal = api.refused("ticket/1/staff_update/", {"staff": 7, "status": 1, "assignee": None, "tags": "a"})
@@ -100,7 +100,7 @@ def test_time_spent_adds_up(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(("switch", "tags"), [("add", "old,Old,new"), ("replace", "new")])
-def test_whether_tags_of_an_update_add_or_replace_is_a_switch(clock: Clock, switch: str, tags: str) -> None:
+def test_whether_tags_of_an_update_add_or_replace_is_a_switch(clock: FakeClock, switch: str, tags: str) -> None:
     api = Caller(Simulator(clock, tags_on_update=switch))
     api.simulator.create_ticket(tags=["old", "Old"])
     assert api.posted("ticket/1/staff_update/", {"staff": 7, "tags": "new"})["tags"] == tags
@@ -135,7 +135,7 @@ def test_the_staff_member_is_required_as_staff_id(api: Caller, call: str) -> Non
     assert api.refused(f"ticket/1/{call}/", body)["error"][0]["field"] == "staff_id"
 
 
-def test_a_contacts_reply_is_by_that_contact(api: Caller, simulator: Simulator, clock: Clock) -> None:
+def test_a_contacts_reply_is_by_that_contact(api: Caller, simulator: Simulator, clock: FakeClock) -> None:
     api.posted("ticket/1/staff_update/", {"staff": 7, "html": "x"})
     clock.now += 60
     ticket = api.posted("ticket/1/user_reply/", {"user": 2, "text": "<p>More</p>"})
@@ -145,7 +145,7 @@ def test_a_contacts_reply_is_by_that_contact(api: Caller, simulator: Simulator, 
     assert told(simulator) == ["ticket-updated"] * 2
 
 
-def test_whether_a_reply_reopens_a_closed_ticket_is_a_switch(clock: Clock) -> None:
+def test_whether_a_reply_reopens_a_closed_ticket_is_a_switch(clock: FakeClock) -> None:
     for reopens in (False, True):
         api = Caller(Simulator(clock, reopen_on_reply=reopens))
         api.simulator.create_ticket()
@@ -161,7 +161,7 @@ def test_tags_are_a_set_that_keeps_order_and_case(api: Caller, simulator: Simula
     assert told(simulator) == ["ticket-updated"]
 
 
-def test_whether_tags_leave_an_update_is_a_switch(clock: Clock) -> None:
+def test_whether_tags_leave_an_update_is_a_switch(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, tag_updates=False))
     api.simulator.create_ticket()
     assert len(api.posted("ticket/1/update_tags/", {"add": "x"})["updates"]) == 1
@@ -196,7 +196,7 @@ def test_a_move_needs_the_permission(api: Caller) -> None:
     api.refused("ticket/1/move/", {"staff_id": 4, "target_category_id": 2}, status=403)
 
 
-def test_the_display_id_may_follow_the_category(clock: Clock) -> None:
+def test_the_display_id_may_follow_the_category(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, prefix_follows_category=True))
     api.simulator.create_ticket()
     api.posted("ticket/1/move/", {"staff_id": 7, "target_category_id": 2})
@@ -235,7 +235,7 @@ def test_subscribers_can_be_added_and_removed(api: Caller) -> None:
     assert api.got("ticket/1/")["subscribers"] == [subscriber]
 
 
-def test_a_forward_may_leave_an_update(clock: Clock) -> None:
+def test_a_forward_may_leave_an_update(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, forward_updates=True))
     api.simulator.create_ticket()
     api.posted("ticket/1/forward/", {"staff_id": 7, "to": "x@y.example", "subject": "s", "message": "see below"})

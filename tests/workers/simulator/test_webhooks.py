@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.simulator.conftest import Clock
+from tests.support.happyfox import FakeClock
 from workers.simulator import Hook, HookFault, Simulator, WebhookDelivery
 
 SIGNATURE = "X-Happyfox-Webhook-Signature"
@@ -148,7 +148,7 @@ def test_a_duplicate_has_the_same_bytes(simulator: Simulator) -> None:
     assert first.number != second.number
 
 
-def test_a_delayed_delivery_is_due_later_and_taken_after_the_others(simulator: Simulator, clock: Clock) -> None:
+def test_a_delayed_delivery_is_due_later_and_taken_after_the_others(simulator: Simulator, clock: FakeClock) -> None:
     simulator.hook_faults.add(HookFault("delay", seconds=30, event="ticket-updated"))
     simulator.create_ticket()
     simulator.contact_replies(1, "late")
@@ -185,7 +185,7 @@ def test_a_failed_delivery_is_not_tried_again_by_default(simulator: Simulator) -
     assert simulator.deliveries[0].status == 503
 
 
-def test_tries_are_spaced_by_a_doubling_backoff_and_end_with_success(simulator: Simulator, clock: Clock) -> None:
+def test_tries_are_spaced_by_a_doubling_backoff_and_end_with_success(simulator: Simulator, clock: FakeClock) -> None:
     simulator.set_hooks([replace(HOOK, tries=4, backoff=5)])
     simulator.create_ticket()
     waits = []
@@ -207,7 +207,7 @@ def test_webhooks_are_sent_after_the_write_is_visible(simulator: Simulator) -> N
     assert len(body(taken(simulator)[1])["updates"]) == 2
 
 
-def test_the_delivery_log_keeps_the_latest(clock: Clock) -> None:
+def test_the_delivery_log_keeps_the_latest(clock: FakeClock) -> None:
     simulator = Simulator(clock, [HOOK], keep=2)
     for _ in range(5):
         simulator.create_ticket()

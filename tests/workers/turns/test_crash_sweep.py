@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from tests.simulation.witness import Witness
-from tests.workers.turns.vip import vip
+from tests.support.turns import finish, vip
+from tests.support.witness import Witness
 from workers import Context, Event, Retry, Router, Ticket
-from workers.lanes.claims import Held, Nothing, claim
 from workers.lanes.scripts import Script
 from workers.simulator import ApiFault
 from workers.testing.world import ACCOUNT, START, Crash, World
@@ -313,26 +312,6 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     said = row["message"]
     changes = {name: row[name]["new"] for name in row if name.endswith("_change") and row[name]}
     return row["update_id"], row["by"]["name"], said and (said["text"], said["message_type"]), changes
-
-
-def finish(world: World, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:
-    """Works and delivers, jumping to the next moment something is due, until nothing is left."""
-    end = world.now + hours * 3_600_000
-    while world.now < end:
-        world.deliver()
-        got = world.store.run(claim(world.terms.claim, world.nonce()))
-        if isinstance(got, Held):
-            if witness is not None:
-                witness.begins(worker)
-            try:
-                world.drive(got)
-            except Crash:
-                world.now += world.lease
-        elif isinstance(got, Nothing) and got.wait < 0:
-            return
-        else:
-            world.now += max(1, got.wait)
-    raise AssertionError("the lanes do not come to rest")
 
 
 def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.turns.dead import letters
+from tests.support.turns import letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.events.last_seen import decode
 from workers.lanes.records import AccountRecords

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.turns import finish
 from workers import Event, Router, Ticket
 from workers.simulator import ApiFault
 from workers.testing.world import BOT, World

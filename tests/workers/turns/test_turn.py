@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.workers.turns.vip import vip
+from tests.support.turns import vip
 from workers import Event, Router, Ticket
 from workers.lanes.records import AccountRecords
 from workers.lanes.scripts import Script

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import redis
 
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.turns import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.testing.world import ACCOUNT, World
 from workers.turns.deciding.attempts import RETRIES

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import redis
 
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.lanes.letters import replay
 from workers.lanes.pauses import Pause, Scope, pause, resume

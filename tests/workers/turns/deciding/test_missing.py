@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.workers.turns.dead import letters, put_back
+from tests.support.turns import letters, put_back
 from workers import Context, Event, Retry, Router, Ticket
 from workers.lanes.letters import replay
 from workers.lanes.scripts import Script

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.turns.dead import P, letters, put_back
+from tests.support.turns import P, letters, put_back
 from workers import Event, Router, Ticket
 from workers.lanes.letters import replay
 from workers.simulator import ApiFault

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import redis
 
-from tests.workers.turns.dead import letters, put_back
+from tests.support.turns import letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.events.last_seen import decode, encode
 from workers.simulator import ApiFault

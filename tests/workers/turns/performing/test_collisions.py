@@ -6,8 +6,8 @@ import msgspec
 import pytest
 import redis
 
-from tests.service.commands.acme import run
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.commands import run
+from tests.support.turns import finish
 from workers import Event, Router, Ticket
 from workers.lanes.scripts import Script
 from workers.simulator import LoggedCall

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.turns.test_crash_sweep import finish
+from tests.support.turns import finish
 from workers import Event, Retry, Router, Ticket
 from workers.events.change import Change
 from workers.lanes.scripts import Script

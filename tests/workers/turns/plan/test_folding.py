@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.workers.events.history import ADA, row, ticket
+from tests.support.turns import ADA, row, ticket
 from workers.happyfox.directory import Directory
 from workers.models.ticket import TicketRead
 from workers.simulator import seed

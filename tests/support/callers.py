@@ -1,4 +1,4 @@
-"""Callers of many processes on one virtual clock, against the real scripts in a real store."""
+"""Callers of many processes on one virtual clock that use the real scripts in a real store."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +12,10 @@ from workers.lanes.store import Store
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of one call, in ms after its permit was granted.
+    """What happens to one call, in ms after its permit was granted.
 
     `arrives`: when HappyFox counts it, or None if it never left; `answered`: when its answer is there, or
-    None; `settled`: how long after that the caller comes to settle it, or None if it died before.
+    None; `settled`: how long after that the caller settles it, or None if it died before.
     """
 
     arrives: float | None
@@ -24,8 +24,8 @@ class Fate:
 
 
 @dataclass
-class Fleet:
-    """Callers that ask again as soon as it is worth it, until the time is over."""
+class Callers:
+    """Callers that ask for permits again and again, as soon as they may."""
 
     client: redis.Redis
     governor: Governor
@@ -42,7 +42,7 @@ class Fleet:
         self._number = 0
 
     def run(self, callers: int, fates: Iterator[Fate], milliseconds: float) -> None:
-        """Runs the callers for a time; a caller whose process died is replaced after its call's life."""
+        """Run the callers for a time; a caller whose process died is replaced when its call expires."""
         end = self.now + milliseconds
 
         def ask(caller: str) -> None:
@@ -86,7 +86,7 @@ class Fleet:
 
 
 def worst_window(arrivals: Sequence[float], window: float) -> int:
-    """The most arrivals that any window holds, wherever it begins."""
+    """Return the most arrivals in any window, wherever it begins."""
     ordered = sorted(arrivals)
     worst = first = 0
     for last, time in enumerate(ordered):
@@ -97,7 +97,7 @@ def worst_window(arrivals: Sequence[float], window: float) -> int:
 
 
 def used(arrivals: Sequence[float], limit: int, window: float) -> float:
-    """The part of the budget that was used by saturating work: how much longer than a window `limit` calls took."""
+    """Return the part of the budget that saturating work used: a window divided by the time `limit` calls took."""
     ordered = sorted(arrivals)
     spans = [later - earlier for earlier, later in zip(ordered, ordered[limit:], strict=False)]
     return window * len(spans) / sum(spans)

@@ -1,4 +1,4 @@
-"""A server on loopback that behaves as badly as a test wants."""
+"""An HTTP server on the loopback address that behaves as badly as a test asks for."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ class Peer:
         self.behaviour = behaviour
         self.requests: list[bytes] = []
         self.over = threading.Event()
-        """Set at the end of the test: whoever hangs lets go."""
+        """Set at the end of the test; hanging connections end."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -51,7 +51,7 @@ class Peer:
                 self.behaviour(self, connection, request)
 
     def _request(self, connection: socket.socket) -> bytes | None:
-        """Reads one request to its end, or None when the connection or the test is over."""
+        """Read one whole request; None when the connection or the test is over."""
         received = b""
         while not self.over.is_set():
             head, end, body = received.partition(b"\r\n\r\n")
@@ -70,7 +70,7 @@ class Peer:
 
 @contextlib.contextmanager
 def peer(behaviour: Behaviour) -> Iterator[Peer]:
-    """A peer for the time of the block."""
+    """Run a peer until the block ends."""
     server = Peer(behaviour)
     try:
         yield server
@@ -79,13 +79,13 @@ def peer(behaviour: Behaviour) -> Iterator[Peer]:
 
 
 def says(status: int = 200, body: bytes = b"{}", headers: str = "") -> Behaviour:
-    """Answers properly."""
+    """Return a behaviour that answers properly."""
     text = f"HTTP/1.1 {status} OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     return lambda _, connection, __: connection.sendall(text + body)
 
 
 def sends(raw: bytes) -> Behaviour:
-    """Sends these bytes and closes."""
+    """Return a behaviour that sends these bytes and closes the connection."""
 
     def behave(_: Peer, connection: socket.socket, __: bytes) -> None:
         connection.sendall(raw)
@@ -95,25 +95,25 @@ def sends(raw: bytes) -> Behaviour:
 
 
 def trickles(peer: Peer, connection: socket.socket, _: bytes) -> None:
-    """Sends a byte every 20 ms for as long as anybody listens."""
+    """Send a byte every 20 ms for as long as the client listens."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while not peer.over.wait(0.02):
         connection.sendall(b"x")
 
 
 def trickles_headers(peer: Peer, connection: socket.socket, _: bytes) -> None:
-    """Never comes to the end of its headers."""
+    """Send headers without end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
     while not peer.over.wait(0.02):
         connection.sendall(b"x")
 
 
 def hangs(peer: Peer, _: socket.socket, __: bytes) -> None:
-    """Never answers."""
+    """Never answer."""
     peer.over.wait()
 
 
 def resets(_: Peer, connection: socket.socket, __: bytes) -> None:
-    """Ends the connection by a reset."""
+    """End the connection with a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

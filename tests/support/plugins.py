@@ -1,7 +1,7 @@
-"""Texts of plug-ins for the deployments."""
+"""Sources of plug-ins for the deployments of real processes."""
 
-#: Answers every message of a contact: tags, a note and a reply, each naming the message. Waits while `hold-<ticket>`
-#: lies in the folder, having said so by a file.
+#: Answers every message of a contact with tags, a note and a reply that name the message. While the file
+#: `hold-<ticket>` exists it waits, and creates the file `deciding-<ticket>`.
 FAITHFUL = """
 import os, pathlib, time
 from workers import Router
@@ -23,7 +23,7 @@ def answer(ticket, event):
     ticket.reply(f"answer to: {event.matched[-1].text}", status="In Progress")
 """
 
-#: Handlers that go wrong in every way, beside one that does not. Each acts when a contact's words name it.
+#: Handlers that fail in every way, and one that works. Each acts when a contact's words name it.
 FAULTY = """
 import sys, time
 from workers import Router
@@ -96,4 +96,39 @@ router = Router("test")
 def note(ticket, event):
     for change in event.matched:
         ticket.note(f"noted: {change.text}")
+"""
+
+#: Everything these handlers write names the message it is for.
+CHAOTIC = """
+import re
+from workers import Router
+
+router = Router("test")
+MESSAGE = re.compile(r"message [0-9]+ of ticket [0-9]+")
+STATUS = re.compile(r"set status (New|In Progress|On Hold)")
+
+
+@router.on("ticket-created")
+def welcome(ticket, event):
+    ticket.add_tags("welcomed")
+
+
+@router.on("ticket-created", "contact-replied")
+def note(ticket, event):
+    for change in event.matched:
+        ticket.note(f"noted {MESSAGE.search(change.text)[0]}")
+
+
+@router.on("ticket-created", "contact-replied")
+def answer(ticket, event):
+    for change in event.matched:
+        if "please answer" in change.text:
+            ticket.reply(f"answer to {MESSAGE.search(change.text)[0]}")
+
+
+@router.on("ticket-created", "contact-replied")
+def status(ticket, event):
+    for change in event.matched:
+        if wanted := STATUS.search(change.text):
+            ticket.set(status=wanted[1])
 """

@@ -4,31 +4,31 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "samples" / "api"
+FOLDER = Path(__file__).parents[1] / "samples" / "api"
 
 
 def request(name: str) -> Any:
-    """The documented body of a call."""
+    """Return the documented body of a call."""
     return json.loads((FOLDER / name / "request.json").read_text())
 
 
 def answer(name: str) -> Any:
-    """The documented answer to a call."""
+    """Return the documented answer to a call."""
     return json.loads((FOLDER / name / "answer.json").read_text())
 
 
 def names() -> list[str]:
-    """The folders of all samples."""
+    """Return the folders of all samples."""
     return sorted({path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.json")})
 
 
 def missing(documented: Any, answered: Any, at: str = "answer") -> list[str]:
-    """Where the documents have a member, or a kind of value, that the answer has not. Nulls say nothing."""
+    """Return where the answer lacks a documented member or has another type; nulls match everything."""
     if documented is None or answered is None:
         return []
     if isinstance(documented, dict):
         if not isinstance(answered, dict):
-            return [f"{at} is no object"]
+            return [f"{at} is not an object"]
         gone = [f"{at}.{name}" for name in documented if name not in answered]
         return gone + [
             found
@@ -38,7 +38,7 @@ def missing(documented: Any, answered: Any, at: str = "answer") -> list[str]:
         ]
     if isinstance(documented, list):
         if not isinstance(answered, list):
-            return [f"{at} is no list"]
+            return [f"{at} is not a list"]
         return [found for one in documented for found in _best(one, answered, f"{at}[]")]
     same = isinstance(documented, bool) == isinstance(answered, bool) and isinstance(documented, str) == isinstance(
         answered, str
@@ -47,5 +47,5 @@ def missing(documented: Any, answered: Any, at: str = "answer") -> list[str]:
 
 
 def _best(documented: Any, answered: list[Any], at: str) -> list[str]:
-    """The complaints about the row that comes closest; an empty list has none to compare."""
+    """Return what is missing from the closest row; nothing if there are no rows."""
     return min((missing(documented, one, at) for one in answered), key=len, default=[])

@@ -1,17 +1,14 @@
 """A whole deployment of real processes: store, web, workers, and a HappyFox that a test can hold, cut and lock.
 
-Windows are short, limits generous: what a killed worker had in flight keeps its slots for longer than a test runs.
+Windows are short and limits generous: a killed worker's calls keep their slots for longer than a test runs.
 """
 
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +17,17 @@ import pytest
 import redis
 
 from service.processes.simulator import running
-from tests.service.receiver import Server
+from tests.support.processes import ROOT, Process, foxhooks, free_port
+from tests.support.stores import Server
 from workers.events.signature import HEADER, sign
 from workers.simulator import LoggedCall, Simulator
 from workers.simulator.account import StoredTicket
 
-ROOT = Path(__file__).parents[2]
 ACCOUNT = "demo"
 SECRET = "key-of-the-webhooks"
 P = f"foxhooks:{{{ACCOUNT}}}:"
 BOT = 7
-#: Seconds of a lease; an orphan of a killed worker waits that long.
+#: Seconds of a lease; the lanes of a killed worker wait that long.
 LEASE = 2.0
 #: Seconds of one call.
 TIMEOUT = 2.0
@@ -56,86 +53,12 @@ SETTINGS = {
 }
 
 
-class Process:
-    """One process of the deployment with all that it starts itself; its whole group gets the signals."""
-
-    #: Whether it may end with an error.
-    doomed = False
-
-    def __init__(self, name: str, environ: Mapping[str, str], folder: Path) -> None:
-        self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            # As a child it ends by itself when the tests do, however they end.
-            [sys.executable, "-P", "-m", "service", name, "--child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            cwd=folder,
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, name=name)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            self.lines.extend(line.rstrip("\n") for line in lines)
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which is also that of its group."""
-        return self._process.pid
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code once it has ended, negative for a signal."""
-        return self._process.poll()
-
-    @property
-    def output(self) -> str:
-        """Everything it has printed so far."""
-        return "\n".join(self.lines)
-
-    def ready(self) -> bool:
-        """Tells whether a worker has said that it is; fails when it ended instead."""
-        if self.code is not None:
-            pytest.fail(f"ended with {self.code}:\n{self.output}")
-        return "worker is ready" in self.output
-
-    def signal(self, number: int) -> None:
-        """Sends a signal to the whole group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
-
-    def kill(self) -> None:
-        """Kills the whole group, frozen or not, and waits for its end."""
-        if self._reader.is_alive():  # somebody of the group still holds the pipe
-            self.signal(signal.SIGKILL)
-        self.join()
-
-    def terminate(self) -> float:
-        """Asks it to end, as a platform does; gives the seconds that took."""
-        began = time.monotonic()
-        self._process.terminate()
-        self.join()
-        return time.monotonic() - began
-
-    def join(self) -> None:
-        """Waits for its end."""
-        try:
-            self._process.wait(40)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"does not end:\n{self.output}")
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._reader.join(20)
+#: Limits of the simulated HappyFox that no test reaches unless it sets its own.
+UNLIMITED = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
 
 
 class Fleet:
-    """A deployment in a folder of its own; ``plugin`` is the text of its handlers."""
+    """A deployment in a folder of its own; ``plugin`` is the source of its handlers."""
 
     def __init__(self, folder: Path, store: Server, simulator: Simulator, happyfox: str, plugin: str) -> None:
         self.folder, self.store, self.simulator, self.happyfox = folder, store, simulator, happyfox
@@ -152,6 +75,8 @@ class Fleet:
             "FOXHOOKS_HANDLERS": "handlers:router",
             "FOXHOOKS_ALLOW": "test:reply",
             "TEST_FOLDER": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
         }
         self.http = httpx.Client(timeout=20, trust_env=False)
         self.plugin(plugin)
@@ -159,35 +84,38 @@ class Fleet:
     # -- processes
 
     def plugin(self, text: str) -> None:
-        """Writes the handlers that workers started from now on load."""
+        """Write the handlers that workers load from now on."""
         (self.folder / "handlers.py").write_text(text)
 
     def start_web(self, **environ: str) -> Process:
-        """Starts the web process and lets HappyFox's webhooks go to it."""
-        self.web = Process("web", {**self._environ, **environ}, self.folder)
+        """Start the web process, which receives HappyFox's webhooks."""
+        self.web = self._start("web", environ)
         return self.web
 
     def start_worker(self, **environ: str) -> Process:
-        """Starts a worker; it may take a second until it is ready."""
-        worker = Process("worker", {**self._environ, **environ}, self.folder)
+        """Start a worker; it needs about a second until it is ready."""
+        worker = self._start("worker", environ)
         self.workers.append(worker)
         return worker
 
     def ready_worker(self, **environ: str) -> Process:
-        """Starts a worker and waits until it is ready."""
+        """Start a worker and wait until it is ready."""
         worker = self.start_worker(**environ)
         self.wait(worker.ready, "the worker is ready")
         return worker
 
     def close(self) -> None:
-        """Kills everything that still runs."""
+        """Kill everything that still runs."""
         for process in self._processes():
             process.kill()
         self.http.close()
 
     def logs(self) -> str:
-        """Everything the processes have printed."""
+        """Return everything the processes have printed."""
         return "\n".join(process.output for process in self._processes())
+
+    def _start(self, name: str, environ: dict[str, str]) -> Process:
+        return Process(foxhooks(name, "--child"), self.folder, {**self._environ, **environ})
 
     def _processes(self) -> list[Process]:
         return [*self.workers, *([self.web] if self.web else [])]
@@ -195,25 +123,25 @@ class Fleet:
     # -- HappyFox's side
 
     def connect_hooks(self) -> None:
-        """Lets the simulated HappyFox tell the web process of everything, again and again until it is taken."""
+        """Send every webhook of the simulated HappyFox to the web process, with retries."""
         hooks = [{"url": f"{self.url}/webhooks/{ACCOUNT}/", "key": SECRET, "tries": 20, "backoff": 0.2}]
         self.http.put(f"{self.happyfox}/simulator/hooks", json=hooks).raise_for_status()
 
     def ask(self, verb: str, where: str, /, **body: Any) -> Any:
-        """Calls the simulator's own API."""
+        """Call the simulator's own API."""
         answer = self.http.request(verb, f"{self.happyfox}/simulator/{where}", json=body or None)
         return answer.raise_for_status().json()
 
     def open_ticket(self, **draft: Any) -> int:
-        """Lets a contact open a ticket; gives its number."""
+        """Open a ticket as a contact and return its number."""
         return int(self.ask("POST", "tickets", email="sam@bigcorp.example", **draft)["id"])
 
     def reply(self, ticket: int, text: str) -> None:
-        """Lets the ticket's contact reply."""
+        """Reply as the ticket's contact."""
         self.ask("POST", f"ticket/{ticket}/contact", text=text)
 
     def fault(self, kind: str, **fault: Any) -> None:
-        """Switches a fault of HappyFox's API on."""
+        """Switch a fault of HappyFox's API on."""
         self.ask("POST", "faults", kind=kind, **fault)
 
     def ticket(self, number: int) -> StoredTicket:
@@ -221,7 +149,7 @@ class Fleet:
         return self.simulator.account.tickets[number]
 
     def notes(self, number: int) -> list[str]:
-        """Gives the texts that we wrote into a ticket, oldest first."""
+        """Return the texts that we wrote into a ticket, oldest first."""
         rows = self.ask("GET", f"ticket/{number}")["updates"]
         return [row["message"]["text"].strip() for row in rows if row["message"] and row["by"].get("id") == BOT]
 
@@ -238,19 +166,19 @@ class Fleet:
     # -- our side
 
     def deliver(self, body: bytes) -> httpx.Response:
-        """Delivers a webhook of the test's own, signed."""
+        """Deliver a webhook of the test's own, signed."""
         return self.http.post(f"{self.url}/webhooks/{ACCOUNT}/", content=body, headers={HEADER: sign(SECRET, body)})
 
     def answers(self, path: str = "/readyz") -> int:
-        """Gives the status of a route of the web process, 0 while nobody listens."""
+        """Return the status of a route of the web process, 0 while nobody listens."""
         try:
             return self.http.get(f"{self.url}{path}").status_code
         except httpx.TransportError:
             return 0
 
     @contextlib.contextmanager
-    def redis(self) -> "Iterator[redis.Redis]":
-        """Gives a client of the store."""
+    def redis(self) -> Iterator[Any]:
+        """Open a client of the store for the block; untyped, since redis-py types every answer as bytes or str."""
         with redis.Redis.from_url(self.store.url) as client:
             yield client
 
@@ -262,14 +190,15 @@ class Fleet:
             return not client.zcard(f"{P}sched")
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-        """Waits for a condition; failing, it shows what the processes said last."""
+        """Wait for a condition; fail with the last lines of the processes."""
         give_up = time.monotonic() + seconds
         while not (answer := condition()):
             ends = (None, 0, -signal.SIGKILL)
             broken = [process for process in self._processes() if process.code not in ends and not process.doomed]
-            if broken or "a turn failed" in self.logs() or time.monotonic() > give_up:
+            failed = any(process.failed for process in self._processes())
+            if broken or failed or time.monotonic() > give_up:
                 pytest.fail(f"never happened: {what}\n" + "\n".join(self.logs().splitlines()[-40:]))
-            time.sleep(0.01)
+            time.sleep(0.02)
         return answer
 
     def held(self, method: str, path: str) -> LoggedCall:
@@ -278,31 +207,29 @@ class Fleet:
         return self.calls(method, path)[0]
 
     def settle(self, seconds: float = 60.0) -> None:
-        """Waits until nothing is left to do."""
+        """Wait until no work is left."""
         self.wait(self.idle, "all lanes are worked off", seconds)
 
-    def trail(self, ticket: int) -> str:
-        """Gives the trail of a ticket."""
+    def history(self, ticket: int) -> str:
+        """Return the history of a ticket."""
         with self.redis() as client:
             return "\n".join(line.decode() for line in client.lrange(f"{P}trail:{ticket}", 0, -1))
 
 
-def free_port() -> int:
-    """Finds a free port of the loopback address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
-def deployed(folder: Path, store: Server, plugin: str, **options: Any) -> Iterator[Fleet]:
-    """A deployment with nothing started but HappyFox; ``options`` are the simulator's."""
-    defaults = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
-    simulator = Simulator(time.time, **{**defaults, **options})
-    with running(simulator) as happyfox:
-        fleet = Fleet(folder, store, simulator, happyfox, plugin)
-        try:
-            fleet.connect_hooks()
-            yield fleet
-        finally:
-            fleet.close()
+def deployed(
+    plugin: str, folder: Path | None = None, simulator: Simulator | None = None, **options: Any
+) -> Iterator[Fleet]:
+    """Start a store and a HappyFox, nothing else, until the block ends; ``options`` are the simulator's."""
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foxhooks-")))
+        store = Server()
+        stack.callback(store.remove)
+        store.start()
+        if simulator is None:
+            simulator = Simulator(time.time, **{**UNLIMITED, **options})
+        fleet = Fleet(folder, store, simulator, stack.enter_context(running(simulator)), plugin)
+        stack.callback(fleet.close)
+        fleet.connect_hooks()
+        yield fleet

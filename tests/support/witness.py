@@ -67,7 +67,7 @@ class Witness:
     def forget(self) -> None:
         """Nothing that became durable is so any more, nor will be what workers have under way."""
         for memory in (self.shown, self.plans, self.settled, self.first, self._said):
-            memory.clear()  # type: ignore[attr-defined]
+            memory.clear()
 
     def begins(self, worker: Hashable) -> None:
         """A worker takes up a lane: what it saw in earlier turns and did not keep is void."""

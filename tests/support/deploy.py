@@ -1,0 +1,91 @@
+"""What the deployment files say, read without their tools: the Dockerfile, Procfiles and Kubernetes manifests."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from tests.support.processes import ROOT
+
+STARTER = ROOT / "examples" / "starter"
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+PREFIX = "/opt/foxhooks"
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+MANIFEST_FILES = ["config.yaml", "secrets.example.yaml", "web.yaml", "worker.yaml"]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return each instruction of the Dockerfile with its arguments, continued lines joined."""
+    text = DOCKERFILE.read_text().replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def copied() -> list[tuple[list[str], str]]:
+    """Return what the Dockerfile copies out of the project: sources and target."""
+    found = []
+    for name, arguments in instructions():
+        if name == "COPY" and not arguments.startswith("--from="):
+            *sources, target = shlex.split(arguments)
+            found.append((sources, target))
+    return found
+
+
+def build_image(folder: Path) -> Path:
+    """Do in `folder` what the build stage does in /opt/foxhooks and /src; return the new bin folder."""
+    prefix, source = folder / "foxhooks", folder / "src"
+    source.mkdir(parents=True)
+    environment = {
+        "HOME": str(folder),
+        "PATH": f"{prefix / 'bin'}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+    }
+    for sources, target in copied():
+        for name in sources:
+            place = source / target / name if target.endswith("/") else source / target
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, place)
+    for name, arguments in instructions():
+        if name == "RUN":
+            command = arguments.replace(PREFIX, str(prefix))
+            done = subprocess.run(
+                ["sh", "-ec", command],
+                cwd=source,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return prefix / "bin"
+
+
+def procfile(folder: Path) -> dict[str, str]:
+    """Return the process types with their commands, read as Heroku reads them."""
+    lines = (re.fullmatch(r"([A-Za-z0-9_-]+):\s*(.+)", line) for line in (folder / "Procfile").read_text().splitlines())
+    return {found[1]: found[2] for found in lines if found}
+
+
+def resources() -> list[dict[str, Any]]:
+    """Return every resource of the manifests."""
+    return [found for name in MANIFEST_FILES for found in yaml.safe_load_all((MANIFESTS / name).read_text())]
+
+
+def deployments() -> list[dict[str, Any]]:
+    """Return the Deployments among them."""
+    return [found for found in resources() if found["kind"] == "Deployment"]
+
+
+def pod(name: str) -> dict[str, Any]:
+    """Return the pod template of a Deployment."""
+    specs: list[dict[str, Any]] = [
+        found["spec"]["template"]["spec"] for found in deployments() if found["metadata"]["name"] == name
+    ]
+    [spec] = specs
+    return spec

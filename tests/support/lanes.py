@@ -1,0 +1,62 @@
+"""An account whose lanes are claimed in a real store, at a time that the test sets."""
+
+import redis
+
+from workers.events.delivery import parse
+from workers.governor.governor import Class, Governor
+from workers.lanes.claims import ClaimTerms, Held, Nothing, claim, due
+from workers.lanes.holding import ReadPermit, park
+from workers.lanes.inbox import accept, receive
+from workers.lanes.store import Store
+from workers.settings import Budget
+
+START = 1_700_000_000_000
+WINDOW = 60_000
+P = "foxhooks:{acme}:"
+SOURCES = {"interactive": "webhook", "normal": "webhook", "bulk": "sweep"}
+
+
+class LaneAccount:
+    """An account with a hundred calls of each method a minute, and a clock that the test moves."""
+
+    def __init__(self, client: redis.Redis, **changed: float) -> None:
+        budget = {"gets": 100, "posts": 100, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 1000}
+        self.client, self.now = client, START
+        self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
+        self.terms = ClaimTerms("acme", 600_000, True, self.governor.budget, 20_000)
+        self.store = Store(client, lambda: self.now)
+        self._calls = 0
+
+    def event(self, ticket: int, class_: Class) -> None:
+        """Store an event of a class."""
+        self._calls += 1
+        body = b'{"ticket_id":%d,"n":%d}' % (ticket, self._calls)
+        arrival = receive(parse(body), body, source=SOURCES[class_])
+        told = {"kind": "created"} if class_ == "interactive" else {"kind": "updated"}
+        arrival = type(arrival)(**{**{name: getattr(arrival, name) for name in arrival.__struct_fields__}, **told})
+        self.store.run(accept("acme", [arrival], keep=3600))
+
+    def claim(self) -> Held | Nothing:
+        """Claim the next lane."""
+        self._calls += 1
+        return self.store.run(claim(self.terms, f"n{self._calls}"))
+
+    def claimed(self) -> int | None:
+        """Claim a lane and return its ticket."""
+        got = self.claim()
+        return got.ticket if isinstance(got, Held) else None
+
+    def give_back(self, held: Held) -> None:
+        """Return a claimed lane to its queue."""
+        self.store.run(park(held, 0, self.terms.budget, ReadPermit(None), "", 1000))
+
+    def use(self, method: str, calls: int) -> None:
+        """Use up a number of calls."""
+        for _ in range(calls):
+            self._calls += 1
+            assert not self.store.run(self.governor.permit(method, f"c{self._calls}", "interactive", 1_000)).wait
+            self.store.run(self.governor.release(method, f"c{self._calls}", "answered"))
+
+    def due(self, most: int = 1000) -> tuple[int, int]:
+        """Return how many lanes can be claimed now, and the wait in ms if none."""
+        return self.store.run(due(self.terms, most))

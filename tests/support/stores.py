@@ -1,0 +1,64 @@
+"""Real stores for tests: Valkey from the package that ships it, and Debian's Redis."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workers.testing import stores
+from workers.testing.stores import flush, start
+
+__all__ = ["Server", "binary", "flush", "running"]
+
+
+def binary(kind: str) -> str:
+    """Return the path of the server `kind`, which is `valkey` or `redis`.
+
+    Where redis-server is not installed the test is skipped; in CI that is an error.
+    """
+    if kind == "valkey":
+        return stores.valkey()
+    found = shutil.which("redis-server")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed; CI needs it")
+        pytest.skip("redis-server is not installed")
+    return found
+
+
+@contextlib.contextmanager
+def running(kind: str, *options: str) -> Iterator[str]:
+    """Run a new, empty store that writes an append-only file until the block ends; yield its URL."""
+    with stores.running(binary(kind), "--appendonly", "yes", "--appendfsync", "everysec", *options) as url:
+        yield url
+
+
+class Server:
+    """A store that syncs every write. It can be killed and started again; its data and socket stay."""
+
+    def __init__(self, kind: str = "valkey", *options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
+        self.url = f"unix://{self.folder}/socket"
+        self._server = binary(kind)
+        self._options = ("--appendonly", "yes", "--appendfsync", "always", *options)
+        self._guardian: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        self._guardian = start(self._server, self.folder, *self._options, keep=True)
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+        if self._guardian is not None:
+            self._guardian.communicate()
+            self._guardian = None
+
+    def remove(self) -> None:
+        """Kill it and delete its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

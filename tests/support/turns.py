@@ -1,0 +1,101 @@
+"""Turns in tests: sample handlers, working until nothing is left, dead letters, tickets as HappyFox answers them."""
+
+from typing import Any
+
+import msgspec
+
+from tests.support.witness import Witness
+from workers import Event, Router, Ticket
+from workers.lanes.claims import Held, Nothing, claim
+from workers.lanes.letters import replay
+from workers.models.ticket import TicketRead, read_ticket
+from workers.testing.world import ACCOUNT, Crash, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+BOT = {"type": "staff", "id": 7, "name": "Foxhooks Bot"}
+ADA = {"type": "staff", "id": 1, "name": "Ada King"}
+SAM = {"type": "user", "id": 5, "name": "Sam Reed"}
+RULE = {"type": "smartrule", "id": None, "name": "Overdue"}
+
+
+def vip() -> Router:
+    """Return a router that greets new tickets and reopens closed ones."""
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("vip")
+        ticket.note("VIP contact: answer within the hour.")
+        ticket.set(priority="High")
+
+    @router.on("contact-replied", when=lambda ticket: ticket.status.closed)
+    def reopen(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you, we are on it again.", status="In Progress")
+
+    return router
+
+
+def finish(world: World, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:
+    """Work and deliver, jumping to the next moment something is due, until nothing is left."""
+    end = world.now + hours * 3_600_000
+    while world.now < end:
+        world.deliver()
+        got = world.store.run(claim(world.terms.claim, world.nonce()))
+        if isinstance(got, Held):
+            if witness is not None:
+                witness.begins(worker)
+            try:
+                world.drive(got)
+            except Crash:
+                world.now += world.lease
+        elif isinstance(got, Nothing) and got.wait < 0:
+            return
+        else:
+            world.now += max(1, got.wait)
+    raise AssertionError("the lanes still have work")
+
+
+def letters(store: Any) -> dict[str, dict[str, Any]]:
+    """Return the dead letters of single handlers by their id."""
+    found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
+    decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
+    return {id: letter for id, letter in decoded.items() if letter["handler"] not in ("", "*")}
+
+
+def put_back(world: World) -> None:
+    """Replay the only dead letter and work until nothing is left."""
+    [id] = letters(world.client)
+    world.store.run(replay(ACCOUNT, id))
+    world.settle_down()
+
+
+def row(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, minute: int = 0, **more: Any) -> Any:
+    """Return a row of a ticket's history; ``status=(old, new)`` and the like are changes of properties."""
+    message = {"text": text, "html": "", "message_type": "p" if note else None} if text else None
+    changes = {f"{name}_change": {"old": old, "new": new} for name, (old, new) in more.items()}
+    return {
+        "update_id": number,
+        "timestamp": f"2026-03-01 10:{minute:02}:00",
+        "by": by,
+        "message": message,
+        **changes,
+    }
+
+
+def ticket(*rows: Any, tags: str = "", status: int = 1, fields: dict[int, str] | None = None) -> TicketRead:
+    """Return a ticket with these rows after the opening one, which is row 1."""
+    opening = row(1, SAM, "Please help.")
+    values = [{"id": number, "name": f"field {number}", "value": value} for number, value in (fields or {}).items()]
+    return read_ticket(
+        {
+            "id": 9,
+            "status": {"id": status, "name": f"status {status}"},
+            "priority": {"id": 1, "name": "Medium"},
+            "category": {"id": 1, "name": "Default"},
+            "user": {"id": 5, "name": "Sam Reed", "email": "sam@bigcorp.example"},
+            "tags": tags,
+            "custom_fields": values,
+            "updates": [opening, *rows],
+        }
+    )
