@@ -13,8 +13,8 @@ import typer
 from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import suggest
-from workers.lanes.store import connect, url_of
 from workers.settings import Account, Part, Settings, SettingsError, load
+from workers.store.client import connect, url_of
 
 AccountName = Annotated[str, typer.Option("--account", help="Name of the account, if there are several.")]
 

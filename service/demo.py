@@ -25,14 +25,12 @@ from service.embedded import Embedded
 from service.errors import CommandError
 from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
-from workers.governor.governor import Governor
-from workers.lanes.keys import prefix
-from workers.lanes.records import AccountRecords
-from workers.lanes.store import Store
+from workers.engine.plan import Record, read_record, split
 from workers.settings import load
-from workers.turns.plan.effects import split
-from workers.turns.plan.plan import Record
-from workers.turns.plan.stored import read_record
+from workers.store.client import Store
+from workers.store.keys import prefix
+from workers.store.permits import Governor
+from workers.store.records import AccountRecords
 
 Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.errors import CommandError
-from workers.lanes.store import SOCKET
+from workers.store.client import SOCKET
 
 #: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103); a longer one is a link.
 LONGEST_PATH = 100

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from workers import Router
-from workers.turns.plugin.loading import settings_of
+from workers.plugins.loading import settings_of
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not path.name.startswith(("test_", "conftest")))

@@ -13,28 +13,38 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Lowest first. A part imports lower floors and itself, never its neighbours on the same floor.
-FLOORS = (
+# Lowest first. A layer is a folder, or a module that lies beside folders; a folder counts with all that is in it unless
+# a layer of its own is named deeper. A layer imports lower ones and itself, never its neighbors in the same row.
+LAYERS = (
     {"workers.errors", "workers.version"},
-    {"workers.models", "workers.settings"},
-    {"workers.events", "workers.observe"},
-    {"workers.lanes"},
-    {"workers.governor"},
+    {"workers.settings", "workers.tickets", "workers.webhook"},
+    {"workers.logs", "workers.timeouts", "workers.store"},
     {"workers.happyfox"},
-    {"workers.turns"},
+    {"workers.plugins"},
+    {"workers.engine"},
     {"workers.rules"},
     {"workers"},
-    {"workers.handlers", "workers.testing"},
-    {"workers.main"},
-    {"service"},
+    {"workers.handlers", "workers.testing", "workers.runner"},
+    {"workers.scheduler"},
+    {"workers.worker"},
+    {"service", "service.errors"},
+    {"service.embedded"},
+    {"service.context"},
+    {"service.web"},
+    {"service.processes"},
+    {"service.demo"},
+    {"service.commands"},
+    {"service.cli"},
+    {"service.__main__"},
 )
-FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
-# Beside the floors, or narrower than their floor: these import exactly this of ours (and themselves).
+HEIGHT = {layer: height for height, layers in enumerate(LAYERS) for layer in layers}
+# Beside the layers, or narrower than its own: it imports exactly this of ours (and itself).
 ALLOWED = {
-    "workers.simulator": {"workers.models", "workers.events"},
+    "workers.simulator": {"workers.tickets", "workers.webhook"},
     "workers.handlers": {"workers"},
 }
-PURE = ("workers.models", "workers.events", "workers.turns", "workers.rules", "workers.simulator")
+MAY_USE_THE_SIMULATOR = ("service", "workers.testing")
+PURE = ("workers.tickets", "workers.webhook", "workers.engine", "workers.rules", "workers.simulator")
 IMPURE = {
     *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
     *("signal", "socket", "subprocess", "threading", "time", "urllib3"),
@@ -88,39 +98,59 @@ def within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
 
-def part_of(name: str) -> str:
-    """The part a module, or a name out of a module, belongs to: `workers.lanes.keys` to `workers.lanes`."""
-    if within(name, "service"):
-        return "service"
-    part = ".".join(name.split(".")[:2])
-    if part not in modules():
-        return "workers"
-    # What lies beside main.py and has no floor of its own is a piece of the worker process.
-    alone = part not in FLOOR and modules()[part].parent == ROOT / "workers"
-    return "workers.main" if alone else part
+def layer_of(name: str) -> str:
+    """The layer of a module, or of a name out of a module: the deepest one that holds it."""
+    while name not in HEIGHT and name not in ALLOWED:
+        name, _, last = name.rpartition(".")
+        assert last, "give every folder a layer"
+    return name
 
 
-def test_every_part_has_its_floor() -> None:
-    parts = {part_of(module) for module in modules()}
-    assert parts <= FLOOR.keys() | ALLOWED.keys(), "give the new part its place in FLOORS"
+def test_every_folder_and_module_beside_folders_has_a_layer() -> None:
+    beside = {module for module in modules() if module.count(".") == 1}
+    folders = {module.rpartition(".")[0] for module in modules() if module.count(".") > 1}
+    assert beside | folders == (HEIGHT.keys() | ALLOWED.keys()) - {"workers", "service"}
 
 
-def test_an_upper_floor_imports_lower_ones_only() -> None:
+def test_no_folder_has_folders_of_its_own() -> None:
+    assert [module for module in modules() if module.count(".") > 2] == []
+
+
+def test_a_layer_imports_lower_layers_only() -> None:
     wrong = []
     for found in all_imports():
         if not within(found.name, "workers") and not within(found.name, "service"):
             continue
-        importer, imported = part_of(found.importer), part_of(found.name)
-        if importer == imported:
-            continue
+        importer, imported = layer_of(found.importer), layer_of(found.name)
         if importer in ALLOWED:
-            fits = imported in ALLOWED[importer]
+            fits = imported in {importer, *ALLOWED[importer]}
+        elif imported in ALLOWED and imported not in HEIGHT:
+            fits = importer.startswith(MAY_USE_THE_SIMULATOR)
         else:
-            fits = imported in FLOOR and FLOOR[imported] < FLOOR.get(importer, 0)
-            fits = fits or (importer in ("service", "workers.testing") and imported in ALLOWED)
+            fits = importer == imported or HEIGHT[imported] < HEIGHT[importer]
         if not fits:
             wrong.append(str(found))
     assert wrong == []
+
+
+def test_modules_import_each_other_in_one_direction() -> None:
+    edges = {module: {target(found.name) for found in imports(module)} - {module, ""} for module in modules()}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for other in sorted(edges[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+def target(name: str) -> str:
+    """The module that an import runs, empty when it is none of ours."""
+    return name if name in modules() else name.rpartition(".")[0] if name.rpartition(".")[0] in modules() else ""
 
 
 def test_httpx_is_imported_by_the_transport_alone() -> None:
@@ -159,7 +189,7 @@ def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
     wrong = [
         str(found)
         for found in all_imports()
-        if part_of(found.importer) in PURE and found.name.split(".")[0] in IMPURE | {"httpx"}
+        if layer_of(found.importer) in PURE and found.name.split(".")[0] in IMPURE | {"httpx"}
     ]
     assert wrong == []
 
@@ -168,7 +198,7 @@ def test_pure_parts_ask_no_clock() -> None:
     wrong = [
         f"{module}, line {node.lineno}: {ast.unparse(node)}"
         for module in modules()
-        if part_of(module) in PURE
+        if layer_of(module) in PURE
         for node in ast.walk(tree(module))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -13,16 +13,12 @@ Handlers decide, the engine acts: a handler records what it wants on the ticket,
 """
 
 from workers.errors import GiveUp, Retry
-from workers.events.change import Actor, Change, Event
-from workers.models.people import Contact, Staff
-from workers.models.reference import Named, Status
-from workers.models.row import Attachment, Message, Row
-from workers.models.ticket import TicketRead
+from workers.plugins.actions import Recorder, Ticket
+from workers.plugins.context import Context
+from workers.plugins.router import Router
 from workers.rules.matches import Matches
-from workers.turns.plugin.context import Context
-from workers.turns.plugin.recorder import Recorder
-from workers.turns.plugin.router import Router
-from workers.turns.plugin.ticket import Ticket
+from workers.tickets.change import Actor, Change, Event
+from workers.tickets.model import Attachment, Contact, Message, Named, Row, Staff, Status, TicketRead
 from workers.version import __version__
 
 __all__ = [

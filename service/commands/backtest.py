@@ -13,22 +13,17 @@ import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
 from service.context import AccountName, Accounts, accounts_of, store_of
+from workers.engine.backtest import Backtest, Deed, Take, Tally, peak
+from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
-from workers.lanes.lists import recall
-from workers.lanes.records import AccountRecords
-from workers.lanes.store import Store, store_time
-from workers.limits import Limits, OverLimit
+from workers.plugins.invoke import Bound, Decision, Failure, Stopped
+from workers.plugins.loading import FitError, LoadError, append, find
+from workers.plugins.loading import settings_of as router_settings
 from workers.rules import file as rules_file
 from workers.settings import Account
-from workers.turns.backtest import Backtest, Take
-from workers.turns.deciding.foreign import Stopped
-from workers.turns.plan.deeds import Deed
-from workers.turns.plan.stored import read_record
-from workers.turns.plan.tally import Tally, peak
-from workers.turns.plugin.fitting import FitError
-from workers.turns.plugin.importing import LoadError, append, find
-from workers.turns.plugin.loading import settings_of as router_settings
-from workers.turns.steps import Bound, Decision, Failure
+from workers.store.client import Store, store_time
+from workers.store.records import AccountRecords, recall
+from workers.timeouts import Limits, OverLimit
 
 #: Lists of names are used whatever their age (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000

@@ -12,11 +12,10 @@ import typer
 from service.commands.format import AsJson, ago, details, duration, line, print_json
 from service.context import accounts_of, store_of
 from service.errors import CommandError
-from workers.events.delivery import Unreadable, parse
-from workers.lanes.inbox import accept, receive
-from workers.lanes.letters import discard, replay
-from workers.lanes.records import AccountRecords, DeadLetterEntry
-from workers.lanes.store import Store, store_time, wake
+from workers.store.client import Store, store_time, wake
+from workers.store.inbox import accept, receive
+from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
+from workers.webhook import Unreadable, parse
 
 #: How many are listed for a person.
 MOST = 1_000

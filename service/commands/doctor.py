@@ -15,11 +15,11 @@ from service.context import settings_of
 from service.embedded import Embedded
 from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox.directory import Directory
-from workers.lanes.store import Store, connect
+from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts
-from workers.turns.plugin.loading import RULES, Loaded, LoadError, load_accounts
+from workers.store.client import Store, connect
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 

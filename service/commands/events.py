@@ -8,11 +8,11 @@ import typer
 
 from service.commands.format import AsJson, ago, duration, show
 from service.context import accounts_of, store_of
+from workers.engine.plan import read_record
 from workers.errors import suggest
-from workers.events.kinds import CALLS, KINDS
-from workers.lanes.records import MOST, AccountRecords
-from workers.lanes.store import store_time
-from workers.turns.plan.stored import read_record
+from workers.store.client import store_time
+from workers.store.records import MOST, AccountRecords
+from workers.tickets.change import CALLS, KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,21 +12,29 @@ import typer
 from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
-from workers.events.change import Change, told
-from workers.events.last_seen import LastSeen
-from workers.events.timers import Timer
-from workers.lanes.pauses import Pause, Scope
-from workers.lanes.records import AccountRecords, HistoryLine
-from workers.lanes.store import store_time
+from workers.engine import guards
+from workers.engine.decide import NOT_ASKED
+from workers.engine.plan import (
+    EVERYONE,
+    TICKET,
+    Effect,
+    Entry,
+    Owed,
+    Record,
+    Verdict,
+    decode_owed,
+    read_record,
+    split,
+    whom,
+)
+from workers.engine.settle import ENDS, effect_story, foreign_story, handed_story
+from workers.plugins.actions import denials
 from workers.settings import Account
-from workers.turns.deciding import fuse, pausing
-from workers.turns.deciding.ballot import NOT_ASKED
-from workers.turns.plan.effects import Effect, split
-from workers.turns.plan.owed import EVERYONE, TICKET, Owed, whom
-from workers.turns.plan.plan import Entry, Record, Verdict
-from workers.turns.plan.stored import decode_owed, read_record
-from workers.turns.plugin.permissions import denials
-from workers.turns.story import ENDS, effect_story, foreign_story, handed_story
+from workers.store.client import store_time
+from workers.store.lanes import Pause, Scope
+from workers.store.records import AccountRecords, HistoryLine
+from workers.tickets.change import Change, told
+from workers.tickets.snapshot import LastSeen, Timer
 
 #: How each state of a handler's verdict is shown.
 VERDICTS = {
@@ -137,14 +145,14 @@ def _why_stopped(
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
-            yield pausing.told(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
+            yield guards.describe_pause(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
-    if pausing.tagged(snapshot.tags, account.off_tag):
+    if guards.tagged(snapshot.tags, account.off_tag):
         since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
-    if tripped := fuse.told(snapshot.fuse):
+    if tripped := guards.describe_loop_guard(snapshot.fuse):
         yield tripped
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from service.errors import CommandError
-from workers.turns.plugin.loading import RULES
-from workers.turns.plugin.router import NAME
+from workers.plugins.loading import RULES
+from workers.plugins.router import NAME
 
 #: A longer name would not fit on the lines of the two files.
 LONGEST = 30

@@ -15,16 +15,16 @@ from service.commands.format import show as show_table
 from service.context import store_of
 from service.errors import CommandError
 from workers.errors import HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
-from workers.governor.governor import Governor
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
-from workers.lanes.lists import recall, remember
-from workers.lanes.store import Store
 from workers.rules import file as rules_file
 from workers.rules.names import unknown
 from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, Settings, SettingsError, load, rules_files
+from workers.store.client import Store
+from workers.store.permits import Governor
+from workers.store.records import recall, remember
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 

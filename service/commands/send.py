@@ -14,8 +14,8 @@ import typer
 
 from service.context import AccountName, one_account, settings_of
 from service.errors import CommandError
-from workers.events.signature import HEADER, sign
 from workers.settings import Account, host_of, is_loopback
+from workers.webhook import HEADER, sign
 
 Sample = Literal["created", "reply", "rule"]
 Shape = Literal["flat", "rest", "wrapped"]

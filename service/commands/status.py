@@ -12,14 +12,13 @@ from rich.text import Text
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plain, plural, print_json
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
-from workers.governor.governor import Forecast, Governor
-from workers.governor.outlook import outlook
-from workers.lanes.keys import WORKER_LIFE
-from workers.lanes.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
-from workers.lanes.rounds import State
-from workers.lanes.store import Store, store_time
+from workers.engine.schedules import NAMES
 from workers.settings import Account
-from workers.turns.rounds import NAMES
+from workers.store.client import Store, store_time
+from workers.store.keys import WORKER_LIFE
+from workers.store.periodic import State
+from workers.store.permits import Forecast, Governor, outlook
+from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 
 #: A search that is late by this much (ms) is reported.
 OVERDUE = 120_000

@@ -35,7 +35,7 @@ def run_web(child: bool) -> None:
 def run_worker(child: bool) -> int:
     """Work on events until a signal; return the exit code."""
     settings = _with_store(settings_of("worker"))
-    from workers.main import run
+    from workers.worker import run
 
     _end_on_signal(child)
     return run(settings)

@@ -26,11 +26,11 @@ from uvicorn.supervisors import Multiprocess
 from service.web.endpoint import BODY_SECONDS, BodyReader, WebhookEndpoint
 from service.web.writer import GroupCommit, StoreWriter
 from workers.errors import StoreUnavailable
-from workers.events.signature import Verifier
-from workers.lanes.keys import WORKER_LIFE, WORKERS, prefix
-from workers.lanes.store import url_of
-from workers.observe import init_logging, init_sentry
+from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
+from workers.store.client import url_of
+from workers.store.keys import WORKER_LIFE, WORKERS, prefix
+from workers.webhook import Verifier
 
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
@@ -200,7 +200,7 @@ class Health:
             if (state or "open") != "open":
                 end = datetime.fromtimestamp(int(until or 0) / 1000, UTC)
                 degraded.append(
-                    f"account {account}: {CLOSED.get(why or '', 'locked out of HappyFox')} until {end:%H:%M} UTC, "
+                    f"account {account}: {CLOSED.get(str(why), 'locked out of HappyFox')} until {end:%H:%M} UTC, "
                     "see `foxhooks status`; deliveries are still stored"
                 )
         return degraded

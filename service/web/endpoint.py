@@ -15,10 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
-from workers.events.delivery import Unreadable, parse
-from workers.events.signature import HEADER, Verifier
-from workers.lanes.inbox import Arrival, unreadable
-from workers.lanes.inbox import receive as arrival_of
+from workers.store.inbox import Arrival, unreadable
+from workers.store.inbox import receive as arrival_of
+from workers.webhook import HEADER, Unreadable, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
 BODY_LIMIT: Final = 5 * 1024 * 1024

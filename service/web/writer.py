@@ -19,10 +19,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
-from workers.lanes.inbox import Acceptance, Arrival, accept
-from workers.lanes.keys import WAKE
-from workers.lanes.scripts import LibraryMissing, Script, is_missing, loading
 from workers.settings import Durability
+from workers.store.inbox import Acceptance, Arrival, accept
+from workers.store.keys import WAKE
+from workers.store.scripts import LibraryMissing, Script, is_missing, loading
 
 T = TypeVar("T")
 

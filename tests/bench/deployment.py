@@ -91,7 +91,7 @@ def lockout() -> bool:
 
 def build(url: str) -> Any:
     """A worker of two accounts; turns of beta read nothing, so that taking them up is all that is measured."""
-    from workers import main
+    from workers import worker as main
     from workers.settings import load
 
     folder = Path(tempfile.mkdtemp())

@@ -15,9 +15,9 @@ import time
 
 from service.web.writer import StoreWriter
 from tests.support import stores
-from workers.events.delivery import parse
-from workers.lanes.inbox import Arrival, accept, receive
 from workers.settings import Durability
+from workers.store.inbox import Arrival, accept, receive
+from workers.webhook import parse
 
 #: Level and options of a store that suits it; `fsync` once by a server that syncs every write, once by WAITAOF.
 LEVELS: dict[str, tuple[Durability, tuple[str, ...]]] = {

@@ -26,8 +26,8 @@ from service.web.app import build, tune_gc
 from tests.support import stores
 from tests.support.deliveries import body
 from tests.support.load import Load, pin, serve, server
-from workers.events.signature import HEADER, sign
 from workers.settings import load
+from workers.webhook import HEADER, sign
 
 KEY = "signing-key-of-the-benchmark"
 BODIES = 20_000  # for each second of a run

@@ -32,12 +32,12 @@ from dramatiq.rate_limits.backends import StubBackend
 
 from tests.support import stores
 from tests.support.callers import Callers, Fate, used, worst_window
-from workers.governor.governor import Class, Governor
-from workers.lanes.scripts import Command, Script
-from workers.lanes.store import Store, connect
 from workers.settings import Budget
 from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
+from workers.store.client import Store, connect
+from workers.store.permits import Class, Governor
+from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8
 #: The part of the budget that each class has to use.

@@ -122,7 +122,7 @@ def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[floa
     """Turns each ticket's lane once in this process; gives turns per second, and microseconds of CPU for each turn."""
     import dramatiq
 
-    from workers import main
+    from workers import worker as main
     from workers.settings import load
 
     folder = Path(tempfile.mkdtemp())

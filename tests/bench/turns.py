@@ -39,7 +39,7 @@ SCHED = "foxhooks:{acme}:sched"
 
 def build(url: str) -> Any:
     """Puts the worker process together as `foxhooks worker` does, with a router that has no handlers."""
-    from workers import main
+    from workers import worker as main
     from workers.settings import load
 
     folder = Path(tempfile.mkdtemp())

@@ -42,7 +42,7 @@ def test_the_install_lines_leave_foxhooks_and_no_build_tools(image: Path, tmp_pa
 import importlib.metadata, importlib.util, service, workers
 from importlib.resources import files
 print(*sorted(found.name.lower() for found in importlib.metadata.distributions()))
-print((files("workers.lanes") / "lua" / "claims.lua").is_file())
+print((files("workers.store") / "lua" / "claims.lua").is_file())
 """
     done = subprocess.run([image / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     names, has_scripts = done.stdout.splitlines()

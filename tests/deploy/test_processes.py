@@ -23,8 +23,8 @@ from service.processes.simulator import running
 from tests.support import stores
 from tests.support.deploy import STARTER, pod, procfile, resources
 from tests.support.processes import ROOT, Process, free_port, status_of
-from workers.events.signature import HEADER, sign
 from workers.simulator import Simulator
+from workers.webhook import HEADER, sign
 
 #: What a user adds to the project.
 FILES = ("handlers.py", "rules.toml", "foxhooks.toml")

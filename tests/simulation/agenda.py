@@ -8,7 +8,7 @@ import random
 from collections.abc import Generator
 from typing import Any
 
-from workers.testing.world import World
+from workers.testing.desk import World
 
 #: It yields ms; a negative number says that it sleeps for want of work, so that a poke may wake it before.
 Player = Generator[float, None, Any]

@@ -18,18 +18,18 @@ import redis
 from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from tests.support import stores
-from workers.events import changes, last_seen
-from workers.events.changes import FirstSight
-from workers.lanes import leases, scripts
-from workers.lanes.holding import FORGET
-from workers.lanes.scripts import assemble, modules
-from workers.models.row import Row
-from workers.turns import reading, settling, state, turn
-from workers.turns.performing import collisions, performing, sight
-from workers.turns.plan.effects import Effect
-from workers.turns.plan.plan import Entry, Plan
-from workers.turns.state import State
-from workers.turns.steps import Outcome, Steps
+from workers.engine import context, read, reconcile, settle, turn
+from workers.engine import perform as collisions
+from workers.engine import perform as performing
+from workers.engine.context import State
+from workers.engine.plan import Effect, Entry, Plan
+from workers.engine.steps import Outcome, Steps
+from workers.store import leases, scripts
+from workers.store.lanes import FORGET
+from workers.store.scripts import assemble, modules
+from workers.tickets import diff, snapshot
+from workers.tickets.diff import FirstSight
+from workers.tickets.model import Row
 
 #: A breakage that so many seeds do not notice stays unnoticed.
 SEEDS = 200
@@ -67,28 +67,30 @@ def settles_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def advances_too_far(patch: pytest.MonkeyPatch) -> None:
-    answered = sight.Sight.answered
+    answered = reconcile.Sight.answered
 
-    def all_rows(self: sight.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any], after: int) -> Entry:
+    def all_rows(
+        self: reconcile.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any], after: int
+    ) -> Entry:
         entry = answered(self, effect, rows, shown, after)
         return msgspec.structs.replace(entry, rows=tuple(row.id for row in rows))
 
-    patch.setattr(sight.Sight, "answered", all_rows)
+    patch.setattr(reconcile.Sight, "answered", all_rows)
 
 
 def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
-    advance = last_seen.advance
-    patch.setattr(settling, "advance", lambda seen, **more: advance(seen, **{**more, "rows": (), "expected": ()}))
-    patch.setattr(changes, "_by", lambda row, staff: False)
+    advance = snapshot.advance
+    patch.setattr(settle, "advance", lambda seen, **more: advance(seen, **{**more, "rows": (), "expected": ()}))
+    patch.setattr(diff, "_by", lambda row, staff: False)
 
 
 def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
-    advance = last_seen.advance
-    patch.setattr(settling, "advance", lambda seen, **more: advance(seen, **{**more, "tags_added": ()}))
+    advance = snapshot.advance
+    patch.setattr(settle, "advance", lambda seen, **more: advance(seen, **{**more, "tags_added": ()}))
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(seen: sight.Sight, key: str, effect: Effect) -> Steps[int]:
+    def look_up(seen: reconcile.Sight, key: str, effect: Effect) -> Steps[int]:
         yield from seen.state.enter(key, FORGET)
         return 1
 
@@ -100,30 +102,30 @@ def never_revalidates(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
-    close = settling.close
+    close = settle.close
 
-    def without(state: State, plan: Plan, nonce: str | None) -> Steps[settling.Closed]:
+    def without(state: State, plan: Plan, nonce: str | None) -> Steps[settle.Closed]:
         return close(state, msgspec.structs.replace(plan, owed=()), nonce)
 
     patch.setattr(turn, "close", without)
 
 
 def sends_late(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(state, "SEND_BY", 10**9)
+    patch.setattr(context, "SEND_BY", 10**9)
     patch.setattr(leases.Leases, "still_held", lambda self, held: True)
 
 
 def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(last_seen, "LATE", 0)
+    patch.setattr(snapshot, "LATE", 0)
 
 
 def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
-    first_sight = reading._first_sight
+    first_sight = read._first_sight
 
     def everything(state: State, outcome: Outcome) -> FirstSight:
         return dataclasses.replace(first_sight(state, outcome), since=datetime.min.replace(tzinfo=UTC))
 
-    patch.setattr(reading, "_first_sight", everything)
+    patch.setattr(read, "_first_sight", everything)
 
 
 BREAKAGES: dict[str, Apply] = {

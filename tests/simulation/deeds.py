@@ -8,7 +8,7 @@ from typing import Any
 from tests.simulation.history import History, Written
 from workers.simulator import Simulator, edits
 from workers.simulator.forms import WebhookEvent
-from workers.testing.world import BOT
+from workers.testing.desk import BOT
 
 #: Each deed with its weight.
 WEIGHTS = {

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
+from workers.engine.plan import Letter, Plan, split
 from workers.simulator.account import StoredTicket
-from workers.testing.world import World
-from workers.turns.plan.effects import split
-from workers.turns.plan.owed import Letter
-from workers.turns.plan.plan import Plan
+from workers.testing.desk import World
 
 #: A first sight shows what is no older (ms) than this before the delivery, and than the store (turns/reading.py).
 FIRST_SIGHT = 120_000 - 1_000

@@ -8,9 +8,9 @@ import msgspec
 from tests.simulation.agenda import Player
 from tests.simulation.plugins import NEWER
 from tests.simulation.stage import Stage
-from workers.lanes.letters import discard, replay
-from workers.testing.world import ACCOUNT
-from workers.turns.plan.owed import Letter
+from workers.engine.plan import Letter
+from workers.store.records import discard, replay
+from workers.testing.desk import ACCOUNT
 
 #: What is rolled out, and how often.
 VERSIONS = {"the newest version": 3, "an older version": 1, "a dry run": 1}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from tests.simulation.agenda import Player
 from tests.simulation.people import PLAY
 from tests.simulation.stage import Stage
-from workers.lanes.pauses import Pause, Scope, pause, resume
-from workers.testing.world import ACCOUNT, START
+from workers.store.lanes import Pause, Scope, pause, resume
+from workers.testing.desk import ACCOUNT, START
 
 #: How long a pause lasts at the most (ms).
 LONGEST = 40_000

@@ -4,7 +4,7 @@ from tests.simulation.agenda import Player
 from tests.simulation.deeds import Deeds, hide
 from tests.simulation.post import Post
 from tests.simulation.stage import Stage
-from workers.testing.world import ACCOUNT, START
+from workers.testing.desk import ACCOUNT, START
 
 #: How long their part lasts (ms), and how many tickets there are at any time.
 PLAY, TICKETS = 200_000, 4

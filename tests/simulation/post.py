@@ -4,9 +4,9 @@ import msgspec
 
 from tests.simulation.agenda import Player
 from tests.simulation.stage import Stage
-from workers.events.delivery import parse
-from workers.lanes.inbox import accept, receive
-from workers.testing.world import ACCOUNT
+from workers.store.inbox import accept, receive
+from workers.testing.desk import ACCOUNT
+from workers.webhook import parse
 
 
 class Post:

@@ -5,11 +5,10 @@ from typing import Any
 from tests.simulation.agenda import Player
 from tests.simulation.stage import Stage
 from workers.errors import StoreUnavailable
-from workers.lanes.claims import Held
-from workers.lanes.holding import Begun
-from workers.lanes.leases import Leases
-from workers.lanes.scripts import Script
-from workers.testing.world import Crash
+from workers.store.lanes import Begun, Held
+from workers.store.leases import Leases
+from workers.store.scripts import Script
+from workers.testing.desk import Crash
 
 
 class Process:

@@ -20,9 +20,9 @@ from tests.simulation.stage import Stage
 from tests.simulation.wire import DOUBT, TIMEOUT, Wire
 from tests.simulation.workers import Worker
 from tests.support.witness import Witness
+from workers.engine.context import SEND_BY
 from workers.settings import Budget
-from workers.testing.world import START, World
-from workers.turns.state import SEND_BY
+from workers.testing.desk import START, World
 
 #: When a seed that does not come to rest is given up (ms, steps).
 LIMIT, MOST = 4 * 3_600_000, 5_000

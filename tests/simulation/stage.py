@@ -8,8 +8,8 @@ import redis
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
-from workers.testing.world import ACCOUNT, World
-from workers.turns.account import Terms
+from workers.engine.context import Terms
+from workers.testing.desk import ACCOUNT, World
 
 LOOK = """
 local P, lost = KEYS[1], {}

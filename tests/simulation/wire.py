@@ -10,13 +10,13 @@ from tests.simulation.history import Sent
 from tests.simulation.post import Post
 from tests.simulation.process import Process
 from tests.simulation.stage import Stage
+from workers.engine.plan import Plan
+from workers.engine.steps import Call
 from workers.errors import InDoubt, Unsent
 from workers.happyfox.messages import BASE, Answer
-from workers.lanes.claims import Held
 from workers.simulator import ApiRequest
-from workers.testing.world import BASIC, Crash
-from workers.turns.plan.plan import Plan
-from workers.turns.steps import Call
+from workers.store.lanes import Held
+from workers.testing.desk import BASIC, Crash
 
 #: A call's whole time, and how long after its deadline it may still land (ms).
 TIMEOUT, DOUBT = 15_000, 30_000

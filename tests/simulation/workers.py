@@ -6,14 +6,15 @@ from tests.simulation.agenda import Player
 from tests.simulation.process import Process
 from tests.simulation.stage import Stage
 from tests.simulation.wire import Turn, Wire
+from workers.engine.perform import STALE
+from workers.engine.plan import decode_plan
+from workers.engine.steps import Step
+from workers.engine.turn import take_turn
 from workers.errors import StoreUnavailable
-from workers.lanes.claims import Held, Nothing, claim
-from workers.lanes.scripts import Script
-from workers.testing.world import START, Crash
-from workers.turns.performing.collisions import STALE
-from workers.turns.plan.stored import decode_plan
-from workers.turns.steps import Decide, Failure, Step
-from workers.turns.turn import take_turn
+from workers.plugins.invoke import Decide, Failure
+from workers.store.lanes import Held, Nothing, claim
+from workers.store.scripts import Script
+from workers.testing.desk import START, Crash
 
 
 class Worker:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import redis
 
-from workers.governor.governor import Class, Governor, Grant, Outcome
-from workers.lanes.store import Store
+from workers.store.client import Store
+from workers.store.permits import Class, Governor, Grant, Outcome
 
 
 @dataclass(frozen=True)

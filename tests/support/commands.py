@@ -7,10 +7,10 @@ import redis
 from typer.testing import CliRunner, Result
 
 from service.cli import app
-from workers.events.delivery import parse
-from workers.lanes.inbox import accept, receive, unreadable
-from workers.lanes.keys import Keys
-from workers.lanes.store import Store
+from workers.store.client import Store
+from workers.store.inbox import accept, receive, unreadable
+from workers.store.keys import Keys
+from workers.webhook import parse
 
 KEYS = Keys("acme")
 DAY = 86_400

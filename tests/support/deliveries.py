@@ -11,11 +11,11 @@ from typing import Any
 import dramatiq
 import redis
 
-from workers import driver, main
-from workers.events.delivery import parse
-from workers.lanes.inbox import Arrival, accept, receive
-from workers.lanes.keys import WAKE
-from workers.lanes.store import Store
+from workers import runner
+from workers.store.client import Store
+from workers.store.inbox import Arrival, accept, receive
+from workers.store.keys import WAKE
+from workers.webhook import parse
 
 THREADS = 8
 
@@ -60,7 +60,7 @@ class Pickup:
         self._first, self._begun = 0.0, threading.Event()
         watch = self
 
-        class Timed(driver.Driver):
+        class Timed(runner.Driver):
             """Note when the first step of a turn is performed."""
 
             def perform(self, held: Any, step: Any) -> Any:
@@ -69,7 +69,7 @@ class Pickup:
                     watch._begun.set()
                 return super().perform(held, step)
 
-        main.Driver = Timed  # type: ignore[attr-defined]
+        runner.Driver = Timed  # type: ignore[misc]
         dramatiq.Worker(build(), worker_threads=THREADS).start()
 
     def samples(self, account: str, count: int, pause: float) -> Iterator[float]:

@@ -19,9 +19,9 @@ import redis
 from service.processes.simulator import running
 from tests.support.processes import ROOT, Process, foxhooks, free_port
 from tests.support.stores import Server
-from workers.events.signature import HEADER, sign
 from workers.simulator import LoggedCall, Simulator
 from workers.simulator.account import StoredTicket
+from workers.webhook import HEADER, sign
 
 ACCOUNT = "demo"
 SECRET = "key-of-the-webhooks"

@@ -10,11 +10,10 @@ import pytest
 import redis
 from starlette.applications import Starlette
 
-from workers.events.delivery import parse
-from workers.events.signature import HEADER, sign
-from workers.lanes.inbox import accept, receive, unreadable
-from workers.lanes.store import Store
 from workers.settings import Settings, load
+from workers.store.client import Store
+from workers.store.inbox import accept, receive, unreadable
+from workers.webhook import HEADER, parse, sign
 
 KEY = "hf-test-signing-key"
 REPLY = b'{"ticket_id":3,"update":{"message_type":"Client Reply"}}'

@@ -2,13 +2,12 @@
 
 import redis
 
-from workers.events.delivery import parse
-from workers.governor.governor import Class, Governor
-from workers.lanes.claims import ClaimTerms, Held, Nothing, claim, due
-from workers.lanes.holding import ReadPermit, park
-from workers.lanes.inbox import accept, receive
-from workers.lanes.store import Store
 from workers.settings import Budget
+from workers.store.client import Store
+from workers.store.inbox import accept, receive
+from workers.store.lanes import ClaimTerms, Held, Nothing, ReadPermit, claim, due, park
+from workers.store.permits import Class, Governor
+from workers.webhook import parse
 
 START = 1_700_000_000_000
 WINDOW = 60_000

@@ -23,7 +23,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from workers.events.signature import HEADER, sign
+from workers.webhook import HEADER, sign
 
 T = TypeVar("T")
 

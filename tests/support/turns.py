@@ -6,10 +6,10 @@ import msgspec
 
 from tests.support.witness import Witness
 from workers import Event, Router, Ticket
-from workers.lanes.claims import Held, Nothing, claim
-from workers.lanes.letters import replay
-from workers.models.ticket import TicketRead, read_ticket
-from workers.testing.world import ACCOUNT, Crash, World
+from workers.store.lanes import Held, Nothing, claim
+from workers.store.records import replay
+from workers.testing.desk import ACCOUNT, Crash, World
+from workers.tickets.model import TicketRead, read_ticket
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import msgspec
 
-from workers.events.change import Change, matches
-from workers.events.last_seen import LastSeen, decode
-from workers.lanes.scripts import Script
-from workers.lanes.settlement import Settlement
-from workers.turns.plan.owed import Letter, Owed
-from workers.turns.plan.plan import Plan
-from workers.turns.plan.stored import decode_plan
-from workers.turns.plugin.intents import AnyIntent
-from workers.turns.steps import Decide, Decision, Step
+from workers.engine.plan import Letter, Owed, Plan, decode_plan
+from workers.engine.steps import Step
+from workers.plugins.actions import AnyIntent
+from workers.plugins.invoke import Decide, Decision
+from workers.store.lanes import Settlement
+from workers.store.scripts import Script
+from workers.tickets.change import Change, matches
+from workers.tickets.snapshot import LastSeen, decode
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Confirmation, Page, Resource, read_confirmation, walk
 from workers.happyfox.messages import Request, field_members, given, known, paging, segment
 from workers.happyfox.reference import FieldRead, read_field
-from workers.models.fields import FieldValue, field_values
-from workers.models.reference import Named, named
-from workers.models.values import items, mapping, number, text, time
+from workers.tickets.model import FieldValue, Named, field_values, items, mapping, named, number, text, time
 
 #: Most characters of an asset's name.
 NAME_LENGTH = 200

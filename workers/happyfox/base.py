@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
-from workers.models.values import Raw, items, mapping, number, text
+from workers.tickets.model import Raw, items, mapping, number, text
 
 T = TypeVar("T")
 

@@ -21,19 +21,18 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from workers.errors import Broken, Gone, InDoubt, Locked, NotNow, Refused, UnknownName, Unsent
-from workers.governor.clock import monotonic
-from workers.governor.governor import Class, Governor
 from workers.happyfox.directory import Directory, NameKind
 from workers.happyfox.endpoints import Client
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
 from workers.happyfox.tickets import ticket_field
-from workers.lanes.embedded import private_store, store_for_script
-from workers.lanes.lists import LIFE, MISS, recall, remember
-from workers.lanes.store import Store
-from workers.models.row import Attachment
-from workers.models.ticket import TicketRead
 from workers.settings import Account, load_account
+from workers.store.client import Store
+from workers.store.clock import monotonic
+from workers.store.embedded import private_store, store_for_script
+from workers.store.permits import Class, Governor
+from workers.store.records import LIFE, MISS, recall, remember
+from workers.tickets.model import Attachment, TicketRead
 
 T = TypeVar("T")
 

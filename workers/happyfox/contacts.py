@@ -10,18 +10,8 @@ from datetime import datetime
 from typing import Any, Literal, Required, TypedDict, Unpack
 
 from workers.happyfox.base import BaseClient, ItemResult, Page, Resource, in_hundreds, read_results, walk
-from workers.happyfox.messages import (
-    Request,
-    at_most,
-    commas,
-    field_members,
-    given,
-    known,
-    paging,
-    segment,
-)
-from workers.models.fields import FieldValue, field_values
-from workers.models.values import comma_list, items, mapping, number, text, time
+from workers.happyfox.messages import Request, at_most, commas, field_members, given, known, paging, segment
+from workers.tickets.model import FieldValue, comma_list, field_values, items, mapping, number, text, time
 
 
 class FieldsReset(UserWarning):

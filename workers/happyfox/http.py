@@ -21,11 +21,11 @@ import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
-from workers.governor.clock import monotonic
-from workers.governor.governor import Class, Governor
 from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, settlement
-from workers.lanes.store import Store
 from workers.settings import Account, is_loopback
+from workers.store.client import Store
+from workers.store.clock import monotonic
+from workers.store.permits import Class, Governor
 from workers.version import __version__
 
 log = logging.getLogger(__name__)

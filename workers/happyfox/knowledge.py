@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.models.values import items, mapping, number, text
+from workers.tickets.model import items, mapping, number, text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from workers.errors import (
     Unsent,
     suggest,
 )
-from workers.governor.governor import Outcome
+from workers.store.permits import Outcome
 
 #: The prefix of every path (KB 360: version 1.1 is the only one).
 BASE = "/api/1.1/json"

@@ -10,7 +10,7 @@ from typing import Any, Final
 from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.models.values import items, mapping, number, text
+from workers.tickets.model import items, mapping, number, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")

@@ -41,8 +41,7 @@ from workers.happyfox.messages import (
     segment,
     uploads,
 )
-from workers.models.ticket import TicketRead, read_ticket
-from workers.models.values import mapping, number, text
+from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
 
 #: Prefixes of custom fields in calls on tickets: of the ticket, and of its contact. For the contact, the table of KB
 #: 1039 has ``ccf-`` and its example ``c-cf-``.

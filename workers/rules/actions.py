@@ -15,10 +15,10 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from workers.errors import suggest
+from workers.plugins.actions import Ticket
+from workers.plugins.arguments import LONGEST_NAME
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
-from workers.turns.plugin.arguments import LONGEST_NAME
-from workers.turns.plugin.ticket import Ticket
 
 Variables = Mapping[str, TemplateView]
 Run = Callable[[Ticket, Variables], None]

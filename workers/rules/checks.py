@@ -16,10 +16,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import regex
 
 from workers.errors import suggest
-from workers.events.change import Change, Event
-from workers.events.words import words
-from workers.models.reference import Named
-from workers.models.ticket import TicketRead
+from workers.tickets.change import Change, Event
+from workers.tickets.model import Named, TicketRead
+from workers.tickets.text import words
 
 #: The time limit (s) of one search: an expression can need exponential time, and contacts choose the text.
 LIMIT = 0.1

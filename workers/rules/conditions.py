@@ -14,8 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from workers.errors import suggest
-from workers.events.change import Change, Event
-from workers.models.ticket import TicketRead
+from workers.plugins.loading import FitError
 from workers.rules.checks import (
     ATTRIBUTES,
     All,
@@ -34,7 +33,8 @@ from workers.rules.checks import (
     message_text,
 )
 from workers.settings import SettingProblem
-from workers.turns.plugin.fitting import FitError
+from workers.tickets.change import Change, Event
+from workers.tickets.model import TicketRead
 
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import nearest, suggest
-from workers.events.change import schedule_kind
+from workers.plugins.loading import RULES, LoadError
+from workers.plugins.router import HANDLER_TAKES, Handler, Router
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
 from workers.settings import SettingProblem
-from workers.turns.plugin.loading import RULES, LoadError
-from workers.turns.plugin.router import HANDLER_TAKES, Handler, Router
+from workers.tickets.change import schedule_kind
 
 #: How similar two tags are when one is probably a misspelling of the other.
 SIMILAR = 0.8

@@ -10,12 +10,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from workers.events.change import Event, event_for
-from workers.events.kinds import check
-from workers.models.ticket import TicketRead
+from workers.plugins.loading import FitError, fit
 from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, compile, uses
 from workers.settings import SettingProblem
-from workers.turns.plugin.fitting import FitError, fit
+from workers.tickets.change import Event, check, event_for
+from workers.tickets.model import TicketRead
 
 EntryAction = TypeVar("EntryAction")
 

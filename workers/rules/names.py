@@ -5,13 +5,13 @@ from dataclasses import fields, is_dataclass
 
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory
+from workers.plugins.loading import Loaded, LoadError
 from workers.rules import file as rules
 from workers.rules.conditions import NameUse
 from workers.rules.file import LocatedName
 from workers.rules.matches import Matches
 from workers.rules.rule import RuleProblem
 from workers.settings import Account, SettingProblem
-from workers.turns.plugin.loading import Loaded, LoadError
 
 
 def unknown(used: Iterable[LocatedName], directory: Directory, account: str) -> Iterator[RuleProblem]:

@@ -7,17 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from workers.errors import suggest
-from workers.events.change import Event
-from workers.events.kinds import CALLS, check
-from workers.models.ticket import TicketRead
+from workers.plugins.actions import Ticket
+from workers.plugins.context import Context
+from workers.plugins.router import Schedule, schedule
 from workers.rules.actions import GRANTS, ActionReader, RuleAction
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import KEYS, NO_CHANGE, Condition, ConditionError, NameUse, TagUse, all_of, compile, uses
 from workers.rules.templates import views
 from workers.settings import SettingProblem
-from workers.turns.plugin.context import Context
-from workers.turns.plugin.schedule import Schedule, schedule
-from workers.turns.plugin.ticket import Ticket
+from workers.tickets.change import CALLS, Event, check
+from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
 SCHEDULE_KEYS = ("every", "find", "older_than")

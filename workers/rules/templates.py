@@ -18,10 +18,8 @@ from jinja2 import Template as Compiled
 from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
-from workers.events.change import Actor, Change, Event
-from workers.models.people import Contact, Staff
-from workers.models.reference import Named, Status
-from workers.models.ticket import TicketRead
+from workers.tickets.change import Actor, Change, Event
+from workers.tickets.model import Contact, Named, Staff, Status, TicketRead
 
 #: The size limit of a template (characters in the file) and of its text (bytes).
 LIMIT = 65_536

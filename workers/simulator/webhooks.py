@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
-from workers.events.signature import HEADER, SPELLINGS, sign
 from workers.simulator import updates
 from workers.simulator.account import Json, SimulatedAccount, stamp
 from workers.simulator.faults import FaultList, HookFault
 from workers.simulator.forms import Label, WebhookEvent
+from workers.webhook import HEADER, SPELLINGS, sign
 
 Shape = Literal["flat", "rest", "wrapped"]
 
@@ -24,7 +24,7 @@ class Hook:
     shape: Shape = "flat"
     """`flat` (seen in production), `rest` (the API's ticket), `wrapped` (`{"event", "ticket"}`)."""
     spelling: str = "hex"
-    """How the digest is written, one of `workers.events.signature.SPELLINGS`."""
+    """How the digest is written, one of `workers.webhook.SPELLINGS`."""
     events: tuple[Label, ...] = ("ticket-created", "ticket-updated")
     event_key: str | None = "event_type"
     """The member that names the event; None for no such member."""

@@ -9,10 +9,7 @@
 With pytest there is also the fixture `desk`: the real engine on a simulated help desk, which may crash and go on.
 """
 
-from workers.testing.clock import Clock
-from workers.testing.desk import Desk
-from workers.testing.result import Result
-from workers.testing.running import run
-from workers.testing.sample import NOON, ticket
+from workers.testing.desk import Clock, Desk
+from workers.testing.handlers import NOON, Result, run, ticket
 
 __all__ = ["NOON", "Clock", "Desk", "Result", "run", "ticket"]

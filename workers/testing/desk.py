@@ -12,24 +12,294 @@ and nothing is stored yet, and after each write that HappyFox has taken, and eac
 nobody got.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, cast
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
 
 import msgspec
 import redis
 
-from workers.errors import seconds
-from workers.lanes.keys import prefix
-from workers.lanes.scripts import Script
-from workers.models.ticket import TicketRead, read_ticket
-from workers.simulator import Simulator
-from workers.testing.clock import Clock
-from workers.testing.world import ACCOUNT, BOT, Crash, World
-from workers.turns.plugin.loading import settings_of
-from workers.turns.plugin.router import Router
-from workers.turns.steps import Bound, Call, Inner, Outside, Step
+from workers.engine.context import Terms
+from workers.engine.schedules import Check, Ended, errands, take_round
+from workers.engine.steps import Call, Step, Steps
+from workers.engine.turn import Result, take_turn
+from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
+from workers.happyfox import messages
+from workers.happyfox.messages import BASE, Answer
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Outside, Stopped, Visit, stated
+from workers.plugins.loading import settings_of
+from workers.plugins.router import Router
+from workers.settings import Budget
+from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, updates
+from workers.store.client import Store
+from workers.store.inbox import Acceptance, accept, receive
+from workers.store.keys import prefix
+from workers.store.lanes import ClaimTerms, Held, claim
+from workers.store.permits import Governor
+from workers.store.scripts import Script
+from workers.tickets.model import TicketRead, read_ticket
+from workers.webhook import parse
+
+# The clock of a test: it stands still until the test moves it.
+
+
+#: Where it begins: a Thursday evening, 2026-05-28 20:26:40 UTC.
+START = 1_780_000_000_000
+
+
+class Clock:
+    """A clock that a test moves; ``ms`` counts from 1970, as the store does."""
+
+    def __init__(self) -> None:
+        self.ms = START
+
+    @property
+    def now(self) -> datetime:
+        """The time it shows (aware, UTC)."""
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+    def seconds(self) -> float:
+        """Gives epoch seconds, as the simulator wants them."""
+        return self.ms / 1000
+
+    def advance(self, span: float | str) -> None:
+        """Moves it on by a number of seconds, or by ``"90s"``, ``"10m"``, ``"2h"``, ``"1d"``."""
+        self.ms += int(seconds(span) * 1000)
+
+
+# The player of a test: it performs the steps of turns, on a real store and with the simulator as HappyFox.
+#
+# Faults strike where a test, a sweep or a seeded schedule puts them: before a step, or after it.
+
+
+T = TypeVar("T")
+
+BASIC = "Basic " + b64encode(b"demo-key:demo-code").decode()
+SITE = "https://demo.happyfox.com"
+
+
+class Crash(BaseException):
+    """The worker died here."""
+
+
+class Player:
+    """Performs steps. ``before`` is called with each, ``after`` with its result too; either may raise ``Crash``."""
+
+    def __init__(self, store: Store, simulator: Simulator) -> None:
+        self.store, self.simulator = store, simulator
+        self.before: Callable[[Step | Inner], None] = lambda step: None
+        self.after: Callable[[Step | Inner, Any], Any] = lambda step, result: result
+
+    def play(self, turn: Steps[T]) -> T:
+        """Drives a generator of steps to its end and gives what it gives."""
+        try:
+            step = next(turn)
+            while True:
+                self.before(step)
+                try:
+                    answer = self.perform(step)
+                except (NotNow, LeaseLost) as error:
+                    step = turn.throw(error)
+                else:
+                    step = turn.send(self.after(step, answer))
+        except StopIteration as stop:
+            ended: T = stop.value
+            return ended
+
+    def perform(self, step: Step) -> Any:
+        """Performs one step."""
+        if isinstance(step, Script):
+            return self.store.run(step)
+        if isinstance(step, Call):
+            return self.answer(step)
+        return self.decide(step)
+
+    def answer(self, step: Call) -> Answer | Unsent | InDoubt:
+        """Lets the simulator answer a call; what a fault does to the connection is in doubt."""
+        asked = step.request
+        response = self.simulator.handle(
+            ApiRequest(
+                asked.method,
+                BASE + asked.path,
+                query=urlencode(asked.query),
+                headers={"authorization": BASIC, "content-type": "application/json"},
+                body=b"" if asked.body is None else msgspec.json.encode(asked.body),
+            )
+        )
+        if response.cut or response.wait or response.pace:
+            return InDoubt("the connection was cut")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, response.body)
+
+    def _read(self, request: messages.Request) -> Answer:
+        answer = self.answer(Call(request, "", 0))
+        if not isinstance(answer, Answer):
+            raise answer
+        return answer
+
+    def decide(self, step: Decide) -> Decision | Failure:
+        """Lets a handler decide; what it does in other systems are steps of their own."""
+        handler = step.bound.handler
+        log = logging.getLogger(f"handlers.{handler.router}")
+        visit = Visit(step, self._inner, self._read, lambda: False, SITE, log)
+        try:
+            said: Decision | Failure = visit.take()
+        except (Retry, GiveUp) as error:
+            said = stated(error)
+        except (Exception, SystemExit) as error:
+            said = Failure(type(error).__name__)
+        except (NotNow, LeaseLost, Stopped):
+            pass
+        if isinstance(visit.end, Stopped):
+            return visit.end.failure
+        if visit.end is not None:
+            raise visit.end
+        return said
+
+    def _inner(self, step: Inner) -> Any:
+        self.before(step)
+        return self.after(step, self.store.run(step) if isinstance(step, Script) else step.function())
+
+
+# The engine on a virtual clock: real scripts on a real store, the simulator as HappyFox, no sockets and no threads.
+#
+# Time passes only when a test says so.
+
+
+__all__ = ["ACCOUNT", "BASIC", "BOT", "START", "Crash", "World"]
+
+ACCOUNT = "demo"
+BOT = 7
+
+
+class World(Player):
+    """One account with its store, its HappyFox and its clock (``now``, in ms)."""
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *routers: Router,
+        clock: Clock | None = None,
+        simulator: Simulator | None = None,
+        **terms: Any,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.client = client
+        budget = terms.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
+        plays = simulator or Simulator(self.clock.seconds, **terms.pop("options", {}))
+        super().__init__(Store(client, lambda: self.now), plays)
+        self.simulator.set_hooks([Hook("http://hook.test/", "key", shape=terms.pop("shape", "flat"))])
+        self.governor = Governor(ACCOUNT, budget)
+        self.lease = 15_000
+        handlers = tuple(Bound(handler) for router in routers for handler in router.handlers)
+        self.terms = Terms(
+            **{
+                "claim": ClaimTerms(ACCOUNT, self.lease, bool(handlers), self.governor.budget, 20_000),
+                "governor": self.governor,
+                "staff": BOT,
+                "site": SITE,
+                "handlers": handlers,
+                "allow": frozenset((router.name, "reply") for router in routers),
+                "dry_run": False,
+                "fuse": 20,
+                "life": 20_000,
+                "doubt": 30_000,
+                "record_life": 3_600_000,
+                "clock": lambda: self.now,
+                **terms,
+            }
+        )
+        self._nonce = 0
+        #: What a round makes of the account's names.
+        self.check: Check | None = None
+        self._post: list[WebhookDelivery] = []
+        client.set(f"foxhooks:{{{ACCOUNT}}}:birth", self.now)
+
+    @property
+    def now(self) -> int:
+        """The time in ms."""
+        return self.clock.ms
+
+    @now.setter
+    def now(self, ms: int) -> None:
+        self.clock.ms = ms
+
+    # -- HappyFox's side
+
+    def deliver(self) -> list[Acceptance]:
+        """Takes every webhook that HappyFox has to send by now into the inbox."""
+        self._post += self.simulator.take_deliveries()
+        ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
+        self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
+        return [taken for delivery in ready for taken in self.receive(delivery.body)]
+
+    def posted(self) -> list[int]:
+        """Gives the times (ms) at which HappyFox sends the webhooks that wait to be sent."""
+        self._post += self.simulator.take_deliveries()
+        return [ceil(delivery.due * 1000) for delivery in self._post]
+
+    def receive(self, body: bytes) -> list[Acceptance]:
+        """Takes one delivery into the inbox."""
+        return self.store.run(accept(ACCOUNT, [receive(parse(body), body)], keep=604_800))
+
+    def ticket(self, number: int) -> Mapping[str, Any]:
+        """Reads a ticket as the API shows it, without a call being counted."""
+        return updates.ticket_json(self.simulator.account, self.simulator.account.tickets[number])
+
+    # -- the worker's side
+
+    def nonce(self) -> str:
+        """Gives a nonce that no claim has had."""
+        self._nonce += 1
+        return f"n{self._nonce}"
+
+    def claim(self) -> Held | None:
+        """Claims the next due lane."""
+        got = self.store.run(claim(self.terms.claim, self.nonce()))
+        return got if isinstance(got, Held) else None
+
+    def work(self) -> list[Result]:
+        """Works everything that is due now, one lane after another."""
+        results: list[Result] = []
+        while (held := self.claim()) is not None:
+            results.append(self.drive(held))
+        return results
+
+    def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[Result]:
+        """Lets time pass, delivers and works until nothing is left to do, for ``most`` ms at the most."""
+        results = self.work()
+        end = self.now + most
+        while self.now < end and (self.client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched") or self._post):
+            self.now += step
+            self.deliver()
+            results += self.work()
+            self._post += self.simulator.take_deliveries()
+        return results
+
+    def rounds(self) -> list[Ended]:
+        """Takes every round that is due: schedules search, and the tickets found get their events."""
+        ends: list[Ended] = []
+        while (ended := self.round()).name:
+            ends.append(ended)
+        return ends
+
+    def round(self) -> Ended:
+        """Takes the round that is due longest, if one is."""
+        return self.play(take_round(self.terms, errands(self.terms.handlers, self.check), self.nonce()))
+
+    def drive(self, held: Held) -> Result:
+        """Takes the turn of a claimed lane."""
+        return self.run(take_turn(held, self.terms))
+
+    def run(self, turn: Steps[Result]) -> Result:
+        """Drives a turn to its end."""
+        return self.play(turn)
+
 
 #: The shortest step (ms) by which time passes while something is due that cannot be done yet.
 TICK = 500

@@ -9,8 +9,7 @@ import pytest
 import redis
 
 from workers.simulator import Simulator
-from workers.testing.clock import Clock
-from workers.testing.desk import Desk
+from workers.testing.desk import Clock, Desk
 from workers.testing.stores import flush, running, valkey
 
 

@@ -2,7 +2,7 @@
 
 import redis
 
-from workers.lanes.embedded import running, start, valkey, wait_for
+from workers.store.embedded import running, start, valkey, wait_for
 
 __all__ = ["flush", "running", "start", "valkey", "wait_for"]
 

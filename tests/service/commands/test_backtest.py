@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.support.commands import refused, run, shown
-from workers.lanes.keys import Keys
+from workers.store.keys import Keys
 from workers.testing import Desk
 
 THEN = """

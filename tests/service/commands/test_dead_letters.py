@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.support.commands import KEYS, refused, run, shown, take_in, wrong
-from workers.lanes.store import store_time
+from workers.store.client import store_time
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 

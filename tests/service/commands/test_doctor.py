@@ -12,10 +12,10 @@ from service.processes.simulator import running
 from tests.support import stores
 from tests.support.commands import run, shown
 from workers.happyfox.directory import Directory
-from workers.lanes.lists import recall
-from workers.lanes.store import Store
 from workers.settings import Settings, load
 from workers.simulator import Simulator
+from workers.store.client import Store
+from workers.store.records import recall
 
 IDLE = 'from workers import Router\nrouter = Router("quiet")\n'
 HANDLER = (

@@ -8,10 +8,10 @@ import redis
 from tests.support.commands import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
-from workers.lanes.pauses import Pause, pause, resume
-from workers.lanes.store import store_time
+from workers.store.client import store_time
+from workers.store.lanes import Pause, pause, resume
 from workers.testing import Desk
-from workers.testing.world import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, World
 
 vip = Router("vip")
 

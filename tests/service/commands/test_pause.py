@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from tests.support.commands import KEYS, refused, run, shown, wrong
-from workers.events.last_seen import LastSeen, encode
-from workers.lanes.records import AccountRecords
+from workers.store.records import AccountRecords
+from workers.tickets.snapshot import LastSeen, encode
 
 FILE = """\
 handlers = ["quiet:router"]

@@ -10,9 +10,9 @@ from service.commands import doctor
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support.commands import refused, run, shown
-from workers.lanes.keys import Keys
-from workers.lanes.store import store_time
 from workers.simulator import Simulator
+from workers.store.client import store_time
+from workers.store.keys import Keys
 
 GOOD = """\
 [[rule]]

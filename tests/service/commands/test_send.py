@@ -9,7 +9,7 @@ import pytest
 from service.commands.send import Sample, Shape, body
 from tests.support.commands import refused, run
 from tests.support.processes import Project, end, wait_ready
-from workers.events.delivery import parse
+from workers.webhook import parse
 
 
 @pytest.mark.parametrize("shape", ["flat", "rest", "wrapped"])

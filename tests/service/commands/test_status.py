@@ -9,8 +9,8 @@ import redis
 
 from service.commands.format import ago
 from tests.support.commands import KEYS, refused, run, shown, take_in
-from workers.lanes.keys import WORKER_LIFE, WORKERS
-from workers.lanes.store import store_time
+from workers.store.client import store_time
+from workers.store.keys import WORKER_LIFE, WORKERS
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 

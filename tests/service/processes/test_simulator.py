@@ -15,8 +15,8 @@ import pytest
 from service.errors import CommandError
 from service.processes.entrypoints import listen
 from service.processes.simulator import build, running
-from workers.events.signature import HEADER, verify
 from workers.simulator import Hook, Simulator
+from workers.webhook import HEADER, verify
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
 IMPATIENT = httpx.Timeout(20, read=0.1)

@@ -11,7 +11,7 @@ import redis
 
 from service.web.app import build
 from tests.support.intake import KEY, REPLY, P, client, counts, deliver, settings
-from workers.events.signature import HEADER, sign
+from workers.webhook import HEADER, sign
 
 Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
 

@@ -14,7 +14,7 @@ from service.web.app import Health, build
 from service.web.writer import GroupCommit, StoreWriter
 from tests.support.intake import P, client, settings
 from tests.support.stores import Server
-from workers.lanes.keys import WORKER_LIFE, WORKERS
+from workers.store.keys import WORKER_LIFE, WORKERS
 
 
 def ask(url: str, path: str = "/readyz", **more: str) -> httpx.Response:

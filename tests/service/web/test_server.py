@@ -21,7 +21,7 @@ import uvicorn
 from service.web.app import build
 from tests.support.intake import KEY, REPLY, P, counts, settings
 from tests.support.stores import Server
-from workers.events.signature import HEADER, sign
+from workers.webhook import HEADER, sign
 
 PROGRAM = """
 import os

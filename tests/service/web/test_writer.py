@@ -15,8 +15,8 @@ from service.web.writer import Durability, GroupCommit, StoreWriter
 from tests.support.intake import REPLY, P, client, counts, deliver, settings
 from tests.support.stores import Server
 from workers.errors import StoreUnavailable
-from workers.events.delivery import parse
-from workers.lanes.inbox import Acceptance, Arrival, receive, unreadable
+from workers.store.inbox import Acceptance, Arrival, receive, unreadable
+from workers.webhook import parse
 
 Make = Callable[..., Server]
 

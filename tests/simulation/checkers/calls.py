@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tests.simulation.checkers.looks import CHANGES, by_us, like_ours
 from tests.simulation.history import History
 from tests.simulation.wire import DOUBT, TIMEOUT
-from workers.testing.world import START
+from workers.testing.desk import START
 
 #: A write may go over what a person did this shortly before its permit (ms): a read counts as fresh for 30 s, and from
 #: the look at its age to the permit it takes a few scripts. The permit is the last moment at which the engine looks: it

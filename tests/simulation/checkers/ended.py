@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.simulation.history import History
-from workers.testing.world import ACCOUNT
+from workers.testing.desk import ACCOUNT
 
 #: What dead letters may say: the words of a fault or of a handler, of HappyFox, of a doubt.
 CAUSES = (

@@ -2,7 +2,7 @@
 
 from tests.simulation.history import History
 from workers.simulator.account import StoredUpdate
-from workers.testing.world import BOT
+from workers.testing.desk import BOT
 
 #: The members of a row that tell of a changed property: the kind of change, and the member that sets it in a call.
 CHANGES = {

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from tests.simulation.checkers.looks import CHANGES, by_us
 from tests.simulation.checkers.records import dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.turns.performing.doubt import UNDECIDED, UNTAKEN
-from workers.turns.plan.effects import Effect, split
-from workers.turns.plan.plan import Entry, Plan, Record
-from workers.turns.plugin.intents import Note, Reply
+from workers.engine.plan import Effect, Entry, Plan, Record, split
+from workers.engine.reconcile import UNDECIDED, UNTAKEN
+from workers.plugins.actions import Note, Reply
 
 #: What is said of an effect to which HappyFox answered again and again that there is no such ticket.
 DENIED = "HappyFox answered 404 to it"

@@ -9,9 +9,9 @@ from tests.simulation.checkers.records import dry_turns
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
 from tests.support.witness import Shown
-from workers.events.change import Change
 from workers.simulator.account import StoredUpdate
-from workers.testing.world import START
+from workers.testing.desk import START
+from workers.tickets.change import Change
 
 
 def rows_are_shown_once(history: History) -> Iterator[str]:

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from tests.simulation.history import History
-from workers.testing.world import ACCOUNT
-from workers.turns.plan.plan import Record
+from workers.engine.plan import Record
+from workers.testing.desk import ACCOUNT
 
 
 def record_of(history: History, turn: str) -> Record | None:

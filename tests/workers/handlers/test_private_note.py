@@ -1,8 +1,8 @@
 import pytest
 
 from workers.handlers.private_note import router
+from workers.plugins.actions import Note
 from workers.testing import run, ticket
-from workers.turns.plugin.intents import Note
 
 MATCH = [
     {"on": "ticket-created", "contact_domain": "bigcorp.example", "note": "VIP: answer within <1 hour>."},

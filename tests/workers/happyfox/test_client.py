@@ -20,11 +20,11 @@ from tests.support.happyfox import FakeClock
 from tests.support.peer import Behaviour, Peer, peer, resets, says, sends
 from workers.errors import Broken, CheckCredentials, Gone, InDoubt, Locked, Refused, Unfit, UnknownName, Unsent
 from workers.happyfox import File, HappyFox, search
-from workers.lanes import embedded
-from workers.lanes.keys import prefix
-from workers.models.row import Attachment
 from workers.settings import SettingsError
 from workers.simulator import ApiFault, Simulator
+from workers.store import embedded
+from workers.store.keys import prefix
+from workers.tickets.model import Attachment
 
 ENVIRON = {
     "HAPPYFOX_ACCOUNT": "acme",
@@ -137,8 +137,8 @@ def test_without_a_store_the_budget_is_shared_within_the_process_and_ends_with_i
     program = """
 import pathlib, sys
 from workers.happyfox import HappyFox
-from workers.lanes import embedded
-from workers.lanes.keys import prefix
+from workers.store import embedded
+from workers.store.keys import prefix
 environ = dict(pair.split("=", 1) for pair in sys.argv[2:])
 folder = pathlib.Path(sys.argv[1])
 with HappyFox.from_env(environ, folder) as first, HappyFox.from_env(environ, folder) as second:

@@ -16,14 +16,14 @@ import redis
 
 from tests.support.peer import Behaviour, Peer, hangs, peer, resets, says, sends, trickles, trickles_headers
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
-from workers.governor.clock import monotonic
-from workers.governor.governor import Forecast, Governor
 from workers.happyfox import http
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
 from workers.happyfox.tickets import staff_update, ticket, tickets
-from workers.lanes.store import Store, connect
 from workers.settings import Budget
+from workers.store.client import Store, connect
+from workers.store.clock import monotonic
+from workers.store.permits import Forecast, Governor
 
 KEY, CODE = "key-of-the-test", "code-of-the-test"
 READ = ticket(3)

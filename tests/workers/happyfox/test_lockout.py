@@ -10,12 +10,12 @@ import redis
 
 from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, NotNow, Unsent
-from workers.governor.clock import monotonic
-from workers.governor.governor import Governor
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.tickets import staff_update, ticket
-from workers.lanes.store import Store, connect
 from workers.settings import Budget
+from workers.store.client import Store, connect
+from workers.store.clock import monotonic
+from workers.store.permits import Governor
 
 LOCKOUT = 1.0
 IN_FLIGHT = 4

@@ -9,7 +9,7 @@ from tests.support.happyfox import ClientDesk, FakeClock
 from workers.errors import UnknownName
 from workers.happyfox.client import NameLookup
 from workers.happyfox.messages import Request
-from workers.lanes.store import Store
+from workers.store.client import Store
 
 LISTS = 6
 

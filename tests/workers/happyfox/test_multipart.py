@@ -15,14 +15,14 @@ import redis
 
 from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, Unfit
-from workers.governor.governor import Governor
 from workers.happyfox import messages
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import CutOff, File, Multipart, file
 from workers.happyfox.tickets import private_note, staff_update
-from workers.lanes.store import Store
 from workers.settings import Budget
 from workers.simulator import http
+from workers.store.client import Store
+from workers.store.permits import Governor
 
 MB = 1_000_000
 

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.events.change import Actor, Change, Event
-from workers.models.reference import Named
-from workers.models.ticket import TicketRead
 from workers.rules.conditions import KEYS, Condition, ConditionError, ConditionResult, compile
 from workers.testing import NOON, ticket
+from workers.tickets.change import Actor, Change, Event
+from workers.tickets.model import Named, TicketRead
 
 SAM = ticket(
     email="Sam@BigCorp.example",

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from workers.events.kinds import KINDS
 from workers.rules.actions import GRANTS
 from workers.rules.conditions import KEYS
 from workers.rules.file import read
 from workers.rules.templates import FILTERS, VARIABLES
+from workers.tickets.change import KINDS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rules.md").read_text()

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.events.change import Change
-from workers.models.reference import Named
+from workers.plugins.actions import Forward, Move
+from workers.plugins.arguments import NameOrId
+from workers.plugins.router import Router, Schedule
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import KEYS
 from workers.rules.file import KeyLines, load, read
 from workers.rules.rule import RULE_KEYS, RuleReader
 from workers.settings import SettingsError
 from workers.testing import NOON, Result, run, ticket
-from workers.turns.plugin.intents import Forward, Move, NameOrId
-from workers.turns.plugin.router import Router
-from workers.turns.plugin.schedule import Schedule
+from workers.tickets.change import Change
+from workers.tickets.model import Named
 
 CONTRACT = """\
 [[rule]]

@@ -8,10 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.events.change import Actor, Change, event_for
-from workers.models.reference import Named
-from workers.models.row import Attachment
-from workers.models.ticket import TicketRead
 from workers.rules.templates import (
     FIELDS,
     FILTERS,
@@ -25,6 +21,8 @@ from workers.rules.templates import (
     views,
 )
 from workers.testing import NOON, ticket
+from workers.tickets.change import Actor, Change, event_for
+from workers.tickets.model import Attachment, Named, TicketRead
 
 SAM = ticket(
     name="Sam <b>Doe</b>",

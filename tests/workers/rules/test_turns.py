@@ -4,9 +4,9 @@ from pathlib import Path
 
 import redis
 
+from workers.plugins.router import Router
 from workers.rules.file import load
-from workers.testing.world import World
-from workers.turns.plugin.router import Router
+from workers.testing.desk import World
 
 RULES = """
 [[rule]]

@@ -1,1 +1,0 @@
-"""The commands: each module owns the options and the output of its own."""

@@ -1,1 +1,0 @@
-"""The web process: receive signed webhooks and store them durably."""

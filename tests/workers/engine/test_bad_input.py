@@ -1,0 +1,248 @@
+"""What is stored and cannot be used: one lane stops with a dead letter that names the trouble, the others go on."""
+
+import msgspec
+import pytest
+import redis
+
+from workers import Event, Retry, Router, Ticket
+from workers.engine.plan import Letter
+from workers.engine.steps import Step
+from workers.plugins.invoke import Decide
+from workers.testing.desk import ACCOUNT, Crash, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def notes(*names: str) -> Router:
+    router = Router("notes")
+    for name in names:
+
+        def note(ticket: Ticket, event: Event, name: str = name) -> None:
+            ticket.note(f"Read by {name}, all of it.")
+
+        note.__name__ = name
+        router.on("ticket-created")(note)
+    return router
+
+
+def letters(world: World) -> list[Letter]:
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+
+
+def written(world: World, number: int) -> list[str]:
+    rows = [row["message"] for row in world.ticket(number)["updates"]]
+    return [said["text"].strip() for said in rows if said and said["message_type"] == "p"]
+
+
+@pytest.mark.parametrize("key", ["lane", "turn", "ticket", "joins"])
+def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: str) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.delete(f"{P}{key}:{broken}")
+    if key in ("lane", "turn", "joins"):
+        store.set(f"{P}{key}:{broken}", "what is this")
+    else:
+        store.rpush(f"{P}{key}:{broken}", "what is this")
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+    assert "WRONGTYPE" in letters(world)[0].reason
+    assert store.zscore(f"{P}sched", broken) > world.now
+
+
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [("turn", "retry"), ("turn", "claims"), ("event", "at"), ("event", "update_id"), ("event", "since")],
+)
+def test_a_number_that_is_none_stops_its_lane_only_and_is_named(store: redis.Redis, key: str, field: str) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    [event] = store.lrange(f"{P}lane:{broken}", 0, -1)
+    name = f"{P}turn:{broken}" if key == "turn" else f"{P}event:{event.decode()}"
+    store.hset(name, field, "soon")
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+    assert field in letters(world)[0].reason or "not an integer" in letters(world)[0].reason
+    store.hdel(name, field)
+    world.now += 600_000
+    world.work()
+    assert written(world, broken) == ["Read by a, all of it."]
+
+
+@pytest.mark.parametrize("rubbish", [b"\xff\xfe", b"", "12 §".encode()])
+def test_an_event_id_that_is_none_stops_its_lane_only(store: redis.Redis, rubbish: bytes) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.lpush(f"{P}lane:{broken}", rubbish)
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+
+
+def test_words_that_cannot_be_read_stop_nothing(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    [event] = store.lrange(f"{P}lane:{number}", 0, -1)
+    store.hset(f"{P}event:{event.decode()}", mapping={"kind": b"\xff", "source": b"\xff"})
+
+    assert [result.end for result in world.work()] == ["settled"]
+
+
+def test_broken_json_stops_its_lane_only(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
+    world.deliver()
+    store.hset(f"{P}turn:{broken}", mapping={"id": "t", "plan": "{", "events": "[1,"})
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, sound) == ["Read by a, all of it."]
+    assert letters(world)[0].reason.startswith("the lane cannot be read")
+
+
+def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    store.zadd(f"{P}sched", {"rubbish": 0})
+
+    world.work()
+    world.now += 10
+    world.work()
+
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    store.set(f"{P}trail:{number}", "what is this")
+
+    assert [result.end for result in world.work()] == ["settled"]
+    assert store.llen(f"{P}trail:{number}") > 0
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"sort": "telepathy"}]}'],
+)
+def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store: redis.Redis, plan: bytes) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    events = msgspec.json.encode([each.decode() for each in store.lrange(f"{P}lane:{number}", 0, -1)])
+    store.hset(f"{P}turn:{number}", mapping={"id": "t", "plan": plan, "events": events})
+
+    world.settle_down()
+
+    assert [letter.evidence["plan"] for letter in letters(world)] == [plan.decode()]
+    assert not store.exists(f"{P}turn:{number}", f"{P}lane:{number}")
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    assert {result.end for result in world.settle_down()} == {"settled"}
+
+
+def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    store.set(f"{P}ticket:{number}", "{")
+    world.deliver()
+    world.settle_down()
+
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def deadly(world: World, *killers: str) -> int:
+    """Works until nothing is due; ends the worker whenever one of the handlers runs; gives how often."""
+    deaths = 0
+
+    def kill(step: Step) -> None:
+        nonlocal deaths
+        if isinstance(step, Decide) and step.bound.name in killers:
+            deaths += 1
+            raise Crash
+
+    world.before = kill
+    for _ in range(30):
+        world.deliver()
+        try:
+            world.work()
+        except Crash:
+            world.now += world.lease
+        else:
+            world.now += 1_000
+    return deaths
+
+
+@pytest.mark.parametrize("killers", [("notes.b",), ("notes.a", "notes.c")])
+def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
+    store: redis.Redis, killers: tuple[str, ...]
+) -> None:
+    world = World(store, notes("a", "b", "c"))
+    number = world.simulator.create_ticket().id
+
+    assert deadly(world, *killers) == 2 + len(killers)
+    assert [letter.handler for letter in letters(world)] == list(killers)
+    names = [name for name in "abc" if f"notes.{name}" not in killers]
+    assert written(world, number) == [f"Read by {name}, all of it." for name in names]
+
+
+def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis.Redis) -> None:
+    world = World(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+
+    def kill(step: Step) -> None:
+        if getattr(step, "name", "") == "begin":
+            raise Crash
+
+    world.before = kill
+    for _ in range(10):
+        with pytest.raises(Crash):
+            world.work()
+        world.now += world.lease
+    world.work()
+
+    assert [letter.reason[:27] for letter in letters(world)] == ["this turn broke off 10 time"]
+    assert "plan" in letters(world)[0].evidence
+    assert not store.exists(f"{P}turn:{number}")
+
+
+def test_what_was_owed_in_a_turn_that_cannot_go_on_can_be_replayed(store: redis.Redis) -> None:
+    router = Router("notes")
+
+    @router.on("ticket-created")
+    def fails(ticket: Ticket, event: Event) -> None:
+        raise Retry("not yet", after="1h")
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    store.hset(f"{P}turn:{number}", "plan", "{")
+    world.now += 3_700_000
+    world.work()
+
+    assert [letter.handler for letter in letters(world)] == ["notes.fails", ""]
+    assert [change.kind for change in letters(world)[0].changes] == ["ticket-created"]

@@ -1,0 +1,435 @@
+"""Die at every step, repeat every script, spoil every answer: the ticket ends as if nothing had happened.
+
+The points are those that an undisturbed run yields; none is written down here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.turns import finish, vip
+from tests.support.witness import Witness
+from workers import Context, Event, Retry, Router, Ticket
+from workers.engine.steps import Call, Step
+from workers.plugins.invoke import Inner
+from workers.simulator import ApiFault
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, START, Crash, World
+
+PREFIX = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that happens to a ticket, and the handlers that answer it; ``ready`` comes before, undisturbed."""
+
+    routers: Callable[[], tuple[Router, ...]]
+    ready: Callable[[World], int]
+    happens: Callable[[World, int], object]
+    terms: dict[str, Any] = field(default_factory=dict)
+
+
+def twins() -> tuple[Router, ...]:
+    one, two = Router("one"), Router("two")
+
+    @one.on("contact-replied")
+    def first(ticket: Ticket, event: Event) -> None:
+        ticket.note("The contact has replied.")
+        ticket.note("Ok")
+
+    @two.on("contact-replied")
+    def second(ticket: Ticket, event: Event) -> None:
+        ticket.note("The contact has replied.")
+        ticket.note("Ok then")
+        ticket.reply("We have read it.")
+
+    return one, two
+
+
+def after_rules() -> tuple[Router, ...]:
+    router = Router("rules")
+
+    @router.on("smart-rule")
+    def note(ticket: Ticket, event: Event) -> None:
+        ticket.note(f"The rule {event.matched[0].actor.name} has fired.")
+        ticket.remove_tags("late")
+
+    return (router,)
+
+
+def debtor() -> tuple[Router, ...]:
+    one, two = Router("one"), Router("two")
+
+    @one.on("contact-replied")
+    def prompt(ticket: Ticket, event: Event) -> None:
+        ticket.note("Done at once.")
+
+    @two.on("ticket-updated")
+    def fails(ticket: Ticket, event: Event, ctx: Any) -> None:
+        if ctx.now.timestamp() * 1000 < START + 4_000:
+            raise Retry("not yet")
+        ticket.note(f"Done at last, for {len(event.changes)}.")
+
+    return one, two
+
+
+def refused() -> tuple[Router, ...]:
+    one, two, three = Router("one"), Router("two"), Router("three")
+
+    @one.on("contact-replied")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="Closed")
+
+    @two.on("contact-replied")
+    def raise_(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+
+    @three.on("contact-replied")
+    def note(ticket: Ticket, event: Event) -> None:
+        ticket.note("Read by the third.")
+
+    return one, two, three
+
+
+def fields() -> tuple[Router, ...]:
+    router = Router("fields")
+
+    @router.on("contact-replied", "field-changed")
+    def fill(ticket: Ticket, event: Event) -> None:
+        ticket.set(fields={"Amount": 12.5, "Product": "Scanner", "Delivery date": "2026-03-01"})
+
+    return (router,)
+
+
+def mover() -> tuple[Router, ...]:
+    router = Router("mover")
+
+    @router.on("contact-replied")
+    def away(ticket: Ticket, event: Event) -> None:
+        ticket.note("To the colleagues.")
+        ticket.move("Billing", "They know more.")
+        ticket.subscribe("Lin Wu")
+
+    return (router,)
+
+
+def outside(looks: bool = True) -> tuple[Router, ...]:
+    """Writes into another system, which remembers it, and then a note that says what was there already."""
+    router = Router("outside")
+    rows: list[str] = []
+
+    @router.on("contact-replied")
+    def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
+        name = f"row-{event.matched[-1].update_id}"
+
+        def call() -> str:
+            rows.append(name)
+            return f"{name} of {len(rows)}"
+
+        told = ctx.effect(name, call, (lambda: f"{name} of {len(rows)}" if name in rows else None) if looks else None)
+        ticket.note(f"Told the others: {told}.")
+        ctx.effect("bye", lambda: rows.append("bye"), (lambda: "bye" if "bye" in rows else None) if looks else None)
+
+    return (router,)
+
+
+def waiter() -> tuple[Router, ...]:
+    router = Router("wait")
+
+    @router.on("contact-replied")
+    def begin(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ticket.add_tags("waits")
+        ctx.later("10m", "remind", unless=["staff-replied"])
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ticket.note("Nobody has answered.")
+        ctx.later("20m", "close")
+
+    @router.on("later", name="close")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="On Hold")
+
+    return (router,)
+
+
+def linker() -> tuple[Router, ...]:
+    """Writes on another ticket, whose own handler writes on this one."""
+    router = Router("linker")
+
+    @router.on("contact-replied", "tags-changed")
+    def link(ticket: Ticket, event: Event, ctx: Context) -> None:
+        other = ctx.on_ticket(2 if ticket.id == 1 else 1)
+        other.add_tags(f"from-{ticket.id}")
+        other.note(f"See ticket {ticket.id}.")
+        ticket.note("Linked.")
+
+    return (router,)
+
+
+def two(world: World) -> int:
+    first = world.simulator.create_ticket(subject="One").id
+    world.simulator.create_ticket(subject="Two")
+    finish(world)
+    return first
+
+
+def creator() -> tuple[Router, ...]:
+    """Creates a ticket for every one that a contact opens or answers, which would go on for ever with its own."""
+    router = Router("creator")
+
+    @router.on("ticket-created", "contact-replied")
+    def create(ticket: Ticket, event: Event, ctx: Context) -> None:
+        rows = "-".join(str(change.update_id) for change in event.matched)
+        ctx.create_ticket(client=ticket.contact.id, subject=f"After {rows}", text="Call them.", category="Billing")
+        ticket.note(f"Another ticket for {rows}.")
+
+    return (router,)
+
+
+def waits(world: World) -> int:
+    number = known(world)
+    replies(world, number)
+    world.deliver()
+    world.work()
+    world.now += 3_000
+    return number
+
+
+def known(world: World, **draft: Any) -> int:
+    number = world.simulator.create_ticket(**draft).id
+    finish(world)
+    return number
+
+
+def closed(world: World) -> int:
+    number = known(world)
+    world.simulator.staff_updates(number, status="Closed")
+    finish(world)
+    return number
+
+
+def replies(world: World, number: int) -> object:
+    return world.simulator.contact_replies(number, "It is broken again.")
+
+
+SCENARIOS = {
+    "created": Scenario(lambda: (vip(),), lambda world: 1, lambda world, number: world.simulator.create_ticket()),
+    "reopened": Scenario(lambda: (vip(),), closed, replies),
+    "equal notes": Scenario(twins, known, replies),
+    "smart rule": Scenario(
+        after_rules,
+        lambda world: known(world, tags=("late",)),
+        lambda world, number: world.simulator.fire_rule(number, "Overdue", status="On Hold", note="Too late."),
+    ),
+    "owed": Scenario(debtor, known, replies),
+    "refused and split": Scenario(refused, lambda world: known(world, category=3), replies),
+    "another system": Scenario(outside, known, replies),
+    "timers": Scenario(waiter, known, replies),
+    "a timer that ends": Scenario(
+        waiter, waits, lambda world, number: world.simulator.staff_updates(number, text="Here I am.", staff=1)
+    ),
+    "created by us": Scenario(creator, known, replies, {"allow": frozenset({("creator", "create")})}),
+    "handed over": Scenario(linker, two, replies),
+    "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
+    "fields": Scenario(fields, known, replies),
+    "moved": Scenario(
+        mover,
+        known,
+        replies,
+        {"allow": frozenset({("mover", "move"), ("mover", "subscribe")})},
+    ),
+}
+
+
+class Run:
+    """One run of a scenario up to its end, with a witness; ``disturb`` is asked before and after each step."""
+
+    def __init__(self, client: "redis.Redis", scenario: Scenario) -> None:
+        client.flushdb()
+        self.world = World(client, *scenario.routers(), **scenario.terms)
+        self.number = scenario.ready(self.world)
+        self.world.now = max(self.world.now, START + 1_000)
+        self.scenario = scenario
+        self.witness = Witness({bound.name: bound.handler.kinds for bound in self.world.terms.handlers})
+        self.steps: list[Step | Inner] = []
+        self.world.before = self._before
+        self.world.after = self._after
+        self.before: Callable[[int, Step | Inner], None] = lambda index, step: None
+        self.after: Callable[[int, Step | Inner], None] = lambda index, step: None
+
+    def _before(self, step: Step | Inner) -> None:
+        self.steps.append(step)
+        self.before(len(self.steps) - 1, step)
+
+    def _after(self, step: Step | Inner, result: Any) -> Any:
+        self.witness.saw(self, step, result)
+        # While a handler runs, its effects in other systems take steps of their own.
+        self.after(next(n for n in range(len(self.steps) - 1, -1, -1) if self.steps[n] is step), step)
+        return result
+
+    def play(self) -> "Run":
+        self.scenario.happens(self.world, self.number)
+        finish(self.world, self.witness, self)
+        self.world.now += 60_000  # rows that become visible late are visible now
+        return self
+
+    def end(self) -> dict[str, Any]:
+        """Everything that must not depend on what happened on the way."""
+        ticket = self.world.ticket(self.number)
+        return {
+            "tags": ticket["tags"],
+            "properties": [ticket[name] and ticket[name]["name"] for name in ("status", "priority", "category")],
+            "fields": [field["value"] for field in ticket["custom_fields"]],
+            "subscribers": [each["id"] for each in ticket["subscribers"]],
+            "rows": [_row(row) for row in ticket["updates"]],
+            "others": [
+                (other.subject, sorted(other.tags), len(other.updates))
+                for number, other in sorted(self.world.simulator.account.tickets.items())
+                if number != self.number
+            ],
+            "shown": {
+                handler: [
+                    [(change.kind, change.update_id) for change in shown.changes]
+                    for shown in self.witness.shown
+                    if shown.handler == handler
+                ]
+                for handler in self.witness.kinds
+            },
+            "dead": sorted(letter.handler for turn in self.witness.settled for letter in turn.letters),
+            "left over": [
+                key
+                for name in ("lane:*", "turn:*", "joins:*", "own")
+                for key in self.world.client.keys(PREFIX.replace("[", "\\[") + name)
+            ]
+            + self.world.client.zrange(f"{PREFIX}sched", 0, -1),
+        }
+
+
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+    said = row["message"]
+    changes = {name: row[name]["new"] for name in row if name.endswith("_change") and row[name]}
+    return row["update_id"], row["by"]["name"], said and (said["text"], said["message_type"]), changes
+
+
+def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
+    ends = {name: Run(store, scenario).play().end() for name, scenario in SCENARIOS.items()}
+
+    assert all(not end["left over"] for end in ends.values())
+    assert {name: len(end["rows"]) for name, end in ends.items()} == {
+        "created": 3,
+        "reopened": 6,
+        "equal notes": 6,
+        "another system": 3,
+        "created by us": 4,
+        "handed over": 3,
+        "smart rule": 4,
+        "owed": 4,
+        "refused and split": 4,
+        "timers": 5,
+        "a timer that ends": 4,
+        "dry run": 3,
+        "fields": 3,
+        "moved": 4,
+    }
+    assert ends["refused and split"]["dead"] == ["one.close"]
+    assert ends["owed"]["shown"] == {"one.prompt": [[("contact-replied", 2)]], "two.fails": [[("contact-replied", 2)]]}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Redis, name: str) -> None:
+    scenario = SCENARIOS[name]
+    undisturbed = Run(store, scenario).play()
+    expected = undisturbed.end()
+
+    for point in range(len(undisturbed.steps)):
+        for moment in ("before", "after"):
+            run = Run(store, scenario)
+
+            def die(index: int, step: Step | Inner, point: int = point) -> None:
+                if index == point:
+                    raise Crash
+
+            setattr(run, moment, die)
+            assert run.play().end() == expected, f"died {moment} step {point}, {undisturbed.steps[point]}"
+
+
+def test_another_system_that_cannot_be_looked_up_is_called_once_or_a_person_is_asked(store: redis.Redis) -> None:
+    scenario = Scenario(lambda: outside(looks=False), known, replies)
+    undisturbed = Run(store, scenario).play()
+    asked = 0
+
+    for point in range(len(undisturbed.steps)):
+        for moment in ("before", "after"):
+            run = Run(store, scenario)
+
+            def die(index: int, step: Step | Inner, point: int = point) -> None:
+                if index == point:
+                    raise Crash
+
+            setattr(run, moment, die)
+            end = run.play().end()
+            told = "row-2 of 1" in str(end["rows"])
+            assert told != bool(end["dead"]), f"died {moment} step {point}, {undisturbed.steps[point]}"
+            assert not end["left over"]
+            asked += bool(end["dead"])
+    # At either effect: after its journal said begun, before and after the call, before its journal said done.
+    assert asked == 8
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_script_may_run_twice(store: redis.Redis, name: str) -> None:
+    scenario = SCENARIOS[name]
+    undisturbed = Run(store, scenario).play()
+    expected = undisturbed.end()
+
+    for point, step in enumerate(undisturbed.steps):
+        if not isinstance(step, Script):
+            continue
+        run = Run(store, scenario)
+
+        def repeat(index: int, step: Step | Inner, run: Run = run, point: int = point) -> None:
+            if index == point and isinstance(step, Script):
+                run.world.store.run(step)
+
+        run.before = repeat
+        assert run.play().end() == expected, f"ran twice: step {point}, {step}"
+
+
+FAULTS = {
+    "cut before it was applied": ApiFault("cut", before=True),
+    "cut after it was applied": ApiFault("cut", before=False),
+    "500 before": ApiFault("status", status=500),
+    "500 after": ApiFault("status", status=500, before=False),
+    "503 with a wait": ApiFault("status", status=503, seconds=7),
+    "a page of html": ApiFault("html", status=200, before=False),
+    "an error page": ApiFault("html", status=502),
+    "an empty success": ApiFault("empty"),
+    "broken JSON": ApiFault("broken"),
+    "a wrong 404": ApiFault("status", path="ticket/*", status=404),
+    "429": ApiFault("status", status=429),
+    "a late row": ApiFault("late-update", seconds=20),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_call_may_be_answered_badly(store: redis.Redis, name: str, fault: str) -> None:
+    scenario = SCENARIOS[name]
+    undisturbed = Run(store, scenario).play()
+    expected = undisturbed.end()
+
+    for point, step in enumerate(undisturbed.steps):
+        if not isinstance(step, Call):
+            continue
+        run = Run(store, scenario)
+
+        def spoil(index: int, step: Step | Inner, run: Run = run, point: int = point) -> None:
+            if index == point:
+                run.world.simulator.faults.add(FAULTS[fault])
+
+        run.before = spoil
+        assert run.play().end() == expected, f"{fault} at step {point}, {step}"

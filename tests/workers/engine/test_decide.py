@@ -1,0 +1,136 @@
+"""What becomes of what handlers say: wishes, debts, dead letters."""
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from tests.support.turns import finish
+from workers import Event, GiveUp, Retry, Router, Ticket
+from workers.engine.decide import RETRIES
+from workers.engine.plan import Letter
+from workers.testing.desk import ACCOUNT, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def letters(world: World) -> list[Letter]:
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+
+
+def failing(error: Exception, runs: list[tuple[float, int]]) -> Router:
+    router = Router("fails")
+
+    @router.on("ticket-created", "ticket-updated")
+    def always(ticket: Ticket, event: Event, ctx: Any) -> None:
+        runs.append((ctx.now.timestamp(), len(event.changes)))
+        raise error
+
+    return router
+
+
+def play(world: World) -> int:
+    number = world.simulator.create_ticket().id
+    finish(world)
+    return number
+
+
+def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_letter(store: redis.Redis) -> None:
+    runs: list[tuple[float, int]] = []
+    world = World(store, failing(ValueError(), runs))
+
+    play(world)
+
+    waits = [(later - sooner) * 1000 for (sooner, _), (later, _) in pairwise(runs)]
+    assert len(waits) == len(RETRIES)
+    assert all(least <= wait <= least * 1.2 + 10 for least, wait in zip(RETRIES, waits, strict=True))
+    assert [(letter.handler, letter.attempts, letter.last_error) for letter in letters(world)] == [
+        ("fails.always", len(RETRIES) + 1, "ValueError")
+    ]
+
+
+@pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])
+def test_a_handler_may_say_when_it_wants_to_run_again(store: redis.Redis, after: str | float | timedelta) -> None:
+    runs: list[tuple[float, int]] = []
+
+    play(World(store, failing(Retry("later", after=after), runs)))
+
+    assert round(runs[1][0] - runs[0][0]) == 90
+
+
+def test_a_handler_that_gives_up_is_a_dead_letter_at_once(store: redis.Redis) -> None:
+    runs: list[tuple[float, int]] = []
+    world = World(store, failing(GiveUp("no use"), runs))
+
+    play(world)
+
+    assert len(runs) == 1
+    assert [(letter.reason, letter.attempts, len(letter.changes)) for letter in letters(world)] == [("no use", 1, 1)]
+
+
+def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store: redis.Redis) -> None:
+    slow, quick = Router("slow"), Router("quick")
+    seen: list[list[str]] = []
+
+    @slow.on("ticket-created", "ticket-updated")
+    def fails_first(ticket: Ticket, event: Event) -> None:
+        seen.append([change.kind for change in event.changes])
+        if len(seen) == 1:
+            raise Retry("later", after="60s")
+
+    @quick.on("contact-replied")
+    def answers(ticket: Ticket, event: Event) -> None:
+        ticket.note("Read at once by the quick one.")
+
+    world = World(store, slow, quick)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    world.now += 10_000
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.work()
+
+    assert "quick one" in world.ticket(number)["updates"][-1]["message"]["text"]
+    assert len(seen) == 1
+    finish(world)
+    assert seen == [["ticket-created"], ["ticket-created", "contact-replied"]]
+
+
+def test_an_intent_without_a_grant_is_left_out_and_the_others_go_ahead(store: redis.Redis) -> None:
+    router = Router("bold")
+
+    @router.on("ticket-created")
+    def wants_all(ticket: Ticket, event: Event) -> None:
+        ticket.delete()
+        ticket.note("Not deleted, though.")
+
+    world = World(store, router)
+    number = play(world)
+
+    assert "Not deleted" in world.ticket(number)["updates"][-1]["message"]["text"]
+    trail = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1)).decode()
+    assert "FOXHOOKS_ALLOW=bold:delete" in trail
+
+
+def test_an_unknown_name_is_that_handler_s_dead_letter_and_lists_what_exists(store: redis.Redis) -> None:
+    one, two = Router("one"), Router("two")
+
+    @one.on("ticket-created")
+    def misspelt(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="In Progres")
+
+    @two.on("ticket-created")
+    def sound(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+
+    world = World(store, one, two)
+    number = play(world)
+
+    assert world.ticket(number)["priority"]["name"] == "High"
+    assert [letter.handler for letter in letters(world)] == ["one.misspelt"]
+    assert "did you mean 'In Progress'" in letters(world)[0].reason

@@ -1,0 +1,117 @@
+"""A dry run of one router: what it wants is stored and shown, and takes nothing away from the others."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from workers import Event, Router, Ticket
+from workers.engine.plan import Record, decode_record
+from workers.engine.steps import Step
+from workers.store.records import AccountRecords
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash, World
+
+DRY = frozenset({"trial"})
+
+
+def routers() -> tuple[Router, Router]:
+    """Two routers that disagree: the later one, which runs dry, would win."""
+    proven, trial = Router("proven"), Router("trial")
+
+    @proven.on("ticket-created")
+    def files(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("kept")
+        ticket.note("Both say this.")
+        ticket.set(priority="High")
+
+    @trial.on("ticket-created")
+    def tries(ticket: Ticket, event: Event) -> None:
+        ticket.remove_tags("kept")
+        ticket.add_tags("tried")
+        ticket.note("Both say this.")
+        ticket.set(priority="Low", status="In Progress")
+
+    return proven, trial
+
+
+def opened(world: World) -> int:
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    return number
+
+
+def record(store: redis.Redis) -> Record:
+    return next(each for each in map(decode_record, AccountRecords(store, ACCOUNT).records()) if each.effects)
+
+
+def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis.Redis) -> None:
+    world = World(store, *routers(), dry_routers=DRY)
+    number = opened(world)
+    world.settle_down()
+
+    ticket = world.ticket(number)
+    assert (ticket["tags"], ticket["priority"]["name"]) == ("kept", "High")
+    assert ticket["status"]["name"] == "New"
+    assert str(ticket["updates"]).count("Both say this.") == 2  # the text and the html of one note
+    found = record(store)
+    assert {(effect.words, found.journal[str(at)].state) for at, effect in enumerate(found.effects)} == {
+        ("tag +kept", "done"),
+        ("private note, priority = High", "done"),
+        ("tag +tried", "dry"),
+        ("private note, status = In Progress, priority = Low", "dry"),
+    }
+    told = [line.text for line in AccountRecords(store, ACCOUNT).history(number)]
+    assert "tag +tried: not sent (dry run)" in told
+
+
+def test_its_turn_stores_no_plan_when_nothing_else_is_to_be_sent(store: redis.Redis) -> None:
+    world = World(store, routers()[1], dry_routers=DRY)
+    scripts: list[str] = []
+
+    def before(step: Step) -> None:
+        if isinstance(step, Script):
+            scripts.append(step.name)
+
+    world.before = before
+    opened(world)
+    world.settle_down()
+
+    assert "plan" not in scripts
+    assert [call for call in world.simulator.log if call.method == "POST"] == []
+
+
+def test_the_one_go_that_it_has_at_a_ticket_is_not_spent(store: redis.Redis) -> None:
+    trial = routers()[1]
+    trial.handlers[0] = replace(trial.handlers[0], once=True, kinds=frozenset({"ticket-created", "contact-replied"}))
+    world = World(store, trial, dry_routers=DRY)
+    number = opened(world)
+    world.settle_down()
+    world.terms = replace(world.terms, dry_routers=frozenset())
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.settle_down()
+
+    assert world.ticket(number)["tags"] == "tried"
+
+
+def test_a_plan_stored_before_sends_what_the_others_want_of_it(store: redis.Redis) -> None:
+    world = World(store, *routers())
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    number = opened(world)
+    world.after = after
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    world.terms = replace(world.terms, dry_routers=DRY)
+    world.settle_down()
+
+    ticket = world.ticket(number)
+    assert "Both say this." in str(ticket["updates"])
+    assert (ticket["tags"], ticket["status"]["name"]) == ("", "New")

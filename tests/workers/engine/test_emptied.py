@@ -1,0 +1,78 @@
+"""A store that was emptied: what happened before is history, and nothing is done a second time."""
+
+import pytest
+import redis
+
+from workers import Event, Router, Ticket
+from workers.testing.desk import World
+
+
+def clerk(runs: list[list[str]]) -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied", "status-changed", "tags-changed")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append([change.kind for change in event.matched])
+        ticket.note(f"Read, {len(event.matched)} of it.")
+        ticket.add_tags("read")
+        if event.kind == "contact-replied":
+            ticket.reply("We have read what you wrote.", status="In Progress")
+
+    return router
+
+
+def emptied(store: redis.Redis, runs: list[list[str]], since: int) -> tuple[World, list[bytes]]:
+    """Gives a world whose store lost everything so long (s) after its last turn, and all bodies delivered so far."""
+    bodies: list[bytes] = []
+    world = World(store, clerk(runs))
+    receive = world.receive
+    world.receive = lambda body: bodies.append(body) or receive(body)  # type: ignore[method-assign,func-returns-value]
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.settle_down()
+    world.now += since * 1000
+    store.flushdb()
+    runs.clear()
+    return world, bodies
+
+
+@pytest.mark.parametrize("since", [0, 30, 600, 100_000])
+def test_deliveries_that_come_again_do_nothing_again(store: redis.Redis, since: int) -> None:
+    runs: list[list[str]] = []
+    world, bodies = emptied(store, runs, since)
+    before = world.ticket(1)["updates"]
+    for body in tuple(bodies):
+        world.receive(body)
+        world.settle_down()
+
+    assert world.ticket(1)["updates"] == before
+
+
+@pytest.mark.parametrize("since", [0, 30, 600])
+def test_what_happens_from_then_on_is_news_once(store: redis.Redis, since: int) -> None:
+    runs: list[list[str]] = []
+    world, _ = emptied(store, runs, since)
+    world.now += 5_000
+    world.simulator.contact_replies(1, "Are you there?")
+    world.deliver()
+    world.settle_down()
+
+    assert runs == [["contact-replied"]]
+
+
+def test_what_waited_is_lost_and_the_next_event_brings_only_what_is_new(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world, _ = emptied(store, runs, 60)
+    world.simulator.contact_replies(1, "This one was accepted and is lost.")
+    world.deliver()
+    world.now += 60_000
+    store.flushdb()
+    world.simulator.contact_replies(1, "This one is new.")
+    world.deliver()
+    world.settle_down()
+
+    assert runs == [["contact-replied"]]
+    assert "of it" in str(world.ticket(1)["updates"][-2:])

@@ -1,0 +1,549 @@
+"""Effects in other systems: made once, whatever dies, fails or is replayed; nothing else is made at all."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
+from workers.engine.steps import Step
+from workers.plugins.invoke import Inner, Outside
+from workers.store.records import replay
+from workers.store.scripts import Script
+from workers.testing import run, ticket
+from workers.testing.desk import ACCOUNT, Crash, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+class Crm:
+    """Another system: it counts its calls, and can be asked whether something landed there."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.rows: list[int] = []
+        self.asked = 0
+
+    def add(self) -> dict[str, int]:
+        self.calls += 1
+        self.rows.append(self.calls)
+        return {"row": self.calls}
+
+    def find(self) -> dict[str, int] | None:
+        self.asked += 1
+        return {"row": self.rows[-1]} if self.rows else None
+
+
+def clerk(handle: Callable[[Ticket, Event, Context], None]) -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        handle(ticket, event, ctx)
+
+    return router
+
+
+def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **terms: Any) -> World:
+    """Gives a world in which a ticket was opened and HappyFox has told of it."""
+    world = World(store, clerk(handle), **terms)
+    world.simulator.create_ticket()
+    world.deliver()
+    return world
+
+
+def dies(world: World, step: Callable[[Step | Inner], bool], after: bool = True) -> None:
+    """Lets a worker die at the first step of a sort; ten minutes later another one has done everything."""
+
+    def die(each: Step | Inner, result: Any = None) -> Any:
+        if step(each):
+            raise Crash
+        return result
+
+    setattr(world, "after" if after else "before", die)
+    with pytest.raises(Crash):
+        world.work()
+    world.before, world.after = (lambda step: None), (lambda step, result: result)
+    world.now += 600_000
+    world.settle_down()
+
+
+def foreign(step: Step | Inner) -> bool:
+    return isinstance(step, Outside)
+
+
+def journal(nth: int) -> Callable[[Step | Inner], bool]:
+    """Picks the nth script that writes into the journal of other systems."""
+    seen: list[object] = []
+
+    def pick(step: Step | Inner) -> bool:
+        if isinstance(step, Script) and step.name == "external":
+            seen.append(step)
+            return len(seen) == nth
+        return False
+
+    return pick
+
+
+def letters(store: Any) -> dict[str, dict[str, Any]]:
+    found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
+    return {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
+
+
+def trail(store: Any) -> str:
+    return "\n".join(line.decode() for line in store.lrange(f"{P}trail:1", 0, -1))
+
+
+def texts(world: World) -> str:
+    return str(world.ticket(1)["updates"])
+
+
+def put_back(world: World) -> None:
+    [id] = letters(world.client)
+    world.store.run(replay(ACCOUNT, id))
+    world.settle_down()
+
+
+def test_an_effect_gives_what_its_call_gives_as_json_holds_it(store: redis.Redis) -> None:
+    got: list[Any] = []
+
+    world = opened(store, lambda ticket, event, ctx: got.append(ctx.effect("x", lambda: {"a": (1, None), "b": "é"})))
+    world.settle_down()
+
+    assert got == [{"a": [1, None], "b": "é"}]
+    assert "clerk.file effect x: done" in trail(store)
+
+
+def test_a_worker_that_died_after_the_journal_said_done_gives_the_value_again(store: redis.Redis) -> None:
+    crm = Crm()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+    dies(world, journal(2))
+
+    assert (crm.calls, letters(store)) == (1, {})
+    assert "CRM {'row': 1}" in texts(world)
+
+
+def test_a_worker_that_died_before_the_journal_said_begun_called_nothing(store: redis.Redis) -> None:
+    crm = Crm()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+    dies(world, journal(1), after=False)
+
+    assert (crm.calls, letters(store)) == (1, {})
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_landed_settles_what_a_dead_worker_left_in_doubt(store: redis.Redis, after: bool) -> None:
+    crm = Crm()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add, crm.find)}"))
+    dies(world, foreign, after)
+
+    assert (crm.calls, letters(store)) == (1, {})
+    assert "CRM {'row': 1}" in texts(world)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_without_landed_doubt_is_a_dead_letter_and_never_a_second_call(store: redis.Redis, after: bool) -> None:
+    crm = Crm()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+    dies(world, foreign, after)
+
+    assert crm.calls == int(after)
+    [letter] = letters(store).values()
+    assert letter["reason"] == "its effect 'add' may or may not have happened: look there; a replay makes it again"
+    assert "CRM" not in texts(world)
+
+
+def test_a_person_who_replays_it_has_looked_and_wants_it_made(store: redis.Redis) -> None:
+    crm = Crm()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+    dies(world, foreign, after=False)
+    put_back(world)
+
+    assert (crm.calls, letters(store)) == (1, {})
+    assert "CRM {'row': 1}" in texts(world)
+
+
+def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.Redis) -> None:
+    crm, times = Crm(), []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.effect("add", lambda: times.append(world.now), crm.find)
+
+    world = opened(store, file)
+    began = world.now
+
+    def die(step: Step | Inner) -> None:
+        if foreign(step):
+            world.before = lambda step: None
+            raise Crash
+
+    world.before = die
+    with pytest.raises(Crash):
+        world.work()
+    world.now += world.lease
+    world.settle_down()
+
+    assert crm.asked >= 2
+    assert [at >= began + world.terms.handler + world.terms.doubt for at in times] == [True]
+
+
+def test_what_a_retry_has_done_already_is_given_again(store: redis.Redis) -> None:
+    crm, runs = Crm(), []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        value = ctx.effect("add", crm.add)
+        runs.append(value)
+        if len(runs) < 3:
+            raise Retry("not yet", after="1m")
+        ticket.note(f"CRM {value}")
+
+    world = opened(store, file)
+    world.settle_down()
+
+    assert runs == [{"row": 1}] * 3
+    assert crm.calls == 1
+    assert "clerk.file effect add: done in an earlier attempt" in trail(store)
+
+
+def test_what_was_done_before_a_handler_gave_up_is_given_again_in_its_replay(store: redis.Redis) -> None:
+    crm, runs = Crm(), []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(ctx.effect("add", crm.add))
+        if len(runs) == 1:
+            raise GiveUp("no")
+
+    world = opened(store, file)
+    world.settle_down()
+    put_back(world)
+
+    assert (runs, crm.calls) == ([{"row": 1}] * 2, 1)
+
+
+def test_what_was_done_before_happyfox_refused_the_handlers_wish_is_given_again_in_its_replay(
+    store: redis.Redis,
+) -> None:
+    crm, runs = Crm(), []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(ctx.effect("add", crm.add))
+        ticket.set(status="Nowhere" if len(runs) == 1 else "Closed")
+
+    world = opened(store, file)
+    world.settle_down()
+    put_back(world)
+
+    assert (len(runs), crm.calls, world.ticket(1)["status"]["name"]) == (2, 1, "Closed")
+
+
+def test_a_retry_out_of_the_call_says_that_it_did_not_happen(store: redis.Redis) -> None:
+    crm, tries = Crm(), []
+
+    def add() -> dict[str, int]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Retry("the CRM is down")
+        return crm.add()
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add)}"))
+    world.settle_down()
+
+    assert (len(tries), crm.calls, letters(store)) == (2, 1, {})
+
+
+def test_any_other_error_of_the_call_is_doubt(store: redis.Redis) -> None:
+    crm = Crm()
+
+    def add() -> dict[str, int]:
+        crm.add()
+        raise TimeoutError
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add)}"))
+    world.settle_down()
+
+    [letter] = letters(store).values()
+    assert letter["reason"].startswith("TimeoutError; its effect 'add' may or may not have happened")
+    assert crm.calls == 1
+
+
+def test_an_error_of_a_call_that_can_be_looked_up_is_settled_by_the_next_attempt(store: redis.Redis) -> None:
+    crm = Crm()
+
+    def add() -> dict[str, int]:
+        crm.add()
+        raise TimeoutError
+
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add, crm.find)}"))
+    world.settle_down()
+
+    assert (crm.calls, letters(store)) == (1, {})
+    assert "CRM {'row': 1}" in texts(world)
+
+
+def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Redis) -> None:
+    crm, runs = Crm(), []
+
+    def add() -> None:
+        raise TimeoutError
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(world.now)
+        ctx.effect("add", add if len(runs) == 1 else crm.add, crm.find)
+
+    world = opened(store, file)
+    world.settle_down()
+
+    assert (len(runs), crm.calls) == (2, 1)
+    assert runs[1] >= runs[0] + world.terms.doubt
+
+
+def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) -> None:
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        def add() -> None:
+            raise TimeoutError
+
+        try:
+            ctx.effect("add", add)
+        except TimeoutError:
+            ticket.note("The CRM did not answer.")
+
+    world = opened(store, file)
+    world.settle_down()
+
+    assert letters(store) == {}
+    assert "The CRM did not answer." in texts(world)
+    assert "clerk.file effect add: may or may not have happened" in trail(store)
+
+
+def test_the_second_effect_of_a_name_gives_the_value_of_the_first(store: redis.Redis) -> None:
+    got: list[Any] = []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        got.extend((ctx.effect("add", lambda: 1), ctx.effect("add", lambda: 2), ctx.effect("add-2", lambda: 2)))
+
+    opened(store, file).settle_down()
+
+    assert got == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({1, 2}, "gave a set that is not JSON"),
+        (float("nan"), "gave a float that is not JSON"),
+        ("\ud800", "gave a str that is not JSON"),
+        ("x" * 70_000, "gave 70002 bytes, and at most 64000 can be kept"),
+    ],
+)
+def test_a_value_that_cannot_be_kept_is_said_and_the_call_not_made_again(
+    store: redis.Redis, value: Any, problem: str
+) -> None:
+    calls: list[int] = []
+    got: list[Any] = []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        got.append(ctx.effect("add", lambda: calls.append(1) or value))
+
+    world = opened(store, file)
+    world.settle_down()
+    [letter] = letters(store).values()
+    put_back(world)
+
+    assert problem in letter["reason"]
+    assert (calls, got, letters(store)) == ([1], [None], {})
+
+
+@pytest.mark.parametrize("name", ["", "Add", "add it", "x" * 65, "é", 7])
+def test_a_bad_name_is_refused(store: redis.Redis, name: Any) -> None:
+    calls: list[int] = []
+
+    opened(store, lambda ticket, event, ctx: ctx.effect(name, lambda: calls.append(1))).settle_down()
+
+    assert calls == []
+    assert "the name of an effect" in next(iter(letters(store).values()))["reason"]
+
+
+async def waits() -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (None, "call is no function; write lambda: ... around it"),
+        (waits, "call is `async def`; write `def`, with a client that waits"),
+        (lambda: waits(), "call gave a coroutine, which nobody runs"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_not_said_to_have_happened(store: redis.Redis, call: Any, words: str) -> None:
+    world = opened(store, lambda ticket, event, ctx: ctx.effect("add", call))
+    world.settle_down()
+
+    [letter] = letters(store).values()
+    assert words in letter["reason"]
+    assert "may or may not" not in letter["reason"]
+
+
+def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
+    calls: list[int] = []
+
+    def many(ticket: Ticket, event: Event, ctx: Context) -> None:
+        for number in range(200):
+            ctx.effect(f"row-{number}", lambda number=number: calls.append(number))
+
+    opened(store, many).settle_down()
+
+    assert calls == list(range(100))
+    assert "more than 100 effects" in next(iter(letters(store).values()))["reason"]
+
+
+@pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
+def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, terms: dict[str, Any]) -> None:
+    crm, got = Crm(), []
+
+    world = opened(
+        store, lambda ticket, event, ctx: got.append(ctx.effect("add", crm.add, crm.find, dry={"row": 0})), **terms
+    )
+    world.settle_down()
+
+    assert (got, crm.calls, crm.asked) == ([{"row": 0}], 0, 0)
+    assert "clerk.file effect add: not made (dry run)" in trail(store)
+
+
+def test_the_test_kit_calls_nothing_and_shows_what_was_wanted() -> None:
+    crm = Crm()
+    router = clerk(lambda ticket, event, ctx: ticket.note(str(ctx.effect("add", crm.add, dry={"row": 5}))))
+
+    result = run(router, ticket(), "ticket-created")
+
+    assert (result.effects, result.notes, crm.calls) == ({"add": {"row": 5}}, ("{'row': 5}",), 0)
+
+
+def test_the_turn_is_frozen_by_its_first_effect(store: redis.Redis) -> None:
+    shown: list[tuple[str, int]] = []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        shown.append((ticket.message, len(event.changes)))
+        ctx.effect("add", lambda: None)
+
+    world = opened(store, file)
+
+    def die(step: Step | Inner, result: Any) -> Any:
+        if journal_says_done(step):
+            world.simulator.contact_replies(1, "One more thing.")
+            world.deliver()
+            raise Crash
+        return result
+
+    journal_says_done = journal(2)
+    world.after = die
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    world.now += world.lease
+    results = world.work()
+
+    assert shown[0] == shown[1]
+    world.now += 5_000
+    results += world.work()
+    kinds = [[change.kind for change in result.plan.changes] for result in results if result.plan]
+    assert kinds == [["ticket-created"], ["contact-replied"]]
+
+
+def test_a_worker_that_lost_its_lease_calls_nothing(store: redis.Redis) -> None:
+    crm = Crm()
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+    held = world.claim()
+    assert held is not None
+    world.now += world.lease + 1
+    assert world.claim() is not None
+
+    assert world.drive(held).end == "lost"
+    assert crm.calls == 0
+
+
+def test_a_lease_lost_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+    crm = Crm()
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        for name in ("one", "two"):
+            with suppress(BaseException):
+                ctx.effect(name, crm.add)
+        ticket.note("Went on.")
+
+    world = opened(store, file)
+    held = world.claim()
+    assert held is not None
+    world.now += world.lease + 1
+    world.claim()
+
+    assert world.drive(held).end == "lost"
+    assert (crm.calls, "Went on." in texts(world)) == (0, False)
+
+
+def test_doubt_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+    crm = Crm()
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        try:
+            ctx.effect("add", crm.add)
+        except BaseException as error:
+            ticket.note("Went on.")
+            if isinstance(error, Crash):
+                raise
+
+    world = opened(store, file)
+    dies(world, foreign)
+
+    assert "may or may not have happened" in next(iter(letters(store).values()))["reason"]
+    assert "Went on." not in texts(world)
+
+
+def test_effects_in_another_system_survive_a_dry_run_that_ends(store: redis.Redis) -> None:
+    crm, runs = Crm(), []
+
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(ctx.effect("add", crm.add, dry={"row": 0}))
+        if len(runs) == 1:
+            raise Retry("later", after="1m")
+
+    world = opened(store, file, dry_run=True)
+    world.work()
+    world.terms = replace(world.terms, dry_run=False)
+    world.settle_down()
+
+    assert (runs, crm.calls) == ([{"row": 0}, {"row": 1}], 1)
+
+
+def test_a_turn_that_cannot_go_on_leaves_what_it_did_done(store: redis.Redis) -> None:
+    crm = Crm()
+    world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
+
+    def die(step: Step | Inner, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world.after = die
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    store.hset(f"{P}turn:1", "plan", "{")
+    world.now += world.lease
+    world.work()
+    assert [letter["reason"][:23] for letter in letters(store).values()] == ["the stored plan cannot "]
+
+    world.simulator.contact_replies(1, "Hello?")
+    world.settle_down()
+
+    assert crm.calls == 1
+    assert "CRM {'row': 1}" in texts(world)

@@ -1,0 +1,319 @@
+"""The fuse: what goes round in circles on a ticket is stopped, and only by what is no part of the circle let go on."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from tests.support.turns import finish
+from workers import Context, Event, Router, Ticket
+from workers.engine.guards import ANSWER, SPAN, TURNS
+from workers.engine.plan import Letter
+from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.records import replay
+from workers.testing.desk import ACCOUNT, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def letters(world: World) -> list[Letter]:
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+
+
+def notes(world: World, number: int) -> int:
+    rows = world.ticket(number)["updates"]
+    return sum((row["message"] or {"text": ""})["text"].startswith("Our answer") for row in rows)
+
+
+def answering(*kinds: str) -> Router:
+    """A router that answers whatever it hears."""
+    router = Router("loop")
+
+    @router.on(*kinds)
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.reply(f"Our answer to row {event.changes[-1].update_id}.")
+
+    return router
+
+
+def opened(world: World) -> int:
+    number = world.simulator.create_ticket().id
+    finish(world)
+    return number
+
+
+def circle(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
+    """Plays somebody who answers each answer of ours, as a machine does; gives how many answers there were."""
+    heard = 0
+    for _ in range(most):
+        if notes(world, number) == heard:
+            break
+        heard = notes(world, number)
+        world.now += seconds * 1000
+        if rule:
+            world.simulator.fire_rule(number, "Ping-pong", note=f"Round {heard}")
+        else:
+            world.simulator.contact_replies(number, f"I am out of office, thank you for mail {heard}.")
+        finish(world)
+    return heard
+
+
+def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=12)
+    number = opened(world)
+
+    assert circle(world, number, most=40) == 12
+
+    [letter] = letters(world)
+    assert letter.handler == "*"
+    why = "12 writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
+    assert letter.reason.startswith(f"the fuse blew: {why}. The last turns:")
+    assert "contact-replied by contact -> loop.answer: reply (10 times)" in letter.reason
+    assert len(letter.evidence["turns"]) == 10
+    assert "out of office" not in letter.reason
+    trail = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1)).decode()
+    assert "the fuse blew: 12 writes of ours within an hour" in trail
+    assert "loop.answer skipped: the fuse of this ticket blew, until a colleague writes to the ticket" in trail
+
+
+def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_sooner(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "smart-rule"), fuse=1000)
+    number = opened(world)
+
+    # The opening row is a contact's: the turn that it began does not count.
+    assert circle(world, number, most=40, rule=True) == TURNS + 1
+
+    [letter] = letters(world)
+    assert letter.reason.startswith("the fuse blew: 8 turns of ours within 10 minutes, in which nobody else had a part")
+    assert "smart-rule by rule 'Ping-pong', note-added by rule -> loop.answer: reply (8 times)" in letter.reason
+
+
+def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "smart-rule"), fuse=1000)
+    number = opened(world)
+
+    for turn in range(3 * TURNS):
+        if turn % 3 == 0:
+            world.simulator.contact_replies(number, "And another thing.")
+        circle(world, number, most=1, seconds=10, rule=True)
+    world.now += SPAN
+    for _ in range(2 * TURNS):
+        circle(world, number, most=1, seconds=SPAN // 1000 // TURNS + 1, rule=True)
+
+    assert letters(world) == []
+
+
+def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(store: redis.Redis) -> None:
+    ping, pong = Router("ping", echoes=True), Router("pong", echoes=True)
+
+    @ping.on("ticket-created", "note-added")
+    def first(ticket: Ticket, event: Event) -> None:
+        if event.kind == "ticket-created" or event.matched[-1].text.startswith("Pong"):
+            ticket.note(f"Ping after {event.matched[-1].update_id}.")
+
+    @pong.on("note-added")
+    def second(ticket: Ticket, event: Event) -> None:
+        if event.matched[-1].text.startswith("Ping"):
+            ticket.note(f"Pong after {event.matched[-1].update_id}.")
+
+    world = World(store, ping, pong, fuse=1000)
+    number = opened(world)
+
+    assert len(world.ticket(number)["updates"]) == 1 + 1 + TURNS
+    [letter] = letters(world)
+    assert "note-added by us -> pong.second: private note" in letter.reason
+
+
+@pytest.mark.parametrize("rule", [False, True])
+def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Redis, rule: bool) -> None:
+    world = World(store, answering("ticket-created", "contact-replied", "smart-rule"), fuse=3 if not rule else 1000)
+    number = opened(world)
+    answers = circle(world, number, most=40, rule=rule)
+    for _ in range(3):
+        world.now += 5_000
+        world.simulator.fire_rule(number, "Ping-pong", note="Once more")
+        finish(world)
+
+    assert notes(world, number) == answers
+    assert len(letters(world)) == 1
+
+
+def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    number = opened(world)
+    circle(world, number, most=40)
+
+    world.now += 2 * ANSWER
+    world.simulator.contact_replies(number, "I am still out of office.")
+    finish(world)
+    assert notes(world, number) == 3
+    world.simulator.staff_updates(number, staff=1, text="I have a look.", private=True)
+    finish(world)
+    world.simulator.contact_replies(number, "Here I am again.")
+    finish(world)
+
+    assert notes(world, number) == 4
+
+
+def test_a_tool_that_answers_as_a_colleague_does_not_release_its_own_circle(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "staff-replied"), fuse=5)
+    number = opened(world)
+    heard = 0
+    while notes(world, number) > heard:
+        heard = notes(world, number)
+        for _ in range(2):  # it always says two things, the second when the fuse may have blown already
+            world.now += 2_000
+            world.simulator.staff_updates(number, staff=2, text=f"Noted by the other tool at {world.now}.")
+            finish(world)
+
+    assert heard == 5
+
+
+def test_when_the_hour_has_passed_handlers_run_again(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    number = opened(world)
+    circle(world, number, most=40)
+    world.now += 3_600_000
+    world.simulator.contact_replies(number, "Here I am again.")
+    finish(world)
+
+    assert notes(world, number) == 4
+
+
+def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    number = opened(world)
+    circle(world, number, most=40)
+    [letter] = letters(world)
+
+    world.store.run(replay(ACCOUNT, letter.id))
+    finish(world)
+
+    assert notes(world, number) == 4
+    assert letters(world) == []
+
+
+def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    number = opened(world)
+    circle(world, number, most=40)
+
+    other = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    other.simulator, other.now = world.simulator, world.now + 10_000
+    other.terms = replace(other.terms, clock=lambda: other.now)
+    other.simulator.contact_replies(number, "Hello?")
+    finish(other)
+
+    assert notes(other, number) == 3
+
+
+def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=5)
+    number = opened(world)
+    circle(world, number, most=4)
+    store.flushdb()
+    store.set(f"{P}birth", world.now - 60_000)
+
+    assert circle(world, number, most=40) == 5
+    assert "The last turns: " in letters(world)[0].reason
+
+
+def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), fuse=2, dry_run=True)
+    number = opened(world)
+    for _ in range(5):
+        world.simulator.contact_replies(number, "Hello?")
+        finish(world)
+
+    assert letters(world) == []
+    told: Any = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1))
+    assert told.count(b"not sent (dry run)") == 6
+
+
+def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_blows_then(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = paused_in_a_circle(store, shown, "ticket", "1")
+    replies(world, "three", "four")
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    finish(world, hours=1)
+    assert shown == ["one", "two"]
+    [letter] = letters(world)
+    assert [change.text.strip() for change in letter.changes] == ["three", "four"]
+
+    world.store.run(replay(ACCOUNT, letter.id))
+    finish(world, hours=1)
+
+    assert shown == ["one", "two", "three", "four"]
+    trail = b"\n".join(store.lrange(f"{P}trail:1", 0, -1)).decode()
+    assert "the fuse of this ticket is whole again: a person replayed its letter" in trail
+
+
+def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown(store: redis.Redis) -> None:
+    shown, other = list[str](), list[str]()
+    world = paused_in_a_circle(store, shown, "router", "loop", other)
+    replies(world, "three", "four")
+    assert (shown, len(other), len(letters(world))) == (["one", "two"], 2, 1)
+    world.store.run(resume(ACCOUNT, "router", "loop"))
+    finish(world, hours=1)
+    assert shown == ["one", "two"]
+    [kept] = [letter for letter in letters(world) if letter.handler == "loop.*"]
+    assert [change.text.strip() for change in kept.changes] == ["three", "four"]
+    assert "the fuse of this ticket blew" in kept.reason
+    assert "replay this then" in kept.reason
+
+    world.now += 3_600_000
+    world.store.run(replay(ACCOUNT, kept.id))
+    finish(world, hours=1)
+
+    assert shown == ["one", "two", "three", "four"]
+
+
+def test_a_circle_through_another_ticket_names_it(store: redis.Redis) -> None:
+    router = Router("pair", echoes=True)
+
+    @router.on("note-added")
+    def pass_on(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} rows.")
+
+    world = World(store, router)
+    assert (opened(world), opened(world)) == (1, 2)
+    world.simulator.staff_updates(1, staff=1, text="Begin.", private=True)
+    finish(world)
+
+    [letter] = letters(world)
+    assert "from ticket 2 -> pair.pass_on: private note (" in letter.reason or "from ticket 1 ->" in letter.reason
+
+
+def paused_in_a_circle(
+    store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
+) -> World:
+    """Pauses something after two writes of ours (or of two routers, four), with a fuse of as many."""
+    routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
+    world = World(store, *routers, fuse=2 * len(routers))
+    opened(world)
+    replies(world, "one", "two")
+    world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))
+    return world
+
+
+def hearing(name: str, shown: list[str]) -> Router:
+    """A router that notes what it is shown."""
+    router = Router(name)
+
+    @router.on("contact-replied")
+    def hear(ticket: Ticket, event: Event) -> None:
+        shown.extend(change.text.strip() for change in event.matched)
+        ticket.note(f"{name} heard {len(shown)}.")
+
+    return router
+
+
+def replies(world: World, *texts: str) -> None:
+    for text in texts:
+        world.simulator.contact_replies(1, text)
+        world.now += 3_000
+        world.deliver()
+        world.work()

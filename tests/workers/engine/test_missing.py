@@ -1,0 +1,260 @@
+"""A ticket or a handler that is not to be found: what was accepted waits, and is a dead letter in the end."""
+
+import pytest
+import redis
+
+from tests.support.turns import letters, put_back
+from workers import Context, Event, Retry, Router, Ticket
+from workers.engine.steps import Step
+from workers.simulator import ApiFault
+from workers.store.records import replay
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash, World
+
+
+def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
+    """Gives a router whose handler notes what it is shown, after so many failures."""
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append([change.kind for change in event.matched])
+        if len(runs) <= fails:
+            raise Retry("later", after="1m")
+
+    return router
+
+
+def seen(store: redis.Redis, router: Router) -> World:
+    """Gives a world whose ticket 1 was worked once."""
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.work()
+    return world
+
+
+def lost(world: World, seconds: int) -> None:
+    """Lets HappyFox not know the ticket for so long."""
+    world.simulator.faults.add(ApiFault("status", method="GET", path="ticket/*", status=404, count=None))
+    until = world.now + seconds * 1000
+    while world.now < until:
+        world.now += 1_000
+        world.work()
+    world.simulator.faults.clear()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis, known: bool) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs)) if known else World(store, reader(runs))
+    if known:
+        world.simulator.contact_replies(1, "Hello?")
+    else:
+        world.simulator.create_ticket()
+    world.deliver()
+    world.now += 700_000  # however long it waited before
+    lost(world, 170)
+    world.settle_down()
+
+    assert runs[-1] == (["contact-replied"] if known else ["ticket-created"])
+    assert letters(store) == {}
+
+
+def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs, fails=1))
+    world.now += 60_000
+    lost(world, 170)
+    world.settle_down()
+
+    assert runs == [["ticket-created"]] * 2
+    assert letters(store) == {}
+
+
+def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_comes_back(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs, fails=1))
+    lost(world, 1_000)
+
+    [dead] = letters(store).values()
+    assert (dead["handler"], dead["reason"][:18], runs) == ("clerk.file", "the ticket is gone", [["ticket-created"]])
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    put_back(world)
+    assert runs == [["ticket-created"]] * 2
+
+
+def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.note("Written once and for all.")
+
+    world = World(store, router)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    [id] = letters(store)
+    world.store.run(replay(ACCOUNT, id))
+    lost(world, 170)
+    world.settle_down()
+
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
+def writer() -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.note("Written once and for all.")
+        ticket.add_tags("vip")
+
+    return router
+
+
+def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
+    world = World(store, writer())
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert world.ticket(1)["tags"] == "vip"
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
+def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_letter(
+    store: redis.Redis,
+) -> None:
+    world = World(store, writer())
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=404, count=None))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert "Written once and for all." in str(world.ticket(1)["updates"])
+    [dead] = letters(store).values()
+    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, though the ticket is there"
+    assert dead["effect"]["add"] == ["vip"]
+
+
+def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_about(store: redis.Redis) -> None:
+    world = World(store, writer())
+    world.simulator.create_ticket()
+    world.deliver()
+    world.simulator.faults.add(ApiFault("status", method="POST", status=404, count=None))
+    world.work()
+    world.simulator.faults.add(ApiFault("status", path="ticket/*", status=404, count=None))
+    world.settle_down()
+    world.simulator.faults.clear()
+
+    assert {dead["reason"] for dead in letters(store).values()} == {"the ticket is gone"}
+    assert len(letters(store)) == 2
+    for id in letters(store):
+        world.store.run(replay(ACCOUNT, id))
+    world.settle_down()
+    assert world.ticket(1)["tags"] == "vip"
+    assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
+    assert letters(store) == {}
+
+
+def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
+    runs: list[list[str]] = []
+    world = seen(store, reader(runs))
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    del world.simulator.account.tickets[1]
+    world.settle_down()
+
+    assert (runs, letters(store)) == ([["ticket-created"]], {})
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+
+
+def other(*names: str) -> tuple[Router, ...]:
+    """Gives routers that do not know the handler, or none at all."""
+    routers = tuple(map(Router, names))
+    for router in routers:
+
+        @router.on("contact-replied")
+        def file(ticket: Ticket, event: Event) -> None:
+            pass
+
+    return routers
+
+
+def handed(world: World, *routers: Router) -> World:
+    """Gives the same deployment, worked by a worker with other handlers."""
+    then = World(world.client, *routers)
+    then.simulator, then.now = world.simulator, world.now
+    then._nonce = world._nonce + 1000
+    return then
+
+
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis, names: tuple[str, ...]) -> None:
+    runs: list[list[str]] = []
+    router = reader(runs, fails=1)
+    world = seen(store, router)
+    world.now += 70_000
+    old = handed(world, *other(*names))
+    for _ in range(5):
+        old.work()
+        old.now += 60_000
+    new = handed(old, router)
+    new.work()
+
+    assert runs == [["ticket-created"]] * 2
+    assert letters(store) == {}
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
+    store: redis.Redis, names: tuple[str, ...], fails: int
+) -> None:
+    router, runs, calls = Router("clerk"), list[str](), list[str]()
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        runs.append(event.kind)
+        if len(runs) <= fails:
+            raise Retry("later", after="1m")
+        ticket.note(ctx.effect("crm-1", lambda: calls.append("called") or "Filed."))
+
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+
+    def die(step: Step) -> None:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+
+    world.before = die
+    with pytest.raises(Crash):
+        world.settle_down()
+    old = handed(world, *other(*names))
+    old.now += old.lease
+    old.work()
+    new = handed(old, router)
+    new.settle_down()
+
+    assert (len(runs), calls) == (fails + 2, ["called"])
+    assert str(new.ticket(1)["updates"]).count("'text': 'Filed.") == 1
+    assert letters(store) == {}
+
+
+@pytest.mark.parametrize("names", [("older",), ()])
+def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: tuple[str, ...]) -> None:
+    world = seen(store, reader([], fails=9))
+    old = handed(world, *other(*names))
+    old.settle_down()
+
+    [dead] = letters(store).values()
+    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
+    assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")

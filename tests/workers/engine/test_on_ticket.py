@@ -1,0 +1,273 @@
+"""What handlers want of other tickets: done in those tickets' own lanes, once, and calling no handler by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from workers import Context, Event, Router, Ticket
+from workers.simulator import ApiFault
+from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.records import replay
+from workers.testing import run, ticket
+from workers.testing.desk import ACCOUNT, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
+    """A router whose handler is called for the replies of contacts."""
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        handle(ticket, ctx)
+
+    return router
+
+
+def rest(world: World) -> None:
+    """Works and delivers until all is told and done."""
+    for _ in range(3):
+        world.deliver()
+        world.settle_down()
+
+
+def desk(store: "redis.Redis", *routers: Router, seen: bool = True, **terms: Any) -> World:
+    """Gives a world with three tickets, seen before if wanted, on the first of which the contact has replied."""
+    world = World(store, *routers, **terms)
+    for subject in ("One", "Two", "Three"):
+        world.simulator.create_ticket(subject=subject)
+    if seen:
+        rest(world)
+    else:
+        world.simulator.take_deliveries()
+    world.now += 600_000
+    world.simulator.contact_replies(1, "Please look at the others too.")
+    return world
+
+
+def letters(store: Any) -> list[dict[str, Any]]:
+    return [
+        msgspec.json.decode(store.hget(f"{P}letter:{id.decode()}", "evidence"))
+        for id in store.zrange(f"{P}dead", 0, -1)
+    ]
+
+
+def trail(store: Any, number: int) -> str:
+    return "\n".join(line.decode() for line in store.lrange(f"{P}trail:{number}", 0, -1))
+
+
+def test_it_is_done_on_the_other_ticket_as_that_stands_there(store: redis.Redis) -> None:
+    def link(ticket: Ticket, ctx: Context) -> None:
+        other = ctx.on_ticket(2)
+        other.add_tags("linked")
+        other.note(f"See {ticket.display_id}.")
+        other.set(status="On Hold")
+        ctx.on_ticket(3).add_tags("linked")
+        ticket.note("Linked.")
+
+    world = desk(store, clerk(link))
+    rest(world)
+
+    assert [world.ticket(number)["tags"] for number in (1, 2, 3)] == ["", "linked", "linked"]
+    assert world.ticket(2)["status"]["name"] == "On Hold"
+    assert f"See {world.ticket(1)['display_id']}." in str(world.ticket(2)["updates"])
+    assert "clerk.file: tags, note, set on ticket 2: handed over to its lane" in trail(store, 1)
+    assert "clerk.file decided: from ticket 1: tags, note, set" in trail(store, 2)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_it_calls_no_handler_there_so_that_two_tickets_cannot_write_on_each_other_for_ever(
+    store: redis.Redis, seen: bool
+) -> None:
+    router, calls = Router("clerk"), []
+
+    @router.on("ticket-updated")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        calls.append(ticket.id)
+        ctx.on_ticket(3 - ticket.id).note(f"From {ticket.id}.")
+
+    world = desk(store, router, seen=seen)
+    calls.clear()
+    rest(world)
+
+    assert calls == [1]
+    assert "From 1." in str(world.ticket(2)["updates"])
+
+
+def test_the_handlers_own_ticket_is_simply_that(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(ticket.id).add_tags("own")))
+    rest(world)
+
+    assert world.ticket(1)["tags"] == "own"
+    assert "handed over" not in trail(store, 1)
+
+
+def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(99).add_tags("linked")))
+    rest(world)
+
+    [letter] = letters(store)
+    assert letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
+    assert (letter["handler"], letter["origin"]) == ("clerk.file", 1)
+    assert letter["wish"] == [{"intent": "tags", "add": ["linked"], "remove": []}]
+    assert not store.zcard(f"{P}sched")
+
+
+def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(store: redis.Redis) -> None:
+    calls: list[int] = []
+
+    def hold(ticket: Ticket, ctx: Context) -> None:
+        calls.append(1)
+        ctx.on_ticket(2).set(status="Parked")
+
+    world = desk(store, clerk(hold))
+    rest(world)
+    [letter] = letters(store)
+    company = world.simulator.account
+    company.statuses = {**company.statuses, 9: {**company.statuses[3], "id": 9, "name": "Parked"}}
+    world.now += 3_600_000
+    world.store.run(replay(ACCOUNT, letter["id"]))
+    rest(world)
+
+    assert "no status 'Parked'" in letter["reason"]
+    assert (world.ticket(2)["status"]["name"], letters(store), calls) == ("Parked", [], [1])
+
+
+def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).note("Linked.")))
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
+    rest(world)
+    [letter] = letters(store)
+    world.store.run(replay(ACCOUNT, letter["id"]))
+    rest(world)
+
+    assert letter["handler"] == "clerk.file"
+    assert "Linked." in str(world.ticket(2)["updates"])
+    assert letters(store) == []
+
+
+def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).reply("Hello.")), allow=frozenset())
+    rest(world)
+
+    assert "Hello." not in str(world.ticket(2)["updates"])
+    assert "denied, add FOXHOOKS_ALLOW=clerk:reply" in trail(store, 1)
+
+
+@pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
+def test_a_dry_run_hands_nothing_over(store: redis.Redis, terms: dict[str, Any]) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")), **terms)
+    rest(world)
+
+    assert world.ticket(2)["tags"] == ""
+    assert "from ticket 1" not in trail(store, 2)
+    assert "clerk.file: tags on ticket 2: not sent (dry run)" in trail(store, 1)
+
+
+def test_a_handler_that_fails_over_a_name_hands_nothing_over(store: redis.Redis) -> None:
+    def both(ticket: Ticket, ctx: Context) -> None:
+        ctx.on_ticket(2).add_tags("linked")
+        ticket.set(status="Nowhere")
+
+    world = desk(store, clerk(both))
+    rest(world)
+
+    assert world.ticket(2)["tags"] == ""
+    assert len(letters(store)) == 1
+
+
+def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        if ticket.id == 1:
+            ctx.on_ticket(2).set(priority="High")
+        else:
+            ticket.set(priority="Low")
+
+    world = desk(store, router)
+    world.deliver()
+    held = world.claim()
+    assert held is not None
+    world.drive(held)
+    world.simulator.contact_replies(2, "What about me?")
+    rest(world)
+
+    assert world.ticket(2)["priority"]["name"] == "Low"
+
+
+@pytest.mark.parametrize(("scope", "name"), [("ticket", "2"), ("router", "clerk")])
+def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Redis, scope: Scope, name: str) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
+    world.deliver()
+    held = world.claim()
+    assert held is not None
+    world.drive(held)
+    world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada", skip=False)))
+    world.now += 60_000
+    world.work()
+    waiting = world.ticket(2)["tags"]
+    world.store.run(resume(ACCOUNT, scope, name))
+    rest(world)
+
+    assert (waiting, world.ticket(2)["tags"], letters(store)) == ("", "linked", [])
+
+
+def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redis) -> None:
+    def both(ticket: Ticket, ctx: Context) -> None:
+        ctx.on_ticket(2).add_tags("linked")
+        ctx.on_ticket(3).add_tags("linked")
+
+    world = desk(store, clerk(both))
+    store.set(f"{P}lane:2", "no list")
+    rest(world)
+
+    assert world.ticket(3)["tags"] == "linked"
+    [letter] = letters(store)
+    assert (letter["reason"], letter["handler"]) == ("wanted on ticket 1", "clerk.file")
+
+
+def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None:
+    def many(ticket: Ticket, ctx: Context) -> None:
+        for number in range(1, 300):
+            ctx.on_ticket(number).add_tags("linked")
+
+    result = run(clerk(many), ticket(), "contact-replied")
+
+    assert "at most 200 other tickets" in str(result.failed["clerk.file"])
+
+
+@pytest.mark.parametrize("number", [0, -1, True, "12", None])
+def test_a_number_that_is_none_is_told_with_its_cure(number: Any) -> None:
+    result = run(clerk(lambda ticket, ctx: ctx.on_ticket(number)), ticket(), "contact-replied")
+
+    assert "give the ticket's number" in str(result.failed["clerk.file"])
+
+
+def test_the_test_kit_shows_what_is_wanted_of_other_tickets() -> None:
+    def link(ticket: Ticket, ctx: Context) -> None:
+        ctx.on_ticket(12).note("See 1.")
+        ctx.on_ticket(12).add_tags("linked")
+        ctx.on_ticket(1).add_tags("own")
+
+    result = run(clerk(link), ticket(id=1), "contact-replied")
+
+    assert (result.tags_added, list(result.on_tickets)) == ({"own"}, [12])
+    assert (result.on_tickets[12].notes, result.on_tickets[12].tags_added) == (("See 1.",), {"linked"})
+
+
+def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
+    world.deliver()
+    world.drive(world.claim() or pytest.fail("nothing is due"))
+    (waiting,) = store.lrange(f"{P}lane:2", 0, -1)
+    assert store.ttl(f"{P}event:{waiting.decode()}") == -1
+    rest(world)
+
+    assert "linked" in world.ticket(2)["tags"]
+    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.terms.record_life

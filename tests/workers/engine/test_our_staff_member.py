@@ -1,0 +1,118 @@
+"""A person who works as the staff member that we write as: what they do is theirs, what we did stays ours."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from tests.support.turns import finish
+from workers import Event, Router, Ticket
+from workers.engine.steps import Call, Step
+from workers.simulator import ApiFault
+from workers.testing.desk import BOT, World
+
+Wish = Callable[[Ticket, Event], None]
+
+
+def world_of(store: redis.Redis, kinds: tuple[str, ...], wish: Wish) -> tuple[World, int, list[list[str]]]:
+    """Gives a world with a ticket seen before, and what its one handler is shown: kinds with their actors."""
+    router, shown = Router("clerk"), list[list[str]]()
+
+    @router.on(*kinds)
+    def act(ticket: Ticket, event: Event) -> None:
+        shown.append([f"{change.kind} by {change.actor.kind} {change.actor.id}" for change in event.matched])
+        wish(ticket, event)
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    finish(world)
+    return world, number, shown
+
+
+def texts(world: World, number: int) -> list[str]:
+    return [(row["message"] or {"text": ""})["text"] for row in world.ticket(number)["updates"]]
+
+
+def test_their_reply_runs_handlers_as_that_of_any_colleague(store: redis.Redis) -> None:
+    world, number, shown = world_of(store, ("staff-replied",), lambda ticket, event: ticket.add_tags("answered"))
+    world.simulator.staff_updates(number, staff=BOT, text="I take this one myself.")
+    finish(world)
+
+    assert shown == [[f"staff-replied by staff {BOT}"]]
+    assert world.ticket(number)["tags"] == "answered"
+
+
+def test_their_reply_withholds_ours(store: redis.Redis) -> None:
+    def answer(ticket: Ticket, event: Event) -> None:
+        world.now += 60_000  # so that the plan is held against a fresh read
+        world.simulator.staff_updates(number, staff=BOT, text="I have answered you myself.")
+        ticket.reply("The robot answers, too.")
+
+    world, number, _ = world_of(store, ("contact-replied",), answer)
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+
+    assert "robot" not in str(texts(world, number))
+    [told] = [line for line in store.lrange("foxhooks:{demo}:trail:1", 0, -1) if b"withheld" in line]
+    assert b"answered meanwhile" in told
+
+
+def test_what_they_set_is_not_overwritten_and_is_news(store: redis.Redis) -> None:
+    def file(ticket: Ticket, event: Event) -> None:
+        if event.kind == "contact-replied":
+            world.now += 60_000
+            world.simulator.staff_updates(number, staff=BOT, status="Closed")
+            ticket.set(status="In Progress", priority="High")
+
+    world, number, shown = world_of(store, ("contact-replied", "status-changed"), file)
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+
+    ticket = world.ticket(number)
+    assert (ticket["status"]["name"], ticket["priority"]["name"]) == ("Closed", "High")
+    assert shown[-1] == [f"status-changed by staff {BOT}"]
+
+
+def test_rows_of_ours_that_show_late_or_twice_start_nothing(store: redis.Redis) -> None:
+    world, number, shown = world_of(
+        store,
+        ("contact-replied", "staff-replied", "note-added", "status-changed", "ticket-updated"),
+        lambda ticket, event: ticket.note("The contact has asked again.", alert=None),
+    )
+    world.simulator.faults.add(ApiFault("late-update", method="POST", seconds=30))
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.work()
+    tickets = world.simulator.account.tickets
+    ours = tickets[number].updates[-1]
+    world.settle_down(most=120_000)
+    again = world.simulator.staff_updates(number, staff=BOT, text="The contact has asked again.", private=True)
+    finish(world)
+
+    assert [row.update_id for row in again.updates[-2:]] == [ours.update_id, again.updates[-1].update_id]
+    assert shown == [["contact-replied by contact 1"]]
+
+
+def test_an_answer_that_dresses_our_words_up_is_known_as_ours(store: redis.Redis) -> None:
+    world, number, shown = world_of(
+        store, ("contact-replied", "staff-replied"), lambda ticket, event: ticket.note("VIP", alert=None)
+    )
+
+    def signs(step: Step, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.method == "POST":
+            body = result.body.replace(b"VIP", b"Acme support: VIP. Yours, the robot")
+            tickets = world.simulator.account.tickets
+            last = tickets[number].updates[-1]
+            said = {**last.shown["message"], "text": "Acme support: VIP. Yours, the robot", "html": ""}
+            dressed = replace(last, shown={**last.shown, "message": said})
+            tickets[number] = replace(tickets[number], updates=(*tickets[number].updates[:-1], dressed))
+            return replace(result, body=body)
+        return result
+
+    world.after = signs
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+
+    assert "Yours, the robot" in texts(world, number)[-1]
+    assert len(shown) == 1

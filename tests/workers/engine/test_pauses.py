@@ -1,0 +1,368 @@
+"""Pauses: no handler runs until they end; what came meanwhile is handled then, once and in order, or was skipped."""
+
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from tests.support.turns import finish
+from workers import Context, Event, Retry, Router, Ticket
+from workers.engine import guards
+from workers.engine.steps import Step
+from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+KINDS = ("ticket-created", "contact-replied", "tags-changed")
+
+EACH: list[tuple[Scope, str]] = [("account", ""), ("router", "audit"), ("ticket", "1")]
+
+
+def audit(shown: list[str], name: str = "audit", fails: int = 0) -> Router:
+    """Notes the texts that it is shown."""
+    router, left = Router(name), [fails]
+
+    @router.on(*KINDS)
+    def hear(ticket: Ticket, event: Event) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise Retry("not yet", after="60s")
+        shown.extend(change.text.strip() or change.kind for change in event.matched)
+        ticket.note(f"Heard {len(shown)}.")
+
+    return router
+
+
+def opened(store: redis.Redis, *routers: Router, **terms: Any) -> World:
+    world = World(store, *routers, **terms)
+    world.simulator.create_ticket(text="Hello")
+    finish(world)
+    return world
+
+
+def halt(world: World, scope: Scope, name: str, skip: bool = False) -> bool:
+    return world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada", skip)))
+
+
+def write(world: World, *texts: str) -> None:
+    """Lets the contact write, and everything come to rest for the moment."""
+    for text in texts:
+        world.simulator.contact_replies(1, text)
+        world.now += 3_000
+        world.deliver()
+        world.work()
+
+
+def settle(world: World) -> None:
+    for _ in range(40):
+        world.now += 3_000
+        world.deliver()
+        try:
+            world.work()
+        except Crash:
+            world.now += world.lease
+
+
+def trail(store: Any) -> str:
+    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"{P}trail:1", 0, -1)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("scope", "name"), EACH)
+def test_what_comes_waits_and_is_handled_once_and_in_order_when_it_ends(
+    store: redis.Redis, scope: Scope, name: str
+) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    assert not halt(world, scope, name)
+    write(world, "one", "two", "three")
+    assert shown == ["Hello"]
+    assert store.zcard(f"{P}sched") == 1
+
+    assert world.store.run(resume(ACCOUNT, scope, name))
+    settle(world)
+
+    assert shown == ["Hello", "one", "two", "three"]
+    finish(world)
+    assert store.zcard(f"{P}sched") == store.scard(f"{P}waiting") == 0
+
+
+@pytest.mark.parametrize(("scope", "name"), EACH)
+def test_what_comes_is_skipped_when_the_pause_says_so(store: redis.Redis, scope: Scope, name: str) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    halt(world, scope, name, skip=True)
+    write(world, "one", "two")
+    world.store.run(resume(ACCOUNT, scope, name))
+    settle(world)
+    write(world, "three")
+
+    assert shown == ["Hello", "three"]
+    assert "did" not in trail(store)
+    assert "skipped: the" in trail(store)
+    assert "paused since 2026-05-28 20:2" in trail(store)
+
+
+def test_only_the_router_that_is_paused_waits(store: redis.Redis) -> None:
+    one, two = list[str](), list[str]()
+    world = opened(store, audit(one), audit(two, "other"))
+    halt(world, "router", "audit")
+    write(world, "one", "two")
+    assert (one, two) == (["Hello"], ["Hello", "one", "two"])
+    assert "every handler of audit waits: the router audit is paused since" in trail(store)
+
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+
+    assert one == two
+
+
+def test_only_the_ticket_that_is_paused_waits(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    halt(world, "ticket", "1")
+    world.simulator.create_ticket(text="Another")
+    finish(world, hours=1)
+
+    assert shown == ["Hello", "Another"]
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_tag_pauses_its_ticket_until_it_is_taken_off(store: redis.Redis, skips: bool) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown), off_tag="foxhooks-off", off_skips=skips)
+    world.simulator.staff_updates(1, staff=1, add_tags=["Foxhooks-Off"])
+    settle(world)
+    write(world, "one", "two")
+    assert shown == ["Hello"]
+    assert "the ticket is paused by its tag foxhooks-off" in trail(store)
+
+    world.simulator.staff_updates(1, staff=1, remove_tags=["Foxhooks-Off"])
+    settle(world)
+
+    assert shown == ["Hello", *([] if skips else ["tags-changed", "one", "two"]), "tags-changed"]
+
+
+def test_without_the_setting_the_tag_means_nothing(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    world.simulator.staff_updates(1, staff=1, add_tags=["foxhooks-off"])
+    settle(world)
+
+    assert shown == ["Hello", "tags-changed"]
+
+
+def test_a_handler_that_was_owed_keeps_its_attempt_and_its_changes(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = World(store, audit(shown, fails=2))
+    world.simulator.create_ticket(text="Hello")
+    world.deliver()
+    world.work()
+    halt(world, "ticket", "1")
+    write(world, "one")
+    world.now += 600_000
+    world.work()
+    assert shown == []
+
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    finish(world)
+
+    assert shown == ["Hello", "one"]
+    assert not store.zcard(f"{P}dead")
+
+
+def test_where_two_pauses_meet_nothing_is_lost(store: redis.Redis) -> None:
+    one, two = list[str](), list[str]()
+    world = opened(store, audit(one), audit(two, "other"))
+    halt(world, "ticket", "1")
+    write(world, "one")
+    halt(world, "router", "audit", skip=True)
+    write(world, "two")
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+    assert (one, two) == (["Hello"], ["Hello", "one", "two"])
+
+    write(world, "three")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+
+    assert one == ["Hello", "one", "two"]
+
+
+def test_a_ticket_paused_while_its_router_is_keeps_the_order(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    halt(world, "router", "audit")
+    write(world, "one")
+    halt(world, "ticket", "1")
+    write(world, "two")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    write(world, "three")
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+
+    assert shown == ["Hello", "one", "two", "three"]
+
+
+def test_a_plan_that_is_stored_is_carried_out(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world.simulator.contact_replies(1, "one")
+    world.deliver()
+    world.after = after
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    halt(world, "ticket", "1")
+    world.now += 60_000
+    world.work()
+
+    assert "Heard 2." in str(world.ticket(1)["updates"])
+
+
+@pytest.mark.parametrize(("scope", "name"), EACH[1:])
+def test_what_a_handler_did_elsewhere_before_its_worker_died_is_not_done_again(
+    store: redis.Redis, scope: Scope, name: str
+) -> None:
+    router, calls, given = Router("audit"), list[str](), list[str]()
+
+    @router.on("contact-replied")
+    def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
+        given.append(ctx.effect("crm-1", lambda: calls.append("called") or "done"))
+        ticket.note("Told.")
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "plan":
+            raise Crash
+        return result
+
+    world = opened(store, router)
+    world.simulator.contact_replies(1, "one")
+    world.deliver()
+    world.before = lambda step: after(step, None)
+    with pytest.raises(Crash):
+        world.work()
+    world.before = lambda step: None
+    halt(world, scope, name)
+    settle(world)
+    world.store.run(resume(ACCOUNT, scope, name))
+    finish(world)
+
+    assert (calls, given) == (["called"], ["done", "done"])
+    assert str(world.ticket(1)["updates"]).count("Told.") == 2  # the text and the html of one note
+
+
+def test_a_pause_that_ends_while_a_turn_is_under_way_is_noticed(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    halt(world, "ticket", "1")
+    world.simulator.contact_replies(1, "one")
+    world.deliver()
+    ended: list[bool] = []
+
+    def before(step: Step) -> None:
+        if isinstance(step, Script) and step.name == "settle" and not ended:
+            ended.append(world.store.run(resume(ACCOUNT, "ticket", "1")))
+
+    world.before = before
+    world.work()
+
+    assert ended == [True]
+    assert shown == ["Hello", "one"]
+
+
+@pytest.mark.parametrize("name", ["claim", "settle"])
+def test_nothing_is_lost_when_workers_die(store: redis.Redis, name: str) -> None:
+    shown = list[str]()
+    world = opened(store, audit(shown))
+    struck: list[str] = []
+
+    def after(step: Step, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == name and len(struck) < 4:
+            struck.append(step.name)
+            raise Crash
+        return result
+
+    halt(world, "ticket", "1")
+    world.after = after
+    for text in ("one", "two", "three"):
+        world.simulator.contact_replies(1, text)
+        settle(world)
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    finish(world)
+
+    assert shown == ["Hello", "one", "two", "three"]
+
+
+def test_a_pause_is_no_backlog_that_costs_reads(store: redis.Redis) -> None:
+    world = opened(store, audit([]), off_tag="foxhooks-off")
+    world.simulator.staff_updates(1, staff=1, add_tags=["foxhooks-off"])
+    settle(world)
+    halt(world, "router", "audit")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+    before = len(world.simulator.log)
+    for _ in range(10):
+        world.now += 3_600_000
+        world.work()
+
+    assert len(world.simulator.log) == before
+
+
+def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "MOST", 2)
+    world = opened(store, audit([]))
+    halt(world, "ticket", "1")
+    write(world, "one", "two", "three")
+
+    [letter] = [
+        msgspec.json.decode(store.hget(f"{P}letter:{each.decode()}", "evidence"))
+        for each in store.zrange(f"{P}dead", 0, -1)
+    ]
+    assert (letter["handler"], len(letter["changes"])) == ("*", 3)
+    assert "replay this when it is resumed" in letter["reason"]
+
+
+def test_pausing_twice_and_resuming_twice_is_once(store: redis.Redis) -> None:
+    world = opened(store, audit([]))
+    for scope, name in EACH:
+        assert [halt(world, scope, name), halt(world, scope, name, skip=True)] == [False, True]
+    assert store.hget(f"{P}paused", "tickets") == b"1"
+    for scope, name in EACH:
+        assert [world.store.run(resume(ACCOUNT, scope, name)) for _ in range(2)] == [True, False]
+
+    assert store.hkeys(f"{P}paused") == [b"ended"]
+
+
+def test_what_waited_is_told_when_it_is_shown(store: redis.Redis) -> None:
+    world = opened(store, audit([]), audit([], "other"))
+    halt(world, "router", "audit")
+    write(world, "one")
+    assert "hears what waited" not in trail(store)
+    halt(world, "ticket", "1")
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+    assert "hears what waited" not in trail(store)
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+
+    assert "every handler of audit hears what waited: contact-replied by contact (row 3)" in trail(store)
+
+
+def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(store: redis.Redis) -> None:
+    world = World(store, audit([], fails=1))
+    world.simulator.create_ticket(text="Hello")
+    world.deliver()
+    world.work()
+    write(world, "one")
+
+    assert trail(store).count("audit.hear owed:") == 1
+    assert "audit.hear waits: for its retry at 2026-05-28 20:2" in trail(store)

@@ -1,0 +1,37 @@
+"""The class under which a turn writes: what a contact waits for goes first, bulk routers go last."""
+
+import pytest
+import redis
+
+from workers import Event, Router, Ticket
+from workers.engine.steps import Step
+from workers.store.scripts import Script
+from workers.testing.desk import World
+
+
+def tagging(*, bulk: bool) -> Router:
+    router = Router("tagging", bulk=bulk)
+
+    @router.on("ticket-created")
+    def tag(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("seen")
+
+    return router
+
+
+@pytest.mark.parametrize(("bulk", "class_"), [(False, "interactive"), (True, "bulk")])
+def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, class_: str) -> None:
+    world = World(store, tagging(bulk=bulk))
+    begun: list[Script[object]] = []
+
+    def note(step: Step) -> None:
+        if isinstance(step, Script) and step.name == "begin":
+            begun.append(step)
+
+    world.before = note
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+
+    assert [class_ in step.args for step in begun] == [True]
+    assert world.ticket(number)["tags"] == "seen"

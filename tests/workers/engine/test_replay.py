@@ -1,0 +1,116 @@
+"""Dead letters put back: nothing that a handler was owed is lost on the way, however often it fails."""
+
+from typing import Any
+
+import msgspec
+import redis
+
+from tests.support.turns import letters, put_back
+from workers import Event, GiveUp, Retry, Router, Ticket
+from workers.simulator import ApiFault
+from workers.testing.desk import ACCOUNT, World
+from workers.tickets.snapshot import decode, encode
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+def opened(store: redis.Redis, router: Router, **terms: Any) -> World:
+    """Gives a world in which a ticket was opened and the first turn was taken."""
+    world = World(store, router, **terms)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.work()
+    return world
+
+
+def test_a_replay_that_fails_is_a_replay_when_it_runs_again(store: redis.Redis) -> None:
+    router = Router("clerk")
+    runs: list[bool] = []
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append(event.replay)
+        if len(runs) == 1:
+            raise GiveUp("no")
+        if len(runs) == 2:
+            raise Retry("later", after="5s")
+
+    put_back(opened(store, router))
+
+    assert runs == [False, True, True]
+
+
+def test_a_replay_that_names_something_unknown_again_keeps_its_changes(store: redis.Redis) -> None:
+    router = Router("clerk")
+    runs: list[int] = []
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append(len(event.matched))
+        ticket.set(status="Nowhere")
+
+    world = opened(store, router)
+    put_back(world)
+    put_back(world)
+
+    assert runs == [1, 1, 1]
+    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+
+
+def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store: redis.Redis) -> None:
+    router = Router("clerk")
+    runs: list[int] = []
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append(len(event.matched))
+        if len(runs) == 1:
+            raise Retry("later", after="5s")
+        ticket.note("Hello.")
+
+    world = opened(store, router)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
+    world.settle_down()
+    world.simulator.faults.clear()
+
+    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+    put_back(world)
+    assert runs == [1, 1]
+    assert "Hello." in str(world.ticket(1)["updates"])
+    assert letters(store) == {}
+
+
+def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        raise Retry("later", after="1m")
+
+    world = opened(store, router, fuse=3)
+    stored: Any = store.get(f"{P}ticket:1")
+    seen = decode(stored)
+    assert seen is not None
+    store.set(f"{P}ticket:1", encode(msgspec.structs.replace(seen, writes=(world.now,) * 5)))
+    world.settle_down()
+
+    assert [letter["handler"] for letter in letters(store).values()] == ["clerk.file"]
+    put_back(world)
+    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+
+
+def test_a_row_of_ours_without_words_does_not_stand_for_tags(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags("vip")
+
+    world = opened(store, router)
+    world.now += 1_000
+    world.simulator.staff_updates(1, staff=7, fields={"Amount": 5})
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.settle_down()
+
+    assert world.ticket(1)["tags"] == "vip"

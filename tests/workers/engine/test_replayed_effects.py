@@ -1,0 +1,159 @@
+"""A refused effect put back: it alone is brought about, and its handler is not asked again."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.turns import P, letters, put_back
+from workers import Event, Router, Ticket
+from workers.engine.steps import Call, Step
+from workers.simulator import ApiFault
+from workers.store.records import replay
+from workers.testing.desk import ACCOUNT, World
+
+
+def said(world: World) -> list[str]:
+    return [row["message"]["text"].strip() for row in world.ticket(1)["updates"][1:] if row["message"]]
+
+
+def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redis.Redis) -> None:
+    router = Router("clerk")
+    runs: list[int] = []
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        runs.append(len(event.matched))
+        ticket.note("Written at once.")
+        ticket.add_tags("vip")
+
+    world = World(store, router)
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400, count=None))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    assert (world.ticket(1)["tags"], said(world)) == ("", ["Written at once."])
+    put_back(world)
+    assert len(letters(store)) == 1, "it is refused again and again a letter"
+    world.simulator.faults.clear()
+    put_back(world)
+
+    assert (world.ticket(1)["tags"], said(world), runs) == ("vip", ["Written at once."], [1])
+    assert letters(store) == {}
+
+
+def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(store: redis.Redis) -> None:
+    one, two = Router("one"), Router("two")
+
+    @one.on("ticket-created")
+    def note(ticket: Ticket, event: Event) -> None:
+        ticket.note("What the first one says.")
+
+    @two.on("ticket-created")
+    def set_(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High", fields={"Amount": 5})
+
+    world = World(store, one, two)
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    assert {letter["handler"] for letter in letters(store).values()} == {"one.note", "two.set_"}
+    world.simulator.faults.clear()
+    for id in letters(store):
+        world.store.run(replay(ACCOUNT, id))
+        world.settle_down()
+
+    assert said(world) == ["What the first one says."]
+    assert world.ticket(1)["priority"]["name"] == "High"
+    assert letters(store) == {}
+
+
+def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.reply("We are on it.", status="On Hold")
+
+    world = World(store, router)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    world.simulator.faults.clear()
+    world.terms, allowed = replace(world.terms, allow=frozenset()), world.terms.allow
+    put_back(world)
+    [refused] = letters(store).values()
+    assert "FOXHOOKS_ALLOW=clerk:reply" in refused["reason"]
+    assert said(world) == []
+
+    [old] = [id for id, status in world.simulator.account.statuses.items() if status["name"] == "On Hold"]
+    statuses = {id: status for id, status in world.simulator.account.statuses.items() if id != old}
+    statuses[old + 100] = {**world.simulator.account.statuses[old], "id": old + 100}
+    world.simulator.account.statuses = statuses
+    store.delete(f"{P}directory")
+    world.terms = replace(world.terms, allow=allowed)
+    put_back(world)
+
+    assert (said(world), world.ticket(1)["status"]["id"]) == (["We are on it."], old + 100)
+    assert letters(store) == {}
+
+
+def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb_each_other(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        if event.kind == "contact-replied":
+            ticket.set(status="Nowhere")
+        ticket.note("Read.")
+        ticket.add_tags("vip")
+
+    world = World(store, router)
+    world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    [id] = letters(store)
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.store.run(replay(ACCOUNT, id))
+    world.settle_down()
+
+    assert world.ticket(1)["tags"] == "vip"
+    [mine] = letters(store).values()
+    assert "Nowhere" in mine["reason"]
+    assert [change["kind"] for change in mine["changes"]] == ["contact-replied"]
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_replay_of_what_may_have_happened_looks_first(store: redis.Redis, landed: bool) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event) -> None:
+        ticket.forward("partner@example.com", "A case for you", "Please have a look at this case.")
+
+    def hide(step: Step, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.method == "POST" and landed:
+            ticket = world.simulator.account.tickets[1]
+            late = replace(ticket.updates[-1], visible_at=ticket.updates[-1].visible_at + 120)
+            world.simulator.account.tickets[1] = replace(ticket, updates=(*ticket.updates[:-1], late))
+        return result
+
+    world = World(store, router, allow=frozenset({("clerk", "forward")}), options={"forward_updates": True})
+    world.simulator.faults.add(ApiFault("cut", method="POST", before=not landed))
+    world.after = hide
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    [undecided] = letters(store).values()
+    assert undecided["reason"].startswith("it may or may not have happened")
+    world.now += 200_000
+    put_back(world)
+
+    applied = [call.applied for call in world.simulator.log if call.method == "POST"]
+    assert applied == ([True] if landed else [False, True])
+    assert letters(store) == {}

@@ -1,0 +1,424 @@
+"""Rounds: a schedule's search runs once in the fleet, its tickets get an event each; names are looked at as well."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from workers import Context, Event, Router, Ticket
+from workers.engine import schedules as turns_rounds
+from workers.engine.schedules import Ended, errands, take_round
+from workers.engine.steps import Call, Step
+from workers.happyfox.directory import Directory
+from workers.happyfox.messages import Answer
+from workers.settings import Budget
+from workers.simulator import ApiFault
+from workers.store import periodic
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash, World
+from workers.tickets.snapshot import decode
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+HOUR, DAY = 3_600_000, 86_400_000
+
+
+def on_hold(calls: list[int] | None = None, *, older_than: str | None = None, **options: Any) -> Router:
+    router = Router("stale")
+
+    @router.every("1h", find='status:"On Hold"', older_than=older_than, **options)
+    def close(ticket: Ticket, event: Event, ctx: Context) -> None:
+        if calls is not None:
+            calls.append(ticket.id)
+        ticket.add_tags("stale")
+
+    return router
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_rounds, "PAGE", 3)
+    monkeypatch.setattr(turns_rounds, "LOT", 2)
+
+
+def tickets(world: World, count: int) -> list[int]:
+    """Makes tickets that foxhooks never hears of."""
+    made = [world.simulator.create_ticket().id for _ in range(count)]
+    for number in made:
+        world.simulator.staff_updates(number, status="On Hold", staff=1)
+    world.simulator.take_deliveries()
+    return made
+
+
+def tagged(world: World, numbers: list[int]) -> list[int]:
+    return [number for number in numbers if "stale" in world.ticket(number)["tags"]]
+
+
+def state(world: World, name: str = "stale.close") -> periodic.State:
+    return periodic.decode(world.client.hget(P + "rounds", name))
+
+
+def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = World(store, on_hold(calls))
+    numbers = tickets(world, 3)
+    other = world.simulator.create_ticket().id
+
+    (ended,) = world.rounds()
+    world.work()
+
+    assert (ended.name, ended.put, ended.cut, ended.why) == ("stale.close", 3, False, "")
+    assert calls == numbers == tagged(world, [*numbers, other])
+    world.now += HOUR - 1
+    assert world.rounds() == []
+    world.now += 1
+    assert [each.put for each in world.rounds()] == [3]
+
+
+def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis) -> None:
+    router, seen = on_hold(), []
+
+    @router.on("ticket-updated", "ticket-created")
+    def any_change(ticket: Ticket, event: Event) -> None:
+        seen.append(("any", event.kind))
+
+    @router.every("1d", find="status:New")
+    def other(ticket: Ticket, event: Event) -> None:
+        seen.append(("other", event.kind))
+
+    @router.every("2h", find='status:"On Hold"', when=lambda ticket, event: seen.append(("when", event.kind)))
+    def never(ticket: Ticket, event: Event) -> None:
+        raise AssertionError
+
+    world = World(store, router)
+    (number,) = tickets(world, 1)
+    world.now += HOUR
+    world.rounds()
+    world.work()
+
+    assert seen == [("when", "scheduled")]
+    assert tagged(world, [number]) == [number]
+
+
+def test_what_a_round_found_waits_for_a_worker_that_knows_the_schedule(store: redis.Redis) -> None:
+    world = World(store, on_hold(), Router("older"))
+    (number,) = tickets(world, 1)
+    world.rounds()
+    new = world.terms
+    world.terms = replace(new, handlers=())
+    world.work()
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.work()
+    assert tagged(world, [number]) == []
+    world.terms = new
+    world.now += 60_000
+    world.work()
+
+    assert tagged(world, [number]) == [number]
+
+
+def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    tickets(world, 1)
+    world.rounds()
+    world.terms = replace(world.terms, handlers=())
+    world.settle_down()
+
+    assert not store.zcard(P + "sched")
+
+
+def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    (number,) = tickets(world, 1)
+    world.now += HOUR
+    world.rounds()
+    (result,) = world.work()
+
+    assert [change.kind for change in result.plan.changes] == ["scheduled"]  # type: ignore[union-attr]
+    assert decode(world.client.get(f"{P}ticket:{number}")) is not None
+
+
+def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
+    world = World(store, on_hold(older_than="14d"))
+    old = tickets(world, 1)
+    world.now += 14 * DAY - 3 * HOUR
+    young = tickets(world, 1)
+    world.now += 3 * HOUR
+    world.rounds()
+    world.work()
+
+    assert tagged(world, old + young) == old
+    # The search goes by whole days; who came along is told why.
+    almost = World(store, on_hold(older_than="14d"))
+    almost.client.flushdb()
+    number = tickets(almost, 1)
+    almost.now += 14 * DAY - HOUR
+    almost.rounds()
+    (result,) = almost.work()
+    (verdict,) = result.plan.verdicts  # type: ignore[union-attr]
+    assert tagged(almost, number) == []
+    assert verdict.reason == "the ticket was changed 13 d ago, wanted 14 d"
+
+
+def test_many_pages_are_searched_before_the_first_ticket_is_touched(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    numbers = tickets(world, 8)
+    world.rounds()
+    world.settle_down()
+
+    assert tagged(world, numbers) == numbers
+
+
+def test_a_round_takes_so_many_tickets_and_no_more(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_rounds, "MOST", 6)
+    world = World(store, on_hold())
+    tickets(world, 7)
+
+    (ended,) = world.rounds()
+
+    assert (ended.put, ended.cut) == (6, True)
+    assert (state(world).put, state(world).cut) == (6, True)
+    assert world.client.zcard(P + "sched") == 6
+    assert world.client.exists(P + "found:stale.close") == 0
+
+
+def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    (number,) = tickets(world, 1)
+    world.rounds()
+    world.now += HOUR
+    (_ended,) = world.rounds()
+
+    assert world.client.llen(f"{P}lane:{number}") == 1
+    assert state(world).put == 0
+    world.work()
+    world.now += HOUR
+    world.rounds()
+    assert world.client.llen(f"{P}lane:{number}") == 1
+
+
+def test_of_rounds_that_were_missed_one_is_made_up_for(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    world.rounds()
+    begun = state(world).slot
+    world.now += 5 * HOUR + 60_000
+
+    assert len(world.rounds()) == 1
+    assert state(world).slot == begun + 5 * HOUR
+    assert state(world).next == begun + 6 * HOUR
+
+
+def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    tickets(world, 1)
+    terms, wanted = world.terms, errands(world.terms.handlers)
+    first = take_round(terms, wanted, "one")
+    step = next(first)
+    step = first.send(world.perform(step))  # it is taken, and asks for a permit
+
+    second = take_round(terms, wanted, "two")
+    with pytest.raises(StopIteration) as stop:
+        second.send(world.perform(next(second)))
+    assert stop.value.value == Ended(terms.life + 30_000)
+
+    world.now += terms.life + 30_000
+    assert [each.put for each in world.rounds()] == [1]
+    # Whoever comes back too late does nothing more.
+    ended = None
+    try:
+        while True:
+            step = first.send(world.perform(step))
+    except StopIteration as stop_:
+        ended = stop_.value
+    assert ended == Ended(0)
+    assert world.client.llen(f"{P}lane:1") == 1
+
+
+Moment = Callable[[World, Callable[[Step], None]], None]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None:
+    def play(die: int | None) -> tuple[list[str], list[int], int]:
+        store.flushdb()
+        world = World(store, on_hold())
+        numbers = tickets(world, 5)
+        steps: list[str] = []
+
+        def point(step: Any, result: Any = None) -> Any:
+            steps.append(step.name if isinstance(step, Script) else "call")
+            if die == len(steps) - 1:
+                raise Crash
+            return result
+
+        setattr(world, moment, point)
+        try:
+            world.rounds()
+        except Crash:
+            world.now += world.terms.life + 30_000
+            world.rounds()
+        world.before, world.after = (lambda step: None), (lambda step, result: result)
+        events = sum(store.llen(f"{P}lane:{number}") for number in numbers)
+        world.settle_down()
+        return steps, tagged(world, numbers), events
+
+    steps, whole, events = play(None)
+    assert (len(whole), events) == (5, 5)
+    assert {"take_task", "permit", "call", "release", "add_matches", "enqueue_matches"} <= set(steps)
+    for place in range(len(steps)):
+        assert play(place)[1:] == (whole, 5), f"died {moment} step {place}, {steps[place]}"
+
+
+def test_every_script_may_run_twice(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    numbers = tickets(world, 5)
+
+    def repeat(step: Any) -> None:
+        if isinstance(step, Script):
+            world.store.run(step)
+
+    world.before = repeat
+    world.rounds()
+
+    assert [store.llen(f"{P}lane:{number}") for number in numbers] == [1] * 5
+
+
+def test_a_lockout_costs_no_call_and_the_search_goes_on_where_it_was(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    numbers = tickets(world, 5)
+    calls: list[str] = []
+
+    def count(step: Any, result: Any) -> Any:
+        if isinstance(step, Call):
+            calls.append(step.request.query["page"])
+            if len(calls) == 2:
+                return Answer(429, {}, b"")
+        return result
+
+    world.after = count
+    world.rounds()
+    assert calls == ["1", "2"]
+    for _ in range(60):  # ten minutes
+        world.now += 10_000
+        assert world.round().put == 0
+        if len(calls) > 2:
+            break
+    world.now += 60_000
+    world.rounds()
+
+    assert calls == ["1", "2", "2"]
+    world.after = lambda step, result: result
+    world.settle_down()
+    assert tagged(world, numbers) == numbers
+
+
+def test_without_budget_it_waits_for_its_permit(store: redis.Redis) -> None:
+    world = World(store, on_hold(), budget=Budget(1, 300, 60.0, 600.0, 1.0, 8))
+    tickets(world, 4)
+    (first,) = [each for each in [world.round()] if each.name]
+    assert first.put == 0
+    world.now += 61_000
+    assert [each.put for each in world.rounds()] == [4]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "again"),
+    [
+        (Answer(400, {}, b'{"q": "no such term"}'), "correct find", HOUR),
+        (Answer(403, {}, b""), "run `foxhooks doctor`", HOUR),
+        (Answer(500, {}, b""), "", 60_000),
+        (Answer(200, {}, b"<html>"), "", 60_000),
+    ],
+)
+def test_a_search_that_is_refused_waits_for_the_next_period_and_a_fault_for_a_minute(
+    store: redis.Redis, answer: Answer, why: str, again: int
+) -> None:
+    world = World(store, on_hold())
+    numbers = tickets(world, 1)
+    world.after = lambda step, result: answer if isinstance(step, Call) else result
+
+    (ended,) = world.rounds()
+    assert why in ended.why
+    assert state(world).why == ended.why
+    assert ended.why
+    world.now += again - 1
+    assert world.rounds() == []
+    world.after = lambda step, result: result
+    world.now += 1
+    world.rounds()
+    world.work()
+    assert tagged(world, numbers) == numbers
+    assert state(world).why == ""
+
+
+def test_in_a_dry_run_nothing_is_sent(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = World(store, on_hold(calls), dry_run=True)
+    numbers = tickets(world, 2)
+    world.rounds()
+    world.work()
+    assert calls == numbers
+    assert tagged(world, numbers) == []
+
+
+def test_a_spoilt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    first, second = tickets(world, 2)
+    store.set(f"{P}lane:{first}", "spoilt")
+    world.rounds()
+    assert store.llen(f"{P}lane:{second}") == 1
+
+
+def test_the_state_of_a_round_nobody_asks_for_is_forgotten(store: redis.Redis) -> None:
+    world = World(store, on_hold())
+    world.rounds()
+    store.hset(P + "rounds", "gone.handler", store.hget(P + "rounds", "stale.close"))
+    world.now += 31 * DAY
+    world.rounds()
+    assert store.hkeys(P + "rounds") == [b"stale.close"]
+
+
+def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Redis) -> None:
+    world = World(store, Router("empty"))
+    told = ["rules.toml, line 3: when.status: no status 'Nwe' in demo; did you mean 'New'?"]
+    asked: list[int] = []
+
+    def check(directory: Directory) -> list[str]:
+        asked.append(directory.status("New"))
+        return told
+
+    world.check = check
+    (ended,) = world.rounds()
+    assert ended.told == ended.news == tuple(told)
+    assert state(world, ":names").findings == tuple(told)
+    world.now += DAY - 1
+    assert world.rounds() == []
+    world.now += 1
+    (ended,) = world.rounds()
+    assert (ended.told, ended.news) == (tuple(told), ())
+    told.clear()
+
+    def doubted() -> Ended:
+        wanted = errands(world.terms.handlers, check)
+        return world.play(take_round(world.terms, wanted, world.nonce(), doubted=True))
+
+    assert doubted().name == ""
+    world.now += 600_000
+    assert doubted().told == ()
+    assert state(world, ":names").findings == ()
+    assert len(asked) == 3
+
+
+def test_a_faulty_answer_leaves_the_names_for_later(store: redis.Redis) -> None:
+    world = World(store, Router("empty"))
+    world.check = lambda directory: []
+    world.simulator.faults.add(ApiFault("status", status=500))
+    (ended,) = world.rounds()
+    assert ended.why
+    world.now += 60_000
+    (ended,) = world.rounds()
+    assert not ended.why
+    assert msgspec.json.decode(store.hget(P + "rounds", ":names"))["phase"] == "done"

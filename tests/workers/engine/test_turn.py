@@ -1,0 +1,119 @@
+"""A turn as a whole: from a delivery to the ticket in HappyFox."""
+
+import pytest
+import redis
+
+from tests.support.turns import vip
+from workers import Event, Router, Ticket
+from workers.engine.plan import decode_record
+from workers.store.records import AccountRecords
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, World
+
+
+def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = world.simulator.create_ticket(subject="Printer").id
+
+    assert [taken.status for taken in world.deliver()] == ["accepted"]
+    results = world.settle_down()
+
+    ticket = world.ticket(number)
+    assert ticket["tags"] == "vip"
+    assert ticket["priority"]["name"] == "High"
+    notes = [row for row in ticket["updates"] if row["message"] and row["message"]["message_type"] == "p"]
+    assert [note["message"]["text"].strip() for note in notes] == ["VIP contact: answer within the hour."]
+    assert [result.end for result in results] == ["settled"] * len(results)
+
+
+def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_parts(store: redis.Redis) -> None:
+    world = World(store, vip(), dry_run=True)
+    number = world.simulator.create_ticket(subject="Printer").id
+    world.deliver()
+    world.settle_down()
+
+    assert not world.ticket(number)["tags"]
+    [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
+    assert [effect.words for effect in record.effects] == ["tag +vip", "private note, priority = High"]
+    assert [record.journal[key].state for key in ("0", "1")] == ["dry", "dry"]
+    told = [line.text for line in AccountRecords(store, ACCOUNT).history(number)]
+    assert "private note, priority = High: not sent (dry run)" in told
+
+
+@pytest.mark.parametrize(("dry", "saved"), [(True, None), (False, b"1")])
+def test_calls_that_folding_saved_are_counted_once_and_not_in_a_dry_run(
+    store: redis.Redis, dry: bool, saved: bytes | None
+) -> None:
+    world = World(store, vip(), dry_run=dry)
+    world.after = lambda step, result: (  # every script may run twice
+        world.store.run(step) if isinstance(step, Script) and step.name == "settle" else result
+    )
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    assert store.get(f"foxhooks:{{{ACCOUNT}}}:saved") == saved
+
+
+def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redis) -> None:
+    world = World(store, vip(), dry_run=True)
+    world.simulator.create_ticket(subject="Printer", tags=["vip"], priority="High")
+    world.deliver()
+    world.settle_down()
+
+    [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
+    assert [effect.words for effect in record.effects] == ["private note"]
+    assert record.remarks == ("tag +vip: already so", "priority: already so")
+
+
+def test_own_writes_are_echoes(store: redis.Redis) -> None:
+    router = Router("loop")
+    seen: list[str] = []
+
+    @router.on("ticket-created", "ticket-updated")
+    def answer(ticket: Ticket, event: Event) -> None:
+        seen.extend(change.kind for change in event.changes)
+        ticket.note(f"Note {len(seen)}")
+        ticket.add_tags(f"t{len(seen)}")
+        ticket.set(status="In Progress", fields={})
+
+    world = World(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+
+    assert seen == ["ticket-created"]
+
+
+def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.simulator.staff_updates(number, status="Closed")
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(number, "It is broken again.")
+    world.deliver()
+    world.settle_down()
+
+    ticket = world.ticket(number)
+    assert ticket["status"]["name"] == "In Progress"
+    assert "on it again" in ticket["updates"][-1]["message"]["text"]
+
+
+def test_a_new_event_does_not_wait_for_the_next_look_at_one_that_nothing_explains(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.now += 60_000
+    world.simulator.contact_replies(number, "Hello?", late=60)
+    world.deliver()
+    world.work()
+    waits = world.client.zscore("foxhooks:{demo}:sched", str(number))
+    world.simulator.staff_updates(number, status="Closed")
+    world.deliver()
+
+    assert waits is not None
+    assert waits > world.now
+    assert world.client.zscore("foxhooks:{demo}:sched", str(number)) == world.now

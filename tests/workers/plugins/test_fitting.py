@@ -1,0 +1,83 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from workers.plugins.loading import FitError, fit
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Outer:
+    url: str
+    tries: int = 3
+    mode: Literal["a", "b"] = "a"
+    day: date | None = None
+    folder: Path | None = None
+    names: tuple[str, ...] = ()
+    inner: Inner = field(default_factory=Inner)
+    made: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        if self.tries < 0:
+            raise ValueError("tries is negative; write 0 or more")
+
+
+def complaints(table: object) -> list[str]:
+    with pytest.raises(FitError) as raised:
+        fit(table, Outer, "handlers.crm")
+    return str(raised.value).splitlines()
+
+
+def test_a_table_becomes_the_dataclass() -> None:
+    table = {"url": "x", "day": "2026-02-03", "folder": "/x", "names": ["a", "b"], "inner": {"size": 5}}
+    assert fit(table, Outer, "") == Outer(
+        "x", day=date(2026, 2, 3), folder=Path("/x"), names=("a", "b"), inner=Inner(5)
+    )
+
+
+def test_a_number_may_be_written_as_text_as_in_the_environment() -> None:
+    assert fit({"url": "x", "tries": "5"}, Outer, "") == Outer("x", tries=5)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({}, "handlers.crm: url is missing; add url = ..."),
+        ({"url": "x", "trys": 1}, "handlers.crm: no setting 'trys'; did you mean 'tries'?"),
+        ({"url": "x", "made": "y"}, "handlers.crm: no setting 'made'; did you mean 'mode'?"),
+        ({"url": 1}, "handlers.crm, url: expected `str`, got `int`; correct it"),
+        ({"url": "x", "inner": {"sise": 1}}, "handlers.crm, inner: no setting 'sise'; did you mean 'size'?"),
+        ({"url": "x", "inner": {"size": "many"}}, "handlers.crm, inner, size: expected `int`, got `str`; correct it"),
+        ({"url": "x", "inner": 3}, 'handlers.crm, inner: is not a table; write it as { name = "value" }'),
+        ({"url": "x", "tries": -1}, "handlers.crm: tries is negative; write 0 or more"),
+        (["url"], 'handlers.crm: is not a table; write it as { name = "value" }'),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_cure(table: object, complaint: str) -> None:
+    assert complaints(table) == [complaint]
+
+
+def test_all_complaints_come_at_once() -> None:
+    assert len(complaints({"tries": "many", "mode": "c", "colour": 1, "names": "x", "inner": {"size": []}})) == 6
+
+
+def test_a_type_may_read_its_own_value() -> None:
+    class Upper(str):
+        @classmethod
+        def from_settings(cls, value: object, where: str) -> "Upper":
+            return cls(f"{where}: {value}".upper())
+
+    @dataclass(frozen=True)
+    class Shout:
+        word: Upper
+
+    table: Mapping[str, Any] = {"word": "hi"}
+    assert fit(table, Shout, "here").word == "HERE, WORD: HI"

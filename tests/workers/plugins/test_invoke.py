@@ -1,0 +1,111 @@
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from workers.errors import GiveUp, Retry
+from workers.plugins.actions import Note, Set, Tags, Ticket
+from workers.plugins.context import Context
+from workers.plugins.invoke import decide, refusal
+from workers.plugins.router import Handler, Router
+from workers.rules.conditions import ConditionResult
+from workers.testing import NOON, ticket
+from workers.tickets.change import Change, Event
+from workers.tickets.model import TicketRead
+
+CHANGE = Change(kind="ticket-created", at=NOON)
+EVENT = Event(account="test", kind="ticket-created", at=NOON, changes=(CHANGE,), matched=(CHANGE,))
+CONTEXT = Context(ticket=1, now=NOON, settings="the settings", log=None, happyfox=None, act=None)
+
+
+def handler(function: Callable[..., Any], when: Callable[..., object] | None = None) -> Handler:
+    router = Router("test")
+    router.on("ticket-created", when=when)(function)
+    return router.handlers[0]
+
+
+def why_not(when: Callable[..., object] | None) -> str:
+    return refusal(handler(lambda ticket: None, when), ticket(), EVENT, NOON)
+
+
+def test_a_handler_without_when_wants_to_run() -> None:
+    assert why_not(None) == ""
+
+
+def test_when_is_given_the_event_and_the_time_if_it_names_them() -> None:
+    def never(event: Event, now: datetime, ticket: TicketRead) -> bool:
+        return (event.kind, now) != ("ticket-created", NOON) and ticket.id == 1
+
+    assert why_not(never) == "its `when` does not hold"
+    assert why_not(lambda ticket: ticket.subject) == ""
+
+
+def test_the_reason_of_what_when_returns_is_told() -> None:
+    assert why_not(lambda ticket: ConditionResult(False, "it is New")) == "it is New"
+    assert why_not(lambda ticket: ConditionResult(True, "status is New")) == ""
+
+
+def test_when_is_given_the_settings_if_it_names_them() -> None:
+    def vip(ticket: TicketRead, settings: str) -> bool:
+        return settings == "vip"
+
+    asked = handler(lambda ticket: None, vip)
+    assert refusal(asked, ticket(), EVENT, NOON, "vip") == ""
+    assert refusal(asked, ticket(), EVENT, NOON, "all") == "its `when` does not hold"
+
+
+def test_when_cannot_record_intents() -> None:
+    with pytest.raises(AttributeError):
+        why_not(lambda ticket: ticket.delete())
+
+
+def test_intents_are_given_in_the_order_they_were_recorded() -> None:
+    def record(ctx: Context, event: Event, ticket: Ticket) -> None:
+        ticket.note(f"{event.kind} {ctx.settings}")
+        ticket.add_tags("a")
+        ticket.set(status="Closed")
+
+    read = ticket()
+    wanted = (Note("ticket-created the settings"), Tags(add=("a",)), Set({"status": "Closed"}, {}))
+    assert decide(handler(record), read, EVENT, CONTEXT) == wanted
+    assert decide(handler(record), read, EVENT, CONTEXT) == wanted, "a second run begins with an empty record"
+
+
+@pytest.mark.parametrize("error", [Retry("later"), GiveUp("never"), KeyError("x")])
+def test_what_a_handler_raises_goes_through(error: Exception) -> None:
+    def fail(ticket: Ticket) -> None:
+        ticket.note("void")
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        decide(handler(fail), ticket(), EVENT, CONTEXT)
+    assert raised.value is error
+
+
+async def wait(ticket: Ticket) -> None:
+    """A coroutine function that the router cannot see behind a lambda."""
+
+
+@pytest.mark.parametrize("returned", [lambda _: "secret", lambda _: False, lambda _: (x for x in "secret"), wait])
+def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[Ticket], object]) -> None:
+    with pytest.raises(GiveUp, match="a handler returns None: record intents on the ticket") as raised:
+        decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (lambda it: it.set(fields={"Reason": object()}), "a value cannot be sent"),
+        (lambda it: it.note("half \ud83d"), "half a character"),
+        (lambda it: it.intents.append("close it"), "by the methods of the ticket"),
+        (lambda it: [it.note("x" * 1_000_000) for _ in range(6)], "5000000 are the most"),
+    ],
+)
+def test_what_no_plan_can_hold_is_the_handlers_mistake(record: Callable[[Ticket], Any], words: str) -> None:
+    def bad(ticket: Ticket) -> None:
+        record(ticket)
+
+    with pytest.raises(GiveUp, match=words):
+        decide(handler(bad), ticket(), EVENT, CONTEXT)

@@ -1,0 +1,53 @@
+import pytest
+
+from workers.plugins.actions import (
+    AnyIntent,
+    Delete,
+    Forward,
+    Move,
+    Note,
+    On,
+    Reply,
+    Set,
+    Subscribe,
+    Tags,
+    denials,
+    denied,
+    wants,
+)
+
+NONE: frozenset[tuple[str, str]] = frozenset()
+GRANTED: list[tuple[AnyIntent, str]] = [
+    (Reply("Hello"), "reply"),
+    (Move("Billing"), "move"),
+    (Forward(("a@example.com",), "s", "m"), "forward"),
+    (Subscribe((7,)), "subscribe"),
+    (Delete(), "delete"),
+]
+
+
+@pytest.mark.parametrize("intent", [Tags(add=("vip",)), Note("Hello"), Set({"status": "Closed"}, {"Plan": "Gold"})])
+def test_tags_notes_and_properties_need_no_grant(intent: AnyIntent) -> None:
+    assert denied(intent, "vip", NONE) == ""
+
+
+@pytest.mark.parametrize(("intent", "permission"), GRANTED)
+def test_the_rest_needs_a_grant_for_this_router(intent: AnyIntent, permission: str) -> None:
+    line = f"FOXHOOKS_ALLOW=vip:{permission}"
+    assert denied(intent, "vip", NONE) == line
+    assert denied(intent, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
+    assert denied(intent, "vip", frozenset({("vip", permission)})) == ""
+
+
+def test_what_is_wanted_is_said_with_the_line_that_allows_it() -> None:
+    intents = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), On(12, Move("Billing"))]
+
+    assert wants(intents, "vip") == (
+        "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"
+    )
+    assert wants([], "vip") == "nothing"
+
+
+def test_what_is_denied_is_said_with_the_line_that_is_missing() -> None:
+    assert denials(("FOXHOOKS_ALLOW=vip:delete",)) == "; delete denied, add FOXHOOKS_ALLOW=vip:delete"
+    assert denials(()) == ""

@@ -1,0 +1,114 @@
+"""Invitations: as many as lanes are due and threads free, spread over accounts, none once the process ends."""
+
+import redis
+
+from workers.settings import Budget
+from workers.store.broker import Invitations
+from workers.store.client import Store
+from workers.store.inbox import accept, receive
+from workers.store.keys import WAKE
+from workers.store.lanes import ClaimTerms
+from workers.store.permits import Governor
+from workers.webhook import parse
+
+THREADS = 4
+
+
+def terms(account: str) -> ClaimTerms:
+    budget = Governor(account, Budget(500, 300, 60.0, 600.0, 1.0, 8)).budget
+    return ClaimTerms(account, lease=15_000, read=True, budget=budget, life=20_000)
+
+
+def fill(store: redis.Redis, account: str, lanes: int) -> None:
+    bodies = [b'{"ticket_id":%d}' % number for number in range(1, lanes + 1)]
+    Store(store).run(accept(account, [receive(parse(body), body) for body in bodies], keep=3600))
+
+
+def invitations(store: redis.Redis, *accounts: str) -> Invitations:
+    return Invitations(Store(store), store, [terms(account) for account in accounts], THREADS)
+
+
+def accepted(invited: Invitations, count: int) -> list[str]:
+    return [found.account for _ in range(count) if (found := invited.accept())]
+
+
+def test_nobody_is_invited_twice_for_a_lane(store: redis.Redis) -> None:
+    fill(store, "acme", 1)
+    invited = invitations(store, "acme")
+    assert (invited.wait(), invited.wait()) == (1, 0)
+
+
+def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
+    fill(store, "acme", 10)
+    invited = invitations(store, "acme")
+    assert invited.wait() == THREADS
+    assert accepted(invited, THREADS) == ["acme"] * THREADS
+    invited.leave(terms("acme"))
+    assert invited.wait() == 1
+
+
+def test_another_process_is_woken_for_what_is_too_much_for_this_one(store: redis.Redis) -> None:
+    fill(store, "acme", 10)
+    invitations(store, "acme").wait()
+    assert store.llen(WAKE) == 1
+
+
+def test_a_backlog_of_one_account_keeps_no_other_waiting(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    fill(store, "beta", 1)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == THREADS
+    assert sorted(accepted(invited, THREADS)) == ["acme", "acme", "acme", "beta"]
+
+
+def test_slow_turns_of_one_account_leave_a_thread_for_every_other(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == THREADS - 1
+    assert accepted(invited, THREADS - 1) == ["acme"] * (THREADS - 1)
+    fill(store, "beta", 5)
+    assert invited.wait() == 1
+    assert accepted(invited, 1) == ["beta"]
+
+
+def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == THREADS - 1
+    accepted(invited, THREADS - 1)
+    store.delete(WAKE)
+    invited.leave(terms("acme"))
+    own = [key for key in store.keys(f"{WAKE}:*") if store.ttl(key) > 0]
+    assert len(own) == 1, "its own consumer is woken"
+    assert invited.wait() == 1
+
+
+def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: redis.Redis) -> None:
+    fill(store, "acme", 50)
+    alone, shared = invitations(store, "acme"), invitations(store, "acme", "beta")
+    alone.wait()
+    assert not alone.crowded(terms("acme"))
+    shared.wait()
+    assert not shared.crowded(terms("acme")), "nobody else has anything due"
+    fill(store, "beta", 5)
+    shared.wait()
+    assert shared.crowded(terms("acme"))
+
+
+def test_an_account_with_a_spoilt_key_stops_no_other(store: redis.Redis) -> None:
+    store.set("foxhooks:{acme}:sched", "spoilt")
+    fill(store, "beta", 1)
+    invited = invitations(store, "acme", "beta")
+    assert invited.wait() == 1
+    assert accepted(invited, 1) == ["beta"]
+
+
+def test_a_process_that_ends_invites_nobody_and_wakes_another(store: redis.Redis) -> None:
+    fill(store, "acme", 3)
+    invited = invitations(store, "acme")
+    assert invited.wait() == 3
+    invited.stop()
+    assert invited.wait() == 0
+    assert invited.accept() is None
+    invited.leave()
+    assert store.llen(WAKE) == 1

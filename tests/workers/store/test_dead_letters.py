@@ -1,0 +1,101 @@
+"""Dead letters are put back into their lanes, or deleted."""
+
+import redis
+
+from workers import Event, GiveUp, Router, Ticket
+from workers.store.records import discard, replay
+from workers.testing.desk import ACCOUNT, World
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+class Fragile:
+    """A router whose handler gives up until it is mended."""
+
+    def __init__(self) -> None:
+        self.router = Router("fragile")
+        self.mended = False
+        self.events: list[Event] = []
+
+        @self.router.on("contact-replied")
+        def answer(ticket: Ticket, event: Event) -> None:
+            if not self.mended:
+                raise GiveUp("the other system is gone")
+            self.events.append(event)
+            ticket.note("Answered late.")
+
+
+def dead(world: World, fragile: Fragile) -> tuple[int, str]:
+    """Lets a handler give up on a reply; gives the ticket and the letter."""
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    world.simulator.contact_replies(number, "Hello?")
+    world.deliver()
+    world.settle_down()
+    (letter,) = world.client.zrange(P + "dead", 0, -1)
+    return number, letter.decode()
+
+
+def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    number, letter = dead(world, fragile)
+    fragile.mended = True
+
+    assert world.store.run(replay(ACCOUNT, letter)) == number
+    world.settle_down()
+
+    (event,) = fragile.events
+    assert event.replay
+    assert [change.kind for change in event.matched] == ["contact-replied"]
+    assert "Answered late." in world.ticket(number)["updates"][-1]["message"]["text"]
+    assert store.zcard(P + "dead") == 0
+
+
+def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    number, letter = dead(world, fragile)
+    fragile.mended = True
+
+    assert [world.store.run(replay(ACCOUNT, letter)) for _ in range(2)] == [number] * 2
+    world.settle_down()
+
+    assert len(fragile.events) == 1
+    assert world.store.run(replay(ACCOUNT, letter)) == 0
+
+
+def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    _, letter = dead(world, fragile)
+
+    world.store.run(replay(ACCOUNT, letter))
+    world.settle_down()
+
+    (again,) = store.zrange(P + "dead", 0, -1)
+    assert again.decode() != letter
+
+
+def test_a_letter_is_replayed_and_discarded_once_only(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    _, letter = dead(world, fragile)
+
+    assert world.store.run(discard(ACCOUNT, letter))
+    assert not world.store.run(discard(ACCOUNT, letter))
+    assert world.store.run(replay(ACCOUNT, letter)) == 0
+
+
+def test_a_replay_is_kept_however_long_it_waits(store: redis.Redis) -> None:
+    fragile = Fragile()
+    world = World(store, fragile.router)
+    number, letter = dead(world, fragile)
+    fragile.mended = True
+    world.store.run(replay(ACCOUNT, letter))
+    assert store.ttl(f"{P}event:replay-{letter}") == -1
+    world.settle_down()
+
+    assert "Answered late." in str(world.ticket(number)["updates"])
+    assert store.ttl(f"{P}event:replay-{letter}") > 0

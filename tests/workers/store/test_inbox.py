@@ -1,0 +1,281 @@
+"""The inbox against real stores: what is stored, what joins, when a lane becomes due."""
+
+import json
+
+import msgspec
+import pytest
+import redis
+
+from workers.errors import StoreUnavailable
+from workers.store import inbox
+from workers.store.client import Store
+from workers.store.inbox import Acceptance, Arrival, accept, receive, unreadable
+from workers.webhook import parse
+
+P = "foxhooks:{acme}:"
+NOW = 1_750_000_000_000
+KEEP = 3600
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def engine(either_store: redis.Redis, clock: Clock) -> Store:
+    return Store(either_store, clock)
+
+
+def delivery(ticket: int, text: str = "", **more: object) -> Arrival:
+    body = json.dumps({"ticket_id": ticket, "update": {"message_type": "Client Reply", "text": text}, **more})
+    return receive(parse(body.encode()), body.encode(), '{"content-type":"application/json"}')
+
+
+def take(engine: Store, *arrivals: Arrival, refused: dict[str, int] | None = None) -> list[Acceptance]:
+    return engine.run(accept("acme", arrivals, KEEP, refused))
+
+
+def score(engine: Store, ticket: int) -> float | None:
+    return engine.client.zscore(P + "sched", str(ticket))
+
+
+def test_an_accepted_delivery_waits_in_its_lane_and_is_due_now(engine: Store) -> None:
+    arrival = delivery(3)
+    assert take(engine, arrival) == [Acceptance("accepted", arrival.id)]
+    assert engine.client.lrange(P + "lane:3", 0, -1) == [arrival.id.encode()]
+    assert score(engine, 3) == NOW
+    event = engine.client.hgetall(P + "event:" + arrival.id)
+    assert event == {
+        b"v": b"1",
+        b"ticket": b"3",
+        b"digest": arrival.digest.encode(),
+        b"kind": b"updated",
+        b"update": b"1",
+        b"actor": b"unknown",
+        b"label": b"contact-reply",
+        b"source": b"webhook",
+        b"at": str(NOW).encode(),
+        b"body": arrival.body,
+        b"headers": b'{"content-type":"application/json"}',
+    }
+    assert 0 < engine.client.ttl(P + "event:" + arrival.id) <= KEEP
+
+
+def test_the_same_bytes_join_the_event_that_waits(engine: Store) -> None:
+    first, second = delivery(3), delivery(3)
+    take(engine, first)
+    assert take(engine, second) == [Acceptance("duplicate", first.id)]
+    assert engine.client.llen(P + "lane:3") == 1
+    assert not engine.client.exists(P + "event:" + second.id)
+
+
+def test_the_same_bytes_join_within_a_batch(engine: Store) -> None:
+    first, second = delivery(3), delivery(3)
+    assert take(engine, first, second) == [Acceptance("accepted", first.id), Acceptance("duplicate", first.id)]
+
+
+def test_the_same_bytes_are_a_new_event_once_the_first_is_claimed(engine: Store) -> None:
+    first, second = delivery(3), delivery(3)
+    take(engine, first)
+    engine.client.hdel(P + "joins:3", first.digest)
+    assert take(engine, second) == [Acceptance("accepted", second.id)]
+
+
+def test_a_batch_that_is_run_twice_is_stored_once_and_answered_alike(engine: Store) -> None:
+    batch = [delivery(3), delivery(4), unreadable("not-json", b"{")]
+    once = take(engine, *batch)
+    before = {key: engine.client.dump(key) for key in engine.client.scan_iter() if not key.endswith(b":batches")}
+    assert take(engine, *batch) == once
+    after = {key: engine.client.dump(key) for key in engine.client.scan_iter() if not key.endswith(b":batches")}
+    assert after == before
+
+
+def test_every_batch_writes_even_when_it_stores_nothing(engine: Store) -> None:
+    take(engine)
+    take(engine)
+    assert engine.client.get(P + "batches") == b"2"
+
+
+def test_the_birth_of_the_store_stays_its_first_use(engine: Store, clock: Clock) -> None:
+    take(engine)
+    clock.now += 1000
+    take(engine)
+    assert engine.client.get(P + "birth") == str(NOW).encode()
+
+
+def test_a_leased_lane_keeps_the_end_of_its_lease(engine: Store) -> None:
+    engine.client.zadd(P + "sched", {"3": NOW + 15_000})
+    engine.client.hset(P + "own", "3", "7-abc")
+    engine.client.hset(P + "turn:3", "retry", NOW + 15_000)
+    take(engine, delivery(3))
+    assert score(engine, 3) == NOW + 15_000
+
+
+def test_a_parked_lane_stays_parked(engine: Store) -> None:
+    engine.client.zadd(P + "sched", {"3": NOW + 60_000})
+    engine.client.hset(P + "turn:3", "retry", NOW + 90_000)
+    take(engine, delivery(3))
+    assert score(engine, 3) == NOW + 60_000
+
+
+def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -> None:
+    engine.client.zadd(P + "sched", {"3": NOW + 60_000})
+    engine.client.hset(P + "turn:3", "retry", NOW + 60_000)
+    take(engine, delivery(3))
+    assert score(engine, 3) == NOW
+
+
+def test_a_lane_that_has_just_written_stays_quiet_for_a_moment(engine: Store) -> None:
+    engine.client.set(P + "settling:3", NOW + 2000)
+    engine.client.set(P + "settling:4", NOW + 2000)
+    engine.client.zadd(P + "sched", {"4": NOW + 60_000})
+    engine.client.hset(P + "turn:4", "retry", NOW + 60_000)
+    take(engine, delivery(3), delivery(4))
+    assert (score(engine, 3), score(engine, 4)) == (NOW + 2000, NOW + 2000)
+
+
+def test_a_lane_that_is_due_keeps_its_place(engine: Store) -> None:
+    engine.client.zadd(P + "sched", {"3": NOW - 500})
+    take(engine, delivery(3))
+    assert score(engine, 3) == NOW - 500
+
+
+def test_events_of_a_ticket_stay_in_order(engine: Store) -> None:
+    arrivals = [delivery(3, str(n)) for n in range(300)]
+    take(engine, *arrivals[:128])
+    take(engine, *arrivals[128:])
+    assert engine.client.lrange(P + "lane:3", 0, -1) == [arrival.id.encode() for arrival in arrivals]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe", b"x" * 5_000_000, "☕".encode()])
+def test_a_body_may_be_any_bytes(engine: Store, body: bytes) -> None:
+    arrival = unreadable("not-json", body)
+    take(engine, arrival)
+    assert engine.client.hget(P + "event:" + arrival.id, "body") == body
+
+
+def test_half_a_surrogate_pair_in_a_rule_costs_no_event(engine: Store) -> None:
+    body = b'{"ticket_id":3,"update":{"by":{"type":"smartrule","name":"\\ud83d rule"}}}'
+    arrival = receive(parse(body), body)
+    assert take(engine, arrival)[0].status == "accepted"
+    assert engine.client.hget(P + "event:" + arrival.id, "rule") == b"? rule"
+
+
+def test_the_largest_ticket_and_update_are_stored_digit_by_digit(engine: Store) -> None:
+    body = b'{"ticket_id":9007199254740991,"update":{"update_id":9007199254740991}}'
+    arrival = receive(parse(body), body)
+    take(engine, arrival)
+    assert engine.client.lrange(P + "lane:9007199254740991", 0, -1) == [arrival.id.encode()]
+    assert engine.client.hget(P + "event:" + arrival.id, "update_id") == b"9007199254740991"
+
+
+def test_an_unreadable_delivery_goes_to_quarantine_and_into_no_lane(engine: Store) -> None:
+    arrival = unreadable("not-an-object", b"[1]", '{"content-type":"application/json"}')
+    assert take(engine, arrival) == [Acceptance("quarantined", arrival.id)]
+    assert engine.client.lrange(P + "quarantine", 0, -1) == [arrival.id.encode()]
+    event = engine.client.hgetall(P + "event:" + arrival.id)
+    assert (event[b"reason"], event[b"body"], event[b"ticket"]) == (b"not-an-object", b"[1]", b"")
+    assert engine.client.zcard(P + "sched") == 0
+
+
+def test_the_same_unreadable_bytes_are_kept_once(engine: Store) -> None:
+    first, second = unreadable("not-json", b"{"), unreadable("not-json", b"{")
+    take(engine, first)
+    assert take(engine, second) == [Acceptance("quarantined", first.id)]
+    assert engine.client.llen(P + "quarantine") == 1
+
+
+def test_a_full_quarantine_drops_its_oldest(engine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "QUARANTINE", 3)
+    arrivals = [unreadable("not-json", str(n).encode()) for n in range(5)]
+    take(engine, *arrivals)
+    assert engine.client.lrange(P + "quarantine", 0, -1) == [arrival.id.encode() for arrival in arrivals[2:]]
+    assert [engine.client.exists(P + "event:" + arrival.id) for arrival in arrivals] == [0, 0, 1, 1, 1]
+    assert engine.client.hlen(P + "joins:quarantine") == 3
+
+
+def test_deliveries_are_counted_with_the_time_of_the_last(engine: Store, clock: Clock) -> None:
+    first = delivery(3)
+    take(engine, first, delivery(3), unreadable("not-json", b"{"), refused={"bad-signature": 7})
+    clock.now += 1000
+    take(engine, delivery(4))
+    counts = {name.decode(): int(value) for name, value in engine.client.hgetall(P + "counts").items()}
+    assert counts == {
+        "accepted": 2,
+        "accepted:at": NOW + 1000,
+        "duplicate": 1,
+        "duplicate:at": NOW,
+        "quarantined": 1,
+        "quarantined:at": NOW,
+        "refused:bad-signature": 7,
+        "refused:bad-signature:at": NOW,
+    }
+
+
+def test_without_a_given_time_the_store_uses_its_own(either_store: redis.Redis) -> None:
+    arrival = delivery(3)
+    Store(either_store).run(accept("acme", [arrival], KEEP))
+    seconds, _ = either_store.time()
+    assert abs(int(either_store.hget(P + "event:" + arrival.id, "at") or 0) / 1000 - seconds) < 60
+
+
+def test_a_key_of_the_wrong_type_concerns_its_own_ticket_alone(either_store: redis.Redis) -> None:
+    either_store.set("foxhooks:{acme}:lane:3", "not a list")
+    arrivals = [receive(parse(body), body) for body in (b'{"ticket_id": 3}', b'{"ticket_id": 4}')]
+
+    taken = Store(either_store).run(accept("acme", arrivals, 60))
+
+    assert [each.status for each in taken] == ["spoilt", "accepted"]
+    assert either_store.llen("foxhooks:{acme}:lane:4") == 1
+    assert not either_store.exists(f"foxhooks:{{acme}}:event:{arrivals[0].id}")
+
+
+def test_a_store_that_is_full_takes_all_of_a_batch_or_nothing(engine: Store) -> None:
+    engine.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            take(engine, delivery(3), delivery(4))
+        assert engine.client.keys() == []
+    finally:
+        engine.client.config_set("maxmemory", "0")
+
+
+def test_ids_of_events_differ() -> None:
+    assert len({inbox.new_id() for _ in range(10_000)}) == 10_000
+    assert all(len(inbox.new_id()) == 20 for _ in range(1000))
+
+
+def test_an_arrival_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        delivery(3).ticket = "4"  # type: ignore[misc]
+    assert isinstance(delivery(3), msgspec.Struct)
+
+
+def test_an_event_that_waited_for_longer_than_it_is_kept_takes_no_further_delivery(engine: Store) -> None:
+    first = delivery(7)
+    engine.run(accept("acme", [first], KEEP))
+    engine.client.delete(f"{P}event:{first.id}")
+
+    second = msgspec.structs.replace(first, id="second")
+
+    assert engine.run(accept("acme", [second], KEEP)) == [Acceptance("accepted", "second")]
+    assert engine.client.lrange(P + "lane:7", 0, -1) == [first.id.encode(), b"second"]
+
+
+def test_nothing_joins_an_event_that_a_spoilt_key_kept_from_its_lane(engine: Store) -> None:
+    first = delivery(7)
+    engine.client.set(P + "lane:7", "spoilt")
+    assert engine.run(accept("acme", [first], KEEP)) == [Acceptance("spoilt", "")]
+    engine.client.delete(P + "lane:7")
+
+    second = msgspec.structs.replace(first, id="second")
+
+    assert engine.run(accept("acme", [second], KEEP)) == [Acceptance("accepted", "second")]

@@ -1,0 +1,133 @@
+"""Which due lane is claimed next: by class and age, within the reserves, however many others wait."""
+
+import pytest
+import redis
+
+from tests.support.lanes import START, WINDOW, LaneAccount, P
+from workers.store.client import Store
+from workers.store.lanes import Held, Nothing, claim, due
+from workers.store.scripts import Script
+
+
+@pytest.fixture
+def account(either_store: redis.Redis) -> LaneAccount:
+    return LaneAccount(either_store)
+
+
+def test_the_oldest_lane_is_claimed_first_within_a_class(account: LaneAccount) -> None:
+    for ticket in (3, 1, 2):
+        account.event(ticket, "normal")
+        account.now += 1
+    assert [account.claimed() for _ in range(4)] == [3, 1, 2, None]
+
+
+def test_interactive_lanes_have_a_head_start_that_older_lanes_outgrow(account: LaneAccount) -> None:
+    account.event(1, "bulk")
+    account.event(2, "normal")
+    account.now += 20_000
+    account.event(3, "interactive")
+    assert account.claimed() == 3
+    account.now += 45_000
+    account.event(4, "interactive")
+    assert [account.claimed() for _ in range(3)] == [2, 1, 4]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_reserve_is_left_for_interactive_lanes_behind_any_number_of_others(account: LaneAccount, method: str) -> None:
+    for ticket in range(1, 200):
+        account.event(ticket, "bulk" if ticket % 2 else "normal")
+    account.use(method, 90)
+    account.now += 120_000 - WINDOW - 10_000
+    assert account.due()[0] == 0
+    assert account.claimed() is None
+    account.event(1000, "interactive")
+    assert account.due()[0] >= 1
+    assert [account.claimed(), account.claimed()] == [1000, None]
+
+
+def test_normal_lanes_pass_bulk_ones_that_have_used_their_part(account: LaneAccount) -> None:
+    for ticket in range(1, 100):
+        account.event(ticket, "bulk")
+    account.now += 45_000
+    account.use("GET", 70)
+    account.event(1000, "normal")
+    assert [account.claimed(), account.claimed()] == [1000, None]
+
+
+def test_a_lane_that_waits_for_long_is_let_past_the_reserves_now_and_then(account: LaneAccount) -> None:
+    account.event(1, "bulk")
+    account.now += 5 * WINDOW + 1
+    account.use("GET", 90)
+    assert account.claimed() == 1
+    for ticket in (2, 3):
+        account.event(ticket, "bulk")
+    account.now += 5 * WINDOW + 1
+    account.use("GET", 90)
+    assert account.claimed() is None, "only one of ten claims"
+
+
+def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urgent_event(account: LaneAccount) -> None:
+    account.event(1, "interactive")
+    held = account.claim()
+    assert isinstance(held, Held)
+    assert held.class_ == "interactive"
+    account.give_back(held)
+    account.event(1, "bulk")
+    account.event(2, "bulk")
+    account.event(2, "normal")
+    account.use("GET", 90 - 1)
+    assert account.claimed() == 1
+    assert account.client.zscore(P + "sched:normal", "2") == START
+
+
+def test_a_claim_repeated_after_a_lost_answer_is_answered_alike(account: LaneAccount) -> None:
+    account.event(1, "interactive")
+    account.event(2, "interactive")
+    first, again = (account.store.run(claim(account.terms, "same")) for _ in range(2))
+    assert first == again
+
+
+def test_no_more_lanes_are_invited_than_there_is_room_for(either_store: redis.Redis) -> None:
+    account = LaneAccount(either_store, gets=20, in_flight=6)
+    for ticket in range(1, 50):
+        account.event(ticket, "normal")
+    assert account.due() == (6, 0)
+    account.use("GET", 15)
+    assert account.due() == (3, 0)
+    assert [account.claimed() is None for _ in range(4)] == [False, False, False, True]
+    assert account.due() == (0, WINDOW + 600)
+
+
+def test_a_locked_account_hands_out_nothing_and_says_until_when(account: LaneAccount) -> None:
+    for ticket in range(1, 50):
+        account.event(ticket, "interactive")
+    account.use("GET", 1)
+    account.store.run(account.governor.permit("GET", "the-429", "normal", 1_000))
+    account.store.run(account.governor.release("GET", "the-429", "limited"))
+    assert account.due() == (0, 605_000)
+    assert account.claim() == Nothing(605_000, "gate")
+
+
+def commands(client: redis.Redis, script: Script[tuple[int, int]], store: Store) -> int:
+    """How many commands of the store one run of a script costs."""
+    before = client.info("commandstats")
+    store.run(script)
+    after = client.info("commandstats")
+    return sum(after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after)
+
+
+@pytest.mark.parametrize("state", ["exhausted", "locked"])
+def test_asking_costs_as_much_with_many_lanes_as_with_few(account: LaneAccount, state: str) -> None:
+    def cost() -> int:
+        return commands(account.client, due(account.terms, 8), account.store)
+
+    account.event(1, "normal")
+    if state == "locked":
+        account.client.hset(P + "gate", mapping={"state": "locked", "until": START + 600_000})
+    else:
+        account.use("GET", 100)
+    assert account.due()[0] == 0
+    few = cost()
+    account.client.zadd(P + "sched", {str(ticket): START for ticket in range(2, 20_000)})
+    account.client.zadd(P + "sched:normal", {str(ticket): START for ticket in range(2, 20_000)})
+    assert cost() <= few + 1

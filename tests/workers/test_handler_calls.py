@@ -1,0 +1,248 @@
+"""Handlers in threads: what they do outside is in doubt when their time is over, and not done after a freeze."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
+from workers.engine.plan import Letter
+from workers.engine.steps import Step
+from workers.engine.turn import Result
+from workers.errors import NotNow
+from workers.happyfox.http import ApiConnection
+from workers.plugins.invoke import Decide, Decision, Failure
+from workers.runner import Account, Visits
+from workers.store.lanes import Held
+from workers.store.leases import Leases
+from workers.testing.desk import ACCOUNT, World
+from workers.timeouts import Limits
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+
+
+class Threads(World):
+    """A world whose handlers run as in a worker process, each in a thread and under a limit."""
+
+    def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:
+        super().__init__(client, *routers)
+        self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
+        self.ends = False
+        wire = ApiConnection(
+            "https://demo.happyfox.com",
+            api_key="key",
+            auth_code="code",
+            timeout=1.0,
+            governor=self.governor,
+            store=self.store,
+        )
+        limits = Limits(seconds, lambda: self.ends)
+        self.visits = Visits(Account(self.terms, wire), self.store, self.leases, limits, lambda: self.ends)
+        self.simulator.create_ticket()
+        self.deliver()
+
+    def drive(self, held: Held) -> Result:
+        self._held = held
+        self.leases.add(held, self.now / 1000)
+        return super().drive(held)
+
+    def decide(self, step: Decide) -> Decision | Failure:
+        return self.visits.take(self._held, step)
+
+
+@pytest.fixture
+def going_on() -> Iterator[threading.Event]:
+    """Lets everything that hangs go on at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
+    router = Router("clerk")
+
+    @router.on("ticket-created")
+    def file(ticket: Ticket, event: Event, ctx: Context) -> None:
+        handle(ticket, ctx)
+
+    return router
+
+
+def reasons(store: Any) -> list[str]:
+    return [store.hget(f"{P}letter:{id.decode()}", "evidence").decode() for id in store.zrange(f"{P}dead", 0, -1)]
+
+
+def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: redis.Redis) -> None:
+    names: list[str] = []
+
+    def file(ticket: Ticket, ctx: Context) -> None:
+        names.append(threading.current_thread().name)
+        ticket.note(str(ctx.effect("add", lambda: names.append(threading.current_thread().name) or 7)))
+
+    world = Threads(store, clerk(file))
+    world.work()
+
+    assert names == ["handler", "handler"]
+    assert "'text': '7" in str(world.ticket(1)["updates"])
+
+
+def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, going_on: threading.Event) -> None:
+    calls: list[int] = []
+
+    def add() -> None:
+        calls.append(1)
+        going_on.wait(20)
+
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", add)), seconds=0.1)
+    world.work()
+
+    assert calls == [1]
+    assert "OverLimit: ran longer than 0.1 s (FOXHOOKS_HANDLER_SECONDS);" in reasons(store)[0]
+    assert "its effect 'add' may or may not have happened" in reasons(store)[0]
+
+
+def test_a_call_that_outlives_its_handler_is_looked_up_where_it_can_be(
+    store: redis.Redis, going_on: threading.Event
+) -> None:
+    calls: list[int] = []
+
+    def add() -> int:
+        calls.append(1)
+        going_on.wait(20)
+        return 7
+
+    router = clerk(lambda ticket, ctx: ticket.note(f"row {ctx.effect('add', add, lambda: len(calls) or None)}"))
+    world = Threads(store, router, seconds=0.1)
+    world.settle_down(step=5_000)
+
+    assert (calls, reasons(store)) == ([1], [])
+    assert "row 1" in str(world.ticket(1)["updates"])
+
+
+def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
+    held = world.claim()
+    assert held is not None
+    world.store.run, run = (lambda script: freeze(script)), world.store.run  # type: ignore[method-assign]
+
+    def freeze(script: Any) -> Any:
+        answer = run(script)
+        if script.name == "external":
+            world.now += world.lease
+        return answer
+
+    assert world.drive(held).end == "lost"
+    assert calls == []
+
+
+def test_a_worker_on_its_way_out_begins_no_effect(store: redis.Redis) -> None:
+    calls: list[int] = []
+    world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
+    world.ends = True
+    held = world.claim()
+    assert held is not None
+
+    assert world.drive(held).end == "parked"
+    assert calls == []
+
+
+def test_an_effect_cannot_be_made_from_another_thread_or_after_the_run(store: redis.Redis) -> None:
+    errors: list[str] = []
+    kept: list[Context] = []
+
+    def attempt(ctx: Context) -> None:
+        try:
+            ctx.effect("add", lambda: None)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    def file(ticket: Ticket, ctx: Context) -> None:
+        kept.append(ctx)
+        thread = threading.Thread(target=attempt, args=(ctx,))
+        thread.start()
+        thread.join()
+
+    Threads(store, clerk(file)).work()
+    attempt(kept[0])
+
+    assert errors == [
+        "ctx works only in the thread that its handler runs in",
+        "this ctx is over: a handler may use it only until it returns",
+    ]
+
+
+def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+    def file(ticket: Ticket, ctx: Context) -> None:
+        for _ in range(2):
+            try:
+                ctx.happyfox.ticket(1)
+            except BaseException as error:
+                swallowed.append(type(error))
+
+    swallowed: list[type[BaseException]] = []
+    world = Threads(store, clerk(file))
+    world.before = lambda step: close(step)
+
+    def close(step: Step) -> None:
+        if isinstance(step, Decide):
+            store.hset(f"{P}gate", mapping={"state": "locked", "until": world.now + 60_000, "epoch": 1})
+
+    assert [result.end for result in world.work()] == ["parked"]
+    assert swallowed == [NotNow, NotNow]
+
+
+class Busy(Retry):
+    """As authors write them: their own class, their own members."""
+
+    def __init__(self, reason: Any, after: Any = None) -> None:
+        self.reason, self.after = reason, after
+
+
+class Hopeless(GiveUp):
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lambda: Retry("wait", after=float("inf")), "Retry: after=inf cannot be; it is 366d at most"),
+        (lambda: Retry("wait", after="soon"), "Retry: after='soon' is no wait; write it as 90s, 10m or 2h"),
+        (lambda: Busy("wait", after="1e300d"), "Retry: after='1e300d' cannot be; it is 366d at most"),
+        (lambda: GiveUp(5), "5"),
+        (lambda: GiveUp(None), "GiveUp"),
+        (lambda: GiveUp(ValueError("no such lead")), "no such lead"),
+        (lambda: GiveUp("half \ud83d"), "half ?"),
+        (lambda: GiveUp("x" * 5_000), "x" * 1_000 + "…"),
+        (Hopeless, "Hopeless"),
+    ],
+)
+def test_a_handler_that_fails_in_an_odd_way_ends_no_turn(
+    store: redis.Redis, error: Callable[[], Exception], told: str
+) -> None:
+    def fails(ticket: Ticket, ctx: Context) -> None:
+        raise error()
+
+    world = Threads(store, clerk(fails))
+    assert [result.end for result in world.work()] == ["settled"]
+    assert [letter.reason for letter in letters(store)] == [told]
+
+
+def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redis) -> None:
+    def fails(ticket: Ticket, ctx: Context) -> None:
+        raise Busy(None)
+
+    world = Threads(store, clerk(fails))
+    assert [result.end for result in world.work()] == ["settled"]
+    world.now += 7_000
+    assert [result.end for result in world.work()] == ["settled"]
+    assert not letters(store)
+
+
+def letters(store: "redis.Redis") -> list[Letter]:
+    ids = [each.decode() for each in store.zrange(f"{P}dead", 0, -1)]
+    return [msgspec.json.decode(store.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]

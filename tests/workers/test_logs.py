@@ -1,0 +1,157 @@
+"""Logs and error reports: what is known passes, a customer's words and secrets never do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import ROOT
+from tests.support.sentry import FakeSentry, listening
+
+WORDS = "words-of-a-customer"
+
+PROGRAM = """
+import asyncio, logging, os, sys
+from pathlib import Path
+import httpx, sentry_sdk
+from starlette.applications import Starlette
+from starlette.routing import Route
+from workers.logs import init_logging, init_sentry
+from workers.settings import load
+
+WORDS = "-".join(["words", "of", "a", "customer"])
+settings = load("web", os.environ, Path.cwd())
+init_logging(settings)
+init_sentry(settings, sys.argv[1])
+log = logging.getLogger("workers.turns")
+log.info("a turn began", extra={"account": "acme", "ticket": 3, "event": "e1", "body": WORDS})
+logging.getLogger("httpx").info("POST %s", WORDS)
+logging.getLogger("somebody.else").warning("they said %s", WORDS)
+
+def handler(body):
+    raise ValueError(body)
+
+try:
+    handler(WORDS)
+except ValueError:
+    log.exception("a handler failed", extra={"handler": "vip.greet", "subject": WORDS})
+
+async def broken(request):
+    body = await request.body()
+    raise RuntimeError(body.decode())
+
+async def ask():
+    app = Starlette(routes=[Route("/webhooks/{account}", broken, methods=["POST"])])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://foxhooks") as client:
+        sentry_sdk.add_breadcrumb(category="httplib", message=WORDS, data={"url": WORDS})
+        await client.post("/webhooks/acme?q=" + WORDS, content=WORDS, headers={"x-name": WORDS, "cookie": WORDS})
+
+if sys.argv[1] == "web":
+    asyncio.run(ask())
+sentry_sdk.flush(10)
+"""
+
+
+Ran = Callable[[str], tuple[FakeSentry, str]]
+
+
+def run(sentry: FakeSentry, part: str, **more: str) -> str:
+    """Run the program and return what it wrote."""
+    environ = {**os.environ, "HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "a-secret-of-ours"}
+    environ |= {"SENTRY_DSN": sentry.dsn, "PYTHONPATH": str(ROOT), **more}
+    command = [sys.executable, "-c", PROGRAM, part]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def ran() -> Ran:
+    """Run each part once for all tests; return the Sentry it reported to and what it wrote."""
+
+    @cache
+    def once(part: str) -> tuple[FakeSentry, str]:
+        with listening() as sentry:
+            return sentry, run(sentry, part)
+
+    return once
+
+
+def failures(sentry: FakeSentry) -> list[dict[str, Any]]:
+    """Return the reports of exceptions."""
+    return [event for event in sentry.events() if "exception" in event]
+
+
+@pytest.mark.parametrize("part", ["web", "worker"])
+def test_no_words_and_no_secret_reach_sentry(ran: Ran, part: str) -> None:
+    sentry, _ = ran(part)
+    assert failures(sentry)
+    assert WORDS not in sentry.text
+    assert "a-secret-of-ours" not in sentry.text
+
+
+def test_a_report_tells_where_it_happened_and_in_which_handler(ran: Ran) -> None:
+    sentry, _ = ran("worker")
+    (report,) = failures(sentry)
+    assert report["extra"] == {"handler": "vip.greet"}
+    assert report["logentry"] == {"message": "a handler failed"}
+    (error,) = report["exception"]["values"]
+    assert error["type"] == "ValueError"
+    assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "handler"]
+
+
+def test_a_request_is_reported_by_its_path_alone(ran: Ran) -> None:
+    sentry, _ = ran("web")
+    requests = [report["request"] for report in failures(sentry) if "request" in report]
+    assert requests
+    for request in requests:
+        assert request["url"].endswith("/webhooks/acme")
+        assert set(request["headers"]) <= {"content-length", "content-type", "user-agent"}
+
+
+def test_log_lines_carry_the_known_fields_and_no_words(ran: Ran) -> None:
+    _, text = ran("worker")
+    lines = [json.loads(line) for line in text.splitlines()]
+    ours = [line for line in lines if line["logger"] == "workers.turns"]
+    began, failed = ours
+    assert {name: began[name] for name in ("level", "message", "account", "ticket", "event")} == {
+        "level": "info",
+        "message": "a turn began",
+        "account": "acme",
+        "ticket": 3,
+        "event": "e1",
+    }
+    assert failed["raised"][-1] == "ValueError"
+    assert failed["handler"] == "vip.greet"
+    assert WORDS not in json.dumps(ours)
+
+
+def test_the_console_shows_the_same_for_a_person(sentry: FakeSentry) -> None:
+    text = run(sentry, "worker", LOG_FORMAT="console")
+    assert "a turn began" in text
+    assert "ticket=3" in text
+    assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line)
+
+
+def test_what_must_change_in_the_settings_is_logged_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text("loop_guard = 3\n[handlers.crm]\nsize = 3\n")
+    program = PROGRAM[: PROGRAM.index("init_sentry(settings")].replace('load("web"', 'load("worker"')
+    account = {"URL": "https://acme.happyfox.com", "API_KEY": "key", "AUTH_CODE": "code", "STAFF_ID": "7"}
+    environ = {
+        "PYTHONPATH": str(ROOT),
+        "FOXHOOKS_HANDLERS": "crm:router",
+        **{f"HAPPYFOX_{name}": value for name, value in account.items()},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["level"], line["message"]) == ("warning", "A setting must be changed.")
+    assert line["reason"].startswith("[handlers.crm] (foxhooks.toml): is an old form")

@@ -1,0 +1,54 @@
+"""The driver of steps: what time a slow store takes is no longer left for sending."""
+
+import time
+
+import pytest
+import redis
+
+from service.processes.simulator import running
+from workers.engine.steps import Call, Steps
+from workers.engine.turn import Result
+from workers.errors import Unsent
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import Answer
+from workers.happyfox.tickets import ticket
+from workers.runner import Account, Driver, _Driven
+from workers.simulator import Simulator
+from workers.store.client import Store
+from workers.store.clock import monotonic
+from workers.store.lanes import Held
+from workers.store.leases import Leases
+from workers.testing.desk import ACCOUNT, World
+from workers.timeouts import Limits
+
+#: Milliseconds in which the first byte must leave, and for which the store stands still when it is slow.
+SEND_BY, SLOW = 1_000, 1_100
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, slow: bool) -> None:
+    world, simulator = World(store), Simulator(time.time)
+    governor = world.governor
+    held = Held(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
+    outcomes: list[object] = []
+
+    def turn() -> Steps[Result]:
+        yield governor.permit("get", "p", "interactive", 20_000)
+        outcomes.append((yield Call(ticket(1), "p", SEND_BY)))
+        return Result("settled")
+
+    with running(simulator) as happyfox:
+        line = Store(store)
+        wire = ApiConnection(
+            happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
+        )
+        leases = Leases(line, 60.0, monotonic, "w", lambda: None)
+        driver = Driver(Account(world.terms, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
+        leases.add(held, monotonic())
+        if slow:
+            store.client_pause(SLOW, all=True)
+        _Driven(driver, held, monotonic()).run(turn())
+        wire.close()
+
+    assert isinstance(outcomes[0], Unsent if slow else Answer)
+    assert len(simulator.log) == (0 if slow else 1)

@@ -1,0 +1,67 @@
+"""What is remembered of a ticket between two turns."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.turns import SAM, row, ticket
+from workers.tickets.snapshot import HOUR, LATE, LastSeen, Mark, advance, carry, decode, encode, snapshot
+
+
+def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
+    shot = snapshot(ticket(row(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
+
+    assert (shot.ids, shot.tags, shot.fields, shot.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
+
+
+def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
+    shot = snapshot(ticket(row(2, SAM, "a", minute=20), row(3, SAM, "b", minute=34), row(4, SAM, "c", minute=35)))
+
+    assert (shot.floor, shot.ids) == (2, (3, 4))
+
+
+def test_our_operations_are_added_to_the_snapshot() -> None:
+    shot = advance(
+        snapshot(ticket(tags="a,b")),
+        rows=[5],
+        tags_added=["c"],
+        tags_removed=["a"],
+        changed={"status": "2"},
+        writes=[9],
+    )
+
+    assert (shot.ids, shot.tags, shot.properties["status"], shot.writes) == ((1, 5), ("b", "c"), "2", (9,))
+
+
+def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
+    before = LastSeen(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Mark("staff", 7)),))
+
+    after = carry(before, LastSeen(floor=2, ids=(3, 5)), HOUR + 1)
+
+    assert (after.floor, after.ids, after.created, after.writes) == (3, (4, 5, 9), True, (HOUR,))
+    assert len(after.expected) == 1
+    assert carry(before, LastSeen(), HOUR + LATE).expected == ()
+
+
+@given(
+    st.builds(
+        LastSeen,
+        floor=st.integers(0, 2**53),
+        ids=st.lists(st.integers(0, 2**53)).map(tuple),
+        tags=st.lists(st.text()).map(tuple),
+        fields=st.dictionaries(st.text(), st.text()),
+        unread=st.dictionaries(st.text(), st.none() | st.text() | st.integers()),
+        created=st.booleans(),
+    )
+)
+def test_what_is_stored_is_read_back(seen: LastSeen) -> None:
+    assert decode(encode(seen)) == seen
+
+
+@given(st.binary())
+def test_what_cannot_be_read_counts_as_nothing(stored: bytes) -> None:
+    assert decode(stored) is None
+
+
+def test_a_memory_of_a_later_format_counts_as_nothing() -> None:
+    assert decode(encode(msgspec.structs.replace(LastSeen(), format=2))) is None

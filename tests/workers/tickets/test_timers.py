@@ -1,0 +1,94 @@
+"""What becomes of a ticket's timers in a turn."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from workers.tickets.change import Actor, Change, event_for, matches, schedule_kind, timer_kind, told
+from workers.tickets.snapshot import Timer, put, ring
+
+NOW = 1_780_000_000_000
+AT = datetime.fromtimestamp(NOW / 1000, UTC)
+REPLY = Change(kind="staff-replied", at=AT, update_id=3, actor=Actor("staff", 8))
+
+
+def timer(name: str = "remind", due: int = NOW, unless: tuple[str, ...] = (), dry: bool = False) -> Timer:
+    return Timer("vip", name, due, NOW - 7_200_000, unless, dry)
+
+
+def live(_: str) -> bool:
+    return False
+
+
+def test_what_is_due_becomes_a_change_for_its_router_alone() -> None:
+    rung = ring([timer()], [], NOW, live)
+
+    (change,) = rung.changes
+    assert rung.left == ()
+    assert rung.remarks == ()
+    assert change == Change(kind="later", name="remind", to="vip", at=AT)
+    assert matches(frozenset({timer_kind("vip", "remind")}), change)
+    for others in ({timer_kind("crm", "remind")}, {timer_kind("vip", "close")}, {"ticket-updated"}, {"later"}):
+        assert not matches(frozenset(others), change)
+
+
+def test_what_is_not_due_runs_on() -> None:
+    assert ring([timer(due=NOW + 1)], [], NOW, live).left == (timer(due=NOW + 1),)
+
+
+@pytest.mark.parametrize("due", [NOW - 1, NOW + 1])
+def test_a_change_it_was_told_to_heed_ends_it_though_it_is_due_already(due: int) -> None:
+    rung = ring([timer(due=due, unless=("staff-replied",))], [REPLY], NOW, live)
+
+    assert (rung.changes, rung.left) == ((), ())
+    assert rung.remarks == ("timer remind of vip: ended by staff-replied",)
+
+
+def test_other_changes_leave_it_alone() -> None:
+    kept = timer(due=NOW + 1, unless=("contact-replied",))
+    assert ring([kept], [REPLY], NOW, live).left == (kept,)
+
+
+def test_any_change_is_heeded_as_ticket_updated_and_neither_timers_nor_schedules_are() -> None:
+    heeds = timer(unless=("ticket-updated",))
+    other = Change(kind="later", at=AT, to="crm", name="x")
+    assert heeds.ended_by([REPLY]) == "staff-replied"
+    assert heeds.ended_by([other, Change(kind="scheduled", at=AT, to="vip.close")]) == ""
+
+
+def test_several_that_are_due_come_in_the_order_of_their_times() -> None:
+    rung = ring([timer("late", NOW - 1), timer("early", NOW - 2)], [], NOW, live)
+    assert [change.name for change in rung.changes] == ["early", "late"]
+
+
+def test_what_was_set_in_a_dry_run_ends_with_it() -> None:
+    dry = timer(due=NOW + 1, dry=True)
+    assert ring([dry], [], NOW, lambda router: router == "vip").left == (dry,)
+    ended = ring([dry], [], NOW, live)
+    assert ended.left == ()
+    assert ended.remarks == ("timer remind of vip: ended with the dry run in which it was set",)
+
+
+def test_a_new_one_takes_the_place_of_the_old_of_the_same_router_and_name() -> None:
+    old, new, other = timer(), timer(due=NOW + 5), Timer("crm", "remind", NOW, NOW)
+    assert put((old, other), new) == (other, new)
+
+
+def test_an_event_shows_what_else_happened_and_nothing_that_is_for_others() -> None:
+    mine, others = Change(kind="later", at=AT, to="vip", name="remind"), Change(kind="later", at=AT, to="crm", name="x")
+    found = Change(kind="scheduled", at=AT, to="vip.close")
+    event = event_for("acme", frozenset({timer_kind("vip", "remind")}), (REPLY, others, mine, found))
+    assert event is not None
+    assert (event.kind, event.changes, event.matched) == ("later", (REPLY, mine), (mine,))
+    other = event_for("acme", frozenset({"staff-replied"}), (REPLY, others, mine, found))
+    assert other is not None
+    assert other.changes == (REPLY,)
+    scheduled = event_for("acme", frozenset({schedule_kind("vip.close")}), (others, found))
+    assert scheduled is not None
+    assert (scheduled.kind, scheduled.changes) == ("scheduled", (found,))
+
+
+def test_the_clocks_changes_are_told_in_plain_words() -> None:
+    assert told(Change(kind="later", at=AT, to="vip", name="remind")) == "later: the timer remind of vip is due"
+    assert told(Change(kind="scheduled", at=AT, to="vip.close")) == "scheduled: found for vip.close"
+    assert told(REPLY) == ""

@@ -1,0 +1,363 @@
+"""Backtest: the turns of stored records decided again by other handlers, and held against what was decided then.
+
+The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
+its ticket shows what the handlers of then did, and not what those of now would have done. What is compared is what was
+decided, whatever became of it.
+"""
+
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import msgspec
+
+from workers.engine.context import State, Terms
+from workers.engine.decide import decide
+from workers.engine.fold import Wish
+from workers.engine.plan import Effect, Plan, Record, split
+from workers.engine.read import Reading
+from workers.engine.replay import AGAIN, HANDED
+from workers.engine.steps import Step, Steps
+from workers.errors import GiveUp, Retry
+from workers.happyfox.directory import Directory
+from workers.happyfox.messages import Answer, Request
+from workers.plugins.actions import AnyIntent, Create, Move, Note, Set, Subscribe
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Stopped, Visit, place
+from workers.plugins.router import router_of
+from workers.settings import Account
+from workers.store.lanes import ClaimTerms, Held
+from workers.store.permits import Governor
+from workers.tickets.diff import News
+from workers.tickets.model import items, mapping, number, read_ticket, text
+from workers.tickets.snapshot import LastSeen
+
+# Deeds: effects taken apart into what each handler wanted done, for holding one plan against another. Pure.
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that a handler wanted done: on which ticket, when (ms), in plain words, with the text of a message."""
+
+    handler: str
+    ticket: int
+    at: int
+    words: str
+    text: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """What makes two deeds the same, whatever their turns."""
+        return self.handler, self.ticket, self.words.casefold(), self.text
+
+
+def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed]:
+    """Takes apart what a plan for a record's turn, or the record itself, did, into what each handler wanted.
+
+    What was only brought about there, replayed or wanted by another ticket's turn, is left out. With ``values`` a
+    custom field's value is a part of it; without the account's lists it cannot be compared.
+    """
+    ran = [verdict for verdict in plan.verdicts if verdict.state == "decided"]
+    brought = {verdict.handler for verdict in ran if verdict.reason.startswith((AGAIN, HANDED))}
+    brought -= {verdict.handler for verdict in ran if not verdict.reason.startswith((AGAIN, HANDED))}
+    for effect in plan.effects:
+        for part in split(effect):
+            for described, message in _things(part, values):
+                if part.handlers[0] not in brought:
+                    yield Deed(part.handlers[0], record.number, record.at, described, message)
+    for each in plan.handed:
+        wanted = msgspec.json.encode(each.intents).decode()
+        yield Deed(each.handler, record.number, record.at, each.words, wanted)
+    for handler, entries in plan.foreign.items():
+        for name, entry in entries.items():
+            if entry.turn == record.turn:
+                yield Deed(handler, record.number, record.at, f"effect {name}")
+
+
+def _things(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
+    bare = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
+    if bare.words:
+        yield bare.words, part.text
+    yield from ((f"tag +{tag}", "") for tag in part.add)
+    yield from ((f"tag -{tag}", "") for tag in part.remove)
+    sole = Effect(sort="properties", names=part.names)
+    yield from ((msgspec.structs.replace(sole, set={name: value}).words, "") for name, value in part.set.items())
+    for name, value in part.fields.items():
+        yield msgspec.structs.replace(sole, fields={name: value}).words + (f" = {value}" if values else ""), ""
+
+
+# Makeshift: names and ids as tickets and effects show them, for when an account's lists are not stored. Pure.
+
+
+#: The lists of a directory, by the member of a ticket that shows one of its entries.
+SHOWN = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
+PROPERTIES = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
+
+
+class Makeshift:
+    """Learns names from what it is shown; a name that nothing showed gets an id below zero."""
+
+    def __init__(self) -> None:
+        self._lists: dict[str, dict[int, str]] = {name: {} for name in Directory.LISTS}
+
+    def see_ticket(self, raw: Mapping[str, Any]) -> None:
+        """Learns from a ticket as HappyFox answered it."""
+        for member, where in SHOWN.items():
+            self._see(where, mapping(raw.get(member)))
+        for custom in map(mapping, items(raw.get("custom_fields"))):
+            self._see("fields", custom)
+
+    def see_effect(self, effect: Effect) -> None:
+        """Learns from the names that stand in an effect beside its ids."""
+        for key, name in effect.names.items():
+            if key.startswith(("#", "@")):
+                self._see("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
+            elif key == "category":
+                self._see("categories", {"id": effect.category, "name": name})
+            elif isinstance(identity := effect.set.get(key), int):
+                self._see(PROPERTIES[key], {"id": identity, "name": name})
+
+    def lists(self, wishes: Sequence[Wish]) -> dict[str, bytes]:
+        """Gives lists as the store keeps them (JSON), with every name in these wishes."""
+        for wish in wishes:
+            for intent in wish.intents:
+                for where, name in _names(intent):
+                    self._know(where, name)
+        return {
+            where: msgspec.json.encode([{"id": one, "name": name, "email": name} for one, name in names.items()])
+            for where, names in self._lists.items()
+        }
+
+    def _see(self, where: str, entry: Mapping[str, Any]) -> None:
+        identity, name = number(entry.get("id")), text(entry.get("name"))
+        if identity is None or not name:
+            return
+        names = self._lists[where]
+        for other in [one for one, known in names.items() if one < 0 and known.casefold() == name.casefold()]:
+            del names[other]
+        names[identity] = name
+
+    def _know(self, where: str, name: int | str) -> None:
+        names = self._lists[where]
+        known = {each.strip().casefold() for each in names.values()}
+        if isinstance(name, int):
+            names.setdefault(name, str(name))
+        elif name.strip().casefold() not in known:
+            names[min([0, *names]) - 1] = name.strip()
+
+
+def _names(intent: AnyIntent) -> list[tuple[str, int | str]]:
+    """Gives the names that an intent holds, each with the list it belongs to."""
+    if isinstance(intent, Set):
+        own = [(PROPERTIES[key], value) for key, value in intent.properties.items() if key in PROPERTIES]
+        return [(where, value) for where, value in own if value is not None] + [
+            ("fields", key) for key in intent.fields
+        ]
+    if isinstance(intent, Create):
+        draft = intent.members
+        own = [(PROPERTIES[key], draft[key]) for key in PROPERTIES if key in draft]
+        return [("categories", draft["category"]), *own, *(("fields", name) for name in draft.get("fields", ()))]
+    if isinstance(intent, Move):
+        return [("categories", intent.category)]
+    if isinstance(intent, Subscribe):
+        return [("staff", each) for each in intent.staff]
+    if isinstance(intent, Note) and intent.alert is not None:
+        return [("staff", intent.alert)]
+    return []
+
+
+# Tallies: what handlers wanted now and then, held against each other, and what it costs. Pure.
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one handler: deeds that are the same now and then, that are new, that are gone; and why not.
+
+    ``acted`` counts turns; ``skipped``, ``denied`` and ``failed`` count reasons, the last two as in verdicts.
+    """
+
+    acted: int = 0
+    same: int = 0
+    added: list[Deed] = field(default_factory=list)
+    missing: list[Deed] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    denied: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+def compare(now: Sequence[Deed], then: Sequence[Deed], tallies: MutableMapping[str, Tally]) -> None:
+    """Adds to the tally of each handler which of its deeds are the same, added or missing."""
+    left = Counter(deed.key for deed in then)
+    for deed in now:
+        tally = tallies.setdefault(deed.handler, Tally())
+        if left[deed.key]:
+            left[deed.key] -= 1
+            tally.same += 1
+        else:
+            tally.added.append(deed)
+    for deed in then:
+        if left[deed.key]:
+            left[deed.key] -= 1
+            tallies.setdefault(deed.handler, Tally()).missing.append(deed)
+
+
+def peak(times: Iterable[int], window: float) -> int:
+    """Gives the most of these times (ms, ascending) that fall into any window of so many seconds."""
+    most, waiting = 0, deque[int]()
+    for at in times:
+        waiting.append(at)
+        while waiting[0] <= at - window * 1000:
+            waiting.popleft()
+        most = max(most, len(waiting))
+    return most
+
+
+#: Runs a visit, under a limit of time if it likes.
+Take = Callable[[Callable[[], Decision]], Decision]
+
+#: The lists of the account as they are stored, by their names.
+Lists = Mapping[str, bytes]
+
+
+class Backtest:
+    """One pass over the records of an account, oldest first.
+
+    Without ``lists`` names are taken from what tickets show, and all others are believed.
+    """
+
+    def __init__(self, account: Account, handlers: Sequence[Bound], lists: Lists | None, take: Take) -> None:
+        self._terms = _terms(account, tuple(handlers))
+        self._lists, self._take = lists, take
+        self._routers = {bound.handler.router for bound in handlers}
+        self._once = {bound.name for bound in handlers if bound.handler.once}
+        self._spent: defaultdict[int, set[str]] = defaultdict(set)
+        self._makeshift = Makeshift()
+        self._tallies = {bound.name: Tally() for bound in handlers}
+        self._now: list[Deed] = []
+        self._then: list[Deed] = []
+        #: When (ms) a call would have been made, and when one was made for these routers.
+        self.posts: list[int] = []
+        self.made: list[int] = []
+        self.turns = 0
+
+    def play(self, record: Record) -> None:
+        """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
+        then = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
+        self._then += self._deeds(record, record)
+        self.made += [record.at for effect in then if not (record.dry or effect.dry)]
+        self._makeshift.see_ticket(record.ticket)
+        for effect in record.effects:
+            self._makeshift.see_effect(effect)
+        if not record.ticket or not record.changes:
+            return
+        self.turns += 1
+        plan = self._decide(record)
+        self._count(plan, record)
+        self._now += self._deeds(record, plan)
+        self.posts += [record.at] * len(plan.effects)
+
+    def compare(self) -> Mapping[str, Tally]:
+        """Gives at the end what became of each handler, also of those that there only were then."""
+        compare(self._now, self._then, self._tallies)
+        return self._tallies
+
+    def _deeds(self, record: Record, plan: Plan | Record) -> Iterator[Deed]:
+        found = deeds(record, plan, values=self._lists is not None)
+        return (each for each in found if router_of(each.handler) in self._routers)
+
+    def _count(self, plan: Plan, record: Record) -> None:
+        for verdict in plan.verdicts:
+            tally = self._tallies.setdefault(verdict.handler, Tally())
+            tally.denied.update(verdict.denied)
+            if verdict.state == "skipped":
+                tally.skipped[verdict.reason] += 1
+            elif verdict.state in ("owed", "dead"):
+                tally.failed[verdict.reason] += 1
+            elif verdict.state == "decided" and verdict.reason != "nothing":
+                tally.acted += 1
+                if verdict.handler in self._once:
+                    self._spent[record.number].add(verdict.handler)
+
+    def _decide(self, record: Record) -> Plan:
+        held = Held(
+            account=record.account,
+            ticket=record.number,
+            token="",
+            now=record.at,
+            permit=None,
+            turn=record.turn,
+            claims=1,
+            hints=record.events,
+        )
+        seen = LastSeen(once=tuple(self._spent[record.number]))
+        ticket = read_ticket(record.ticket, self._terms.site)
+        state = State(held, self._terms)
+        reading = Reading(ticket, News(record.changes, seen), (), (), 0, record.at)
+        return self._drive(decide(state, reading, ()))
+
+    def _drive(self, deciding: Steps[Plan]) -> Plan:
+        wishes: list[Wish] = []
+        try:
+            step = next(deciding)
+            while True:
+                step = deciding.send(self._perform(step, wishes))
+        except StopIteration as stop:
+            plan: Plan = stop.value
+            return plan
+
+    def _perform(self, step: Step, wishes: list[Wish]) -> Any:
+        if isinstance(step, Decide):
+            said = self._ask(step)
+            if isinstance(said, Decision):
+                wishes.append(Wish(step.bound.name, said.intents))
+            return said
+        name = getattr(step, "name", "")
+        if name == "read_lists":  # the names that folding needs, and the handlers have said by now which those are
+            lists = self._lists or self._makeshift.lists(wishes)
+            return [lists[each] for each in Directory.LISTS]
+        raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
+
+    def _ask(self, step: Decide) -> Decision | Failure:
+        log = logging.getLogger(f"handlers.{step.bound.handler.router}")
+        visit = Visit(step, _nothing, _no_read, lambda: False, self._terms.site, log)
+        said: Decision | Failure
+        try:
+            said = self._take(visit.take)
+        except Stopped as error:
+            said = error.failure
+        except Retry as error:
+            said = Failure(f"asks to run again: {error.reason}", error.after)
+        except GiveUp as error:
+            said = Failure(f"gives up: {error.reason}", final=True)
+        except (Exception, SystemExit) as error:
+            said = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
+        return visit.end.failure if isinstance(visit.end, Stopped) else said
+
+
+def _terms(account: Account, handlers: tuple[Bound, ...]) -> Terms:
+    """Gives the account's terms in a dry run, at a standstill, since there is nothing to hold or to call."""
+    governor = Governor(account.name, account.budget)
+    return Terms(
+        claim=ClaimTerms(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
+        governor=governor,
+        staff=account.staff_id,
+        site=account.url,
+        handlers=handlers,
+        allow=account.allow,
+        dry_run=True,
+        fuse=account.loop_guard,
+        life=0,
+        doubt=0,
+        record_life=0,
+        clock=lambda: 0,
+    )
+
+
+def _no_read(request: Request) -> Answer:
+    why = f"needs a read (ctx.happyfox, {request.path}), and a backtest makes no call"
+    raise Stopped(Failure(why, final=True))
+
+
+def _nothing(step: Inner) -> NoReturn:
+    raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {step.name}")

@@ -1,0 +1,497 @@
+"""Deciding: what the handlers want becomes a plan."""
+
+from collections.abc import Container, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from zlib import crc32
+
+import msgspec
+
+from workers.engine import replay
+from workers.engine.context import Lost, State
+from workers.engine.external import Ledger
+from workers.engine.fold import Folded, Wish, fold, needs_directory
+from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
+from workers.engine.missing import RENAMED, letter, search
+from workers.engine.plan import ALL_OF, EVERYONE, Effect, Handover, Letter, Owed, Plan, Said, Verdict, together, whom
+from workers.engine.plan import mark as mark_of
+from workers.engine.read import Reading, directory
+from workers.engine.steps import Steps, ask
+from workers.happyfox.directory import Directory
+from workers.plugins.actions import Later, On, Own, denied, wants
+from workers.plugins.context import run_on
+from workers.plugins.invoke import Bound, Decide, Decision, Failure
+from workers.plugins.router import router_of
+from workers.store.lanes import mark
+from workers.tickets.change import Change, Event, brief, event_for, matches, told
+from workers.tickets.snapshot import LastSeen, Timer, attribute
+
+# Attempts: when a handler that failed runs again, and when no more.
+
+
+#: When a failed handler runs again (ms), with up to a fifth more so that many do not run at once; then it gives up.
+RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
+
+
+def failed(
+    state: State, ledger: Ledger, handler: str, event: Event, debt: Owed | None, failure: Failure
+) -> tuple[Owed, str]:
+    """Gives what the handler is owed now, and why it is nevertheless given up; empty when it runs again."""
+    attempt = debt.attempt + 1 if debt else 1
+    first = (debt.first_at, debt.first_error) if debt and debt.first_error else (state.now(), failure.error)
+    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ledger.of(handler))
+    doubt = ledger.doubt(handler)
+    if failure.final or doubt or attempt > len(RETRIES):
+        return owed, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
+    wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
+    retry = max(state.now() + max(wait, 100), ledger.until(handler))
+    return msgspec.structs.replace(owed, retry=retry), ""
+
+
+def _wait(salt: str, attempt: int) -> int:
+    """The time to the next attempt; the jitter comes from the turn's id, so that a turn run again is the same."""
+    base = RETRIES[attempt - 1]
+    return base + crc32(salt.encode()) % (base // 5)
+
+
+# Debts: what handlers are owed when a turn begins, each its own, and what several are owed together.
+
+
+#: So many changes that come with a turn are told one by one in the trail.
+FEW = 10
+
+
+class Debts:
+    """What is owed at the beginning of a turn; what is taken out is settled there, the rest is told by ``left``.
+
+    ``again`` is what no handler runs for: effects that a person wants again, and what handlers of other tickets want.
+    """
+
+    def __init__(self, owed: Sequence[Owed], handlers: Sequence[Bound]) -> None:
+        self.again = [debt for debt in owed if debt.effect is not None or debt.wish]
+        self._own = {debt.handler: debt for debt in owed if debt.effect is None and not debt.wish}
+        self._common = {name: self._own.pop(name) for name in list(self._own) if name.endswith(EVERYONE)}
+        self._routers = {bound.handler.router for bound in handlers}
+
+    def __bool__(self) -> bool:
+        return bool(self._own or self._common)
+
+    @property
+    def everyone(self) -> Owed | None:
+        """What all handlers are owed together."""
+        return self._common.get(EVERYONE)
+
+    def hearing(self, paused: Container[str]) -> Iterator[str]:
+        """Tells, for the trail, what waited and who hears it now; ``paused`` routers hear nothing."""
+        for debt in self._common.values():
+            if router_of(debt.handler) in paused:
+                continue
+            if ours := [change.kind for change in debt.changes if change.actor.kind == "us"]:
+                yield f"{whom(debt.handler)} hears what we did: {', '.join(ours)}"
+            if theirs := [brief(change) for change in debt.changes if change.actor.kind != "us"]:
+                what = "is replayed" if debt.replay else "waited"
+                told = [*theirs[:FEW], f"{len(theirs) - FEW} more"] if len(theirs) > FEW else theirs
+                yield f"{whom(debt.handler)} hears what {what}: {', '.join(told)}"
+
+    def stop_everyone(self) -> tuple[Change, ...]:
+        """Takes what all handlers were to hear together, but what we did ourselves."""
+        debt = self._common.pop(EVERYONE, None)
+        return _theirs(debt) if debt else ()
+
+    def stop(self, paused: Container[str]) -> Iterator[Owed]:
+        """Takes what several handlers were to hear together, but the ``paused`` routers and what we did ourselves."""
+        for name, debt in list(self._common.items()):
+            if router_of(debt.handler) not in paused and (theirs := _theirs(debt)):
+                yield msgspec.structs.replace(self._common.pop(name), changes=theirs, attempt=max(1, debt.attempt))
+
+    def take(self, bound: Bound) -> Owed | None:
+        """Takes what a handler is owed, alone and with others: what is common waits behind what was its own before."""
+        parts = [self._own.pop(bound.name, None), self._common.get(ALL_OF.format(bound.handler.router)), self.everyone]
+        return _joined(bound.name, parts)
+
+    def of_router(self, router: str) -> Owed | None:
+        """Gives what all handlers of a router are owed together."""
+        name = ALL_OF.format(router)
+        return _joined(name, [self._common.get(name), self.everyone])
+
+    def own(self, those: str) -> Iterator[Owed]:
+        """Takes what handlers whose names begin so are owed each for itself."""
+        for name in list(self._own):
+            if name.startswith(those):
+                yield self._own.pop(name)
+
+    def routers(self) -> Iterator[Owed]:
+        """Gives what the handlers of each router are owed together."""
+        yield from (debt for name, debt in self._common.items() if name != EVERYONE)
+
+    def left(self) -> Iterator[Owed]:
+        """Gives what is owed to handlers that nobody took it for: they do not run here."""
+        yield from self._own.values()
+        yield from (debt for debt in self.routers() if router_of(debt.handler) not in self._routers)
+
+
+def _theirs(debt: Owed) -> tuple[Change, ...]:
+    return tuple(change for change in debt.changes if change.actor.kind != "us")
+
+
+def _joined(name: str, parts: Sequence[Owed | None]) -> Owed | None:
+    return next(iter(together(msgspec.structs.replace(part, handler=name) for part in parts if part)), None)
+
+
+# Votes: what the handlers of one turn have said, as the plan will tell it.
+
+
+class Votes:
+    """What handlers want, what they are owed from now on, and what was given up.
+
+    ``shown`` holds the changes of handlers that were owed some beside those of the turn, ``remarks`` are for the trail.
+    """
+
+    def __init__(self, state: State, ledger: Ledger) -> None:
+        self._state, self._ledger = state, ledger
+        self.wishes: list[Wish] = []
+        self.verdicts: list[Verdict] = []
+        self.owed: list[Owed] = []
+        self.letters: list[Letter] = []
+        self.shown: dict[str, tuple[Change, ...]] = {}
+        self.remarks: list[str] = []
+
+    def say(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
+        """Notes what became of a handler, and why."""
+        self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
+
+    def bury(self, debt: Owed, reason: str) -> None:
+        """Makes a dead letter of what a handler is owed."""
+        self.say(debt.handler, "dead", reason, debt.attempt)
+        self.letters.append(letter(self._state.held.turn, debt, reason))
+
+    def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
+        """Drops what a handler wanted in this turn, and makes a dead letter of it."""
+        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.debt]
+        self.verdicts = [
+            verdict
+            for verdict in self.verdicts
+            if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
+        ]
+        now, done = self._state.now(), self._ledger.of(handler)
+        self.bury(Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
+
+    def keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
+        """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
+        owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
+        if owed:
+            self.owed.append(owed)
+        if dead:
+            self.letters.append(dead)
+            self.say(name, "dead", dead.reason)
+        elif news:
+            self.say(name, "skipped" if halt.skip else "waits", halt.why)
+
+
+# The ballot: every handler is asked once, with all changes of the turn and what it was owed.
+
+
+#: Claims of one turn that was never given back in order: after so many its handlers run one by one under a mark, so
+#: that the third crash is the last.
+CRASHES = 2
+
+#: Why a handler does not run that is there for other things than what happened.
+NOT_ASKED = "no change of its kinds"
+
+
+class Ballot:
+    """Asks the handlers of one turn; ``votes`` is what they said, ``ledger`` what they did in other systems."""
+
+    def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
+        self._state, self._reading = state, reading
+        self._debts = Debts(owed, state.terms.handlers)
+        self._paused = halts(state, reading.ticket)
+        self._suspicious = state.held.claims > CRASHES
+        self._blew = False
+        self.ledger = Ledger(state, reading, owed)
+        self.votes = Votes(state, self.ledger)
+        self.seen = reading.news.seen
+
+    def hold(self) -> Steps[None]:
+        """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
+        state, news = self._state, self._reading.news.changes
+        blown = self._fuse()
+        if self._paused.everything:
+            self._halt(self._paused.everything)
+            return
+        if blown:
+            self._stop(blown)
+        else:
+            self.votes.remarks += self._debts.hearing(self._paused.routers)
+        for again in self._debts.again:
+            self._again(again, blown)
+        moment, account = state.moment(), state.held.account
+        events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
+        calm = not (self._debts or blown or self._suspicious or state.held.mark or self._paused.routers)
+        halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
+        for bound in state.terms.handlers:
+            handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
+            if kinds not in events:
+                events[kinds] = event_for(account, kinds, news)
+            event = events[kinds]
+            if (
+                calm
+                and event
+                and handler.ask
+                and not handler.every
+                and (reason := handler.ask(self._reading.ticket, event, moment))
+            ):
+                self.votes.say(name, "skipped", reason)
+            elif handler.router in self._paused.routers:
+                halted[handler.router] = halted.get(handler.router, False) or event is not None
+            else:
+                yield from self._turn_to(bound, event, blown)
+        for router, news_to_it in halted.items():
+            self._halt_router(router, self._paused.routers[router], news if news_to_it else ())
+        for unknown in self._debts.left():
+            self._look_for(unknown)
+
+    def _fuse(self) -> str:
+        """Tells why handlers must stop, if they must."""
+        state, news, debts = self._state, self._reading.news, self._debts
+        bounds = Bounds(state.held.ticket, state.terms.fuse, state.terms.staff)
+        runs = self._paused.everything is None
+        waits = runs and bool(debts or debts.again or news.changes)
+        mended = runs and debts.everyone is not None and debts.everyone.replay
+        found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
+        self.seen = found.seen
+        if news.seen.fuse.blown and not found.seen.fuse.blown:
+            how = ": a person replayed its letter" if mended else ""
+            self.votes.remarks.append(f"the fuse of this ticket is whole again{how}")
+        if found.letter:
+            changes = (*debts.stop_everyone(), *found.letter.changes)
+            self.votes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
+            self.votes.remarks.append(found.letter.reason)
+            self._blew = True
+        return found.stopped
+
+    def _stop(self, blown: str) -> None:
+        """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
+        for debt in self._debts.stop(self._paused.routers):
+            self.votes.bury(debt, f"{blown}; replay this then")
+
+    def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
+        """Asks a handler, or says why not; ``event`` is what is news to it."""
+        state, news, name = self._state, self._reading.news, bound.name
+        debt = self._debts.take(bound) if self._debts else None
+        if (event or debt) and bound.handler.once and name in news.seen.once:
+            self.votes.say(name, "skipped", "it has acted on this ticket, and does so only once")
+            return
+        changes = (*debt.changes, *news.changes) if debt else news.changes
+        # What is news when the fuse blows stands in the letter of that, for all handlers.
+        kept = debt.changes if debt and self._blew else changes
+        if debt:
+            event = event_for(state.held.account, bound.handler.kinds, changes, replay=debt.replay)
+        if debt and state.now() < debt.retry:
+            self.votes.owed.append(msgspec.structs.replace(debt, changes=kept, missing=0, look=0, paused=False))
+            self.votes.say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
+        elif event is None:
+            if changes:
+                self.votes.say(name, "skipped", NOT_ASKED)
+        elif blown and debt and (debt.attempt or debt.replay):
+            self.votes.give_up(name, kept, f"{blown}; replay this then")
+        elif blown:
+            self.votes.say(name, "skipped", blown)
+        elif name in state.held.mark.split():
+            self.votes.give_up(name, changes, "it ended the worker process again and again")
+        else:
+            yield from self._ask(bound, event, debt)
+
+    def _ask(self, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
+        state, attempt = self._state, debt.attempt + 1 if debt else 1
+        if debt:
+            self.votes.shown[bound.name] = event.changes
+        if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
+            raise Lost
+        effect = partial(self.ledger.effect, bound.name)
+        said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
+        if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
+            raise Lost
+        if isinstance(said, Failure):
+            owed, final = failed(state, self.ledger, bound.name, event, debt, said)
+            if final:
+                self.votes.bury(owed, final)
+            else:
+                self.votes.owed.append(owed)
+                self.votes.say(bound.name, "owed", said.error, attempt)
+        elif said.skipped:
+            self.votes.say(bound.name, "skipped", said.skipped, attempt)
+        else:
+            router, allow = bound.handler.router, state.terms.allow
+            refused = {line for each in said.intents if (line := denied(each, router, allow))}
+            allowed = tuple(each for each in said.intents if not denied(each, router, allow))
+            self.votes.wishes.append(Wish(bound.name, allowed))
+            self.votes.say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
+
+    def _again(self, debt: Owed, blown: str) -> None:
+        """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
+
+        What has happened after all, or is not allowed, is left out.
+        """
+        if router_of(debt.handler) in self._paused.routers:
+            self.votes.owed.append(wait(debt, self._state.now()))
+            return
+        wanted, words = replay.wish(debt), replay.words(debt)
+        if row := replay.landed(self._reading, debt):
+            self.votes.say(debt.handler, "decided", f"{words} happened after all (row {row})")
+        elif refusal := replay.refusal(self._state, wanted, blown):
+            self.votes.bury(debt, refusal)
+        else:
+            self.votes.wishes.append(wanted)
+            self.votes.say(debt.handler, "decided", words)
+
+    def _look_for(self, unknown: Owed) -> None:
+        """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
+        if (later := search(self._state, unknown)) is None:
+            self.votes.bury(unknown, RENAMED)
+            return
+        changes = (*unknown.changes, *self._reading.news.changes)
+        self.votes.owed.append(msgspec.structs.replace(later, changes=changes))
+        self.votes.say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
+
+    def _halt(self, halt: Halt) -> None:
+        """Lets everything wait: what is news for all handlers together, and whatever was owed."""
+        debts = self._debts
+        self._hold_back("", (*debts.routers(), *debts.again))
+        self.votes.keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
+
+    def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
+        """The same for the handlers of a router."""
+        self._hold_back(f"{router}.", ())
+        self.votes.keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
+
+    def _hold_back(self, those: str, others: Sequence[Owed]) -> None:
+        """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
+        now = self._state.now()
+        self.votes.owed += [wait(debt, now) for debt in (*self._debts.own(those), *others)]
+
+
+def _at(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
+    """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
+    ballot = Ballot(state, reading, owed)
+    yield from ballot.hold()
+    folded = yield from _fold(state, reading, ballot)
+    for wanted in ballot.votes.wishes:
+        if (problem := folded.failed.get(wanted.key)) is None:
+            continue
+        if wanted.debt:
+            ballot.votes.bury(wanted.debt, problem)
+        else:
+            changes = ballot.votes.shown.get(wanted.handler, reading.news.changes)
+            ballot.votes.give_up(wanted.handler, changes, problem)
+    own = {wish.handler for wish in ballot.votes.wishes if not wish.debt}
+    for wanted in ballot.votes.wishes:
+        if wanted.debt and wanted.handler not in own:
+            ballot.votes.shown.setdefault(wanted.handler, wanted.debt.changes)
+    timers, timed = _timers(state, reading, ballot)
+    return Plan(
+        format=1,
+        turn=state.held.turn,
+        read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
+        seen=msgspec.structs.replace(_spent(state, ballot), timers=timers),
+        changes=reading.news.changes,
+        verdicts=tuple(ballot.votes.verdicts),
+        effects=_missing(state, reading, folded),
+        owed=tuple(ballot.votes.owed),
+        letters=tuple(ballot.votes.letters),
+        remarks=(*reading.remarks, *ballot.votes.remarks, *folded.remarks, *timed),
+        handled=reading.handled,
+        left=reading.left,
+        look=reading.look,
+        dry=state.terms.dry_run,
+        ticket=reading.ticket.raw,
+        events=state.held.hints,
+        shown=ballot.votes.shown,
+        staff=state.terms.staff,
+        foreign=ballot.ledger.all(),
+        handed=tuple(_handed(state, ballot)),
+        saved=0 if state.terms.dry_run else folded.saved,
+    )
+
+
+def _spent(state: State, ballot: Ballot) -> LastSeen:
+    """Remembers which handlers have had their one go at this ticket."""
+    acted = {wish.handler for wish in ballot.votes.wishes if wish.intents and not state.terms.dry(wish.handler)}
+    spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
+    return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
+
+
+def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
+    """Gives what handlers want of other tickets, one for each handler and ticket."""
+    for wish in ballot.votes.wishes:
+        wanted: dict[int, list[Own]] = {}
+        for each in wish.intents:
+            if isinstance(each, On):
+                wanted.setdefault(each.number, []).append(each.wanted)
+        for number, intents in wanted.items():
+            yield Handover(number, wish.handler, tuple(intents), state.terms.dry(wish.handler))
+
+
+def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
+    """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
+    timers, remarks = reading.news.seen.timers, list(_unheard(state, reading))
+    handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
+    for wish in ballot.votes.wishes:
+        if wish.handler in handlers:
+            shown = ballot.votes.shown.get(wish.handler, reading.news.changes)
+            handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
+            timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
+            remarks += said
+    return timers, remarks
+
+
+def _unheard(state: State, reading: Reading) -> Iterator[str]:
+    """Tells of timers and schedules that nobody here receives: their handlers were renamed or taken out."""
+    for change in reading.news.changes:
+        if change.to and not any(matches(bound.handler.kinds, change) for bound in state.terms.handlers):
+            yield f"{told(change)}, and no handler receives it any more"
+
+
+def _sets_timers(ballot: Ballot) -> bool:
+    return any(isinstance(intent, Later) for wish in ballot.votes.wishes for intent in wish.intents)
+
+
+def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
+    """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
+    # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
+    telling = [row for row in reading.news.stray if row.message or row.changes]
+    marks = [None if effect.dry else mark_of(effect, state.terms.staff) for effect in folded.effects]
+    found = attribute(marks, telling)
+    folded.remarks += [f"{folded.effects[index].words}: there already (row {row})" for index, row in found.items()]
+    return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
+
+
+def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
+    names: Directory | None = None
+    if needs_directory(ballot.votes.wishes):
+        names = yield from directory(state, fresh=False)
+    folded = _apart(state, reading, ballot.votes.wishes, names)
+    if folded.failed:
+        # An unknown name may be a new one: read the lists again before it is held against the handler.
+        names = yield from directory(state, fresh=True)
+        folded = _apart(state, reading, ballot.votes.wishes, names)
+    return folded
+
+
+def _apart(state: State, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
+    """Folds what is to be sent, and apart from it what is only shown: a router that runs dry takes nothing away."""
+    terms, wishes = state.terms, [replay.renew(wish, names) for wish in wishes]
+    if terms.dry_run or not terms.dry_routers:
+        return fold(wishes, reading.ticket, names)
+    live = fold([wish for wish in wishes if not terms.dry(wish.handler)], reading.ticket, names)
+    shown = fold([wish for wish in wishes if terms.dry(wish.handler)], reading.ticket, names)
+    return Folded(
+        live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
+        live.failed | shown.failed,
+        live.remarks + [f"{remark} (dry run)" for remark in shown.remarks],
+        live.saved,
+    )

@@ -1,0 +1,173 @@
+"""Effects in other systems: made by handlers through ``ctx.effect`` while they decide, each once.
+
+Such an effect runs at once, since the handler wants what it gives. So the turn is frozen before the first one: a later
+attempt shows its handlers the same, and what was done gives the same value again without being done. The journal of the
+turn says ``begun`` before the call and ``done`` with the value after it, both under the lease. Found ``begun`` by a
+later attempt, the effect is in doubt: only its author's ``landed``, or else a person, can tell whether it happened.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from inspect import iscoroutine, iscoroutinefunction
+from typing import Any
+
+import msgspec
+
+from workers.engine.context import State
+from workers.engine.plan import Foreign, Foreigns, Owed
+from workers.engine.read import Reading, freeze
+from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
+from workers.plugins.context import Wanted
+from workers.plugins.invoke import Failure, InnerSteps, Outside, Stopped
+from workers.store.lanes import FORGET, note_foreign
+
+#: What an effect may be called. The name stands in trails and logs, so there is no room in it for a customer's words.
+NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
+
+#: How large the value of an effect may be as JSON, in bytes: it is stored with the turn and in its record.
+LARGEST = 64_000
+
+#: How many effects a handler may have until it has succeeded: they are kept with what it is owed.
+MOST = 100
+
+
+class Ledger:
+    """What the handlers of one turn have done in other systems."""
+
+    def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
+        self._state, self._reading = state, reading
+        self._frozen = state.held.reading is not None
+        self._entries: dict[str, dict[str, Foreign]] = {
+            debt.handler: dict(debt.foreign) for debt in owed if debt.foreign
+        }
+
+    def of(self, handler: str) -> Foreigns:
+        """Gives the effects of a handler by their names, those of its earlier attempts among them."""
+        return dict(self._entries.get(handler, {}))
+
+    def all(self) -> dict[str, Foreigns]:
+        """Gives the effects of every handler that has any."""
+        return {handler: dict(entries) for handler, entries in self._entries.items() if entries}
+
+    def doubt(self, handler: str) -> str:
+        """Tells of an effect in doubt that nobody but a person can look up; empty when there is none."""
+        return next((undecided(name) for name, entry in self.of(handler).items() if _open(entry)), "")
+
+    def until(self, handler: str) -> int:
+        """Gives the time (ms) before which an effect in doubt is not made again, 0 when none is."""
+        return max((entry.until for entry in self.of(handler).values() if entry.state == "begun"), default=0)
+
+    def effect(self, handler: str, wanted: Wanted) -> InnerSteps[Any]:
+        """Brings an effect to its end and gives its value; ``Stopped`` or ``LeaseLost`` end the handler's run."""
+        check(wanted)
+        entries = self._entries.get(handler, {})
+        known = entries.get(wanted.name)
+        if known is None and len(entries) >= MOST:
+            raise WrongIntent(f"more than {MOST} effects of one handler: let one effect do several things")
+        if known is not None and known.state == "done":
+            return _value(wanted.name, known)
+        if self._state.terms.dry(handler):
+            self._entries.setdefault(handler, {}).setdefault(wanted.name, Foreign("dry", self._state.held.turn))
+            return wanted.dry
+        if known is not None and known.state == "begun":
+            found = yield from self._look(wanted, known)
+            if found is not None:
+                return (yield from self._done(handler, wanted.name, found))
+        return (yield from self._make(handler, wanted))
+
+    def _look(self, wanted: Wanted, known: Foreign) -> InnerSteps[Any]:
+        """Finds out what became of an effect in doubt: gives its value, None when it can be made again."""
+        if wanted.landed is None:
+            if known.again:
+                return None
+            raise Stopped(Failure(undecided(wanted.name), final=True))
+        found = yield Outside(wanted.name, wanted.landed)
+        wait = known.until - self._state.now()
+        if found is None and wait > 0:
+            raise Stopped(Failure(f"looks again whether its effect {wanted.name!r} landed", after=wait / 1000))
+        return found
+
+    def _make(self, handler: str, wanted: Wanted) -> InnerSteps[Any]:
+        terms, name = self._state.terms, wanted.name
+        begun = Foreign(
+            "begun",
+            self._state.held.turn,
+            until=self._state.now() + terms.handler + terms.doubt,
+            looks=wanted.landed is not None,
+        )
+        yield from self._write(handler, name, begun)
+        try:
+            value = yield Outside(name, wanted.call)
+            if iscoroutine(value):
+                value.close()
+                raise WrongIntent(f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits")
+        except (Retry, GiveUp):
+            yield from self._write(handler, name, None)
+            raise
+        except Exception:
+            # It came back, so it can land no later than calls do that got no answer.
+            yield from self._write(handler, name, msgspec.structs.replace(begun, until=self._state.now() + terms.doubt))
+            raise
+        return (yield from self._done(handler, name, value))
+
+    def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
+        kept, problem = _storable(value)
+        entry = Foreign("done", self._state.held.turn, value=kept, said=problem)
+        yield from self._write(handler, name, entry)
+        return _value(name, entry)
+
+    def _write(self, handler: str, name: str, entry: Foreign | None) -> InnerSteps[None]:
+        stored = FORGET if entry is None else msgspec.json.encode(entry)
+        reading = b"" if self._frozen else freeze(self._reading)
+        if not (yield note_foreign(self._state.held, handler, name, stored, reading)):
+            raise LeaseLost
+        self._frozen = True
+        entries = self._entries.setdefault(handler, {})
+        if entry is None:
+            entries.pop(name, None)
+        else:
+            entries[name] = entry
+
+
+def undecided(name: str) -> str:
+    """Says that nobody but a person can tell whether an effect happened."""
+    return f"its effect {name!r} may or may not have happened: look there; a replay makes it again"
+
+
+def _open(entry: Foreign) -> bool:
+    return entry.state == "begun" and not entry.looks and not entry.again
+
+
+def check(wanted: Wanted) -> None:
+    """Refuses an effect that cannot be, with ``WrongIntent``."""
+    if not isinstance(wanted.name, str) or not NAME.fullmatch(wanted.name):
+        raise WrongIntent(
+            "the name of an effect: at most 64 of a-z, 0-9 and . _ : -, a letter or digit first, as in crm-42"
+        )
+    for what, function in (("call", wanted.call), *([] if wanted.landed is None else [("landed", wanted.landed)])):
+        if not callable(function):
+            raise WrongIntent(f"effect {wanted.name!r}: {what} is no function; write lambda: ... around it")
+        if iscoroutinefunction(function):
+            raise WrongIntent(f"effect {wanted.name!r}: {what} is `async def`; write `def`, with a client that waits")
+
+
+def _storable(value: Any) -> tuple[Any, str]:
+    """Gives a value as it comes back from the journal, or why it cannot be kept there."""
+    try:
+        kept = json.loads(json.dumps(value, allow_nan=False))
+        size = len(msgspec.json.encode(kept))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None, f"a {type(value).__name__} that is not JSON"
+    if size > LARGEST:
+        return None, f"{size} bytes, and at most {LARGEST} can be kept"
+    return kept, ""
+
+
+def _value(name: str, entry: Foreign) -> Any:
+    """Gives the value of an effect that is done; it is not done again for the sake of a value that was not kept."""
+    if entry.said and not entry.again:
+        raise Stopped(
+            Failure(f"its effect {name!r} is done, but gave {entry.said}; a replay gets None for it", final=True)
+        )
+    return entry.value

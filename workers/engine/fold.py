@@ -1,0 +1,338 @@
+"""Folding: from the intents of all handlers to the fewest effects, in the order they will be performed. Pure.
+
+Messages are never merged or dropped, except equal notes of one turn. Order: tags, then messages as recorded, forwards
+and subscriptions, moves, deletion last. Properties ride on the last message, or make one staff update of their own.
+What the ticket already shows is left out: it would cost a call and change nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from workers.engine.plan import Effect, Owed
+from workers.errors import GiveUp
+from workers.happyfox import tickets
+from workers.happyfox.directory import Directory, NameKind
+from workers.happyfox.messages import UNSET, Request
+from workers.plugins.actions import AnyIntent, Create, Delete, Forward, Move, Note, Own, Reply, Set, Subscribe, Tags
+from workers.tickets.model import TicketRead
+from workers.tickets.snapshot import properties
+
+# Naming: what handlers name goes to HappyFox by its id, and what a person reads in a plan has its name beside it.
+
+
+#: How the names of each property become ids.
+RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
+    "status": Directory.status,
+    "priority": Directory.priority,
+    "assignee": Directory.staff_member,
+}
+
+#: In which list each property's id has its name.
+SORTS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
+
+
+def named(intent: AnyIntent) -> bool:
+    """Tells whether an intent names a thing that HappyFox knows by an id."""
+    return isinstance(intent, Set | Move | Subscribe | Create) or _alerts(intent)
+
+
+def resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
+    """Turns names into ids; without a directory there is nothing to turn."""
+    if directory is None:
+        return intent
+    if isinstance(intent, Set):
+        values = {
+            name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
+            for name, value in intent.properties.items()
+        }
+        return Set(values, _fields(intent.fields, directory))
+    if isinstance(intent, Create):
+        return Create(_members(intent.members, directory))
+    if isinstance(intent, Move):
+        return Move(directory.category(intent.category), intent.note)
+    if isinstance(intent, Subscribe):
+        return Subscribe(tuple(directory.staff_member(each) for each in intent.staff))
+    if isinstance(intent, Note) and intent.alert is not None and _alerts(intent):
+        return msgspec.structs.replace(intent, alert=directory.staff_member(intent.alert))
+    return intent
+
+
+def _fields(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
+
+
+def _members(members: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    """Turns the names among the members of a ticket to be created into ids."""
+    found = dict(members)
+    found["category"] = directory.category(members["category"])
+    found |= {name: RESOLVE[name](directory, found[name]) for name in ("priority", "assignee") if name in found}
+    if "fields" in found:
+        found["fields"] = _fields(found["fields"], directory)
+    return found
+
+
+def _alerts(intent: AnyIntent) -> bool:
+    return isinstance(intent, Note) and isinstance(intent.alert, str) and intent.alert not in ("s", "c")
+
+
+def shown(effect: Effect, directory: Directory) -> Effect:
+    """Adds the names behind its ids, so that a person who reads the plan needs no list beside it."""
+    names = {
+        name: directory.name(sort, value)
+        for name, sort in SORTS.items()
+        if isinstance(value := effect.set.get(name), int)
+    }
+    names |= {f"#{identity}": directory.name("field", int(identity)) for identity in effect.fields}
+    names |= {f"@{one}": directory.name("staff", one) for one in effect.staff}
+    if effect.sort in ("move", "create"):
+        names["category"] = directory.name("category", effect.category)
+    return msgspec.structs.replace(effect, names=names) if names else effect
+
+
+# Wishes: what handlers want, before it is folded. Pure.
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one handler wants, in the order it recorded it; of an effect wanted again ``debt`` tells which."""
+
+    handler: str
+    intents: tuple[AnyIntent, ...]
+    debt: Owed | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called where several of a handler's must be told apart."""
+        return self.debt.letter if self.debt else self.handler
+
+
+def needs_directory(wishes: Sequence[Wish]) -> bool:
+    """Tells whether any intent names a thing that HappyFox knows by an id."""
+    return any(named(each) for wish in wishes for each in wish.intents)
+
+
+def calls(wish: Wish) -> int:
+    """Counts the calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
+    sent = [each for each in wish.intents if isinstance(each, Own | Create)]
+    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
+
+
+@dataclass(slots=True)
+class Folded:
+    """The effects of a turn, by its key each wish whose names HappyFox does not know, and remarks for the trail.
+
+    ``saved`` counts the calls that folding saved: those of all wishes, had each been sent by itself, less the effects.
+    """
+
+    effects: list[Effect] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    saved: int = 0
+
+
+def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
+    """Folds the wishes, given in the order of the routers; a handler that names something unknown is left out whole."""
+    folded = Folded()
+    known: list[Wish] = []
+    for wish in wishes:
+        try:
+            known.append(Wish(wish.handler, tuple(resolved(each, directory) for each in wish.intents)))
+        except GiveUp as error:
+            folded.failed[wish.key] = str(error)
+    flat = [(wish.handler, each) for wish in known for each in wish.intents]
+    messages = _messages(flat, ticket)
+    folded.effects += _tags(flat, ticket, folded.remarks)
+    folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
+    folded.effects += _others(flat, ticket)
+    if directory is not None:
+        folded.effects = [shown(effect, directory) for effect in folded.effects]
+    folded.saved = sum(map(calls, known)) - len(folded.effects)
+    return folded
+
+
+def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
+    wanted: dict[str, tuple[str, str]] = {}
+    for handler, intent in flat:
+        if isinstance(intent, Tags):
+            wanted |= dict.fromkeys(intent.add, ("+", handler))
+            wanted |= dict.fromkeys(intent.remove, ("-", handler))
+    news = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
+    remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in news]
+    if not news:
+        return []
+    return [
+        Effect(
+            sort="tags",
+            add=tuple(tag for tag, (sign, _) in news.items() if sign == "+"),
+            remove=tuple(tag for tag, (sign, _) in news.items() if sign == "-"),
+            owners={f"{sign}{tag}": handler for tag, (sign, handler) in news.items()},
+        )
+    ]
+
+
+def _messages(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+    found: list[Effect] = []
+    notes: set[str] = set()
+    for handler, intent in flat:
+        if isinstance(intent, Note):
+            if intent.html in notes:
+                continue
+            notes.add(intent.html)
+            found.append(Effect(sort="note", handler=handler, html=intent.html, alert=intent.alert))
+        elif isinstance(intent, Reply):
+            found.append(
+                Effect(
+                    sort="reply",
+                    handler=handler,
+                    html=intent.html,
+                    notify=intent.notify,
+                    cc=intent.cc,
+                    bcc=intent.bcc,
+                    last_staff_message=_last_staff_message(ticket),
+                )
+            )
+    return found
+
+
+def _last_staff_message(ticket: TicketRead) -> int | None:
+    """Gives the newest message of a staff member, by which HappyFox may tell a collision (KB 1039).
+
+    Its id is that of its row where the message has none of its own (assumed).
+    """
+    for row in reversed(ticket.history):
+        if row.author == "staff" and row.message is not None and not row.message.private:
+            own = row.raw.get("message", {}).get("id") if isinstance(row.raw.get("message"), dict) else None
+            return own if isinstance(own, int) else row.id
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Properties:
+    set: dict[str, int | str | None]
+    fields: dict[str, Any]
+    owners: dict[str, str]
+
+
+def _properties(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> _Properties:
+    """Collects properties and fields; of two values for one the later handler's wins, and the loser is named."""
+    wanted: dict[str, tuple[Any, str]] = {}
+    for handler, intent in flat:
+        if not isinstance(intent, Set):
+            continue
+        values = {**intent.properties, **{f"#{name}": value for name, value in intent.fields.items()}}
+        for name, value in values.items():
+            before = wanted.get(name)
+            if before is not None and before[0] != value and before[1] != handler:
+                remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
+            wanted[name] = (value, handler)
+    now = properties(ticket)
+    same = {name for name, each in wanted.items() if now.get(name) == _comparable(each[0])}
+    remarks += [f"{name}: already so" for name in wanted if name in same]
+    wanted = {name: each for name, each in wanted.items() if name not in same}
+    return _Properties(
+        {name: value for name, (value, _) in wanted.items() if not name.startswith("#")},
+        {name[1:]: value for name, (value, _) in wanted.items() if name.startswith("#")},
+        {name: handler for name, (_, handler) in wanted.items()},
+    )
+
+
+def _comparable(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _with_properties(messages: list[Effect], wanted: _Properties) -> list[Effect]:
+    if not wanted.owners:
+        return messages
+    last = messages[-1] if messages else Effect(sort="properties")
+    carrier = msgspec.structs.replace(
+        last, set=wanted.set, fields=wanted.fields, owners={**last.owners, **wanted.owners}
+    )
+    return [*messages[:-1], carrier]
+
+
+def _others(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+    forwards: list[Effect] = []
+    moves: list[Effect] = []
+    last: list[Effect] = []
+    for handler, intent in flat:
+        if isinstance(intent, Forward):
+            forwards.append(
+                Effect(sort="forward", handler=handler, to=intent.to, subject=intent.subject, html=intent.message)
+            )
+        elif isinstance(intent, Subscribe):
+            forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in intent.staff)))
+        elif isinstance(intent, Create):
+            forwards.append(_creation(handler, intent.members))
+        elif isinstance(intent, Move) and intent.category != ticket.category.id:
+            moves = [Effect(sort="move", handler=handler, category=int(intent.category), html=intent.note)]
+        elif isinstance(intent, Delete):
+            last = [Effect(sort="delete", handler=handler)]
+    return [*forwards, *moves, *last]
+
+
+def _creation(handler: str, members: Mapping[str, Any]) -> Effect:
+    draft = dict(members)
+    subject, html, category = draft.pop("subject"), draft.pop("html"), draft.pop("category")
+    return Effect(sort="create", handler=handler, subject=subject, html=html, category=category, draft=draft)
+
+
+# Effects as calls: the one place that knows which endpoint carries which effect.
+
+
+def request(effect: Effect, ticket: int, staff: int) -> Request:
+    """Gives the call that performs an effect on a ticket, written as a staff member."""
+    if effect.sort == "tags":
+        return tickets.update_tags(ticket, effect.add, effect.remove, staff)
+    if effect.sort == "note":
+        return tickets.private_note(
+            ticket, staff=staff, html=effect.html, alert=_alert(effect.alert), **_property_members(effect)
+        )
+    if effect.sort == "reply":
+        return tickets.staff_update(
+            ticket,
+            staff=staff,
+            html=effect.html,
+            update_customer=effect.notify,
+            cc=effect.cc,
+            bcc=effect.bcc,
+            last_staff_message=effect.last_staff_message,
+            **_property_members(effect),
+        )
+    if effect.sort == "properties":
+        return tickets.staff_update(ticket, staff=staff, **_property_members(effect))
+    if effect.sort == "forward":
+        return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
+    if effect.sort == "subscribe":
+        return tickets.subscribe(ticket, staff_id=staff, others=effect.staff)
+    if effect.sort == "create":
+        return tickets.create_ticket(_draft(effect))
+    if effect.sort == "move":
+        return tickets.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
+    return tickets.delete(ticket, staff_id=staff)
+
+
+def _draft(effect: Effect) -> dict[str, Any]:
+    draft = {**effect.draft, "subject": effect.subject, "html": effect.html, "category": effect.category}
+    values = draft.pop("fields", {})
+    return {**draft, "fields": {tickets.ticket_field(int(identity)): value for identity, value in values.items()}}
+
+
+def _property_members(effect: Effect) -> dict[str, Any]:
+    due = effect.set.get("due_date", UNSET)
+    return {
+        "status": effect.set.get("status"),
+        "priority": effect.set.get("priority"),
+        "assignee": effect.set.get("assignee", UNSET),
+        "due_date": date.fromisoformat(due) if isinstance(due, str) else due,
+        "fields": {tickets.ticket_field(int(identity)): value for identity, value in effect.fields.items()},
+    }
+
+
+def _alert(alert: int | str | None) -> Any:
+    """Passes on ``s``, ``c`` or a staff id, which is all that is left after folding."""
+    return alert

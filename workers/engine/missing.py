@@ -1,0 +1,131 @@
+"""Missing: what becomes of work whose ticket or whose handler is not to be found; neither may be so for good.
+
+HappyFox may answer 404 by mistake, and while a new version is rolled out an old worker does not know its handlers.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from workers.engine.context import State
+from workers.engine.plan import TICKET, Foreign, Letter, Owed, Plan, Verdict, decode_foreign
+from workers.tickets.snapshot import decode
+
+#: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
+AWAY = (5_000, 35_000, 155_000, 900_000)
+
+#: How long (ms) what is owed to a handler waits for a worker that knows it, and how often one is looked for.
+GRACE, SEARCH = 600_000, 60_000
+
+#: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
+RENAMED = "no handler of this name runs any more; it was renamed or taken out"
+
+#: Why what is owed becomes a dead letter when its ticket is not there any more.
+GONE = "the ticket is gone: HappyFox answers 404 again and again"
+
+#: The same for what a handler of another ticket wants of it.
+UNKNOWN = "HappyFox knows no such ticket: it answers 404 again and again; correct the number, or the handler"
+
+
+def part(owed: Sequence[Owed]) -> tuple[tuple[Owed, ...], int]:
+    """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
+    since = next((debt.missing for debt in owed if debt.handler == TICKET), 0)
+    return tuple(debt for debt in owed if debt.handler != TICKET), since
+
+
+def begun(state: State, owed: Sequence[Owed]) -> tuple[Owed, ...]:
+    """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
+    entries: dict[str, dict[str, Foreign]] = {}
+    for key, stored in state.held.foreign.items():
+        handler, _, name = key.partition(" ")
+        entries.setdefault(handler, {})[name] = decode_foreign(stored)
+    if not entries:
+        return tuple(owed)
+    own = {debt.handler: debt for debt in owed if not debt.letter}
+    for handler, done in entries.items():
+        debt = own.get(handler, Owed(handler, (), 0, state.now(), "", "", 0))
+        own[handler] = msgspec.structs.replace(debt, foreign={**debt.foreign, **done})
+    return (*(debt for debt in owed if debt.letter), *own.values())
+
+
+def next_look(since: int, now: int) -> int:
+    """Gives the ms until a ticket that has been missing ``since`` (ms) is looked at again, 0 when it is gone."""
+    return next((since + age - now for age in AWAY if since + age > now), 0)
+
+
+def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) -> Plan:
+    """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
+
+    Then what is owed becomes dead letters. Last seen stays: should the ticket come back, its next event brings all
+    changes since.
+    """
+    now = state.now()
+    first = since or now
+    look = next_look(first, now)
+    if not look:
+        letters = tuple(letter(empty.turn, debt, UNKNOWN if debt.wish else GONE) for debt in owed)
+        return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
+    note = Owed(TICKET, (), 0, first, "", "", 0, missing=first)
+    return msgspec.structs.replace(
+        empty,
+        # A replay leaves the lane: from here on it is owed.
+        handled=tuple(hint.id for hint in state.held.hints if hint.debt),
+        left=tuple(hint.id for hint in state.held.hints if not hint.debt),
+        look=look,
+        owed=tuple(msgspec.structs.replace(debt, look=now + look) for debt in (*owed, note)),
+        remarks=("HappyFox does not know the ticket (404)",),
+    )
+
+
+def merged_away(state: State, empty: Plan, owed: Sequence[Owed], why: str) -> Plan:
+    """Gives the plan for a ticket that was merged into another one: nothing runs, what is owed becomes dead letters.
+
+    Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
+    """
+    seen = decode(state.held.seen)
+    timers = seen.timers if seen else ()
+    return msgspec.structs.replace(
+        empty,
+        letters=tuple(letter(empty.turn, debt, why) for debt in owed),
+        verdicts=tuple(Verdict(debt.handler, "dead", why, debt.attempt) for debt in owed),
+        remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
+        seen=msgspec.structs.replace(seen, timers=()) if seen and timers else empty.seen,
+    )
+
+
+def without_handlers(state: State, empty: Plan, owed: Sequence[Owed]) -> Plan:
+    """Gives the plan of a worker that knows no handler at all."""
+    kept = [(debt, search(state, debt)) for debt in owed]
+    letters = tuple(letter(empty.turn, debt, RENAMED) for debt, later in kept if later is None)
+    return msgspec.structs.replace(empty, letters=letters, owed=tuple(later for _, later in kept if later))
+
+
+def search(state: State, debt: Owed) -> Owed | None:
+    """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
+    now = state.now()
+    first = debt.missing or now
+    return None if now >= first + GRACE else msgspec.structs.replace(debt, missing=first, look=now + SEARCH)
+
+
+def known_elsewhere(state: State, kind: str, since: int) -> bool:
+    """Tells whether no handler here asks for a kind of timer or schedule, due at ``since`` (ms), and another may."""
+    known = any(kind in bound.handler.kinds for bound in state.terms.handlers)
+    return not known and state.now() < since + GRACE
+
+
+def letter(turn: str, debt: Owed, reason: str) -> Letter:
+    """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
+    return Letter(
+        id=debt.letter or f"{turn}.{debt.handler}",
+        handler=debt.handler,
+        reason=reason,
+        attempts=debt.attempt,
+        first_error=debt.first_error,
+        last_error=debt.last_error,
+        changes=debt.changes,
+        effect=debt.effect,
+        doubt=debt.doubt,
+        foreign=debt.foreign,
+        wish=debt.wish,
+        origin=debt.origin,
+    )

@@ -1,0 +1,243 @@
+"""Frozen: a reading as it is stored with its turn, once a handler has had an effect in another system."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from workers.engine.context import Parked, State
+from workers.engine.create import ours
+from workers.engine.missing import SEARCH, known_elsewhere
+from workers.engine.plan import Unreadable
+from workers.engine.steps import Outcome, Steps, ask
+from workers.errors import HappyFoxError
+from workers.happyfox.directory import Directory
+from workers.happyfox.messages import Answer, read
+from workers.store.lanes import HANDLER, SCHEDULE, Hint
+from workers.store.records import LIFE, MISS, memories, recall, remember
+from workers.tickets.change import Change, schedule_kind, timer_kind
+from workers.tickets.diff import FirstSight, News, brought, merged_since, news, opening, tell
+from workers.tickets.model import TicketRead, read_ticket
+from workers.tickets.snapshot import LastSeen, decode, ring
+
+# Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain.
+
+
+#: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
+MARGIN = timedelta(seconds=120)
+
+#: The ages (ms) at which an event that nothing explains has its ticket looked at again: a row may show up late.
+LOOKS = (5_000, 35_000, 155_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet.
+
+    ``remarks`` tell of timers that ended and of a ticket that is our own doing.
+    """
+
+    ticket: TicketRead
+    news: News
+    handled: tuple[str, ...]
+    left: tuple[str, ...]
+    look: int
+    at: int
+    remarks: tuple[str, ...] = ()
+
+
+def read_and_compare(state: State) -> Steps[Reading | None]:
+    """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
+    outcome = yield from state.fetch()
+    ticket = state.understand(outcome)
+    seen = decode(state.held.seen)
+    if ticket is None:
+        return None
+    first, now, staff = _first_sight(state, outcome), state.moment(), state.terms.staff
+    merged = merged_since(ticket, seen)
+    old = (yield from _brought(state, ticket, seen, merged, first.since)) if merged else frozenset()
+    found = news(ticket, seen, first, now, staff, old)
+    if merged and seen:
+        found = tell(found, ticket, seen, merged, now)
+    found, created = yield from ours(state, ticket, found)
+    called, remarks = _called(state, found)
+    return _explain(state, ticket, called, (*created, *remarks))
+
+
+def _brought(
+    state: State, ticket: TicketRead, seen: LastSeen | None, merged: Sequence[int], since: datetime
+) -> Steps[frozenset[int]]:
+    """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
+    stored = yield from ask(memories(state.held.account, merged))
+    named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
+    rows = [row for row in ticket.history if seen is None or not seen.knows(row.id)]
+    return brought(rows, opening(ticket), seen, [decode(each) for each in stored], named, since, state.terms.staff)
+
+
+def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
+    """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
+    rung = ring(
+        found.seen.timers,
+        found.changes,
+        state.now(),
+        state.terms.dry,
+        lambda timer: known_elsewhere(state, timer_kind(timer.router, timer.name), timer.due),
+    )
+    scheduled = {
+        hint.handler: Change(kind="scheduled", at=_moment(hint.at), to=hint.handler)
+        for hint in state.held.hints
+        if hint.source == SCHEDULE and not _early(state, hint)
+    }
+    changes = (*found.changes, *rung.changes, *scheduled.values())
+    return News(changes, msgspec.structs.replace(found.seen, timers=rung.left), found.stray), rung.remarks
+
+
+def _early(state: State, hint: Hint) -> bool:
+    """Tells whether an event is of a schedule that only other workers know, and waits for one of them."""
+    return hint.source == SCHEDULE and known_elsewhere(state, schedule_kind(hint.handler), hint.at)
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def _look(hint: Hint, now: int) -> int:
+    """The ms until an event that nothing explains is worth another look, 0 when it never will be."""
+    return next((look - (now - hint.at) for look in LOOKS if hint.at + look > now), 0)
+
+
+def _first_sight(state: State, outcome: Outcome) -> FirstSight:
+    hints = state.held.hints
+    oldest = min((hint.since or hint.at for hint in hints), default=state.now())
+    since = _moment(oldest) + _skew(state, outcome) - MARGIN
+    if state.held.birth is not None:
+        # What happened before this store began is history. Rows carry whole seconds.
+        since = max(since, datetime.fromtimestamp(state.held.birth / 1000 - 2, UTC))
+    return FirstSight(
+        since,
+        created=any(hint.kind == "created" for hint in hints),
+        bare=not hints or any(hint.source not in (SCHEDULE, HANDLER) for hint in hints),
+    )
+
+
+def _skew(state: State, outcome: Outcome) -> timedelta:
+    """How far HappyFox's clock is ahead of the store's, by the answer's Date header; zero when it has none."""
+    stated = outcome.headers.get("date") if isinstance(outcome, Answer) else None
+    try:
+        return parsedate_to_datetime(stated) - state.moment() if stated else timedelta(0)
+    except (ValueError, TypeError):
+        return timedelta(0)
+
+
+def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, ...]) -> Reading:
+    """Tells which events the read explains.
+
+    A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
+    one change that no delivery has told of yet.
+    """
+    rows = {row.id for row in ticket.history}
+    unheard = sorted(found.seen.unheard)
+    left: dict[str, int] = {}
+    for hint in state.held.hints:
+        look = _look(hint, state.now())
+        if _early(state, hint):
+            left[hint.id] = SEARCH
+        elif hint.update_id is not None:
+            if look and hint.update_id not in rows and hint.update_id > found.seen.floor:
+                left[hint.id] = look
+        elif hint.update or hint.kind == "created":
+            if unheard:
+                unheard.pop(0)
+            elif look and hint.kind != "created":
+                left[hint.id] = look
+    return Reading(
+        ticket,
+        News(found.changes, _heard(found.seen, unheard), found.stray),
+        tuple(hint.id for hint in state.held.hints if hint.id not in left),
+        tuple(left),
+        min(left.values(), default=0),
+        state.now(),
+        remarks,
+    )
+
+
+def _heard(seen: LastSeen, unheard: list[int]) -> LastSeen:
+    return msgspec.structs.replace(seen, unheard=tuple(unheard))
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """A reading as it is stored with the turn: later attempts of the turn show their handlers exactly this."""
+
+    format: int
+    ticket: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    seen: LastSeen
+    stray: tuple[int, ...]
+    handled: tuple[str, ...]
+    left: tuple[str, ...]
+    look: int
+    at: int
+    remarks: tuple[str, ...] = ()
+
+
+def freeze(reading: Reading) -> bytes:
+    """Writes a reading for the turn's later attempts."""
+    news = reading.news
+    stray = tuple(row.id for row in news.stray)
+    return msgspec.json.encode(
+        Frozen(
+            format=1,
+            ticket=reading.ticket.raw,
+            changes=news.changes,
+            seen=news.seen,
+            stray=stray,
+            handled=reading.handled,
+            left=reading.left,
+            look=reading.look,
+            at=reading.at,
+            remarks=reading.remarks,
+        )
+    )
+
+
+def thaw(stored: bytes, site: str) -> Reading:
+    """Reads what ``freeze`` wrote; ``Unreadable`` when this version cannot."""
+    try:
+        kept = msgspec.json.decode(stored, type=Frozen)
+        ticket = read_ticket(kept.ticket, site)
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+        raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
+    stray = tuple(row for row in ticket.history if row.id in kept.stray)
+    news = News(kept.changes, kept.seen, stray)
+    return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
+
+
+# Listing: the account's directory, from the store or, when that is too old, from HappyFox.
+
+
+def directory(state: State, *, fresh: bool) -> Steps[Directory]:
+    """Gives the account's names and ids; ``fresh`` takes only lists read within the last minute."""
+    names = list(Directory.LISTS)
+    stored = yield from ask(recall(state.held.account, names, MISS if fresh else LIFE))
+    lists: dict[str, list[object]] = {}
+    for name, kept in zip(names, stored, strict=True):
+        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _fetch(state, name))
+    return Directory(**lists)
+
+
+def _fetch(state: State, name: str) -> Steps[list[object]]:
+    outcome = yield from state.get(Directory.LISTS[name])
+    if not isinstance(outcome, Answer):
+        raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
+    try:
+        content = read(outcome)
+    except HappyFoxError as error:
+        raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
+    if not isinstance(content, list):
+        # Kept for an hour, an empty answer would make every name an unknown one.
+        raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
+    yield from ask(remember(state.held.account, name, msgspec.json.encode(content)))
+    return content

@@ -1,0 +1,215 @@
+"""Doubt: whether an effect that began and was not confirmed has landed; the ticket tells."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from workers.engine.context import Gone, Parked, State
+from workers.engine.plan import Doubt, Effect, Entry, Plan, less, mark, pieces
+from workers.engine.steps import Steps
+from workers.store.lanes import FORGET
+from workers.tickets.model import FieldValue, Row, TicketRead, field_values, items, mapping, readable
+from workers.tickets.snapshot import Mark, answers, attribute, fits, properties
+from workers.tickets.text import same_value, same_words, words
+
+# Sight: whose the rows of a ticket are, as far as a plan under way can tell.
+
+
+class Sight:
+    """What is known of the ticket while a plan is performed.
+
+    ``staff`` is whom the plan writes as, whatever the settings say by now. ``checked`` is the last read that the plan
+    was held against, None when it was none but its own, ``read_at`` the time of that in ms.
+    """
+
+    def __init__(self, state: State, plan: Plan) -> None:
+        self.state, self.plan = state, plan
+        self.staff = plan.staff or state.terms.staff
+        self.checked: TicketRead | None = None
+        self.read_at = plan.read_at
+        self._told: dict[int, Row] = {}
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the last read, and those of colleagues that answers to our own writes have shown since."""
+        read = self.checked.history if self.checked else ()
+        known = {row.id for row in read}
+        return (*read, *(row for row in self._told.values() if row.id not in known))
+
+    def attribute(self, rows: Iterable[Row], look: Mark | None = None, after: int = 0) -> tuple[list[Row], int | None]:
+        """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
+
+        A row that an earlier effect made, or is still expected to show, is never given to a later one; the row that has
+        this look is above ``after``, and an earlier effect may by now show its own below. Those of others are without
+        what looks like one of our own: a call that landed late, or twice.
+        """
+        seen, journal = self.plan.seen, self.state.journal
+        taken = {row for entry in journal.values() for row in entry.rows}
+        expected: list[Mark | None] = [look for _, look in seen.expected]
+        expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
+        fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
+        taken = {*attribute(expected, fresh).values()}
+        found = attribute([look], (row for row in fresh if row.id not in taken and row.id > after)).get(0)
+        others = [row for row in fresh if row.id not in {*taken, found} and not seen.made(row, self.staff)]
+        made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
+        return [row for row in others if not any(fits(one, row) for one in made if one)], found
+
+    def newest(self) -> int:
+        """Gives the newest row that the last read showed; an effect that begins after it makes a newer one."""
+        known = (row.id for row in self.checked.history) if self.checked else self.plan.seen.ids
+        return max(known, default=self.plan.seen.floor)
+
+    def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object], after: int) -> Entry:
+        """Makes the entry of an effect that landed, from the rows above ``after`` and the fields in its answer."""
+        # By our own staff member it may be a row of ours that is not known again: no effect gives way to that.
+        self._told |= {row.id: row for row in rows if row.author == "staff" and row.author_id != self.staff}
+        look = mark(effect, self.staff)
+        others, found = self.attribute(rows, look, after)
+        if found is None and look is not None:
+            found = max((row.id for row in others if row.id > after and answers(look, row)), default=None)
+        values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
+        return Entry(
+            "done",
+            rows=() if found is None else (found,),
+            expected=look is not None and found is None,
+            fields={identity: values[identity] for identity in effect.fields if identity in values},
+        )
+
+    def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
+        """Makes the entry of an effect as a later read shows it, when others may have written too."""
+        look = mark(effect, self.staff)
+        others, row = self.attribute(ticket.history, look, after)
+        others = [one for one in others if one.id > after]
+        if row is None and effect.sort == "forward":
+            row = next((one.id for one in others if forwards(effect, one, self.staff)), None)
+        meanwhile = any(other.author != "contact" and other.id > (row or 0) for other in others)
+        return Entry(
+            "done",
+            rows=() if row is None else (row,),
+            expected=look is not None and row is None,
+            fields=_fields(effect, ticket, meanwhile),
+        )
+
+
+def forwards(effect: Effect, row: Row, staff: int) -> bool:
+    """Tells whether a row is a forward's. Nobody knows whether HappyFox makes one for it (KB 1039 shows none)."""
+    if row.author != "staff" or row.author_id != staff or row.message is None or not row.message.forwarded:
+        return False
+    return same_words(words(effect.html), words(row.message.html or row.message.text))
+
+
+def differs(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether a custom field surely holds something other than an effect wanted."""
+    return False in _compared(effect, ticket)
+
+
+def holds(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether every custom field surely holds what an effect wanted."""
+    return set(_compared(effect, ticket)) <= {True}
+
+
+def _fields(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
+    """Gives the values to remember for the custom fields of an effect that landed.
+
+    A value that is not the one we set is a person's and stays news, for which ours is remembered. HappyFox may write
+    ours in a way that cannot be compared: then it is ours unless somebody else wrote meanwhile.
+    """
+    shown = _shown(ticket)
+    values = {}
+    for identity, wanted in effect.fields.items():
+        if (field := shown.get(identity)) is not None:
+            same = same_value(wanted, field.told)
+            ours = not meanwhile if same is None else same
+            values[identity] = field.value if ours else readable(wanted)
+    return values
+
+
+def _compared(effect: Effect, ticket: TicketRead) -> list[bool | None]:
+    """Tells of each custom field of an effect whether it holds what was wanted; None: cannot be told."""
+    shown = _shown(ticket)
+    return [same_value(wanted, shown[name].told) if name in shown else None for name, wanted in effect.fields.items()]
+
+
+def _shown(ticket: TicketRead) -> dict[str, FieldValue]:
+    return {str(field.id): field for field in ticket.field_values}
+
+
+#: How often an effect is sent that the ticket shows not to have landed.
+TRIES = 3
+
+#: What is said of an effect of which nobody can tell whether it happened.
+UNDECIDED = "it may or may not have happened; look at the ticket"
+
+#: What is said of an effect that surely did not happen, however often it was sent.
+UNTAKEN = f"HappyFox did not take it, sent {TRIES} times; each time the ticket showed that it had not landed"
+
+
+def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
+    """Looks whether an effect in doubt landed.
+
+    Gives how often it was sent when it did not, can no longer land, and is to be sent again; 0 when that is settled.
+    """
+    state, entry = sight.state, sight.state.journal[key]
+    ticket = yield from state.ticket()
+    if ticket is None:
+        if effect.sort == "delete":
+            yield from state.enter(key, Entry("done"))
+            return 0
+        raise Gone
+    sent = less(effect, entry.without)
+    done = sight.found(sent, ticket, entry.after)
+    if _has_row(sent, ticket, done.rows) or shows(sent, ticket):
+        yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
+        return 0
+    settled_at = entry.deadline + state.terms.doubt
+    if state.now() < settled_at:
+        raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
+    if effect.sort == "forward" or entry.tries >= TRIES:
+        yield from state.enter(key, _given_up(sight, effect, ticket, entry.tries))
+        return 0
+    sight.checked, sight.read_at = ticket, state.now()
+    yield from state.enter(key, FORGET)
+    return entry.tries
+
+
+def _has_row(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool:
+    """Tells whether the row found is proof.
+
+    One that names nobody may be anybody's, and one without words that of a person who works as our staff member: then
+    the ticket itself tells, unless somebody else wrote later and may have taken back what ours did.
+    """
+    row = next((row for row in ticket.history if row.id in found), None)
+    if row is None or row.author == "unknown":
+        return False
+    later = any(other.id > row.id and other.author != "contact" for other in ticket.history)
+    return row.message is not None or later or not lacks(effect, ticket)
+
+
+def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
+    evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": tries}
+    if effect.sort != "forward":
+        return Entry("refused", said=UNTAKEN, evidence=evidence)
+    # A forward may leave no row (KB 1039 shows none): that none is there tells nothing.
+    floor = sight.plan.seen.floor
+    doubt = Doubt(sight.staff, floor, tuple(row.id for row in ticket.history if row.id > floor))
+    return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
+
+
+def lacks(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether the ticket surely does not hold the tags or a custom field that an effect wanted."""
+    return (effect.sort == "tags" and not shows(effect, ticket)) or differs(effect, ticket)
+
+
+def shows(effect: Effect, ticket: TicketRead) -> bool:
+    """Tells whether the ticket shows what an effect without message wanted."""
+    if effect.sort == "tags":
+        return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
+    if effect.sort == "subscribe":
+        return set(effect.staff) <= {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}
+    now = properties(ticket)
+    if effect.sort == "move":
+        return now["category"] == str(effect.category)
+    if effect.sort != "properties":
+        return False
+    set_so = all(now[name] == value for name, value in effect.values.items())
+    return set_so and holds(effect, ticket)

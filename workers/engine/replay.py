@@ -1,0 +1,104 @@
+"""Replaying: a refused effect is brought about again by itself; its handler, which has had its say, is not asked.
+
+So is what a handler wants from another ticket's turn. Both go the way of every intent: permissions, names, what a
+person did meanwhile. What else the handler wanted then, and what of it has happened, stays as it is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from workers.engine.context import State
+from workers.engine.fold import RESOLVE, Wish
+from workers.engine.plan import Effect, Owed, mark
+from workers.engine.read import Reading
+from workers.engine.reconcile import forwards
+from workers.errors import UnknownName
+from workers.happyfox.directory import Directory
+from workers.plugins.actions import AnyIntent, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
+from workers.plugins.arguments import NameOrId
+from workers.plugins.router import router_of
+from workers.tickets.snapshot import attribute
+
+#: How the verdicts begin that no run of a handler on this ticket has led to.
+AGAIN, HANDED = "replay:", "from ticket"
+
+
+def wish(debt: Owed) -> Wish:
+    """Gives what brings the effect about again; what a handler of another ticket wants stands there as it is."""
+    return Wish(debt.handler, debt.wish if debt.effect is None else _intents(debt.effect), debt)
+
+
+def words(debt: Owed) -> str:
+    """Says what is wanted and why."""
+    if debt.effect is not None:
+        return f"{AGAIN} {debt.effect.words}"
+    return f"{HANDED} {debt.origin}: {', '.join(dict.fromkeys(each.word for each in debt.wish))}"
+
+
+def refusal(state: State, wanted: Wish, blown: str) -> str:
+    """Says why it cannot be brought about now, or nothing."""
+    router = router_of(wanted.handler)
+    lines = [line for each in wanted.intents if (line := denied(each, router, state.terms.allow))]
+    if lines:
+        return f"not allowed any more; add {' and '.join(lines)}"
+    return f"{blown}; replay this then" if blown else ""
+
+
+def landed(reading: Reading, debt: Owed) -> int | None:
+    """Gives the row by which an effect that may have happened shows by now that it has."""
+    if debt.effect is None or debt.doubt is None:
+        return None
+    staff, effect = debt.doubt.staff, debt.effect
+    rows = [row for row in reading.ticket.history if row.id > debt.doubt.floor and row.id not in debt.doubt.rows]
+    if effect.sort == "forward":
+        return next((row.id for row in rows if forwards(effect, row, staff)), None)
+    return attribute([mark(effect, staff)], rows).get(0)
+
+
+def renew(wanted: Wish, names: Directory | None) -> Wish:
+    """Puts the ids that HappyFox does not know any more back into the names they had, so that these are looked up."""
+    if wanted.debt is None or wanted.debt.effect is None or names is None:
+        return wanted
+    return Wish(wanted.handler, _intents(wanted.debt.effect, names), wanted.debt)
+
+
+def _intents(effect: Effect, names: Directory | None = None) -> tuple[AnyIntent, ...]:
+    """Gives the intents that an effect was folded from, as far as it is their handler's own."""
+
+    def now(key: str, id: int, find: Callable[[Directory, int], object]) -> NameOrId:
+        if names is None or key not in effect.names:
+            return id
+        try:
+            find(names, id)
+        except UnknownName:
+            return effect.names[key]
+        return id
+
+    found: list[AnyIntent] = []
+    if effect.sort == "tags":
+        found.append(Tags(effect.add, effect.remove))
+    elif effect.sort == "note":
+        found.append(Note(effect.html, effect.alert))
+    elif effect.sort == "reply":
+        found.append(Reply(effect.html, effect.notify, effect.cc, effect.bcc))
+    elif effect.sort == "forward":
+        found.append(Forward(effect.to, effect.subject, effect.html))
+    elif effect.sort == "subscribe":
+        found.append(Subscribe(tuple(now(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
+    elif effect.sort == "move":
+        found.append(Move(now("category", effect.category, Directory.category), effect.html))
+    elif effect.sort == "create":
+        members = {**effect.draft, "subject": effect.subject, "html": effect.html}
+        members["category"] = now("category", effect.category, Directory.category)
+        members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
+        found.append(Create(members))
+    elif effect.sort == "delete":
+        found.append(Delete())
+    properties = {
+        name: now(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value
+        for name, value in effect.set.items()
+    }
+    fields: dict[Any, Any] = {now(f"#{id}", int(id), Directory.field): value for id, value in effect.fields.items()}
+    if properties or fields:
+        found.append(Set(properties, fields))
+    return tuple(found)

@@ -1,0 +1,316 @@
+"""Echoes: the changes that we made ourselves, for the routers that ask for them. Pure.
+
+They are owed to such a router when the turn that made them settles, and so are presented once, whatever happens to
+HappyFox's webhook of them. No other router is ever shown one.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from workers.engine.context import DAY, State, trail_line
+from workers.engine.guards import KEPT, acted
+from workers.engine.missing import GRACE, SEARCH
+from workers.engine.plan import (
+    ALL_OF,
+    Effect,
+    Entry,
+    Foreigns,
+    Handover,
+    Letter,
+    Owed,
+    Plan,
+    Record,
+    mark,
+    pieces,
+    split,
+    whom,
+)
+from workers.engine.steps import Steps, ask
+from workers.plugins.actions import denials
+from workers.plugins.invoke import Bound
+from workers.store.lanes import Handed, Held, Nothing, Settlement, settle
+from workers.tickets.change import Actor, Change, brief, matches
+from workers.tickets.diff import KIND_OF, labels, named
+from workers.tickets.model import Named, TicketRead, read_ticket
+from workers.tickets.snapshot import LastSeen, Timer, advance, decode, encode, properties
+
+
+def owed_echoes(
+    plan: Plan, journal: Mapping[str, Entry], handlers: tuple[Bound, ...], now: int, due: int
+) -> Iterator[Owed]:
+    """Gives what the routers that hear our own changes are owed of a turn, at ``due``; times in ms."""
+    hearing: dict[str, frozenset[str]] = {}
+    for bound in handlers:
+        if bound.handler.echoes:
+            hearing[bound.handler.router] = hearing.get(bound.handler.router, frozenset()) | bound.handler.kinds
+    changes = tuple(echoes(plan, journal, now)) if hearing else ()
+    for router, kinds in hearing.items():
+        if any(matches(kinds, change) for change in changes):
+            yield Owed(ALL_OF.format(router), changes, 0, now, "", "", due)
+
+
+def echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Change]:
+    """Gives the changes that the effects of a turn made, in their order, dated ``now`` (ms)."""
+    at, ticket = datetime.fromtimestamp(now / 1000, UTC), read_ticket(plan.ticket, "")
+    for _, effect, entry in pieces(plan, journal):
+        if entry.state == "done" and not entry.said:  # what is said is that there was nothing to do
+            yield from _echo(effect, entry, ticket, at, Actor("us", plan.staff or None))
+
+
+def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor: Actor) -> Iterator[Change]:
+    row = entry.rows[0] if entry.rows else None
+    if effect.sort in ("note", "reply"):
+        kind = "note-added" if effect.sort == "note" else "staff-replied"
+        yield Change(kind=kind, at=at, update_id=row, actor=actor, text=effect.text, html=effect.html)
+    if effect.add or effect.remove:
+        added, removed = frozenset(effect.add), frozenset(effect.remove)
+        yield Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)
+    before, known = properties(ticket), labels(ticket)
+    values = {name: value for name, value in effect.set.items() if name not in entry.without}
+    if effect.sort == "move":
+        values["category"] = effect.category
+    for name, value in values.items():
+        old = named(name, before[name], known[name])
+        new = named(name, "" if value is None else str(value), effect.names.get(name, ""))
+        yield Change(kind=KIND_OF[name], at=at, update_id=row, actor=actor, old=old, new=new)
+    fields = {str(field.id): field for field in ticket.field_values}
+    for identity in effect.fields:
+        if f"#{identity}" not in entry.without:
+            now_, then = entry.fields.get(identity, ""), fields.get(identity)
+            yield Change(
+                kind="field-changed",
+                at=at,
+                update_id=row,
+                actor=actor,
+                field=effect.names.get(f"#{identity}", then.name if then else identity),
+                old=Named(None, then.value) if then and then.value else None,
+                new=Named(None, now_) if now_ else None,
+            )
+
+
+# The story of a turn in plain words, for the trail and for whoever explains it.
+
+
+#: So many handlers that did not run are told one by one in the trail; of more only how many they are.
+FEW = 10
+
+#: How the ends of an effect are told.
+ENDS = {
+    "done": "done",
+    "dry": "not sent (dry run)",
+    "withheld": "withheld",
+    "refused": "refused",
+    "gone": "not sent",
+    "split": "refused as a whole, sent in parts",
+}
+
+#: The same for effects in other systems.
+FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
+
+
+def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
+    """Tells what handlers did in other systems; the values stay in the record."""
+    for handler, entries in foreign.items():
+        for name, entry in entries.items():
+            end = FOREIGN_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
+            yield f"{handler} effect {name}: {end}"
+
+
+def handed_story(handed: Iterable[Handover], dry: bool) -> Iterator[str]:
+    """Tells what handlers want of other tickets, without the words."""
+    for each in handed:
+        yield f"{each.handler}: {each.words}: " + (ENDS["dry"] if dry or each.dry else "handed over to its lane")
+
+
+def story(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
+    """Tells the turn in plain words: what changed, what each handler said, what was done."""
+    for change in plan.changes:
+        yield brief(change)
+    skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
+    if skipped > FEW:
+        yield f"{skipped} handlers did not run; the turn's record tells why"
+    for verdict in plan.verdicts:
+        if verdict.state == "skipped" and skipped > FEW:
+            continue
+        yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}{denials(verdict.denied)}"
+    yield from foreign_story(plan.turn, plan.foreign)
+    yield from plan.remarks
+    yield from handed_story(plan.handed, plan.dry)
+    for _, effect, entry in pieces(plan, journal):
+        yield effect_story(effect, entry)
+
+
+def effect_story(effect: Effect, entry: Entry) -> str:
+    """Tells how an effect ended, without its words."""
+    rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
+    rows += f" (ticket {entry.ticket})" if entry.ticket else ""
+    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
+
+
+# Settling: the end of a turn. What was done becomes part of last seen; the record and the trail keep its story.
+
+
+#: After a turn that wrote, its lane stays quiet for this long (ms), so that the echoes of its writes share one read.
+QUIET = 2_000
+
+#: What is remembered of a ticket that could not be read.
+UNSEEN = LastSeen()
+
+#: Whether the lease was held, and what the claim in the same trip got.
+Closed = tuple[bool, Held | Nothing | None]
+
+
+def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
+    """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
+    terms, read = state.terms, state.take_read_permit()
+    # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
+    memory = _memory(state, plan) if plan.seen != UNSEEN else None
+    seen = encode(memory) if memory else b""
+    timers = memory.timers if memory else _later(state)
+    debts = (*plan.owed, *owed_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
+    owed = msgspec.json.encode(debts) if debts else b""
+    record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
+    trail = tuple(trail_line(state.now(), plan.turn, text) for text in story(plan, state.journal))
+    carrying = {hint.id for hint in plan.events if hint.debt}
+    taken = tuple(id for id in plan.handled if id in carrying)
+    settlement = Settlement(
+        lane=state.held.lane,
+        token=state.held.token,
+        turn=plan.turn,
+        handled=plan.handled,
+        taken=taken,
+        left=plan.left,
+        look=plan.look,
+        quiet=QUIET if state.posts else 0,
+        retry=min((debt.due for debt in debts), default=0),
+        timer=min((_due(state, plan, timer) for timer in timers), default=0),
+        timed=state.held.retry is not None,
+        paused=state.held.pauses.ended if any(debt.paused for debt in debts) else -1,
+        letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
+        trail=trail,
+        saved=plan.saved,
+        created=tuple(_created(plan, state.journal)),
+        handed=tuple(_handed(state, plan)),
+        permit=read.id or "",
+        outcome=read.outcome if read.id else "",
+        age=read.age if read.id else 0,
+        lives=_lives(state, timers) if seen or record or trail or taken else {},
+    )
+    return (yield from ask(settle(state.held.account, settlement, seen, record, owed, terms.claim, nonce)))
+
+
+def _later(state: State) -> tuple[Timer, ...]:
+    """Gives the timers still to come of a ticket that was not read; those that are over wait for its next turn.
+
+    A worker without handlers leaves them for a while to one that has some.
+    """
+    seen, over = decode(state.held.seen), state.now() - (0 if state.terms.claim.read else GRACE)
+    return tuple(timer for timer in seen.timers if timer.due > over) if seen else ()
+
+
+def _due(state: State, plan: Plan, timer: Timer) -> int:
+    """Gives when a timer's lane is due; one that was due in this turn already waits for a worker that knows it."""
+    return timer.due if timer.due > plan.read_at else state.now() + SEARCH
+
+
+def _lives(state: State, timers: Iterable[Timer]) -> dict[str, int]:
+    """Gives how long things are kept; last seen holds the timers, so it outlives them."""
+    lives = state.terms.lives
+    last = max((timer.due - state.now() + DAY for timer in timers), default=0)
+    return {**lives, "seen": max(lives["seen"], last)} if last else lives
+
+
+def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
+    """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
+    yield from plan.letters
+    for key, effect, entry in pieces(plan, journal):
+        given_up = entry.state == "refused" or (entry.state == "gone" and effect.sort != "delete")
+        # Each handler is given its own part, so that no replay brings about what is another letter's.
+        for handler, part in zip(effect.handlers, split(effect), strict=True) if given_up else ():
+            yield Letter(
+                id=f"{plan.turn}.{key}.{handler}",
+                handler=handler,
+                reason=entry.said,
+                changes=plan.shown.get(handler, plan.changes),
+                effect=part,
+                evidence=entry.evidence,
+                doubt=entry.doubt,
+                foreign=plan.foreign.get(handler, {}),
+            )
+
+
+def _handed(state: State, plan: Plan) -> Iterator[Handed]:
+    """Gives the events for the lanes of other tickets; what runs dry, also since the plan was stored, is left out."""
+    for number, each in enumerate(plan.handed):
+        if not each.dry and not plan.dry and not state.terms.dry(each.handler):
+            letter = Letter(
+                id=f"{plan.turn}.on.{number}",
+                handler=each.handler,
+                reason=f"wanted on ticket {state.held.ticket}",
+                wish=each.intents,
+                origin=state.held.ticket,
+            )
+            yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())
+
+
+def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]:
+    """Gives the creations whose end is known, each with its ticket, 0 when there is none."""
+    for key, effect, entry in pieces(plan, journal):
+        if effect.sort == "create" and (entry.state == "done" or "fields" in entry.evidence):
+            yield f"{plan.turn}.{key}", entry.ticket
+
+
+def _memory(state: State, plan: Plan) -> LastSeen:
+    """Gives the snapshot of the turn with our own confirmed operations added."""
+    seen = plan.seen
+    for _, effect, entry in pieces(plan, state.journal):
+        look = mark(effect, plan.staff or state.terms.staff)
+        if look and entry.state != "dry":  # what was given up may have landed, or land yet
+            seen = advance(seen, marks=[(state.now(), look)])
+        if entry.state != "done":
+            continue
+        changed = {name: value for name, value in effect.values.items() if name not in entry.without}
+        if effect.sort == "move":
+            changed["category"] = str(effect.category)
+        seen = advance(
+            seen,
+            rows=entry.rows,
+            tags_added=effect.add,
+            tags_removed=effect.remove,
+            fields=entry.fields,
+            unread={
+                identity: sent
+                for identity, sent in effect.fields.items()
+                if f"#{identity}" not in entry.without and identity not in entry.fields
+            },
+            changed=changed,
+            expected=[(state.now(), look)] if entry.expected and look else [],
+            writes=[state.now()],
+            unheard=[state.now()] if look else [],
+        )
+    act = acted(plan, state.journal)
+    acts = (*seen.fuse.acts, act)[-KEPT:] if act else seen.fuse.acts
+    return msgspec.structs.replace(seen, fuse=msgspec.structs.replace(seen.fuse, acts=acts))
+
+
+def _record(state: State, plan: Plan) -> Record:
+    return Record(
+        format=1,
+        account=state.held.account,
+        number=state.held.ticket,
+        turn=plan.turn,
+        at=state.now(),
+        events=plan.events,
+        changes=plan.changes,
+        verdicts=plan.verdicts,
+        effects=plan.effects,
+        journal=state.journal,
+        remarks=plan.remarks,
+        dry=plan.dry,
+        ticket=plan.ticket,
+        foreign=plan.foreign,
+        handed=plan.handed,
+    )

@@ -1,0 +1,187 @@
+"""A turn: one pass over a lane, as a generator of steps without I/O.
+
+    plan stored already?   perform it; what is old is held against a fresh read first
+    else                   read the ticket, once; compare; every handler decides; store the plan
+    perform                per effect: begin, call, done
+    settle                 last seen, record, trail; the lane goes on, or its timers and retries make it due later
+
+A crash before the plan is stored changed nothing in HappyFox: the handlers decide again, and if one of them had an
+effect in another system, on the reading that was frozen for it. A crash after it resumes the plan and runs no handler
+again.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from workers.engine.context import DAY, Lost, Merged, Parked, State, Terms
+from workers.engine.decide import decide
+from workers.engine.missing import begun, letter, merged_away, part, without_handlers, without_ticket
+from workers.engine.perform import Performer
+from workers.engine.plan import (
+    Entry,
+    Letter,
+    Owed,
+    Plan,
+    Unreadable,
+    Verdict,
+    decode_owed,
+    decode_plan,
+    decode_replay,
+    together,
+)
+from workers.engine.read import read_and_compare, thaw
+from workers.engine.settle import close, letters
+from workers.engine.steps import Steps, ask
+from workers.errors import LeaseLost, NotNow
+from workers.store.lanes import Held, Nothing, store_plan
+from workers.tickets.snapshot import LastSeen, decode
+
+#: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
+POISON = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a turn ended, for logs and for whoever drives it; ``next`` is what the claim made with the settling got."""
+
+    end: str
+    why: str = ""
+    plan: Plan | None = None
+    journal: dict[str, Entry] | None = None
+    letters: tuple[Letter, ...] = ()
+    next: Held | Nothing | None = None
+
+
+def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Result]:
+    """Works a claimed lane to the end of its turn: ``settled``, ``parked`` or ``lost``.
+
+    With a ``nonce`` settling also claims the next due lane.
+    """
+    state = State(held, terms)
+    if held.claims > POISON:
+        reason = (
+            f"this turn broke off {held.claims - 1} times, or ended its worker: see the log; "
+            "its changes are handled with the next event"
+        )
+        return (yield from _bury(state, reason, nonce))
+    try:
+        return (yield from _turn(state, nonce))
+    except Parked as parked:
+        return (yield from _park(state, parked.delay, parked.why))
+    except NotNow as refused:
+        return (yield from _park(state, refused.wait, f"no permit ({refused.reason})"))
+    except Unreadable as error:
+        return (yield from _bury(state, str(error), nonce))
+    except (Lost, LeaseLost):
+        return Result("lost")
+
+
+def _turn(state: State, nonce: str | None) -> Steps[Result]:
+    if state.held.plan is not None:
+        state.resume()
+        plan = decode_plan(state.held.plan)
+    else:
+        plan = yield from _make_plan(state)
+        calls = sum(not effect.dry for effect in plan.effects)
+        if calls and not plan.dry:
+            read_permit, encoded = state.take_read_permit(), msgspec.json.encode(plan)
+            stored = store_plan(state.held, encoded, calls, state.terms.budget, read_permit)
+            if not (yield from ask(stored)):
+                raise Lost
+    yield from Performer(state, plan).perform()
+    settled, following = yield from close(state, plan, nonce)
+    dead = tuple(letters(plan, state.journal))
+    return Result("settled" if settled else "lost", "", plan, state.journal, dead, following)
+
+
+def _make_plan(state: State) -> Steps[Plan]:
+    stored, missing = part(decode_owed(state.held.owed))
+    owed = begun(state, together((*map(decode_replay, state.held.replays), *stored)))
+    if not state.terms.claim.read:
+        return without_handlers(state, _empty(state, ""), owed)
+    frozen = state.held.reading
+    try:
+        reading = thaw(frozen, state.terms.site) if frozen else (yield from read_and_compare(state))
+    except Merged as merged:
+        return merged_away(state, _empty(state, ""), owed, str(merged))
+    if reading is None:
+        return without_ticket(state, _empty(state, ""), owed, missing)
+    return (yield from decide(state, reading, owed))
+
+
+def _empty(state: State, remark: str) -> Plan:
+    """Gives the plan of a turn in which there is nothing to decide."""
+    return Plan(
+        format=1,
+        turn=state.held.turn,
+        read_at=state.now(),
+        seen=LastSeen(),
+        changes=(),
+        verdicts=(),
+        effects=(),
+        owed=(),
+        letters=(),
+        remarks=(remark,) if remark else (),
+        handled=tuple(hint.id for hint in state.held.hints),
+        left=(),
+        look=0,
+        dry=state.terms.dry_run,
+        ticket={},
+        events=state.held.hints,
+    )
+
+
+def _park(state: State, delay: int, why: str) -> Steps[Result]:
+    kept = yield from state.park(delay, why)
+    return Result("parked" if kept else "lost", why)
+
+
+def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
+    """Ends a turn that cannot go on, unreadable or deadly: dead letters keep what is stored, the lane goes on.
+
+    What was owed, or wanted again, becomes a letter of its own that can be replayed.
+    """
+    held = state.held
+    kept = {
+        "plan": held.plan,
+        "owed": held.owed,
+        "reading": held.reading,
+        **{f"e:{name}": entry for name, entry in held.foreign.items()},
+        **{f"replay {number}": replay for number, replay in enumerate(held.replays)},
+        **{f"j:{key}": entry for key, entry in held.journal.items()},
+    }
+    evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
+    kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
+    debts = _begun(state, _readable(held))
+    dead = (kept_as, *(letter(held.turn, debt, reason) for debt in debts if debt.changes or debt.letter))
+    # The changes come again, and must not do again what they did elsewhere.
+    notes = tuple(msgspec.structs.replace(note, look=state.now() + DAY) for note in _begun(state, ()))
+    said = (Verdict("", "dead", reason),)
+    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, owed=notes)
+    if (seen := decode(held.seen)) is not None:
+        # What of it was done is not known any more: our rows until its last call can land start nothing.
+        until = state.now() + state.terms.life + state.terms.doubt
+        plan = msgspec.structs.replace(plan, seen=msgspec.structs.replace(seen, blind=until))
+    state.journal = {}
+    settled, following = yield from close(state, plan, nonce)
+    return Result("settled" if settled else "lost", reason, plan, {}, dead, following)
+
+
+def _begun(state: State, owed: tuple[Owed, ...]) -> tuple[Owed, ...]:
+    """Adds what was done in other systems, if that can be read."""
+    with suppress(Unreadable):
+        return begun(state, owed)
+    return owed
+
+
+def _readable(held: Held) -> tuple[Owed, ...]:
+    """Gives what of the owed and of the replays can be read."""
+    found: list[Owed] = []
+    for stored in held.replays:
+        with suppress(Unreadable):
+            found.append(decode_replay(stored))
+    with suppress(Unreadable):
+        found += part(decode_owed(held.owed))[0]
+    return together(found)

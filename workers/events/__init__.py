@@ -1,1 +1,0 @@
-"""Words: what a delivery says, what changed on a ticket, whose row is whose. Pure."""

@@ -1,1 +1,0 @@
-"""The governor: permits, the account's gate and its forecast."""

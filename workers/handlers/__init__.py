@@ -1,1 +1,0 @@
-"""The handlers that ship with foxhooks, written only against `workers`."""

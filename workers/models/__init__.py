@@ -1,1 +1,0 @@
-"""HappyFox's objects as frozen values: tickets, rows, contacts, staff, reference data."""

@@ -1,0 +1,305 @@
+"""Intents: what a handler wants done to the ticket, recorded and not performed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from workers.errors import WrongIntent
+from workers.plugins import arguments
+from workers.plugins.arguments import NameOrId
+from workers.tickets.model import TicketRead
+
+
+class Intent(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
+    """The base of all intents; ``permission`` names the grant that it needs, empty when none."""
+
+    @property
+    def permission(self) -> str:
+        """The grant this intent needs, or an empty text."""
+        return ""
+
+    @property
+    def word(self) -> str:
+        """What it is called in the trail."""
+        return type(self).__name__.lower()
+
+
+class Tags(Intent, frozen=True):
+    """Add and remove tags."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Note(Intent, frozen=True):
+    """Write a private note; ``alert`` is ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
+
+    html: str
+    alert: NameOrId | None = None
+
+
+class Reply(Intent, frozen=True):
+    """Answer the contact; ``notify`` also mails it (KB 1039: ``update_customer``)."""
+
+    html: str
+    notify: bool = True
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+
+    @property
+    def permission(self) -> str:
+        return "reply"
+
+
+class Set(Intent, frozen=True):
+    """Set properties and custom fields; None clears the assignee, the due date or a field."""
+
+    properties: Mapping[str, NameOrId | None] = {}
+    fields: Mapping[str, Any] = {}
+
+
+class Move(Intent, frozen=True):
+    """Move the ticket to another category, with a private note."""
+
+    category: NameOrId
+    note: str = ""
+
+    @property
+    def permission(self) -> str:
+        return "move"
+
+
+class Forward(Intent, frozen=True):
+    """Send the ticket to addresses outside."""
+
+    to: tuple[str, ...]
+    subject: str
+    message: str
+
+    @property
+    def permission(self) -> str:
+        return "forward"
+
+
+class Subscribe(Intent, frozen=True):
+    """Subscribe staff members to the ticket."""
+
+    staff: tuple[NameOrId, ...]
+
+    @property
+    def permission(self) -> str:
+        return "subscribe"
+
+
+class Delete(Intent, frozen=True):
+    """Delete the ticket."""
+
+    @property
+    def permission(self) -> str:
+        return "delete"
+
+
+class Later(Intent, frozen=True):
+    """Set a timer of the ticket: in ``wait`` ms its router is called, unless a change of these kinds comes before."""
+
+    name: str
+    wait: int
+    unless: tuple[str, ...] = ()
+
+
+#: What can be wanted of a ticket.
+Own = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
+
+
+class Create(Intent, frozen=True):
+    """Create a ticket; ``members`` as HappyFox's endpoint takes them (KB 1039, 4), but names where it has ids."""
+
+    members: Mapping[str, Any]
+
+    @property
+    def permission(self) -> str:
+        return "create"
+
+    @property
+    def word(self) -> str:
+        return "create ticket"
+
+
+class On(Intent, frozen=True):
+    """Do something to another ticket, in that ticket's own lane."""
+
+    number: int
+    wanted: Own
+
+    @property
+    def permission(self) -> str:
+        return self.wanted.permission
+
+    @property
+    def word(self) -> str:
+        return f"{self.wanted.word} on ticket {self.number}"
+
+
+AnyIntent = Own | Create | On | Later
+
+
+# Permissions: what a router may want without a grant, and what needs one. Pure.
+
+
+def line(intent: AnyIntent, router: str) -> str:
+    """Gives the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
+    return f"FOXHOOKS_ALLOW={router}:{intent.permission}" if intent.permission else ""
+
+
+def denied(intent: AnyIntent, router: str, allow: frozenset[tuple[str, str]]) -> str:
+    """Gives the line that would allow the intent; empty when it is allowed.
+
+    `allow` holds the grants as (router, permission).
+    """
+    return "" if (router, intent.permission) in allow else line(intent, router)
+
+
+def wants(intents: Sequence[AnyIntent], router: str) -> str:
+    """Says what a router's handler wants and may do, in plain words, with the lines that allow it."""
+    told = (f"{each.word} (allowed by {by})" if (by := line(each, router)) else each.word for each in intents)
+    return ", ".join(dict.fromkeys(told)) or "nothing"
+
+
+def denials(lines: Sequence[str]) -> str:
+    """Says what was denied, and which lines would allow it; begins with a semicolon, empty when nothing was."""
+    return "".join(f"; {each.rpartition(':')[2]} denied, add {each}" for each in lines)
+
+
+# Recorders: the methods by which a handler says what it wants done to a ticket.
+
+
+Must = NameOrId | UnsetType
+Maybe = NameOrId | None | UnsetType
+Day = date | str | None | UnsetType
+
+
+class Recorder:
+    """Records what is wanted; nothing recorded shows anywhere.
+
+    What is recorded on the ticket of the turn and what is recorded on another one go different ways: see ``_want``.
+    """
+
+    def _want(self, intent: Own) -> None:
+        raise NotImplementedError  # Ticket keeps it for the turn, OnTicket sends it to the other ticket's lane
+
+    def add_tags(self, *names: str) -> None:
+        """Wants tags added; those the ticket has already cost no call."""
+        if names:
+            self._want(Tags(add=arguments.tags(names)))
+
+    def remove_tags(self, *names: str) -> None:
+        """Wants tags removed."""
+        if names:
+            self._want(Tags(remove=arguments.tags(names)))
+
+    def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
+        """Wants a private note: ``text`` is plain, ``html`` is markup and wins.
+
+        ``alert`` is whom HappyFox tells of it: a staff member, ``"s"`` the subscribers, ``"c"`` the category's staff.
+        """
+        told = None if alert is None else arguments.name("alert", alert)
+        self._want(Note(html=arguments.body("note", text, html), alert=told))
+
+    def reply(
+        self,
+        text: str = "",
+        *,
+        html: str | None = None,
+        notify: bool = True,
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
+        status: Must = UNSET,
+        priority: Must = UNSET,
+        assignee: Maybe = UNSET,
+        due_date: Day = UNSET,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Wants an answer to the contact, with properties in the same call; ``notify`` also mails it."""
+        copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
+        self._want(Reply(arguments.body("reply", text, html), bool(notify), *copies))
+        self._set(status, priority, assignee, due_date, fields)
+
+    def set(
+        self,
+        *,
+        status: Must = UNSET,
+        priority: Must = UNSET,
+        assignee: Maybe = UNSET,
+        due_date: Day = UNSET,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Wants properties set; ``None`` clears the assignee or the due date. Texts are names, integers ids."""
+        self._set(status, priority, assignee, due_date, fields)
+
+    def move(self, category: NameOrId, note: str = "") -> None:
+        """Wants the ticket moved to another category, with a private note in plain text."""
+        self._want(Move(arguments.name("category", category), arguments.escaped("note", note)))
+
+    def forward(self, to: Iterable[str], subject: str, message: str) -> None:
+        """Wants the ticket sent to addresses outside; the subject is one line, the message plain text."""
+        if not (whom := arguments.addresses("to", to)):
+            raise WrongIntent("a forward to nobody: give it an address")
+        self._want(Forward(whom, arguments.line("subject", subject), arguments.escaped("message", message)))
+
+    def subscribe(self, *staff: NameOrId) -> None:
+        """Wants staff members subscribed."""
+        if staff:
+            self._want(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
+
+    def delete(self) -> None:
+        """Wants the ticket deleted."""
+        self._want(Delete())
+
+    def _set(
+        self, status: Must, priority: Must, assignee: Maybe, due_date: Day, fields: Mapping[str, Any] | None
+    ) -> None:
+        wanted: dict[str, NameOrId | None] = {}
+        for name, value in (("status", status), ("priority", priority)):
+            if value is None:
+                raise WrongIntent(f"{name} cannot be cleared; name one")
+            if not isinstance(value, UnsetType):
+                wanted[name] = arguments.name(name, value)
+        if not isinstance(assignee, UnsetType):
+            wanted["assignee"] = None if assignee is None else arguments.name("assignee", assignee)
+        if not isinstance(due_date, UnsetType):
+            wanted["due_date"] = None if due_date is None else arguments.day(due_date)
+        if wanted or fields:
+            self._want(Set(wanted, arguments.fields(fields)))
+
+
+class OnTicket(Recorder):
+    """Records what is wanted of the ticket ``id``, by a handler whose own it is not, or is after all."""
+
+    def __init__(self, id: int, intents: list[AnyIntent], *, own: bool) -> None:
+        self.id = id
+        self._intents, self._own = intents, own
+
+    def _want(self, intent: Own) -> None:
+        self._intents.append(intent if self._own else On(self.id, intent))
+
+
+# The ticket that handlers are given: as read at the start of the turn, with methods that record intents.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket(TicketRead, Recorder):
+    """A ticket as read; its methods record what a handler wants. Nothing recorded shows in it."""
+
+    intents: list[AnyIntent] = field(default_factory=list, repr=False, compare=False)
+
+    def _want(self, intent: Own) -> None:
+        self.intents.append(intent)
+
+
+def for_handler(ticket: TicketRead, intents: list[AnyIntent]) -> Ticket:
+    """Gives a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
+    return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, intents=intents)

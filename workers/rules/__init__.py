@@ -1,1 +1,0 @@
-"""Rules: conditions, shared by the shipped handlers and the rules file; templates, actions and the file itself."""

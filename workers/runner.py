@@ -1,0 +1,251 @@
+"""The driver: performs the steps that a turn yields, with the store, the wire and the handlers."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workers.engine.context import Terms
+from workers.engine.plan import EVERYONE
+from workers.engine.steps import Call, Step, Steps
+from workers.engine.turn import Result, take_turn
+from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.happyfox.http import ApiConnection
+from workers.happyfox.messages import Answer, Request
+from workers.plugins.invoke import Decide, Decision, Failure, Inner, Stopped, Visit, place, stated
+from workers.store.client import Store
+from workers.store.clock import monotonic
+from workers.store.lanes import Held, Nothing, claim
+from workers.store.leases import Leases
+from workers.store.scripts import Script
+from workers.timeouts import Limits, OverLimit
+
+# Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile.
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as a worker process works it: its terms and its wire to HappyFox."""
+
+    terms: Terms
+    wire: ApiConnection
+
+
+class Visits:
+    """Runs the handlers of one account; ``stopped`` tells when no further effect may be begun."""
+
+    def __init__(
+        self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+    ) -> None:
+        self._site, self._wire = account.terms.site, account.wire
+        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+
+    def take(self, held: Held, step: Decide) -> Decision | Failure:
+        """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
+        handler = step.bound.handler
+        fields = {"account": held.account, "ticket": held.ticket, "handler": handler.name}
+        visit = Visit(
+            step,
+            lambda inner: self._perform(held, inner),
+            lambda request: self._read(held, request),
+            self._stopped,
+            self._site,
+            logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
+        )
+        try:
+            decision = self._limits.run(visit.take)
+        except (NotNow, LeaseLost):
+            raise
+        except BaseException as error:
+            decision = None
+            if visit.end is None:
+                return _failure(held, step, error)
+        if isinstance(visit.end, Stopped):
+            return visit.end.failure
+        if visit.end is not None:
+            raise visit.end
+        assert decision is not None
+        return decision
+
+    def _read(self, held: Held, request: Request) -> Answer:
+        if request.method != "GET":
+            raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
+        return self._limits.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held)))
+
+    def _perform(self, held: Held, inner: Inner) -> Any:
+        """Performs a step of an effect: the engine's own under its guard, the author's function under the limit."""
+        if isinstance(inner, Script):
+            return self._limits.engine(lambda: self._store.run(inner))
+        # A process that was frozen since the journal was written may have lost its lane to another one.
+        if not self._leases.still_held(held):
+            raise LeaseLost
+        return inner.function()
+
+
+def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
+    """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
+    handler = step.bound.name
+    where = "" if isinstance(error, OverLimit) else place(error, step.bound.handler)
+    fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
+    if isinstance(error, Retry):
+        log.info("a handler asks to run again", extra=fields)
+        return stated(error)
+    if isinstance(error, GiveUp):
+        log.warning("a handler gives up", extra=fields)
+        return stated(error)
+    # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
+    level = logging.ERROR if step.attempt == 1 else logging.WARNING
+    said = f": {error}" if isinstance(error, OverLimit) else ""
+    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
+    return Failure(f"{type(error).__name__}{said}{where}")
+
+
+#: Answers that concern the whole account, and what they mean. The gate lets few of them happen.
+GATES = {
+    401: "HappyFox refuses the API key or the auth code; calls wait: run `foxhooks doctor`",
+    429: "HappyFox has locked the account out; every call waits until that is over",
+}
+
+
+class Driver:
+    """Works the lanes of one account: claims, drives the turn, and goes on while lanes are due.
+
+    ``stopped`` tells when no further lane may be claimed, and no further read, handler or effect begun. ``doubt`` is
+    told when HappyFox has refused a write: a name may not be what it was.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        store: Store,
+        leases: Leases,
+        limits: Limits,
+        stopped: Callable[[], bool],
+        doubt: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._doubt = doubt
+        self._terms, self._wire = account.terms, account.wire
+        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+        self._visits = Visits(account, store, leases, limits, stopped)
+        self._denied: set[str] = set()
+
+    def work(self, seconds: float, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Works due lanes, one after another; returns when none is due, it is ``crowded`` or so long has passed."""
+        nonce = secrets.token_hex(8)
+        began = monotonic()
+        until = began + seconds
+        held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))
+        while isinstance(held, Held):
+            onward = None if monotonic() >= until or self._stopped() or crowded() else secrets.token_hex(8)
+            held, began = self._turn(held, began, onward)
+
+    def _turn(self, held: Held, began: float, nonce: str | None) -> tuple[Held | Nothing | None, float]:
+        """Takes one turn; gives what the claim made with its settling got, and when that call began."""
+        self._leases.add(held, began)
+        driven = _Driven(self, held, began)
+        try:
+            result = driven.run(take_turn(held, self._terms, nonce))
+        finally:
+            self._leases.drop(held)
+        _tell(held, result)
+        self._tell_denied(held, result)
+        return result.next, driven.began
+
+    def _tell_denied(self, held: Held, result: Result) -> None:
+        """Names what a router may not do, with the line that would allow it, once for each."""
+        for verdict in result.plan.verdicts if result.plan else ():
+            for line in verdict.denied:
+                if line not in self._denied:
+                    self._denied.add(line)
+                    fields = {"account": held.account, "handler": verdict.handler, "permission": line}
+                    log.warning("a handler may not do what it wants; set the permission to allow it", extra=fields)
+
+    def perform(self, held: Held, step: Step) -> Any:
+        """Performs one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
+        if self._stopped() and _can_wait(step):
+            raise NotNow(0, "the worker ends")
+        if isinstance(step, Script):
+            return self._store.run(step)
+        if isinstance(step, Call):
+            return self._call(held, step)
+        return self._visits.take(held, step)
+
+    def _call(self, held: Held, step: Call) -> Answer | Unsent | InDoubt:
+        try:
+            answer = self._wire.send(
+                step.request,
+                permit=step.permit,
+                send_by=monotonic() + step.send_by / 1000,
+                still_held=lambda: self._leases.still_held(held),
+            )
+        except (Unsent, InDoubt) as error:
+            return error
+        if answer.status == 400:
+            self._doubt()
+        if answer.status in GATES:
+            log.warning(GATES[answer.status], extra={"account": held.account, "status": answer.status})
+        return answer
+
+
+def _can_wait(step: Step) -> bool:
+    """Tells whether a turn may end before this step: nothing is under way, and another worker can go on from here."""
+    if isinstance(step, Script):
+        return step.name == "begin"
+    return isinstance(step, Decide) or step.request.method == "GET"
+
+
+class _Driven:
+    """One run of a turn's generator; ``began`` is when its last step began.
+
+    ``granted`` is when its last script began, the claim at first: the permit of a call was taken by it, and what a
+    slow answer of the store took is no longer left for sending.
+    """
+
+    def __init__(self, driver: Driver, held: Held, granted: float) -> None:
+        self._driver, self._held = driver, held
+        self.began = self._granted = granted
+
+    def run(self, turn: Steps[Result]) -> Result:
+        """Drives the generator to its end."""
+        try:
+            step = next(turn)
+            while True:
+                self.began = monotonic()
+                if isinstance(step, Script):
+                    self._granted = self.began
+                elif isinstance(step, Call):
+                    late = int((self.began - self._granted) * 1000)
+                    step = replace(step, send_by=step.send_by - late)
+                try:
+                    sent = self._driver.perform(self._held, step)
+                except (NotNow, LeaseLost) as error:
+                    step = turn.throw(error)
+                else:
+                    step = turn.send(sent)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+
+def _tell(held: Held, result: Result) -> None:
+    """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
+    plan = result.plan
+    level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
+    if not log.isEnabledFor(level) and not result.letters:
+        return
+    fields = {"account": held.account, "ticket": held.ticket, "turn": held.turn, "attempt": held.claims}
+    if result.end != "settled":
+        log.info("turn %s", result.end, extra={**fields, "reason": result.why})
+        return
+    ends = [entry.state for entry in (result.journal or {}).values()]
+    kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""
+    log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
+    for letter in result.letters:
+        if letter.handler == EVERYONE:
+            log.error("the fuse of a ticket blew, its handlers stop: see `foxhooks dead list`", extra=fields)
+        else:
+            log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})

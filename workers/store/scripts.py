@@ -1,0 +1,103 @@
+"""Store functions as values: which one to run, on which account, with which arguments, and how to read the answer.
+
+All Lua code is one library of Redis functions (Redis 7.0 or newer, Valkey), made of the files in ``lua/``; see
+``lua/header.lua``. The names of the library and of its functions contain a digest of the code, so that the processes of
+two versions can use one store during a deployment. The store keeps a library across restarts, failovers and FLUSHALL;
+whoever finds it missing loads it.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from redis.exceptions import ResponseError
+
+T = TypeVar("T")
+
+#: The files of ``lua/`` in the order in which they build on each other.
+MODULES = ("header", "schedule", "permits", "claims", "turns", "settle", "inbox", "periodic", "records")
+
+#: How many versions of the library a store keeps. When there are more, all but the newest are deleted; a process that
+#: still uses a deleted one loads it again.
+VERSIONS = 4
+
+Args = list[bytes | str | int]
+"""The arguments of a function, behind the time."""
+
+Command = tuple[bytes | str | int, ...]
+
+
+class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One run of a function: ``read`` turns the store's raw answer into a ``T``."""
+
+    name: str
+    prefix: str
+    args: Sequence[bytes | str | int]
+    read: Callable[[Any], T]
+
+    def command(self, now: bytes | int = b"") -> Command:
+        """Return the command that runs it at the store's own time, or at ``now`` (ms) in tests."""
+        return ("FCALL", f"foxhooks_{self.name}_{library().digest}", 1, self.prefix, now, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The text of a library and the digest in the names of its functions."""
+
+    text: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The library's name in the store."""
+        return f"foxhooks_{self.digest}"
+
+
+@cache
+def library() -> Library:
+    """Return this version's library."""
+    return assemble(modules())
+
+
+def modules() -> dict[str, str]:
+    """Read the library's modules from the package."""
+    folder = files("workers.store").joinpath("lua")
+    return {name: folder.joinpath(f"{name}.lua").read_text("utf-8") for name in MODULES}
+
+
+def assemble(texts: dict[str, str]) -> Library:
+    """Join modules to a library: the header first, every other one as a block with its own local names."""
+    header, *others = texts.values()
+    code = "\n".join([header, *(f"do\n{module}\nend" for module in others)])
+    digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()[:10]
+    return Library(f"#!lua name=foxhooks_{digest}\nlocal DIGEST = '{digest}'\n{code}", digest)
+
+
+class LibraryMissing(ResponseError):
+    """The store does not have the library."""
+
+
+def is_missing(answer: object) -> bool:
+    """Return whether an answer is the store's refusal because it does not have the library."""
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)
+
+
+def loading() -> Generator[Command, Any, None]:
+    """Yield the commands that load the library and delete old versions; send the answer to each, or its error."""
+    ours = library()
+    answer = yield ("FUNCTION", "LOAD", ours.text)
+    if isinstance(answer, ResponseError) and "already exists" not in str(answer):
+        raise answer
+    found = yield ("FUNCTION", "LIST", "LIBRARYNAME", "foxhooks_*")
+    if isinstance(found, ResponseError):
+        return
+    # A dict in RESP3; in RESP2 a list of names and values that begins with the library's name.
+    names = [(each[b"library_name"] if isinstance(each, dict) else each[1]).decode() for each in found]
+    if len(names) > VERSIONS:
+        for name in names:
+            if name != ours.name:
+                yield ("FUNCTION", "DELETE", name)

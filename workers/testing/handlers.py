@@ -1,0 +1,295 @@
+"""The result of a test's run: what handlers wanted, folded and given by name."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, NoReturn
+
+from workers.engine.external import check as check_effect
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Request
+from workers.plugins.actions import (
+    AnyIntent,
+    Create,
+    Delete,
+    Forward,
+    Later,
+    Move,
+    Note,
+    On,
+    Reply,
+    Set,
+    Subscribe,
+    Tags,
+    denied,
+)
+from workers.plugins.arguments import NameOrId
+from workers.plugins.context import Context, Wanted
+from workers.plugins.invoke import decide, refusal
+from workers.plugins.loading import settings_of
+from workers.plugins.router import Router
+from workers.tickets.change import Actor, Change, check, event_for
+from workers.tickets.model import Message, Row, TicketRead, read_ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What the handlers of a router wanted, folded as the engine would.
+
+    Messages are in HTML, as they would be sent. Tags that would change nothing are left out. `denied` maps a handler to
+    the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
+    that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
+    `created` holds the members of tickets to be created, `on_tickets` what is wanted of other tickets, by their number.
+    `effects` maps the name of each effect in another system to its `dry` value: nothing is called.
+    `timers` maps the name of a timer that was set to its wait.
+    """
+
+    tags_added: frozenset[str] = frozenset()
+    tags_removed: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
+    properties: Mapping[str, NameOrId | None] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    moved: NameOrId | None = None
+    forwards: tuple[Forward, ...] = ()
+    subscribed: frozenset[NameOrId] = frozenset()
+    deleted: bool = False
+    created: tuple[Mapping[str, Any], ...] = ()
+    on_tickets: Mapping[int, "Result"] = field(default_factory=dict)
+    effects: Mapping[str, Any] = field(default_factory=dict)
+    timers: Mapping[str, timedelta] = field(default_factory=dict)
+    intents: tuple[AnyIntent, ...] = ()
+    denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+
+
+def folded(intents: Sequence[AnyIntent], has: frozenset[str] | None = None) -> Result:
+    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
+
+    `has` are the tags of the ticket, None when they are not known.
+    """
+    properties: dict[str, NameOrId | None] = {}
+    fields: dict[str, Any] = {}
+    tags: dict[str, bool] = {}
+    for each in intents:
+        if isinstance(each, Set):
+            properties |= each.properties
+            fields |= each.fields
+        elif isinstance(each, Tags):
+            tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
+    return Result(
+        tags_added=frozenset(tag for tag, added in tags.items() if added and (has is None or tag not in has)),
+        tags_removed=frozenset(tag for tag, added in tags.items() if not added and (has is None or tag in has)),
+        notes=tuple(dict.fromkeys(each.html for each in intents if isinstance(each, Note))),
+        replies=tuple(each.html for each in intents if isinstance(each, Reply)),
+        properties=properties,
+        fields=fields,
+        timers={each.name: timedelta(milliseconds=each.wait) for each in intents if isinstance(each, Later)},
+        moved=next((each.category for each in reversed(intents) if isinstance(each, Move)), None),
+        forwards=tuple(each for each in intents if isinstance(each, Forward)),
+        subscribed=frozenset(staff for each in intents if isinstance(each, Subscribe) for staff in each.staff),
+        deleted=any(isinstance(each, Delete) for each in intents),
+        created=tuple(each.members for each in intents if isinstance(each, Create)),
+        on_tickets={number: folded(wanted) for number, wanted in _others(intents).items()},
+        intents=tuple(intents),
+    )
+
+
+def _others(intents: Sequence[AnyIntent]) -> dict[int, list[AnyIntent]]:
+    wanted: dict[int, list[AnyIntent]] = {}
+    for each in intents:
+        if isinstance(each, On):
+            wanted.setdefault(each.number, []).append(each.wanted)
+    return wanted
+
+
+# Samples: tickets made by hand, as HappyFox would answer them.
+
+
+#: The time in tests unless another is given: noon of a Monday, UTC.
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def ticket(
+    *,
+    id: int = 1,
+    email: str = "sam@example.com",
+    name: str = "Sam Doe",
+    subject: str = "Help",
+    text: str = "Please help.",
+    status: str = "New",
+    closed: bool | None = None,
+    priority: str = "Medium",
+    category: str = "Support",
+    assignee: str | None = None,
+    tags: Iterable[str] = (),
+    fields: Mapping[str, Any] | None = None,
+    groups: Iterable[str] = (),
+    due_date: date | str | None = None,
+    source: str = "TKT_CREATION_API",
+    unresponded: bool = True,
+    raw: Mapping[str, Any] | None = None,
+) -> TicketRead:
+    """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
+
+    Statuses, priorities and so on have a name and no id here, the contact's is 1.
+    `closed` tells the behaviour of the status; without it
+    the status is closed when it is called Closed or Solved.
+    """
+    if closed is None:
+        closed = status.casefold() in ("closed", "solved")
+    created = NOON.strftime("%Y-%m-%d %H:%M:%S")
+    answer = {
+        "id": id,
+        "display_id": f"HF{id:08}",
+        "subject": subject,
+        "first_message": text,
+        "status": {"name": status, "behavior": "completed" if closed else "pending"},
+        "priority": {"name": priority},
+        "category": {"name": category},
+        "assigned_to": {"name": assignee} if assignee else None,
+        "user": {
+            "id": 1,
+            "name": name,
+            "email": email,
+            "contact_groups": [{"name": group} for group in ([groups] if isinstance(groups, str) else groups)],
+        },
+        "tags": tags if isinstance(tags, str) else ", ".join(tags),
+        "custom_fields": [
+            {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)
+        ],
+        "due_date": str(due_date) if due_date else None,
+        "created_at": created,
+        "last_modified": created,
+        "source": source,
+        "unresponded": unresponded,
+        "updates": [],
+    }
+    return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
+
+
+# Running handlers on one event: no store, no network, no clock.
+
+
+ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
+
+
+def run(
+    router: Router,
+    ticket: TicketRead,
+    kind: str,
+    *,
+    by: ActorKind | Actor = "contact",
+    text: str = "",
+    name: str = "",
+    changes: Sequence[Change] | None = None,
+    settings: Any = None,
+    now: datetime | None = None,
+    allow: Iterable[str] = (),
+) -> Result:
+    """Runs the handlers of a router on one turn and gives what they wanted.
+
+    The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
+    are then all there is. Of the kind `later` it is the timer of this `name`, of the kind `scheduled` the schedules of
+    all handlers have found the ticket. `settings` is an instance, or a table as in the settings file; `allow` holds
+    permissions, as `"reply"`.
+    """
+    now = now or NOON
+    if changes is None:
+        changes = _changes(router, ticket, kind, by, text, name, now)
+        ticket = _with_message(ticket, changes[0])
+    effects: dict[str, Any] = {}
+
+    def act(wanted: Wanted) -> Any:
+        check_effect(wanted)
+        effects.setdefault(wanted.name, wanted.dry)
+        return effects[wanted.name]
+
+    context = Context(
+        ticket=ticket.id,
+        now=now,
+        settings=_settings(router, settings),
+        log=logging.getLogger(f"handlers.{router.name}"),
+        happyfox=Client(_no_call, reads_only=True),
+        act=act,
+    )
+    grants = frozenset((router.name, permission) for permission in allow)
+    intents: list[AnyIntent] = []
+    refused: dict[str, list[str]] = {}
+    skipped: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
+    for handler in router.handlers:
+        event = event_for("test", handler.kinds, tuple(changes))
+        if event is None:
+            continue
+        try:
+            if reason := refusal(handler, ticket, event, now, context.settings):
+                skipped[handler.name] = reason
+                continue
+            wanted = decide(handler, ticket, event, context)
+        except Exception as error:
+            failed[handler.name] = error
+            continue
+        for intent in wanted:
+            if line := denied(intent, router.name, grants):
+                refused.setdefault(handler.name, []).append(line)
+            else:
+                intents.append(intent)
+    return replace(folded(intents, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
+
+
+def _changes(
+    router: Router, ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, name: str, now: datetime
+) -> tuple[Change, ...]:
+    if kind == "later":
+        if not any(name in handler.receives for handler in router.handlers):
+            raise ValueError(f"no handler of router {router.name!r} receives the timer {name!r}; write name=...")
+        return (Change(kind=kind, at=now, name=name, to=router.name),)
+    if kind == "scheduled":
+        found = [handler.name for handler in router.handlers if handler.every]
+        if not found:
+            raise ValueError(f"no handler of router {router.name!r} has a schedule: put @router.every above one")
+        return tuple(Change(kind=kind, at=now, to=handler) for handler in found)
+    return (_change(ticket, check(kind), by, text, now),)
+
+
+def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
+    actor = by if isinstance(by, Actor) else Actor(by)
+    said = text or (ticket.first_message if kind == "ticket-created" else "")
+    newest = max((row.id for row in ticket.history), default=0)
+    return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=said)
+
+
+def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
+    """The engine reads a ticket after what happened to it, so a message of the change is in its history."""
+    if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
+        return ticket
+    actor = change.actor
+    row = Row(
+        id=change.update_id,
+        at=change.at,
+        author="staff" if actor.kind == "us" else actor.kind,
+        author_id=actor.id,
+        author_name=actor.name,
+        message=Message(change.text, "", private=change.kind == "note-added", forwarded=False, attachments=()),
+        changes={},
+        raw={},
+    )
+    return replace(ticket, history=(*ticket.history, row))
+
+
+def _settings(router: Router, given: Any) -> Any:
+    if router.settings is not None and isinstance(given, router.settings):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        wanted = router.settings.__name__ if router.settings else "none"
+        raise TypeError(f"settings are a {type(given).__name__}; router {router.name!r} wants {wanted}, or a table")
+    return settings_of(router, given or {})
+
+
+def _no_call(request: Request) -> NoReturn:
+    raise RuntimeError(
+        f"ctx.happyfox asked for {request.path}: the test kit has no network; pass what the handler needs by the ticket"
+    )

@@ -1,0 +1,346 @@
+"""From a read and what was last seen to the changes: the ticket is the truth, deliveries are hints. Pure."""
+
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from workers.tickets.change import MERGED, Actor, Change
+from workers.tickets.model import Named, Row, TicketRead, readable
+from workers.tickets.snapshot import HOUR, LastSeen, attribute, carry, differences, properties, sift, snapshot
+from workers.tickets.text import same_value
+
+# Differences: what changed on a ticket without a row of its own, by the snapshot that was last seen. Pure.
+
+
+#: The kind of change that each property makes.
+KIND_OF = {
+    "status": "status-changed",
+    "priority": "priority-changed",
+    "assignee": "assigned",
+    "category": "moved",
+    "due_date": "due-date-changed",
+}
+
+
+def _teller(ticket: TicketRead, bare: list[Row], now: datetime) -> tuple[datetime, int | None, Actor]:
+    """Who changed what has no row of its own: the author of the last row that says nothing, if there is one."""
+    if not bare:
+        return ticket.modified_at or now, None, Actor("unknown")
+    row = bare[-1]
+    return row.at or now, row.id, Actor(row.author, row.author_id, row.author_name)
+
+
+def tag_changes(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+    """Tells the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
+    added, removed = ticket.tags - set(seen.tags), frozenset(seen.tags) - ticket.tags
+    if not added and not removed:
+        return []
+    at, row, actor = _teller(ticket, bare, now)
+    return [Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)]
+
+
+def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+    """Tells the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
+    at, row, actor = _teller(ticket, bare, now)
+    found = []
+    for field in ticket.field_values:
+        old = seen.fields.get(str(field.id), "")
+        changed = old != field.value
+        if str(field.id) in seen.unread:
+            sent = seen.unread[str(field.id)]
+            old, changed = readable(sent), same_value(sent, field.told) is False
+        if changed:
+            found.append(
+                Change(
+                    kind="field-changed",
+                    at=at,
+                    update_id=row,
+                    actor=actor,
+                    field=field.name,
+                    old=Named(None, old) if old else None,
+                    new=Named(None, field.value) if field.value else None,
+                )
+            )
+    return found
+
+
+def property_changes(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Change]:
+    """Tells the properties that differ; used only when the read shows no new row, since rows tell more."""
+    names = labels(ticket)
+    found = []
+    for name, new in properties(ticket).items():
+        old = seen.properties.get(name, new)
+        if old != new:
+            found.append(
+                Change(
+                    kind=KIND_OF[name],
+                    at=ticket.modified_at or now,
+                    old=named(name, old, ""),
+                    new=named(name, new, names[name]),
+                )
+            )
+    return found
+
+
+def labels(ticket: TicketRead) -> dict[str, str]:
+    """Gives the names of status, priority, assignee and category, and the due date, empty when there is none."""
+    return {
+        "status": ticket.status.name,
+        "priority": ticket.priority.name,
+        "assignee": ticket.assignee.name if ticket.assignee else "",
+        "category": ticket.category.name,
+        "due_date": ticket.due_date.isoformat() if ticket.due_date else "",
+    }
+
+
+def named(name: str, value: str, label: str) -> Named | None:
+    """Makes the value of a property, an id or a day as text and what it is called, into one side of its change."""
+    if not value:
+        return None
+    return Named(None, value) if name == "due_date" else Named(int(value), label)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSight:
+    """How a ticket is met that nothing is known of: rows at or after ``since`` are news, older ones are history.
+
+    ``bare``: somebody told that something happened, so that a change there is, though no row shows which.
+    """
+
+    since: datetime
+    created: bool
+    bare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a read tells: the changes made by others, oldest first, and the memory to settle with.
+
+    ``stray`` are new rows of our own that no effect is known to have made: the store forgot it, or a call landed after
+    all hope. They are no news, and an effect that would make such a row again finds it there.
+    """
+
+    changes: tuple[Change, ...]
+    seen: LastSeen
+    stray: tuple[Row, ...] = ()
+
+
+def news(
+    ticket: TicketRead,
+    seen: LastSeen | None,
+    first: FirstSight,
+    now: datetime,
+    staff: int,
+    brought: frozenset[int] = frozenset(),
+) -> News:
+    """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
+
+    A person may work as the same staff member: a row by it is ours when an effect made it or, of late, one that looks
+    like it. All others are that person's, but those that say nothing: such a row never is news by itself. Neither are
+    the rows ``brought`` by merged tickets.
+    On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
+    """
+    if seen is None:
+        return _first(ticket, first, now, staff, brought)
+    rows = [row for row in ticket.history if not seen.knows(row.id) and row.id not in brought]
+    own = attribute([mark for _, mark in seen.expected], rows)
+    others = [row for row in rows if row.id not in own.values()]
+    stray = [row for row in others if seen.made(row, staff)]
+    theirs = [row for row in others if row not in stray]
+    foreign = [row for row in theirs if not (_by(row, staff) and _bare(row, ticket))]
+    bare = [row for row in theirs if _bare(row, ticket)]
+    quiet = tag_changes(ticket, seen, bare, now) + field_changes(ticket, seen, bare, now)
+    if not rows:
+        quiet += property_changes(ticket, seen, now)
+    covered, waiting = sift(theirs, seen.early)
+    told = [
+        change
+        for row in foreign
+        for change in _changes(row, ticket, now, covered.get(row.id, frozenset()))
+        if not (quiet and row in bare)
+    ]
+    late = _creation(ticket, seen, first, foreign, now)
+    early = () if rows else differences(dict(seen.properties), properties(ticket), _ms(now))
+    unheard = [row for row in others if row.id not in covered]
+    memory = carry(msgspec.structs.replace(seen, early=(*waiting, *early)), snapshot(ticket), _ms(now))
+    memory = msgspec.structs.replace(
+        memory,
+        created=memory.created or bool(late) or any(change.kind == "ticket-created" for change in told),
+        expected=tuple(each for index, each in enumerate(memory.expected) if index not in own),
+        unheard=(*memory.unheard, *([_ms(now)] * (len(unheard) or bool(quiet)))),
+    )
+    # What has no row of its own stands where the row stands that was made with it, else last.
+    changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
+    return News(tuple(changes), memory, tuple(stray))
+
+
+def _by(row: Row, staff: int) -> bool:
+    return row.author == "staff" and row.author_id == staff
+
+
+def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, brought: frozenset[int]) -> News:
+    changes: list[Change] = []
+    own = [row for row in ticket.history if row.id not in brought]
+    recent = [row for row in own if row.at is not None and row.at >= first.since]
+    for row in own:
+        if (row in recent or (first.created and row is opening(ticket))) and not _by(row, staff):
+            changes += _changes(row, ticket, now)
+    if first.created and not ticket.history:
+        changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
+    created = any(change.kind == "ticket-created" for change in changes)
+    if first.bare and not changes and not recent:
+        changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
+    heard = max(len(changes), len(recent))
+    memory = msgspec.structs.replace(
+        snapshot(ticket),
+        created=created,
+        unheard=(_ms(now),) * heard,
+        # Whatever became of our memory, the ticket still tells how often we wrote of late.
+        writes=tuple(
+            _ms(row.at) for row in ticket.history if _by(row, staff) and row.at and _ms(row.at) > _ms(now) - HOUR
+        ),
+    )
+    # A creation may be told again to a store that lost its memory: then all that we wrote since may be its answer.
+    ours = ticket.history if created else recent
+    return News(tuple(changes), memory, tuple(row for row in ours if _by(row, staff)))
+
+
+def _creation(
+    ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Row], now: datetime
+) -> tuple[Change, ...]:
+    """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
+    row = opening(ticket)
+    if seen.created or not first.created or row in foreign:
+        return ()
+    if row is None:
+        return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)
+    return tuple(_changes(row, ticket, now))
+
+
+def opening(ticket: TicketRead) -> Row | None:
+    """Gives the row that opened the ticket; those of tickets that were merged into it may be older."""
+    at = ticket.created_at if ticket.merged else None
+    rows = (row for row in ticket.history if at is None or row.at is None or row.at >= at)
+    return next(rows, ticket.history[0] if ticket.history else None)
+
+
+def _bare(row: Row, ticket: TicketRead) -> bool:
+    """A row that says nothing itself: a tag or a custom field may have changed (seen with live accounts)."""
+    return row.message is None and not row.changes and row is not opening(ticket) and row.author != "rule"
+
+
+def _changes(row: Row, ticket: TicketRead, now: datetime, covered: frozenset[str] = frozenset()) -> Iterable[Change]:
+    actor = Actor(row.author, row.author_id, row.author_name)
+    at = row.at or now
+    if row is opening(ticket):
+        yield _said("ticket-created", row, actor, at)
+        return
+    found = False
+    if row.author == "rule":
+        found = True
+        yield Change(kind="smart-rule", at=at, update_id=row.id, actor=actor, new=Named(None, row.author_name))
+    if (kind := _message_kind(row)) is not None:
+        found = True
+        yield _said(kind, row, actor, at)
+    for name, change in row.changes.items():
+        found = True
+        if name in covered:
+            continue
+        yield Change(kind=KIND_OF[name], at=at, update_id=row.id, actor=actor, old=change.old, new=change.new)
+    if not found:
+        yield Change(kind="ticket-updated", at=at, update_id=row.id, actor=actor)
+
+
+def _message_kind(row: Row) -> str | None:
+    if row.message is None or row.message.forwarded:
+        return None
+    if row.message.private:
+        return "note-added"
+    return {"contact": "contact-replied", "unknown": None}.get(row.author, "staff-replied")
+
+
+def _said(kind: str, row: Row, actor: Actor, at: datetime) -> Change:
+    message = row.message
+    if message is None:
+        return Change(kind=kind, at=at, update_id=row.id, actor=actor)
+    return Change(
+        kind=kind,
+        at=at,
+        update_id=row.id,
+        actor=actor,
+        text=message.text,
+        html=message.html,
+        attachments=message.attachments,
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp() * 1000)
+
+
+# Merging: a ticket into which others were merged shows their rows, too. What was answered there is no news here.
+# Pure.
+#
+# Nobody knows whether HappyFox keeps the ids and dates of such rows. Where it keeps ids, the memory of the merged
+# ticket tells which of them its own turns have shown. Where that tells nothing only young rows are news, as on first
+# sight: a missed change is better than a second answer.
+
+
+def merged_since(ticket: TicketRead, seen: LastSeen | None) -> tuple[int, ...]:
+    """Gives the tickets that were merged into this one since it was last seen; on first sight all there are."""
+    if seen is None:
+        return ticket.merged
+    # A memory from before merges were known of cannot tell which are new.
+    return () if seen.merged is None else tuple(number for number in ticket.merged if number not in seen.merged)
+
+
+def brought(
+    rows: Sequence[Row],
+    first: Row | None,
+    seen: LastSeen | None,
+    memories: Sequence[LastSeen | None],
+    named: Collection[int],
+    since: datetime,
+    staff: int,
+) -> frozenset[int]:
+    """Gives those of the new ``rows`` that came with a merge and are no news.
+
+    ``first`` is the row that opened the ticket. ``memories`` are those of the merged tickets, None for one that nothing
+    is known of; ``named`` the rows that this ticket's own deliveries named. Rows before ``since`` are old, and
+    those from before a merged ticket last heard of somebody. Rows by our staff member are ours.
+    """
+    known = [memory for memory in memories if memory]
+    theirs = {identity for memory in known for identity in (*memory.ids, memory.floor)}
+    kept = len(known) == len(memories) and any(row.id in theirs for row in rows)
+    heard = max((memory.fuse.heard for memory in known), default=0)
+    young = max(since, datetime.fromtimestamp((heard + 1) / 1000, UTC))
+
+    def old(row: Row) -> bool:
+        if row.id in theirs or any(memory.made(row, staff) for memory in known):
+            return True
+        if row is first and seen is None:
+            return False
+        if row.author == "staff" and row.author_id == staff:
+            return seen is not None and not seen.made(row, staff)  # first sight leaves them out itself
+        if row.id not in named and any(memory.knows(row.id) for memory in known):
+            return True
+        return not kept and (row.at is None or row.at < young)
+
+    return frozenset(row.id for row in rows if old(row))
+
+
+def tell(found: News, ticket: TicketRead, seen: LastSeen, merged: Sequence[int], now: datetime) -> News:
+    """Adds the changes that tell of a merge; ``found`` is what else is new to a ticket that was seen before.
+
+    A row of a merged ticket tells of that ticket's properties: its changes count only where this one's have changed.
+    """
+    current = properties(ticket)
+    same = {KIND_OF[name] for name, value in current.items() if seen.properties.get(name, value) == value}
+    changes = [change for change in found.changes if change.kind not in same or change.update_id is None]
+    at = ticket.modified_at or now
+    changes += [Change(kind="ticket-updated", at=at, new=Named(each, f"#{each}"), name=MERGED) for each in merged]
+    unheard = (*found.seen.unheard, int(now.timestamp() * 1000))
+    return News(tuple(changes), msgspec.structs.replace(found.seen, unheard=unheard), found.stray)

@@ -1,0 +1,397 @@
+"""The ticket as HappyFox answers it (KB 1039)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+# Readers for single values as HappyFox writes them: lenient, because every member may be missing or null.
+
+
+Raw = Mapping[str, Any]
+
+#: The spellings of a time that HappyFox's articles show; none carries a zone, all are UTC (KB 1039, KB 1201).
+TIMES = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%SZ",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S.%f",
+)
+
+
+def text(value: object) -> str:
+    """Gives a text, empty when there is none; numbers become their digits."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def number(value: object) -> int | None:
+    """Gives an integer, also from a numeric string, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
+        return int(value)
+    return None
+
+
+def mapping(value: object) -> Raw:
+    """Gives an object, empty when there is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> list[Any]:
+    """Gives a list, empty when there is none."""
+    return value if isinstance(value, list) else []
+
+
+def time(value: object) -> datetime | None:
+    """Reads a time stamp as an aware time in UTC, or None when there is none that can be read."""
+    if not isinstance(value, str) or not value:
+        return None
+    for spelling in TIMES:
+        try:
+            return datetime.strptime(value, spelling).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def day(value: object) -> date | None:
+    """Reads a date written ``YYYY-MM-DD``, also from the beginning of a time stamp, or None."""
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def comma_list(value: object) -> list[str]:
+    """Splits a comma string, as HappyFox writes tags, into trimmed, non-empty parts in order, each once."""
+    parts = value if isinstance(value, list) else text(value).split(",")
+    return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
+
+
+# Custom fields with their values (KB 1039, KB 579).
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """A custom field on a ticket or contact; ``value`` is what a person reads, several choices joined by a comma.
+
+    ``told`` is what can be held against a value that was sent: the ids of choices, else the value as it came.
+    """
+
+    id: int
+    name: str
+    value: str
+    told: object = None
+
+
+def field_values(raw: object) -> list[FieldValue]:
+    """Reads the list of custom fields of a ticket or contact; those without an id are left out."""
+    found = []
+    for item in map(mapping, items(raw)):
+        identity = number(item.get("id"))
+        if identity is not None:
+            value = item.get("value")
+            told = item.get("value_id") or value
+            found.append(FieldValue(identity, text(item.get("name")), readable(value), told))
+    return found
+
+
+def readable(value: object) -> str:
+    """Gives a field's value as one text, so that two reads of one value compare equal."""
+    if isinstance(value, list):
+        return ", ".join(readable(part) for part in value)
+    if isinstance(value, dict):
+        return readable(value.get("text", value.get("name", value.get("value"))))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return text(value).strip()
+
+
+# Contacts and staff members (KB 1092, KB 360).
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """A staff member, as HappyFox names the people who answer."""
+
+    id: int | None
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The person who opened the ticket; texts are empty when HappyFox has none."""
+
+    id: int | None
+    name: str
+    email: str
+    phones: tuple[str, ...]
+    groups: tuple[str, ...]
+    fields: Mapping[str, str]
+
+    @property
+    def domain(self) -> str:
+        """The part of the e-mail address behind the @, in lower case."""
+        return self.email.rpartition("@")[2].lower() if "@" in self.email else ""
+
+
+def staff(raw: object) -> Staff | None:
+    """Reads a staff member; None stays None."""
+    members = mapping(raw)
+    if not members:
+        return None
+    name = text(members.get("name")) or f"{text(members.get('first_name'))} {text(members.get('last_name'))}".strip()
+    return Staff(number(members.get("id")), name, text(members.get("email")))
+
+
+def contact(raw: object) -> Contact:
+    """Reads a contact, also one without name or e-mail."""
+    members = mapping(raw)
+    return Contact(
+        id=number(members.get("id")),
+        name=text(members.get("name")),
+        email=text(members.get("email")),
+        phones=tuple(text(mapping(phone).get("number")) for phone in items(members.get("phones"))),
+        groups=tuple(text(mapping(group).get("name")) for group in items(members.get("contact_groups"))),
+        fields={field.name: field.value for field in field_values(members.get("custom_fields"))},
+    )
+
+
+# Statuses, priorities, categories: what an account calls its states (KB 1039, KB 360).
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Anything with an id and a name; ``id`` is None where HappyFox tells only the name."""
+
+    id: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Named):
+    """A ticket's status; ``closed`` is true for those with the behaviour "completed"."""
+
+    closed: bool
+
+
+def named(raw: object) -> Named:
+    """Reads ``{id, name}``, or a bare name."""
+    if isinstance(raw, str):
+        return Named(None, raw)
+    members = mapping(raw)
+    return Named(number(members.get("id")), text(members.get("name")))
+
+
+def status(raw: object) -> Status:
+    """Reads a status; without a behaviour it counts as open."""
+    thing = named(raw)
+    return Status(thing.id, thing.name, text(mapping(raw).get("behavior")) == "completed")
+
+
+# The rows of a ticket's history, which HappyFox calls updates (KB 1039).
+
+
+#: Who made a row. ``smartrule`` is a rule of HappyFox (seen in deliveries); anything else is unknown.
+Author = Literal["contact", "staff", "rule", "unknown"]
+AUTHORS: dict[str, Author] = {"user": "contact", "staff": "staff", "smartrule": "rule"}
+
+#: Members of a row that tell a change of one property, and the property's name here.
+PROPERTIES = {
+    "status_change": "status",
+    "priority_change": "priority",
+    "assignee_change": "assignee",
+    "category_change": "category",
+    "due_date_change": "due_date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file on a message; ``url`` is a signed link that dies after some minutes (KB 1039: five). It is not shown."""
+
+    id: int | None
+    filename: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said: ``private`` for a note, ``forwarded`` when it went to a third party."""
+
+    text: str
+    html: str
+    private: bool
+    forwarded: bool
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """One property going from ``old`` to ``new``; None where it was or became empty."""
+
+    old: Named | None
+    new: Named | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: who, when, what was said, which properties changed. ``id`` rises within the account."""
+
+    id: int
+    at: datetime | None
+    author: Author
+    author_id: int | None
+    author_name: str
+    message: Message | None
+    changes: dict[str, PropertyChange]
+    raw: Raw = field(repr=False)
+
+
+def row(raw: Raw) -> Row | None:
+    """Reads a row; one without an id cannot be told from another and gives None."""
+    identity = number(raw.get("update_id"))
+    if identity is None:
+        return None
+    by = mapping(raw.get("by"))
+    return Row(
+        id=identity,
+        at=time(raw.get("timestamp")),
+        author=AUTHORS.get(text(by.get("type")).lower(), "unknown"),
+        author_id=number(by.get("id")),
+        author_name=text(by.get("name")),
+        message=_message(raw.get("message")),
+        changes={name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key))) is not None},
+        raw=raw,
+    )
+
+
+def _message(raw: object) -> Message | None:
+    if isinstance(raw, str):
+        raw = {"text": raw}
+    members = mapping(raw)
+    if not members:
+        return None
+    return Message(
+        text=text(members.get("text")),
+        html=text(members.get("html")),
+        private=text(members.get("message_type")).lower() == "p",
+        forwarded=bool(text(members.get("forward_list"))),
+        attachments=tuple(
+            Attachment(number(file.get("id")), text(file.get("filename")), text(file.get("url")))
+            for file in map(mapping, items(members.get("attachments")))
+        ),
+    )
+
+
+def _property(raw: object) -> PropertyChange | None:
+    """Reads ``{new, new_name, old, old_name}``; integers are ids, texts are names (deliveries carry names)."""
+    members = mapping(raw)
+    if not members or members.get("new") == members.get("old"):
+        return None
+    return PropertyChange(_side(members, "old"), _side(members, "new"))
+
+
+def _side(members: Raw, side: str) -> Named | None:
+    value: Any = members.get(side)
+    if value is None or value == "":
+        return None
+    identity = None if isinstance(value, str) and not value.isdigit() else number(value)
+    return Named(identity, text(members.get(f"{side}_name")) or (text(value) if identity is None else ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRead:
+    """A ticket as it was when it was read; nothing here changes afterwards.
+
+    Texts are empty and objects None where HappyFox has nothing; times are aware, in UTC. ``history`` holds the rows in
+    order of their ids, ``fields`` the values of custom fields by name, ``raw`` the answer itself. ``merged`` are the
+    tickets that were merged into this one, ``merged_to`` is the one into which this was, 0 when its number is not told.
+    """
+
+    id: int
+    display_id: str
+    subject: str
+    first_message: str
+    status: Status
+    priority: Named
+    category: Named
+    assignee: Staff | None
+    contact: Contact
+    tags: frozenset[str]
+    field_values: tuple[FieldValue, ...] = field(repr=False)
+    due_date: date | None
+    created_at: datetime | None
+    modified_at: datetime | None
+    source: str
+    unresponded: bool
+    url: str
+    merged: tuple[int, ...] = ()
+    merged_to: int | None = None
+    history: tuple[Row, ...] = field(repr=False)
+    raw: Raw = field(repr=False)
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The values of custom fields by the field's name."""
+        return {each.name: each.value for each in self.field_values}
+
+    @property
+    def message(self) -> str:
+        """The text of the latest message that the contact can see."""
+        visible = (each.message.text for each in reversed(self.history) if each.message and not each.message.private)
+        return next(visible, self.first_message)
+
+
+def read_ticket(raw: Raw, site: str = "") -> TicketRead:
+    """Reads the answer of ``GET /ticket/<n>/``; ``site`` is the account's address, for the link that staff opens."""
+    identity = number(raw.get("id"))
+    if identity is None:
+        raise ValueError("the answer is not a ticket: it has no id")
+    return TicketRead(
+        id=identity,
+        display_id=text(raw.get("display_id")),
+        subject=text(raw.get("subject")),
+        first_message=text(raw.get("first_message")),
+        status=status(raw.get("status")),
+        priority=named(raw.get("priority")),
+        category=named(raw.get("category")),
+        assignee=staff(raw.get("assigned_to")),
+        contact=contact(raw.get("user")),
+        tags=frozenset(comma_list(raw.get("tags"))),
+        field_values=tuple(field_values(raw.get("custom_fields"))),
+        due_date=day(raw.get("due_date")),
+        created_at=time(raw.get("created_at")),
+        modified_at=time(raw.get("last_modified")),
+        source=text(raw.get("source")),
+        unresponded=bool(raw.get("unresponded")),
+        url=f"{site}/staff/ticket/{identity}",
+        merged=tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
+        merged_to=_merged(raw["merged_to"]) if raw.get("merged_to") else None,
+        history=read_rows(raw.get("updates")),
+        raw=raw,
+    )
+
+
+def read_rows(raw: object) -> tuple[Row, ...]:
+    """Reads a list of rows, oldest id first; an id that occurs twice counts once."""
+    rows = {each.id: each for each in map(row, map(mapping, items(raw))) if each is not None}
+    return tuple(rows[identity] for identity in sorted(rows))
+
+
+def _merged(raw: object) -> int:
+    """Reads which ticket was merged, as a number, an object or a display id (KB 1039 shows none); 0: not told."""
+    shown = mapping(raw)
+    told = raw if not shown else shown.get("id") or shown.get("display_id")
+    digits = re.search(r"[0-9]{1,18}$", text(told).strip())
+    return int(digits[0]) if digits else 0

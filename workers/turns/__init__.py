@@ -1,1 +1,0 @@
-"""Turns: from changes to intents, from intents to a plan, from the plan to effects. Pure."""

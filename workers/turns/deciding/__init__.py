@@ -1,1 +1,0 @@
-"""Deciding: every handler is asked once, and what they want becomes a plan. Pure."""

@@ -1,1 +1,0 @@
-"""Performing: the effects of a plan, each once, whatever became of the call. Pure."""

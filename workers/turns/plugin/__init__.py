@@ -1,1 +1,0 @@
-"""What plug-ins are made of, and how they are loaded. Pure."""
