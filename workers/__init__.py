@@ -18,7 +18,7 @@ from workers.plugins.context import Context
 from workers.plugins.router import Router
 from workers.rules.matches import Matches
 from workers.tickets.change import Actor, Change, Event
-from workers.tickets.model import Attachment, Contact, Message, Named, Row, Staff, Status, TicketRead
+from workers.tickets.model import Attachment, Contact, Message, Named, Staff, Status, TicketRead, Update
 from workers.version import __version__
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
     "Recorder",
     "Retry",
     "Router",
-    "Row",
     "Staff",
     "Status",
     "Ticket",
     "TicketRead",
+    "Update",
     "__version__",
 ]

@@ -83,10 +83,10 @@ def read_actor(by: object) -> tuple[Actor, str]:
     return actor, _clean(name)
 
 
-def read_label(row: dict[str, Any], actor: Actor) -> str:
+def read_label(update: dict[str, Any], actor: Actor) -> str:
     """Reads the message label: of a flat update, of a REST row's message, else as told by who wrote it."""
-    message = row.get("message")
-    label = row.get("message_type")
+    message = update.get("message")
+    label = update.get("message_type")
     if label is None and isinstance(message, dict):
         label = message.get("message_type")
     if label and isinstance(label, str):
@@ -223,28 +223,28 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
             break
     number = _ticket_number(ticket)
     told = ticket.get("update") or outer.get("update")
-    rows = ticket.get("updates")
-    row = told if told else _newest(rows) if isinstance(rows, list) else None
+    updates = ticket.get("updates")
+    update = told if told else _newest(updates) if isinstance(updates, list) else None
     kind, by_rule = read_kind(outer, ticket)
     if kind is None:
-        kind = url_kind or ("updated" if told or (isinstance(rows, list) and len(rows) > 1) else "created")
-    update = bool(told) or (row is not None and kind != "created")
+        kind = url_kind or ("updated" if told or (isinstance(updates, list) and len(updates) > 1) else "created")
+    is_update = bool(told) or (update is not None and kind != "created")
     form: Form = "wrapped" if ticket is not outer else "flat"
     if form == "flat" and "ticket_id" not in ticket and "id" in ticket:
         form = "rest"
-    if not isinstance(row, dict):
-        return Delivery(number, kind, update, None, form, "rule" if by_rule else "unknown", "", "")
-    actor, name = read_actor(row.get("by"))
+    if not isinstance(update, dict):
+        return Delivery(number, kind, is_update, None, form, "rule" if by_rule else "unknown", "", "")
+    actor, name = read_actor(update.get("by"))
     if by_rule and actor == "unknown":
         actor = "rule"
     return Delivery(
         ticket=number,
         kind=kind,
-        update=update,
-        update_id=_row_id(row),
+        update=is_update,
+        update_id=_row_id(update),
         form=form,
         actor=actor,
-        label=read_label(row, actor) if update else "",
+        label=read_label(update, actor) if is_update else "",
         rule=name if actor == "rule" else "",
     )
 
@@ -291,22 +291,22 @@ def _last_digits(text: str) -> str:
     return text[len(text.rstrip("0123456789")) :]
 
 
-def _newest(rows: list[Any]) -> dict[str, Any] | None:
+def _newest(updates: list[Any]) -> dict[str, Any] | None:
     """Picks the newest of REST rows: the highest id, else the latest time stamp, else the last."""
     newest: dict[str, Any] | None = None
     highest: tuple[int, str] = (0, "")
-    for row in rows:
-        if isinstance(row, dict):
-            stamp = row.get("timestamp")
-            rank = (_row_id(row) or 0, stamp if isinstance(stamp, str) else "")
+    for update in updates:
+        if isinstance(update, dict):
+            stamp = update.get("timestamp")
+            rank = (_row_id(update) or 0, stamp if isinstance(stamp, str) else "")
             if newest is None or rank >= highest:
-                newest, highest = row, rank
+                newest, highest = update, rank
     return newest
 
 
-def _row_id(row: dict[str, Any]) -> int | None:
-    value = row.get("update_id")
-    return _whole(value if value is not None else row.get("id"))
+def _row_id(update: dict[str, Any]) -> int | None:
+    value = update.get("update_id")
+    return _whole(value if value is not None else update.get("id"))
 
 
 # Signs a delivery, and tells whether one was signed with a secret of ours.

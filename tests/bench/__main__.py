@@ -33,15 +33,15 @@ def run(name: str) -> tuple[bool, list[Row]]:
     """Runs one benchmark, shows what it prints, and gives whether it reached its bars, and its figures."""
     print(f"-- {name}", flush=True)
     command = [sys.executable, "-m", f"tests.bench.{name}"]
-    rows = []
+    updates = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             if REACH in line:
                 measured, _, bar = line.strip().partition(REACH)
-                rows.append(Row(name, measured, bar.partition(";")[0]))
-    return process.returncode == 0, rows
+                updates.append(Row(name, measured, bar.partition(";")[0]))
+    return process.returncode == 0, updates
 
 
 def main() -> None:
@@ -49,10 +49,10 @@ def main() -> None:
     table = Table("benchmark", "measured", "to reach", "")
     reached = True
     for name in chosen:
-        passed, rows = run(name)
+        passed, updates = run(name)
         reached &= passed
-        for row in rows or [Row(name, "see above", "")]:
-            table.add_row(row.bench, row.measured, row.bar, "" if passed else "missed")
+        for update in updates or [Row(name, "see above", "")]:
+            table.add_row(update.bench, update.measured, update.bar, "" if passed else "missed")
     Console().print(table)
     sys.exit(0 if reached else 1)
 

@@ -146,7 +146,7 @@ def refused(arrivals: list[float], shape: Literal["sliding", "fixed"]) -> int:
     return sum(not gate.admit("POST", arrived) for arrived in sorted(arrivals))
 
 
-def row(name: str, arrivals: list[float]) -> tuple[int, float]:
+def update(name: str, arrivals: list[float]) -> tuple[int, float]:
     """Prints one line: the worst window at any alignment, the part of the budget used, and what is refused."""
     worst, part = worst_window(arrivals, WINDOW), used(arrivals, LIMIT, WINDOW)
     print(f"{name:40} {worst:12} {part:9.1%} {refused(arrivals, 'sliding'):12} {refused(arrivals, 'fixed'):12}")
@@ -160,11 +160,11 @@ def compare(minutes: int) -> bool:
     found: dict[str, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
         for class_ in PARTS:
-            found[class_] = row(f"foxhooks, {class_}", governed(client, minutes, class_))
+            found[class_] = update(f"foxhooks, {class_}", governed(client, minutes, class_))
     for package in (of_dramatiq, of_limits, of_pyrate, of_aiolimiter):
         try:
             for name, ask in package():
-                row(name, limited(ask, minutes, skewed=package is not of_aiolimiter))
+                update(name, limited(ask, minutes, skewed=package is not of_aiolimiter))
         except ModuleNotFoundError as error:
             print(f"{error.name} is not installed")
     for class_, (_, part) in found.items():

@@ -49,10 +49,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """Writes the report as a table."""
-        rows = [(name, str(len(found))) for name, found in self.complaints.items()]
-        rows += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
-        width = max(len(name) for name, _ in rows)
-        shown = [f"| {name:{width}} | {figure:>12} |" for name, figure in rows]
+        updates = [(name, str(len(found))) for name, found in self.complaints.items()]
+        updates += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
+        width = max(len(name) for name, _ in updates)
+        shown = [f"| {name:{width}} | {figure:>12} |" for name, figure in updates]
         shown.insert(len(self.complaints) + len(self.figures), f"| {'':-<{width}} | {'':->12} |")
         shown.insert(len(self.complaints), f"| {'':-<{width}} | {'':->12} |")
         return [f"seed {self.seed}", *shown]
@@ -155,20 +155,20 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
 def _notes(deployment: Deployment) -> int:
     """Counts the notes of ours."""
     tickets = list(deployment.fleet.simulator.account.tickets.values())
-    return sum(_is_note(row.shown) for ticket in tickets for row in ticket.updates)
+    return sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
 
 
-def _is_note(row: dict[str, Any]) -> bool:
-    said = row["message"]
-    return row["by"].get("id") == BOT and said is not None and said["message_type"] == "p"
+def _is_note(update: dict[str, Any]) -> bool:
+    said = update["message"]
+    return update["by"].get("id") == BOT and said is not None and said["message_type"] == "p"
 
 
 def _waits(deployment: Deployment) -> list[float]:
     """Gives the seconds from each message to its note, shortest first."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        told = [row.at for row in ticket.updates if row.shown["by"]["type"] == "user"]
-        noted = [row.at for row in ticket.updates if _is_note(row.shown)]
+        told = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
+        noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(told, noted, strict=False)]
     return sorted(waits)
 

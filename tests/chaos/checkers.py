@@ -65,20 +65,20 @@ def look(evidence: Evidence) -> list[Seen]:
 
 def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
     seen, waiting = Seen(number), list(told)
-    for index, row in enumerate(evidence.tickets.get(number, [])):
-        said, by = row["message"], row["by"]
+    for index, update in enumerate(evidence.tickets.get(number, [])):
+        said, by = update["message"], update["by"]
         if by["type"] == "user":
             message = waiting.pop(0)
             seen.messages.append(message)
-            key = (number, row["update_id"])
+            key = (number, update["update_id"])
             if key in evidence.accepted or (index == 0 and (number, None) in evidence.accepted):
                 seen.accepted.append(message)
         elif by.get("id") == BOT:
             if said:
                 texts = seen.notes if said["message_type"] == "p" else seen.replies
                 texts.append(said["text"].strip())
-            if row["status_change"]:
-                seen.statuses.append(row["status_change"]["new_name"])
+            if update["status_change"]:
+                seen.statuses.append(update["status_change"]["new_name"])
             elif not said:
                 seen.bare += 1
     return seen

@@ -16,7 +16,9 @@ STORY = (
 )
 
 
-def row(identity: int, by: dict[str, Any], text: str = "", private: bool = False, status: str = "") -> dict[str, Any]:
+def update(
+    identity: int, by: dict[str, Any], text: str = "", private: bool = False, status: str = ""
+) -> dict[str, Any]:
     said = {"text": f"{text}\n\n", "message_type": "p" if private else None} if text else None
     return {
         "update_id": identity,
@@ -41,19 +43,19 @@ def call(number: int, method: str = "POST", at: float = 0.0, status: int = 200, 
 
 def well() -> Evidence:
     contact, bot = {"type": "user", "id": 1}, {"type": "staff", "id": BOT}
-    rows = [
-        row(10, contact, STORY[0].text),
-        row(11, bot),
-        row(12, bot, "noted message 0 of ticket 1", private=True),
-        row(13, contact, STORY[1].text),
-        row(14, contact, STORY[2].text),
-        row(15, bot, "noted message 1 of ticket 1", private=True),
-        row(16, bot, "noted message 2 of ticket 1", private=True),
-        row(17, bot, "answer to message 1 of ticket 1", status="On Hold"),
+    updates = [
+        update(10, contact, STORY[0].text),
+        update(11, bot),
+        update(12, bot, "noted message 0 of ticket 1", private=True),
+        update(13, contact, STORY[1].text),
+        update(14, contact, STORY[2].text),
+        update(15, bot, "noted message 1 of ticket 1", private=True),
+        update(16, bot, "noted message 2 of ticket 1", private=True),
+        update(17, bot, "answer to message 1 of ticket 1", status="On Hold"),
     ]
     return Evidence(
         story=STORY,
-        tickets={1: rows},
+        tickets={1: updates},
         tags={1: ["welcomed"]},
         calls=[call(1, "GET", 0.0), call(2, at=0.2), call(3, at=0.4, status=429), call(4, "GET", 4.0)],
         accepted={(1, 10), (1, 13), (1, 14)},
@@ -70,7 +72,7 @@ def complaints(evidence: Evidence) -> set[str]:
 
 def without(text: str) -> Callable[[Evidence], None]:
     def change(evidence: Evidence) -> None:
-        evidence.tickets[1] = [row for row in evidence.tickets[1] if text not in str(row["message"])]
+        evidence.tickets[1] = [update for update in evidence.tickets[1] if text not in str(update["message"])]
 
     return change
 
@@ -80,8 +82,8 @@ def again(index: int) -> Callable[[Evidence], None]:
 
 
 def swapped(evidence: Evidence) -> None:
-    rows = evidence.tickets[1]
-    rows[5], rows[6] = rows[6], rows[5]
+    updates = evidence.tickets[1]
+    updates[5], updates[6] = updates[6], updates[5]
 
 
 def crowded(evidence: Evidence) -> None:

@@ -43,7 +43,7 @@ class Other:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.rows: Counter[str] = Counter()
+        self.updates: Counter[str] = Counter()
         self.let_go = threading.Event()
         other = self
 
@@ -53,14 +53,14 @@ class Other:
                 other.calls[key] += 1
                 first = other.calls[key] == 1
                 if not first or "applied" in key:
-                    other.rows[key] += 1
+                    other.updates[key] += 1
                 if first:
                     other.let_go.wait(60)
                 self.answer({"key": key})
 
             def do_GET(self) -> None:
                 key = self.path.partition("key=")[2].replace("+", " ")
-                self.answer({"key": key} if other.rows[key] else None)
+                self.answer({"key": key} if other.updates[key] else None)
 
             def answer(self, body: Any) -> None:
                 sent = json.dumps(body).encode()
@@ -108,7 +108,7 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
     fleet.settle(90)
 
     assert other.calls == {"look applied": 1, "look lost": 2, "applied": 1, "lost": 1}
-    assert other.rows == {"look applied": 1, "look lost": 1, "applied": 1}
+    assert other.updates == {"look applied": 1, "look lost": 1, "applied": 1}
     assert [fleet.notes(number) for number in numbers.values()] == [
         ["told: look applied"],
         ["told: look lost"],

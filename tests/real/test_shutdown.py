@@ -158,5 +158,5 @@ def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) 
     fleet.settle(90)
     for number in numbers:
         assert told(fleet, number) == [f"words {which} of ticket {number}" for which in range(4)]
-        rows = [row.update_id for row in fleet.ticket(number).updates]
-        assert all(before < after for before, after in pairwise(rows))
+        updates = [update.update_id for update in fleet.ticket(number).updates]
+        assert all(before < after for before, after in pairwise(updates))

@@ -19,7 +19,6 @@ from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from tests.support import stores
 from workers.engine import context, read, reconcile, settle, turn
-from workers.engine import perform as collisions
 from workers.engine import perform as performing
 from workers.engine.context import State
 from workers.engine.plan import Effect, Entry, Plan
@@ -29,7 +28,7 @@ from workers.store.lanes import FORGET
 from workers.store.scripts import assemble, modules
 from workers.tickets import diff, snapshot
 from workers.tickets.diff import FirstSight
-from workers.tickets.model import Row
+from workers.tickets.model import Update
 
 #: A breakage that so many seeds do not notice stays unnoticed.
 SEEDS = 200
@@ -70,10 +69,10 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
     answered = reconcile.Sight.answered
 
     def all_rows(
-        self: reconcile.Sight, effect: Effect, rows: tuple[Row, ...], shown: dict[str, Any], after: int
+        self: reconcile.Sight, effect: Effect, updates: tuple[Update, ...], shown: dict[str, Any], after: int
     ) -> Entry:
-        entry = answered(self, effect, rows, shown, after)
-        return msgspec.structs.replace(entry, rows=tuple(row.id for row in rows))
+        entry = answered(self, effect, updates, shown, after)
+        return msgspec.structs.replace(entry, updates=tuple(update.id for update in updates))
 
     patch.setattr(reconcile.Sight, "answered", all_rows)
 
@@ -81,7 +80,7 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
 def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
     advance = snapshot.advance
     patch.setattr(settle, "advance", lambda seen, **more: advance(seen, **{**more, "rows": (), "expected": ()}))
-    patch.setattr(diff, "_by", lambda row, staff: False)
+    patch.setattr(diff, "_by", lambda update, staff: False)
 
 
 def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +97,7 @@ def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_revalidates(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(collisions, "STALE", 10**12)
+    patch.setattr(performing, "STALE", 10**12)
 
 
 def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:

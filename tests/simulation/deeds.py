@@ -67,10 +67,10 @@ class Deeds:
         ticket = self._simulator.account.tickets[number]
         telling = "text" in edit or any(getattr(ticket, name, value) != value for name, value in edit.items())
         staff = self._rng.choice([1, 2, BOT] if telling and not edit.keys() & {"add_tags", "fields"} else [1, 2])
-        row = self._simulator.staff_updates(number, staff=staff, **edit).updates[-1]
+        update = self._simulator.staff_updates(number, staff=staff, **edit).updates[-1]
         if staff == BOT:
             self._history.faults["a person works as our staff member"] += 1
-            self._history.as_us.add(row.update_id)
+            self._history.as_us.add(update.update_id)
 
     def _tag(self, number: int, sort: str) -> str:
         tags = self._history.staff_tags.setdefault(number, [])

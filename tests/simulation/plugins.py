@@ -132,10 +132,10 @@ def _last() -> tuple[Router, Router]:
 
     @picky.on("status-changed", "contact-replied")
     def choose(ticket: Ticket, event: Event) -> None:
-        row = event.matched[-1].update_id or 0
-        if row % 11 == 0:
+        update = event.matched[-1].update_id or 0
+        if update % 11 == 0:
             raise GiveUp("hopeless")
-        if row % 11 == 5:
+        if update % 11 == 5:
             ticket.set(status="Nonsense")
 
     @reaper.on("tags-changed")

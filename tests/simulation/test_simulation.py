@@ -25,8 +25,8 @@ def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(store: redis.Redi
 
 def test_a_seed_replays_exactly(store: redis.Redis) -> None:
     def digest(history: History) -> tuple[object, ...]:
-        rows = [ticket.updates for ticket in history.world.simulator.account.tickets.values()]
-        return history.steps, history.world.now, history.faults, history.sent, history.witness.shown, rows
+        updates = [ticket.updates for ticket in history.world.simulator.account.tickets.values()]
+        return history.steps, history.world.now, history.faults, history.sent, history.witness.shown, updates
 
     assert digest(Simulation(store, 7).run()) == digest(Simulation(store, 7).run())
 

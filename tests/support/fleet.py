@@ -150,8 +150,12 @@ class Fleet:
 
     def notes(self, number: int) -> list[str]:
         """Return the texts that we wrote into a ticket, oldest first."""
-        rows = self.ask("GET", f"ticket/{number}")["updates"]
-        return [row["message"]["text"].strip() for row in rows if row["message"] and row["by"].get("id") == BOT]
+        updates = self.ask("GET", f"ticket/{number}")["updates"]
+        return [
+            update["message"]["text"].strip()
+            for update in updates
+            if update["message"] and update["by"].get("id") == BOT
+        ]
 
     def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:
         """Gives the calls that arrived, oldest first."""

@@ -70,7 +70,7 @@ def put_back(world: World) -> None:
     world.settle_down()
 
 
-def row(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, minute: int = 0, **more: Any) -> Any:
+def update(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, minute: int = 0, **more: Any) -> Any:
     """Return a row of a ticket's history; ``status=(old, new)`` and the like are changes of properties."""
     message = {"text": text, "html": "", "message_type": "p" if note else None} if text else None
     changes = {f"{name}_change": {"old": old, "new": new} for name, (old, new) in more.items()}
@@ -83,9 +83,9 @@ def row(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, 
     }
 
 
-def ticket(*rows: Any, tags: str = "", status: int = 1, fields: dict[int, str] | None = None) -> TicketRead:
+def ticket(*updates: Any, tags: str = "", status: int = 1, fields: dict[int, str] | None = None) -> TicketRead:
     """Return a ticket with these rows after the opening one, which is row 1."""
-    opening = row(1, SAM, "Please help.")
+    opening = update(1, SAM, "Please help.")
     values = [{"id": number, "name": f"field {number}", "value": value} for number, value in (fields or {}).items()]
     return read_ticket(
         {
@@ -96,6 +96,6 @@ def ticket(*rows: Any, tags: str = "", status: int = 1, fields: dict[int, str] |
             "user": {"id": 5, "name": "Sam Reed", "email": "sam@bigcorp.example"},
             "tags": tags,
             "custom_fields": values,
-            "updates": [opening, *rows],
+            "updates": [opening, *updates],
         }
     )

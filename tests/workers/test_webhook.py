@@ -246,13 +246,13 @@ def test_without_an_event_type_the_url_decides_else_the_updates(members: dict[st
 
 
 def test_the_newest_row_is_the_one_with_the_highest_id_wherever_it_stands() -> None:
-    rows: list[object] = [{"update_id": 5}, {"update_id": "11"}, {"update_id": 7}, None, {"update_id": -1}]
-    assert parse(body(id=3, updates=rows)).update_id == 11
+    updates: list[object] = [{"update_id": 5}, {"update_id": "11"}, {"update_id": 7}, None, {"update_id": -1}]
+    assert parse(body(id=3, updates=updates)).update_id == 11
 
 
 def test_without_ids_the_newest_row_is_the_latest() -> None:
-    rows = [{"timestamp": "2026-01-02", "by": "staff"}, {"timestamp": "2026-01-01", "by": "user"}]
-    assert parse(body(id=3, updates=rows)).actor == "staff"
+    updates = [{"timestamp": "2026-01-02", "by": "staff"}, {"timestamp": "2026-01-01", "by": "user"}]
+    assert parse(body(id=3, updates=updates)).actor == "staff"
 
 
 def test_an_update_that_is_no_object_is_still_an_update() -> None:

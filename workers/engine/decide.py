@@ -337,8 +337,8 @@ class Ballot:
             self.votes.owed.append(wait(debt, self._state.now()))
             return
         wanted, words = replay.wish(debt), replay.words(debt)
-        if row := replay.landed(self._reading, debt):
-            self.votes.say(debt.handler, "decided", f"{words} happened after all (row {row})")
+        if update := replay.landed(self._reading, debt):
+            self.votes.say(debt.handler, "decided", f"{words} happened after all (row {update})")
         elif refusal := replay.refusal(self._state, wanted, blown):
             self.votes.bury(debt, refusal)
         else:
@@ -463,10 +463,12 @@ def _sets_timers(ballot: Ballot) -> bool:
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
-    telling = [row for row in reading.news.stray if row.message or row.changes]
+    telling = [update for update in reading.news.stray if update.message or update.changes]
     marks = [None if effect.dry else mark_of(effect, state.terms.staff) for effect in folded.effects]
     found = attribute(marks, telling)
-    folded.remarks += [f"{folded.effects[index].words}: there already (row {row})" for index, row in found.items()]
+    folded.remarks += [
+        f"{folded.effects[index].words}: there already (row {update})" for index, update in found.items()
+    ]
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
 

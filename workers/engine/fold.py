@@ -204,10 +204,10 @@ def _last_staff_message(ticket: TicketRead) -> int | None:
 
     Its id is that of its row where the message has none of its own (assumed).
     """
-    for row in reversed(ticket.history):
-        if row.author == "staff" and row.message is not None and not row.message.private:
-            own = row.raw.get("message", {}).get("id") if isinstance(row.raw.get("message"), dict) else None
-            return own if isinstance(own, int) else row.id
+    for update in reversed(ticket.history):
+        if update.author == "staff" and update.message is not None and not update.message.private:
+            own = update.raw.get("message", {}).get("id") if isinstance(update.raw.get("message"), dict) else None
+            return own if isinstance(own, int) else update.id
     return None
 
 

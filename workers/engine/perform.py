@@ -14,7 +14,7 @@ from workers.engine.steps import Outcome, Steps, ask
 from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.store.lanes import FORGET, LEAVE, Begun, begin
-from workers.tickets.model import Row, TicketRead, read_rows
+from workers.tickets.model import TicketRead, Update, read_updates
 
 #: What is said of an effect that did not happen because its ticket is not there any more.
 SAID = "the ticket is gone"
@@ -71,11 +71,11 @@ def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
         sight.checked, sight.read_at = (yield from state.ticket()), state.now()
         if sight.checked is None:
             raise Gone
-    others, _ = sight.attribute(sight.rows)
+    others, _ = sight.attribute(sight.updates)
     reason = _answered(others) if effect.sort == "reply" else ""
     if effect.sort == "delete" and others:
         reason = f"the ticket was changed meanwhile (row {others[-1].id})"
-    changed = {name for row in others for name in row.changes}
+    changed = {name for update in others for name in update.changes}
     both = changed & ({"category"} if effect.sort == "move" else effect.set.keys())
     written = _written(sight, effect, sight.checked) if sight.checked else set[str]()
     if (both or written) and not reason:
@@ -98,11 +98,11 @@ def _written(sight: Sight, effect: Effect, ticket: TicketRead) -> set[str]:
     return {identity for identity in effect.fields if now.get(identity, "") != seen.get(identity, "")}
 
 
-def _answered(rows: list[Row]) -> str:
+def _answered(updates: list[Update]) -> str:
     """Says which colleague answered meanwhile, or nothing."""
-    for row in rows:
-        if row.author == "staff" and row.message is not None and not row.message.private:
-            return f"{row.author_name or 'a colleague'} answered meanwhile (row {row.id})"
+    for update in updates:
+        if update.author == "staff" and update.message is not None and not update.message.private:
+            return f"{update.author_name or 'a colleague'} answered meanwhile (row {update.id})"
     return ""
 
 
@@ -235,8 +235,8 @@ class Performer:
                 number = shown.get("id")
                 yield from enter(Entry("done", ticket=number) if isinstance(number, int) else LEAVE)
                 return
-            rows = read_rows(shown.get("updates"))
-            yield from enter(self.sight.answered(effect, rows, shown, self.state.journal[key].after))
+            updates = read_updates(shown.get("updates"))
+            yield from enter(self.sight.answered(effect, updates, shown, self.state.journal[key].after))
 
     def _refused(
         self, key: str, effect: Effect, error: HappyFoxError, enter: Callable[[Entry | bytes], Steps[None]]

@@ -190,7 +190,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
     staff: int
     floor: int
-    rows: tuple[int, ...]
+    updates: tuple[int, ...]
 
 
 #: Stands for the handler in the note that the ticket itself is missing; see ``missing``.
@@ -349,7 +349,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: int = 0
     tries: int = 0
     after: int = 0
-    rows: tuple[int, ...] = ()
+    updates: tuple[int, ...] = ()
     expected: bool = False
     fields: Mapping[str, str] = {}
     said: str = ""

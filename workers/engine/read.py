@@ -73,8 +73,8 @@ def _brought(
     """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
     stored = yield from ask(memories(state.held.account, merged))
     named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
-    rows = [row for row in ticket.history if seen is None or not seen.knows(row.id)]
-    return brought(rows, opening(ticket), seen, [decode(each) for each in stored], named, since, state.terms.staff)
+    updates = [update for update in ticket.history if seen is None or not seen.knows(update.id)]
+    return brought(updates, opening(ticket), seen, [decode(each) for each in stored], named, since, state.terms.staff)
 
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
@@ -138,7 +138,7 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
     one change that no delivery has told of yet.
     """
-    rows = {row.id for row in ticket.history}
+    updates = {update.id for update in ticket.history}
     unheard = sorted(found.seen.unheard)
     left: dict[str, int] = {}
     for hint in state.held.hints:
@@ -146,7 +146,7 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
         if _early(state, hint):
             left[hint.id] = SEARCH
         elif hint.update_id is not None:
-            if look and hint.update_id not in rows and hint.update_id > found.seen.floor:
+            if look and hint.update_id not in updates and hint.update_id > found.seen.floor:
                 left[hint.id] = look
         elif hint.update or hint.kind == "created":
             if unheard:
@@ -186,7 +186,7 @@ class Frozen(msgspec.Struct, frozen=True):
 def freeze(reading: Reading) -> bytes:
     """Writes a reading for the turn's later attempts."""
     news = reading.news
-    stray = tuple(row.id for row in news.stray)
+    stray = tuple(update.id for update in news.stray)
     return msgspec.json.encode(
         Frozen(
             format=1,
@@ -210,7 +210,7 @@ def thaw(stored: bytes, site: str) -> Reading:
         ticket = read_ticket(kept.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
-    stray = tuple(row for row in ticket.history if row.id in kept.stray)
+    stray = tuple(update for update in ticket.history if update.id in kept.stray)
     news = News(kept.changes, kept.seen, stray)
     return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
 

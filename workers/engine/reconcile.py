@@ -8,7 +8,7 @@ from workers.engine.context import Gone, Parked, State
 from workers.engine.plan import Doubt, Effect, Entry, Plan, less, mark, pieces
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
-from workers.tickets.model import FieldValue, Row, TicketRead, field_values, items, mapping, readable
+from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, readable
 from workers.tickets.snapshot import Mark, answers, attribute, fits, properties
 from workers.tickets.text import same_value, same_words, words
 
@@ -27,16 +27,18 @@ class Sight:
         self.staff = plan.staff or state.terms.staff
         self.checked: TicketRead | None = None
         self.read_at = plan.read_at
-        self._told: dict[int, Row] = {}
+        self._told: dict[int, Update] = {}
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def updates(self) -> tuple[Update, ...]:
         """The rows of the last read, and those of colleagues that answers to our own writes have shown since."""
         read = self.checked.history if self.checked else ()
-        known = {row.id for row in read}
-        return (*read, *(row for row in self._told.values() if row.id not in known))
+        known = {update.id for update in read}
+        return (*read, *(update for update in self._told.values() if update.id not in known))
 
-    def attribute(self, rows: Iterable[Row], look: Mark | None = None, after: int = 0) -> tuple[list[Row], int | None]:
+    def attribute(
+        self, updates: Iterable[Update], look: Mark | None = None, after: int = 0
+    ) -> tuple[list[Update], int | None]:
         """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
 
         A row that an earlier effect made, or is still expected to show, is never given to a later one; the row that has
@@ -44,33 +46,35 @@ class Sight:
         what looks like one of our own: a call that landed late, or twice.
         """
         seen, journal = self.plan.seen, self.state.journal
-        taken = {row for entry in journal.values() for row in entry.rows}
+        taken = {update for entry in journal.values() for update in entry.updates}
         expected: list[Mark | None] = [look for _, look in seen.expected]
         expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
-        fresh = [row for row in rows if not seen.knows(row.id) and row.id not in taken]
+        fresh = [update for update in updates if not seen.knows(update.id) and update.id not in taken]
         taken = {*attribute(expected, fresh).values()}
-        found = attribute([look], (row for row in fresh if row.id not in taken and row.id > after)).get(0)
-        others = [row for row in fresh if row.id not in {*taken, found} and not seen.made(row, self.staff)]
+        found = attribute([look], (update for update in fresh if update.id not in taken and update.id > after)).get(0)
+        others = [update for update in fresh if update.id not in {*taken, found} and not seen.made(update, self.staff)]
         made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
-        return [row for row in others if not any(fits(one, row) for one in made if one)], found
+        return [update for update in others if not any(fits(one, update) for one in made if one)], found
 
     def newest(self) -> int:
         """Gives the newest row that the last read showed; an effect that begins after it makes a newer one."""
-        known = (row.id for row in self.checked.history) if self.checked else self.plan.seen.ids
+        known = (update.id for update in self.checked.history) if self.checked else self.plan.seen.ids
         return max(known, default=self.plan.seen.floor)
 
-    def answered(self, effect: Effect, rows: tuple[Row, ...], shown: Mapping[str, object], after: int) -> Entry:
+    def answered(self, effect: Effect, updates: tuple[Update, ...], shown: Mapping[str, object], after: int) -> Entry:
         """Makes the entry of an effect that landed, from the rows above ``after`` and the fields in its answer."""
         # By our own staff member it may be a row of ours that is not known again: no effect gives way to that.
-        self._told |= {row.id: row for row in rows if row.author == "staff" and row.author_id != self.staff}
+        self._told |= {
+            update.id: update for update in updates if update.author == "staff" and update.author_id != self.staff
+        }
         look = mark(effect, self.staff)
-        others, found = self.attribute(rows, look, after)
+        others, found = self.attribute(updates, look, after)
         if found is None and look is not None:
-            found = max((row.id for row in others if row.id > after and answers(look, row)), default=None)
+            found = max((update.id for update in others if update.id > after and answers(look, update)), default=None)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
         return Entry(
             "done",
-            rows=() if found is None else (found,),
+            updates=() if found is None else (found,),
             expected=look is not None and found is None,
             fields={identity: values[identity] for identity in effect.fields if identity in values},
         )
@@ -78,24 +82,24 @@ class Sight:
     def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
         """Makes the entry of an effect as a later read shows it, when others may have written too."""
         look = mark(effect, self.staff)
-        others, row = self.attribute(ticket.history, look, after)
+        others, update = self.attribute(ticket.history, look, after)
         others = [one for one in others if one.id > after]
-        if row is None and effect.sort == "forward":
-            row = next((one.id for one in others if forwards(effect, one, self.staff)), None)
-        meanwhile = any(other.author != "contact" and other.id > (row or 0) for other in others)
+        if update is None and effect.sort == "forward":
+            update = next((one.id for one in others if forwards(effect, one, self.staff)), None)
+        meanwhile = any(other.author != "contact" and other.id > (update or 0) for other in others)
         return Entry(
             "done",
-            rows=() if row is None else (row,),
-            expected=look is not None and row is None,
+            updates=() if update is None else (update,),
+            expected=look is not None and update is None,
             fields=_fields(effect, ticket, meanwhile),
         )
 
 
-def forwards(effect: Effect, row: Row, staff: int) -> bool:
+def forwards(effect: Effect, update: Update, staff: int) -> bool:
     """Tells whether a row is a forward's. Nobody knows whether HappyFox makes one for it (KB 1039 shows none)."""
-    if row.author != "staff" or row.author_id != staff or row.message is None or not row.message.forwarded:
+    if update.author != "staff" or update.author_id != staff or update.message is None or not update.message.forwarded:
         return False
-    return same_words(words(effect.html), words(row.message.html or row.message.text))
+    return same_words(words(effect.html), words(update.message.html or update.message.text))
 
 
 def differs(effect: Effect, ticket: TicketRead) -> bool:
@@ -158,7 +162,7 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
         raise Gone
     sent = less(effect, entry.without)
     done = sight.found(sent, ticket, entry.after)
-    if _has_row(sent, ticket, done.rows) or shows(sent, ticket):
+    if _has_row(sent, ticket, done.updates) or shows(sent, ticket):
         yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
         return 0
     settled_at = entry.deadline + state.terms.doubt
@@ -178,20 +182,20 @@ def _has_row(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool
     One that names nobody may be anybody's, and one without words that of a person who works as our staff member: then
     the ticket itself tells, unless somebody else wrote later and may have taken back what ours did.
     """
-    row = next((row for row in ticket.history if row.id in found), None)
-    if row is None or row.author == "unknown":
+    update = next((update for update in ticket.history if update.id in found), None)
+    if update is None or update.author == "unknown":
         return False
-    later = any(other.id > row.id and other.author != "contact" for other in ticket.history)
-    return row.message is not None or later or not lacks(effect, ticket)
+    later = any(other.id > update.id and other.author != "contact" for other in ticket.history)
+    return update.message is not None or later or not lacks(effect, ticket)
 
 
 def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
-    evidence = {"rows": [row.id for row in ticket.history][-10:], "tries": tries}
+    evidence = {"rows": [update.id for update in ticket.history][-10:], "tries": tries}
     if effect.sort != "forward":
         return Entry("refused", said=UNTAKEN, evidence=evidence)
     # A forward may leave no row (KB 1039 shows none): that none is there tells nothing.
     floor = sight.plan.seen.floor
-    doubt = Doubt(sight.staff, floor, tuple(row.id for row in ticket.history if row.id > floor))
+    doubt = Doubt(sight.staff, floor, tuple(update.id for update in ticket.history if update.id > floor))
     return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
 
 

@@ -49,10 +49,14 @@ def landed(reading: Reading, debt: Owed) -> int | None:
     if debt.effect is None or debt.doubt is None:
         return None
     staff, effect = debt.doubt.staff, debt.effect
-    rows = [row for row in reading.ticket.history if row.id > debt.doubt.floor and row.id not in debt.doubt.rows]
+    updates = [
+        update
+        for update in reading.ticket.history
+        if update.id > debt.doubt.floor and update.id not in debt.doubt.updates
+    ]
     if effect.sort == "forward":
-        return next((row.id for row in rows if forwards(effect, row, staff)), None)
-    return attribute([mark(effect, staff)], rows).get(0)
+        return next((update.id for update in updates if forwards(effect, update, staff)), None)
+    return attribute([mark(effect, staff)], updates).get(0)
 
 
 def renew(wanted: Wish, names: Directory | None) -> Wish:

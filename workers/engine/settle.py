@@ -61,13 +61,13 @@ def echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Chang
 
 
 def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor: Actor) -> Iterator[Change]:
-    row = entry.rows[0] if entry.rows else None
+    update = entry.updates[0] if entry.updates else None
     if effect.sort in ("note", "reply"):
         kind = "note-added" if effect.sort == "note" else "staff-replied"
-        yield Change(kind=kind, at=at, update_id=row, actor=actor, text=effect.text, html=effect.html)
+        yield Change(kind=kind, at=at, update_id=update, actor=actor, text=effect.text, html=effect.html)
     if effect.add or effect.remove:
         added, removed = frozenset(effect.add), frozenset(effect.remove)
-        yield Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)
+        yield Change(kind="tags-changed", at=at, update_id=update, actor=actor, added=added, removed=removed)
     before, known = properties(ticket), labels(ticket)
     values = {name: value for name, value in effect.set.items() if name not in entry.without}
     if effect.sort == "move":
@@ -75,7 +75,7 @@ def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor:
     for name, value in values.items():
         old = named(name, before[name], known[name])
         new = named(name, "" if value is None else str(value), effect.names.get(name, ""))
-        yield Change(kind=KIND_OF[name], at=at, update_id=row, actor=actor, old=old, new=new)
+        yield Change(kind=KIND_OF[name], at=at, update_id=update, actor=actor, old=old, new=new)
     fields = {str(field.id): field for field in ticket.field_values}
     for identity in effect.fields:
         if f"#{identity}" not in entry.without:
@@ -83,7 +83,7 @@ def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor:
             yield Change(
                 kind="field-changed",
                 at=at,
-                update_id=row,
+                update_id=update,
                 actor=actor,
                 field=effect.names.get(f"#{identity}", then.name if then else identity),
                 old=Named(None, then.value) if then and then.value else None,
@@ -145,9 +145,9 @@ def story(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
 
 def effect_story(effect: Effect, entry: Entry) -> str:
     """Tells how an effect ended, without its words."""
-    rows = f" (row {', '.join(map(str, entry.rows))})" if entry.rows else ""
-    rows += f" (ticket {entry.ticket})" if entry.ticket else ""
-    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{rows}" + (f", {entry.said}" if entry.said else "")
+    updates = f" (row {', '.join(map(str, entry.updates))})" if entry.updates else ""
+    updates += f" (ticket {entry.ticket})" if entry.ticket else ""
+    return f"{effect.words}: {ENDS.get(entry.state, entry.state)}{updates}" + (f", {entry.said}" if entry.said else "")
 
 
 # Settling: the end of a turn. What was done becomes part of last seen; the record and the trail keep its story.
@@ -277,7 +277,7 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             changed["category"] = str(effect.category)
         seen = advance(
             seen,
-            rows=entry.rows,
+            updates=entry.updates,
             tags_added=effect.add,
             tags_removed=effect.remove,
             fields=entry.fields,

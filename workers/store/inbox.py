@@ -97,9 +97,9 @@ def accept(
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
     # Bodies travel beside the rest: the store's msgpack takes texts, and a body may be any bytes.
-    rows = _pack([_row(arrival) for arrival in arrivals])
+    updates = _pack([_row(arrival) for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
-    return Script("accept", prefix(account), (keep, QUARANTINE, rows, _pack(refused or {}), *bodies), read)
+    return Script("accept", prefix(account), (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
 
 
 def _row(a: Arrival) -> tuple[str | bool, ...]:

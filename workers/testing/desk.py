@@ -364,8 +364,12 @@ class Desk:
         return self._said(number, private=False)
 
     def _said(self, number: int, *, private: bool) -> list[str]:
-        rows = [row for row in self.ticket(number).history if row.author == "staff" and row.author_id == BOT]
-        return [row.message.text.strip() for row in rows if row.message and row.message.private == private]
+        updates = [
+            update for update in self.ticket(number).history if update.author == "staff" and update.author_id == BOT
+        ]
+        return [
+            update.message.text.strip() for update in updates if update.message and update.message.private == private
+        ]
 
     def _work(self) -> None:
         self._world.deliver()

@@ -30,7 +30,7 @@ from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
 from workers.tickets.change import Actor, Change, check, event_for
-from workers.tickets.model import Message, Row, TicketRead, read_ticket
+from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +258,7 @@ def _changes(
 def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
     actor = by if isinstance(by, Actor) else Actor(by)
     said = text or (ticket.first_message if kind == "ticket-created" else "")
-    newest = max((row.id for row in ticket.history), default=0)
+    newest = max((update.id for update in ticket.history), default=0)
     return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=said)
 
 
@@ -267,7 +267,7 @@ def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
     actor = change.actor
-    row = Row(
+    update = Update(
         id=change.update_id,
         at=change.at,
         author="staff" if actor.kind == "us" else actor.kind,
@@ -277,7 +277,7 @@ def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
         changes={},
         raw={},
     )
-    return replace(ticket, history=(*ticket.history, row))
+    return replace(ticket, history=(*ticket.history, update))
 
 
 def _settings(router: Router, given: Any) -> Any:

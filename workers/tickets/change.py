@@ -76,8 +76,8 @@ def told(change: Change) -> str:
 
 def brief(change: Change) -> str:
     """Tells what happened and through whom, without anybody's words."""
-    row = f" (row {change.update_id})" if change.update_id else ""
-    return told(change) or f"{change.kind} by {change.actor.kind}{row}"
+    update = f" (row {change.update_id})" if change.update_id else ""
+    return told(change) or f"{change.kind} by {change.actor.kind}{update}"
 
 
 def timer_kind(router: str, name: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.tickets.change import MERGED, Actor, Change
-from workers.tickets.model import Named, Row, TicketRead, readable
+from workers.tickets.model import Named, TicketRead, Update, readable
 from workers.tickets.snapshot import HOUR, LastSeen, attribute, carry, differences, properties, sift, snapshot
 from workers.tickets.text import same_value
 
@@ -25,26 +25,26 @@ KIND_OF = {
 }
 
 
-def _teller(ticket: TicketRead, bare: list[Row], now: datetime) -> tuple[datetime, int | None, Actor]:
+def _teller(ticket: TicketRead, bare: list[Update], now: datetime) -> tuple[datetime, int | None, Actor]:
     """Who changed what has no row of its own: the author of the last row that says nothing, if there is one."""
     if not bare:
         return ticket.modified_at or now, None, Actor("unknown")
-    row = bare[-1]
-    return row.at or now, row.id, Actor(row.author, row.author_id, row.author_name)
+    update = bare[-1]
+    return update.at or now, update.id, Actor(update.author, update.author_id, update.author_name)
 
 
-def tag_changes(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+def tag_changes(ticket: TicketRead, seen: LastSeen, bare: list[Update], now: datetime) -> list[Change]:
     """Tells the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
     added, removed = ticket.tags - set(seen.tags), frozenset(seen.tags) - ticket.tags
     if not added and not removed:
         return []
-    at, row, actor = _teller(ticket, bare, now)
-    return [Change(kind="tags-changed", at=at, update_id=row, actor=actor, added=added, removed=removed)]
+    at, update, actor = _teller(ticket, bare, now)
+    return [Change(kind="tags-changed", at=at, update_id=update, actor=actor, added=added, removed=removed)]
 
 
-def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: datetime) -> list[Change]:
+def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Update], now: datetime) -> list[Change]:
     """Tells the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
-    at, row, actor = _teller(ticket, bare, now)
+    at, update, actor = _teller(ticket, bare, now)
     found = []
     for field in ticket.field_values:
         old = seen.fields.get(str(field.id), "")
@@ -57,7 +57,7 @@ def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Row], now: date
                 Change(
                     kind="field-changed",
                     at=at,
-                    update_id=row,
+                    update_id=update,
                     actor=actor,
                     field=field.name,
                     old=Named(None, old) if old else None,
@@ -125,7 +125,7 @@ class News:
 
     changes: tuple[Change, ...]
     seen: LastSeen
-    stray: tuple[Row, ...] = ()
+    stray: tuple[Update, ...] = ()
 
 
 def news(
@@ -145,26 +145,26 @@ def news(
     """
     if seen is None:
         return _first(ticket, first, now, staff, brought)
-    rows = [row for row in ticket.history if not seen.knows(row.id) and row.id not in brought]
-    own = attribute([mark for _, mark in seen.expected], rows)
-    others = [row for row in rows if row.id not in own.values()]
-    stray = [row for row in others if seen.made(row, staff)]
-    theirs = [row for row in others if row not in stray]
-    foreign = [row for row in theirs if not (_by(row, staff) and _bare(row, ticket))]
-    bare = [row for row in theirs if _bare(row, ticket)]
+    updates = [update for update in ticket.history if not seen.knows(update.id) and update.id not in brought]
+    own = attribute([mark for _, mark in seen.expected], updates)
+    others = [update for update in updates if update.id not in own.values()]
+    stray = [update for update in others if seen.made(update, staff)]
+    theirs = [update for update in others if update not in stray]
+    foreign = [update for update in theirs if not (_by(update, staff) and _bare(update, ticket))]
+    bare = [update for update in theirs if _bare(update, ticket)]
     quiet = tag_changes(ticket, seen, bare, now) + field_changes(ticket, seen, bare, now)
-    if not rows:
+    if not updates:
         quiet += property_changes(ticket, seen, now)
     covered, waiting = sift(theirs, seen.early)
     told = [
         change
-        for row in foreign
-        for change in _changes(row, ticket, now, covered.get(row.id, frozenset()))
-        if not (quiet and row in bare)
+        for update in foreign
+        for change in _changes(update, ticket, now, covered.get(update.id, frozenset()))
+        if not (quiet and update in bare)
     ]
     late = _creation(ticket, seen, first, foreign, now)
-    early = () if rows else differences(dict(seen.properties), properties(ticket), _ms(now))
-    unheard = [row for row in others if row.id not in covered]
+    early = () if updates else differences(dict(seen.properties), properties(ticket), _ms(now))
+    unheard = [update for update in others if update.id not in covered]
     memory = carry(msgspec.structs.replace(seen, early=(*waiting, *early)), snapshot(ticket), _ms(now))
     memory = msgspec.structs.replace(
         memory,
@@ -177,17 +177,17 @@ def news(
     return News(tuple(changes), memory, tuple(stray))
 
 
-def _by(row: Row, staff: int) -> bool:
-    return row.author == "staff" and row.author_id == staff
+def _by(update: Update, staff: int) -> bool:
+    return update.author == "staff" and update.author_id == staff
 
 
 def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, brought: frozenset[int]) -> News:
     changes: list[Change] = []
-    own = [row for row in ticket.history if row.id not in brought]
-    recent = [row for row in own if row.at is not None and row.at >= first.since]
-    for row in own:
-        if (row in recent or (first.created and row is opening(ticket))) and not _by(row, staff):
-            changes += _changes(row, ticket, now)
+    own = [update for update in ticket.history if update.id not in brought]
+    recent = [update for update in own if update.at is not None and update.at >= first.since]
+    for update in own:
+        if (update in recent or (first.created and update is opening(ticket))) and not _by(update, staff):
+            changes += _changes(update, ticket, now)
     if first.created and not ticket.history:
         changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
     created = any(change.kind == "ticket-created" for change in changes)
@@ -200,76 +200,80 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, bro
         unheard=(_ms(now),) * heard,
         # Whatever became of our memory, the ticket still tells how often we wrote of late.
         writes=tuple(
-            _ms(row.at) for row in ticket.history if _by(row, staff) and row.at and _ms(row.at) > _ms(now) - HOUR
+            _ms(update.at)
+            for update in ticket.history
+            if _by(update, staff) and update.at and _ms(update.at) > _ms(now) - HOUR
         ),
     )
     # A creation may be told again to a store that lost its memory: then all that we wrote since may be its answer.
     ours = ticket.history if created else recent
-    return News(tuple(changes), memory, tuple(row for row in ours if _by(row, staff)))
+    return News(tuple(changes), memory, tuple(update for update in ours if _by(update, staff)))
 
 
 def _creation(
-    ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Row], now: datetime
+    ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Update], now: datetime
 ) -> tuple[Change, ...]:
     """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
-    row = opening(ticket)
-    if seen.created or not first.created or row in foreign:
+    update = opening(ticket)
+    if seen.created or not first.created or update in foreign:
         return ()
-    if row is None:
+    if update is None:
         return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)
-    return tuple(_changes(row, ticket, now))
+    return tuple(_changes(update, ticket, now))
 
 
-def opening(ticket: TicketRead) -> Row | None:
+def opening(ticket: TicketRead) -> Update | None:
     """Gives the row that opened the ticket; those of tickets that were merged into it may be older."""
     at = ticket.created_at if ticket.merged else None
-    rows = (row for row in ticket.history if at is None or row.at is None or row.at >= at)
-    return next(rows, ticket.history[0] if ticket.history else None)
+    updates = (update for update in ticket.history if at is None or update.at is None or update.at >= at)
+    return next(updates, ticket.history[0] if ticket.history else None)
 
 
-def _bare(row: Row, ticket: TicketRead) -> bool:
+def _bare(update: Update, ticket: TicketRead) -> bool:
     """A row that says nothing itself: a tag or a custom field may have changed (seen with live accounts)."""
-    return row.message is None and not row.changes and row is not opening(ticket) and row.author != "rule"
+    return update.message is None and not update.changes and update is not opening(ticket) and update.author != "rule"
 
 
-def _changes(row: Row, ticket: TicketRead, now: datetime, covered: frozenset[str] = frozenset()) -> Iterable[Change]:
-    actor = Actor(row.author, row.author_id, row.author_name)
-    at = row.at or now
-    if row is opening(ticket):
-        yield _said("ticket-created", row, actor, at)
+def _changes(
+    update: Update, ticket: TicketRead, now: datetime, covered: frozenset[str] = frozenset()
+) -> Iterable[Change]:
+    actor = Actor(update.author, update.author_id, update.author_name)
+    at = update.at or now
+    if update is opening(ticket):
+        yield _said("ticket-created", update, actor, at)
         return
     found = False
-    if row.author == "rule":
+    if update.author == "rule":
         found = True
-        yield Change(kind="smart-rule", at=at, update_id=row.id, actor=actor, new=Named(None, row.author_name))
-    if (kind := _message_kind(row)) is not None:
+        yield Change(kind="smart-rule", at=at, update_id=update.id, actor=actor, new=Named(None, update.author_name))
+    if (kind := _message_kind(update)) is not None:
         found = True
-        yield _said(kind, row, actor, at)
-    for name, change in row.changes.items():
+        yield _said(kind, update, actor, at)
+    for name, change in update.changes.items():
         found = True
         if name in covered:
             continue
-        yield Change(kind=KIND_OF[name], at=at, update_id=row.id, actor=actor, old=change.old, new=change.new)
+        yield Change(kind=KIND_OF[name], at=at, update_id=update.id, actor=actor, old=change.old, new=change.new)
     if not found:
-        yield Change(kind="ticket-updated", at=at, update_id=row.id, actor=actor)
+        yield Change(kind="ticket-updated", at=at, update_id=update.id, actor=actor)
 
 
-def _message_kind(row: Row) -> str | None:
-    if row.message is None or row.message.forwarded:
+def _message_kind(update: Update) -> str | None:
+    if update.message is None or update.message.forwarded:
         return None
-    if row.message.private:
+    if update.message.private:
         return "note-added"
-    return {"contact": "contact-replied", "unknown": None}.get(row.author, "staff-replied")
+    return {"contact": "contact-replied", "unknown": None}.get(update.author, "staff-replied")
 
 
-def _said(kind: str, row: Row, actor: Actor, at: datetime) -> Change:
-    message = row.message
+def _said(kind: str, update: Update, actor: Actor, at: datetime) -> Change:
+    message = update.message
     if message is None:
-        return Change(kind=kind, at=at, update_id=row.id, actor=actor)
+        return Change(kind=kind, at=at, update_id=update.id, actor=actor)
     return Change(
         kind=kind,
         at=at,
-        update_id=row.id,
+        update_id=update.id,
         actor=actor,
         text=message.text,
         html=message.html,
@@ -298,8 +302,8 @@ def merged_since(ticket: TicketRead, seen: LastSeen | None) -> tuple[int, ...]:
 
 
 def brought(
-    rows: Sequence[Row],
-    first: Row | None,
+    updates: Sequence[Update],
+    first: Update | None,
     seen: LastSeen | None,
     memories: Sequence[LastSeen | None],
     named: Collection[int],
@@ -314,22 +318,22 @@ def brought(
     """
     known = [memory for memory in memories if memory]
     theirs = {identity for memory in known for identity in (*memory.ids, memory.floor)}
-    kept = len(known) == len(memories) and any(row.id in theirs for row in rows)
+    kept = len(known) == len(memories) and any(update.id in theirs for update in updates)
     heard = max((memory.fuse.heard for memory in known), default=0)
     young = max(since, datetime.fromtimestamp((heard + 1) / 1000, UTC))
 
-    def old(row: Row) -> bool:
-        if row.id in theirs or any(memory.made(row, staff) for memory in known):
+    def old(update: Update) -> bool:
+        if update.id in theirs or any(memory.made(update, staff) for memory in known):
             return True
-        if row is first and seen is None:
+        if update is first and seen is None:
             return False
-        if row.author == "staff" and row.author_id == staff:
-            return seen is not None and not seen.made(row, staff)  # first sight leaves them out itself
-        if row.id not in named and any(memory.knows(row.id) for memory in known):
+        if update.author == "staff" and update.author_id == staff:
+            return seen is not None and not seen.made(update, staff)  # first sight leaves them out itself
+        if update.id not in named and any(memory.knows(update.id) for memory in known):
             return True
-        return not kept and (row.at is None or row.at < young)
+        return not kept and (update.at is None or update.at < young)
 
-    return frozenset(row.id for row in rows if old(row))
+    return frozenset(update.id for update in updates if old(update))
 
 
 def tell(found: News, ticket: TicketRead, seen: LastSeen, merged: Sequence[int], now: datetime) -> News:

@@ -245,7 +245,7 @@ class PropertyChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Update:
     """One row: who, when, what was said, which properties changed. ``id`` rises within the account."""
 
     id: int
@@ -258,13 +258,13 @@ class Row:
     raw: Raw = field(repr=False)
 
 
-def row(raw: Raw) -> Row | None:
+def read_update(raw: Raw) -> Update | None:
     """Reads a row; one without an id cannot be told from another and gives None."""
     identity = number(raw.get("update_id"))
     if identity is None:
         return None
     by = mapping(raw.get("by"))
-    return Row(
+    return Update(
         id=identity,
         at=time(raw.get("timestamp")),
         author=AUTHORS.get(text(by.get("type")).lower(), "unknown"),
@@ -338,7 +338,7 @@ class TicketRead:
     url: str
     merged: tuple[int, ...] = ()
     merged_to: int | None = None
-    history: tuple[Row, ...] = field(repr=False)
+    history: tuple[Update, ...] = field(repr=False)
     raw: Raw = field(repr=False)
 
     @property
@@ -378,15 +378,15 @@ def read_ticket(raw: Raw, site: str = "") -> TicketRead:
         url=f"{site}/staff/ticket/{identity}",
         merged=tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
         merged_to=_merged(raw["merged_to"]) if raw.get("merged_to") else None,
-        history=read_rows(raw.get("updates")),
+        history=read_updates(raw.get("updates")),
         raw=raw,
     )
 
 
-def read_rows(raw: object) -> tuple[Row, ...]:
+def read_updates(raw: object) -> tuple[Update, ...]:
     """Reads a list of rows, oldest id first; an id that occurs twice counts once."""
-    rows = {each.id: each for each in map(row, map(mapping, items(raw))) if each is not None}
-    return tuple(rows[identity] for identity in sorted(rows))
+    updates = {each.id: each for each in map(read_update, map(mapping, items(raw))) if each is not None}
+    return tuple(updates[identity] for identity in sorted(updates))
 
 
 def _merged(raw: object) -> int:

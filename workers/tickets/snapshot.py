@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from workers.tickets.change import Change, matches
-from workers.tickets.model import Named, PropertyChange, Row, TicketRead
+from workers.tickets.model import Named, PropertyChange, TicketRead, Update
 from workers.tickets.text import same_words, within, words
 
 # Early: a property's change that was told by its difference, before the row that tells of it could be read. Pure.
@@ -38,27 +38,27 @@ def differences(old: dict[str, str], new: dict[str, str], at: int) -> tuple[Earl
     return tuple(Early(at, name, old[name], now) for name, now in new.items() if old.get(name, now) != now)
 
 
-def sift(rows: Iterable[Row], told: Sequence[Early]) -> tuple[dict[int, frozenset[str]], tuple[Early, ...]]:
+def sift(updates: Iterable[Update], told: Sequence[Early]) -> tuple[dict[int, frozenset[str]], tuple[Early, ...]]:
     """Gives for each row the properties whose change in it was told already, and what still waits for its row.
 
     A difference may stand for several rows: each that goes on from where it began is a part of it.
     """
     waiting = {early.name: early for early in told}
     covered: dict[int, frozenset[str]] = {}
-    for row in rows if waiting else ():
-        for name, change in row.changes.items():
+    for update in updates if waiting else ():
+        for name, change in update.changes.items():
             early = waiting.get(name)
-            if early is None or _update_text(change.old) != early.old or _after(row, early):
+            if early is None or _update_text(change.old) != early.old or _after(update, early):
                 continue
-            covered[row.id] = covered.get(row.id, frozenset()) | {name}
+            covered[update.id] = covered.get(update.id, frozenset()) | {name}
             waiting[name] = msgspec.structs.replace(early, old=_update_text(change.new))
             if _update_text(change.new) == early.new:
                 del waiting[name]
     return covered, tuple(waiting.values())
 
 
-def _after(row: Row, early: Early) -> bool:
-    return row.at is not None and row.at.astimezone(UTC).timestamp() * 1000 > early.at + MARGIN
+def _after(update: Update, early: Early) -> bool:
+    return update.at is not None and update.at.astimezone(UTC).timestamp() * 1000 > early.at + MARGIN
 
 
 def _update_text(side: Named | None) -> str:
@@ -95,42 +95,44 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, words=self.words[:TELLING])
 
 
-def fits(mark: Mark, row: Row) -> bool:
+def fits(mark: Mark, update: Update) -> bool:
     """Tells whether a row may be the one that the marked effect made."""
-    if not _author_fits(mark, row):
+    if not _author_fits(mark, update):
         return False
-    if any(_new(change) != mark.changes.get(name) for name, change in row.changes.items()):
+    if any(_new(change) != mark.changes.get(name) for name, change in update.changes.items()):
         return False
-    said = words(row.message.html or row.message.text) if row.message else ()
+    said = words(update.message.html or update.message.text) if update.message else ()
     if not mark.message:
         return not said
-    if row.message is None or row.message.forwarded or row.message.private != (mark.message == "note"):
+    if update.message is None or update.message.forwarded or update.message.private != (mark.message == "note"):
         return False
-    return same_words(mark.words, said) or same_words(mark.words, words(row.message.text))
+    return same_words(mark.words, said) or same_words(mark.words, words(update.message.text))
 
 
-def answers(mark: Mark, row: Row) -> bool:
+def answers(mark: Mark, update: Update) -> bool:
     """Tells whether a new row in the answer to the marked effect is its row, whatever HappyFox made of it.
 
     It may have put a signature or a banner around our words, and have changed more, as a status that follows a reply.
     """
-    if not _author_fits(mark, row) or any(_new(row.changes[name]) != mark.changes[name] for name in _both(mark, row)):
+    if not _author_fits(mark, update) or any(
+        _new(update.changes[name]) != mark.changes[name] for name in _both(mark, update)
+    ):
         return False
     if not mark.message:
-        return row.message is None and bool(_both(mark, row))
-    if row.message is None or row.message.forwarded or row.message.private != (mark.message == "note"):
+        return update.message is None and bool(_both(mark, update))
+    if update.message is None or update.message.forwarded or update.message.private != (mark.message == "note"):
         return False
-    return within(mark.words, words(row.message.html)) or within(mark.words, words(row.message.text))
+    return within(mark.words, words(update.message.html)) or within(mark.words, words(update.message.text))
 
 
-def _both(mark: Mark, row: Row) -> set[str]:
-    return mark.changes.keys() & row.changes.keys()
+def _both(mark: Mark, update: Update) -> set[str]:
+    return mark.changes.keys() & update.changes.keys()
 
 
-def _author_fits(mark: Mark, row: Row) -> bool:
-    if row.author == "unknown" and row.author_id is None:
+def _author_fits(mark: Mark, update: Update) -> bool:
+    if update.author == "unknown" and update.author_id is None:
         return mark.anonymous
-    return row.author == mark.author and row.author_id == mark.author_id
+    return update.author == mark.author and update.author_id == mark.author_id
 
 
 def _new(change: PropertyChange) -> str:
@@ -139,18 +141,18 @@ def _new(change: PropertyChange) -> str:
     return str(change.new.id) if change.new.id is not None else change.new.name
 
 
-def attribute(marks: Sequence[Mark | None], rows: Iterable[Row]) -> dict[int, int]:
+def attribute(marks: Sequence[Mark | None], updates: Iterable[Update]) -> dict[int, int]:
     """Gives each mark, in order, the lowest fitting row that no other has: index of the mark -> id of the row.
 
     A None among the marks stands for an effect that leaves no row.
     """
-    free = sorted(rows, key=lambda row: row.id)
+    free = sorted(updates, key=lambda update: update.id)
     found: dict[int, int] = {}
     for index, mark in enumerate(marks):
-        row = next((row for row in free if mark is not None and fits(mark, row)), None)
-        if row is not None:
-            found[index] = row.id
-            free.remove(row)
+        update = next((update for update in free if mark is not None and fits(mark, update)), None)
+        if update is not None:
+            found[index] = update.id
+            free.remove(update)
     return found
 
 
@@ -293,21 +295,21 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     unread: Mapping[str, Any] = {}
     merged: tuple[int, ...] | None = None
 
-    def made(self, row: Row, staff: int) -> bool:
+    def made(self, update: Update, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
-        at = 0 if row.at is None else int(row.at.timestamp() * 1000)
-        if self.blind and at <= self.blind and row.author == "staff" and row.author_id == staff:
+        at = 0 if update.at is None else int(update.at.timestamp() * 1000)
+        if self.blind and at <= self.blind and update.author == "staff" and update.author_id == staff:
             return True
-        return any(at <= then + LATE and fits(mark, row) for then, mark in self.marks)
+        return any(at <= then + LATE and fits(mark, update) for then, mark in self.marks)
 
-    def knows(self, row: int) -> bool:
+    def knows(self, update: int) -> bool:
         """Tells whether a row is seen or ours."""
-        return row <= self.floor or row in self.ids
+        return update <= self.floor or update in self.ids
 
 
 def snapshot(ticket: TicketRead) -> LastSeen:
     """Gives the memory of exactly this read."""
-    floor, ids = _compact(ticket.history, {row.id for row in ticket.history}, 0)
+    floor, ids = _compact(ticket.history, {update.id for update in ticket.history}, 0)
     return LastSeen(
         floor=floor,
         ids=ids,
@@ -333,9 +335,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _compact(history: Iterable[Row], known: set[int], floor: int) -> tuple[int, tuple[int, ...]]:
+def _compact(history: Iterable[Update], known: set[int], floor: int) -> tuple[int, tuple[int, ...]]:
     """Moves the floor up to the newest row that is old enough, and keeps the ids above it."""
-    dated = [(row.at.timestamp() * 1000, row.id) for row in history if row.at is not None]
+    dated = [(update.at.timestamp() * 1000, update.id) for update in history if update.at is not None]
     if dated:
         line = max(at for at, _ in dated) - LATE
         floor = max([floor, *(identity for at, identity in dated if at <= line)])
@@ -345,7 +347,7 @@ def _compact(history: Iterable[Row], known: set[int], floor: int) -> tuple[int, 
 def advance(
     shot: LastSeen,
     *,
-    rows: Iterable[int] = (),
+    updates: Iterable[int] = (),
     tags_added: Iterable[str] = (),
     tags_removed: Iterable[str] = (),
     fields: Mapping[str, str] | None = None,
@@ -358,7 +360,7 @@ def advance(
 ) -> LastSeen:
     """Adds our own confirmed operations to a snapshot: the rows they made, tags, fields and properties they set."""
     updates: dict[str, Any] = {
-        "ids": tuple(sorted({*shot.ids, *(row for row in rows if row > shot.floor)})),
+        "ids": tuple(sorted({*shot.ids, *(update for update in updates if update > shot.floor)})),
         "tags": tuple(sorted(({*shot.tags} | set(tags_added)) - set(tags_removed))),
         "fields": {**shot.fields, **(fields or {})},
         "unread": {**shot.unread, **(unread or {})},

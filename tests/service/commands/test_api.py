@@ -33,9 +33,9 @@ def api(*arguments: str) -> Result:
 
 def test_without_a_method_all_are_listed_and_no_settings_are_needed() -> None:
     result = api("--json")
-    rows = json.loads(result.stdout)
-    assert len(rows) == len(ENDPOINTS)
-    assert rows[0]["method"].startswith("tickets(page=, size=, q=, status=")
+    updates = json.loads(result.stdout)
+    assert len(updates) == len(ENDPOINTS)
+    assert updates[0]["method"].startswith("tickets(page=, size=, q=, status=")
     assert "remove_contacts_from_group(" in api().stdout
 
 
@@ -68,7 +68,10 @@ def test_days_lists_and_files_are_read(simulator: Simulator, tmp_path: Path) -> 
     assert simulator.log[-1].files == ("a.txt",)
     assert json.loads(api("tabular_data", "1", "start=2023-11-01", "end=2023-11-30", "--json").stdout)["rows"]
     several = json.dumps([{"client": 1, "subject": "s", "text": "t", "category": 1}, {"category": 1}])
-    assert [row["state"] for row in json.loads(api("create_tickets", several, "--json").stdout)] == ["done", "refused"]
+    assert [update["state"] for update in json.loads(api("create_tickets", several, "--json").stdout)] == [
+        "done",
+        "refused",
+    ]
 
 
 def test_text_is_sent_as_it_was_typed_whatever_it_looks_like(simulator: Simulator) -> None:
@@ -91,9 +94,9 @@ def test_numbers_lists_and_null_are_read_where_they_are_wanted(simulator: Simula
     api("update_tags", number, 'add=["a", "b"]')
     assert json.loads(api("ticket", number).stdout)["tags"] == "a,b"
     group = json.loads(api("create_contact_group", "Gold").stdout)["id"]
-    assert [row["state"] for row in json.loads(api("add_contacts_to_group", str(group), "1", "--json").stdout)] == [
-        "done"
-    ]
+    assert [
+        update["state"] for update in json.loads(api("add_contacts_to_group", str(group), "1", "--json").stdout)
+    ] == ["done"]
 
 
 @pytest.mark.parametrize("method", [*(each.name for each in ENDPOINTS), *WALKS])

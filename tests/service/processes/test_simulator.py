@@ -78,7 +78,7 @@ def until(holds: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def rows(client: httpx.Client) -> int:
+def updates(client: httpx.Client) -> int:
     return len(client.get("/simulator/ticket/1").json()["updates"])
 
 
@@ -139,7 +139,7 @@ def test_a_cut_connection_has_no_answer_and_only_a_cut_after_applies(
     client.post("/simulator/faults", json={"kind": "cut", "before": before}).raise_for_status()
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         client.post("/api/1.1/json/ticket/1/staff_update/", json=NOTE)
-    assert rows(client) == count
+    assert updates(client) == count
 
 
 def test_a_call_that_hangs_before_lands_after_its_client_has_left(client: httpx.Client, simulator: Simulator) -> None:
@@ -147,7 +147,7 @@ def test_a_call_that_hangs_before_lands_after_its_client_has_left(client: httpx.
     with pytest.raises(httpx.ReadTimeout):
         client.post("/api/1.1/json/ticket/1/staff_update/", json=NOTE, timeout=IMPATIENT)
     until(lambda: simulator.log and simulator.log[0].applied)
-    assert rows(client) == 2
+    assert updates(client) == 2
 
 
 def test_a_call_that_hangs_after_has_landed_when_its_client_leaves(client: httpx.Client, simulator: Simulator) -> None:
@@ -155,7 +155,7 @@ def test_a_call_that_hangs_after_has_landed_when_its_client_leaves(client: httpx
     with pytest.raises(httpx.ReadTimeout):
         client.post("/api/1.1/json/ticket/1/staff_update/", json=NOTE, timeout=IMPATIENT)
     until(lambda: simulator.log and simulator.log[0].applied)
-    assert rows(client) == 2
+    assert updates(client) == 2
 
 
 def test_a_trickled_answer_is_whole_at_its_end(client: httpx.Client) -> None:

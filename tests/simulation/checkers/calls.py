@@ -49,18 +49,18 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
     for sent in history.sent:
         if sent.method == "GET" or sent.plan is None or not isinstance(sent.body, dict):
             continue
-        for row in history.tickets[sent.ticket].updates:
-            newer = not by_us(history, row) and not sent.plan.seen.knows(row.update_id)
-            if not newer or row.visible_at * 1000 > sent.granted - WIDTH or like_ours(history, sent.ticket, row):
+        for update in history.tickets[sent.ticket].updates:
+            newer = not by_us(history, update) and not sent.plan.seen.knows(update.update_id)
+            if not newer or update.visible_at * 1000 > sent.granted - WIDTH or like_ours(history, sent.ticket, update):
                 continue
             for change, (_, name) in CHANGES.items():
-                if name in sent.body and row.shown[change]:
-                    yield f"ticket {sent.ticket}: {name} of row {row.update_id} was overwritten by {sent.body}"
+                if name in sent.body and update.shown[change]:
+                    yield f"ticket {sent.ticket}: {name} of row {update.update_id} was overwritten by {sent.body}"
             if sent.sort == "delete":
-                yield f"ticket {sent.ticket} was deleted although somebody had just made row {row.update_id}"
-            said = row.shown["message"]
-            if sent.sort == "reply" and said and said["message_type"] != "p" and row.shown["by"]["type"] == "staff":
-                yield f"ticket {sent.ticket}: a reply followed that of a colleague in row {row.update_id}"
+                yield f"ticket {sent.ticket} was deleted although somebody had just made row {update.update_id}"
+            said = update.shown["message"]
+            if sent.sort == "reply" and said and said["message_type"] != "p" and update.shown["by"]["type"] == "staff":
+                yield f"ticket {sent.ticket}: a reply followed that of a colleague in row {update.update_id}"
         for written in history.staff_values.get(sent.ticket, ()):
             newer = sent.plan.read_at < written.at < sent.granted - WIDTH
             if newer and f"t-cf-{written.field}" in sent.body:

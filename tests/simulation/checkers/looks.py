@@ -13,37 +13,37 @@ CHANGES = {
 }
 
 
-def by_us(history: History, row: StoredUpdate) -> bool:
+def by_us(history: History, update: StoredUpdate) -> bool:
     """Tells whether we made the row, and not a person who works as our staff member."""
-    by = row.shown["by"]
-    return bool(by["type"] == "staff" and by["id"] == BOT and row.update_id not in history.as_us)
+    by = update.shown["by"]
+    return bool(by["type"] == "staff" and by["id"] == BOT and update.update_id not in history.as_us)
 
 
-def like_ours(history: History, number: int, row: StoredUpdate) -> bool:
+def like_ours(history: History, number: int, update: StoredUpdate) -> bool:
     """Tells whether a row of a person who works as our staff member sets just what an effect of ours was to set.
 
     Such a row counts as ours, which the documentation tells.
     """
-    told = {name: row.shown[change]["new"] for change, (_, name) in CHANGES.items() if row.shown[change]}
-    if row.update_id not in history.as_us or row.shown["message"]:
+    told = {name: update.shown[change]["new"] for change, (_, name) in CHANGES.items() if update.shown[change]}
+    if update.update_id not in history.as_us or update.shown["message"]:
         return False
     effects = [effect for of, plan in history.witness.plans.values() if of == number for effect in plan.effects]
     wanted = [{**effect.set, "target_category_id": effect.category} for effect in effects]
     return any(told.items() <= each.items() for each in wanted)
 
 
-def bare(row: StoredUpdate) -> bool:
+def bare(update: StoredUpdate) -> bool:
     """Tells whether a row says nothing itself; the tags or fields it stands for are checked on their own."""
-    told = any(row.shown[name] for name in row.shown if name.endswith("_change"))
-    return not row.shown["message"] and not told and row.shown["by"]["type"] != "smartrule"
+    told = any(update.shown[name] for name in update.shown if name.endswith("_change"))
+    return not update.shown["message"] and not told and update.shown["by"]["type"] != "smartrule"
 
 
-def kinds(row: StoredUpdate, opening: bool) -> set[str]:
+def kinds(update: StoredUpdate, opening: bool) -> set[str]:
     """Gives the kinds of change that a row makes."""
     if opening:
         return {"ticket-created"}
-    said, by = row.shown["message"], row.shown["by"]["type"]
-    found = {"ticket-updated"} | {kind for name, (kind, _) in CHANGES.items() if row.shown[name] is not None}
+    said, by = update.shown["message"], update.shown["by"]["type"]
+    found = {"ticket-updated"} | {kind for name, (kind, _) in CHANGES.items() if update.shown[name] is not None}
     if by == "smartrule":
         found.add("smart-rule")
     if said:

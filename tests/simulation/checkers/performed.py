@@ -38,11 +38,11 @@ def effects_happen_once(history: History) -> Iterator[str]:
 def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[str]:
     """What we wrote before the store was emptied is not written a second time after it."""
     for number, ticket in history.tickets.items():
-        ours = [row for row in ticket.updates if by_us(history, row) and row.shown["message"]]
-        before = {row.shown["message"]["html"] for row in ours if row.at * 1000 <= history.emptied}
-        for row in ours:
-            if row.at * 1000 > history.emptied and row.shown["message"]["html"] in before:
-                yield f"ticket {number}: {row.shown['message']['html']!r} was written again in row {row.update_id}"
+        ours = [update for update in ticket.updates if by_us(history, update) and update.shown["message"]]
+        before = {update.shown["message"]["html"] for update in ours if update.at * 1000 <= history.emptied}
+        for update in ours:
+            if update.at * 1000 > history.emptied and update.shown["message"]["html"] in before:
+                yield f"ticket {number}: {update.shown['message']['html']!r} was written again in row {update.update_id}"
 
 
 def effects_happen_in_order(history: History) -> Iterator[str]:
@@ -79,8 +79,10 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         if letter.effect is not None:  # it is brought about again, and nobody decides anew
             undecided[number, letter.effect.html] += 1
     for (number, html), turns in wanted.items():
-        rows = [row for row in history.tickets[number].updates if by_us(history, row) and row.shown["message"]]
-        times = sum(row.shown["message"]["html"] == html for row in rows)
+        updates = [
+            update for update in history.tickets[number].updates if by_us(history, update) and update.shown["message"]
+        ]
+        times = sum(update.shown["message"]["html"] == html for update in updates)
         most = len(turns) - excused[number, html] + undecided[number, html]
         least = 0 if number in history.removed else len(turns) - excused[number, html]
         if not least <= times <= most:
@@ -153,15 +155,15 @@ def _may_be_so(history: History, number: int, effect: Effect) -> bool:
 def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
     """Tells whether a person did something since the read over which the effect would have gone."""
     knows: Callable[[int], bool] = plan.seen.knows
-    for row in history.tickets[number].updates:
-        said = row.shown["message"]
-        if by_us(history, row) or knows(row.update_id):
+    for update in history.tickets[number].updates:
+        said = update.shown["message"]
+        if by_us(history, update) or knows(update.update_id):
             continue
         if effect.sort == "delete":
             return True
-        if effect.sort == "reply" and row.shown["by"]["type"] == "staff" and said and said["message_type"] != "p":
+        if effect.sort == "reply" and update.shown["by"]["type"] == "staff" and said and said["message_type"] != "p":
             return True
-        changed = {name for change, (_, name) in CHANGES.items() if row.shown[change]}
+        changed = {name for change, (_, name) in CHANGES.items() if update.shown[change]}
         if changed & ({"target_category_id"} if effect.sort == "move" else effect.set.keys()):
             return True
     values = history.staff_values.get(number, ())

@@ -23,37 +23,39 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
     for number, ticket in history.tickets.items():
         for handler, asked in history.witness.kinds.items():
             told = shown[number, handler]
-            times = Counter(row for each in told for row in {change.update_id for change in each.matched})
+            times = Counter(update for each in told for update in {change.update_id for change in each.matched})
             quiet = {change.kind for each in told for change in each.matched if change.update_id is None}
             again = _again(history, number, handler)
             acted = handler in history.witness.once and any(one.intents for one in told)
             over = acted or number in history.removed or handler in NEWER
-            for index, row in enumerate(ticket.updates):
-                if by_us(history, row) or not asked & kinds(row, index == 0):
+            for index, update in enumerate(ticket.updates):
+                if by_us(history, update) or not asked & kinds(update, index == 0):
                     continue
-                if times[row.update_id] > 1 + sum(row.update_id in {one.update_id for one in each} for each in again):
-                    yield f"ticket {number}: row {row.update_id} was shown to {handler} {times[row.update_id]} times"
-                elif history.unseen(number, row.at * 1000):
+                if times[update.update_id] > 1 + sum(
+                    update.update_id in {one.update_id for one in each} for each in again
+                ):
+                    yield f"ticket {number}: row {update.update_id} was shown to {handler} {times[update.update_id]} times"
+                elif history.unseen(number, update.at * 1000):
                     continue
-                elif not times[row.update_id] and not over and not _excused(history, number, row, asked, quiet):
-                    yield f"ticket {number}: row {row.update_id} was never shown to {handler}"
+                elif not times[update.update_id] and not over and not _excused(history, number, update, asked, quiet):
+                    yield f"ticket {number}: row {update.update_id} was never shown to {handler}"
 
 
-def _excused(history: History, number: int, row: StoredUpdate, asked: frozenset[str], quiet: set[str]) -> bool:
+def _excused(history: History, number: int, update: StoredUpdate, asked: frozenset[str], quiet: set[str]) -> bool:
     """Tells why a row need not be shown.
 
     It says nothing; or it became visible late, and what it says was told before it by the difference it made; or a
     person who works as our staff member made it, and at first sight, or in what it set, it is as one of ours.
     """
-    if bare(row) or like_ours(history, number, row):
+    if bare(update) or like_ours(history, number, update):
         return True
-    wanted = asked & kinds(row, opening=False)
-    properties = {kind for name, (kind, _) in CHANGES.items() if row.shown[name]}
-    only = properties if row.shown["message"] else properties | {"ticket-updated"}
-    if row.visible_at > row.at and wanted <= only and properties & quiet:
+    wanted = asked & kinds(update, opening=False)
+    properties = {kind for name, (kind, _) in CHANGES.items() if update.shown[name]}
+    only = properties if update.shown["message"] else properties | {"ticket-updated"}
+    if update.visible_at > update.at and wanted <= only and properties & quiet:
         return True
     first = history.witness.first.get(number)
-    return row.update_id in history.as_us and first is not None and first.knows(row.update_id)
+    return update.update_id in history.as_us and first is not None and first.knows(update.update_id)
 
 
 def properties_are_told_once(history: History) -> Iterator[str]:
@@ -61,10 +63,10 @@ def properties_are_told_once(history: History) -> Iterator[str]:
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         made = Counter(
-            (kind, row.shown[name]["new"])
-            for row in ticket.updates
+            (kind, update.shown[name]["new"])
+            for update in ticket.updates
             for name, (kind, _) in CHANGES.items()
-            if row.shown[name] and not by_us(history, row)
+            if update.shown[name] and not by_us(history, update)
         )
         for handler in history.witness.kinds:
             told = [change for each in shown[number, handler] for change in each.matched]
@@ -87,18 +89,18 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
     """Rows are shown in the order of their ids, those that became visible late in the order of their appearance."""
     shown = _shown(history)
     for number, ticket in history.tickets.items():
-        visible = {row.update_id: (row.at, row.visible_at) for row in ticket.updates}
+        visible = {update.update_id: (update.at, update.visible_at) for update in ticket.updates}
         if history.emptied:  # a creation that is told again, after something newer, is handled again
             visible[ticket.updates[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
             for each in shown[number, handler]:
                 for change in () if each.replay or each.dead else each.matched:
-                    row = change.update_id or before
-                    at, seen = visible.get(row, (0, 0))
-                    if row < before and seen == at:
-                        yield f"ticket {number}: {handler} was shown row {row} after row {before}"
-                    before = max(before, row)
+                    update = change.update_id or before
+                    at, seen = visible.get(update, (0, 0))
+                    if update < before and seen == at:
+                        yield f"ticket {number}: {handler} was shown row {update} after row {before}"
+                    before = max(before, update)
 
 
 def tags_are_shown_once(history: History) -> Iterator[str]:
@@ -156,7 +158,7 @@ def _must_be_shown(history: History, number: int, written: Written) -> bool:
 def no_echo_is_shown(history: History) -> Iterator[str]:
     """Nothing that we did ourselves starts a handler."""
     ours = {
-        number: {row.update_id for row in ticket.updates if by_us(history, row)}
+        number: {update.update_id for update in ticket.updates if by_us(history, update)}
         for number, ticket in history.tickets.items()
     }
     for shown in history.witness.shown:

@@ -31,8 +31,8 @@ def letters(world: World) -> list[Letter]:
 
 
 def written(world: World, number: int) -> list[str]:
-    rows = [row["message"] for row in world.ticket(number)["updates"]]
-    return [said["text"].strip() for said in rows if said and said["message_type"] == "p"]
+    updates = [update["message"] for update in world.ticket(number)["updates"]]
+    return [said["text"].strip() for said in updates if said and said["message_type"] == "p"]
 
 
 @pytest.mark.parametrize("key", ["lane", "turn", "ticket", "joins"])

@@ -51,7 +51,7 @@ def test_a_reply_tells_the_last_staff_message_that_we_know_of(store: redis.Redis
     world = play(store, options={"message_ids": ids, "last_staff_message": "refuse" if ids else "ignore"})
 
     [sent] = bodies(world)
-    [said] = [row for row in world.ticket(1)["updates"] if "I am on it." in str(row["message"])]
+    [said] = [update for update in world.ticket(1)["updates"] if "I am on it." in str(update["message"])]
     assert sent["last_staff_message"] == (said["message"]["id"] if ids else said["update_id"])
     assert "The robot answers." in str(world.ticket(1)["updates"])
 

@@ -119,19 +119,23 @@ def mover() -> tuple[Router, ...]:
 def outside(looks: bool = True) -> tuple[Router, ...]:
     """Writes into another system, which remembers it, and then a note that says what was there already."""
     router = Router("outside")
-    rows: list[str] = []
+    updates: list[str] = []
 
     @router.on("contact-replied")
     def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
         name = f"row-{event.matched[-1].update_id}"
 
         def call() -> str:
-            rows.append(name)
-            return f"{name} of {len(rows)}"
+            updates.append(name)
+            return f"{name} of {len(updates)}"
 
-        told = ctx.effect(name, call, (lambda: f"{name} of {len(rows)}" if name in rows else None) if looks else None)
+        told = ctx.effect(
+            name, call, (lambda: f"{name} of {len(updates)}" if name in updates else None) if looks else None
+        )
         ticket.note(f"Told the others: {told}.")
-        ctx.effect("bye", lambda: rows.append("bye"), (lambda: "bye" if "bye" in rows else None) if looks else None)
+        ctx.effect(
+            "bye", lambda: updates.append("bye"), (lambda: "bye" if "bye" in updates else None) if looks else None
+        )
 
     return (router,)
 
@@ -183,9 +187,9 @@ def creator() -> tuple[Router, ...]:
 
     @router.on("ticket-created", "contact-replied")
     def create(ticket: Ticket, event: Event, ctx: Context) -> None:
-        rows = "-".join(str(change.update_id) for change in event.matched)
-        ctx.create_ticket(client=ticket.contact.id, subject=f"After {rows}", text="Call them.", category="Billing")
-        ticket.note(f"Another ticket for {rows}.")
+        updates = "-".join(str(change.update_id) for change in event.matched)
+        ctx.create_ticket(client=ticket.contact.id, subject=f"After {updates}", text="Call them.", category="Billing")
+        ticket.note(f"Another ticket for {updates}.")
 
     return (router,)
 
@@ -285,7 +289,7 @@ class Run:
             "properties": [ticket[name] and ticket[name]["name"] for name in ("status", "priority", "category")],
             "fields": [field["value"] for field in ticket["custom_fields"]],
             "subscribers": [each["id"] for each in ticket["subscribers"]],
-            "rows": [_row(row) for row in ticket["updates"]],
+            "rows": [_row(update) for update in ticket["updates"]],
             "others": [
                 (other.subject, sorted(other.tags), len(other.updates))
                 for number, other in sorted(self.world.simulator.account.tickets.items())
@@ -309,10 +313,10 @@ class Run:
         }
 
 
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
-    said = row["message"]
-    changes = {name: row[name]["new"] for name in row if name.endswith("_change") and row[name]}
-    return row["update_id"], row["by"]["name"], said and (said["text"], said["message_type"]), changes
+def _row(update: dict[str, Any]) -> tuple[Any, ...]:
+    said = update["message"]
+    changes = {name: update[name]["new"] for name in update if name.endswith("_change") and update[name]}
+    return update["update_id"], update["by"]["name"], said and (said["text"], said["message_type"]), changes
 
 
 def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:

@@ -45,8 +45,8 @@ def test_a_ticket_of_the_page_is_linked() -> None:
 
 def table(head: str) -> set[str]:
     """Gives the names in the first column of the table with this head."""
-    rows = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
-    return {name for row in rows for name in re.findall(r"`(\w+)", row.split("|")[1])}
+    updates = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return {name for update in updates for name in re.findall(r"`(\w+)", update.split("|")[1])}
 
 
 def members(of: type) -> set[str]:

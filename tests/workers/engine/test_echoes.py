@@ -70,7 +70,7 @@ def test_a_router_that_asks_hears_each_of_our_changes_once_and_others_none(store
     assert told(deaf) == people
     assert told(hears) == people + OURS
     tags, note, status, field, moved = hears[2:]
-    assert {tags.update_id, note.update_id} <= {row["update_id"] for row in world.ticket(number)["updates"]}
+    assert {tags.update_id, note.update_id} <= {update["update_id"] for update in world.ticket(number)["updates"]}
     assert (tags.added, note.text, field.field) == ({"filed"}, "Filed under B.", "Amount")
     sides = [side.name for change in (status, field, moved) for side in (change.old, change.new) if side]
     assert sides == ["New", "In Progress", "5", "Default Category", "Billing"]

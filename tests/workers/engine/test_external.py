@@ -25,17 +25,17 @@ class Crm:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.rows: list[int] = []
+        self.updates: list[int] = []
         self.asked = 0
 
     def add(self) -> dict[str, int]:
         self.calls += 1
-        self.rows.append(self.calls)
+        self.updates.append(self.calls)
         return {"row": self.calls}
 
     def find(self) -> dict[str, int] | None:
         self.asked += 1
-        return {"row": self.rows[-1]} if self.rows else None
+        return {"row": self.updates[-1]} if self.updates else None
 
 
 def clerk(handle: Callable[[Ticket, Event, Context], None]) -> Router:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.turns import ADA, row, ticket
+from tests.support.turns import ADA, ticket, update
 from workers.engine.fold import Folded, Wish, fold
 from workers.engine.plan import Effect, split
 from workers.happyfox.directory import Directory
@@ -77,7 +77,7 @@ def test_a_handler_with_an_unknown_name_is_left_out_whole_and_the_others_are_not
 
 
 def test_a_reply_names_the_last_message_of_a_colleague() -> None:
-    read = ticket(row(2, ADA, "Hello."), row(3, ADA, "Between us.", note=True))
+    read = ticket(update(2, ADA, "Hello."), update(3, ADA, "Between us.", note=True))
 
     assert folded(("a.a", [Reply("<p>x</p>")]), read=read).effects[0].last_staff_message == 2
 

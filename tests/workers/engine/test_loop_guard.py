@@ -24,8 +24,8 @@ def letters(world: World) -> list[Letter]:
 
 
 def notes(world: World, number: int) -> int:
-    rows = world.ticket(number)["updates"]
-    return sum((row["message"] or {"text": ""})["text"].startswith("Our answer") for row in rows)
+    updates = world.ticket(number)["updates"]
+    return sum((update["message"] or {"text": ""})["text"].startswith("Our answer") for update in updates)
 
 
 def answering(*kinds: str) -> Router:

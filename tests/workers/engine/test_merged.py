@@ -233,7 +233,9 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
     [dead] = letters(store).values()
     assert dead["reason"] == "the ticket was merged into #2"
     assert "reply: not sent, the ticket was merged into #2" in desk.trail(1)
-    assert not [row for row in desk.world.simulator.account.tickets[1].updates[2:] if row.shown["by"]["id"] == BOT]
+    assert not [
+        update for update in desk.world.simulator.account.tickets[1].updates[2:] if update.shown["by"]["id"] == BOT
+    ]
 
 
 def test_a_merged_ticket_that_answers_404_goes_the_way_of_those_that_are_gone(store: redis.Redis) -> None:

@@ -31,7 +31,7 @@ def world_of(store: redis.Redis, kinds: tuple[str, ...], wish: Wish) -> tuple[Wo
 
 
 def texts(world: World, number: int) -> list[str]:
-    return [(row["message"] or {"text": ""})["text"] for row in world.ticket(number)["updates"]]
+    return [(update["message"] or {"text": ""})["text"] for update in world.ticket(number)["updates"]]
 
 
 def test_their_reply_runs_handlers_as_that_of_any_colleague(store: redis.Redis) -> None:
@@ -90,7 +90,7 @@ def test_rows_of_ours_that_show_late_or_twice_start_nothing(store: redis.Redis) 
     again = world.simulator.staff_updates(number, staff=BOT, text="The contact has asked again.", private=True)
     finish(world)
 
-    assert [row.update_id for row in again.updates[-2:]] == [ours.update_id, again.updates[-1].update_id]
+    assert [update.update_id for update in again.updates[-2:]] == [ours.update_id, again.updates[-1].update_id]
     assert shown == [["contact-replied by contact 1"]]
 
 

@@ -173,7 +173,7 @@ def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
 ) -> None:
     world, number = in_doubt(store, lambda ticket: ticket.set(fields={name: ours}))
     world.settle_down()
-    assert all(row["message"] is None for row in world.ticket(number)["updates"][1:])
+    assert all(update["message"] is None for update in world.ticket(number)["updates"][1:])
 
     store.flushdb()
     world, number = in_doubt(store, lambda ticket: ticket.set(fields={name: ours}))

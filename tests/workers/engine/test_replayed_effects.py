@@ -15,7 +15,7 @@ from workers.testing.desk import ACCOUNT, World
 
 
 def said(world: World) -> list[str]:
-    return [row["message"]["text"].strip() for row in world.ticket(1)["updates"][1:] if row["message"]]
+    return [update["message"]["text"].strip() for update in world.ticket(1)["updates"][1:] if update["message"]]
 
 
 def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redis.Redis) -> None:

@@ -21,7 +21,7 @@ def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
     ticket = world.ticket(number)
     assert ticket["tags"] == "vip"
     assert ticket["priority"]["name"] == "High"
-    notes = [row for row in ticket["updates"] if row["message"] and row["message"]["message_type"] == "p"]
+    notes = [update for update in ticket["updates"] if update["message"] and update["message"]["message_type"] == "p"]
     assert [note["message"]["text"].strip() for note in notes] == ["VIP contact: answer within the hour."]
     assert [result.end for result in results] == ["settled"] * len(results)
 

@@ -68,8 +68,10 @@ class Play:
 
     @property
     def notes(self) -> list[str]:
-        rows = self.world.ticket(self.number)["updates"]
-        return [row["message"]["text"].strip() for row in rows if row["message"] and row["by"]["id"] == BOT]
+        updates = self.world.ticket(self.number)["updates"]
+        return [
+            update["message"]["text"].strip() for update in updates if update["message"] and update["by"]["id"] == BOT
+        ]
 
     @property
     def due(self) -> int | None:

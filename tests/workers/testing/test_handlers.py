@@ -99,8 +99,8 @@ def test_the_message_of_the_change_is_on_the_ticket_as_it_would_be_read() -> Non
 
     def look(ticket: Ticket, event: Event) -> None:
         (change,) = event.matched
-        row = ticket.history[-1]
-        seen.append((ticket.message, change.text, change.actor.kind, row.id == change.update_id, event.kind))
+        update = ticket.history[-1]
+        seen.append((ticket.message, change.text, change.actor.kind, update.id == change.update_id, event.kind))
 
     looks = router(look, "contact-replied", "note-added")
     run(looks, ticket(text="First"), "contact-replied", text="Second")

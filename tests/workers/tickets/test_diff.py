@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from tests.support.turns import ADA, BOT, RULE, SAM, row, ticket
+from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, News, news
 from workers.tickets.model import TicketRead
@@ -29,7 +29,7 @@ def told(found: News) -> list[tuple[str, int | None]]:
 
 def test_every_new_row_is_told_once_and_in_order() -> None:
     before = seen(ticket())
-    read = ticket(row(2, SAM, "Hello?"), row(3, ADA, "On it."), row(4, ADA, "Hm.", note=True), row(5, RULE))
+    read = ticket(update(2, SAM, "Hello?"), update(3, ADA, "On it."), update(4, ADA, "Hm.", note=True), update(5, RULE))
 
     found = compare(read, before)
 
@@ -38,18 +38,20 @@ def test_every_new_row_is_told_once_and_in_order() -> None:
 
 
 def test_a_row_that_becomes_visible_late_is_told_although_it_is_lower() -> None:
-    found = compare(ticket(row(3, SAM, "Second.")), seen(ticket()))
+    found = compare(ticket(update(3, SAM, "Second.")), seen(ticket()))
 
-    assert told(compare(ticket(row(2, SAM, "First."), row(3, SAM, "Second.")), found.seen)) == [("contact-replied", 2)]
+    assert told(compare(ticket(update(2, SAM, "First."), update(3, SAM, "Second.")), found.seen)) == [
+        ("contact-replied", 2)
+    ]
 
 
 def test_a_row_below_the_floor_is_never_told() -> None:
     found = compare(
-        ticket(row(3, SAM, "Much later.", minute=40), row(4, ADA, "Later still.", minute=58)), seen(ticket())
+        ticket(update(3, SAM, "Much later.", minute=40), update(4, ADA, "Later still.", minute=58)), seen(ticket())
     )
 
     assert found.seen.floor == 3
-    assert told(compare(ticket(row(2, SAM, "Old."), row(4, ADA, "x")), found.seen)) == []
+    assert told(compare(ticket(update(2, SAM, "Old."), update(4, ADA, "x")), found.seen)) == []
 
 
 def test_tags_are_told_by_their_difference() -> None:
@@ -59,15 +61,15 @@ def test_tags_are_told_by_their_difference() -> None:
 
 
 def test_tags_stand_where_the_row_stands_that_was_made_with_them() -> None:
-    found = compare(ticket(row(2, ADA), row(3, SAM, "Hello?"), tags="a"), seen(ticket()))
+    found = compare(ticket(update(2, ADA), update(3, SAM, "Hello?"), tags="a"), seen(ticket()))
 
     assert told(found) == [("tags-changed", 2), ("contact-replied", 3)]
 
 
 def test_our_own_tags_are_no_news() -> None:
-    before = advance(snapshot(ticket()), rows=[2], tags_added=["vip"])
+    before = advance(snapshot(ticket()), updates=[2], tags_added=["vip"])
 
-    assert told(compare(ticket(row(2, BOT), tags="vip"), before)) == []
+    assert told(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 
 
 def test_a_field_is_told_by_its_difference() -> None:
@@ -103,38 +105,38 @@ def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() ->
 def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference() -> None:
     before = seen(ticket(status=1))
 
-    assert told(compare(ticket(row(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
+    assert told(compare(ticket(update(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
     assert told(compare(ticket(status=4), before)) == [("status-changed", None)]
 
 
 def test_what_was_told_by_its_difference_is_not_told_again_by_its_late_row() -> None:
     first = compare(ticket(status=4), seen(ticket(status=1)))
     assert told(first) == [("status-changed", None)]
-    late = row(2, ADA, status=(1, 4), priority=(1, 3))
+    late = update(2, ADA, status=(1, 4), priority=(1, 3))
     second = compare(ticket(late, status=4), first.seen)
     assert told(second) == [("priority-changed", 2)]
-    third = compare(ticket(late, row(3, ADA, status=(4, 1)), row(4, ADA, status=(1, 4)), status=4), second.seen)
+    third = compare(ticket(late, update(3, ADA, status=(4, 1)), update(4, ADA, status=(1, 4)), status=4), second.seen)
     assert told(third) == [("status-changed", 3), ("status-changed", 4)]
 
 
 def test_a_late_row_that_tells_nothing_but_what_was_told_is_no_news() -> None:
     first = compare(ticket(status=4), seen(ticket(status=1)))
-    found = compare(ticket(row(2, ADA, status=(1, 4)), status=4), first.seen)
+    found = compare(ticket(update(2, ADA, status=(1, 4)), status=4), first.seen)
     assert told(found) == []
     assert found.seen.early == ()
 
 
 def test_a_difference_stands_for_all_the_rows_between_its_ends() -> None:
     first = compare(ticket(status=4), seen(ticket(status=1)))
-    one = row(2, ADA, status=(1, 2))
+    one = update(2, ADA, status=(1, 2))
     second = compare(ticket(one, status=4), first.seen)
-    third = compare(ticket(one, row(3, ADA, status=(2, 4)), row(4, ADA, status=(4, 2)), status=2), second.seen)
+    third = compare(ticket(one, update(3, ADA, status=(2, 4)), update(4, ADA, status=(4, 2)), status=2), second.seen)
     assert (told(second), told(third)) == ([], [("status-changed", 4)])
 
 
 def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> None:
     first = compare(ticket(status=4), seen(ticket(status=1)))
-    afterwards = {**row(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
+    afterwards = {**update(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
     later = compare(ticket(afterwards, status=4), first.seen)
     assert told(later) == [("status-changed", 2)]
 
@@ -143,7 +145,7 @@ def test_a_row_that_was_expected_is_ours() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
     before = advance(snapshot(ticket()), expected=[(MS, mark)])
 
-    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), before)
+    found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
     assert (told(found), found.stray, found.seen.expected) == ([], (), ())
 
@@ -157,7 +159,7 @@ def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
 
 def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
     before = advance(snapshot(ticket()), marks=[(MS, Mark("staff", 7, message="note", words=("seen", "by", "us")))])
-    found = compare(ticket(row(2, BOT, "Seen by us", note=True)), before)
+    found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
     assert told(found) == []
     assert [each.id for each in found.stray] == [2]
@@ -166,7 +168,7 @@ def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() ->
 def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
     before = advance(snapshot(ticket()), marks=[(MS, mark)])
-    found = compare(ticket(row(2, BOT, "I take over", note=True), row(3, BOT, status=(1, 4)), status=4), before)
+    found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)
 
     assert told(found) == [("note-added", 2), ("status-changed", 3)]
     assert {change.actor for change in found.changes} == {Actor("staff", 7, "Foxhooks Bot")}
@@ -174,9 +176,9 @@ def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> No
 
 
 def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_tags() -> None:
-    assert told(compare(ticket(row(2, BOT)), seen(ticket()))) == []
+    assert told(compare(ticket(update(2, BOT)), seen(ticket()))) == []
 
-    [change] = compare(ticket(row(2, BOT), tags="vip"), seen(ticket())).changes
+    [change] = compare(ticket(update(2, BOT), tags="vip"), seen(ticket())).changes
     assert (change.kind, change.actor.id, change.added) == ("tags-changed", 7, {"vip"})
 
 
@@ -184,7 +186,8 @@ def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
     found = compare(
-        ticket(row(2, BOT, "Seen by us", note=True, minute=50)), advance(snapshot(ticket()), marks=[(long_ago, mark)])
+        ticket(update(2, BOT, "Seen by us", note=True, minute=50)),
+        advance(snapshot(ticket()), marks=[(long_ago, mark)]),
     )
 
     assert told(found) == [("note-added", 2)]
@@ -193,11 +196,11 @@ def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
 def test_while_it_is_not_known_what_we_did_rows_by_our_staff_member_start_nothing() -> None:
     blind = replace(snapshot(ticket()), blind=MS)
 
-    assert told(compare(ticket(row(2, BOT, "Ours, perhaps.", minute=10)), blind)) == []
+    assert told(compare(ticket(update(2, BOT, "Ours, perhaps.", minute=10)), blind)) == []
 
 
 def test_on_first_sight_older_rows_are_history() -> None:
-    read = ticket(row(2, SAM, "Long ago.", minute=1), row(3, SAM, "Now.", minute=50))
+    read = ticket(update(2, SAM, "Long ago.", minute=1), update(3, SAM, "Now.", minute=50))
 
     assert told(compare(read, None, OPENED + timedelta(minutes=40))) == [("contact-replied", 3)]
     assert told(compare(read, None, OPENED + timedelta(minutes=40), created=True))[0] == ("ticket-created", 1)
@@ -205,13 +208,15 @@ def test_on_first_sight_older_rows_are_history() -> None:
 
 
 def test_on_first_sight_our_own_rows_start_nothing() -> None:
-    assert told(compare(ticket(row(2, BOT, "Ours", note=True, minute=50)), None, OPENED + timedelta(minutes=40))) == []
+    assert (
+        told(compare(ticket(update(2, BOT, "Ours", note=True, minute=50)), None, OPENED + timedelta(minutes=40))) == []
+    )
 
 
 def test_a_creation_told_after_an_update_is_presented_once() -> None:
-    first = compare(ticket(row(2, SAM, "Now.", minute=50)), None, OPENED + timedelta(minutes=40))
+    first = compare(ticket(update(2, SAM, "Now.", minute=50)), None, OPENED + timedelta(minutes=40))
 
-    late = compare(ticket(row(2, SAM, "Now.", minute=50)), first.seen, created=True)
+    late = compare(ticket(update(2, SAM, "Now.", minute=50)), first.seen, created=True)
 
     assert told(late) == [("ticket-created", 1)]
-    assert told(compare(ticket(row(2, SAM, "Now.", minute=50)), late.seen, created=True)) == []
+    assert told(compare(ticket(update(2, SAM, "Now.", minute=50)), late.seen, created=True)) == []

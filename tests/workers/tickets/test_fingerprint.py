@@ -1,33 +1,33 @@
 """Which row is whose."""
 
-from tests.support.turns import ADA, BOT, row, ticket
-from workers.tickets.model import Row
+from tests.support.turns import ADA, BOT, ticket, update
+from workers.tickets.model import Update
 from workers.tickets.snapshot import Mark, answers, attribute
 
 NOTE = Mark("staff", 7, message="note", words=("the", "contact", "has", "replied"))
 
 
-def rows(*raw: object) -> tuple[Row, ...]:
+def updates(*raw: object) -> tuple[Update, ...]:
     return ticket(*raw).history[1:]
 
 
 def test_the_lowest_row_that_fits_is_ours() -> None:
-    history = rows(*(row(number, BOT, "The contact has replied", note=True) for number in (3, 2, 4)))
+    history = updates(*(update(number, BOT, "The contact has replied", note=True) for number in (3, 2, 4)))
 
     assert attribute([NOTE], history) == {0: 2}
 
 
 def test_two_effects_of_equal_content_get_two_rows() -> None:
-    history = rows(*(row(number, BOT, "The contact has replied", note=True) for number in (2, 3)))
+    history = updates(*(update(number, BOT, "The contact has replied", note=True) for number in (2, 3)))
 
     assert attribute([NOTE, NOTE, NOTE], history) == {0: 2, 1: 3}
 
 
 def test_a_row_of_somebody_else_of_another_sort_or_with_other_words_is_not_ours() -> None:
-    history = rows(
-        row(2, ADA, "The contact has replied", note=True),
-        row(3, BOT, "The contact has replied"),
-        row(4, BOT, "The contact has rung", note=True),
+    history = updates(
+        update(2, ADA, "The contact has replied", note=True),
+        update(3, BOT, "The contact has replied"),
+        update(4, BOT, "The contact has rung", note=True),
     )
 
     assert attribute([NOTE], history) == {}
@@ -35,36 +35,36 @@ def test_a_row_of_somebody_else_of_another_sort_or_with_other_words_is_not_ours(
 
 def test_html_a_signature_and_another_case_do_not_hide_our_words() -> None:
     html = {
-        **row(2, BOT, "x", note=True),
+        **update(2, BOT, "x", note=True),
         "message": {"html": "<p>THE contact&nbsp;has <b>replied</b></p>--Bot", "message_type": "p"},
     }
 
-    assert attribute([NOTE], rows(html)) == {0: 2}
+    assert attribute([NOTE], updates(html)) == {0: 2}
 
 
 def test_a_row_with_a_change_that_we_did_not_make_is_not_ours() -> None:
     status = Mark("staff", 7, changes={"status": "2"})
 
-    assert attribute([status], rows(row(2, BOT, status=(1, 4)))) == {}
-    assert attribute([status], rows(row(2, BOT, status=(1, 2)))) == {0: 2}
+    assert attribute([status], updates(update(2, BOT, status=(1, 4)))) == {}
+    assert attribute([status], updates(update(2, BOT, status=(1, 2)))) == {0: 2}
 
 
 def test_a_row_without_changes_fits_a_write_that_changed_nothing_any_more() -> None:
-    assert attribute([Mark("staff", 7, changes={"status": "2"})], rows(row(2, BOT))) == {0: 2}
+    assert attribute([Mark("staff", 7, changes={"status": "2"})], updates(update(2, BOT))) == {0: 2}
 
 
 def test_in_the_answer_to_an_effect_more_may_have_changed_and_stand_around_its_words() -> None:
     reply = Mark("staff", 7, message="reply", words=("thank", "you"), changes={"status": "2"})
-    dressed, denied, other = rows(
-        row(2, BOT, "Acme support: Thank you -- The Bot", status=(1, 2), priority=(1, 3)),
-        row(3, BOT, "Thank you", status=(1, 4)),
-        row(4, BOT, "No thanks"),
+    dressed, denied, other = updates(
+        update(2, BOT, "Acme support: Thank you -- The Bot", status=(1, 2), priority=(1, 3)),
+        update(3, BOT, "Thank you", status=(1, 4)),
+        update(4, BOT, "No thanks"),
     )
 
     assert attribute([reply], [dressed]) == {}
     assert [answers(reply, each) for each in (dressed, denied, other)] == [True, False, False]
-    assert answers(Mark("staff", 7, changes={"status": "2"}), *rows(row(2, BOT, status=(1, 2), priority=(1, 3))))
+    assert answers(Mark("staff", 7, changes={"status": "2"}), *updates(update(2, BOT, status=(1, 2), priority=(1, 3))))
 
 
 def test_an_effect_that_leaves_no_row_gets_none() -> None:
-    assert attribute([None, NOTE], rows(row(2, BOT, "The contact has replied", note=True))) == {1: 2}
+    assert attribute([None, NOTE], updates(update(2, BOT, "The contact has replied", note=True))) == {1: 2}

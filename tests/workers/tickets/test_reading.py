@@ -65,16 +65,16 @@ def test_a_signed_link_is_not_shown() -> None:
     link = "https://storage.example/a?signature=secret"
     message = {"text": "x", "attachments": [{"id": 1, "filename": "a", "url": link}]}
     ticket = read_ticket({"id": 3, "updates": [{"update_id": 5, "message": message}]})
-    (row,) = ticket.history
-    assert row.message
-    assert row.message.attachments[0].url == link
-    assert "secret" not in repr(ticket) + repr(row)
+    (update,) = ticket.history
+    assert update.message
+    assert update.message.attachments[0].url == link
+    assert "secret" not in repr(ticket) + repr(update)
 
 
 def test_days_of_reports_and_percentages_are_read() -> None:
-    row = read_report_ticket({"id": 1, "assignee": "-", "due_date": "24 Apr 2019"})
-    assert row
-    assert (row.assignee, row.due_date) == ("", date(2019, 4, 24))
+    update = read_report_ticket({"id": 1, "assignee": "-", "due_date": "24 Apr 2019"})
+    assert update
+    assert (update.assignee, update.due_date) == ("", date(2019, 4, 24))
     entry = read_sla({"name": "First reply", "target": "90%", "achieved": 87.5, "ticketsChecked": "8"})
     assert entry
     assert (entry.target, entry.achieved, entry.tickets_checked, entry.tickets_breached) == (90.0, 87.5, 8, None)

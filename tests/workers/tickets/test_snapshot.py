@@ -4,18 +4,20 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.turns import SAM, row, ticket
+from tests.support.turns import SAM, ticket, update
 from workers.tickets.snapshot import HOUR, LATE, LastSeen, Mark, advance, carry, decode, encode, snapshot
 
 
 def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
-    shot = snapshot(ticket(row(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
+    shot = snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
 
     assert (shot.ids, shot.tags, shot.fields, shot.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
 
 
 def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
-    shot = snapshot(ticket(row(2, SAM, "a", minute=20), row(3, SAM, "b", minute=34), row(4, SAM, "c", minute=35)))
+    shot = snapshot(
+        ticket(update(2, SAM, "a", minute=20), update(3, SAM, "b", minute=34), update(4, SAM, "c", minute=35))
+    )
 
     assert (shot.floor, shot.ids) == (2, (3, 4))
 
@@ -23,7 +25,7 @@ def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
 def test_our_operations_are_added_to_the_snapshot() -> None:
     shot = advance(
         snapshot(ticket(tags="a,b")),
-        rows=[5],
+        updates=[5],
         tags_added=["c"],
         tags_removed=["a"],
         changed={"status": "2"},
