@@ -34,7 +34,7 @@ from workers.store.client import store_time
 from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, told
-from workers.tickets.snapshot import LastSeen, Timer
+from workers.tickets.snapshot import Snapshot, Timer
 
 #: How each state of a handler's verdict is shown.
 VERDICTS = {
@@ -140,7 +140,7 @@ def _why_stopped(
     account: Account,
     ticket: int,
     pauses: dict[tuple[Scope, str], Pause],
-    snapshot: LastSeen | None,
+    snapshot: Snapshot | None,
     pending: Sequence[Owed],
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():

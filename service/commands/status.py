@@ -132,16 +132,16 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
     backlog, pauses = records.backlog(now), records.pauses()
     schedules = {name: _schedule(state) for name, state in records.schedules().items()}
     with Store(client) as store:
-        seen = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
+        snapshot = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return AccountStatus(
         account=account.name,
         paused=("account", "") in pauses,
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
-        budget=seen.forecast if seen else None,
+        budget=snapshot.forecast if snapshot else None,
         calls_saved=records.calls_saved(),
-        planned=seen.planned if seen else 0,
-        drained=seen.drained if seen else None,
+        planned=snapshot.planned if snapshot else 0,
+        drained=snapshot.drained if snapshot else None,
         lanes=backlog.lanes,
         due=backlog.due,
         events=backlog.events,

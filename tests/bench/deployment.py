@@ -80,13 +80,13 @@ def lockout() -> bool:
             fleet.wait(lambda: client.hget(f"{P}gate", "state") == b"open", "the gate is open again")
             fleet.wait(lambda: fleet.calls("POST")[-1].arrived > opens, "a write after it")
         after = [call for call in fleet.calls() if call.arrived > closed + 0.5]
-    early = [call for call in after if call.arrived < opens]
+    announced_early = [call for call in after if call.arrived < opens]
     probe, following = after[0], after[1]
-    print(f"lockout: calls before the gate opened: {len(early)}, to reach 0")
+    print(f"lockout: calls before the gate opened: {len(announced_early)}, to reach 0")
     alone = following.arrived >= (probe.answered or 0) and probe.method == "GET"
     print(f"lockout: {1 if alone else 'more than one'} probe, to reach 1")
     print(f"lockout: first success {(probe.answered or 0) - opens:.2f} s after the opening, to reach 5.00 s")
-    return not early and alone and (probe.answered or 0) - opens < 5
+    return not announced_early and alone and (probe.answered or 0) - opens < 5
 
 
 def build(url: str) -> Any:

@@ -73,8 +73,8 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
         worked = time.monotonic() - began
         evidence = _gather(deployment, told, storm)
         letters = _letters(deployment)
-        seen = look(evidence)
-        complaints = {name: list(checker(evidence, seen)) for name, checker in CHECKERS.items()}
+        snapshot = look(evidence)
+        complaints = {name: list(checker(evidence, snapshot)) for name, checker in CHECKERS.items()}
         complaints["dead letters"] = [
             letter for letter in letters if not any(words in letter for words in ("may or may not", "did not take it"))
         ]
@@ -84,7 +84,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "events (messages of contacts)": str(len(told)),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
-            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in seen)),
+            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in snapshot)),
             "calls to HappyFox": str(len(evidence.calls)),
             "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
             "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",

@@ -64,66 +64,66 @@ def look(evidence: Evidence) -> list[Seen]:
 
 
 def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
-    seen, waiting = Seen(number), list(told)
+    snapshot, waiting = Seen(number), list(told)
     for index, update in enumerate(evidence.tickets.get(number, [])):
         said, by = update["message"], update["by"]
         if by["type"] == "user":
             message = waiting.pop(0)
-            seen.messages.append(message)
+            snapshot.messages.append(message)
             key = (number, update["update_id"])
             if key in evidence.accepted or (index == 0 and (number, None) in evidence.accepted):
-                seen.accepted.append(message)
+                snapshot.accepted.append(message)
         elif by.get("id") == BOT:
             if said:
-                texts = seen.notes if said["message_type"] == "p" else seen.replies
+                texts = snapshot.notes if said["message_type"] == "p" else snapshot.replies
                 texts.append(said["text"].strip())
             if update["status_change"]:
-                seen.statuses.append(update["status_change"]["new_name"])
+                snapshot.statuses.append(update["status_change"]["new_name"])
             elif not said:
-                seen.bare += 1
-    return seen
+                snapshot.bare += 1
+    return snapshot
 
 
 def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
     """Each message whose delivery was answered 200 has its note, its answer if it asked, its tag, its status."""
-    for seen in tickets:
-        notes, replies = set(seen.notes), set(seen.replies)
-        for message in seen.accepted:
+    for snapshot in tickets:
+        notes, replies = set(snapshot.notes), set(snapshot.replies)
+        for message in snapshot.accepted:
             if f"noted {message.name}" not in notes:
-                yield f"ticket {seen.number}: no note for {message.name}"
+                yield f"ticket {snapshot.number}: no note for {message.name}"
             if message.asks and f"answer to {message.name}" not in replies:
-                yield f"ticket {seen.number}: no answer to {message.name}"
-        if seen.accepted and seen.accepted[0].number == 0 and "welcomed" not in evidence.tags[seen.number]:
-            yield f"ticket {seen.number}: no tag"
-        wanted = [message.status for message in seen.accepted if message.status]
-        now = seen.statuses[-1] if seen.statuses else "New"
+                yield f"ticket {snapshot.number}: no answer to {message.name}"
+        if snapshot.accepted and snapshot.accepted[0].number == 0 and "welcomed" not in evidence.tags[snapshot.number]:
+            yield f"ticket {snapshot.number}: no tag"
+        wanted = [message.status for message in snapshot.accepted if message.status]
+        now = snapshot.statuses[-1] if snapshot.statuses else "New"
         if wanted and now != wanted[-1]:
-            yield f"ticket {seen.number}: its status is {now} and not {wanted[-1]}"
+            yield f"ticket {snapshot.number}: its status is {now} and not {wanted[-1]}"
 
 
 def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
     """No note, answer or tag is there twice, and none that nobody asked for."""
-    for seen in tickets:
-        wanted = {f"noted {message.name}" for message in seen.messages}
-        wanted |= {f"answer to {message.name}" for message in seen.messages if message.asks}
-        for text, times in Counter(seen.notes + seen.replies).items():
+    for snapshot in tickets:
+        wanted = {f"noted {message.name}" for message in snapshot.messages}
+        wanted |= {f"answer to {message.name}" for message in snapshot.messages if message.asks}
+        for text, times in Counter(snapshot.notes + snapshot.replies).items():
             if times > 1 or text not in wanted:
-                yield f"ticket {seen.number}: {text!r} is there {times} times"
-        if seen.bare > 1:
-            yield f"ticket {seen.number}: the tag was written {seen.bare} times"
+                yield f"ticket {snapshot.number}: {text!r} is there {times} times"
+        if snapshot.bare > 1:
+            yield f"ticket {snapshot.number}: the tag was written {snapshot.bare} times"
 
 
 def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
     """Notes and answers come in the order of the messages, statuses too."""
-    for seen in tickets:
-        for texts in (seen.notes, seen.replies):
+    for snapshot in tickets:
+        for texts in (snapshot.notes, snapshot.replies):
             numbers = [int(match[3]) for text in texts if (match := NAME.match(text))]
             for before, after in pairwise(numbers):
                 if after < before:
-                    yield f"ticket {seen.number}: {texts[0].split()[0]} {after} comes after {before}"
-        wanted = iter(message.status for message in seen.messages if message.status)
-        if not all(status in wanted for status in seen.statuses):
-            yield f"ticket {seen.number}: the statuses {seen.statuses} are out of order"
+                    yield f"ticket {snapshot.number}: {texts[0].split()[0]} {after} comes after {before}"
+        wanted = iter(message.status for message in snapshot.messages if message.status)
+        if not all(status in wanted for status in snapshot.statuses):
+            yield f"ticket {snapshot.number}: the statuses {snapshot.statuses} are out of order"
 
 
 def overlapping(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:

@@ -66,8 +66,8 @@ def well() -> Evidence:
 
 
 def complaints(evidence: Evidence) -> set[str]:
-    seen = look(evidence)
-    return {name for name, checker in CHECKERS.items() if list(checker(evidence, seen))}
+    snapshot = look(evidence)
+    return {name for name, checker in CHECKERS.items() if list(checker(evidence, snapshot))}
 
 
 def without(text: str) -> Callable[[Evidence], None]:

@@ -79,18 +79,18 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
     advance = snapshot.advance
-    patch.setattr(settle, "advance", lambda seen, **more: advance(seen, **{**more, "rows": (), "expected": ()}))
+    patch.setattr(settle, "advance", lambda shot, **more: advance(shot, **{**more, "updates": (), "expected": ()}))
     patch.setattr(diff, "_by", lambda update, staff: False)
 
 
 def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
     advance = snapshot.advance
-    patch.setattr(settle, "advance", lambda seen, **more: advance(seen, **{**more, "tags_added": ()}))
+    patch.setattr(settle, "advance", lambda shot, **more: advance(shot, **{**more, "tags_added": ()}))
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(seen: reconcile.Sight, key: str, effect: Effect) -> Steps[int]:
-        yield from seen.state.enter(key, FORGET)
+    def look_up(sight: reconcile.Sight, key: str, effect: Effect) -> Steps[int]:
+        yield from sight.state.enter(key, FORGET)
         return 1
 
     patch.setattr(performing, "look_up", look_up)

@@ -17,7 +17,7 @@ from workers.plugins.invoke import Decide, Decision
 from workers.store.lanes import Settlement
 from workers.store.scripts import Script
 from workers.tickets.change import Change, matches
-from workers.tickets.snapshot import LastSeen, decode
+from workers.tickets.snapshot import Snapshot, decode
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Witness:
         self.shown: list[Shown] = []
         self.plans: dict[str, tuple[int, Plan]] = {}
         self.settled: list[Settled] = []
-        self.first: dict[int, LastSeen] = {}
+        self.first: dict[int, Snapshot] = {}
         self._said: dict[Hashable, list[Shown]] = {}
         self._kept: set[str] = set()
 
@@ -82,7 +82,7 @@ class Witness:
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
             self._keep(worker, int(step.args[0]), plan.turn, plan.letters)
-            self.first.setdefault(int(step.args[0]), plan.seen)
+            self.first.setdefault(int(step.args[0]), plan.snapshot)
             self.plans.setdefault(plan.turn, (int(step.args[0]), plan))
         elif isinstance(step, Script) and step.name == "settle" and answer[0]:
             self._settle(worker, step)
@@ -93,8 +93,8 @@ class Witness:
             return
         letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
         owed = bytes(step.args[3])  # type: ignore[arg-type]
-        if (seen := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
-            self.first.setdefault(int(told.lane), seen)
+        if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
+            self.first.setdefault(int(told.lane), snapshot)
         self._keep(worker, int(told.lane), told.turn, letters)
         debts = msgspec.json.decode(owed, type=tuple[Owed, ...]) if owed else ()
         self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), debts, letters))

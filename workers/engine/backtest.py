@@ -31,7 +31,7 @@ from workers.store.lanes import ClaimTerms, Held
 from workers.store.permits import Governor
 from workers.tickets.diff import News
 from workers.tickets.model import items, mapping, number, read_ticket, text
-from workers.tickets.snapshot import LastSeen
+from workers.tickets.snapshot import Snapshot
 
 # Deeds: effects taken apart into what each handler wanted done, for holding one plan against another. Pure.
 
@@ -290,10 +290,10 @@ class Backtest:
             claims=1,
             hints=record.events,
         )
-        seen = LastSeen(once=tuple(self._spent[record.number]))
+        snapshot = Snapshot(once=tuple(self._spent[record.number]))
         ticket = read_ticket(record.ticket, self._terms.site)
         state = State(held, self._terms)
-        reading = Reading(ticket, News(record.changes, seen), (), (), 0, record.at)
+        reading = Reading(ticket, News(record.changes, snapshot), (), (), 0, record.at)
         return self._drive(decide(state, reading, ()))
 
     def _drive(self, deciding: Steps[Plan]) -> Plan:

@@ -82,7 +82,7 @@ def ours(state: State, ticket: TicketRead, found: News) -> Steps[tuple[News, tup
     if ticket.id not in known and not any(draft.fits(ticket) for draft in drafts):
         return found, ()
     others = tuple(change for change in found.changes if change.kind != "ticket-created")
-    return News(others, found.seen, found.stray), (OURS,)
+    return News(others, found.snapshot, found.stray), (OURS,)
 
 
 def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:

@@ -24,7 +24,7 @@ from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
 from workers.store.lanes import mark
 from workers.tickets.change import Change, Event, brief, event_for, matches, told
-from workers.tickets.snapshot import LastSeen, Timer, attribute
+from workers.tickets.snapshot import Snapshot, Timer, attribute
 
 # Attempts: when a handler that failed runs again, and when no more.
 
@@ -210,7 +210,7 @@ class Ballot:
         self._blew = False
         self.ledger = Ledger(state, reading, owed)
         self.votes = Votes(state, self.ledger)
-        self.seen = reading.news.seen
+        self.snapshot = reading.news.snapshot
 
     def hold(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
@@ -258,9 +258,9 @@ class Ballot:
         runs = self._paused.everything is None
         waits = runs and bool(debts or debts.again or news.changes)
         mended = runs and debts.everyone is not None and debts.everyone.replay
-        found = look(news.seen, news.changes, waits, state.now(), bounds, mended)
-        self.seen = found.seen
-        if news.seen.fuse.blown and not found.seen.fuse.blown:
+        found = look(news.snapshot, news.changes, waits, state.now(), bounds, mended)
+        self.snapshot = found.snapshot
+        if news.snapshot.fuse.blown and not found.snapshot.fuse.blown:
             how = ": a person replayed its letter" if mended else ""
             self.votes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.letter:
@@ -279,7 +279,7 @@ class Ballot:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
         state, news, name = self._state, self._reading.news, bound.name
         debt = self._debts.take(bound) if self._debts else None
-        if (event or debt) and bound.handler.once and name in news.seen.once:
+        if (event or debt) and bound.handler.once and name in news.snapshot.once:
             self.votes.say(name, "skipped", "it has acted on this ticket, and does so only once")
             return
         changes = (*debt.changes, *news.changes) if debt else news.changes
@@ -397,7 +397,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         format=1,
         turn=state.held.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
-        seen=msgspec.structs.replace(_spent(state, ballot), timers=timers),
+        snapshot=msgspec.structs.replace(_spent(state, ballot), timers=timers),
         changes=reading.news.changes,
         verdicts=tuple(ballot.votes.verdicts),
         effects=_missing(state, reading, folded),
@@ -418,11 +418,11 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
     )
 
 
-def _spent(state: State, ballot: Ballot) -> LastSeen:
+def _spent(state: State, ballot: Ballot) -> Snapshot:
     """Remembers which handlers have had their one go at this ticket."""
     acted = {wish.handler for wish in ballot.votes.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
-    return msgspec.structs.replace(ballot.seen, once=(*ballot.seen.once, *spent)) if spent else ballot.seen
+    return msgspec.structs.replace(ballot.snapshot, once=(*ballot.snapshot.once, *spent)) if spent else ballot.snapshot
 
 
 def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
@@ -438,7 +438,7 @@ def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
 
 def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
-    timers, remarks = reading.news.seen.timers, list(_unheard(state, reading))
+    timers, remarks = reading.news.snapshot.timers, list(_unheard(state, reading))
     handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
     for wish in ballot.votes.wishes:
         if wish.handler in handlers:

@@ -18,7 +18,7 @@ from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import HOUR, Act, Fuse, LastSeen
+from workers.tickets.snapshot import HOUR, Act, Fuse, Snapshot
 
 #: So many turns that acted, within so long (ms) and without anybody else's row, are a circle.
 TURNS, SPAN = 8, 600_000
@@ -40,7 +40,7 @@ MENDS = {
 class Look:
     """How the fuse is: the memory with it, why handlers must stop or nothing, and the letter when it has just blown."""
 
-    seen: LastSeen
+    snapshot: Snapshot
     stopped: str = ""
     letter: Letter | None = None
 
@@ -54,29 +54,29 @@ class Bounds:
     staff: int
 
 
-def look(seen: LastSeen, news: Sequence[Change], waits: bool, now: int, bounds: Bounds, mended: bool) -> Look:
+def look(snapshot: Snapshot, news: Sequence[Change], waits: bool, now: int, bounds: Bounds, mended: bool) -> Look:
     """Looks at the fuse of a ticket with the changes of a turn; ``now`` in ms.
 
     ``waits`` tells that some handler has anything to do, ``mended`` that a person wants handlers to run again.
     """
     contact = any(change.actor.kind == "contact" for change in news)
     colleague = any(change.actor.kind == "staff" and change.actor.id != bounds.staff for change in news)
-    fuse = seen.fuse
+    fuse = snapshot.fuse
     if contact or colleague:
         fuse = msgspec.structs.replace(fuse, heard=now)
     if mended or (fuse.blown and _mends(fuse, now, contact, colleague)):
         # What was written until now does not count any more, or it would blow at once.
-        seen, fuse = msgspec.structs.replace(seen, writes=()), Fuse(heard=now)
+        snapshot, fuse = msgspec.structs.replace(snapshot, writes=()), Fuse(heard=now)
     elif not fuse.blown and waits:
-        writes = sum(at > now - HOUR for at in seen.writes)
+        writes = sum(at > now - HOUR for at in snapshot.writes)
         turns = [act for act in fuse.acts if act.at > max(fuse.heard, now - SPAN)]
         if writes >= bounds.writes:
             why = f"{writes} writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-            return _blow(seen, fuse, "writes", why, news, now, bounds.ticket)
+            return _blow(snapshot, fuse, "writes", why, news, now, bounds.ticket)
         if len(turns) >= TURNS:
             why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"
-            return _blow(seen, fuse, "turns", why, news, now, bounds.ticket)
-    return Look(msgspec.structs.replace(seen, fuse=fuse), describe_loop_guard(fuse))
+            return _blow(snapshot, fuse, "turns", why, news, now, bounds.ticket)
+    return Look(msgspec.structs.replace(snapshot, fuse=fuse), describe_loop_guard(fuse))
 
 
 def describe_loop_guard(fuse: Fuse) -> str:
@@ -93,8 +93,8 @@ def _mends(fuse: Fuse, now: int, contact: bool, colleague: bool) -> bool:
     return (colleague and now >= fuse.at + ANSWER) or now >= fuse.at + HOUR
 
 
-def _blow(seen: LastSeen, fuse: Fuse, rule: str, why: str, news: Sequence[Change], now: int, ticket: int) -> Look:
-    seen = msgspec.structs.replace(seen, fuse=msgspec.structs.replace(fuse, blown=rule, at=now))
+def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, news: Sequence[Change], now: int, ticket: int) -> Look:
+    snapshot = msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(fuse, blown=rule, at=now))
     circle = Counter(f"{act.cause} -> {act.did}" for act in fuse.acts)
     told = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in circle.items())
     reason = f"the fuse blew: {why}. The last turns: {told or 'not known any more'}. Handlers stop until {MENDS[rule]}"
@@ -104,9 +104,9 @@ def _blow(seen: LastSeen, fuse: Fuse, rule: str, why: str, news: Sequence[Change
         handler=EVERYONE,
         reason=reason,
         changes=tuple(news),
-        evidence={"turns": turns, "writes": len(seen.writes)},
+        evidence={"turns": turns, "writes": len(snapshot.writes)},
     )
-    return Look(seen, f"the fuse of this ticket blew, until {MENDS[rule]}", letter)
+    return Look(snapshot, f"the fuse of this ticket blew, until {MENDS[rule]}", letter)
 
 
 def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:

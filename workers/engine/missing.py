@@ -82,14 +82,14 @@ def merged_away(state: State, empty: Plan, owed: Sequence[Owed], why: str) -> Pl
 
     Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
     """
-    seen = decode(state.held.seen)
-    timers = seen.timers if seen else ()
+    snapshot = decode(state.held.snapshot)
+    timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,
         letters=tuple(letter(empty.turn, debt, why) for debt in owed),
         verdicts=tuple(Verdict(debt.handler, "dead", why, debt.attempt) for debt in owed),
         remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
-        seen=msgspec.structs.replace(seen, timers=()) if seen and timers else empty.seen,
+        snapshot=msgspec.structs.replace(snapshot, timers=()) if snapshot and timers else empty.snapshot,
     )
 
 

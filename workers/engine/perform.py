@@ -30,7 +30,7 @@ def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
     since = entry.at if entry else now
     look = next_look(since, now)
     if gone or not look:
-        doubt = Doubt(sight.staff, sight.plan.seen.floor, ()) if entry and entry.state == "begun" else None
+        doubt = Doubt(sight.staff, sight.plan.snapshot.floor, ()) if entry and entry.state == "begun" else None
         yield from state.enter(key, Entry("gone", said=gone or SAID, doubt=doubt))
         return
     if entry is None:
@@ -93,9 +93,9 @@ def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
 
 def _written(sight: Sight, effect: Effect, ticket: TicketRead) -> set[str]:
     """Gives the custom fields of an effect that do not hold any more what the handlers saw; rows tell nothing."""
-    seen = sight.plan.seen.fields
+    snapshot = sight.plan.snapshot.fields
     now = {str(field.id): field.value for field in ticket.field_values}
-    return {identity for identity in effect.fields if now.get(identity, "") != seen.get(identity, "")}
+    return {identity for identity in effect.fields if now.get(identity, "") != snapshot.get(identity, "")}
 
 
 def _answered(updates: list[Update]) -> str:

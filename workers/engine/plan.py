@@ -11,7 +11,7 @@ import msgspec
 from workers.plugins.actions import Own
 from workers.store.lanes import Hint
 from workers.tickets.change import Change
-from workers.tickets.snapshot import LastSeen, Mark
+from workers.tickets.snapshot import Mark, Snapshot
 from workers.tickets.text import words
 
 #: An effect's sort. Messages carry the properties of the turn; ``properties`` is a staff update without message.
@@ -311,7 +311,7 @@ class Plan(msgspec.Struct, frozen=True):
     format: int
     turn: str
     read_at: int
-    seen: LastSeen
+    snapshot: Snapshot
     changes: tuple[Change, ...]
     verdicts: tuple[Verdict, ...]
     effects: tuple[Effect, ...]

@@ -21,7 +21,7 @@ from workers.store.records import LIFE, MISS, memories, recall, remember
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import FirstSight, News, brought, merged_since, news, opening, tell
 from workers.tickets.model import TicketRead, read_ticket
-from workers.tickets.snapshot import LastSeen, decode, ring
+from workers.tickets.snapshot import Snapshot, decode, ring
 
 # Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain.
 
@@ -53,34 +53,36 @@ def read_and_compare(state: State) -> Steps[Reading | None]:
     """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
     outcome = yield from state.fetch()
     ticket = state.understand(outcome)
-    seen = decode(state.held.seen)
+    snapshot = decode(state.held.snapshot)
     if ticket is None:
         return None
     first, now, staff = _first_sight(state, outcome), state.moment(), state.terms.staff
-    merged = merged_since(ticket, seen)
-    old = (yield from _brought(state, ticket, seen, merged, first.since)) if merged else frozenset()
-    found = news(ticket, seen, first, now, staff, old)
-    if merged and seen:
-        found = tell(found, ticket, seen, merged, now)
+    merged = merged_since(ticket, snapshot)
+    old = (yield from _brought(state, ticket, snapshot, merged, first.since)) if merged else frozenset()
+    found = news(ticket, snapshot, first, now, staff, old)
+    if merged and snapshot:
+        found = tell(found, ticket, snapshot, merged, now)
     found, created = yield from ours(state, ticket, found)
     called, remarks = _called(state, found)
     return _explain(state, ticket, called, (*created, *remarks))
 
 
 def _brought(
-    state: State, ticket: TicketRead, seen: LastSeen | None, merged: Sequence[int], since: datetime
+    state: State, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
 ) -> Steps[frozenset[int]]:
     """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
     stored = yield from ask(memories(state.held.account, merged))
     named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
-    updates = [update for update in ticket.history if seen is None or not seen.knows(update.id)]
-    return brought(updates, opening(ticket), seen, [decode(each) for each in stored], named, since, state.terms.staff)
+    updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
+    return brought(
+        updates, opening(ticket), snapshot, [decode(each) for each in stored], named, since, state.terms.staff
+    )
 
 
 def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
     """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
     rung = ring(
-        found.seen.timers,
+        found.snapshot.timers,
         found.changes,
         state.now(),
         state.terms.dry,
@@ -92,7 +94,7 @@ def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
         if hint.source == SCHEDULE and not _early(state, hint)
     }
     changes = (*found.changes, *rung.changes, *scheduled.values())
-    return News(changes, msgspec.structs.replace(found.seen, timers=rung.left), found.stray), rung.remarks
+    return News(changes, msgspec.structs.replace(found.snapshot, timers=rung.left), found.stray), rung.remarks
 
 
 def _early(state: State, hint: Hint) -> bool:
@@ -139,23 +141,23 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     one change that no delivery has told of yet.
     """
     updates = {update.id for update in ticket.history}
-    unheard = sorted(found.seen.unheard)
+    undelivered = sorted(found.snapshot.undelivered)
     left: dict[str, int] = {}
     for hint in state.held.hints:
         look = _look(hint, state.now())
         if _early(state, hint):
             left[hint.id] = SEARCH
         elif hint.update_id is not None:
-            if look and hint.update_id not in updates and hint.update_id > found.seen.floor:
+            if look and hint.update_id not in updates and hint.update_id > found.snapshot.floor:
                 left[hint.id] = look
         elif hint.update or hint.kind == "created":
-            if unheard:
-                unheard.pop(0)
+            if undelivered:
+                undelivered.pop(0)
             elif look and hint.kind != "created":
                 left[hint.id] = look
     return Reading(
         ticket,
-        News(found.changes, _heard(found.seen, unheard), found.stray),
+        News(found.changes, _heard(found.snapshot, undelivered), found.stray),
         tuple(hint.id for hint in state.held.hints if hint.id not in left),
         tuple(left),
         min(left.values(), default=0),
@@ -164,8 +166,8 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     )
 
 
-def _heard(seen: LastSeen, unheard: list[int]) -> LastSeen:
-    return msgspec.structs.replace(seen, unheard=tuple(unheard))
+def _heard(snapshot: Snapshot, undelivered: list[int]) -> Snapshot:
+    return msgspec.structs.replace(snapshot, undelivered=tuple(undelivered))
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -174,7 +176,7 @@ class Frozen(msgspec.Struct, frozen=True):
     format: int
     ticket: Mapping[str, Any]
     changes: tuple[Change, ...]
-    seen: LastSeen
+    snapshot: Snapshot
     stray: tuple[int, ...]
     handled: tuple[str, ...]
     left: tuple[str, ...]
@@ -192,7 +194,7 @@ def freeze(reading: Reading) -> bytes:
             format=1,
             ticket=reading.ticket.raw,
             changes=news.changes,
-            seen=news.seen,
+            snapshot=news.snapshot,
             stray=stray,
             handled=reading.handled,
             left=reading.left,
@@ -211,7 +213,7 @@ def thaw(stored: bytes, site: str) -> Reading:
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
     stray = tuple(update for update in ticket.history if update.id in kept.stray)
-    news = News(kept.changes, kept.seen, stray)
+    news = News(kept.changes, kept.snapshot, stray)
     return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
 
 

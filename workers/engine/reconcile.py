@@ -45,21 +45,23 @@ class Sight:
         this look is above ``after``, and an earlier effect may by now show its own below. Those of others are without
         what looks like one of our own: a call that landed late, or twice.
         """
-        seen, journal = self.plan.seen, self.state.journal
+        snapshot, journal = self.plan.snapshot, self.state.journal
         taken = {update for entry in journal.values() for update in entry.updates}
-        expected: list[Mark | None] = [look for _, look in seen.expected]
+        expected: list[Mark | None] = [look for _, look in snapshot.expected]
         expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
-        fresh = [update for update in updates if not seen.knows(update.id) and update.id not in taken]
+        fresh = [update for update in updates if not snapshot.knows(update.id) and update.id not in taken]
         taken = {*attribute(expected, fresh).values()}
         found = attribute([look], (update for update in fresh if update.id not in taken and update.id > after)).get(0)
-        others = [update for update in fresh if update.id not in {*taken, found} and not seen.made(update, self.staff)]
+        others = [
+            update for update in fresh if update.id not in {*taken, found} and not snapshot.made(update, self.staff)
+        ]
         made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
         return [update for update in others if not any(fits(one, update) for one in made if one)], found
 
     def newest(self) -> int:
         """Gives the newest row that the last read showed; an effect that begins after it makes a newer one."""
-        known = (update.id for update in self.checked.history) if self.checked else self.plan.seen.ids
-        return max(known, default=self.plan.seen.floor)
+        known = (update.id for update in self.checked.history) if self.checked else self.plan.snapshot.ids
+        return max(known, default=self.plan.snapshot.floor)
 
     def answered(self, effect: Effect, updates: tuple[Update, ...], shown: Mapping[str, object], after: int) -> Entry:
         """Makes the entry of an effect that landed, from the rows above ``after`` and the fields in its answer."""
@@ -194,7 +196,7 @@ def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> E
     if effect.sort != "forward":
         return Entry("refused", said=UNTAKEN, evidence=evidence)
     # A forward may leave no row (KB 1039 shows none): that none is there tells nothing.
-    floor = sight.plan.seen.floor
+    floor = sight.plan.snapshot.floor
     doubt = Doubt(sight.staff, floor, tuple(update.id for update in ticket.history if update.id > floor))
     return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
 

@@ -35,7 +35,7 @@ from workers.store.lanes import Handed, Held, Nothing, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, labels, named
 from workers.tickets.model import Named, TicketRead, read_ticket
-from workers.tickets.snapshot import LastSeen, Timer, advance, decode, encode, properties
+from workers.tickets.snapshot import Snapshot, Timer, advance, decode, encode, properties
 
 
 def owed_echoes(
@@ -157,7 +157,7 @@ def effect_story(effect: Effect, entry: Entry) -> str:
 QUIET = 2_000
 
 #: What is remembered of a ticket that could not be read.
-UNSEEN = LastSeen()
+NO_SNAPSHOT = Snapshot()
 
 #: Whether the lease was held, and what the claim in the same trip got.
 Closed = tuple[bool, Held | Nothing | None]
@@ -167,8 +167,8 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
     terms, read = state.terms, state.take_read_permit()
     # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
-    memory = _memory(state, plan) if plan.seen != UNSEEN else None
-    seen = encode(memory) if memory else b""
+    memory = _memory(state, plan) if plan.snapshot != NO_SNAPSHOT else None
+    snapshot = encode(memory) if memory else b""
     timers = memory.timers if memory else _later(state)
     debts = (*plan.owed, *owed_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
     owed = msgspec.json.encode(debts) if debts else b""
@@ -197,9 +197,9 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
-        lives=_lives(state, timers) if seen or record or trail or taken else {},
+        lives=_lives(state, timers) if snapshot or record or trail or taken else {},
     )
-    return (yield from ask(settle(state.held.account, settlement, seen, record, owed, terms.claim, nonce)))
+    return (yield from ask(settle(state.held.account, settlement, snapshot, record, owed, terms.claim, nonce)))
 
 
 def _later(state: State) -> tuple[Timer, ...]:
@@ -207,8 +207,8 @@ def _later(state: State) -> tuple[Timer, ...]:
 
     A worker without handlers leaves them for a while to one that has some.
     """
-    seen, over = decode(state.held.seen), state.now() - (0 if state.terms.claim.read else GRACE)
-    return tuple(timer for timer in seen.timers if timer.due > over) if seen else ()
+    snapshot, over = decode(state.held.snapshot), state.now() - (0 if state.terms.claim.read else GRACE)
+    return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
 
 
 def _due(state: State, plan: Plan, timer: Timer) -> int:
@@ -263,20 +263,20 @@ def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]
             yield f"{plan.turn}.{key}", entry.ticket
 
 
-def _memory(state: State, plan: Plan) -> LastSeen:
+def _memory(state: State, plan: Plan) -> Snapshot:
     """Gives the snapshot of the turn with our own confirmed operations added."""
-    seen = plan.seen
+    snapshot = plan.snapshot
     for _, effect, entry in pieces(plan, state.journal):
         look = mark(effect, plan.staff or state.terms.staff)
         if look and entry.state != "dry":  # what was given up may have landed, or land yet
-            seen = advance(seen, marks=[(state.now(), look)])
+            snapshot = advance(snapshot, marks=[(state.now(), look)])
         if entry.state != "done":
             continue
         changed = {name: value for name, value in effect.values.items() if name not in entry.without}
         if effect.sort == "move":
             changed["category"] = str(effect.category)
-        seen = advance(
-            seen,
+        snapshot = advance(
+            snapshot,
             updates=entry.updates,
             tags_added=effect.add,
             tags_removed=effect.remove,
@@ -289,11 +289,11 @@ def _memory(state: State, plan: Plan) -> LastSeen:
             changed=changed,
             expected=[(state.now(), look)] if entry.expected and look else [],
             writes=[state.now()],
-            unheard=[state.now()] if look else [],
+            undelivered=[state.now()] if look else [],
         )
     act = acted(plan, state.journal)
-    acts = (*seen.fuse.acts, act)[-KEPT:] if act else seen.fuse.acts
-    return msgspec.structs.replace(seen, fuse=msgspec.structs.replace(seen.fuse, acts=acts))
+    acts = (*snapshot.fuse.acts, act)[-KEPT:] if act else snapshot.fuse.acts
+    return msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(snapshot.fuse, acts=acts))
 
 
 def _record(state: State, plan: Plan) -> Record:

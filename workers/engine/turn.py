@@ -36,7 +36,7 @@ from workers.engine.settle import close, letters
 from workers.engine.steps import Steps, ask
 from workers.errors import LeaseLost, NotNow
 from workers.store.lanes import Held, Nothing, store_plan
-from workers.tickets.snapshot import LastSeen, decode
+from workers.tickets.snapshot import Snapshot, decode
 
 #: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
 POISON = 10
@@ -117,7 +117,7 @@ def _empty(state: State, remark: str) -> Plan:
         format=1,
         turn=state.held.turn,
         read_at=state.now(),
-        seen=LastSeen(),
+        snapshot=Snapshot(),
         changes=(),
         verdicts=(),
         effects=(),
@@ -160,10 +160,10 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     notes = tuple(msgspec.structs.replace(note, look=state.now() + DAY) for note in _begun(state, ()))
     said = (Verdict("", "dead", reason),)
     plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, owed=notes)
-    if (seen := decode(held.seen)) is not None:
+    if (snapshot := decode(held.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = state.now() + state.terms.life + state.terms.doubt
-        plan = msgspec.structs.replace(plan, seen=msgspec.structs.replace(seen, blind=until))
+        plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
     state.journal = {}
     settled, following = yield from close(state, plan, nonce)
     return Result("settled" if settled else "lost", reason, plan, {}, dead, following)

@@ -127,7 +127,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     owed: bytes | None = None
     retry: int | None = None
     mark: str = ""
-    seen: bytes | None = None
+    snapshot: bytes | None = None
     birth: int | None = None
     journal: Mapping[str, bytes] = {}
     replays: tuple[bytes, ...] = ()
@@ -188,7 +188,7 @@ def claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
     """Reads what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
-    _, lane, token, now, fields, seen, events, birth, class_, paused = raw
+    _, lane, token, now, fields, snapshot, events, birth, class_, paused = raw
     held = Held(
         account=terms.account,
         ticket=int(lane),
@@ -199,7 +199,7 @@ def claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
         claims=1,
         hints=tuple(map(_hint, events)),
         replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
-        seen=seen,
+        snapshot=snapshot,
         birth=_optional(birth),
         class_=class_.decode(),
         pauses=read_pauses(paused),
@@ -423,14 +423,14 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rena
 def settle(
     account: str,
     settlement: Settlement,
-    seen: bytes,
+    snapshot: bytes,
     record: bytes,
     owed: bytes,
     terms: ClaimTerms,
     nonce: str | None,
 ) -> Script[tuple[bool, Held | Nothing | None]]:
     """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), seen, record, owed, *terms.args(nonce or "")]
+    args: Args = [msgspec.json.encode(settlement), snapshot, record, owed, *terms.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
         return bool(raw[0]), claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None

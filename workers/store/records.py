@@ -13,7 +13,7 @@ from workers.store.lanes import Pause, Scope, listed
 from workers.store.periodic import State
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
-from workers.tickets.snapshot import LastSeen, decode
+from workers.tickets.snapshot import Snapshot, decode
 
 #: How long (ms) a creation is known by its look: until its turn is settled, else so long.
 ANNOUNCED = 3_600_000
@@ -102,8 +102,8 @@ class Workers:
 
 def read_workers(client: redis.Redis, now: int) -> Workers:
     """Read which worker processes have given a sign of life recently."""
-    seen = cast(dict[bytes, bytes], client.hgetall(WORKERS))
-    alive = {name.decode(): now - int(at) < WORKER_LIFE for name, at in seen.items()}
+    snapshot = cast(dict[bytes, bytes], client.hgetall(WORKERS))
+    alive = {name.decode(): now - int(at) < WORKER_LIFE for name, at in snapshot.items()}
     return Workers(sorted(name for name in alive if alive[name]), sorted(name for name in alive if not alive[name]))
 
 
@@ -170,7 +170,7 @@ class TicketState:
     """Whether a worker holds its lane."""
     pending: bytes | None
     """The handler work still to do, as stored."""
-    snapshot: LastSeen | None
+    snapshot: Snapshot | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,16 @@ import msgspec
 
 from workers.tickets.change import MERGED, Actor, Change
 from workers.tickets.model import Named, TicketRead, Update, readable
-from workers.tickets.snapshot import HOUR, LastSeen, attribute, carry, differences, properties, sift, snapshot
+from workers.tickets.snapshot import (
+    HOUR,
+    Snapshot,
+    attribute,
+    carry,
+    differences,
+    match_announced,
+    properties,
+    take_snapshot,
+)
 from workers.tickets.text import same_value
 
 # Differences: what changed on a ticket without a row of its own, by the snapshot that was last seen. Pure.
@@ -33,24 +42,24 @@ def _teller(ticket: TicketRead, bare: list[Update], now: datetime) -> tuple[date
     return update.at or now, update.id, Actor(update.author, update.author_id, update.author_name)
 
 
-def tag_changes(ticket: TicketRead, seen: LastSeen, bare: list[Update], now: datetime) -> list[Change]:
+def tag_changes(ticket: TicketRead, snapshot: Snapshot, bare: list[Update], now: datetime) -> list[Change]:
     """Tells the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
-    added, removed = ticket.tags - set(seen.tags), frozenset(seen.tags) - ticket.tags
+    added, removed = ticket.tags - set(snapshot.tags), frozenset(snapshot.tags) - ticket.tags
     if not added and not removed:
         return []
     at, update, actor = _teller(ticket, bare, now)
     return [Change(kind="tags-changed", at=at, update_id=update, actor=actor, added=added, removed=removed)]
 
 
-def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Update], now: datetime) -> list[Change]:
+def field_changes(ticket: TicketRead, snapshot: Snapshot, bare: list[Update], now: datetime) -> list[Change]:
     """Tells the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
     at, update, actor = _teller(ticket, bare, now)
     found = []
     for field in ticket.field_values:
-        old = seen.fields.get(str(field.id), "")
+        old = snapshot.fields.get(str(field.id), "")
         changed = old != field.value
-        if str(field.id) in seen.unread:
-            sent = seen.unread[str(field.id)]
+        if str(field.id) in snapshot.unread:
+            sent = snapshot.unread[str(field.id)]
             old, changed = readable(sent), same_value(sent, field.told) is False
         if changed:
             found.append(
@@ -67,12 +76,12 @@ def field_changes(ticket: TicketRead, seen: LastSeen, bare: list[Update], now: d
     return found
 
 
-def property_changes(ticket: TicketRead, seen: LastSeen, now: datetime) -> list[Change]:
+def property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> list[Change]:
     """Tells the properties that differ; used only when the read shows no new row, since rows tell more."""
     names = labels(ticket)
     found = []
     for name, new in properties(ticket).items():
-        old = seen.properties.get(name, new)
+        old = snapshot.properties.get(name, new)
         if old != new:
             found.append(
                 Change(
@@ -124,13 +133,13 @@ class News:
     """
 
     changes: tuple[Change, ...]
-    seen: LastSeen
+    snapshot: Snapshot
     stray: tuple[Update, ...] = ()
 
 
 def news(
     ticket: TicketRead,
-    seen: LastSeen | None,
+    snapshot: Snapshot | None,
     first: FirstSight,
     now: datetime,
     staff: int,
@@ -143,34 +152,36 @@ def news(
     the rows ``brought`` by merged tickets.
     On first sight rows before ``first.since`` are not presented: a missed first change is better than a second answer.
     """
-    if seen is None:
+    if snapshot is None:
         return _first(ticket, first, now, staff, brought)
-    updates = [update for update in ticket.history if not seen.knows(update.id) and update.id not in brought]
-    own = attribute([mark for _, mark in seen.expected], updates)
+    updates = [update for update in ticket.history if not snapshot.knows(update.id) and update.id not in brought]
+    own = attribute([mark for _, mark in snapshot.expected], updates)
     others = [update for update in updates if update.id not in own.values()]
-    stray = [update for update in others if seen.made(update, staff)]
+    stray = [update for update in others if snapshot.made(update, staff)]
     theirs = [update for update in others if update not in stray]
     foreign = [update for update in theirs if not (_by(update, staff) and _bare(update, ticket))]
     bare = [update for update in theirs if _bare(update, ticket)]
-    quiet = tag_changes(ticket, seen, bare, now) + field_changes(ticket, seen, bare, now)
+    quiet = tag_changes(ticket, snapshot, bare, now) + field_changes(ticket, snapshot, bare, now)
     if not updates:
-        quiet += property_changes(ticket, seen, now)
-    covered, waiting = sift(theirs, seen.early)
+        quiet += property_changes(ticket, snapshot, now)
+    covered, waiting = match_announced(theirs, snapshot.announced_early)
     told = [
         change
         for update in foreign
         for change in _changes(update, ticket, now, covered.get(update.id, frozenset()))
         if not (quiet and update in bare)
     ]
-    late = _creation(ticket, seen, first, foreign, now)
-    early = () if updates else differences(dict(seen.properties), properties(ticket), _ms(now))
-    unheard = [update for update in others if update.id not in covered]
-    memory = carry(msgspec.structs.replace(seen, early=(*waiting, *early)), snapshot(ticket), _ms(now))
+    late = _creation(ticket, snapshot, first, foreign, now)
+    announced_early = () if updates else differences(dict(snapshot.properties), properties(ticket), _ms(now))
+    undelivered = [update for update in others if update.id not in covered]
+    memory = carry(
+        msgspec.structs.replace(snapshot, announced_early=(*waiting, *announced_early)), take_snapshot(ticket), _ms(now)
+    )
     memory = msgspec.structs.replace(
         memory,
         created=memory.created or bool(late) or any(change.kind == "ticket-created" for change in told),
         expected=tuple(each for index, each in enumerate(memory.expected) if index not in own),
-        unheard=(*memory.unheard, *([_ms(now)] * (len(unheard) or bool(quiet)))),
+        undelivered=(*memory.undelivered, *([_ms(now)] * (len(undelivered) or bool(quiet)))),
     )
     # What has no row of its own stands where the row stands that was made with it, else last.
     changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
@@ -195,9 +206,9 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, bro
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
     heard = max(len(changes), len(recent))
     memory = msgspec.structs.replace(
-        snapshot(ticket),
+        take_snapshot(ticket),
         created=created,
-        unheard=(_ms(now),) * heard,
+        undelivered=(_ms(now),) * heard,
         # Whatever became of our memory, the ticket still tells how often we wrote of late.
         writes=tuple(
             _ms(update.at)
@@ -211,11 +222,11 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, bro
 
 
 def _creation(
-    ticket: TicketRead, seen: LastSeen, first: FirstSight, foreign: list[Update], now: datetime
+    ticket: TicketRead, snapshot: Snapshot, first: FirstSight, foreign: list[Update], now: datetime
 ) -> tuple[Change, ...]:
     """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
     update = opening(ticket)
-    if seen.created or not first.created or update in foreign:
+    if snapshot.created or not first.created or update in foreign:
         return ()
     if update is None:
         return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)
@@ -293,19 +304,19 @@ def _ms(moment: datetime) -> int:
 # sight: a missed change is better than a second answer.
 
 
-def merged_since(ticket: TicketRead, seen: LastSeen | None) -> tuple[int, ...]:
+def merged_since(ticket: TicketRead, snapshot: Snapshot | None) -> tuple[int, ...]:
     """Gives the tickets that were merged into this one since it was last seen; on first sight all there are."""
-    if seen is None:
+    if snapshot is None:
         return ticket.merged
     # A memory from before merges were known of cannot tell which are new.
-    return () if seen.merged is None else tuple(number for number in ticket.merged if number not in seen.merged)
+    return () if snapshot.merged is None else tuple(number for number in ticket.merged if number not in snapshot.merged)
 
 
 def brought(
     updates: Sequence[Update],
     first: Update | None,
-    seen: LastSeen | None,
-    memories: Sequence[LastSeen | None],
+    snapshot: Snapshot | None,
+    memories: Sequence[Snapshot | None],
     named: Collection[int],
     since: datetime,
     staff: int,
@@ -325,10 +336,10 @@ def brought(
     def old(update: Update) -> bool:
         if update.id in theirs or any(memory.made(update, staff) for memory in known):
             return True
-        if update is first and seen is None:
+        if update is first and snapshot is None:
             return False
         if update.author == "staff" and update.author_id == staff:
-            return seen is not None and not seen.made(update, staff)  # first sight leaves them out itself
+            return snapshot is not None and not snapshot.made(update, staff)  # first sight leaves them out itself
         if update.id not in named and any(memory.knows(update.id) for memory in known):
             return True
         return not kept and (update.at is None or update.at < young)
@@ -336,15 +347,15 @@ def brought(
     return frozenset(update.id for update in updates if old(update))
 
 
-def tell(found: News, ticket: TicketRead, seen: LastSeen, merged: Sequence[int], now: datetime) -> News:
+def tell(found: News, ticket: TicketRead, snapshot: Snapshot, merged: Sequence[int], now: datetime) -> News:
     """Adds the changes that tell of a merge; ``found`` is what else is new to a ticket that was seen before.
 
     A row of a merged ticket tells of that ticket's properties: its changes count only where this one's have changed.
     """
     current = properties(ticket)
-    same = {KIND_OF[name] for name, value in current.items() if seen.properties.get(name, value) == value}
+    same = {KIND_OF[name] for name, value in current.items() if snapshot.properties.get(name, value) == value}
     changes = [change for change in found.changes if change.kind not in same or change.update_id is None]
     at = ticket.modified_at or now
     changes += [Change(kind="ticket-updated", at=at, new=Named(each, f"#{each}"), name=MERGED) for each in merged]
-    unheard = (*found.seen.unheard, int(now.timestamp() * 1000))
-    return News(tuple(changes), msgspec.structs.replace(found.seen, unheard=unheard), found.stray)
+    undelivered = (*found.snapshot.undelivered, int(now.timestamp() * 1000))
+    return News(tuple(changes), msgspec.structs.replace(found.snapshot, undelivered=undelivered), found.stray)

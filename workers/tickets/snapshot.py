@@ -24,7 +24,7 @@ from workers.tickets.text import same_words, within, words
 MARGIN = 120_000
 
 
-class Early(msgspec.Struct, frozen=True, array_like=True):
+class EarlyAnnouncement(msgspec.Struct, frozen=True, array_like=True):
     """A change told at ``at`` (ms): of which property, from which id or day to which, empty where there was none."""
 
     at: int
@@ -33,32 +33,38 @@ class Early(msgspec.Struct, frozen=True, array_like=True):
     new: str
 
 
-def differences(old: dict[str, str], new: dict[str, str], at: int) -> tuple[Early, ...]:
+def differences(old: dict[str, str], new: dict[str, str], at: int) -> tuple[EarlyAnnouncement, ...]:
     """Gives what differs between two snapshots' properties."""
-    return tuple(Early(at, name, old[name], now) for name, now in new.items() if old.get(name, now) != now)
+    return tuple(EarlyAnnouncement(at, name, old[name], now) for name, now in new.items() if old.get(name, now) != now)
 
 
-def sift(updates: Iterable[Update], told: Sequence[Early]) -> tuple[dict[int, frozenset[str]], tuple[Early, ...]]:
+def match_announced(
+    updates: Iterable[Update], told: Sequence[EarlyAnnouncement]
+) -> tuple[dict[int, frozenset[str]], tuple[EarlyAnnouncement, ...]]:
     """Gives for each row the properties whose change in it was told already, and what still waits for its row.
 
     A difference may stand for several rows: each that goes on from where it began is a part of it.
     """
-    waiting = {early.name: early for early in told}
+    waiting = {announced_early.name: announced_early for announced_early in told}
     covered: dict[int, frozenset[str]] = {}
     for update in updates if waiting else ():
         for name, change in update.changes.items():
-            early = waiting.get(name)
-            if early is None or _update_text(change.old) != early.old or _after(update, early):
+            announced_early = waiting.get(name)
+            if (
+                announced_early is None
+                or _update_text(change.old) != announced_early.old
+                or _after(update, announced_early)
+            ):
                 continue
             covered[update.id] = covered.get(update.id, frozenset()) | {name}
-            waiting[name] = msgspec.structs.replace(early, old=_update_text(change.new))
-            if _update_text(change.new) == early.new:
+            waiting[name] = msgspec.structs.replace(announced_early, old=_update_text(change.new))
+            if _update_text(change.new) == announced_early.new:
                 del waiting[name]
     return covered, tuple(waiting.values())
 
 
-def _after(update: Update, early: Early) -> bool:
-    return update.at is not None and update.at.astimezone(UTC).timestamp() * 1000 > early.at + MARGIN
+def _after(update: Update, announced_early: EarlyAnnouncement) -> bool:
+    return update.at is not None and update.at.astimezone(UTC).timestamp() * 1000 > announced_early.at + MARGIN
 
 
 def _update_text(side: Named | None) -> str:
@@ -261,7 +267,7 @@ class Fuse(msgspec.Struct, frozen=True, array_like=True):
     acts: tuple[Act, ...] = ()
 
 
-class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The memory of a ticket.
 
     Rows up to ``floor`` and those in ``ids`` are seen or ours. ``fields`` maps a custom field's id to its value as
@@ -284,13 +290,13 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     properties: Mapping[str, str] = {}
     created: bool = False
     expected: tuple[tuple[int, Mark], ...] = ()
-    unheard: tuple[int, ...] = ()
+    undelivered: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     once: tuple[str, ...] = ()
     marks: tuple[tuple[int, Mark], ...] = ()
-    blind: int = 0
+    untrusted_until: int = 0
     fuse: Fuse = Fuse()
-    early: tuple[Early, ...] = ()
+    announced_early: tuple[EarlyAnnouncement, ...] = ()
     timers: tuple[Timer, ...] = ()
     unread: Mapping[str, Any] = {}
     merged: tuple[int, ...] | None = None
@@ -298,7 +304,12 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def made(self, update: Update, staff: int) -> bool:
         """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
         at = 0 if update.at is None else int(update.at.timestamp() * 1000)
-        if self.blind and at <= self.blind and update.author == "staff" and update.author_id == staff:
+        if (
+            self.untrusted_until
+            and at <= self.untrusted_until
+            and update.author == "staff"
+            and update.author_id == staff
+        ):
             return True
         return any(at <= then + LATE and fits(mark, update) for then, mark in self.marks)
 
@@ -307,10 +318,10 @@ class LastSeen(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return update <= self.floor or update in self.ids
 
 
-def snapshot(ticket: TicketRead) -> LastSeen:
+def take_snapshot(ticket: TicketRead) -> Snapshot:
     """Gives the memory of exactly this read."""
     floor, ids = _compact(ticket.history, {update.id for update in ticket.history}, 0)
-    return LastSeen(
+    return Snapshot(
         floor=floor,
         ids=ids,
         tags=tuple(sorted(ticket.tags)),
@@ -345,7 +356,7 @@ def _compact(history: Iterable[Update], known: set[int], floor: int) -> tuple[in
 
 
 def advance(
-    shot: LastSeen,
+    shot: Snapshot,
     *,
     updates: Iterable[int] = (),
     tags_added: Iterable[str] = (),
@@ -356,10 +367,10 @@ def advance(
     expected: Iterable[tuple[int, Mark]] = (),
     marks: Iterable[tuple[int, Mark]] = (),
     writes: Iterable[int] = (),
-    unheard: Iterable[int] = (),
-) -> LastSeen:
+    undelivered: Iterable[int] = (),
+) -> Snapshot:
     """Adds our own confirmed operations to a snapshot: the rows they made, tags, fields and properties they set."""
-    updates: dict[str, Any] = {
+    members: dict[str, Any] = {
         "ids": tuple(sorted({*shot.ids, *(update for update in updates if update > shot.floor)})),
         "tags": tuple(sorted(({*shot.tags} | set(tags_added)) - set(tags_removed))),
         "fields": {**shot.fields, **(fields or {})},
@@ -368,48 +379,48 @@ def advance(
         "expected": (*shot.expected, *expected),
         "marks": (*shot.marks, *((at, mark.brief) for at, mark in marks)),
         "writes": (*shot.writes, *writes),
-        "unheard": (*shot.unheard, *unheard),
+        "undelivered": (*shot.undelivered, *undelivered),
     }
-    return msgspec.structs.replace(shot, **updates)
+    return msgspec.structs.replace(shot, **members)
 
 
-def carry(seen: LastSeen | None, shot: LastSeen, now: int) -> LastSeen:
+def carry(snapshot: Snapshot | None, shot: Snapshot, now: int) -> Snapshot:
     """Takes over into a new snapshot what the previous memory knew beyond the read; times out what is old."""
-    if seen is None:
+    if snapshot is None:
         return shot
-    floor = max(seen.floor, shot.floor)
+    floor = max(snapshot.floor, shot.floor)
     return msgspec.structs.replace(
         shot,
         floor=floor,
-        ids=tuple(sorted(identity for identity in {*seen.ids, *shot.ids} if identity > floor)),
-        created=seen.created,
-        expected=tuple((at, mark) for at, mark in seen.expected if at > now - LATE),
-        marks=tuple((at, mark) for at, mark in seen.marks if at > now - LATE),
-        blind=seen.blind,
-        fuse=seen.fuse,
-        unheard=tuple(at for at in seen.unheard if at > now - UNHEARD),
-        writes=tuple(at for at in seen.writes if at > now - HOUR),
-        once=seen.once,
-        early=tuple(each for each in seen.early if each.at > now - LATE),
-        timers=seen.timers,
-        merged=tuple(dict.fromkeys((*(seen.merged or ()), *(shot.merged or ())))),
+        ids=tuple(sorted(identity for identity in {*snapshot.ids, *shot.ids} if identity > floor)),
+        created=snapshot.created,
+        expected=tuple((at, mark) for at, mark in snapshot.expected if at > now - LATE),
+        marks=tuple((at, mark) for at, mark in snapshot.marks if at > now - LATE),
+        untrusted_until=snapshot.untrusted_until,
+        fuse=snapshot.fuse,
+        undelivered=tuple(at for at in snapshot.undelivered if at > now - UNHEARD),
+        writes=tuple(at for at in snapshot.writes if at > now - HOUR),
+        once=snapshot.once,
+        announced_early=tuple(each for each in snapshot.announced_early if each.at > now - LATE),
+        timers=snapshot.timers,
+        merged=tuple(dict.fromkeys((*(snapshot.merged or ()), *(shot.merged or ())))),
     )
 
 
-_DECODER = msgspec.json.Decoder(LastSeen)
+_DECODER = msgspec.json.Decoder(Snapshot)
 
 
-def encode(seen: LastSeen) -> bytes:
+def encode(snapshot: Snapshot) -> bytes:
     """Writes the memory as compact JSON."""
-    return msgspec.json.encode(seen)
+    return msgspec.json.encode(snapshot)
 
 
-def decode(stored: bytes | None) -> LastSeen | None:
+def decode(stored: bytes | None) -> Snapshot | None:
     """Reads a stored memory; one that cannot be read counts as none, so that the ticket is seen for the first time."""
     if not stored:
         return None
     try:
-        seen = _DECODER.decode(stored)
+        snapshot = _DECODER.decode(stored)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None
-    return seen if seen.format == 1 else None
+    return snapshot if snapshot.format == 1 else None

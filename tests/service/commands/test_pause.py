@@ -8,7 +8,7 @@ import redis
 
 from tests.support.commands import KEYS, refused, run, shown, wrong
 from workers.store.records import AccountRecords
-from workers.tickets.snapshot import LastSeen, encode
+from workers.tickets.snapshot import Snapshot, encode
 
 FILE = """\
 handlers = ["quiet:router"]
@@ -34,7 +34,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def _ticket(store: redis.Redis) -> None:
-    store.set(KEYS.snapshot(3), encode(LastSeen(floor=1, tags=("Foxhooks-Off",))))
+    store.set(KEYS.snapshot(3), encode(Snapshot(floor=1, tags=("Foxhooks-Off",))))
     store.zadd(KEYS.sched, {"3": 9_999_999_999_999})
 
 

@@ -50,7 +50,7 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
         if sent.method == "GET" or sent.plan is None or not isinstance(sent.body, dict):
             continue
         for update in history.tickets[sent.ticket].updates:
-            newer = not by_us(history, update) and not sent.plan.seen.knows(update.update_id)
+            newer = not by_us(history, update) and not sent.plan.snapshot.knows(update.update_id)
             if not newer or update.visible_at * 1000 > sent.granted - WIDTH or like_ours(history, sent.ticket, update):
                 continue
             for change, (_, name) in CHANGES.items():

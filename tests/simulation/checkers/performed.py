@@ -42,7 +42,7 @@ def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[s
         before = {update.shown["message"]["html"] for update in ours if update.at * 1000 <= history.emptied}
         for update in ours:
             if update.at * 1000 > history.emptied and update.shown["message"]["html"] in before:
-                yield f"ticket {number}: {update.shown['message']['html']!r} was written again in row {update.update_id}"
+                yield f"ticket {number}: {update.shown['message']['html']!r} was written again in {update.update_id}"
 
 
 def effects_happen_in_order(history: History) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _may_be_so(history: History, number: int, effect: Effect) -> bool:
 
 def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
     """Tells whether a person did something since the read over which the effect would have gone."""
-    knows: Callable[[int], bool] = plan.seen.knows
+    knows: Callable[[int], bool] = plan.snapshot.knows
     for update in history.tickets[number].updates:
         said = update.shown["message"]
         if by_us(history, update) or knows(update.update_id):

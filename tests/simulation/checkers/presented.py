@@ -34,7 +34,7 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
                 if times[update.update_id] > 1 + sum(
                     update.update_id in {one.update_id for one in each} for each in again
                 ):
-                    yield f"ticket {number}: row {update.update_id} was shown to {handler} {times[update.update_id]} times"
+                    yield f"ticket {number}: {update.update_id} was shown to {handler} {times[update.update_id]} times"
                 elif history.unseen(number, update.at * 1000):
                     continue
                 elif not times[update.update_id] and not over and not _excused(history, number, update, asked, quiet):
@@ -97,8 +97,8 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
             for each in shown[number, handler]:
                 for change in () if each.replay or each.dead else each.matched:
                     update = change.update_id or before
-                    at, seen = visible.get(update, (0, 0))
-                    if update < before and seen == at:
+                    at, snapshot = visible.get(update, (0, 0))
+                    if update < before and snapshot == at:
                         yield f"ticket {number}: {handler} was shown row {update} after row {before}"
                     before = max(before, update)
 

@@ -74,12 +74,12 @@ def test_a_handler_that_gives_up_is_a_dead_letter_at_once(store: redis.Redis) ->
 
 def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store: redis.Redis) -> None:
     slow, quick = Router("slow"), Router("quick")
-    seen: list[list[str]] = []
+    snapshot: list[list[str]] = []
 
     @slow.on("ticket-created", "ticket-updated")
     def fails_first(ticket: Ticket, event: Event) -> None:
-        seen.append([change.kind for change in event.changes])
-        if len(seen) == 1:
+        snapshot.append([change.kind for change in event.changes])
+        if len(snapshot) == 1:
             raise Retry("later", after="60s")
 
     @quick.on("contact-replied")
@@ -96,9 +96,9 @@ def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store:
     world.work()
 
     assert "quick one" in world.ticket(number)["updates"][-1]["message"]["text"]
-    assert len(seen) == 1
+    assert len(snapshot) == 1
     finish(world)
-    assert seen == [["ticket-created"], ["ticket-created", "contact-replied"]]
+    assert snapshot == [["ticket-created"], ["ticket-created", "contact-replied"]]
 
 
 def test_an_intent_without_a_grant_is_left_out_and_the_others_go_ahead(store: redis.Redis) -> None:

@@ -78,12 +78,12 @@ def foreign(step: Step | Inner) -> bool:
 
 def journal(nth: int) -> Callable[[Step | Inner], bool]:
     """Picks the nth script that writes into the journal of other systems."""
-    seen: list[object] = []
+    snapshot: list[object] = []
 
     def pick(step: Step | Inner) -> bool:
         if isinstance(step, Script) and step.name == "external":
-            seen.append(step)
-            return len(seen) == nth
+            snapshot.append(step)
+            return len(snapshot) == nth
         return False
 
     return pick

@@ -25,7 +25,7 @@ def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
     return router
 
 
-def seen(store: redis.Redis, router: Router) -> World:
+def snapshot(store: redis.Redis, router: Router) -> World:
     """Gives a world whose ticket 1 was worked once."""
     world = World(store, router)
     world.simulator.create_ticket()
@@ -47,7 +47,7 @@ def lost(world: World, seconds: int) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis, known: bool) -> None:
     runs: list[list[str]] = []
-    world = seen(store, reader(runs)) if known else World(store, reader(runs))
+    world = snapshot(store, reader(runs)) if known else World(store, reader(runs))
     if known:
         world.simulator.contact_replies(1, "Hello?")
     else:
@@ -63,7 +63,7 @@ def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.R
 
 def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis) -> None:
     runs: list[list[str]] = []
-    world = seen(store, reader(runs, fails=1))
+    world = snapshot(store, reader(runs, fails=1))
     world.now += 60_000
     lost(world, 170)
     world.settle_down()
@@ -74,7 +74,7 @@ def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: red
 
 def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_comes_back(store: redis.Redis) -> None:
     runs: list[list[str]] = []
-    world = seen(store, reader(runs, fails=1))
+    world = snapshot(store, reader(runs, fails=1))
     lost(world, 1_000)
 
     [dead] = letters(store).values()
@@ -165,7 +165,7 @@ def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_abo
 
 def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
     runs: list[list[str]] = []
-    world = seen(store, reader(runs))
+    world = snapshot(store, reader(runs))
     world.simulator.contact_replies(1, "Hello?")
     world.deliver()
     del world.simulator.account.tickets[1]
@@ -199,7 +199,7 @@ def handed(world: World, *routers: Router) -> World:
 def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis, names: tuple[str, ...]) -> None:
     runs: list[list[str]] = []
     router = reader(runs, fails=1)
-    world = seen(store, router)
+    world = snapshot(store, router)
     world.now += 70_000
     old = handed(world, *other(*names))
     for _ in range(5):
@@ -250,7 +250,7 @@ def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
 
 @pytest.mark.parametrize("names", [("older",), ()])
 def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: tuple[str, ...]) -> None:
-    world = seen(store, reader([], fails=9))
+    world = snapshot(store, reader([], fails=9))
     old = handed(world, *other(*names))
     old.settle_down()
 

@@ -35,12 +35,12 @@ def rest(world: World) -> None:
         world.settle_down()
 
 
-def desk(store: "redis.Redis", *routers: Router, seen: bool = True, **terms: Any) -> World:
+def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **terms: Any) -> World:
     """Gives a world with three tickets, seen before if wanted, on the first of which the contact has replied."""
     world = World(store, *routers, **terms)
     for subject in ("One", "Two", "Three"):
         world.simulator.create_ticket(subject=subject)
-    if seen:
+    if snapshot:
         rest(world)
     else:
         world.simulator.take_deliveries()
@@ -79,9 +79,9 @@ def test_it_is_done_on_the_other_ticket_as_that_stands_there(store: redis.Redis)
     assert "clerk.file decided: from ticket 1: tags, note, set" in trail(store, 2)
 
 
-@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("snapshot", [False, True])
 def test_it_calls_no_handler_there_so_that_two_tickets_cannot_write_on_each_other_for_ever(
-    store: redis.Redis, seen: bool
+    store: redis.Redis, snapshot: bool
 ) -> None:
     router, calls = Router("clerk"), []
 
@@ -90,7 +90,7 @@ def test_it_calls_no_handler_there_so_that_two_tickets_cannot_write_on_each_othe
         calls.append(ticket.id)
         ctx.on_ticket(3 - ticket.id).note(f"From {ticket.id}.")
 
-    world = desk(store, router, seen=seen)
+    world = desk(store, router, snapshot=snapshot)
     calls.clear()
     rest(world)
 

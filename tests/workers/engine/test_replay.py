@@ -89,9 +89,9 @@ def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redi
 
     world = opened(store, router, fuse=3)
     stored: Any = store.get(f"{P}ticket:1")
-    seen = decode(stored)
-    assert seen is not None
-    store.set(f"{P}ticket:1", encode(msgspec.structs.replace(seen, writes=(world.now,) * 5)))
+    snapshot = decode(stored)
+    assert snapshot is not None
+    store.set(f"{P}ticket:1", encode(msgspec.structs.replace(snapshot, writes=(world.now,) * 5)))
     world.settle_down()
 
     assert [letter["handler"] for letter in letters(store).values()] == ["clerk.file"]

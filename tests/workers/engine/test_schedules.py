@@ -78,17 +78,17 @@ def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Red
 
 
 def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis) -> None:
-    router, seen = on_hold(), []
+    router, snapshot = on_hold(), []
 
     @router.on("ticket-updated", "ticket-created")
     def any_change(ticket: Ticket, event: Event) -> None:
-        seen.append(("any", event.kind))
+        snapshot.append(("any", event.kind))
 
     @router.every("1d", find="status:New")
     def other(ticket: Ticket, event: Event) -> None:
-        seen.append(("other", event.kind))
+        snapshot.append(("other", event.kind))
 
-    @router.every("2h", find='status:"On Hold"', when=lambda ticket, event: seen.append(("when", event.kind)))
+    @router.every("2h", find='status:"On Hold"', when=lambda ticket, event: snapshot.append(("when", event.kind)))
     def never(ticket: Ticket, event: Event) -> None:
         raise AssertionError
 
@@ -98,7 +98,7 @@ def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis)
     world.rounds()
     world.work()
 
-    assert seen == [("when", "scheduled")]
+    assert snapshot == [("when", "scheduled")]
     assert tagged(world, [number]) == [number]
 
 

@@ -67,13 +67,13 @@ def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redi
 
 def test_own_writes_are_echoes(store: redis.Redis) -> None:
     router = Router("loop")
-    seen: list[str] = []
+    snapshot: list[str] = []
 
     @router.on("ticket-created", "ticket-updated")
     def answer(ticket: Ticket, event: Event) -> None:
-        seen.extend(change.kind for change in event.changes)
-        ticket.note(f"Note {len(seen)}")
-        ticket.add_tags(f"t{len(seen)}")
+        snapshot.extend(change.kind for change in event.changes)
+        ticket.note(f"Note {len(snapshot)}")
+        ticket.add_tags(f"t{len(snapshot)}")
         ticket.set(status="In Progress", fields={})
 
     world = World(store, router)
@@ -81,7 +81,7 @@ def test_own_writes_are_echoes(store: redis.Redis) -> None:
     world.deliver()
     world.settle_down()
 
-    assert seen == ["ticket-created"]
+    assert snapshot == ["ticket-created"]
 
 
 def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redis) -> None:

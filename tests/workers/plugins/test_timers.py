@@ -207,21 +207,21 @@ def test_our_own_writes_do_not_end_it(store: redis.Redis) -> None:
 def test_what_else_happened_shows_and_is_for_other_handlers_as_ever(store: redis.Redis) -> None:
     rang: Rang = []
     router = reminder(rang)
-    seen: list[tuple[str, ...]] = []
+    snapshot: list[tuple[str, ...]] = []
 
     @router.on("ticket-updated")
     def any_change(ticket: Ticket, event: Event) -> None:
-        seen.append(tuple(change.kind for change in event.changes))
+        snapshot.append(tuple(change.kind for change in event.changes))
 
     play = Play(store, router)
     play.contact()
-    seen.clear()
+    snapshot.clear()
     play.world.now += 3 * HOUR
     play.world.simulator.staff_updates(play.number, priority="High", staff=1)
     play.world.work()
 
     assert [kinds for _, kinds in rang] == [("priority-changed", "later")]
-    assert seen == [("priority-changed",)]
+    assert snapshot == [("priority-changed",)]
 
 
 def test_only_the_router_that_set_it_is_called(store: redis.Redis) -> None:

@@ -95,17 +95,17 @@ def test_a_handler_that_raises_has_failed_and_wants_nothing() -> None:
 
 
 def test_the_message_of_the_change_is_on_the_ticket_as_it_would_be_read() -> None:
-    seen = []
+    snapshot = []
 
     def look(ticket: Ticket, event: Event) -> None:
         (change,) = event.matched
         update = ticket.history[-1]
-        seen.append((ticket.message, change.text, change.actor.kind, update.id == change.update_id, event.kind))
+        snapshot.append((ticket.message, change.text, change.actor.kind, update.id == change.update_id, event.kind))
 
     looks = router(look, "contact-replied", "note-added")
     run(looks, ticket(text="First"), "contact-replied", text="Second")
     run(looks, ticket(text="First"), "note-added", by=Actor("staff", 7, "Ada"), text="Second")
-    assert seen == [
+    assert snapshot == [
         ("Second", "Second", "contact", True, "contact-replied"),
         ("First", "Second", "staff", True, "note-added"),
     ]

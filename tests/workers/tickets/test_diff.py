@@ -8,18 +8,18 @@ from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, News, news
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import LastSeen, Mark, advance, snapshot
+from workers.tickets.snapshot import Mark, Snapshot, advance, take_snapshot
 
 NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
 OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)
 MS = int(NOW.timestamp() * 1000)
 
 
-def seen(read: TicketRead) -> LastSeen:
-    return advance(snapshot(read))
+def snapshot(read: TicketRead) -> Snapshot:
+    return advance(take_snapshot(read))
 
 
-def compare(read: TicketRead, before: LastSeen | None, since: datetime = OPENED, created: bool = False) -> News:
+def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> News:
     return news(read, before, FirstSight(since, created), NOW, staff=7)
 
 
@@ -28,52 +28,52 @@ def told(found: News) -> list[tuple[str, int | None]]:
 
 
 def test_every_new_row_is_told_once_and_in_order() -> None:
-    before = seen(ticket())
+    before = snapshot(ticket())
     read = ticket(update(2, SAM, "Hello?"), update(3, ADA, "On it."), update(4, ADA, "Hm.", note=True), update(5, RULE))
 
     found = compare(read, before)
 
     assert told(found) == [("contact-replied", 2), ("staff-replied", 3), ("note-added", 4), ("smart-rule", 5)]
-    assert told(compare(read, found.seen)) == []
+    assert told(compare(read, found.snapshot)) == []
 
 
 def test_a_row_that_becomes_visible_late_is_told_although_it_is_lower() -> None:
-    found = compare(ticket(update(3, SAM, "Second.")), seen(ticket()))
+    found = compare(ticket(update(3, SAM, "Second.")), snapshot(ticket()))
 
-    assert told(compare(ticket(update(2, SAM, "First."), update(3, SAM, "Second.")), found.seen)) == [
+    assert told(compare(ticket(update(2, SAM, "First."), update(3, SAM, "Second.")), found.snapshot)) == [
         ("contact-replied", 2)
     ]
 
 
 def test_a_row_below_the_floor_is_never_told() -> None:
     found = compare(
-        ticket(update(3, SAM, "Much later.", minute=40), update(4, ADA, "Later still.", minute=58)), seen(ticket())
+        ticket(update(3, SAM, "Much later.", minute=40), update(4, ADA, "Later still.", minute=58)), snapshot(ticket())
     )
 
-    assert found.seen.floor == 3
-    assert told(compare(ticket(update(2, SAM, "Old."), update(4, ADA, "x")), found.seen)) == []
+    assert found.snapshot.floor == 3
+    assert told(compare(ticket(update(2, SAM, "Old."), update(4, ADA, "x")), found.snapshot)) == []
 
 
 def test_tags_are_told_by_their_difference() -> None:
-    found = compare(ticket(tags="a, c"), seen(ticket(tags="a,b")))
+    found = compare(ticket(tags="a, c"), snapshot(ticket(tags="a,b")))
 
     assert [(change.added, change.removed) for change in found.changes] == [(frozenset("c"), frozenset("b"))]
 
 
 def test_tags_stand_where_the_row_stands_that_was_made_with_them() -> None:
-    found = compare(ticket(update(2, ADA), update(3, SAM, "Hello?"), tags="a"), seen(ticket()))
+    found = compare(ticket(update(2, ADA), update(3, SAM, "Hello?"), tags="a"), snapshot(ticket()))
 
     assert told(found) == [("tags-changed", 2), ("contact-replied", 3)]
 
 
 def test_our_own_tags_are_no_news() -> None:
-    before = advance(snapshot(ticket()), updates=[2], tags_added=["vip"])
+    before = advance(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
 
     assert told(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 
 
 def test_a_field_is_told_by_its_difference() -> None:
-    found = compare(ticket(fields={3: "Scanner"}), seen(ticket(fields={3: ""})))
+    found = compare(ticket(fields={3: "Scanner"}), snapshot(ticket(fields={3: ""})))
 
     assert [(change.kind, change.field, change.new and change.new.name) for change in found.changes] == [
         ("field-changed", "field 3", "Scanner")
@@ -81,17 +81,17 @@ def test_a_field_is_told_by_its_difference() -> None:
 
 
 def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
-    before = advance(snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
+    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
 
     found = compare(ticket(fields={3: "04 Mar 2026"}), before)
 
     assert told(found) == []
-    assert found.seen.fields == {"3": "04 Mar 2026"}
-    assert found.seen.unread == {}
+    assert found.snapshot.fields == {"3": "04 Mar 2026"}
+    assert found.snapshot.unread == {}
 
 
 def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() -> None:
-    before = advance(snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
+    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
 
     (change,) = compare(ticket(fields={3: "8th"}), before).changes
 
@@ -103,62 +103,68 @@ def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() ->
 
 
 def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference() -> None:
-    before = seen(ticket(status=1))
+    before = snapshot(ticket(status=1))
 
     assert told(compare(ticket(update(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
     assert told(compare(ticket(status=4), before)) == [("status-changed", None)]
 
 
 def test_what_was_told_by_its_difference_is_not_told_again_by_its_late_row() -> None:
-    first = compare(ticket(status=4), seen(ticket(status=1)))
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
     assert told(first) == [("status-changed", None)]
     late = update(2, ADA, status=(1, 4), priority=(1, 3))
-    second = compare(ticket(late, status=4), first.seen)
+    second = compare(ticket(late, status=4), first.snapshot)
     assert told(second) == [("priority-changed", 2)]
-    third = compare(ticket(late, update(3, ADA, status=(4, 1)), update(4, ADA, status=(1, 4)), status=4), second.seen)
+    third = compare(
+        ticket(late, update(3, ADA, status=(4, 1)), update(4, ADA, status=(1, 4)), status=4), second.snapshot
+    )
     assert told(third) == [("status-changed", 3), ("status-changed", 4)]
 
 
 def test_a_late_row_that_tells_nothing_but_what_was_told_is_no_news() -> None:
-    first = compare(ticket(status=4), seen(ticket(status=1)))
-    found = compare(ticket(update(2, ADA, status=(1, 4)), status=4), first.seen)
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
+    found = compare(ticket(update(2, ADA, status=(1, 4)), status=4), first.snapshot)
     assert told(found) == []
-    assert found.seen.early == ()
+    assert found.snapshot.announced_early == ()
 
 
 def test_a_difference_stands_for_all_the_rows_between_its_ends() -> None:
-    first = compare(ticket(status=4), seen(ticket(status=1)))
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
     one = update(2, ADA, status=(1, 2))
-    second = compare(ticket(one, status=4), first.seen)
-    third = compare(ticket(one, update(3, ADA, status=(2, 4)), update(4, ADA, status=(4, 2)), status=2), second.seen)
+    second = compare(ticket(one, status=4), first.snapshot)
+    third = compare(
+        ticket(one, update(3, ADA, status=(2, 4)), update(4, ADA, status=(4, 2)), status=2), second.snapshot
+    )
     assert (told(second), told(third)) == ([], [("status-changed", 4)])
 
 
 def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> None:
-    first = compare(ticket(status=4), seen(ticket(status=1)))
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
     afterwards = {**update(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
-    later = compare(ticket(afterwards, status=4), first.seen)
+    later = compare(ticket(afterwards, status=4), first.snapshot)
     assert told(later) == [("status-changed", 2)]
 
 
 def test_a_row_that_was_expected_is_ours() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(snapshot(ticket()), expected=[(MS, mark)])
+    before = advance(take_snapshot(ticket()), expected=[(MS, mark)])
 
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
-    assert (told(found), found.stray, found.seen.expected) == ([], (), ())
+    assert (told(found), found.stray, found.snapshot.expected) == ([], (), ())
 
 
 def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
     old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
-    before = advance(snapshot(ticket()), expected=[(old, Mark("staff", 7)), (MS, Mark("staff", 7))])
+    before = advance(take_snapshot(ticket()), expected=[(old, Mark("staff", 7)), (MS, Mark("staff", 7))])
 
-    assert [at for at, _ in compare(ticket(), before).seen.expected] == [MS]
+    assert [at for at, _ in compare(ticket(), before).snapshot.expected] == [MS]
 
 
 def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
-    before = advance(snapshot(ticket()), marks=[(MS, Mark("staff", 7, message="note", words=("seen", "by", "us")))])
+    before = advance(
+        take_snapshot(ticket()), marks=[(MS, Mark("staff", 7, message="note", words=("seen", "by", "us")))]
+    )
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
     assert told(found) == []
@@ -167,7 +173,7 @@ def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() ->
 
 def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
     mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(snapshot(ticket()), marks=[(MS, mark)])
+    before = advance(take_snapshot(ticket()), marks=[(MS, mark)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)
 
     assert told(found) == [("note-added", 2), ("status-changed", 3)]
@@ -176,9 +182,9 @@ def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> No
 
 
 def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_tags() -> None:
-    assert told(compare(ticket(update(2, BOT)), seen(ticket()))) == []
+    assert told(compare(ticket(update(2, BOT)), snapshot(ticket()))) == []
 
-    [change] = compare(ticket(update(2, BOT), tags="vip"), seen(ticket())).changes
+    [change] = compare(ticket(update(2, BOT), tags="vip"), snapshot(ticket())).changes
     assert (change.kind, change.actor.id, change.added) == ("tags-changed", 7, {"vip"})
 
 
@@ -187,16 +193,16 @@ def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
     found = compare(
         ticket(update(2, BOT, "Seen by us", note=True, minute=50)),
-        advance(snapshot(ticket()), marks=[(long_ago, mark)]),
+        advance(take_snapshot(ticket()), marks=[(long_ago, mark)]),
     )
 
     assert told(found) == [("note-added", 2)]
 
 
 def test_while_it_is_not_known_what_we_did_rows_by_our_staff_member_start_nothing() -> None:
-    blind = replace(snapshot(ticket()), blind=MS)
+    untrusted_until = replace(take_snapshot(ticket()), untrusted_until=MS)
 
-    assert told(compare(ticket(update(2, BOT, "Ours, perhaps.", minute=10)), blind)) == []
+    assert told(compare(ticket(update(2, BOT, "Ours, perhaps.", minute=10)), untrusted_until)) == []
 
 
 def test_on_first_sight_older_rows_are_history() -> None:
@@ -216,7 +222,7 @@ def test_on_first_sight_our_own_rows_start_nothing() -> None:
 def test_a_creation_told_after_an_update_is_presented_once() -> None:
     first = compare(ticket(update(2, SAM, "Now.", minute=50)), None, OPENED + timedelta(minutes=40))
 
-    late = compare(ticket(update(2, SAM, "Now.", minute=50)), first.seen, created=True)
+    late = compare(ticket(update(2, SAM, "Now.", minute=50)), first.snapshot, created=True)
 
     assert told(late) == [("ticket-created", 1)]
-    assert told(compare(ticket(update(2, SAM, "Now.", minute=50)), late.seen, created=True)) == []
+    assert told(compare(ticket(update(2, SAM, "Now.", minute=50)), late.snapshot, created=True)) == []

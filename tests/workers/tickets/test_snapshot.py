@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import SAM, ticket, update
-from workers.tickets.snapshot import HOUR, LATE, LastSeen, Mark, advance, carry, decode, encode, snapshot
+from workers.tickets.snapshot import HOUR, LATE, Mark, Snapshot, advance, carry, decode, encode, take_snapshot
 
 
 def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
-    shot = snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
+    shot = take_snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
 
     assert (shot.ids, shot.tags, shot.fields, shot.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
 
 
 def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
-    shot = snapshot(
+    shot = take_snapshot(
         ticket(update(2, SAM, "a", minute=20), update(3, SAM, "b", minute=34), update(4, SAM, "c", minute=35))
     )
 
@@ -24,7 +24,7 @@ def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
 
 def test_our_operations_are_added_to_the_snapshot() -> None:
     shot = advance(
-        snapshot(ticket(tags="a,b")),
+        take_snapshot(ticket(tags="a,b")),
         updates=[5],
         tags_added=["c"],
         tags_removed=["a"],
@@ -36,18 +36,18 @@ def test_our_operations_are_added_to_the_snapshot() -> None:
 
 
 def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
-    before = LastSeen(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Mark("staff", 7)),))
+    before = Snapshot(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Mark("staff", 7)),))
 
-    after = carry(before, LastSeen(floor=2, ids=(3, 5)), HOUR + 1)
+    after = carry(before, Snapshot(floor=2, ids=(3, 5)), HOUR + 1)
 
     assert (after.floor, after.ids, after.created, after.writes) == (3, (4, 5, 9), True, (HOUR,))
     assert len(after.expected) == 1
-    assert carry(before, LastSeen(), HOUR + LATE).expected == ()
+    assert carry(before, Snapshot(), HOUR + LATE).expected == ()
 
 
 @given(
     st.builds(
-        LastSeen,
+        Snapshot,
         floor=st.integers(0, 2**53),
         ids=st.lists(st.integers(0, 2**53)).map(tuple),
         tags=st.lists(st.text()).map(tuple),
@@ -56,8 +56,8 @@ def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
         created=st.booleans(),
     )
 )
-def test_what_is_stored_is_read_back(seen: LastSeen) -> None:
-    assert decode(encode(seen)) == seen
+def test_what_is_stored_is_read_back(snapshot: Snapshot) -> None:
+    assert decode(encode(snapshot)) == snapshot
 
 
 @given(st.binary())
@@ -66,4 +66,4 @@ def test_what_cannot_be_read_counts_as_nothing(stored: bytes) -> None:
 
 
 def test_a_memory_of_a_later_format_counts_as_nothing() -> None:
-    assert decode(encode(msgspec.structs.replace(LastSeen(), format=2))) is None
+    assert decode(encode(msgspec.structs.replace(Snapshot(), format=2))) is None
