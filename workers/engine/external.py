@@ -16,7 +16,7 @@ import msgspec
 
 from workers.engine.context import State
 from workers.engine.plan import Foreign, Foreigns, Owed
-from workers.engine.read import Reading, freeze
+from workers.engine.read import Reading, encode_reading
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
 from workers.plugins.context import Wanted
 from workers.plugins.invoke import Failure, InnerSteps, Outside, Stopped
@@ -119,7 +119,7 @@ class Ledger:
 
     def _write(self, handler: str, name: str, entry: Foreign | None) -> InnerSteps[None]:
         stored = FORGET if entry is None else msgspec.json.encode(entry)
-        reading = b"" if self._frozen else freeze(self._reading)
+        reading = b"" if self._frozen else encode_reading(self._reading)
         if not (yield note_foreign(self._state.held, handler, name, stored, reading)):
             raise LeaseLost
         self._frozen = True

@@ -170,7 +170,7 @@ def _heard(snapshot: Snapshot, undelivered: list[int]) -> Snapshot:
     return msgspec.structs.replace(snapshot, undelivered=tuple(undelivered))
 
 
-class Frozen(msgspec.Struct, frozen=True):
+class StoredReading(msgspec.Struct, frozen=True):
     """A reading as it is stored with the turn: later attempts of the turn show their handlers exactly this."""
 
     format: int
@@ -185,12 +185,12 @@ class Frozen(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
 
 
-def freeze(reading: Reading) -> bytes:
+def encode_reading(reading: Reading) -> bytes:
     """Writes a reading for the turn's later attempts."""
     news = reading.news
     stray = tuple(update.id for update in news.stray)
     return msgspec.json.encode(
-        Frozen(
+        StoredReading(
             format=1,
             ticket=reading.ticket.raw,
             changes=news.changes,
@@ -205,10 +205,10 @@ def freeze(reading: Reading) -> bytes:
     )
 
 
-def thaw(stored: bytes, site: str) -> Reading:
+def decode_reading(stored: bytes, site: str) -> Reading:
     """Reads what ``freeze`` wrote; ``Unreadable`` when this version cannot."""
     try:
-        kept = msgspec.json.decode(stored, type=Frozen)
+        kept = msgspec.json.decode(stored, type=StoredReading)
         ticket = read_ticket(kept.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None

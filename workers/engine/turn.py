@@ -31,7 +31,7 @@ from workers.engine.plan import (
     decode_replay,
     together,
 )
-from workers.engine.read import read_and_compare, thaw
+from workers.engine.read import decode_reading, read_and_compare
 from workers.engine.settle import close, letters
 from workers.engine.steps import Steps, ask
 from workers.errors import LeaseLost, NotNow
@@ -103,7 +103,7 @@ def _make_plan(state: State) -> Steps[Plan]:
         return without_handlers(state, _empty(state, ""), owed)
     frozen = state.held.reading
     try:
-        reading = thaw(frozen, state.terms.site) if frozen else (yield from read_and_compare(state))
+        reading = decode_reading(frozen, state.terms.site) if frozen else (yield from read_and_compare(state))
     except Merged as merged:
         return merged_away(state, _empty(state, ""), owed, str(merged))
     if reading is None:
