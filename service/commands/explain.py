@@ -19,10 +19,10 @@ from workers.engine.plan import (
     TICKET,
     Effect,
     Entry,
-    Owed,
+    Pending,
     Record,
     Verdict,
-    decode_owed,
+    decode_pending,
     read_record,
     split,
     whom,
@@ -120,7 +120,7 @@ def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketSta
     """Read the present state of a ticket."""
     records = AccountRecords(client, account.name)
     state, pauses = records.ticket(ticket), records.pauses()
-    pending, whole = decode_owed(state.pending), pauses.get(("account", ""))
+    pending, whole = decode_pending(state.pending), pauses.get(("account", ""))
     return TicketStatus(
         waiting=state.waiting,
         due=state.due,
@@ -141,7 +141,7 @@ def _why_stopped(
     ticket: int,
     pauses: dict[tuple[Scope, str], Pause],
     snapshot: Snapshot | None,
-    pending: Sequence[Owed],
+    pending: Sequence[Pending],
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):

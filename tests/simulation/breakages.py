@@ -104,7 +104,7 @@ def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
     close = settle.close
 
     def without(state: State, plan: Plan, nonce: str | None) -> Steps[settle.Closed]:
-        return close(state, msgspec.structs.replace(plan, owed=()), nonce)
+        return close(state, msgspec.structs.replace(plan, pending=()), nonce)
 
     patch.setattr(turn, "close", without)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.plan import Letter, Owed, Plan, decode_plan
+from workers.engine.plan import Letter, Pending, Plan, decode_plan
 from workers.engine.steps import Step
 from workers.plugins.actions import AnyIntent
 from workers.plugins.invoke import Decide, Decision
@@ -47,7 +47,7 @@ class Settled:
     ticket: int
     turn: str
     handled: tuple[str, ...]
-    owed: tuple[Owed, ...]
+    pending: tuple[Pending, ...]
     letters: tuple[Letter, ...]
 
 
@@ -92,12 +92,12 @@ class Witness:
         if any(settled.turn == told.turn for settled in self.settled):
             return
         letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
-        owed = bytes(step.args[3])  # type: ignore[arg-type]
+        pending = bytes(step.args[3])  # type: ignore[arg-type]
         if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
             self.first.setdefault(int(told.lane), snapshot)
         self._keep(worker, int(told.lane), told.turn, letters)
-        debts = msgspec.json.decode(owed, type=tuple[Owed, ...]) if owed else ()
-        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), debts, letters))
+        pending = msgspec.json.decode(pending, type=tuple[Pending, ...]) if pending else ()
+        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, letters))
 
     def _keep(self, worker: Hashable, ticket: int, turn: str, letters: tuple[Letter, ...]) -> None:
         if turn in self._kept:

@@ -13,7 +13,7 @@ from workers.engine.external import Ledger
 from workers.engine.fold import Folded, Wish, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
 from workers.engine.missing import RENAMED, letter, search
-from workers.engine.plan import ALL_OF, EVERYONE, Effect, Handover, Letter, Owed, Plan, Said, Verdict, together, whom
+from workers.engine.plan import ALL_OF, EVERYONE, Effect, Handover, Letter, Pending, Plan, Said, Verdict, together, whom
 from workers.engine.plan import mark as mark_of
 from workers.engine.read import Reading, directory
 from workers.engine.steps import Steps, ask
@@ -33,19 +33,19 @@ from workers.tickets.snapshot import Snapshot, Timer, attribute
 RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 
 
-def failed(
-    state: State, ledger: Ledger, handler: str, event: Event, debt: Owed | None, failure: Failure
-) -> tuple[Owed, str]:
+def after_failure(
+    state: State, ledger: Ledger, handler: str, event: Event, work: Pending | None, failure: Failure
+) -> tuple[Pending, str]:
     """Gives what the handler is owed now, and why it is nevertheless given up; empty when it runs again."""
-    attempt = debt.attempt + 1 if debt else 1
-    first = (debt.first_at, debt.first_error) if debt and debt.first_error else (state.now(), failure.error)
-    owed = Owed(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ledger.of(handler))
+    attempt = work.attempt + 1 if work else 1
+    first = (work.first_at, work.first_error) if work and work.first_error else (state.now(), failure.error)
+    pending = Pending(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ledger.of(handler))
     doubt = ledger.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
-        return owed, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
+        return pending, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
     wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
     retry = max(state.now() + max(wait, 100), ledger.until(handler))
-    return msgspec.structs.replace(owed, retry=retry), ""
+    return msgspec.structs.replace(pending, retry=retry), ""
 
 
 def _wait(salt: str, attempt: int) -> int:
@@ -61,15 +61,15 @@ def _wait(salt: str, attempt: int) -> int:
 FEW = 10
 
 
-class Debts:
+class PendingWork:
     """What is owed at the beginning of a turn; what is taken out is settled there, the rest is told by ``left``.
 
     ``again`` is what no handler runs for: effects that a person wants again, and what handlers of other tickets want.
     """
 
-    def __init__(self, owed: Sequence[Owed], handlers: Sequence[Bound]) -> None:
-        self.again = [debt for debt in owed if debt.effect is not None or debt.wish]
-        self._own = {debt.handler: debt for debt in owed if debt.effect is None and not debt.wish}
+    def __init__(self, pending: Sequence[Pending], handlers: Sequence[Bound]) -> None:
+        self.again = [work for work in pending if work.effect is not None or work.wish]
+        self._own = {work.handler: work for work in pending if work.effect is None and not work.wish}
         self._common = {name: self._own.pop(name) for name in list(self._own) if name.endswith(EVERYONE)}
         self._routers = {bound.handler.router for bound in handlers}
 
@@ -77,64 +77,64 @@ class Debts:
         return bool(self._own or self._common)
 
     @property
-    def everyone(self) -> Owed | None:
+    def everyone(self) -> Pending | None:
         """What all handlers are owed together."""
         return self._common.get(EVERYONE)
 
     def hearing(self, paused: Container[str]) -> Iterator[str]:
         """Tells, for the trail, what waited and who hears it now; ``paused`` routers hear nothing."""
-        for debt in self._common.values():
-            if router_of(debt.handler) in paused:
+        for work in self._common.values():
+            if router_of(work.handler) in paused:
                 continue
-            if ours := [change.kind for change in debt.changes if change.actor.kind == "us"]:
-                yield f"{whom(debt.handler)} hears what we did: {', '.join(ours)}"
-            if theirs := [brief(change) for change in debt.changes if change.actor.kind != "us"]:
-                what = "is replayed" if debt.replay else "waited"
+            if ours := [change.kind for change in work.changes if change.actor.kind == "us"]:
+                yield f"{whom(work.handler)} hears what we did: {', '.join(ours)}"
+            if theirs := [brief(change) for change in work.changes if change.actor.kind != "us"]:
+                what = "is replayed" if work.replay else "waited"
                 told = [*theirs[:FEW], f"{len(theirs) - FEW} more"] if len(theirs) > FEW else theirs
-                yield f"{whom(debt.handler)} hears what {what}: {', '.join(told)}"
+                yield f"{whom(work.handler)} hears what {what}: {', '.join(told)}"
 
     def stop_everyone(self) -> tuple[Change, ...]:
         """Takes what all handlers were to hear together, but what we did ourselves."""
-        debt = self._common.pop(EVERYONE, None)
-        return _theirs(debt) if debt else ()
+        work = self._common.pop(EVERYONE, None)
+        return _theirs(work) if work else ()
 
-    def stop(self, paused: Container[str]) -> Iterator[Owed]:
+    def stop(self, paused: Container[str]) -> Iterator[Pending]:
         """Takes what several handlers were to hear together, but the ``paused`` routers and what we did ourselves."""
-        for name, debt in list(self._common.items()):
-            if router_of(debt.handler) not in paused and (theirs := _theirs(debt)):
-                yield msgspec.structs.replace(self._common.pop(name), changes=theirs, attempt=max(1, debt.attempt))
+        for name, work in list(self._common.items()):
+            if router_of(work.handler) not in paused and (theirs := _theirs(work)):
+                yield msgspec.structs.replace(self._common.pop(name), changes=theirs, attempt=max(1, work.attempt))
 
-    def take(self, bound: Bound) -> Owed | None:
+    def take(self, bound: Bound) -> Pending | None:
         """Takes what a handler is owed, alone and with others: what is common waits behind what was its own before."""
         parts = [self._own.pop(bound.name, None), self._common.get(ALL_OF.format(bound.handler.router)), self.everyone]
         return _joined(bound.name, parts)
 
-    def of_router(self, router: str) -> Owed | None:
+    def of_router(self, router: str) -> Pending | None:
         """Gives what all handlers of a router are owed together."""
         name = ALL_OF.format(router)
         return _joined(name, [self._common.get(name), self.everyone])
 
-    def own(self, those: str) -> Iterator[Owed]:
+    def own(self, those: str) -> Iterator[Pending]:
         """Takes what handlers whose names begin so are owed each for itself."""
         for name in list(self._own):
             if name.startswith(those):
                 yield self._own.pop(name)
 
-    def routers(self) -> Iterator[Owed]:
+    def routers(self) -> Iterator[Pending]:
         """Gives what the handlers of each router are owed together."""
-        yield from (debt for name, debt in self._common.items() if name != EVERYONE)
+        yield from (work for name, work in self._common.items() if name != EVERYONE)
 
-    def left(self) -> Iterator[Owed]:
+    def left(self) -> Iterator[Pending]:
         """Gives what is owed to handlers that nobody took it for: they do not run here."""
         yield from self._own.values()
-        yield from (debt for debt in self.routers() if router_of(debt.handler) not in self._routers)
+        yield from (work for work in self.routers() if router_of(work.handler) not in self._routers)
 
 
-def _theirs(debt: Owed) -> tuple[Change, ...]:
-    return tuple(change for change in debt.changes if change.actor.kind != "us")
+def _theirs(work: Pending) -> tuple[Change, ...]:
+    return tuple(change for change in work.changes if change.actor.kind != "us")
 
 
-def _joined(name: str, parts: Sequence[Owed | None]) -> Owed | None:
+def _joined(name: str, parts: Sequence[Pending | None]) -> Pending | None:
     return next(iter(together(msgspec.structs.replace(part, handler=name) for part in parts if part)), None)
 
 
@@ -151,7 +151,7 @@ class Votes:
         self._state, self._ledger = state, ledger
         self.wishes: list[Wish] = []
         self.verdicts: list[Verdict] = []
-        self.owed: list[Owed] = []
+        self.pending: list[Pending] = []
         self.letters: list[Letter] = []
         self.shown: dict[str, tuple[Change, ...]] = {}
         self.remarks: list[str] = []
@@ -160,27 +160,27 @@ class Votes:
         """Notes what became of a handler, and why."""
         self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
 
-    def bury(self, debt: Owed, reason: str) -> None:
+    def bury(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
-        self.say(debt.handler, "dead", reason, debt.attempt)
-        self.letters.append(letter(self._state.held.turn, debt, reason))
+        self.say(work.handler, "dead", reason, work.attempt)
+        self.letters.append(letter(self._state.held.turn, work, reason))
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
         """Drops what a handler wanted in this turn, and makes a dead letter of it."""
-        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.debt]
+        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.work]
         self.verdicts = [
             verdict
             for verdict in self.verdicts
             if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
         ]
         now, done = self._state.now(), self._ledger.of(handler)
-        self.bury(Owed(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
+        self.bury(Pending(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
 
-    def keep(self, name: str, before: Owed | None, halt: Halt, news: Sequence[Change]) -> None:
+    def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
-        owed, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
-        if owed:
-            self.owed.append(owed)
+        pending, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
+        if pending:
+            self.pending.append(pending)
         if dead:
             self.letters.append(dead)
             self.say(name, "dead", dead.reason)
@@ -202,13 +202,13 @@ NOT_ASKED = "no change of its kinds"
 class Ballot:
     """Asks the handlers of one turn; ``votes`` is what they said, ``ledger`` what they did in other systems."""
 
-    def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
+    def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
         self._state, self._reading = state, reading
-        self._debts = Debts(owed, state.terms.handlers)
+        self._pending = PendingWork(pending, state.terms.handlers)
         self._paused = halts(state, reading.ticket)
         self._suspicious = state.held.claims > CRASHES
         self._blew = False
-        self.ledger = Ledger(state, reading, owed)
+        self.ledger = Ledger(state, reading, pending)
         self.votes = Votes(state, self.ledger)
         self.snapshot = reading.news.snapshot
 
@@ -222,12 +222,12 @@ class Ballot:
         if blown:
             self._stop(blown)
         else:
-            self.votes.remarks += self._debts.hearing(self._paused.routers)
-        for again in self._debts.again:
+            self.votes.remarks += self._pending.hearing(self._paused.routers)
+        for again in self._pending.again:
             self._again(again, blown)
         moment, account = state.moment(), state.held.account
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
-        calm = not (self._debts or blown or self._suspicious or state.held.mark or self._paused.routers)
+        calm = not (self._pending or blown or self._suspicious or state.held.mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
         for bound in state.terms.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
@@ -248,23 +248,23 @@ class Ballot:
                 yield from self._turn_to(bound, event, blown)
         for router, news_to_it in halted.items():
             self._halt_router(router, self._paused.routers[router], news if news_to_it else ())
-        for unknown in self._debts.left():
+        for unknown in self._pending.left():
             self._look_for(unknown)
 
     def _fuse(self) -> str:
         """Tells why handlers must stop, if they must."""
-        state, news, debts = self._state, self._reading.news, self._debts
+        state, news, pending = self._state, self._reading.news, self._pending
         bounds = Bounds(state.held.ticket, state.terms.fuse, state.terms.staff)
         runs = self._paused.everything is None
-        waits = runs and bool(debts or debts.again or news.changes)
-        mended = runs and debts.everyone is not None and debts.everyone.replay
+        waits = runs and bool(pending or pending.again or news.changes)
+        mended = runs and pending.everyone is not None and pending.everyone.replay
         found = look(news.snapshot, news.changes, waits, state.now(), bounds, mended)
         self.snapshot = found.snapshot
         if news.snapshot.fuse.blown and not found.snapshot.fuse.blown:
             how = ": a person replayed its letter" if mended else ""
             self.votes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.letter:
-            changes = (*debts.stop_everyone(), *found.letter.changes)
+            changes = (*pending.stop_everyone(), *found.letter.changes)
             self.votes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
             self.votes.remarks.append(found.letter.reason)
             self._blew = True
@@ -272,39 +272,39 @@ class Ballot:
 
     def _stop(self, blown: str) -> None:
         """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
-        for debt in self._debts.stop(self._paused.routers):
-            self.votes.bury(debt, f"{blown}; replay this then")
+        for work in self._pending.stop(self._paused.routers):
+            self.votes.bury(work, f"{blown}; replay this then")
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
         state, news, name = self._state, self._reading.news, bound.name
-        debt = self._debts.take(bound) if self._debts else None
-        if (event or debt) and bound.handler.once and name in news.snapshot.once:
+        work = self._pending.take(bound) if self._pending else None
+        if (event or work) and bound.handler.once and name in news.snapshot.once:
             self.votes.say(name, "skipped", "it has acted on this ticket, and does so only once")
             return
-        changes = (*debt.changes, *news.changes) if debt else news.changes
+        changes = (*work.changes, *news.changes) if work else news.changes
         # What is news when the fuse blows stands in the letter of that, for all handlers.
-        kept = debt.changes if debt and self._blew else changes
-        if debt:
-            event = event_for(state.held.account, bound.handler.kinds, changes, replay=debt.replay)
-        if debt and state.now() < debt.retry:
-            self.votes.owed.append(msgspec.structs.replace(debt, changes=kept, missing=0, look=0, paused=False))
-            self.votes.say(name, "waits", f"for its retry at {_at(debt.retry)}", debt.attempt)
+        kept = work.changes if work and self._blew else changes
+        if work:
+            event = event_for(state.held.account, bound.handler.kinds, changes, replay=work.replay)
+        if work and state.now() < work.retry:
+            self.votes.pending.append(msgspec.structs.replace(work, changes=kept, missing=0, look=0, paused=False))
+            self.votes.say(name, "waits", f"for its retry at {_at(work.retry)}", work.attempt)
         elif event is None:
             if changes:
                 self.votes.say(name, "skipped", NOT_ASKED)
-        elif blown and debt and (debt.attempt or debt.replay):
+        elif blown and work and (work.attempt or work.replay):
             self.votes.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
             self.votes.say(name, "skipped", blown)
         elif name in state.held.mark.split():
             self.votes.give_up(name, changes, "it ended the worker process again and again")
         else:
-            yield from self._ask(bound, event, debt)
+            yield from self._ask(bound, event, work)
 
-    def _ask(self, bound: Bound, event: Event, debt: Owed | None) -> Steps[None]:
-        state, attempt = self._state, debt.attempt + 1 if debt else 1
-        if debt:
+    def _ask(self, bound: Bound, event: Event, work: Pending | None) -> Steps[None]:
+        state, attempt = self._state, work.attempt + 1 if work else 1
+        if work:
             self.votes.shown[bound.name] = event.changes
         if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
             raise Lost
@@ -313,11 +313,11 @@ class Ballot:
         if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
             raise Lost
         if isinstance(said, Failure):
-            owed, final = failed(state, self.ledger, bound.name, event, debt, said)
+            pending, final = after_failure(state, self.ledger, bound.name, event, work, said)
             if final:
-                self.votes.bury(owed, final)
+                self.votes.bury(pending, final)
             else:
-                self.votes.owed.append(owed)
+                self.votes.pending.append(pending)
                 self.votes.say(bound.name, "owed", said.error, attempt)
         elif said.skipped:
             self.votes.say(bound.name, "skipped", said.skipped, attempt)
@@ -328,70 +328,70 @@ class Ballot:
             self.votes.wishes.append(Wish(bound.name, allowed))
             self.votes.say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
-    def _again(self, debt: Owed, blown: str) -> None:
+    def _again(self, work: Pending, blown: str) -> None:
         """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
 
         What has happened after all, or is not allowed, is left out.
         """
-        if router_of(debt.handler) in self._paused.routers:
-            self.votes.owed.append(wait(debt, self._state.now()))
+        if router_of(work.handler) in self._paused.routers:
+            self.votes.pending.append(wait(work, self._state.now()))
             return
-        wanted, words = replay.wish(debt), replay.words(debt)
-        if update := replay.landed(self._reading, debt):
-            self.votes.say(debt.handler, "decided", f"{words} happened after all (row {update})")
+        wanted, words = replay.wish(work), replay.words(work)
+        if update := replay.landed(self._reading, work):
+            self.votes.say(work.handler, "decided", f"{words} happened after all (row {update})")
         elif refusal := replay.refusal(self._state, wanted, blown):
-            self.votes.bury(debt, refusal)
+            self.votes.bury(work, refusal)
         else:
             self.votes.wishes.append(wanted)
-            self.votes.say(debt.handler, "decided", words)
+            self.votes.say(work.handler, "decided", words)
 
-    def _look_for(self, unknown: Owed) -> None:
+    def _look_for(self, unknown: Pending) -> None:
         """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
         if (later := search(self._state, unknown)) is None:
             self.votes.bury(unknown, RENAMED)
             return
         changes = (*unknown.changes, *self._reading.news.changes)
-        self.votes.owed.append(msgspec.structs.replace(later, changes=changes))
+        self.votes.pending.append(msgspec.structs.replace(later, changes=changes))
         self.votes.say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
 
     def _halt(self, halt: Halt) -> None:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
-        debts = self._debts
-        self._hold_back("", (*debts.routers(), *debts.again))
-        self.votes.keep(EVERYONE, debts.everyone, halt, self._reading.news.changes)
+        pending = self._pending
+        self._hold_back("", (*pending.routers(), *pending.again))
+        self.votes.keep(EVERYONE, pending.everyone, halt, self._reading.news.changes)
 
     def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
         """The same for the handlers of a router."""
         self._hold_back(f"{router}.", ())
-        self.votes.keep(ALL_OF.format(router), self._debts.of_router(router), halt, news)
+        self.votes.keep(ALL_OF.format(router), self._pending.of_router(router), halt, news)
 
-    def _hold_back(self, those: str, others: Sequence[Owed]) -> None:
+    def _hold_back(self, those: str, others: Sequence[Pending]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
         now = self._state.now()
-        self.votes.owed += [wait(debt, now) for debt in (*self._debts.own(those), *others)]
+        self.votes.pending += [wait(work, now) for work in (*self._pending.own(those), *others)]
 
 
 def _at(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
+def decide(state: State, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
-    ballot = Ballot(state, reading, owed)
+    ballot = Ballot(state, reading, pending)
     yield from ballot.hold()
     folded = yield from _fold(state, reading, ballot)
     for wanted in ballot.votes.wishes:
         if (problem := folded.failed.get(wanted.key)) is None:
             continue
-        if wanted.debt:
-            ballot.votes.bury(wanted.debt, problem)
+        if wanted.work:
+            ballot.votes.bury(wanted.work, problem)
         else:
             changes = ballot.votes.shown.get(wanted.handler, reading.news.changes)
             ballot.votes.give_up(wanted.handler, changes, problem)
-    own = {wish.handler for wish in ballot.votes.wishes if not wish.debt}
+    own = {wish.handler for wish in ballot.votes.wishes if not wish.work}
     for wanted in ballot.votes.wishes:
-        if wanted.debt and wanted.handler not in own:
-            ballot.votes.shown.setdefault(wanted.handler, wanted.debt.changes)
+        if wanted.work and wanted.handler not in own:
+            ballot.votes.shown.setdefault(wanted.handler, wanted.work.changes)
     timers, timed = _timers(state, reading, ballot)
     return Plan(
         format=1,
@@ -401,7 +401,7 @@ def decide(state: State, reading: Reading, owed: Sequence[Owed]) -> Steps[Plan]:
         changes=reading.news.changes,
         verdicts=tuple(ballot.votes.verdicts),
         effects=_missing(state, reading, folded),
-        owed=tuple(ballot.votes.owed),
+        pending=tuple(ballot.votes.pending),
         letters=tuple(ballot.votes.letters),
         remarks=(*reading.remarks, *ballot.votes.remarks, *folded.remarks, *timed),
         handled=reading.handled,

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from workers.engine.context import State
-from workers.engine.plan import Foreign, Foreigns, Owed
+from workers.engine.plan import Foreign, Foreigns, Pending
 from workers.engine.read import Reading, encode_reading
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
 from workers.plugins.context import Wanted
@@ -35,11 +35,11 @@ MOST = 100
 class Ledger:
     """What the handlers of one turn have done in other systems."""
 
-    def __init__(self, state: State, reading: Reading, owed: Sequence[Owed]) -> None:
+    def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
         self._state, self._reading = state, reading
         self._frozen = state.held.reading is not None
         self._entries: dict[str, dict[str, Foreign]] = {
-            debt.handler: dict(debt.foreign) for debt in owed if debt.foreign
+            work.handler: dict(work.foreign) for work in pending if work.foreign
         }
 
     def of(self, handler: str) -> Foreigns:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.plan import Effect, Owed
+from workers.engine.plan import Effect, Pending
 from workers.errors import GiveUp
 from workers.happyfox import tickets
 from workers.happyfox.directory import Directory, NameKind
@@ -103,12 +103,12 @@ class Wish:
 
     handler: str
     intents: tuple[AnyIntent, ...]
-    debt: Owed | None = None
+    work: Pending | None = None
 
     @property
     def key(self) -> str:
         """What it is called where several of a handler's must be told apart."""
-        return self.debt.letter if self.debt else self.handler
+        return self.work.letter if self.work else self.handler
 
 
 def needs_directory(wishes: Sequence[Wish]) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.engine.context import State
-from workers.engine.plan import EVERYONE, Entry, Letter, Owed, Plan, pieces
+from workers.engine.plan import EVERYONE, Entry, Letter, Pending, Plan, pieces
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
@@ -196,8 +196,8 @@ def _halt(what: str, pause: Pause) -> Halt:
 
 
 def keep(
-    name: str, before: Owed | None, halt: Halt, changes: Sequence[Change], now: int, turn: str
-) -> tuple[Owed | None, Letter | None]:
+    name: str, before: Pending | None, halt: Halt, changes: Sequence[Change], now: int, turn: str
+) -> tuple[Pending | None, Letter | None]:
     """Gives what is owed to those that ``name`` stands for while they wait, or the letter of more than can wait.
 
     ``before`` is what they were owed already, ``changes`` is new; a pause that skips lets only the former wait.
@@ -208,10 +208,10 @@ def keep(
     if len(waiting) > MOST:
         reason = f"{halt.why}, and {len(waiting)} changes wait: replay this when it is resumed"
         return None, Letter(id=f"{turn}.{name}", handler=name, reason=reason, changes=waiting)
-    first = before or Owed(name, (), 0, now, "", "", 0)
+    first = before or Pending(name, (), 0, now, "", "", 0)
     return msgspec.structs.replace(wait(first, now), changes=waiting), None
 
 
-def wait(debt: Owed, now: int) -> Owed:
+def wait(work: Pending, now: int) -> Pending:
     """Lets what is owed wait for the end of a pause; no attempt is used."""
-    return msgspec.structs.replace(debt, look=now + LOOK, paused=True, missing=0)
+    return msgspec.structs.replace(work, look=now + LOOK, paused=True, missing=0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.engine.context import State
-from workers.engine.plan import TICKET, Foreign, Letter, Owed, Plan, Verdict, decode_foreign
+from workers.engine.plan import TICKET, Foreign, Letter, Pending, Plan, Verdict, decode_foreign
 from workers.tickets.snapshot import decode
 
 #: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
@@ -27,25 +27,25 @@ GONE = "the ticket is gone: HappyFox answers 404 again and again"
 UNKNOWN = "HappyFox knows no such ticket: it answers 404 again and again; correct the number, or the handler"
 
 
-def part(owed: Sequence[Owed]) -> tuple[tuple[Owed, ...], int]:
+def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
     """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
-    since = next((debt.missing for debt in owed if debt.handler == TICKET), 0)
-    return tuple(debt for debt in owed if debt.handler != TICKET), since
+    since = next((work.missing for work in pending if work.handler == TICKET), 0)
+    return tuple(work for work in pending if work.handler != TICKET), since
 
 
-def begun(state: State, owed: Sequence[Owed]) -> tuple[Owed, ...]:
+def begun(state: State, pending: Sequence[Pending]) -> tuple[Pending, ...]:
     """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
     entries: dict[str, dict[str, Foreign]] = {}
     for key, stored in state.held.foreign.items():
         handler, _, name = key.partition(" ")
         entries.setdefault(handler, {})[name] = decode_foreign(stored)
     if not entries:
-        return tuple(owed)
-    own = {debt.handler: debt for debt in owed if not debt.letter}
+        return tuple(pending)
+    own = {work.handler: work for work in pending if not work.letter}
     for handler, done in entries.items():
-        debt = own.get(handler, Owed(handler, (), 0, state.now(), "", "", 0))
-        own[handler] = msgspec.structs.replace(debt, foreign={**debt.foreign, **done})
-    return (*(debt for debt in owed if debt.letter), *own.values())
+        work = own.get(handler, Pending(handler, (), 0, state.now(), "", "", 0))
+        own[handler] = msgspec.structs.replace(work, foreign={**work.foreign, **done})
+    return (*(work for work in pending if work.letter), *own.values())
 
 
 def next_look(since: int, now: int) -> int:
@@ -53,7 +53,7 @@ def next_look(since: int, now: int) -> int:
     return next((since + age - now for age in AWAY if since + age > now), 0)
 
 
-def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) -> Plan:
+def without_ticket(state: State, empty: Plan, pending: Sequence[Pending], since: int) -> Plan:
     """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
 
     Then what is owed becomes dead letters. Last seen stays: should the ticket come back, its next event brings all
@@ -63,21 +63,21 @@ def without_ticket(state: State, empty: Plan, owed: Sequence[Owed], since: int) 
     first = since or now
     look = next_look(first, now)
     if not look:
-        letters = tuple(letter(empty.turn, debt, UNKNOWN if debt.wish else GONE) for debt in owed)
+        letters = tuple(letter(empty.turn, work, UNKNOWN if work.wish else GONE) for work in pending)
         return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
-    note = Owed(TICKET, (), 0, first, "", "", 0, missing=first)
+    note = Pending(TICKET, (), 0, first, "", "", 0, missing=first)
     return msgspec.structs.replace(
         empty,
         # A replay leaves the lane: from here on it is owed.
-        handled=tuple(hint.id for hint in state.held.hints if hint.debt),
-        left=tuple(hint.id for hint in state.held.hints if not hint.debt),
+        handled=tuple(hint.id for hint in state.held.hints if hint.work),
+        left=tuple(hint.id for hint in state.held.hints if not hint.work),
         look=look,
-        owed=tuple(msgspec.structs.replace(debt, look=now + look) for debt in (*owed, note)),
+        pending=tuple(msgspec.structs.replace(work, look=now + look) for work in (*pending, note)),
         remarks=("HappyFox does not know the ticket (404)",),
     )
 
 
-def merged_away(state: State, empty: Plan, owed: Sequence[Owed], why: str) -> Plan:
+def merged_away(state: State, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
     """Gives the plan for a ticket that was merged into another one: nothing runs, what is owed becomes dead letters.
 
     Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
@@ -86,25 +86,25 @@ def merged_away(state: State, empty: Plan, owed: Sequence[Owed], why: str) -> Pl
     timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,
-        letters=tuple(letter(empty.turn, debt, why) for debt in owed),
-        verdicts=tuple(Verdict(debt.handler, "dead", why, debt.attempt) for debt in owed),
+        letters=tuple(letter(empty.turn, work, why) for work in pending),
+        verdicts=tuple(Verdict(work.handler, "dead", why, work.attempt) for work in pending),
         remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
         snapshot=msgspec.structs.replace(snapshot, timers=()) if snapshot and timers else empty.snapshot,
     )
 
 
-def without_handlers(state: State, empty: Plan, owed: Sequence[Owed]) -> Plan:
+def without_handlers(state: State, empty: Plan, pending: Sequence[Pending]) -> Plan:
     """Gives the plan of a worker that knows no handler at all."""
-    kept = [(debt, search(state, debt)) for debt in owed]
-    letters = tuple(letter(empty.turn, debt, RENAMED) for debt, later in kept if later is None)
-    return msgspec.structs.replace(empty, letters=letters, owed=tuple(later for _, later in kept if later))
+    kept = [(work, search(state, work)) for work in pending]
+    letters = tuple(letter(empty.turn, work, RENAMED) for work, later in kept if later is None)
+    return msgspec.structs.replace(empty, letters=letters, pending=tuple(later for _, later in kept if later))
 
 
-def search(state: State, debt: Owed) -> Owed | None:
+def search(state: State, work: Pending) -> Pending | None:
     """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
     now = state.now()
-    first = debt.missing or now
-    return None if now >= first + GRACE else msgspec.structs.replace(debt, missing=first, look=now + SEARCH)
+    first = work.missing or now
+    return None if now >= first + GRACE else msgspec.structs.replace(work, missing=first, look=now + SEARCH)
 
 
 def known_elsewhere(state: State, kind: str, since: int) -> bool:
@@ -113,19 +113,19 @@ def known_elsewhere(state: State, kind: str, since: int) -> bool:
     return not known and state.now() < since + GRACE
 
 
-def letter(turn: str, debt: Owed, reason: str) -> Letter:
+def letter(turn: str, work: Pending, reason: str) -> Letter:
     """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
     return Letter(
-        id=debt.letter or f"{turn}.{debt.handler}",
-        handler=debt.handler,
+        id=work.letter or f"{turn}.{work.handler}",
+        handler=work.handler,
         reason=reason,
-        attempts=debt.attempt,
-        first_error=debt.first_error,
-        last_error=debt.last_error,
-        changes=debt.changes,
-        effect=debt.effect,
-        doubt=debt.doubt,
-        foreign=debt.foreign,
-        wish=debt.wish,
-        origin=debt.origin,
+        attempts=work.attempt,
+        first_error=work.first_error,
+        last_error=work.last_error,
+        changes=work.changes,
+        effect=work.effect,
+        doubt=work.doubt,
+        foreign=work.foreign,
+        wish=work.wish,
+        origin=work.origin,
     )

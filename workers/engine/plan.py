@@ -197,7 +197,7 @@ class Doubt(msgspec.Struct, frozen=True):
 TICKET = ""
 
 
-class Owed(msgspec.Struct, frozen=True, omit_defaults=True):
+class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
 
     ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already. With an
@@ -249,17 +249,17 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     origin: int = 0
 
 
-def together(debts: Iterable[Owed]) -> tuple[Owed, ...]:
+def together(pending: Iterable[Pending]) -> tuple[Pending, ...]:
     """Joins what one handler is owed several times over, so that it runs once, with every change in order.
 
     Effects stay by themselves, each once.
     """
-    joined: dict[tuple[str, str], Owed] = {}
-    for debt in debts:
-        key = debt.handler, debt.letter
-        before = joined.get(key, debt)
-        changes = (*before.changes, *(change for change in debt.changes if change not in before.changes))
-        foreign = {**debt.foreign, **before.foreign}
+    joined: dict[tuple[str, str], Pending] = {}
+    for work in pending:
+        key = work.handler, work.letter
+        before = joined.get(key, work)
+        changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
+        foreign = {**work.foreign, **before.foreign}
         joined[key] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
     return tuple(joined.values())
 
@@ -315,7 +315,7 @@ class Plan(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     verdicts: tuple[Verdict, ...]
     effects: tuple[Effect, ...]
-    owed: tuple[Owed, ...]
+    pending: tuple[Pending, ...]
     letters: tuple[Letter, ...]
     remarks: tuple[str, ...]
     handled: tuple[str, ...]
@@ -431,25 +431,25 @@ def read_record(stored: bytes | None) -> Record | None:
         return None
 
 
-def decode_owed(stored: bytes | None) -> tuple[Owed, ...]:
+def decode_pending(stored: bytes | None) -> tuple[Pending, ...]:
     """Reads what is owed; nothing stored is nothing owed."""
-    return _decoded(stored, tuple[Owed, ...], "what is owed") if stored else ()
+    return _decoded(stored, tuple[Pending, ...], "what is owed") if stored else ()
 
 
-def decode_replay(stored: bytes) -> Owed:
+def decode_replay(stored: bytes) -> Pending:
     """Makes of a dead letter what is owed again, at once: its wish, its effect, or else a run of its handler.
 
     Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
     """
     letter = _decoded(stored, Letter, "the dead letter")
     foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
-    debt = Owed(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+    work = Pending(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
     if letter.wish:
-        return msgspec.structs.replace(debt, wish=letter.wish, origin=letter.origin, letter=letter.id)
+        return msgspec.structs.replace(work, wish=letter.wish, origin=letter.origin, letter=letter.id)
     if letter.effect is None:
-        return debt
+        return work
     own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)
-    return msgspec.structs.replace(debt, effect=own, doubt=letter.doubt, letter=letter.id)
+    return msgspec.structs.replace(work, effect=own, doubt=letter.doubt, letter=letter.id)
 
 
 def decode_foreign(stored: bytes) -> Foreign:

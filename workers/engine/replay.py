@@ -9,7 +9,7 @@ from typing import Any
 
 from workers.engine.context import State
 from workers.engine.fold import RESOLVE, Wish
-from workers.engine.plan import Effect, Owed, mark
+from workers.engine.plan import Effect, Pending, mark
 from workers.engine.read import Reading
 from workers.engine.reconcile import forwards
 from workers.errors import UnknownName
@@ -23,16 +23,16 @@ from workers.tickets.snapshot import attribute
 AGAIN, HANDED = "replay:", "from ticket"
 
 
-def wish(debt: Owed) -> Wish:
+def wish(work: Pending) -> Wish:
     """Gives what brings the effect about again; what a handler of another ticket wants stands there as it is."""
-    return Wish(debt.handler, debt.wish if debt.effect is None else _intents(debt.effect), debt)
+    return Wish(work.handler, work.wish if work.effect is None else _intents(work.effect), work)
 
 
-def words(debt: Owed) -> str:
+def words(work: Pending) -> str:
     """Says what is wanted and why."""
-    if debt.effect is not None:
-        return f"{AGAIN} {debt.effect.words}"
-    return f"{HANDED} {debt.origin}: {', '.join(dict.fromkeys(each.word for each in debt.wish))}"
+    if work.effect is not None:
+        return f"{AGAIN} {work.effect.words}"
+    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.wish))}"
 
 
 def refusal(state: State, wanted: Wish, blown: str) -> str:
@@ -44,15 +44,15 @@ def refusal(state: State, wanted: Wish, blown: str) -> str:
     return f"{blown}; replay this then" if blown else ""
 
 
-def landed(reading: Reading, debt: Owed) -> int | None:
+def landed(reading: Reading, work: Pending) -> int | None:
     """Gives the row by which an effect that may have happened shows by now that it has."""
-    if debt.effect is None or debt.doubt is None:
+    if work.effect is None or work.doubt is None:
         return None
-    staff, effect = debt.doubt.staff, debt.effect
+    staff, effect = work.doubt.staff, work.effect
     updates = [
         update
         for update in reading.ticket.history
-        if update.id > debt.doubt.floor and update.id not in debt.doubt.updates
+        if update.id > work.doubt.floor and update.id not in work.doubt.updates
     ]
     if effect.sort == "forward":
         return next((update.id for update in updates if forwards(effect, update, staff)), None)
@@ -61,9 +61,9 @@ def landed(reading: Reading, debt: Owed) -> int | None:
 
 def renew(wanted: Wish, names: Directory | None) -> Wish:
     """Puts the ids that HappyFox does not know any more back into the names they had, so that these are looked up."""
-    if wanted.debt is None or wanted.debt.effect is None or names is None:
+    if wanted.work is None or wanted.work.effect is None or names is None:
         return wanted
-    return Wish(wanted.handler, _intents(wanted.debt.effect, names), wanted.debt)
+    return Wish(wanted.handler, _intents(wanted.work.effect, names), wanted.work)
 
 
 def _intents(effect: Effect, names: Directory | None = None) -> tuple[AnyIntent, ...]:

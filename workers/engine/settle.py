@@ -20,7 +20,7 @@ from workers.engine.plan import (
     Foreigns,
     Handover,
     Letter,
-    Owed,
+    Pending,
     Plan,
     Record,
     mark,
@@ -38,9 +38,9 @@ from workers.tickets.model import Named, TicketRead, read_ticket
 from workers.tickets.snapshot import Snapshot, Timer, advance, decode, encode, properties
 
 
-def owed_echoes(
+def pending_echoes(
     plan: Plan, journal: Mapping[str, Entry], handlers: tuple[Bound, ...], now: int, due: int
-) -> Iterator[Owed]:
+) -> Iterator[Pending]:
     """Gives what the routers that hear our own changes are owed of a turn, at ``due``; times in ms."""
     hearing: dict[str, frozenset[str]] = {}
     for bound in handlers:
@@ -49,7 +49,7 @@ def owed_echoes(
     changes = tuple(echoes(plan, journal, now)) if hearing else ()
     for router, kinds in hearing.items():
         if any(matches(kinds, change) for change in changes):
-            yield Owed(ALL_OF.format(router), changes, 0, now, "", "", due)
+            yield Pending(ALL_OF.format(router), changes, 0, now, "", "", due)
 
 
 def echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Change]:
@@ -170,11 +170,11 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
     memory = _memory(state, plan) if plan.snapshot != NO_SNAPSHOT else None
     snapshot = encode(memory) if memory else b""
     timers = memory.timers if memory else _later(state)
-    debts = (*plan.owed, *owed_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
-    owed = msgspec.json.encode(debts) if debts else b""
+    pending = (*plan.pending, *pending_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
+    encoded_pending = msgspec.json.encode(pending) if pending else b""
     record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
     trail = tuple(trail_line(state.now(), plan.turn, text) for text in story(plan, state.journal))
-    carrying = {hint.id for hint in plan.events if hint.debt}
+    carrying = {hint.id for hint in plan.events if hint.work}
     taken = tuple(id for id in plan.handled if id in carrying)
     settlement = Settlement(
         lane=state.held.lane,
@@ -185,10 +185,10 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.left,
         look=plan.look,
         quiet=QUIET if state.posts else 0,
-        retry=min((debt.due for debt in debts), default=0),
+        retry=min((work.due for work in pending), default=0),
         timer=min((_due(state, plan, timer) for timer in timers), default=0),
         timed=state.held.retry is not None,
-        paused=state.held.pauses.ended if any(debt.paused for debt in debts) else -1,
+        paused=state.held.pauses.ended if any(work.paused for work in pending) else -1,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
         trail=trail,
         saved=plan.saved,
@@ -199,7 +199,9 @@ def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
         age=read.age if read.id else 0,
         lives=_lives(state, timers) if snapshot or record or trail or taken else {},
     )
-    return (yield from ask(settle(state.held.account, settlement, snapshot, record, owed, terms.claim, nonce)))
+    return (
+        yield from ask(settle(state.held.account, settlement, snapshot, record, encoded_pending, terms.claim, nonce))
+    )
 
 
 def _later(state: State) -> tuple[Timer, ...]:

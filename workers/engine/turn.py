@@ -22,11 +22,11 @@ from workers.engine.perform import Performer
 from workers.engine.plan import (
     Entry,
     Letter,
-    Owed,
+    Pending,
     Plan,
     Unreadable,
     Verdict,
-    decode_owed,
+    decode_pending,
     decode_plan,
     decode_replay,
     together,
@@ -97,18 +97,18 @@ def _turn(state: State, nonce: str | None) -> Steps[Result]:
 
 
 def _make_plan(state: State) -> Steps[Plan]:
-    stored, missing = part(decode_owed(state.held.owed))
-    owed = begun(state, together((*map(decode_replay, state.held.replays), *stored)))
+    stored, missing = part(decode_pending(state.held.pending))
+    pending = begun(state, together((*map(decode_replay, state.held.replays), *stored)))
     if not state.terms.claim.read:
-        return without_handlers(state, _empty(state, ""), owed)
+        return without_handlers(state, _empty(state, ""), pending)
     frozen = state.held.reading
     try:
         reading = decode_reading(frozen, state.terms.site) if frozen else (yield from read_and_compare(state))
     except Merged as merged:
-        return merged_away(state, _empty(state, ""), owed, str(merged))
+        return merged_away(state, _empty(state, ""), pending, str(merged))
     if reading is None:
-        return without_ticket(state, _empty(state, ""), owed, missing)
-    return (yield from decide(state, reading, owed))
+        return without_ticket(state, _empty(state, ""), pending, missing)
+    return (yield from decide(state, reading, pending))
 
 
 def _empty(state: State, remark: str) -> Plan:
@@ -121,7 +121,7 @@ def _empty(state: State, remark: str) -> Plan:
         changes=(),
         verdicts=(),
         effects=(),
-        owed=(),
+        pending=(),
         letters=(),
         remarks=(remark,) if remark else (),
         handled=tuple(hint.id for hint in state.held.hints),
@@ -146,7 +146,7 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     held = state.held
     kept = {
         "plan": held.plan,
-        "owed": held.owed,
+        "owed": held.pending,
         "reading": held.reading,
         **{f"e:{name}": entry for name, entry in held.foreign.items()},
         **{f"replay {number}": replay for number, replay in enumerate(held.replays)},
@@ -154,12 +154,12 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
     kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
-    debts = _begun(state, _readable(held))
-    dead = (kept_as, *(letter(held.turn, debt, reason) for debt in debts if debt.changes or debt.letter))
+    pending = _begun(state, _readable(held))
+    dead = (kept_as, *(letter(held.turn, work, reason) for work in pending if work.changes or work.letter))
     # The changes come again, and must not do again what they did elsewhere.
     notes = tuple(msgspec.structs.replace(note, look=state.now() + DAY) for note in _begun(state, ()))
     said = (Verdict("", "dead", reason),)
-    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, owed=notes)
+    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, pending=notes)
     if (snapshot := decode(held.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = state.now() + state.terms.life + state.terms.doubt
@@ -169,19 +169,19 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     return Result("settled" if settled else "lost", reason, plan, {}, dead, following)
 
 
-def _begun(state: State, owed: tuple[Owed, ...]) -> tuple[Owed, ...]:
+def _begun(state: State, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
     """Adds what was done in other systems, if that can be read."""
     with suppress(Unreadable):
-        return begun(state, owed)
-    return owed
+        return begun(state, pending)
+    return pending
 
 
-def _readable(held: Held) -> tuple[Owed, ...]:
+def _readable(held: Held) -> tuple[Pending, ...]:
     """Gives what of the owed and of the replays can be read."""
-    found: list[Owed] = []
+    found: list[Pending] = []
     for stored in held.replays:
         with suppress(Unreadable):
             found.append(decode_replay(stored))
     with suppress(Unreadable):
-        found += part(decode_owed(held.owed))[0]
+        found += part(decode_pending(held.pending))[0]
     return together(found)

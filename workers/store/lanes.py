@@ -97,7 +97,7 @@ class Hint(msgspec.Struct, frozen=True, gc=False):
     update_id: int | None
     source: str
     since: int | None = None
-    debt: bool = False
+    work: bool = False
     handler: str = ""
 
 
@@ -124,7 +124,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     claims: int
     hints: tuple[Hint, ...]
     plan: bytes | None = None
-    owed: bytes | None = None
+    pending: bytes | None = None
     retry: int | None = None
     mark: str = ""
     snapshot: bytes | None = None
@@ -214,7 +214,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
         "turn": _text(turn["id"]),
         "claims": int(turn.get("claims", 1)),
         "plan": turn.get("plan"),
-        "owed": turn.get("owed"),
+        "owed": turn.get("pending"),
         "retry": _optional(turn.get("retry")),
         "mark": _text(turn.get("poison_mark", b"")),
         "reading": turn.get("reading"),
@@ -233,7 +233,7 @@ DEBT = 6
 
 
 def _hint(event: Sequence[bytes | None]) -> Hint:
-    at, kind, update, update_id, source, since, debt, handler, _, id = event
+    at, kind, update, update_id, source, since, work, handler, _, id = event
     return Hint(
         id=id.decode() if id else "",
         at=int(at or 0),
@@ -242,7 +242,7 @@ def _hint(event: Sequence[bytes | None]) -> Hint:
         update_id=_optional(update_id),
         source=_text(source) if source else "webhook",
         since=_optional(since),
-        debt=debt is not None,
+        work=work is not None,
         handler=handler.decode() if handler else "",
     )
 
@@ -378,7 +378,7 @@ class Handed(msgspec.Struct, frozen=True, gc=False, rename={"debt": "evidence"})
 
     id: str
     ticket: int
-    debt: str
+    work: str
 
 
 #: Field names as ``lua/settle.lua`` reads them, where they differ from the attributes.
@@ -425,12 +425,12 @@ def settle(
     settlement: Settlement,
     snapshot: bytes,
     record: bytes,
-    owed: bytes,
+    pending: bytes,
     terms: ClaimTerms,
     nonce: str | None,
 ) -> Script[tuple[bool, Held | Nothing | None]]:
     """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), snapshot, record, owed, *terms.args(nonce or "")]
+    args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *terms.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
         return bool(raw[0]), claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None
