@@ -41,7 +41,7 @@ VERDICTS = {
     "decided": "decided:",
     "skipped": "skipped:",
     "waits": "waiting:",
-    "owed": "failed, will be retried:",
+    "retrying": "failed, will be retried:",
     "dead": "failed for good:",
 }
 

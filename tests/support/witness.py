@@ -92,11 +92,11 @@ class Witness:
         if any(settled.turn == told.turn for settled in self.settled):
             return
         letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
-        pending = bytes(step.args[3])  # type: ignore[arg-type]
+        stored = bytes(step.args[3])  # type: ignore[arg-type]
         if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
             self.first.setdefault(int(told.lane), snapshot)
         self._keep(worker, int(told.lane), told.turn, letters)
-        pending = msgspec.json.decode(pending, type=tuple[Pending, ...]) if pending else ()
+        pending = msgspec.json.decode(stored, type=tuple[Pending, ...]) if stored else ()
         self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, letters))
 
     def _keep(self, worker: Hashable, ticket: int, turn: str, letters: tuple[Letter, ...]) -> None:

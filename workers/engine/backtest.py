@@ -272,7 +272,7 @@ class Backtest:
             tally.denied.update(verdict.denied)
             if verdict.state == "skipped":
                 tally.skipped[verdict.reason] += 1
-            elif verdict.state in ("owed", "dead"):
+            elif verdict.state in ("retrying", "dead"):
                 tally.failed[verdict.reason] += 1
             elif verdict.state == "decided" and verdict.reason != "nothing":
                 tally.acted += 1

@@ -141,7 +141,7 @@ def _joined(name: str, parts: Sequence[Pending | None]) -> Pending | None:
 # Votes: what the handlers of one turn have said, as the plan will tell it.
 
 
-class Votes:
+class Outcomes:
     """What handlers want, what they are owed from now on, and what was given up.
 
     ``shown`` holds the changes of handlers that were owed some beside those of the turn, ``remarks`` are for the trail.
@@ -156,13 +156,13 @@ class Votes:
         self.shown: dict[str, tuple[Change, ...]] = {}
         self.remarks: list[str] = []
 
-    def say(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
+    def record(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
         """Notes what became of a handler, and why."""
         self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
 
-    def bury(self, work: Pending, reason: str) -> None:
+    def dead_letter(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
-        self.say(work.handler, "dead", reason, work.attempt)
+        self.record(work.handler, "dead", reason, work.attempt)
         self.letters.append(letter(self._state.held.turn, work, reason))
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
@@ -174,7 +174,7 @@ class Votes:
             if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
         ]
         now, done = self._state.now(), self._ledger.of(handler)
-        self.bury(Pending(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
+        self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
 
     def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
@@ -183,9 +183,9 @@ class Votes:
             self.pending.append(pending)
         if dead:
             self.letters.append(dead)
-            self.say(name, "dead", dead.reason)
+            self.record(name, "dead", dead.reason)
         elif news:
-            self.say(name, "skipped" if halt.skip else "waits", halt.why)
+            self.record(name, "skipped" if halt.skip else "waits", halt.why)
 
 
 # The ballot: every handler is asked once, with all changes of the turn and what it was owed.
@@ -199,7 +199,7 @@ CRASHES = 2
 NOT_ASKED = "no change of its kinds"
 
 
-class Ballot:
+class HandlerRunner:
     """Asks the handlers of one turn; ``votes`` is what they said, ``ledger`` what they did in other systems."""
 
     def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
@@ -209,10 +209,10 @@ class Ballot:
         self._suspicious = state.held.claims > CRASHES
         self._blew = False
         self.ledger = Ledger(state, reading, pending)
-        self.votes = Votes(state, self.ledger)
+        self.outcomes = Outcomes(state, self.ledger)
         self.snapshot = reading.news.snapshot
 
-    def hold(self) -> Steps[None]:
+    def run_all(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
         state, news = self._state, self._reading.news.changes
         blown = self._fuse()
@@ -222,7 +222,7 @@ class Ballot:
         if blown:
             self._stop(blown)
         else:
-            self.votes.remarks += self._pending.hearing(self._paused.routers)
+            self.outcomes.remarks += self._pending.hearing(self._paused.routers)
         for again in self._pending.again:
             self._again(again, blown)
         moment, account = state.moment(), state.held.account
@@ -241,7 +241,7 @@ class Ballot:
                 and not handler.every
                 and (reason := handler.ask(self._reading.ticket, event, moment))
             ):
-                self.votes.say(name, "skipped", reason)
+                self.outcomes.record(name, "skipped", reason)
             elif handler.router in self._paused.routers:
                 halted[handler.router] = halted.get(handler.router, False) or event is not None
             else:
@@ -262,25 +262,25 @@ class Ballot:
         self.snapshot = found.snapshot
         if news.snapshot.fuse.blown and not found.snapshot.fuse.blown:
             how = ": a person replayed its letter" if mended else ""
-            self.votes.remarks.append(f"the fuse of this ticket is whole again{how}")
+            self.outcomes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.letter:
             changes = (*pending.stop_everyone(), *found.letter.changes)
-            self.votes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
-            self.votes.remarks.append(found.letter.reason)
+            self.outcomes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
+            self.outcomes.remarks.append(found.letter.reason)
             self._blew = True
         return found.stopped
 
     def _stop(self, blown: str) -> None:
         """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
         for work in self._pending.stop(self._paused.routers):
-            self.votes.bury(work, f"{blown}; replay this then")
+            self.outcomes.dead_letter(work, f"{blown}; replay this then")
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
         state, news, name = self._state, self._reading.news, bound.name
         work = self._pending.take(bound) if self._pending else None
         if (event or work) and bound.handler.once and name in news.snapshot.once:
-            self.votes.say(name, "skipped", "it has acted on this ticket, and does so only once")
+            self.outcomes.record(name, "skipped", "it has acted on this ticket, and does so only once")
             return
         changes = (*work.changes, *news.changes) if work else news.changes
         # What is news when the fuse blows stands in the letter of that, for all handlers.
@@ -288,24 +288,24 @@ class Ballot:
         if work:
             event = event_for(state.held.account, bound.handler.kinds, changes, replay=work.replay)
         if work and state.now() < work.retry:
-            self.votes.pending.append(msgspec.structs.replace(work, changes=kept, missing=0, look=0, paused=False))
-            self.votes.say(name, "waits", f"for its retry at {_at(work.retry)}", work.attempt)
+            self.outcomes.pending.append(msgspec.structs.replace(work, changes=kept, missing=0, look=0, paused=False))
+            self.outcomes.record(name, "waits", f"for its retry at {_at(work.retry)}", work.attempt)
         elif event is None:
             if changes:
-                self.votes.say(name, "skipped", NOT_ASKED)
+                self.outcomes.record(name, "skipped", NOT_ASKED)
         elif blown and work and (work.attempt or work.replay):
-            self.votes.give_up(name, kept, f"{blown}; replay this then")
+            self.outcomes.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
-            self.votes.say(name, "skipped", blown)
+            self.outcomes.record(name, "skipped", blown)
         elif name in state.held.mark.split():
-            self.votes.give_up(name, changes, "it ended the worker process again and again")
+            self.outcomes.give_up(name, changes, "it ended the worker process again and again")
         else:
             yield from self._ask(bound, event, work)
 
     def _ask(self, bound: Bound, event: Event, work: Pending | None) -> Steps[None]:
         state, attempt = self._state, work.attempt + 1 if work else 1
         if work:
-            self.votes.shown[bound.name] = event.changes
+            self.outcomes.shown[bound.name] = event.changes
         if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
             raise Lost
         effect = partial(self.ledger.effect, bound.name)
@@ -315,18 +315,18 @@ class Ballot:
         if isinstance(said, Failure):
             pending, final = after_failure(state, self.ledger, bound.name, event, work, said)
             if final:
-                self.votes.bury(pending, final)
+                self.outcomes.dead_letter(pending, final)
             else:
-                self.votes.pending.append(pending)
-                self.votes.say(bound.name, "owed", said.error, attempt)
+                self.outcomes.pending.append(pending)
+                self.outcomes.record(bound.name, "retrying", said.error, attempt)
         elif said.skipped:
-            self.votes.say(bound.name, "skipped", said.skipped, attempt)
+            self.outcomes.record(bound.name, "skipped", said.skipped, attempt)
         else:
             router, allow = bound.handler.router, state.terms.allow
             refused = {line for each in said.intents if (line := denied(each, router, allow))}
             allowed = tuple(each for each in said.intents if not denied(each, router, allow))
-            self.votes.wishes.append(Wish(bound.name, allowed))
-            self.votes.say(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
+            self.outcomes.wishes.append(Wish(bound.name, allowed))
+            self.outcomes.record(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
     def _again(self, work: Pending, blown: str) -> None:
         """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
@@ -334,41 +334,41 @@ class Ballot:
         What has happened after all, or is not allowed, is left out.
         """
         if router_of(work.handler) in self._paused.routers:
-            self.votes.pending.append(wait(work, self._state.now()))
+            self.outcomes.pending.append(wait(work, self._state.now()))
             return
         wanted, words = replay.wish(work), replay.words(work)
         if update := replay.landed(self._reading, work):
-            self.votes.say(work.handler, "decided", f"{words} happened after all (row {update})")
+            self.outcomes.record(work.handler, "decided", f"{words} happened after all (row {update})")
         elif refusal := replay.refusal(self._state, wanted, blown):
-            self.votes.bury(work, refusal)
+            self.outcomes.dead_letter(work, refusal)
         else:
-            self.votes.wishes.append(wanted)
-            self.votes.say(work.handler, "decided", words)
+            self.outcomes.wishes.append(wanted)
+            self.outcomes.record(work.handler, "decided", words)
 
     def _look_for(self, unknown: Pending) -> None:
         """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
         if (later := search(self._state, unknown)) is None:
-            self.votes.bury(unknown, RENAMED)
+            self.outcomes.dead_letter(unknown, RENAMED)
             return
         changes = (*unknown.changes, *self._reading.news.changes)
-        self.votes.pending.append(msgspec.structs.replace(later, changes=changes))
-        self.votes.say(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
+        self.outcomes.pending.append(msgspec.structs.replace(later, changes=changes))
+        self.outcomes.record(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
 
     def _halt(self, halt: Halt) -> None:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
         pending = self._pending
         self._hold_back("", (*pending.routers(), *pending.again))
-        self.votes.keep(EVERYONE, pending.everyone, halt, self._reading.news.changes)
+        self.outcomes.keep(EVERYONE, pending.everyone, halt, self._reading.news.changes)
 
     def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
         """The same for the handlers of a router."""
         self._hold_back(f"{router}.", ())
-        self.votes.keep(ALL_OF.format(router), self._pending.of_router(router), halt, news)
+        self.outcomes.keep(ALL_OF.format(router), self._pending.of_router(router), halt, news)
 
     def _hold_back(self, those: str, others: Sequence[Pending]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
         now = self._state.now()
-        self.votes.pending += [wait(work, now) for work in (*self._pending.own(those), *others)]
+        self.outcomes.pending += [wait(work, now) for work in (*self._pending.own(those), *others)]
 
 
 def _at(moment: int) -> str:
@@ -377,57 +377,57 @@ def _at(moment: int) -> str:
 
 def decide(state: State, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
-    ballot = Ballot(state, reading, pending)
-    yield from ballot.hold()
-    folded = yield from _fold(state, reading, ballot)
-    for wanted in ballot.votes.wishes:
+    runner = HandlerRunner(state, reading, pending)
+    yield from runner.run_all()
+    folded = yield from _fold(state, reading, runner)
+    for wanted in runner.outcomes.wishes:
         if (problem := folded.failed.get(wanted.key)) is None:
             continue
         if wanted.work:
-            ballot.votes.bury(wanted.work, problem)
+            runner.outcomes.dead_letter(wanted.work, problem)
         else:
-            changes = ballot.votes.shown.get(wanted.handler, reading.news.changes)
-            ballot.votes.give_up(wanted.handler, changes, problem)
-    own = {wish.handler for wish in ballot.votes.wishes if not wish.work}
-    for wanted in ballot.votes.wishes:
+            changes = runner.outcomes.shown.get(wanted.handler, reading.news.changes)
+            runner.outcomes.give_up(wanted.handler, changes, problem)
+    own = {wish.handler for wish in runner.outcomes.wishes if not wish.work}
+    for wanted in runner.outcomes.wishes:
         if wanted.work and wanted.handler not in own:
-            ballot.votes.shown.setdefault(wanted.handler, wanted.work.changes)
-    timers, timed = _timers(state, reading, ballot)
+            runner.outcomes.shown.setdefault(wanted.handler, wanted.work.changes)
+    timers, timed = _timers(state, reading, runner)
     return Plan(
         format=1,
         turn=state.held.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
-        snapshot=msgspec.structs.replace(_spent(state, ballot), timers=timers),
+        snapshot=msgspec.structs.replace(_spent(state, runner), timers=timers),
         changes=reading.news.changes,
-        verdicts=tuple(ballot.votes.verdicts),
+        verdicts=tuple(runner.outcomes.verdicts),
         effects=_missing(state, reading, folded),
-        pending=tuple(ballot.votes.pending),
-        letters=tuple(ballot.votes.letters),
-        remarks=(*reading.remarks, *ballot.votes.remarks, *folded.remarks, *timed),
+        pending=tuple(runner.outcomes.pending),
+        letters=tuple(runner.outcomes.letters),
+        remarks=(*reading.remarks, *runner.outcomes.remarks, *folded.remarks, *timed),
         handled=reading.handled,
         left=reading.left,
         look=reading.look,
         dry=state.terms.dry_run,
         ticket=reading.ticket.raw,
         events=state.held.hints,
-        shown=ballot.votes.shown,
+        shown=runner.outcomes.shown,
         staff=state.terms.staff,
-        foreign=ballot.ledger.all(),
-        handed=tuple(_handed(state, ballot)),
+        foreign=runner.ledger.all(),
+        handed=tuple(_handed(state, runner)),
         saved=0 if state.terms.dry_run else folded.saved,
     )
 
 
-def _spent(state: State, ballot: Ballot) -> Snapshot:
+def _spent(state: State, runner: HandlerRunner) -> Snapshot:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in ballot.votes.wishes if wish.intents and not state.terms.dry(wish.handler)}
+    acted = {wish.handler for wish in runner.outcomes.wishes if wish.intents and not state.terms.dry(wish.handler)}
     spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
-    return msgspec.structs.replace(ballot.snapshot, once=(*ballot.snapshot.once, *spent)) if spent else ballot.snapshot
+    return msgspec.structs.replace(runner.snapshot, once=(*runner.snapshot.once, *spent)) if spent else runner.snapshot
 
 
-def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
+def _handed(state: State, runner: HandlerRunner) -> Iterator[Handover]:
     """Gives what handlers want of other tickets, one for each handler and ticket."""
-    for wish in ballot.votes.wishes:
+    for wish in runner.outcomes.wishes:
         wanted: dict[int, list[Own]] = {}
         for each in wish.intents:
             if isinstance(each, On):
@@ -436,13 +436,13 @@ def _handed(state: State, ballot: Ballot) -> Iterator[Handover]:
             yield Handover(number, wish.handler, tuple(intents), state.terms.dry(wish.handler))
 
 
-def _timers(state: State, reading: Reading, ballot: Ballot) -> tuple[tuple[Timer, ...], list[str]]:
+def _timers(state: State, reading: Reading, runner: HandlerRunner) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
     timers, remarks = reading.news.snapshot.timers, list(_unheard(state, reading))
-    handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(ballot) else {}
-    for wish in ballot.votes.wishes:
+    handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(runner) else {}
+    for wish in runner.outcomes.wishes:
         if wish.handler in handlers:
-            shown = ballot.votes.shown.get(wish.handler, reading.news.changes)
+            shown = runner.outcomes.shown.get(wish.handler, reading.news.changes)
             handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
             timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
             remarks += said
@@ -456,8 +456,8 @@ def _unheard(state: State, reading: Reading) -> Iterator[str]:
             yield f"{told(change)}, and no handler receives it any more"
 
 
-def _sets_timers(ballot: Ballot) -> bool:
-    return any(isinstance(intent, Later) for wish in ballot.votes.wishes for intent in wish.intents)
+def _sets_timers(runner: HandlerRunner) -> bool:
+    return any(isinstance(intent, Later) for wish in runner.outcomes.wishes for intent in wish.intents)
 
 
 def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -472,15 +472,15 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
 
-def _fold(state: State, reading: Reading, ballot: Ballot) -> Steps[Folded]:
+def _fold(state: State, reading: Reading, runner: HandlerRunner) -> Steps[Folded]:
     names: Directory | None = None
-    if needs_directory(ballot.votes.wishes):
+    if needs_directory(runner.outcomes.wishes):
         names = yield from directory(state, fresh=False)
-    folded = _apart(state, reading, ballot.votes.wishes, names)
+    folded = _apart(state, reading, runner.outcomes.wishes, names)
     if folded.failed:
         # An unknown name may be a new one: read the lists again before it is held against the handler.
         names = yield from directory(state, fresh=True)
-        folded = _apart(state, reading, ballot.votes.wishes, names)
+        folded = _apart(state, reading, runner.outcomes.wishes, names)
     return folded
 
 

@@ -268,7 +268,7 @@ def together(pending: Iterable[Pending]) -> tuple[Pending, ...]:
 
 
 #: What became of a handler: whether it runs again and whether anything is owed to it.
-Said = Literal["decided", "skipped", "waits", "owed", "dead"]
+Said = Literal["decided", "skipped", "waits", "retrying", "dead"]
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -65,7 +65,7 @@ def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Resul
             f"this turn broke off {held.claims - 1} times, or ended its worker: see the log; "
             "its changes are handled with the next event"
         )
-        return (yield from _bury(state, reason, nonce))
+        return (yield from _give_up_turn(state, reason, nonce))
     try:
         return (yield from _turn(state, nonce))
     except Parked as parked:
@@ -73,7 +73,7 @@ def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Resul
     except NotNow as refused:
         return (yield from _park(state, refused.wait, f"no permit ({refused.reason})"))
     except Unreadable as error:
-        return (yield from _bury(state, str(error), nonce))
+        return (yield from _give_up_turn(state, str(error), nonce))
     except (Lost, LeaseLost):
         return Result("lost")
 
@@ -138,7 +138,7 @@ def _park(state: State, delay: int, why: str) -> Steps[Result]:
     return Result("parked" if kept else "lost", why)
 
 
-def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
+def _give_up_turn(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     """Ends a turn that cannot go on, unreadable or deadly: dead letters keep what is stored, the lane goes on.
 
     What was owed, or wanted again, becomes a letter of its own that can be replayed.
@@ -146,7 +146,7 @@ def _bury(state: State, reason: str, nonce: str | None) -> Steps[Result]:
     held = state.held
     kept = {
         "plan": held.plan,
-        "owed": held.pending,
+        "pending": held.pending,
         "reading": held.reading,
         **{f"e:{name}": entry for name, entry in held.foreign.items()},
         **{f"replay {number}": replay for number, replay in enumerate(held.replays)},

@@ -15,7 +15,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
     P lease_number     INT     forever     claim        source of the numbers in tokens
     P turn:<ticket>    HASH    while used  all          the unfinished turn: plan, journal, claims, what its
-                                                        handlers were shown; what is owed
+                                                        handlers were shown; pending work
     P settling:<ticket> STRING 1 minute    settle       ms until which new events wait, after a turn that wrote
     P ticket:<ticket>  STRING  90 days     settle       last seen
     P record:<turn>    STRING  retention   settle       the settled turn, compressed

@@ -214,7 +214,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
         "turn": _text(turn["id"]),
         "claims": int(turn.get("claims", 1)),
         "plan": turn.get("plan"),
-        "owed": turn.get("pending"),
+        "pending": turn.get("pending"),
         "retry": _optional(turn.get("retry")),
         "mark": _text(turn.get("poison_mark", b"")),
         "reading": turn.get("reading"),
@@ -373,8 +373,8 @@ def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: byt
 # Settling: a turn ends, and the next lane is claimed in the same trip.
 
 
-class Handed(msgspec.Struct, frozen=True, gc=False, rename={"debt": "evidence"}):
-    """An event for the lane of another ticket: ``debt`` is what is wanted there, as a dead letter would keep it."""
+class Handed(msgspec.Struct, frozen=True, gc=False, rename={"work": "evidence"}):
+    """An event for the lane of another ticket: ``work`` is what is wanted there, as a dead letter would keep it."""
 
     id: str
     ticket: int

@@ -287,7 +287,7 @@ class AccountRecords:
             due=None if due is None else int(due),
             waiting=self.client.llen(self.keys.lane(ticket)),
             claimed=bool(self.client.hexists(self.keys.own, str(ticket))),
-            pending=cast(bytes | None, self.client.hget(self.keys.turn(ticket), "owed")),
+            pending=cast(bytes | None, self.client.hget(self.keys.turn(ticket), "pending")),
             snapshot=decode(cast(bytes | None, self.client.get(self.keys.snapshot(ticket)))),
         )
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import assert_type
 
-from workers import Actor, Contact, Context, Event, Named, Router, Row, Staff, Status, Ticket
+from workers import Actor, Contact, Context, Event, Named, Router, Update, Staff, Status, Ticket
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def typed(ticket: Ticket, event: Event, ctx: Context[Crm]) -> None:
     assert_type(ticket.assignee, Staff | None)
     assert_type(ticket.contact, Contact)
     assert_type(ticket.due_date, date | None)
-    assert_type(ticket.history, tuple[Row, ...])
+    assert_type(ticket.history, tuple[Update, ...])
     assert_type(event.matched[0].actor, Actor)
     assert_type(event.matched[0].new, Named | None)
     assert_type(ctx.happyfox.ticket(3).tags, frozenset[str])

@@ -229,7 +229,7 @@ SCENARIOS = {
         lambda world: known(world, tags=("late",)),
         lambda world, number: world.simulator.fire_rule(number, "Overdue", status="On Hold", note="Too late."),
     ),
-    "owed": Scenario(debtor, known, replies),
+    "pending": Scenario(debtor, known, replies),
     "refused and split": Scenario(refused, lambda world: known(world, category=3), replies),
     "another system": Scenario(outside, known, replies),
     "timers": Scenario(waiter, known, replies),
@@ -331,7 +331,7 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "created by us": 4,
         "handed over": 3,
         "smart rule": 4,
-        "owed": 4,
+        "pending": 4,
         "refused and split": 4,
         "timers": 5,
         "a timer that ends": 4,
@@ -340,7 +340,10 @@ def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
         "moved": 4,
     }
     assert ends["refused and split"]["dead"] == ["one.close"]
-    assert ends["owed"]["shown"] == {"one.prompt": [[("contact-replied", 2)]], "two.fails": [[("contact-replied", 2)]]}
+    assert ends["pending"]["shown"] == {
+        "one.prompt": [[("contact-replied", 2)]],
+        "two.fails": [[("contact-replied", 2)]],
+    }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -364,5 +364,5 @@ def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(sto
     world.work()
     write(world, "one")
 
-    assert trail(store).count("audit.hear owed:") == 1
+    assert trail(store).count("audit.hear retrying:") == 1
     assert "audit.hear waits: for its retry at 2026-05-28 20:2" in trail(store)

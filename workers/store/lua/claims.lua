@@ -41,7 +41,7 @@ end
 
 -- Return everything a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
---     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, owed, retry, poison_mark, reading,
+--     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, pending, retry, poison_mark, reading,
 --               effect:<key>, external:<handler> <name>; and events: once a plan or a reading has frozen the turn, whoever
 --               claims it gets these
 --     events    list of what a turn needs of each event, false for what it does not have

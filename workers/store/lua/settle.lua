@@ -43,7 +43,7 @@ local function reschedule(P, now, lane, turn, settlement, pending)
     redis.call('HSET', turn, 'v', 1, 'retry', due)
   end
   if pending ~= '' then
-    redis.call('HSET', turn, 'v', 1, 'owed', pending, 'claims', 0)
+    redis.call('HSET', turn, 'v', 1, 'pending', pending, 'claims', 0)
     due = math.min(due or settlement.retry or 0, settlement.retry or 0)
     redis.call('HSET', turn, 'retry', due)
   end

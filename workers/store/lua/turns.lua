@@ -7,7 +7,7 @@
 --                              plan         the turn's plan (JSON);  calls: how many calls it has
 --                              events       ids of the turn's events (JSON), once it is frozen
 --                              reading      what the handlers were shown (JSON), once one had an effect in another system
---                              owed         pending handler work (JSON)
+--                              pending      pending handler work (JSON)
 --                              retry        ms at which the lane is due again, while it waits for nothing else
 --                              poison_mark  handler that was about to run in a turn that crashed before
 --                              effect:<key>                journal entry of an effect (JSON)
