@@ -186,7 +186,7 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
         yield "change", _change(change)
     for verdict in _verdicts(record.verdicts):
         yield "handler", verdict
-    for each in foreign_story(record.turn, record.foreign):
+    for each in foreign_story(record.turn, record.external):
         yield "external", each
     for each in handed_story(record.handed, record.dry):
         yield "other ticket", each

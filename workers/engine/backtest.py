@@ -69,7 +69,7 @@ def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed
     for each in plan.handed:
         wanted = msgspec.json.encode(each.intents).decode()
         yield Deed(each.handler, record.number, record.at, each.words, wanted)
-    for handler, entries in plan.foreign.items():
+    for handler, entries in plan.external.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:
                 yield Deed(handler, record.number, record.at, f"effect {name}")

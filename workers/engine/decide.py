@@ -9,7 +9,7 @@ import msgspec
 
 from workers.engine import replay
 from workers.engine.context import Lost, State
-from workers.engine.external import Ledger
+from workers.engine.external import ExternalEffects
 from workers.engine.fold import Folded, Wish, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
 from workers.engine.missing import RENAMED, letter, search
@@ -34,17 +34,17 @@ RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 
 
 def after_failure(
-    state: State, ledger: Ledger, handler: str, event: Event, work: Pending | None, failure: Failure
+    state: State, external: ExternalEffects, handler: str, event: Event, work: Pending | None, failure: Failure
 ) -> tuple[Pending, str]:
     """Gives what the handler is owed now, and why it is nevertheless given up; empty when it runs again."""
     attempt = work.attempt + 1 if work else 1
     first = (work.first_at, work.first_error) if work and work.first_error else (state.now(), failure.error)
-    pending = Pending(handler, event.changes, attempt, *first, failure.error, 0, event.replay, ledger.of(handler))
-    doubt = ledger.doubt(handler)
+    pending = Pending(handler, event.changes, attempt, *first, failure.error, 0, event.replay, external.of(handler))
+    doubt = external.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
         return pending, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
     wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
-    retry = max(state.now() + max(wait, 100), ledger.until(handler))
+    retry = max(state.now() + max(wait, 100), external.until(handler))
     return msgspec.structs.replace(pending, retry=retry), ""
 
 
@@ -147,8 +147,8 @@ class Outcomes:
     ``shown`` holds the changes of handlers that were owed some beside those of the turn, ``remarks`` are for the trail.
     """
 
-    def __init__(self, state: State, ledger: Ledger) -> None:
-        self._state, self._ledger = state, ledger
+    def __init__(self, state: State, external: ExternalEffects) -> None:
+        self._state, self._external = state, external
         self.wishes: list[Wish] = []
         self.verdicts: list[Verdict] = []
         self.pending: list[Pending] = []
@@ -173,8 +173,8 @@ class Outcomes:
             for verdict in self.verdicts
             if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
         ]
-        now, done = self._state.now(), self._ledger.of(handler)
-        self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, foreign=done), reason)
+        now, done = self._state.now(), self._external.of(handler)
+        self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, external=done), reason)
 
     def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
@@ -208,8 +208,8 @@ class HandlerRunner:
         self._paused = halts(state, reading.ticket)
         self._suspicious = state.held.claims > CRASHES
         self._blew = False
-        self.ledger = Ledger(state, reading, pending)
-        self.outcomes = Outcomes(state, self.ledger)
+        self.external = ExternalEffects(state, reading, pending)
+        self.outcomes = Outcomes(state, self.external)
         self.snapshot = reading.news.snapshot
 
     def run_all(self) -> Steps[None]:
@@ -308,12 +308,12 @@ class HandlerRunner:
             self.outcomes.shown[bound.name] = event.changes
         if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
             raise Lost
-        effect = partial(self.ledger.effect, bound.name)
+        effect = partial(self.external.effect, bound.name)
         said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
         if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
             raise Lost
         if isinstance(said, Failure):
-            pending, final = after_failure(state, self.ledger, bound.name, event, work, said)
+            pending, final = after_failure(state, self.external, bound.name, event, work, said)
             if final:
                 self.outcomes.dead_letter(pending, final)
             else:
@@ -412,7 +412,7 @@ def decide(state: State, reading: Reading, pending: Sequence[Pending]) -> Steps[
         events=state.held.hints,
         shown=runner.outcomes.shown,
         staff=state.terms.staff,
-        foreign=runner.ledger.all(),
+        external=runner.external.all(),
         handed=tuple(_handed(state, runner)),
         saved=0 if state.terms.dry_run else folded.saved,
     )

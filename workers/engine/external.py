@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 
 from workers.engine.context import State
-from workers.engine.plan import Foreign, Foreigns, Pending
+from workers.engine.plan import EffectsByName, ExternalEffect, Pending
 from workers.engine.read import Reading, encode_reading
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
-from workers.plugins.context import Wanted
-from workers.plugins.invoke import Failure, InnerSteps, Outside, Stopped
-from workers.store.lanes import FORGET, note_foreign
+from workers.plugins.context import EffectRequest
+from workers.plugins.invoke import ExternalCall, Failure, InnerSteps, Stopped
+from workers.store.lanes import FORGET, store_external
 
 #: What an effect may be called. The name stands in trails and logs, so there is no room in it for a customer's words.
 NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
@@ -32,21 +32,21 @@ LARGEST = 64_000
 MOST = 100
 
 
-class Ledger:
+class ExternalEffects:
     """What the handlers of one turn have done in other systems."""
 
     def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
         self._state, self._reading = state, reading
         self._frozen = state.held.reading is not None
-        self._entries: dict[str, dict[str, Foreign]] = {
-            work.handler: dict(work.foreign) for work in pending if work.foreign
+        self._entries: dict[str, dict[str, ExternalEffect]] = {
+            work.handler: dict(work.external) for work in pending if work.external
         }
 
-    def of(self, handler: str) -> Foreigns:
+    def of(self, handler: str) -> EffectsByName:
         """Gives the effects of a handler by their names, those of its earlier attempts among them."""
         return dict(self._entries.get(handler, {}))
 
-    def all(self) -> dict[str, Foreigns]:
+    def all(self) -> dict[str, EffectsByName]:
         """Gives the effects of every handler that has any."""
         return {handler: dict(entries) for handler, entries in self._entries.items() if entries}
 
@@ -58,7 +58,7 @@ class Ledger:
         """Gives the time (ms) before which an effect in doubt is not made again, 0 when none is."""
         return max((entry.until for entry in self.of(handler).values() if entry.state == "begun"), default=0)
 
-    def effect(self, handler: str, wanted: Wanted) -> InnerSteps[Any]:
+    def effect(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
         """Brings an effect to its end and gives its value; ``Stopped`` or ``LeaseLost`` end the handler's run."""
         check(wanted)
         entries = self._entries.get(handler, {})
@@ -68,7 +68,7 @@ class Ledger:
         if known is not None and known.state == "done":
             return _value(wanted.name, known)
         if self._state.terms.dry(handler):
-            self._entries.setdefault(handler, {}).setdefault(wanted.name, Foreign("dry", self._state.held.turn))
+            self._entries.setdefault(handler, {}).setdefault(wanted.name, ExternalEffect("dry", self._state.held.turn))
             return wanted.dry
         if known is not None and known.state == "begun":
             found = yield from self._look(wanted, known)
@@ -76,21 +76,21 @@ class Ledger:
                 return (yield from self._done(handler, wanted.name, found))
         return (yield from self._make(handler, wanted))
 
-    def _look(self, wanted: Wanted, known: Foreign) -> InnerSteps[Any]:
+    def _look(self, wanted: EffectRequest, known: ExternalEffect) -> InnerSteps[Any]:
         """Finds out what became of an effect in doubt: gives its value, None when it can be made again."""
         if wanted.landed is None:
             if known.again:
                 return None
             raise Stopped(Failure(undecided(wanted.name), final=True))
-        found = yield Outside(wanted.name, wanted.landed)
+        found = yield ExternalCall(wanted.name, wanted.landed)
         wait = known.until - self._state.now()
         if found is None and wait > 0:
             raise Stopped(Failure(f"looks again whether its effect {wanted.name!r} landed", after=wait / 1000))
         return found
 
-    def _make(self, handler: str, wanted: Wanted) -> InnerSteps[Any]:
+    def _make(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
         terms, name = self._state.terms, wanted.name
-        begun = Foreign(
+        begun = ExternalEffect(
             "begun",
             self._state.held.turn,
             until=self._state.now() + terms.handler + terms.doubt,
@@ -98,7 +98,7 @@ class Ledger:
         )
         yield from self._write(handler, name, begun)
         try:
-            value = yield Outside(name, wanted.call)
+            value = yield ExternalCall(name, wanted.call)
             if iscoroutine(value):
                 value.close()
                 raise WrongIntent(f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits")
@@ -113,14 +113,14 @@ class Ledger:
 
     def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
         kept, problem = _storable(value)
-        entry = Foreign("done", self._state.held.turn, value=kept, said=problem)
+        entry = ExternalEffect("done", self._state.held.turn, value=kept, said=problem)
         yield from self._write(handler, name, entry)
         return _value(name, entry)
 
-    def _write(self, handler: str, name: str, entry: Foreign | None) -> InnerSteps[None]:
+    def _write(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
         stored = FORGET if entry is None else msgspec.json.encode(entry)
         reading = b"" if self._frozen else encode_reading(self._reading)
-        if not (yield note_foreign(self._state.held, handler, name, stored, reading)):
+        if not (yield store_external(self._state.held, handler, name, stored, reading)):
             raise LeaseLost
         self._frozen = True
         entries = self._entries.setdefault(handler, {})
@@ -135,11 +135,11 @@ def undecided(name: str) -> str:
     return f"its effect {name!r} may or may not have happened: look there; a replay makes it again"
 
 
-def _open(entry: Foreign) -> bool:
+def _open(entry: ExternalEffect) -> bool:
     return entry.state == "begun" and not entry.looks and not entry.again
 
 
-def check(wanted: Wanted) -> None:
+def check(wanted: EffectRequest) -> None:
     """Refuses an effect that cannot be, with ``WrongIntent``."""
     if not isinstance(wanted.name, str) or not NAME.fullmatch(wanted.name):
         raise WrongIntent(
@@ -164,7 +164,7 @@ def _storable(value: Any) -> tuple[Any, str]:
     return kept, ""
 
 
-def _value(name: str, entry: Foreign) -> Any:
+def _value(name: str, entry: ExternalEffect) -> Any:
     """Gives the value of an effect that is done; it is not done again for the sake of a value that was not kept."""
     if entry.said and not entry.again:
         raise Stopped(

@@ -116,7 +116,7 @@ def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
         for _, effect, one in pieces(plan, journal)
         if one.state == "done"
     ]
-    done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.foreign.items()]
+    done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.external.items()]
     if not done:
         return None
     ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.engine.context import State
-from workers.engine.plan import TICKET, Foreign, Letter, Pending, Plan, Verdict, decode_foreign
+from workers.engine.plan import TICKET, ExternalEffect, Letter, Pending, Plan, Verdict, decode_external
 from workers.tickets.snapshot import decode
 
 #: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
@@ -35,16 +35,16 @@ def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
 
 def begun(state: State, pending: Sequence[Pending]) -> tuple[Pending, ...]:
     """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
-    entries: dict[str, dict[str, Foreign]] = {}
-    for key, stored in state.held.foreign.items():
+    entries: dict[str, dict[str, ExternalEffect]] = {}
+    for key, stored in state.held.external.items():
         handler, _, name = key.partition(" ")
-        entries.setdefault(handler, {})[name] = decode_foreign(stored)
+        entries.setdefault(handler, {})[name] = decode_external(stored)
     if not entries:
         return tuple(pending)
     own = {work.handler: work for work in pending if not work.letter}
     for handler, done in entries.items():
         work = own.get(handler, Pending(handler, (), 0, state.now(), "", "", 0))
-        own[handler] = msgspec.structs.replace(work, foreign={**work.foreign, **done})
+        own[handler] = msgspec.structs.replace(work, external={**work.external, **done})
     return (*(work for work in pending if work.letter), *own.values())
 
 
@@ -125,7 +125,7 @@ def letter(turn: str, work: Pending, reason: str) -> Letter:
         changes=work.changes,
         effect=work.effect,
         doubt=work.doubt,
-        foreign=work.foreign,
+        external=work.external,
         wish=work.wish,
         origin=work.origin,
     )

@@ -160,7 +160,7 @@ def whom(handler: str) -> str:
     return f"every handler of {handler[:-2]}" if handler.endswith(f".{EVERYONE}") else handler
 
 
-class Foreign(msgspec.Struct, frozen=True, omit_defaults=True):
+class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the journal says of an effect in another system, made by a handler in ``turn``.
 
     One that is ``begun`` and never ended is in doubt: ``looks`` tells whether its handler can find out if it happened,
@@ -179,7 +179,7 @@ class Foreign(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 #: Effects in other systems by the names that their handler gave them.
-Foreigns = Mapping[str, Foreign]
+EffectsByName = Mapping[str, ExternalEffect]
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -215,7 +215,7 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     last_error: str
     retry: int
     replay: bool = False
-    foreign: Foreigns = {}
+    external: EffectsByName = {}
     wish: tuple[Own, ...] = ()
     origin: int = 0
     effect: Effect | None = None
@@ -244,7 +244,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     effect: Effect | None = None
     evidence: Mapping[str, Any] = {}
     doubt: Doubt | None = None
-    foreign: Foreigns = {}
+    external: EffectsByName = {}
     wish: tuple[Own, ...] = ()
     origin: int = 0
 
@@ -259,8 +259,8 @@ def together(pending: Iterable[Pending]) -> tuple[Pending, ...]:
         key = work.handler, work.letter
         before = joined.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
-        foreign = {**work.foreign, **before.foreign}
-        joined[key] = msgspec.structs.replace(before, changes=changes, foreign=foreign)
+        external = {**work.external, **before.external}
+        joined[key] = msgspec.structs.replace(before, changes=changes, external=external)
     return tuple(joined.values())
 
 
@@ -326,7 +326,7 @@ class Plan(msgspec.Struct, frozen=True):
     events: tuple[Hint, ...]
     shown: Mapping[str, tuple[Change, ...]] = {}
     staff: int = 0
-    foreign: Mapping[str, Foreigns] = {}
+    external: Mapping[str, EffectsByName] = {}
     handed: tuple[Handover, ...] = ()
     saved: int = 0
 
@@ -387,7 +387,7 @@ class Record(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...]
     dry: bool
     ticket: Mapping[str, Any]
-    foreign: Mapping[str, Foreigns] = {}
+    external: Mapping[str, EffectsByName] = {}
     handed: tuple[Handover, ...] = ()
 
 
@@ -442,8 +442,8 @@ def decode_replay(stored: bytes) -> Pending:
     Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
     """
     letter = _decoded(stored, Letter, "the dead letter")
-    foreign = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.foreign.items()}
-    work = Pending(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, foreign)
+    external = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.external.items()}
+    work = Pending(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, external)
     if letter.wish:
         return msgspec.structs.replace(work, wish=letter.wish, origin=letter.origin, letter=letter.id)
     if letter.effect is None:
@@ -452,9 +452,9 @@ def decode_replay(stored: bytes) -> Pending:
     return msgspec.structs.replace(work, effect=own, doubt=letter.doubt, letter=letter.id)
 
 
-def decode_foreign(stored: bytes) -> Foreign:
+def decode_external(stored: bytes) -> ExternalEffect:
     """Reads the journal entry of an effect in another system."""
-    return _decoded(stored, Foreign, "the journal of another system")
+    return _decoded(stored, ExternalEffect, "the journal of another system")
 
 
 def decode_entry(stored: bytes) -> Entry:

@@ -16,8 +16,8 @@ from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
     Effect,
+    EffectsByName,
     Entry,
-    Foreigns,
     Handover,
     Letter,
     Pending,
@@ -111,9 +111,9 @@ ENDS = {
 FOREIGN_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
 
 
-def foreign_story(turn: str, foreign: Mapping[str, Foreigns]) -> Iterator[str]:
+def foreign_story(turn: str, external: Mapping[str, EffectsByName]) -> Iterator[str]:
     """Tells what handlers did in other systems; the values stay in the record."""
-    for handler, entries in foreign.items():
+    for handler, entries in external.items():
         for name, entry in entries.items():
             end = FOREIGN_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
             yield f"{handler} effect {name}: {end}"
@@ -136,7 +136,7 @@ def story(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
         if verdict.state == "skipped" and skipped > FEW:
             continue
         yield f"{whom(verdict.handler)} {verdict.state}: {verdict.reason}{denials(verdict.denied)}"
-    yield from foreign_story(plan.turn, plan.foreign)
+    yield from foreign_story(plan.turn, plan.external)
     yield from plan.remarks
     yield from handed_story(plan.handed, plan.dry)
     for _, effect, entry in pieces(plan, journal):
@@ -240,7 +240,7 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
                 effect=part,
                 evidence=entry.evidence,
                 doubt=entry.doubt,
-                foreign=plan.foreign.get(handler, {}),
+                external=plan.external.get(handler, {}),
             )
 
 
@@ -313,6 +313,6 @@ def _record(state: State, plan: Plan) -> Record:
         remarks=plan.remarks,
         dry=plan.dry,
         ticket=plan.ticket,
-        foreign=plan.foreign,
+        external=plan.external,
         handed=plan.handed,
     )

@@ -148,7 +148,7 @@ def _give_up_turn(state: State, reason: str, nonce: str | None) -> Steps[Result]
         "plan": held.plan,
         "pending": held.pending,
         "reading": held.reading,
-        **{f"e:{name}": entry for name, entry in held.foreign.items()},
+        **{f"e:{name}": entry for name, entry in held.external.items()},
         **{f"replay {number}": replay for number, replay in enumerate(held.replays)},
         **{f"j:{key}": entry for key, entry in held.journal.items()},
     }

@@ -17,7 +17,7 @@ from workers.tickets.snapshot import Timer, put
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EffectRequest:
     """An effect in another system, as a handler asked for it by ``ctx.effect``."""
 
     name: str
@@ -116,7 +116,7 @@ class Context(Generic[Settings]):
     settings: Settings
     log: "Logger | LoggerAdapter[Logger]"
     happyfox: Client
-    act: Callable[[Wanted], Any] = field(repr=False)
+    act: Callable[[EffectRequest], Any] = field(repr=False)
     intents: list[AnyIntent] = field(default_factory=list, repr=False)
     timers: Collection[str] = field(default=(), repr=False)
 
@@ -144,7 +144,7 @@ class Context(Generic[Settings]):
         such an effect becomes a dead letter. A ``Retry`` or ``GiveUp`` out of ``call`` says that it did not happen.
         In a dry run nothing is called and ``dry`` is given.
         """
-        return self.act(Wanted(name, call, landed, dry))
+        return self.act(EffectRequest(name, call, landed, dry))
 
     def create_ticket(
         self,

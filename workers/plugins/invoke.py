@@ -13,7 +13,7 @@ from workers.errors import GiveUp, LeaseLost, NotNow, Retry, StoreUnavailable, W
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import AnyIntent, Intent, for_handler
-from workers.plugins.context import Context, Wanted
+from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
 from workers.store.scripts import Script
 from workers.tickets.change import Event
@@ -36,7 +36,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ExternalCall:
     """A function of the handler's author that speaks to another system; what it gives or raises is sent back.
 
     It runs in the handler's thread and under its limit, and only while the lease is held. ``name`` is the effect's.
@@ -47,7 +47,7 @@ class Outside:
 
 
 #: What a handler's effect in another system is made of.
-Inner = Script[Any] | Outside
+Inner = Script[Any] | ExternalCall
 
 InnerSteps = Generator[Inner, Any, T]
 
@@ -61,7 +61,7 @@ class Decide:
     event: Event
     now: datetime
     attempt: int
-    effect: Callable[[Wanted], InnerSteps[Any]]
+    effect: Callable[[EffectRequest], InnerSteps[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Visit:
             self.end = error
             raise
 
-    def effect(self, wanted: Wanted) -> Any:
+    def effect(self, wanted: EffectRequest) -> Any:
         """Brings an effect of the handler's to its end and gives its value."""
         self._check()
         steps = self._step.effect(wanted)

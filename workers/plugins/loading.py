@@ -183,8 +183,8 @@ def _line(error: BaseException) -> str:
         return f"{error.filename}:{error.lineno}"
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     engine = (Path(importlib.__file__).parent, Path(__file__).parent)
-    foreign = [each for each in frames if each[0].parent not in engine and not each[0].name.startswith("<")]
-    own = [f"{path}:{line}" for path, line in foreign if path.parent == foreign[0][0].parent]
+    external = [each for each in frames if each[0].parent not in engine and not each[0].name.startswith("<")]
+    own = [f"{path}:{line}" for path, line in external if path.parent == external[0][0].parent]
     return own[-1] if own else ""
 
 

@@ -133,7 +133,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     replays: tuple[bytes, ...] = ()
     class_: str = "normal"
     reading: bytes | None = None
-    foreign: Mapping[str, bytes] = {}
+    external: Mapping[str, bytes] = {}
     pauses: Pauses = NONE
 
     @property
@@ -361,7 +361,7 @@ def done(
     return Script("finish", prefix(held.account), args, bool)
 
 
-def note_foreign(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
+def store_external(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
     """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
 
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.

@@ -31,7 +31,7 @@ from workers.engine.turn import Result, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Outside, Stopped, Visit, stated
+from workers.plugins.invoke import Bound, Decide, Decision, ExternalCall, Failure, Inner, Stopped, Visit, stated
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
 from workers.settings import Budget
@@ -397,7 +397,7 @@ class Desk:
     def _after(self, step: Step | Inner, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method != "GET":
             self._die((step.request.path, msgspec.json.encode(step.request.body)))
-        if isinstance(step, Outside):
+        if isinstance(step, ExternalCall):
             self._die(("outside", step.name))
         return result
 

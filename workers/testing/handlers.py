@@ -25,7 +25,7 @@ from workers.plugins.actions import (
     denied,
 )
 from workers.plugins.arguments import NameOrId
-from workers.plugins.context import Context, Wanted
+from workers.plugins.context import Context, EffectRequest
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
@@ -202,7 +202,7 @@ def run(
         ticket = _with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
 
-    def act(wanted: Wanted) -> Any:
+    def act(wanted: EffectRequest) -> Any:
         check_effect(wanted)
         effects.setdefault(wanted.name, wanted.dry)
         return effects[wanted.name]

@@ -159,7 +159,7 @@ def news(
     others = [update for update in updates if update.id not in own.values()]
     stray = [update for update in others if snapshot.made(update, staff)]
     theirs = [update for update in others if update not in stray]
-    foreign = [update for update in theirs if not (_by(update, staff) and _bare(update, ticket))]
+    external = [update for update in theirs if not (_by(update, staff) and _bare(update, ticket))]
     bare = [update for update in theirs if _bare(update, ticket)]
     quiet = tag_changes(ticket, snapshot, bare, now) + field_changes(ticket, snapshot, bare, now)
     if not updates:
@@ -167,11 +167,11 @@ def news(
     covered, waiting = match_announced(theirs, snapshot.announced_early)
     told = [
         change
-        for update in foreign
+        for update in external
         for change in _changes(update, ticket, now, covered.get(update.id, frozenset()))
         if not (quiet and update in bare)
     ]
-    late = _creation(ticket, snapshot, first, foreign, now)
+    late = _creation(ticket, snapshot, first, external, now)
     announced_early = () if updates else differences(dict(snapshot.properties), properties(ticket), _ms(now))
     undelivered = [update for update in others if update.id not in covered]
     memory = carry(
@@ -222,11 +222,11 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, bro
 
 
 def _creation(
-    ticket: TicketRead, snapshot: Snapshot, first: FirstSight, foreign: list[Update], now: datetime
+    ticket: TicketRead, snapshot: Snapshot, first: FirstSight, external: list[Update], now: datetime
 ) -> tuple[Change, ...]:
     """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
     update = opening(ticket)
-    if snapshot.created or not first.created or update in foreign:
+    if snapshot.created or not first.created or update in external:
         return ()
     if update is None:
         return (Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message),)

@@ -5,7 +5,7 @@ import pytest
 
 from workers.engine.backtest import Makeshift, deeds, peak
 from workers.engine.fold import Wish
-from workers.engine.plan import Effect, Foreign, Handover, Record, Verdict
+from workers.engine.plan import Effect, ExternalEffect, Handover, Record, Verdict
 from workers.engine.replay import AGAIN
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Move, Note, Set, Subscribe, Tags
@@ -34,12 +34,12 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
             names={"status": "Closed", "#5": "Plan"},
         ),
     ]
-    foreign = {"one.x": {"chat": Foreign("dry", "t1"), "before": Foreign("done", "t0")}}
+    external = {"one.x": {"chat": ExternalEffect("dry", "t1"), "before": ExternalEffect("done", "t0")}}
     verdicts = (Verdict("one.x", "decided"), Verdict("two.y", "decided"), Verdict("old.z", "decided", f"{AGAIN} note"))
     verdicts += (Verdict("old.z", "skipped", "no change of its kinds"),)
     handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
     again = Effect(sort="note", handler="old.z", html="again")
-    plan = {"effects": (*effects, again), "foreign": foreign, "verdicts": verdicts, "handed": handed}
+    plan = {"effects": (*effects, again), "foreign": external, "verdicts": verdicts, "handed": handed}
     done = msgspec.structs.replace(RECORD, **plan)
     found = [(deed.handler, deed.words, deed.text) for deed in deeds(RECORD, done, values=True)]
     assert sorted(found) == [

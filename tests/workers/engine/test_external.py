@@ -11,7 +11,7 @@ import redis
 
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step
-from workers.plugins.invoke import Inner, Outside
+from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.records import replay
 from workers.store.scripts import Script
 from workers.testing import run, ticket
@@ -72,8 +72,8 @@ def dies(world: World, step: Callable[[Step | Inner], bool], after: bool = True)
     world.settle_down()
 
 
-def foreign(step: Step | Inner) -> bool:
-    return isinstance(step, Outside)
+def external(step: Step | Inner) -> bool:
+    return isinstance(step, ExternalCall)
 
 
 def journal(nth: int) -> Callable[[Step | Inner], bool]:
@@ -142,7 +142,7 @@ def test_landed_settles_what_a_dead_worker_left_in_doubt(store: redis.Redis, aft
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add, crm.find)}"))
-    dies(world, foreign, after)
+    dies(world, external, after)
 
     assert (crm.calls, letters(store)) == (1, {})
     assert "CRM {'row': 1}" in texts(world)
@@ -153,7 +153,7 @@ def test_without_landed_doubt_is_a_dead_letter_and_never_a_second_call(store: re
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
-    dies(world, foreign, after)
+    dies(world, external, after)
 
     assert crm.calls == int(after)
     [letter] = letters(store).values()
@@ -165,7 +165,7 @@ def test_a_person_who_replays_it_has_looked_and_wants_it_made(store: redis.Redis
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
-    dies(world, foreign, after=False)
+    dies(world, external, after=False)
     put_back(world)
 
     assert (crm.calls, letters(store)) == (1, {})
@@ -182,7 +182,7 @@ def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.R
     began = world.now
 
     def die(step: Step | Inner) -> None:
-        if foreign(step):
+        if external(step):
             world.before = lambda step: None
             raise Crash
 
@@ -502,7 +502,7 @@ def test_doubt_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis)
                 raise
 
     world = opened(store, file)
-    dies(world, foreign)
+    dies(world, external)
 
     assert "may or may not have happened" in next(iter(letters(store).values()))["reason"]
     assert "Went on." not in texts(world)
