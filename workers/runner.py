@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workers.engine.context import Terms
+from workers.engine.context import AccountConfig
 from workers.engine.plan import EVERYONE
 from workers.engine.steps import Call, Step, Steps
-from workers.engine.turn import Result, take_turn
+from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Account:
     """An account as a worker process works it: its terms and its wire to HappyFox."""
 
-    terms: Terms
+    config: AccountConfig
     wire: ApiConnection
 
 
@@ -41,7 +41,7 @@ class Visits:
     def __init__(
         self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
     ) -> None:
-        self._site, self._wire = account.terms.site, account.wire
+        self._site, self._wire = account.config.site, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
 
     def take(self, held: Held, step: Decide) -> Decision | Failure:
@@ -128,7 +128,7 @@ class Driver:
         doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self._doubt = doubt
-        self._terms, self._wire = account.terms, account.wire
+        self._config, self._wire = account.config, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
         self._visits = Visits(account, store, leases, limits, stopped)
         self._denied: set[str] = set()
@@ -138,7 +138,7 @@ class Driver:
         nonce = secrets.token_hex(8)
         began = monotonic()
         until = began + seconds
-        held: Held | Nothing | None = self._store.run(claim(self._terms.claim, nonce))
+        held: Held | Nothing | None = self._store.run(claim(self._config.claim, nonce))
         while isinstance(held, Held):
             onward = None if monotonic() >= until or self._stopped() or crowded() else secrets.token_hex(8)
             held, began = self._turn(held, began, onward)
@@ -148,14 +148,14 @@ class Driver:
         self._leases.add(held, began)
         driven = _Driven(self, held, began)
         try:
-            result = driven.run(take_turn(held, self._terms, nonce))
+            result = driven.run(take_turn(held, self._config, nonce))
         finally:
             self._leases.drop(held)
         _tell(held, result)
         self._tell_denied(held, result)
         return result.next, driven.began
 
-    def _tell_denied(self, held: Held, result: Result) -> None:
+    def _tell_denied(self, held: Held, result: TurnResult) -> None:
         """Names what a router may not do, with the line that would allow it, once for each."""
         for verdict in result.plan.verdicts if result.plan else ():
             for line in verdict.denied:
@@ -209,7 +209,7 @@ class _Driven:
         self._driver, self._held = driver, held
         self.began = self._granted = granted
 
-    def run(self, turn: Steps[Result]) -> Result:
+    def run(self, turn: Steps[TurnResult]) -> TurnResult:
         """Drives the generator to its end."""
         try:
             step = next(turn)
@@ -227,11 +227,11 @@ class _Driven:
                 else:
                     step = turn.send(sent)
         except StopIteration as stop:
-            result: Result = stop.value
+            result: TurnResult = stop.value
             return result
 
 
-def _tell(held: Held, result: Result) -> None:
+def _tell(held: Held, result: TurnResult) -> None:
     """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG

@@ -27,7 +27,7 @@ class Rounds:
     """Takes the rounds of one account when they are due, once in the fleet."""
 
     def __init__(self, account: Account, store: Store, errands: Errands) -> None:
-        self._terms, self._wire, self._store, self._errands = account.terms, account.wire, store, errands
+        self._config, self._wire, self._store, self._errands = account.config, account.wire, store, errands
         self._stop = threading.Event()
         self._wake = threading.Event()
         #: New rules may have come with this process, so that its start is a reason to look at the names.
@@ -37,7 +37,7 @@ class Rounds:
     def start(self) -> None:
         """Begins in the background, if there is anything to do."""
         if self._errands.due(doubted=True):
-            name = f"rounds-{self._terms.account}"
+            name = f"rounds-{self._config.account}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
@@ -67,7 +67,7 @@ class Rounds:
     def work(self) -> float:
         """Takes every round that is due now; gives the seconds until the next look."""
         while not self._stop.is_set():
-            ended = self._drive(take_round(self._terms, self._errands, secrets.token_hex(8), doubted=self._doubted))
+            ended = self._drive(take_round(self._config, self._errands, secrets.token_hex(8), doubted=self._doubted))
             if not ended.name:
                 return min(ended.wait / 1000, LOOK) if ended.wait > 0 else LOOK if ended.wait < 0 else 0.01
             self._tell(ended)
@@ -96,7 +96,7 @@ class Rounds:
 
     def _tell(self, ended: Ended) -> None:
         """Writes what came of a round; what keeps it from going on is told once by each process."""
-        fields = {"account": self._terms.account, "round": ended.name}
+        fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:
             self._doubted = False
             for finding in ended.news:

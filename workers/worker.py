@@ -17,7 +17,7 @@ import redis
 from dramatiq import cli
 from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
 
-from workers.engine.context import SEND_BY, Terms
+from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.schedules import Errands, errands
 from workers.errors import StoreUnavailable
 from workers.happyfox.directory import Directory
@@ -35,7 +35,7 @@ from workers.store.broker import ACTOR, QUEUE, Invitations, LaneBroker
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
 from workers.store.keys import prefix
-from workers.store.lanes import ClaimTerms
+from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
 from workers.store.permits import Governor
 from workers.timeouts import Limits
@@ -131,15 +131,15 @@ def build(settings: Settings) -> LaneBroker:
     _warn_of_idle(loaded)
     accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    governors = [account.terms.governor for account in accounts.values()]
+    governors = [account.config.governor for account in accounts.values()]
     watch = Watch(store, governors, durable=settings.durability == "fsync")
     leases = Leases(store, settings.lease * LEASED, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
-    claims = [account.terms.claim for account in accounts.values()]
+    claims = [account.config.claim for account in accounts.values()]
     invitations = Invitations(store, idle, claims, settings.threads)
     limits = Limits(settings.handler_seconds, invitations.stopped)
     rounds = {
-        name: Rounds(account, store, _errands(settings.accounts[name], account.terms, loaded[name]))
+        name: Rounds(account, store, _errands(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
     }
     middleware = [
@@ -170,14 +170,14 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
     governor = Governor(account.name, account.budget)
     life = int(account.timeout * 1000) + SEND_BY
     handlers = tuple(Bound(handler, each.settings) for each in loaded for handler in each.router.handlers)
-    claim = ClaimTerms(
+    claim = ClaimConfig(
         account=account.name,
         lease=int(settings.lease * LEASED * 1000),
         read=bool(handlers),
         budget=governor.budget,
         life=life,
     )
-    terms = Terms(
+    config = AccountConfig(
         claim=claim,
         governor=governor,
         staff=account.staff_id,
@@ -195,25 +195,25 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
         clock=lambda: int(monotonic() * 1000),
         handler=int(settings.handler_seconds * 1000),
     )
-    return Account(terms, ApiConnection.of(account, governor, store))
+    return Account(config, ApiConnection.of(account, governor, store))
 
 
-def _errands(account: AccountSettings, terms: Terms, loaded: list[Loaded]) -> Errands:
+def _errands(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> Errands:
     """Gives what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
 
     def check(directory: Directory) -> list[str]:
         return [str(complaint) for complaint in unknown_here(account, loaded, directory)]
 
-    return errands(terms.handlers, check if uses_names(account, loaded) else None)
+    return errands(config.handlers, check if uses_names(account, loaded) else None)
 
 
 def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
         """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
-        terms = invitations.accept()
+        config = invitations.accept()
         try:
-            if terms is not None:
-                drivers[terms.account].work(SLICE, partial(invitations.crowded, terms))
+            if config is not None:
+                drivers[config.account].work(SLICE, partial(invitations.crowded, config))
         except (StoreUnavailable, redis.RedisError) as error:
             log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
             time.sleep(1.0)
@@ -221,6 +221,6 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
             log.exception("a turn failed; its lane goes on when its lease has run out")
             time.sleep(1.0)
         finally:
-            invitations.leave(terms)
+            invitations.leave(config)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)

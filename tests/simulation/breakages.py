@@ -20,7 +20,7 @@ from tests.simulation.simulation import Simulation
 from tests.support import stores
 from workers.engine import context, read, reconcile, settle, turn
 from workers.engine import perform as performing
-from workers.engine.context import State
+from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry, Plan
 from workers.engine.steps import Outcome, Steps
 from workers.store import leases, scripts
@@ -103,8 +103,8 @@ def never_revalidates(patch: pytest.MonkeyPatch) -> None:
 def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
     close = settle.close
 
-    def without(state: State, plan: Plan, nonce: str | None) -> Steps[settle.Closed]:
-        return close(state, msgspec.structs.replace(plan, pending=()), nonce)
+    def without(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[settle.Closed]:
+        return close(context, msgspec.structs.replace(plan, pending=()), nonce)
 
     patch.setattr(turn, "close", without)
 
@@ -121,8 +121,8 @@ def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
 def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
     first_sight = read._first_sight
 
-    def everything(state: State, outcome: Outcome) -> FirstSight:
-        return dataclasses.replace(first_sight(state, outcome), since=datetime.min.replace(tzinfo=UTC))
+    def everything(context: TurnContext, outcome: Outcome) -> FirstSight:
+        return dataclasses.replace(first_sight(context, outcome), since=datetime.min.replace(tzinfo=UTC))
 
     patch.setattr(read, "_first_sight", everything)
 

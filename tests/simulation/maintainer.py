@@ -53,10 +53,10 @@ class Maintainer:
 
     def _roll_out(self, version: str) -> None:
         """Lets workers take up a version; each does when it has ended its turn, so that several run side by side."""
-        stage, newest = self._stage, self._stage.world.terms
+        stage, newest = self._stage, self._stage.world.config
         stage.history.faults[f"rolled out: {version}"] += 1
         older = tuple(bound for bound in newest.handlers if bound.name not in NEWER)
-        stage.terms = {
+        stage.config = {
             "the newest version": newest,
             "an older version": replace(newest, handlers=older),
             "a dry run": replace(newest, dry_run=True),

@@ -17,7 +17,7 @@ class Operator:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._routers = sorted({bound.handler.router for bound in stage.world.terms.handlers})
+        self._routers = sorted({bound.handler.router for bound in stage.world.config.handlers})
 
     def play(self) -> Player:
         """Pauses and resumes until the people's part is over."""

@@ -18,7 +18,7 @@ class Process:
         world = stage.world
         self._stage = stage
         self.leases = Leases(world.store, world.lease / 1000, lambda: world.now / 1000, name, lambda: None)
-        self.terms = stage.terms
+        self.config = stage.config
         self.frozen_until = 0
 
     def pause(self, frozen: bool) -> Player:

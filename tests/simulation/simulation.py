@@ -48,7 +48,7 @@ class Simulation:
             doubt=DOUBT,
         )
         faults = Faults(rng)
-        handlers = [bound.handler for bound in world.terms.handlers]
+        handlers = [bound.handler for bound in world.config.handlers]
         once = frozenset(handler.name for handler in handlers if handler.once)
         witness = Witness({handler.name: handler.kinds for handler in handlers}, once)
         history = History(world, witness, faults=faults.struck)

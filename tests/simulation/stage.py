@@ -8,7 +8,7 @@ import redis
 from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
-from workers.engine.context import Terms
+from workers.engine.context import AccountConfig
 from workers.testing.desk import ACCOUNT, World
 
 LOOK = """
@@ -40,12 +40,12 @@ class Stage:
     history: History
     lanes: list[int] = field(default_factory=list)
     under_way: int = 0
-    terms: Terms = field(init=False)
+    config: AccountConfig = field(init=False)
     granted: dict[str, int] = field(default_factory=dict)
     effects: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.terms = self.world.terms
+        self.config = self.world.config
         self._look = self.client.register_script(LOOK)
         self._epoch = b"0"
 

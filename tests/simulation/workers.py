@@ -39,7 +39,7 @@ class Worker:
             try:
                 began = world.now / 1000
                 nonce = world.nonce()
-                got = yield from process.script(nonce, claim(process.terms.claim, nonce))
+                got = yield from process.script(nonce, claim(process.config.claim, nonce))
                 while isinstance(got, Held):
                     got = yield from self._turn(process, got, began)
                     began = world.now / 1000
@@ -51,7 +51,7 @@ class Worker:
     def _replaced(self, process: Process) -> bool:
         """Tells whether a new version is to take the place of this process, in the roll-out or at its end."""
         stage = self._stage
-        return process.terms is not stage.terms and (stage.faults.calm or stage.rng.random() < 0.5)
+        return process.config is not stage.config and (stage.faults.calm or stage.rng.random() < 0.5)
 
     def _turn(self, process: Process, held: Held, began: float) -> Generator[float, None, Held | Nothing | None]:
         """Takes the turn of a lane as the driver does."""
@@ -61,8 +61,8 @@ class Worker:
         stage.agenda.spawn(process.renew(working), world.lease / 3)
         stage.history.witness.begins(held.token)
         nonce = world.nonce() if stage.rng.random() < 0.5 and not self._replaced(process) else None
-        turn = Turn(held, process.terms.dry_run, decode_plan(held.plan) if held.plan else None)
-        steps = take_turn(held, process.terms, nonce)
+        turn = Turn(held, process.config.dry_run, decode_plan(held.plan) if held.plan else None)
+        steps = take_turn(held, process.config, nonce)
         try:
             step = next(steps)
             while True:

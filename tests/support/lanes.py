@@ -5,7 +5,7 @@ import redis
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
-from workers.store.lanes import ClaimTerms, Held, Nothing, ReadPermit, claim, due, park
+from workers.store.lanes import ClaimConfig, Held, Nothing, ReadPermit, claim, due, park
 from workers.store.permits import Class, Governor
 from workers.webhook import parse
 
@@ -22,7 +22,7 @@ class LaneAccount:
         budget = {"gets": 100, "posts": 100, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 1000}
         self.client, self.now = client, START
         self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
-        self.terms = ClaimTerms("acme", 600_000, True, self.governor.budget, 20_000)
+        self.config = ClaimConfig("acme", 600_000, True, self.governor.budget, 20_000)
         self.store = Store(client, lambda: self.now)
         self._calls = 0
 
@@ -38,7 +38,7 @@ class LaneAccount:
     def claim(self) -> Held | Nothing:
         """Claim the next lane."""
         self._calls += 1
-        return self.store.run(claim(self.terms, f"n{self._calls}"))
+        return self.store.run(claim(self.config, f"n{self._calls}"))
 
     def claimed(self) -> int | None:
         """Claim a lane and return its ticket."""
@@ -47,7 +47,7 @@ class LaneAccount:
 
     def give_back(self, held: Held) -> None:
         """Return a claimed lane to its queue."""
-        self.store.run(park(held, 0, self.terms.budget, ReadPermit(None), "", 1000))
+        self.store.run(park(held, 0, self.config.budget, ReadPermit(None), "", 1000))
 
     def use(self, method: str, calls: int) -> None:
         """Use up a number of calls."""
@@ -58,4 +58,4 @@ class LaneAccount:
 
     def due(self, most: int = 1000) -> tuple[int, int]:
         """Return how many lanes can be claimed now, and the wait in ms if none."""
-        return self.store.run(due(self.terms, most))
+        return self.store.run(due(self.config, most))

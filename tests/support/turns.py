@@ -41,7 +41,7 @@ def finish(world: World, witness: Witness | None = None, worker: Any = None, hou
     end = world.now + hours * 3_600_000
     while world.now < end:
         world.deliver()
-        got = world.store.run(claim(world.terms.claim, world.nonce()))
+        got = world.store.run(claim(world.config.claim, world.nonce()))
         if isinstance(got, Held):
             if witness is not None:
                 witness.begins(worker)

@@ -11,7 +11,7 @@ import redis
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.plan import Letter
 from workers.engine.steps import Step
-from workers.engine.turn import Result
+from workers.engine.turn import TurnResult
 from workers.errors import NotNow
 from workers.happyfox.http import ApiConnection
 from workers.plugins.invoke import Decide, Decision, Failure
@@ -40,11 +40,11 @@ class Threads(World):
             store=self.store,
         )
         limits = Limits(seconds, lambda: self.ends)
-        self.visits = Visits(Account(self.terms, wire), self.store, self.leases, limits, lambda: self.ends)
+        self.visits = Visits(Account(self.config, wire), self.store, self.leases, limits, lambda: self.ends)
         self.simulator.create_ticket()
         self.deliver()
 
-    def drive(self, held: Held) -> Result:
+    def drive(self, held: Held) -> TurnResult:
         self._held = held
         self.leases.add(held, self.now / 1000)
         return super().drive(held)

@@ -7,7 +7,7 @@ import redis
 
 from service.processes.simulator import running
 from workers.engine.steps import Call, Steps
-from workers.engine.turn import Result
+from workers.engine.turn import TurnResult
 from workers.errors import Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer
@@ -32,10 +32,10 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
     held = Held(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
     outcomes: list[object] = []
 
-    def turn() -> Steps[Result]:
+    def turn() -> Steps[TurnResult]:
         yield governor.permit("get", "p", "interactive", 20_000)
         outcomes.append((yield Call(ticket(1), "p", SEND_BY)))
-        return Result("settled")
+        return TurnResult("settled")
 
     with running(simulator) as happyfox:
         line = Store(store)
@@ -43,7 +43,7 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
             happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
         )
         leases = Leases(line, 60.0, monotonic, "w", lambda: None)
-        driver = Driver(Account(world.terms, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
+        driver = Driver(Account(world.config, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
         leases.add(held, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)

@@ -24,7 +24,7 @@ FOUND = Answer(200, {}, b"[3, 4]")
 
 def made(world: World, answers: list[Answer], errands: Errands = SEARCH) -> Rounds:
     wire = SimpleNamespace(send=lambda request, **_: answers.pop(0))
-    return Rounds(Account(world.terms, cast(Any, wire)), world.store, errands)
+    return Rounds(Account(world.config, cast(Any, wire)), world.store, errands)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Re
 def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
     rounds = made(World(store), [])
     rounds.stop()
-    ended = cast(Any, rounds)._drive(take_round(World(store).terms, SEARCH, "token"))
+    ended = cast(Any, rounds)._drive(take_round(World(store).config, SEARCH, "token"))
     assert ended == Ended(0)
     assert not store.exists(P + "rounds")
 

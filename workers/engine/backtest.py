@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from workers.engine.context import State, Terms
+from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import Wish
 from workers.engine.plan import Effect, Plan, Record, split
@@ -27,7 +27,7 @@ from workers.plugins.actions import AnyIntent, Create, Move, Note, Set, Subscrib
 from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Stopped, Visit, place
 from workers.plugins.router import router_of
 from workers.settings import Account
-from workers.store.lanes import ClaimTerms, Held
+from workers.store.lanes import ClaimConfig, Held
 from workers.store.permits import Governor
 from workers.tickets.diff import News
 from workers.tickets.model import items, mapping, number, read_ticket, text
@@ -227,7 +227,7 @@ class Backtest:
     """
 
     def __init__(self, account: Account, handlers: Sequence[Bound], lists: Lists | None, take: Take) -> None:
-        self._terms = _terms(account, tuple(handlers))
+        self._config = _config(account, tuple(handlers))
         self._lists, self._take = lists, take
         self._routers = {bound.handler.router for bound in handlers}
         self._once = {bound.name for bound in handlers if bound.handler.once}
@@ -291,10 +291,10 @@ class Backtest:
             hints=record.events,
         )
         snapshot = Snapshot(once=tuple(self._spent[record.number]))
-        ticket = read_ticket(record.ticket, self._terms.site)
-        state = State(held, self._terms)
+        ticket = read_ticket(record.ticket, self._config.site)
+        context = TurnContext(held, self._config)
         reading = Reading(ticket, News(record.changes, snapshot), (), (), 0, record.at)
-        return self._drive(decide(state, reading, ()))
+        return self._drive(decide(context, reading, ()))
 
     def _drive(self, deciding: Steps[Plan]) -> Plan:
         wishes: list[Wish] = []
@@ -320,7 +320,7 @@ class Backtest:
 
     def _ask(self, step: Decide) -> Decision | Failure:
         log = logging.getLogger(f"handlers.{step.bound.handler.router}")
-        visit = Visit(step, _nothing, _no_read, lambda: False, self._terms.site, log)
+        visit = Visit(step, _nothing, _no_read, lambda: False, self._config.site, log)
         said: Decision | Failure
         try:
             said = self._take(visit.take)
@@ -335,11 +335,11 @@ class Backtest:
         return visit.end.failure if isinstance(visit.end, Stopped) else said
 
 
-def _terms(account: Account, handlers: tuple[Bound, ...]) -> Terms:
+def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
     """Gives the account's terms in a dry run, at a standstill, since there is nothing to hold or to call."""
     governor = Governor(account.name, account.budget)
-    return Terms(
-        claim=ClaimTerms(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
+    return AccountConfig(
+        claim=ClaimConfig(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
         governor=governor,
         staff=account.staff_id,
         site=account.url,

@@ -14,7 +14,7 @@ from workers.happyfox.messages import Answer, Request, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
-from workers.store.lanes import UNUSED, ClaimTerms, Held, ReadPermit, done, park
+from workers.store.lanes import UNUSED, ClaimConfig, Held, ReadPermit, done, park
 from workers.store.permits import Governor, Outcome
 from workers.tickets.model import TicketRead, read_ticket
 
@@ -22,7 +22,7 @@ DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class AccountConfig:
     """One account's terms: who we write as, which handlers run in which order, and all times in ms.
 
     ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
@@ -31,7 +31,7 @@ class Terms:
     for none; ``off_skips`` tells that what comes meanwhile is skipped.
     """
 
-    claim: ClaimTerms
+    claim: ClaimConfig
     governor: Governor
     staff: int
     site: str
@@ -90,30 +90,30 @@ class Parked(Exception):
         self.delay, self.why = delay, why
 
 
-class Lost(Exception):
+class LaneLost(Exception):
     """The lease is lost: whoever holds the lane now goes on, this turn does nothing more."""
 
 
-class Gone(Exception):
+class TicketGone(Exception):
     """HappyFox does not know the ticket; the text says why when that is for good: then the plan ends here."""
 
 
-class Merged(Gone):
+class TicketMerged(TicketGone):
     """The ticket was merged into another one, of the number ``into``, 0 when that is not told."""
 
     def __init__(self, into: int) -> None:
         super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
 
 
-class State:
+class TurnContext:
     """One turn under way: the lane held, the account's terms, the permit of its read, the journal."""
 
-    def __init__(self, held: Held, terms: Terms) -> None:
-        self.held, self.terms = held, terms
+    def __init__(self, held: Held, config: AccountConfig) -> None:
+        self.held, self.config = held, config
         self.read = ReadPermit(held.permit)
         self.journal: dict[str, Entry] = {}
         self.posts = 0
-        self._started = terms.clock()
+        self._started = config.clock()
         self._calls = 0
         self._arrived = 0
 
@@ -123,7 +123,7 @@ class State:
 
     def now(self) -> int:
         """Gives the store's time in ms, carried on from the claim by this process's own clock."""
-        return self.held.now + self.terms.clock() - self._started
+        return self.held.now + self.config.clock() - self._started
 
     def moment(self) -> datetime:
         """Gives the time as handlers see it."""
@@ -151,7 +151,7 @@ class State:
         read = self.take_read_permit()
         if read.id is not None:
             yield from ask(
-                self.terms.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
+                self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
             )
 
     def call(self, request: Request, permit: str) -> Steps[steps.Outcome]:
@@ -177,8 +177,8 @@ class State:
         that needs a second one would ever come to its end.
         """
         yield from self.release_read()
-        id, governor = self.permit_id(), self.terms.governor
-        grant = yield from ask(governor.permit("get", id, "interactive", self.terms.life))
+        id, governor = self.permit_id(), self.config.governor
+        grant = yield from ask(governor.permit("get", id, "interactive", self.config.life))
         if grant.wait:
             raise Parked(grant.wait, f"no permit ({grant.why})")
         outcome = yield from self.call(request, id)
@@ -208,14 +208,14 @@ class State:
         if outcome.status == 429:
             raise Parked(0, "the account is locked out (429)")
         try:
-            ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.terms.site)
+            ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.config.site)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
             raise Parked(
                 5_000, f"HappyFox answered a read with something other than a ticket ({outcome.status})"
             ) from None
         into = ticket.merged_to if ticket.id == self.held.ticket else ticket.id
         if into is not None and into != self.held.ticket:
-            raise Merged(into)
+            raise TicketMerged(into)
         return ticket
 
     def enter(
@@ -223,9 +223,9 @@ class State:
     ) -> Steps[None]:
         """Writes what became of an effect and settles its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-        script = done(self.held, effect, stored, permit, outcome, self.age(), wait, self.terms.budget)
+        script = done(self.held, effect, stored, permit, outcome, self.age(), wait, self.config.budget)
         if not (yield from ask(script)):
-            raise Lost
+            raise LaneLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry
         elif entry == b"":
@@ -234,7 +234,7 @@ class State:
     def park(self, delay: int, why: str) -> Steps[bool]:
         """Gives the lane back for ``delay`` ms."""
         line = trail_line(self.now(), self.held.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-        script = park(self.held, delay, self.terms.budget, self.take_read_permit(), line, self.terms.trail_life)
+        script = park(self.held, delay, self.config.budget, self.take_read_permit(), line, self.config.trail_life)
         return (yield from ask(script))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from workers.engine.context import Parked, State
+from workers.engine.context import Parked, TurnContext
 from workers.engine.plan import Effect, Entry
 from workers.engine.reconcile import TRIES, UNDECIDED, Sight
 from workers.engine.steps import Steps, ask
@@ -64,20 +64,20 @@ def _draft(effect: Effect) -> Draft:
     return Draft(client, str(effect.draft.get("email", "")).casefold(), words(effect.subject), words(effect.html))
 
 
-def announce(state: State, key: str, effect: Effect) -> Steps[bool]:
+def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Lets every worker know that this ticket is about to be ours; False when it must not be created."""
     look = msgspec.json.encode(_draft(effect))
-    if (yield from ask(announcing(state.held.account, f"{state.held.turn}.{key}", look, state.held.ticket))):
+    if (yield from ask(announcing(context.held.account, f"{context.held.turn}.{key}", look, context.held.ticket))):
         return True
-    yield from state.enter(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
+    yield from context.enter(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
     return False
 
 
-def ours(state: State, ticket: TicketRead, found: News) -> Steps[tuple[News, tuple[str, ...]]]:
+def ours(context: TurnContext, ticket: TicketRead, found: News) -> Steps[tuple[News, tuple[str, ...]]]:
     """Takes the creation of a ticket out of its news when it is our own doing; gives remarks on that."""
-    if not state.terms.creates or all(change.kind != "ticket-created" for change in found.changes):
+    if not context.config.creates or all(change.kind != "ticket-created" for change in found.changes):
         return found, ()
-    known, looks = yield from ask(announced(state.held.account, [ticket.id]))
+    known, looks = yield from ask(announced(context.held.account, [ticket.id]))
     drafts = (msgspec.json.decode(look, type=Draft) for look in looks)
     if ticket.id not in known and not any(draft.fits(ticket) for draft in drafts):
         return found, ()
@@ -87,7 +87,7 @@ def ours(state: State, ticket: TicketRead, found: News) -> Steps[tuple[News, tup
 
 def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     """Looks whether a creation in doubt landed; gives what ``look_up`` gives."""
-    state, entry = sight.state, sight.state.journal[key]
+    state, entry = sight.context, sight.context.journal[key]
     since = datetime.fromtimestamp(entry.at / 1000, UTC) - MARGIN
     newest, all_seen = yield from _newest(state, since)
     draft, own = _draft(effect), {each.ticket for each in state.journal.values()}
@@ -97,7 +97,7 @@ def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     if len(fitting) == 1:
         yield from state.enter(key, Entry("done", ticket=fitting[0]))
         return 0
-    settled_at = entry.deadline + state.terms.doubt
+    settled_at = entry.deadline + state.config.doubt
     if not fitting and state.now() < settled_at:
         raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
     if fitting or not all_seen or entry.tries >= TRIES:
@@ -108,15 +108,15 @@ def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     return entry.tries
 
 
-def _newest(state: State, since: datetime) -> Steps[tuple[list[TicketRead], bool]]:
+def _newest(context: TurnContext, since: datetime) -> Steps[tuple[list[TicketRead], bool]]:
     """Gives the tickets created since then, and whether these are all."""
     found: list[TicketRead] = []
     for page in range(1, PAGES + 1):
-        outcome = yield from state.get(tickets(page=page, size=SIZE, sort="ticketd"))
+        outcome = yield from context.get(tickets(page=page, size=SIZE, sort="ticketd"))
         if not isinstance(outcome, Answer):
             raise Parked(5_000, f"the newest tickets could not be read: {outcome}")
         try:
-            listed = read_page(read(outcome), lambda raw: _ticket(raw, state.terms.site))
+            listed = read_page(read(outcome), lambda raw: _ticket(raw, context.config.site))
         except HappyFoxError as error:
             raise Parked(5_000, f"the newest tickets could not be read: {error}") from None
         fresh = [each for each in listed if each.created_at is None or each.created_at >= since]

@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from workers.engine import replay
-from workers.engine.context import Lost, State
+from workers.engine.context import LaneLost, TurnContext
 from workers.engine.external import ExternalEffects
 from workers.engine.fold import Folded, Wish, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
@@ -34,17 +34,17 @@ RETRIES = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 
 
 def after_failure(
-    state: State, external: ExternalEffects, handler: str, event: Event, work: Pending | None, failure: Failure
+    context: TurnContext, external: ExternalEffects, handler: str, event: Event, work: Pending | None, failure: Failure
 ) -> tuple[Pending, str]:
     """Gives what the handler is owed now, and why it is nevertheless given up; empty when it runs again."""
     attempt = work.attempt + 1 if work else 1
-    first = (work.first_at, work.first_error) if work and work.first_error else (state.now(), failure.error)
+    first = (work.first_at, work.first_error) if work and work.first_error else (context.now(), failure.error)
     pending = Pending(handler, event.changes, attempt, *first, failure.error, 0, event.replay, external.of(handler))
     doubt = external.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
         return pending, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
-    wait = _wait(state.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
-    retry = max(state.now() + max(wait, 100), external.until(handler))
+    wait = _wait(context.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
+    retry = max(context.now() + max(wait, 100), external.until(handler))
     return msgspec.structs.replace(pending, retry=retry), ""
 
 
@@ -147,8 +147,8 @@ class Outcomes:
     ``shown`` holds the changes of handlers that were owed some beside those of the turn, ``remarks`` are for the trail.
     """
 
-    def __init__(self, state: State, external: ExternalEffects) -> None:
-        self._state, self._external = state, external
+    def __init__(self, context: TurnContext, external: ExternalEffects) -> None:
+        self._context, self._external = context, external
         self.wishes: list[Wish] = []
         self.verdicts: list[Verdict] = []
         self.pending: list[Pending] = []
@@ -163,7 +163,7 @@ class Outcomes:
     def dead_letter(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
         self.record(work.handler, "dead", reason, work.attempt)
-        self.letters.append(letter(self._state.held.turn, work, reason))
+        self.letters.append(letter(self._context.held.turn, work, reason))
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
         """Drops what a handler wanted in this turn, and makes a dead letter of it."""
@@ -173,12 +173,12 @@ class Outcomes:
             for verdict in self.verdicts
             if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
         ]
-        now, done = self._state.now(), self._external.of(handler)
+        now, done = self._context.now(), self._external.of(handler)
         self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, external=done), reason)
 
     def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
-        pending, dead = keep(name, before, halt, news, self._state.now(), self._state.held.turn)
+        pending, dead = keep(name, before, halt, news, self._context.now(), self._context.held.turn)
         if pending:
             self.pending.append(pending)
         if dead:
@@ -202,19 +202,19 @@ NOT_ASKED = "no change of its kinds"
 class HandlerRunner:
     """Asks the handlers of one turn; ``votes`` is what they said, ``ledger`` what they did in other systems."""
 
-    def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
-        self._state, self._reading = state, reading
-        self._pending = PendingWork(pending, state.terms.handlers)
-        self._paused = halts(state, reading.ticket)
-        self._suspicious = state.held.claims > CRASHES
+    def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
+        self._context, self._reading = context, reading
+        self._pending = PendingWork(pending, context.config.handlers)
+        self._paused = halts(context, reading.ticket)
+        self._suspicious = context.held.claims > CRASHES
         self._blew = False
-        self.external = ExternalEffects(state, reading, pending)
-        self.outcomes = Outcomes(state, self.external)
+        self.external = ExternalEffects(context, reading, pending)
+        self.outcomes = Outcomes(context, self.external)
         self.snapshot = reading.news.snapshot
 
     def run_all(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
-        state, news = self._state, self._reading.news.changes
+        state, news = self._context, self._reading.news.changes
         blown = self._fuse()
         if self._paused.everything:
             self._halt(self._paused.everything)
@@ -229,7 +229,7 @@ class HandlerRunner:
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
         calm = not (self._pending or blown or self._suspicious or state.held.mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
-        for bound in state.terms.handlers:
+        for bound in state.config.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
             if kinds not in events:
                 events[kinds] = event_for(account, kinds, news)
@@ -253,8 +253,8 @@ class HandlerRunner:
 
     def _fuse(self) -> str:
         """Tells why handlers must stop, if they must."""
-        state, news, pending = self._state, self._reading.news, self._pending
-        bounds = Bounds(state.held.ticket, state.terms.fuse, state.terms.staff)
+        state, news, pending = self._context, self._reading.news, self._pending
+        bounds = Bounds(state.held.ticket, state.config.fuse, state.config.staff)
         runs = self._paused.everything is None
         waits = runs and bool(pending or pending.again or news.changes)
         mended = runs and pending.everyone is not None and pending.everyone.replay
@@ -277,7 +277,7 @@ class HandlerRunner:
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
-        state, news, name = self._state, self._reading.news, bound.name
+        state, news, name = self._context, self._reading.news, bound.name
         work = self._pending.take(bound) if self._pending else None
         if (event or work) and bound.handler.once and name in news.snapshot.once:
             self.outcomes.record(name, "skipped", "it has acted on this ticket, and does so only once")
@@ -303,15 +303,15 @@ class HandlerRunner:
             yield from self._ask(bound, event, work)
 
     def _ask(self, bound: Bound, event: Event, work: Pending | None) -> Steps[None]:
-        state, attempt = self._state, work.attempt + 1 if work else 1
+        state, attempt = self._context, work.attempt + 1 if work else 1
         if work:
             self.outcomes.shown[bound.name] = event.changes
         if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
-            raise Lost
+            raise LaneLost
         effect = partial(self.external.effect, bound.name)
         said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
         if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
-            raise Lost
+            raise LaneLost
         if isinstance(said, Failure):
             pending, final = after_failure(state, self.external, bound.name, event, work, said)
             if final:
@@ -322,7 +322,7 @@ class HandlerRunner:
         elif said.skipped:
             self.outcomes.record(bound.name, "skipped", said.skipped, attempt)
         else:
-            router, allow = bound.handler.router, state.terms.allow
+            router, allow = bound.handler.router, state.config.allow
             refused = {line for each in said.intents if (line := denied(each, router, allow))}
             allowed = tuple(each for each in said.intents if not denied(each, router, allow))
             self.outcomes.wishes.append(Wish(bound.name, allowed))
@@ -334,12 +334,12 @@ class HandlerRunner:
         What has happened after all, or is not allowed, is left out.
         """
         if router_of(work.handler) in self._paused.routers:
-            self.outcomes.pending.append(wait(work, self._state.now()))
+            self.outcomes.pending.append(wait(work, self._context.now()))
             return
         wanted, words = replay.wish(work), replay.words(work)
         if update := replay.landed(self._reading, work):
             self.outcomes.record(work.handler, "decided", f"{words} happened after all (row {update})")
-        elif refusal := replay.refusal(self._state, wanted, blown):
+        elif refusal := replay.refusal(self._context, wanted, blown):
             self.outcomes.dead_letter(work, refusal)
         else:
             self.outcomes.wishes.append(wanted)
@@ -347,7 +347,7 @@ class HandlerRunner:
 
     def _look_for(self, unknown: Pending) -> None:
         """Lets what is owed to a handler that does not run here wait for a worker that knows it, for a time."""
-        if (later := search(self._state, unknown)) is None:
+        if (later := search(self._context, unknown)) is None:
             self.outcomes.dead_letter(unknown, RENAMED)
             return
         changes = (*unknown.changes, *self._reading.news.changes)
@@ -367,7 +367,7 @@ class HandlerRunner:
 
     def _hold_back(self, those: str, others: Sequence[Pending]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
-        now = self._state.now()
+        now = self._context.now()
         self.outcomes.pending += [wait(work, now) for work in (*self._pending.own(those), *others)]
 
 
@@ -375,11 +375,11 @@ def _at(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def decide(state: State, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
+def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
     """Runs the handlers and folds what they want into a plan; nothing is stored and nothing done yet."""
-    runner = HandlerRunner(state, reading, pending)
+    runner = HandlerRunner(context, reading, pending)
     yield from runner.run_all()
-    folded = yield from _fold(state, reading, runner)
+    folded = yield from _fold(context, reading, runner)
     for wanted in runner.outcomes.wishes:
         if (problem := folded.failed.get(wanted.key)) is None:
             continue
@@ -392,40 +392,40 @@ def decide(state: State, reading: Reading, pending: Sequence[Pending]) -> Steps[
     for wanted in runner.outcomes.wishes:
         if wanted.work and wanted.handler not in own:
             runner.outcomes.shown.setdefault(wanted.handler, wanted.work.changes)
-    timers, timed = _timers(state, reading, runner)
+    timers, timed = _timers(context, reading, runner)
     return Plan(
         format=1,
-        turn=state.held.turn,
+        turn=context.held.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
-        snapshot=msgspec.structs.replace(_spent(state, runner), timers=timers),
+        snapshot=msgspec.structs.replace(_spent(context, runner), timers=timers),
         changes=reading.news.changes,
         verdicts=tuple(runner.outcomes.verdicts),
-        effects=_missing(state, reading, folded),
+        effects=_missing(context, reading, folded),
         pending=tuple(runner.outcomes.pending),
         letters=tuple(runner.outcomes.letters),
         remarks=(*reading.remarks, *runner.outcomes.remarks, *folded.remarks, *timed),
         handled=reading.handled,
         left=reading.left,
         look=reading.look,
-        dry=state.terms.dry_run,
+        dry=context.config.dry_run,
         ticket=reading.ticket.raw,
-        events=state.held.hints,
+        events=context.held.hints,
         shown=runner.outcomes.shown,
-        staff=state.terms.staff,
+        staff=context.config.staff,
         external=runner.external.all(),
-        handed=tuple(_handed(state, runner)),
-        saved=0 if state.terms.dry_run else folded.saved,
+        handed=tuple(_handed(context, runner)),
+        saved=0 if context.config.dry_run else folded.saved,
     )
 
 
-def _spent(state: State, runner: HandlerRunner) -> Snapshot:
+def _spent(context: TurnContext, runner: HandlerRunner) -> Snapshot:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in runner.outcomes.wishes if wish.intents and not state.terms.dry(wish.handler)}
-    spent = [bound.name for bound in state.terms.handlers if bound.handler.once and bound.name in acted]
+    acted = {wish.handler for wish in runner.outcomes.wishes if wish.intents and not context.config.dry(wish.handler)}
+    spent = [bound.name for bound in context.config.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(runner.snapshot, once=(*runner.snapshot.once, *spent)) if spent else runner.snapshot
 
 
-def _handed(state: State, runner: HandlerRunner) -> Iterator[Handover]:
+def _handed(context: TurnContext, runner: HandlerRunner) -> Iterator[Handover]:
     """Gives what handlers want of other tickets, one for each handler and ticket."""
     for wish in runner.outcomes.wishes:
         wanted: dict[int, list[Own]] = {}
@@ -433,26 +433,26 @@ def _handed(state: State, runner: HandlerRunner) -> Iterator[Handover]:
             if isinstance(each, On):
                 wanted.setdefault(each.number, []).append(each.wanted)
         for number, intents in wanted.items():
-            yield Handover(number, wish.handler, tuple(intents), state.terms.dry(wish.handler))
+            yield Handover(number, wish.handler, tuple(intents), context.config.dry(wish.handler))
 
 
-def _timers(state: State, reading: Reading, runner: HandlerRunner) -> tuple[tuple[Timer, ...], list[str]]:
+def _timers(context: TurnContext, reading: Reading, runner: HandlerRunner) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
-    timers, remarks = reading.news.snapshot.timers, list(_unheard(state, reading))
-    handlers = {bound.name: bound.handler for bound in state.terms.handlers} if _sets_timers(runner) else {}
+    timers, remarks = reading.news.snapshot.timers, list(_unheard(context, reading))
+    handlers = {bound.name: bound.handler for bound in context.config.handlers} if _sets_timers(runner) else {}
     for wish in runner.outcomes.wishes:
         if wish.handler in handlers:
             shown = runner.outcomes.shown.get(wish.handler, reading.news.changes)
-            handler, dry = handlers[wish.handler], state.terms.dry(wish.handler)
+            handler, dry = handlers[wish.handler], context.config.dry(wish.handler)
             timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
             remarks += said
     return timers, remarks
 
 
-def _unheard(state: State, reading: Reading) -> Iterator[str]:
+def _unheard(context: TurnContext, reading: Reading) -> Iterator[str]:
     """Tells of timers and schedules that nobody here receives: their handlers were renamed or taken out."""
     for change in reading.news.changes:
-        if change.to and not any(matches(bound.handler.kinds, change) for bound in state.terms.handlers):
+        if change.to and not any(matches(bound.handler.kinds, change) for bound in context.config.handlers):
             yield f"{told(change)}, and no handler receives it any more"
 
 
@@ -460,11 +460,11 @@ def _sets_timers(runner: HandlerRunner) -> bool:
     return any(isinstance(intent, Later) for wish in runner.outcomes.wishes for intent in wish.intents)
 
 
-def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
+def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
     telling = [update for update in reading.news.stray if update.message or update.changes]
-    marks = [None if effect.dry else mark_of(effect, state.terms.staff) for effect in folded.effects]
+    marks = [None if effect.dry else mark_of(effect, context.config.staff) for effect in folded.effects]
     found = attribute(marks, telling)
     folded.remarks += [
         f"{folded.effects[index].words}: there already (row {update})" for index, update in found.items()
@@ -472,25 +472,25 @@ def _missing(state: State, reading: Reading, folded: Folded) -> tuple[Effect, ..
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
 
-def _fold(state: State, reading: Reading, runner: HandlerRunner) -> Steps[Folded]:
+def _fold(context: TurnContext, reading: Reading, runner: HandlerRunner) -> Steps[Folded]:
     names: Directory | None = None
     if needs_directory(runner.outcomes.wishes):
-        names = yield from directory(state, fresh=False)
-    folded = _apart(state, reading, runner.outcomes.wishes, names)
+        names = yield from directory(context, fresh=False)
+    folded = _apart(context, reading, runner.outcomes.wishes, names)
     if folded.failed:
         # An unknown name may be a new one: read the lists again before it is held against the handler.
-        names = yield from directory(state, fresh=True)
-        folded = _apart(state, reading, runner.outcomes.wishes, names)
+        names = yield from directory(context, fresh=True)
+        folded = _apart(context, reading, runner.outcomes.wishes, names)
     return folded
 
 
-def _apart(state: State, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
+def _apart(context: TurnContext, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
     """Folds what is to be sent, and apart from it what is only shown: a router that runs dry takes nothing away."""
-    terms, wishes = state.terms, [replay.renew(wish, names) for wish in wishes]
-    if terms.dry_run or not terms.dry_routers:
+    config, wishes = context.config, [replay.renew(wish, names) for wish in wishes]
+    if config.dry_run or not config.dry_routers:
         return fold(wishes, reading.ticket, names)
-    live = fold([wish for wish in wishes if not terms.dry(wish.handler)], reading.ticket, names)
-    shown = fold([wish for wish in wishes if terms.dry(wish.handler)], reading.ticket, names)
+    live = fold([wish for wish in wishes if not config.dry(wish.handler)], reading.ticket, names)
+    shown = fold([wish for wish in wishes if config.dry(wish.handler)], reading.ticket, names)
     return Folded(
         live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
         live.failed | shown.failed,

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.context import State
+from workers.engine.context import TurnContext
 from workers.engine.plan import EffectsByName, ExternalEffect, Pending
 from workers.engine.read import Reading, encode_reading
 from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
@@ -35,9 +35,9 @@ MOST = 100
 class ExternalEffects:
     """What the handlers of one turn have done in other systems."""
 
-    def __init__(self, state: State, reading: Reading, pending: Sequence[Pending]) -> None:
-        self._state, self._reading = state, reading
-        self._frozen = state.held.reading is not None
+    def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
+        self._context, self._reading = context, reading
+        self._frozen = context.held.reading is not None
         self._entries: dict[str, dict[str, ExternalEffect]] = {
             work.handler: dict(work.external) for work in pending if work.external
         }
@@ -67,8 +67,10 @@ class ExternalEffects:
             raise WrongIntent(f"more than {MOST} effects of one handler: let one effect do several things")
         if known is not None and known.state == "done":
             return _value(wanted.name, known)
-        if self._state.terms.dry(handler):
-            self._entries.setdefault(handler, {}).setdefault(wanted.name, ExternalEffect("dry", self._state.held.turn))
+        if self._context.config.dry(handler):
+            self._entries.setdefault(handler, {}).setdefault(
+                wanted.name, ExternalEffect("dry", self._context.held.turn)
+            )
             return wanted.dry
         if known is not None and known.state == "begun":
             found = yield from self._look(wanted, known)
@@ -83,17 +85,17 @@ class ExternalEffects:
                 return None
             raise Stopped(Failure(undecided(wanted.name), final=True))
         found = yield ExternalCall(wanted.name, wanted.landed)
-        wait = known.until - self._state.now()
+        wait = known.until - self._context.now()
         if found is None and wait > 0:
             raise Stopped(Failure(f"looks again whether its effect {wanted.name!r} landed", after=wait / 1000))
         return found
 
     def _make(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
-        terms, name = self._state.terms, wanted.name
+        config, name = self._context.config, wanted.name
         begun = ExternalEffect(
             "begun",
-            self._state.held.turn,
-            until=self._state.now() + terms.handler + terms.doubt,
+            self._context.held.turn,
+            until=self._context.now() + config.handler + config.doubt,
             looks=wanted.landed is not None,
         )
         yield from self._write(handler, name, begun)
@@ -107,20 +109,22 @@ class ExternalEffects:
             raise
         except Exception:
             # It came back, so it can land no later than calls do that got no answer.
-            yield from self._write(handler, name, msgspec.structs.replace(begun, until=self._state.now() + terms.doubt))
+            yield from self._write(
+                handler, name, msgspec.structs.replace(begun, until=self._context.now() + config.doubt)
+            )
             raise
         return (yield from self._done(handler, name, value))
 
     def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
         kept, problem = _storable(value)
-        entry = ExternalEffect("done", self._state.held.turn, value=kept, said=problem)
+        entry = ExternalEffect("done", self._context.held.turn, value=kept, said=problem)
         yield from self._write(handler, name, entry)
         return _value(name, entry)
 
     def _write(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
         stored = FORGET if entry is None else msgspec.json.encode(entry)
         reading = b"" if self._frozen else encode_reading(self._reading)
-        if not (yield store_external(self._state.held, handler, name, stored, reading)):
+        if not (yield store_external(self._context.held, handler, name, stored, reading)):
             raise LeaseLost
         self._frozen = True
         entries = self._entries.setdefault(handler, {})

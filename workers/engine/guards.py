@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from workers.engine.context import State
+from workers.engine.context import TurnContext
 from workers.engine.plan import EVERYONE, Entry, Letter, Pending, Plan, pieces
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
@@ -165,16 +165,16 @@ class Halts:
     routers: dict[str, Halt]
 
 
-def halts(state: State, ticket: TicketRead) -> Halts:
+def halts(context: TurnContext, ticket: TicketRead) -> Halts:
     """Tells what is paused for a ticket as it was read; where pauses meet, one that waits counts: it loses nothing."""
-    pauses, terms = state.held.pauses, state.terms
+    pauses, config = context.held.pauses, context.config
     found = []
     if pauses.account:
         found.append(_halt("the account", pauses.account))
     if pauses.ticket:
         found.append(_halt("the ticket", pauses.ticket))
-    if tagged(ticket.tags, terms.off_tag):
-        found.append(Halt(f"the ticket is paused by its tag {terms.off_tag}", terms.off_skips))
+    if tagged(ticket.tags, config.off_tag):
+        found.append(Halt(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
     routers = {name: _halt(f"the router {name}", pause) for name, pause in pauses.routers.items()}
     return Halts(min(found, key=lambda halt: halt.skip, default=None), routers)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workers.engine.context import State
+from workers.engine.context import TurnContext
 from workers.engine.plan import TICKET, ExternalEffect, Letter, Pending, Plan, Verdict, decode_external
 from workers.tickets.snapshot import decode
 
@@ -33,17 +33,17 @@ def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
     return tuple(work for work in pending if work.handler != TICKET), since
 
 
-def begun(state: State, pending: Sequence[Pending]) -> tuple[Pending, ...]:
+def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ...]:
     """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
     entries: dict[str, dict[str, ExternalEffect]] = {}
-    for key, stored in state.held.external.items():
+    for key, stored in context.held.external.items():
         handler, _, name = key.partition(" ")
         entries.setdefault(handler, {})[name] = decode_external(stored)
     if not entries:
         return tuple(pending)
     own = {work.handler: work for work in pending if not work.letter}
     for handler, done in entries.items():
-        work = own.get(handler, Pending(handler, (), 0, state.now(), "", "", 0))
+        work = own.get(handler, Pending(handler, (), 0, context.now(), "", "", 0))
         own[handler] = msgspec.structs.replace(work, external={**work.external, **done})
     return (*(work for work in pending if work.letter), *own.values())
 
@@ -53,13 +53,13 @@ def next_look(since: int, now: int) -> int:
     return next((since + age - now for age in AWAY if since + age > now), 0)
 
 
-def without_ticket(state: State, empty: Plan, pending: Sequence[Pending], since: int) -> Plan:
+def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending], since: int) -> Plan:
     """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
 
     Then what is owed becomes dead letters. Last seen stays: should the ticket come back, its next event brings all
     changes since.
     """
-    now = state.now()
+    now = context.now()
     first = since or now
     look = next_look(first, now)
     if not look:
@@ -69,20 +69,20 @@ def without_ticket(state: State, empty: Plan, pending: Sequence[Pending], since:
     return msgspec.structs.replace(
         empty,
         # A replay leaves the lane: from here on it is owed.
-        handled=tuple(hint.id for hint in state.held.hints if hint.work),
-        left=tuple(hint.id for hint in state.held.hints if not hint.work),
+        handled=tuple(hint.id for hint in context.held.hints if hint.work),
+        left=tuple(hint.id for hint in context.held.hints if not hint.work),
         look=look,
         pending=tuple(msgspec.structs.replace(work, look=now + look) for work in (*pending, note)),
         remarks=("HappyFox does not know the ticket (404)",),
     )
 
 
-def merged_away(state: State, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
+def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
     """Gives the plan for a ticket that was merged into another one: nothing runs, what is owed becomes dead letters.
 
     Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
     """
-    snapshot = decode(state.held.snapshot)
+    snapshot = decode(context.held.snapshot)
     timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,
@@ -93,24 +93,24 @@ def merged_away(state: State, empty: Plan, pending: Sequence[Pending], why: str)
     )
 
 
-def without_handlers(state: State, empty: Plan, pending: Sequence[Pending]) -> Plan:
+def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pending]) -> Plan:
     """Gives the plan of a worker that knows no handler at all."""
-    kept = [(work, search(state, work)) for work in pending]
+    kept = [(work, search(context, work)) for work in pending]
     letters = tuple(letter(empty.turn, work, RENAMED) for work, later in kept if later is None)
     return msgspec.structs.replace(empty, letters=letters, pending=tuple(later for _, later in kept if later))
 
 
-def search(state: State, work: Pending) -> Pending | None:
+def search(context: TurnContext, work: Pending) -> Pending | None:
     """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
-    now = state.now()
+    now = context.now()
     first = work.missing or now
     return None if now >= first + GRACE else msgspec.structs.replace(work, missing=first, look=now + SEARCH)
 
 
-def known_elsewhere(state: State, kind: str, since: int) -> bool:
+def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:
     """Tells whether no handler here asks for a kind of timer or schedule, due at ``since`` (ms), and another may."""
-    known = any(kind in bound.handler.kinds for bound in state.terms.handlers)
-    return not known and state.now() < since + GRACE
+    known = any(kind in bound.handler.kinds for bound in context.config.handlers)
+    return not known and context.now() < since + GRACE
 
 
 def letter(turn: str, work: Pending, reason: str) -> Letter:

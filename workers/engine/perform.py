@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from workers.engine.context import Gone, Lost, Parked, State
+from workers.engine.context import LaneLost, Parked, TicketGone, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import next_look
@@ -25,7 +25,7 @@ UNPLACED = f"HappyFox answered 404 to it, sent {TRIES} times, though the ticket 
 
 def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
     """Lets an effect wait for its ticket as all work waits; in the end, or when ``gone`` says why, gives it up."""
-    state = sight.state
+    state = sight.context
     now, entry = state.now(), state.journal.get(key)
     since = entry.at if entry else now
     look = next_look(since, now)
@@ -43,10 +43,10 @@ def search_ticket(sight: Sight, key: str, effect: Effect) -> Steps[int]:
 
     Gives how often it was sent, at least 1; 0 when it was too often.
     """
-    state, entry = sight.state, sight.state.journal[key]
+    state, entry = sight.context, sight.context.journal[key]
     ticket = yield from state.ticket()
     if ticket is None:
-        raise Gone
+        raise TicketGone
     if entry.tries >= TRIES:
         yield from state.enter(key, Entry("refused", said=UNPLACED))
         return 0
@@ -64,13 +64,13 @@ STALE = 30_000
 
 def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
     """Gives what of an effect does not go over what a person did since the read; None when it is withheld."""
-    state = sight.state
+    state = sight.context
     if effect.sort == "create":
         return effect
     if state.now() - sight.read_at > STALE:
         sight.checked, sight.read_at = (yield from state.ticket()), state.now()
         if sight.checked is None:
-            raise Gone
+            raise TicketGone
     others, _ = sight.attribute(sight.updates)
     reason = _answered(others) if effect.sort == "reply" else ""
     if effect.sort == "delete" and others:
@@ -119,9 +119,9 @@ PATIENCE = 300_000
 class Performer:
     """Performs one plan; the journal tells what became of each effect."""
 
-    def __init__(self, state: State, plan: Plan) -> None:
-        self.state, self.plan = state, plan
-        self.sight = Sight(state, plan)
+    def __init__(self, context: TurnContext, plan: Plan) -> None:
+        self.context, self.plan = context, plan
+        self.sight = Sight(context, plan)
 
     def perform(self) -> Steps[None]:
         """Performs every effect that is not done; a ticket that is gone ends all but the creation of others."""
@@ -133,29 +133,29 @@ class Performer:
                     yield from self._one(f"{key}.{part}", piece)
 
     def _entry(self, key: str) -> str:
-        entry = self.state.journal.get(key)
+        entry = self.context.journal.get(key)
         return entry.state if entry else ""
 
     def _one(self, key: str, effect: Effect) -> Steps[None]:
         """Brings one effect to its end: done, withheld, refused, gone, split or dry."""
         while (entry := self._entry(key)) in ("", "begun", "missing"):
-            gone = next((other.said for other in self.state.journal.values() if other.state == "gone"), "")
+            gone = next((other.said for other in self.context.journal.values() if other.state == "gone"), "")
             try:
                 if gone and effect.sort != "create":
-                    raise Gone(gone)
+                    raise TicketGone(gone)
                 tries = 0
                 if entry:
                     look = search_ticket if entry == "missing" else find if effect.sort == "create" else look_up
                     tries = yield from look(self.sight, key, effect)
                 if tries or not entry:
                     yield from self._send(key, effect, tries)
-            except Gone as end:
+            except TicketGone as end:
                 yield from miss_ticket(self.sight, key, str(end))
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
-        state, terms = self.state, self.state.terms
-        dry = [name for name in wanted.handlers if terms.dry(name)]  # which may be set after the plan was stored
-        if self.plan.dry or terms.dry_run or wanted.dry or (dry and len(dry) == len(wanted.handlers)):
+        state, config = self.context, self.context.config
+        dry = [name for name in wanted.handlers if config.dry(name)]  # which may be set after the plan was stored
+        if self.plan.dry or config.dry_run or wanted.dry or (dry and len(dry) == len(wanted.handlers)):
             state.journal[key] = Entry("dry")
             return
         if dry:
@@ -169,12 +169,12 @@ class Performer:
             return
         permit = state.permit_id()
         left, class_, after = left_out(wanted, effect), self._class(effect), self.sight.newest()
-        begun = yield from ask(begin(state.held, key, permit, terms.life, terms.budget, class_, tries, left, after))
+        begun = yield from ask(begin(state.held, key, permit, config.life, config.budget, class_, tries, left, after))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
-                raise Lost
+                raise LaneLost
             raise Parked(begun.wait, f"no permit ({begun.why})")
-        entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + terms.life, tries=tries + 1)
+        entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + config.life, tries=tries + 1)
         state.journal[key] = msgspec.structs.replace(entry, without=left, after=after)
         state.posts += 1
         outcome = yield from state.call(request(effect, state.held.ticket, self.sight.staff), permit)
@@ -182,16 +182,16 @@ class Performer:
 
     def _class(self, effect: Effect) -> str:
         """Gives the class of the turn, by its changes and what its lane was claimed for; bulk routers lower theirs."""
-        lowered = {bound.name for bound in self.state.terms.handlers if bound.handler.bulk}
-        waited = self.state.now() - min((hint.at for hint in self.plan.events), default=self.state.now())
+        lowered = {bound.name for bound in self.context.config.handlers if bound.handler.bulk}
+        waited = self.context.now() - min((hint.at for hint in self.plan.events), default=self.context.now())
         if effect.handlers and lowered.issuperset(effect.handlers) and waited < PATIENCE:
             return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
-        return "interactive" if urgent else self.state.held.class_
+        return "interactive" if urgent else self.context.held.class_
 
     def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
         """Takes what came of a write; anything but a clear answer leaves it in doubt."""
-        state = self.state
+        state = self.context
         result, wait = settlement("POST", outcome)
         left = state.journal[key].without
 
@@ -213,7 +213,7 @@ class Performer:
             raise Parked(0, f"HappyFox refuses every call for now ({outcome.status})")
         elif outcome.status == 404 and effect.sort != "create":
             yield from enter(Entry("missing", at=state.now(), tries=state.journal[key].tries))
-            raise Gone
+            raise TicketGone
         else:
             yield from self._answered(key, effect, outcome, enter)
 
@@ -236,7 +236,7 @@ class Performer:
                 yield from enter(Entry("done", ticket=number) if isinstance(number, int) else LEAVE)
                 return
             updates = read_updates(shown.get("updates"))
-            yield from enter(self.sight.answered(effect, updates, shown, self.state.journal[key].after))
+            yield from enter(self.sight.answered(effect, updates, shown, self.context.journal[key].after))
 
     def _refused(
         self, key: str, effect: Effect, error: HappyFoxError, enter: Callable[[Entry | bytes], Steps[None]]

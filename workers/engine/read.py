@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.context import Parked, State
+from workers.engine.context import Parked, TurnContext
 from workers.engine.create import ours
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import Unreadable
@@ -49,57 +49,57 @@ class Reading:
     remarks: tuple[str, ...] = ()
 
 
-def read_and_compare(state: State) -> Steps[Reading | None]:
+def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
-    outcome = yield from state.fetch()
-    ticket = state.understand(outcome)
-    snapshot = decode(state.held.snapshot)
+    outcome = yield from context.fetch()
+    ticket = context.understand(outcome)
+    snapshot = decode(context.held.snapshot)
     if ticket is None:
         return None
-    first, now, staff = _first_sight(state, outcome), state.moment(), state.terms.staff
+    first, now, staff = _first_sight(context, outcome), context.moment(), context.config.staff
     merged = merged_since(ticket, snapshot)
-    old = (yield from _brought(state, ticket, snapshot, merged, first.since)) if merged else frozenset()
+    old = (yield from _brought(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     found = news(ticket, snapshot, first, now, staff, old)
     if merged and snapshot:
         found = tell(found, ticket, snapshot, merged, now)
-    found, created = yield from ours(state, ticket, found)
-    called, remarks = _called(state, found)
-    return _explain(state, ticket, called, (*created, *remarks))
+    found, created = yield from ours(context, ticket, found)
+    called, remarks = _called(context, found)
+    return _explain(context, ticket, called, (*created, *remarks))
 
 
 def _brought(
-    state: State, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
+    context: TurnContext, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
 ) -> Steps[frozenset[int]]:
     """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
-    stored = yield from ask(memories(state.held.account, merged))
-    named = {hint.update_id for hint in state.held.hints if hint.update_id is not None}
+    stored = yield from ask(memories(context.held.account, merged))
+    named = {hint.update_id for hint in context.held.hints if hint.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
     return brought(
-        updates, opening(ticket), snapshot, [decode(each) for each in stored], named, since, state.terms.staff
+        updates, opening(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
     )
 
 
-def _called(state: State, found: News) -> tuple[News, tuple[str, ...]]:
+def _called(context: TurnContext, found: News) -> tuple[News, tuple[str, ...]]:
     """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
     rung = ring(
         found.snapshot.timers,
         found.changes,
-        state.now(),
-        state.terms.dry,
-        lambda timer: known_elsewhere(state, timer_kind(timer.router, timer.name), timer.due),
+        context.now(),
+        context.config.dry,
+        lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
     )
     scheduled = {
         hint.handler: Change(kind="scheduled", at=_moment(hint.at), to=hint.handler)
-        for hint in state.held.hints
-        if hint.source == SCHEDULE and not _early(state, hint)
+        for hint in context.held.hints
+        if hint.source == SCHEDULE and not _early(context, hint)
     }
     changes = (*found.changes, *rung.changes, *scheduled.values())
     return News(changes, msgspec.structs.replace(found.snapshot, timers=rung.left), found.stray), rung.remarks
 
 
-def _early(state: State, hint: Hint) -> bool:
+def _early(context: TurnContext, hint: Hint) -> bool:
     """Tells whether an event is of a schedule that only other workers know, and waits for one of them."""
-    return hint.source == SCHEDULE and known_elsewhere(state, schedule_kind(hint.handler), hint.at)
+    return hint.source == SCHEDULE and known_elsewhere(context, schedule_kind(hint.handler), hint.at)
 
 
 def _moment(at: int) -> datetime:
@@ -111,13 +111,13 @@ def _look(hint: Hint, now: int) -> int:
     return next((look - (now - hint.at) for look in LOOKS if hint.at + look > now), 0)
 
 
-def _first_sight(state: State, outcome: Outcome) -> FirstSight:
-    hints = state.held.hints
-    oldest = min((hint.since or hint.at for hint in hints), default=state.now())
-    since = _moment(oldest) + _skew(state, outcome) - MARGIN
-    if state.held.birth is not None:
+def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
+    hints = context.held.hints
+    oldest = min((hint.since or hint.at for hint in hints), default=context.now())
+    since = _moment(oldest) + _skew(context, outcome) - MARGIN
+    if context.held.birth is not None:
         # What happened before this store began is history. Rows carry whole seconds.
-        since = max(since, datetime.fromtimestamp(state.held.birth / 1000 - 2, UTC))
+        since = max(since, datetime.fromtimestamp(context.held.birth / 1000 - 2, UTC))
     return FirstSight(
         since,
         created=any(hint.kind == "created" for hint in hints),
@@ -125,16 +125,16 @@ def _first_sight(state: State, outcome: Outcome) -> FirstSight:
     )
 
 
-def _skew(state: State, outcome: Outcome) -> timedelta:
+def _skew(context: TurnContext, outcome: Outcome) -> timedelta:
     """How far HappyFox's clock is ahead of the store's, by the answer's Date header; zero when it has none."""
     stated = outcome.headers.get("date") if isinstance(outcome, Answer) else None
     try:
-        return parsedate_to_datetime(stated) - state.moment() if stated else timedelta(0)
+        return parsedate_to_datetime(stated) - context.moment() if stated else timedelta(0)
     except (ValueError, TypeError):
         return timedelta(0)
 
 
-def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, ...]) -> Reading:
+def _explain(context: TurnContext, ticket: TicketRead, found: News, remarks: tuple[str, ...]) -> Reading:
     """Tells which events the read explains.
 
     A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
@@ -143,9 +143,9 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     updates = {update.id for update in ticket.history}
     undelivered = sorted(found.snapshot.undelivered)
     left: dict[str, int] = {}
-    for hint in state.held.hints:
-        look = _look(hint, state.now())
-        if _early(state, hint):
+    for hint in context.held.hints:
+        look = _look(hint, context.now())
+        if _early(context, hint):
             left[hint.id] = SEARCH
         elif hint.update_id is not None:
             if look and hint.update_id not in updates and hint.update_id > found.snapshot.floor:
@@ -158,10 +158,10 @@ def _explain(state: State, ticket: TicketRead, found: News, remarks: tuple[str, 
     return Reading(
         ticket,
         News(found.changes, _heard(found.snapshot, undelivered), found.stray),
-        tuple(hint.id for hint in state.held.hints if hint.id not in left),
+        tuple(hint.id for hint in context.held.hints if hint.id not in left),
         tuple(left),
         min(left.values(), default=0),
-        state.now(),
+        context.now(),
         remarks,
     )
 
@@ -220,18 +220,18 @@ def decode_reading(stored: bytes, site: str) -> Reading:
 # Listing: the account's directory, from the store or, when that is too old, from HappyFox.
 
 
-def directory(state: State, *, fresh: bool) -> Steps[Directory]:
+def directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
     """Gives the account's names and ids; ``fresh`` takes only lists read within the last minute."""
     names = list(Directory.LISTS)
-    stored = yield from ask(recall(state.held.account, names, MISS if fresh else LIFE))
+    stored = yield from ask(recall(context.held.account, names, MISS if fresh else LIFE))
     lists: dict[str, list[object]] = {}
     for name, kept in zip(names, stored, strict=True):
-        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _fetch(state, name))
+        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _fetch(context, name))
     return Directory(**lists)
 
 
-def _fetch(state: State, name: str) -> Steps[list[object]]:
-    outcome = yield from state.get(Directory.LISTS[name])
+def _fetch(context: TurnContext, name: str) -> Steps[list[object]]:
+    outcome = yield from context.get(Directory.LISTS[name])
     if not isinstance(outcome, Answer):
         raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
     try:
@@ -241,5 +241,5 @@ def _fetch(state: State, name: str) -> Steps[list[object]]:
     if not isinstance(content, list):
         # Kept for an hour, an empty answer would make every name an unknown one.
         raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield from ask(remember(state.held.account, name, msgspec.json.encode(content)))
+    yield from ask(remember(context.held.account, name, msgspec.json.encode(content)))
     return content

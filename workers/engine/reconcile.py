@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from workers.engine.context import Gone, Parked, State
+from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, less, mark, pieces
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
@@ -22,9 +22,9 @@ class Sight:
     was held against, None when it was none but its own, ``read_at`` the time of that in ms.
     """
 
-    def __init__(self, state: State, plan: Plan) -> None:
-        self.state, self.plan = state, plan
-        self.staff = plan.staff or state.terms.staff
+    def __init__(self, context: TurnContext, plan: Plan) -> None:
+        self.context, self.plan = context, plan
+        self.staff = plan.staff or context.config.staff
         self.checked: TicketRead | None = None
         self.read_at = plan.read_at
         self._told: dict[int, Update] = {}
@@ -45,7 +45,7 @@ class Sight:
         this look is above ``after``, and an earlier effect may by now show its own below. Those of others are without
         what looks like one of our own: a call that landed late, or twice.
         """
-        snapshot, journal = self.plan.snapshot, self.state.journal
+        snapshot, journal = self.plan.snapshot, self.context.journal
         taken = {update for entry in journal.values() for update in entry.updates}
         expected: list[Mark | None] = [look for _, look in snapshot.expected]
         expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
@@ -155,19 +155,19 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
 
     Gives how often it was sent when it did not, can no longer land, and is to be sent again; 0 when that is settled.
     """
-    state, entry = sight.state, sight.state.journal[key]
+    state, entry = sight.context, sight.context.journal[key]
     ticket = yield from state.ticket()
     if ticket is None:
         if effect.sort == "delete":
             yield from state.enter(key, Entry("done"))
             return 0
-        raise Gone
+        raise TicketGone
     sent = less(effect, entry.without)
     done = sight.found(sent, ticket, entry.after)
     if _has_row(sent, ticket, done.updates) or shows(sent, ticket):
         yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
         return 0
-    settled_at = entry.deadline + state.terms.doubt
+    settled_at = entry.deadline + state.config.doubt
     if state.now() < settled_at:
         raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
     if effect.sort == "forward" or entry.tries >= TRIES:

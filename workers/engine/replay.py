@@ -7,7 +7,7 @@ person did meanwhile. What else the handler wanted then, and what of it has happ
 from collections.abc import Callable
 from typing import Any
 
-from workers.engine.context import State
+from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, Wish
 from workers.engine.plan import Effect, Pending, mark
 from workers.engine.read import Reading
@@ -35,10 +35,10 @@ def words(work: Pending) -> str:
     return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.wish))}"
 
 
-def refusal(state: State, wanted: Wish, blown: str) -> str:
+def refusal(context: TurnContext, wanted: Wish, blown: str) -> str:
     """Says why it cannot be brought about now, or nothing."""
     router = router_of(wanted.handler)
-    lines = [line for each in wanted.intents if (line := denied(each, router, state.terms.allow))]
+    lines = [line for each in wanted.intents if (line := denied(each, router, context.config.allow))]
     if lines:
         return f"not allowed any more; add {' and '.join(lines)}"
     return f"{blown}; replay this then" if blown else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from workers.engine.context import SEND_BY, Terms
+from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.steps import Steps, ask, call
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
 from workers.happyfox import tickets as requests
@@ -81,15 +81,15 @@ def errands(handlers: Iterable[Bound], check: Check | None = None) -> Errands:
     return Errands(tuple((each.name, each.handler.every) for each in handlers if each.handler.every), check)
 
 
-def take_round(terms: Terms, errands: Errands, token: str, *, doubted: bool = False) -> Steps[Ended]:
+def take_round(config: AccountConfig, errands: Errands, token: str, *, doubted: bool = False) -> Steps[Ended]:
     """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
     try:
-        taken = yield from ask(take(terms.account, token, terms.life + LEASE, errands.due(doubted)))
+        taken = yield from ask(take(config.account, token, config.life + LEASE, errands.due(doubted)))
     except NotNow as ending:
         return Ended(ending.wait)
     if not isinstance(taken, Taken):
         return Ended(taken)
-    round = _Round(terms, taken)
+    round = _Round(config, taken)
     try:
         if taken.name == NAMES and errands.check:
             return (yield from round.names(errands.check))
@@ -111,9 +111,9 @@ class _Left(Exception):
 class _Round:
     """One round that this worker has taken up."""
 
-    def __init__(self, terms: Terms, taken: Taken) -> None:
-        self.terms, self.taken, self.account = terms, taken, terms.account
-        self.lease = terms.life + LEASE
+    def __init__(self, config: AccountConfig, taken: Taken) -> None:
+        self.config, self.taken, self.account = config, taken, config.account
+        self.lease = config.life + LEASE
         self._calls = 0
 
     def run(self, schedule: Schedule) -> Steps[Ended]:
@@ -129,7 +129,7 @@ class _Round:
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
-        keep = self.terms.record_life // 1000
+        keep = self.config.record_life // 1000
         while (left := (yield from ask(spread(self.account, self.taken, self.lease, LOT, keep)))) > 0:
             pass
         return Ended(0) if left < 0 else Ended(0, self.taken.name, True, min(count, MOST), cut)
@@ -171,8 +171,8 @@ class _Round:
     def _get(self, request: Request) -> Steps[object]:
         """Makes a read in class bulk and gives its content; raises ``_Left`` when there is none to be had now."""
         self._calls += 1
-        id, governor = f"round-{self.taken.token}-{self._calls}", self.terms.governor
-        grant = yield from ask(governor.permit("get", id, "bulk", self.terms.life))
+        id, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
+        grant = yield from ask(governor.permit("get", id, "bulk", self.config.life))
         if grant.wait:
             raise _Left(grant.wait, "")
         outcome = yield from call(request, id, SEND_BY)

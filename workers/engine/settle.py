@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from workers.engine.context import DAY, State, trail_line
+from workers.engine.context import DAY, TurnContext, trail_line
 from workers.engine.guards import KEPT, acted
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
@@ -163,65 +163,68 @@ NO_SNAPSHOT = Snapshot()
 Closed = tuple[bool, Held | Nothing | None]
 
 
-def close(state: State, plan: Plan, nonce: str | None) -> Steps[Closed]:
+def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """Settles a turn with everything it did: whether it held its lease, and what the claim with ``nonce`` got."""
-    terms, read = state.terms, state.take_read_permit()
+    config, read = context.config, context.take_read_permit()
     # A ticket that could not be read is not remembered: it stays as it was seen before, or unseen.
-    memory = _memory(state, plan) if plan.snapshot != NO_SNAPSHOT else None
+    memory = _memory(context, plan) if plan.snapshot != NO_SNAPSHOT else None
     snapshot = encode(memory) if memory else b""
-    timers = memory.timers if memory else _later(state)
-    pending = (*plan.pending, *pending_echoes(plan, state.journal, terms.handlers, state.now(), state.now() + QUIET))
+    timers = memory.timers if memory else _later(context)
+    pending = (
+        *plan.pending,
+        *pending_echoes(plan, context.journal, config.handlers, context.now(), context.now() + QUIET),
+    )
     encoded_pending = msgspec.json.encode(pending) if pending else b""
-    record = zlib.compress(msgspec.json.encode(_record(state, plan)), 1) if plan.changes or plan.verdicts else b""
-    trail = tuple(trail_line(state.now(), plan.turn, text) for text in story(plan, state.journal))
+    record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
+    trail = tuple(trail_line(context.now(), plan.turn, text) for text in story(plan, context.journal))
     carrying = {hint.id for hint in plan.events if hint.work}
     taken = tuple(id for id in plan.handled if id in carrying)
     settlement = Settlement(
-        lane=state.held.lane,
-        token=state.held.token,
+        lane=context.held.lane,
+        token=context.held.token,
         turn=plan.turn,
         handled=plan.handled,
         taken=taken,
         left=plan.left,
         look=plan.look,
-        quiet=QUIET if state.posts else 0,
+        quiet=QUIET if context.posts else 0,
         retry=min((work.due for work in pending), default=0),
-        timer=min((_due(state, plan, timer) for timer in timers), default=0),
-        timed=state.held.retry is not None,
-        paused=state.held.pauses.ended if any(work.paused for work in pending) else -1,
-        letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, state.journal)},
+        timer=min((_due(context, plan, timer) for timer in timers), default=0),
+        timed=context.held.retry is not None,
+        paused=context.held.pauses.ended if any(work.paused for work in pending) else -1,
+        letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, context.journal)},
         trail=trail,
         saved=plan.saved,
-        created=tuple(_created(plan, state.journal)),
-        handed=tuple(_handed(state, plan)),
+        created=tuple(_created(plan, context.journal)),
+        handed=tuple(_handed(context, plan)),
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
-        lives=_lives(state, timers) if snapshot or record or trail or taken else {},
+        lives=_lives(context, timers) if snapshot or record or trail or taken else {},
     )
     return (
-        yield from ask(settle(state.held.account, settlement, snapshot, record, encoded_pending, terms.claim, nonce))
+        yield from ask(settle(context.held.account, settlement, snapshot, record, encoded_pending, config.claim, nonce))
     )
 
 
-def _later(state: State) -> tuple[Timer, ...]:
+def _later(context: TurnContext) -> tuple[Timer, ...]:
     """Gives the timers still to come of a ticket that was not read; those that are over wait for its next turn.
 
     A worker without handlers leaves them for a while to one that has some.
     """
-    snapshot, over = decode(state.held.snapshot), state.now() - (0 if state.terms.claim.read else GRACE)
+    snapshot, over = decode(context.held.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
 
 
-def _due(state: State, plan: Plan, timer: Timer) -> int:
+def _due(context: TurnContext, plan: Plan, timer: Timer) -> int:
     """Gives when a timer's lane is due; one that was due in this turn already waits for a worker that knows it."""
-    return timer.due if timer.due > plan.read_at else state.now() + SEARCH
+    return timer.due if timer.due > plan.read_at else context.now() + SEARCH
 
 
-def _lives(state: State, timers: Iterable[Timer]) -> dict[str, int]:
+def _lives(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
     """Gives how long things are kept; last seen holds the timers, so it outlives them."""
-    lives = state.terms.lives
-    last = max((timer.due - state.now() + DAY for timer in timers), default=0)
+    lives = context.config.lives
+    last = max((timer.due - context.now() + DAY for timer in timers), default=0)
     return {**lives, "seen": max(lives["seen"], last)} if last else lives
 
 
@@ -244,16 +247,16 @@ def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
             )
 
 
-def _handed(state: State, plan: Plan) -> Iterator[Handed]:
+def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
     """Gives the events for the lanes of other tickets; what runs dry, also since the plan was stored, is left out."""
     for number, each in enumerate(plan.handed):
-        if not each.dry and not plan.dry and not state.terms.dry(each.handler):
+        if not each.dry and not plan.dry and not context.config.dry(each.handler):
             letter = Letter(
                 id=f"{plan.turn}.on.{number}",
                 handler=each.handler,
-                reason=f"wanted on ticket {state.held.ticket}",
+                reason=f"wanted on ticket {context.held.ticket}",
                 wish=each.intents,
-                origin=state.held.ticket,
+                origin=context.held.ticket,
             )
             yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())
 
@@ -265,13 +268,13 @@ def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]
             yield f"{plan.turn}.{key}", entry.ticket
 
 
-def _memory(state: State, plan: Plan) -> Snapshot:
+def _memory(context: TurnContext, plan: Plan) -> Snapshot:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     snapshot = plan.snapshot
-    for _, effect, entry in pieces(plan, state.journal):
-        look = mark(effect, plan.staff or state.terms.staff)
+    for _, effect, entry in pieces(plan, context.journal):
+        look = mark(effect, plan.staff or context.config.staff)
         if look and entry.state != "dry":  # what was given up may have landed, or land yet
-            snapshot = advance(snapshot, marks=[(state.now(), look)])
+            snapshot = advance(snapshot, marks=[(context.now(), look)])
         if entry.state != "done":
             continue
         changed = {name: value for name, value in effect.values.items() if name not in entry.without}
@@ -289,27 +292,27 @@ def _memory(state: State, plan: Plan) -> Snapshot:
                 if f"#{identity}" not in entry.without and identity not in entry.fields
             },
             changed=changed,
-            expected=[(state.now(), look)] if entry.expected and look else [],
-            writes=[state.now()],
-            undelivered=[state.now()] if look else [],
+            expected=[(context.now(), look)] if entry.expected and look else [],
+            writes=[context.now()],
+            undelivered=[context.now()] if look else [],
         )
-    act = acted(plan, state.journal)
+    act = acted(plan, context.journal)
     acts = (*snapshot.fuse.acts, act)[-KEPT:] if act else snapshot.fuse.acts
     return msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(snapshot.fuse, acts=acts))
 
 
-def _record(state: State, plan: Plan) -> Record:
+def _record(context: TurnContext, plan: Plan) -> Record:
     return Record(
         format=1,
-        account=state.held.account,
-        number=state.held.ticket,
+        account=context.held.account,
+        number=context.held.ticket,
         turn=plan.turn,
-        at=state.now(),
+        at=context.now(),
         events=plan.events,
         changes=plan.changes,
         verdicts=plan.verdicts,
         effects=plan.effects,
-        journal=state.journal,
+        journal=context.journal,
         remarks=plan.remarks,
         dry=plan.dry,
         ticket=plan.ticket,

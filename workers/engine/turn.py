@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from workers.engine.context import DAY, Lost, Merged, Parked, State, Terms
+from workers.engine.context import DAY, AccountConfig, LaneLost, Parked, TicketMerged, TurnContext
 from workers.engine.decide import decide
 from workers.engine.missing import begun, letter, merged_away, part, without_handlers, without_ticket
 from workers.engine.perform import Performer
@@ -43,7 +43,7 @@ POISON = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TurnResult:
     """How a turn ended, for logs and for whoever drives it; ``next`` is what the claim made with the settling got."""
 
     end: str
@@ -54,69 +54,69 @@ class Result:
     next: Held | Nothing | None = None
 
 
-def take_turn(held: Held, terms: Terms, nonce: str | None = None) -> Steps[Result]:
+def take_turn(held: Held, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
     """Works a claimed lane to the end of its turn: ``settled``, ``parked`` or ``lost``.
 
     With a ``nonce`` settling also claims the next due lane.
     """
-    state = State(held, terms)
+    context = TurnContext(held, config)
     if held.claims > POISON:
         reason = (
             f"this turn broke off {held.claims - 1} times, or ended its worker: see the log; "
             "its changes are handled with the next event"
         )
-        return (yield from _give_up_turn(state, reason, nonce))
+        return (yield from _give_up_turn(context, reason, nonce))
     try:
-        return (yield from _turn(state, nonce))
+        return (yield from _turn(context, nonce))
     except Parked as parked:
-        return (yield from _park(state, parked.delay, parked.why))
+        return (yield from _park(context, parked.delay, parked.why))
     except NotNow as refused:
-        return (yield from _park(state, refused.wait, f"no permit ({refused.reason})"))
+        return (yield from _park(context, refused.wait, f"no permit ({refused.reason})"))
     except Unreadable as error:
-        return (yield from _give_up_turn(state, str(error), nonce))
-    except (Lost, LeaseLost):
-        return Result("lost")
+        return (yield from _give_up_turn(context, str(error), nonce))
+    except (LaneLost, LeaseLost):
+        return TurnResult("lost")
 
 
-def _turn(state: State, nonce: str | None) -> Steps[Result]:
-    if state.held.plan is not None:
-        state.resume()
-        plan = decode_plan(state.held.plan)
+def _turn(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
+    if context.held.plan is not None:
+        context.resume()
+        plan = decode_plan(context.held.plan)
     else:
-        plan = yield from _make_plan(state)
+        plan = yield from _make_plan(context)
         calls = sum(not effect.dry for effect in plan.effects)
         if calls and not plan.dry:
-            read_permit, encoded = state.take_read_permit(), msgspec.json.encode(plan)
-            stored = store_plan(state.held, encoded, calls, state.terms.budget, read_permit)
+            read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
+            stored = store_plan(context.held, encoded, calls, context.config.budget, read_permit)
             if not (yield from ask(stored)):
-                raise Lost
-    yield from Performer(state, plan).perform()
-    settled, following = yield from close(state, plan, nonce)
-    dead = tuple(letters(plan, state.journal))
-    return Result("settled" if settled else "lost", "", plan, state.journal, dead, following)
+                raise LaneLost
+    yield from Performer(context, plan).perform()
+    settled, following = yield from close(context, plan, nonce)
+    dead = tuple(letters(plan, context.journal))
+    return TurnResult("settled" if settled else "lost", "", plan, context.journal, dead, following)
 
 
-def _make_plan(state: State) -> Steps[Plan]:
-    stored, missing = part(decode_pending(state.held.pending))
-    pending = begun(state, together((*map(decode_replay, state.held.replays), *stored)))
-    if not state.terms.claim.read:
-        return without_handlers(state, _empty(state, ""), pending)
-    frozen = state.held.reading
+def _make_plan(context: TurnContext) -> Steps[Plan]:
+    stored, missing = part(decode_pending(context.held.pending))
+    pending = begun(context, together((*map(decode_replay, context.held.replays), *stored)))
+    if not context.config.claim.read:
+        return without_handlers(context, _empty(context, ""), pending)
+    frozen = context.held.reading
     try:
-        reading = decode_reading(frozen, state.terms.site) if frozen else (yield from read_and_compare(state))
-    except Merged as merged:
-        return merged_away(state, _empty(state, ""), pending, str(merged))
+        reading = decode_reading(frozen, context.config.site) if frozen else (yield from read_and_compare(context))
+    except TicketMerged as merged:
+        return merged_away(context, _empty(context, ""), pending, str(merged))
     if reading is None:
-        return without_ticket(state, _empty(state, ""), pending, missing)
-    return (yield from decide(state, reading, pending))
+        return without_ticket(context, _empty(context, ""), pending, missing)
+    return (yield from decide(context, reading, pending))
 
 
-def _empty(state: State, remark: str) -> Plan:
+def _empty(context: TurnContext, remark: str) -> Plan:
     """Gives the plan of a turn in which there is nothing to decide."""
     return Plan(
         format=1,
-        turn=state.held.turn,
-        read_at=state.now(),
+        turn=context.held.turn,
+        read_at=context.now(),
         snapshot=Snapshot(),
         changes=(),
         verdicts=(),
@@ -124,26 +124,26 @@ def _empty(state: State, remark: str) -> Plan:
         pending=(),
         letters=(),
         remarks=(remark,) if remark else (),
-        handled=tuple(hint.id for hint in state.held.hints),
+        handled=tuple(hint.id for hint in context.held.hints),
         left=(),
         look=0,
-        dry=state.terms.dry_run,
+        dry=context.config.dry_run,
         ticket={},
-        events=state.held.hints,
+        events=context.held.hints,
     )
 
 
-def _park(state: State, delay: int, why: str) -> Steps[Result]:
-    kept = yield from state.park(delay, why)
-    return Result("parked" if kept else "lost", why)
+def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:
+    kept = yield from context.park(delay, why)
+    return TurnResult("parked" if kept else "lost", why)
 
 
-def _give_up_turn(state: State, reason: str, nonce: str | None) -> Steps[Result]:
+def _give_up_turn(context: TurnContext, reason: str, nonce: str | None) -> Steps[TurnResult]:
     """Ends a turn that cannot go on, unreadable or deadly: dead letters keep what is stored, the lane goes on.
 
     What was owed, or wanted again, becomes a letter of its own that can be replayed.
     """
-    held = state.held
+    held = context.held
     kept = {
         "plan": held.plan,
         "pending": held.pending,
@@ -154,25 +154,25 @@ def _give_up_turn(state: State, reason: str, nonce: str | None) -> Steps[Result]
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
     kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
-    pending = _begun(state, _readable(held))
+    pending = _begun(context, _readable(held))
     dead = (kept_as, *(letter(held.turn, work, reason) for work in pending if work.changes or work.letter))
     # The changes come again, and must not do again what they did elsewhere.
-    notes = tuple(msgspec.structs.replace(note, look=state.now() + DAY) for note in _begun(state, ()))
+    notes = tuple(msgspec.structs.replace(note, look=context.now() + DAY) for note in _begun(context, ()))
     said = (Verdict("", "dead", reason),)
-    plan = msgspec.structs.replace(_empty(state, reason), letters=dead, verdicts=said, pending=notes)
+    plan = msgspec.structs.replace(_empty(context, reason), letters=dead, verdicts=said, pending=notes)
     if (snapshot := decode(held.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
-        until = state.now() + state.terms.life + state.terms.doubt
+        until = context.now() + context.config.life + context.config.doubt
         plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
-    state.journal = {}
-    settled, following = yield from close(state, plan, nonce)
-    return Result("settled" if settled else "lost", reason, plan, {}, dead, following)
+    context.journal = {}
+    settled, following = yield from close(context, plan, nonce)
+    return TurnResult("settled" if settled else "lost", reason, plan, {}, dead, following)
 
 
-def _begun(state: State, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
+def _begun(context: TurnContext, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
     """Adds what was done in other systems, if that can be read."""
     with suppress(Unreadable):
-        return begun(state, pending)
+        return begun(context, pending)
     return pending
 
 

@@ -21,7 +21,7 @@ from dramatiq.middleware import Middleware
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
 from workers.store.keys import WAKE
-from workers.store.lanes import ClaimTerms, due
+from workers.store.lanes import ClaimConfig, due
 
 # Invitations: how the threads of a worker process learn that lanes are due.
 #
@@ -42,14 +42,14 @@ class Invitations:
     threads but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
     """
 
-    def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimTerms], threads: int) -> None:
+    def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimConfig], threads: int) -> None:
         self._store, self._idle, self._accounts = store, idle, deque(accounts)
         self._free = threads
         self._cap = max(1, threads // 2, threads - len(accounts) + 1)
         self._busy: Counter[str] = Counter()
         self._own = f"{WAKE}:{secrets.token_hex(8)}"
-        self._due: list[ClaimTerms] = []
-        self._invited: deque[ClaimTerms] = deque()
+        self._due: list[ClaimConfig] = []
+        self._invited: deque[ClaimConfig] = deque()
         self._changed = threading.Condition()
         self._stopped = False
         self._down = False
@@ -66,27 +66,29 @@ class Invitations:
         """Tells whether the process is on its way out: no further lane is to be claimed."""
         return self._stopped
 
-    def accept(self) -> ClaimTerms | None:
+    def accept(self) -> ClaimConfig | None:
         """Gives an invited thread the account to claim from, None when the invitation is void."""
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
-    def leave(self, terms: ClaimTerms | None = None) -> None:
+    def leave(self, config: ClaimConfig | None = None) -> None:
         """Tells that a thread is free again, which was invited to this account."""
         with self._changed:
             self._free += 1
-            capped = terms is not None and self._busy[terms.account] >= self._cap and self._free > 1
-            if terms is not None:
-                self._busy[terms.account] -= 1
+            capped = config is not None and self._busy[config.account] >= self._cap and self._free > 1
+            if config is not None:
+                self._busy[config.account] -= 1
             self._changed.notify_all()
         if self._stopped:
             self._hand_over()
         elif capped:
             self._look_again()
 
-    def crowded(self, terms: ClaimTerms) -> bool:
+    def crowded(self, config: ClaimConfig) -> bool:
         """Tells whether other accounts may wait for the thread that works this one."""
-        return len(self._accounts) > 1 and (self._free == 0 or any(each.account != terms.account for each in self._due))
+        return len(self._accounts) > 1 and (
+            self._free == 0 or any(each.account != config.account for each in self._due)
+        )
 
     def wait(self) -> int:
         """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
@@ -100,7 +102,7 @@ class Invitations:
             if self._free == 0 or self._stopped:
                 return 0
             free, busy = self._free, Counter(self._busy)
-            pending = Counter(terms.account for terms in self._invited)
+            pending = Counter(config.account for config in self._invited)
         try:
             found, pause = self._ask(free, busy, pending)
             self._up()
@@ -118,14 +120,14 @@ class Invitations:
         Gives how many threads can be used, and the shortest pause in ms.
         """
         self._accounts.rotate(-1)
-        found: list[ClaimTerms] = []
+        found: list[ClaimConfig] = []
         pauses: list[int] = []
-        for terms in self._accounts:
-            invited = pending[terms.account]
-            room = min(free, self._cap - busy[terms.account])
+        for config in self._accounts:
+            invited = pending[config.account]
+            room = min(free, self._cap - busy[config.account])
             most = room + invited
-            lanes, pause = self._count(terms, most + 1)
-            found += [terms] * min(lanes - invited, room)
+            lanes, pause = self._count(config, most + 1)
+            found += [config] * min(lanes - invited, room)
             if pause >= 0 and not (lanes and room <= 0):
                 pauses.append(pause)
             if lanes > most:
@@ -134,34 +136,34 @@ class Invitations:
         self._due = found
         return len(found), min(pauses, default=-1)
 
-    def _count(self, terms: ClaimTerms, most: int) -> tuple[int, int]:
+    def _count(self, config: ClaimConfig, most: int) -> tuple[int, int]:
         try:
-            found = self._store.run(due(terms, most))
+            found = self._store.run(due(config, most))
         except RuntimeError as error:
             # A spoilt key stops its own account alone.
-            if terms.account not in self._spoilt:
-                self._spoilt.add(terms.account)
-                log.error("lanes cannot be claimed", extra={"account": terms.account, "error": str(error)})
+            if config.account not in self._spoilt:
+                self._spoilt.add(config.account)
+                log.error("lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
             return 0, -1
-        self._spoilt.discard(terms.account)
+        self._spoilt.discard(config.account)
         return found
 
     def _invite(self, most: int) -> int:
         chosen = self._spread(most)
         self._invited.extend(chosen)
-        self._busy.update(terms.account for terms in chosen)
+        self._busy.update(config.account for config in chosen)
         self._free -= len(chosen)
         return len(chosen)
 
-    def _spread(self, most: int) -> list[ClaimTerms]:
+    def _spread(self, most: int) -> list[ClaimConfig]:
         """Takes one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
         rounds: Counter[str] = Counter()
         order = []
-        for terms in self._due:
-            rounds[terms.account] += 1
-            order.append((rounds[terms.account], terms))
+        for config in self._due:
+            rounds[config.account] += 1
+            order.append((rounds[config.account], config))
         order.sort(key=lambda entry: entry[0])
-        return [terms for _, terms in order[:most]]
+        return [config for _, config in order[:most]]
 
     def _hand_over(self) -> None:
         """Wakes another process for what this one leaves; a lost hint costs one poll."""

@@ -156,7 +156,7 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimTerms:
+class ClaimConfig:
     """What an account's claims have in common: lease and life of the read in ms, whether turns read their ticket."""
 
     account: str
@@ -170,31 +170,31 @@ class ClaimTerms:
         return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
-def due(terms: ClaimTerms, most: int) -> Script[tuple[int, int]]:
+def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
     """Counts the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
 
     -1 stands for "not known".
     """
-    args: Args = [most, int(terms.read), terms.budget]
-    return Script("due", prefix(terms.account), args, lambda raw: (int(raw[0]), int(raw[1])))
+    args: Args = [most, int(config.read), config.budget]
+    return Script("due", prefix(config.account), args, lambda raw: (int(raw[0]), int(raw[1])))
 
 
-def claim(terms: ClaimTerms, nonce: str) -> Script[Held | Nothing]:
+def claim(config: ClaimConfig, nonce: str) -> Script[Held | Nothing]:
     """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
-    return Script("claim", prefix(terms.account), terms.args(nonce), lambda raw: claimed(terms, nonce, raw))
+    return Script("claim", prefix(config.account), config.args(nonce), lambda raw: claimed(config, nonce, raw))
 
 
-def claimed(terms: ClaimTerms, nonce: str, raw: Any) -> Held | Nothing:
+def claimed(config: ClaimConfig, nonce: str, raw: Any) -> Held | Nothing:
     """Reads what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return Nothing(int(raw[1]), raw[2].decode())
     _, lane, token, now, fields, snapshot, events, birth, class_, paused = raw
     held = Held(
-        account=terms.account,
+        account=config.account,
         ticket=int(lane),
         token=token.decode(),
         now=int(now),
-        permit=f"read-{nonce}" if terms.read else None,
+        permit=f"read-{nonce}" if config.read else None,
         turn=nonce,
         claims=1,
         hints=tuple(map(_hint, events)),
@@ -426,13 +426,13 @@ def settle(
     snapshot: bytes,
     record: bytes,
     pending: bytes,
-    terms: ClaimTerms,
+    config: ClaimConfig,
     nonce: str | None,
 ) -> Script[tuple[bool, Held | Nothing | None]]:
     """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *terms.args(nonce or "")]
+    args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
-        return bool(raw[0]), claimed(terms, nonce, raw[1]) if nonce is not None and raw[1] else None
+        return bool(raw[0]), claimed(config, nonce, raw[1]) if nonce is not None and raw[1] else None
 
     return Script("settle", prefix(account), args, read)

@@ -24,10 +24,10 @@ from urllib.parse import urlencode
 import msgspec
 import redis
 
-from workers.engine.context import Terms
+from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, Ended, errands, take_round
 from workers.engine.steps import Call, Step, Steps
-from workers.engine.turn import Result, take_turn
+from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
@@ -39,7 +39,7 @@ from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, upda
 from workers.store.client import Store
 from workers.store.inbox import Acceptance, accept, receive
 from workers.store.keys import prefix
-from workers.store.lanes import ClaimTerms, Held, claim
+from workers.store.lanes import ClaimConfig, Held, claim
 from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.model import TicketRead, read_ticket
@@ -186,20 +186,20 @@ class World(Player):
         *routers: Router,
         clock: Clock | None = None,
         simulator: Simulator | None = None,
-        **terms: Any,
+        **config: Any,
     ) -> None:
         self.clock = clock or Clock()
         self.client = client
-        budget = terms.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
-        plays = simulator or Simulator(self.clock.seconds, **terms.pop("options", {}))
+        budget = config.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
+        plays = simulator or Simulator(self.clock.seconds, **config.pop("options", {}))
         super().__init__(Store(client, lambda: self.now), plays)
-        self.simulator.set_hooks([Hook("http://hook.test/", "key", shape=terms.pop("shape", "flat"))])
+        self.simulator.set_hooks([Hook("http://hook.test/", "key", shape=config.pop("shape", "flat"))])
         self.governor = Governor(ACCOUNT, budget)
         self.lease = 15_000
         handlers = tuple(Bound(handler) for router in routers for handler in router.handlers)
-        self.terms = Terms(
+        self.config = AccountConfig(
             **{
-                "claim": ClaimTerms(ACCOUNT, self.lease, bool(handlers), self.governor.budget, 20_000),
+                "claim": ClaimConfig(ACCOUNT, self.lease, bool(handlers), self.governor.budget, 20_000),
                 "governor": self.governor,
                 "staff": BOT,
                 "site": SITE,
@@ -211,7 +211,7 @@ class World(Player):
                 "doubt": 30_000,
                 "record_life": 3_600_000,
                 "clock": lambda: self.now,
-                **terms,
+                **config,
             }
         )
         self._nonce = 0
@@ -260,17 +260,17 @@ class World(Player):
 
     def claim(self) -> Held | None:
         """Claims the next due lane."""
-        got = self.store.run(claim(self.terms.claim, self.nonce()))
+        got = self.store.run(claim(self.config.claim, self.nonce()))
         return got if isinstance(got, Held) else None
 
-    def work(self) -> list[Result]:
+    def work(self) -> list[TurnResult]:
         """Works everything that is due now, one lane after another."""
-        results: list[Result] = []
+        results: list[TurnResult] = []
         while (held := self.claim()) is not None:
             results.append(self.drive(held))
         return results
 
-    def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[Result]:
+    def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[TurnResult]:
         """Lets time pass, delivers and works until nothing is left to do, for ``most`` ms at the most."""
         results = self.work()
         end = self.now + most
@@ -290,13 +290,13 @@ class World(Player):
 
     def round(self) -> Ended:
         """Takes the round that is due longest, if one is."""
-        return self.play(take_round(self.terms, errands(self.terms.handlers, self.check), self.nonce()))
+        return self.play(take_round(self.config, errands(self.config.handlers, self.check), self.nonce()))
 
-    def drive(self, held: Held) -> Result:
+    def drive(self, held: Held) -> TurnResult:
         """Takes the turn of a claimed lane."""
-        return self.run(take_turn(held, self.terms))
+        return self.run(take_turn(held, self.config))
 
-    def run(self, turn: Steps[Result]) -> Result:
+    def run(self, turn: Steps[TurnResult]) -> TurnResult:
         """Drives a turn to its end."""
         return self.play(turn)
 
@@ -327,10 +327,10 @@ class Desk:
         ``settings`` holds the tables of the settings file by the router's name, ``allow`` grants as `"vip:reply"`.
         """
         tables = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
-        terms = self._world.terms
-        self._world.terms = replace(
-            terms,
-            claim=replace(terms.claim, read=True),
+        config = self._world.config
+        self._world.config = replace(
+            config,
+            claim=replace(config.claim, read=True),
             handlers=tuple(Bound(each, tables[router.name]) for router in routers for each in router.handlers),
             allow=frozenset((router, permission) for router, _, permission in (one.partition(":") for one in allow)),
         )
@@ -353,7 +353,7 @@ class Desk:
 
     def ticket(self, number: int) -> TicketRead:
         """Reads a ticket as it is now, as a handler would see it."""
-        return read_ticket(dict(self._world.ticket(number)), self._world.terms.site)
+        return read_ticket(dict(self._world.ticket(number)), self._world.config.site)
 
     def notes(self, number: int) -> list[str]:
         """Gives the texts of the private notes that foxhooks wrote on a ticket, oldest first."""

@@ -27,10 +27,10 @@ def answering(world_of: list[World], while_deciding: Any = None) -> Router:
     return router
 
 
-def play(store: redis.Redis, while_deciding: Any = None, **terms: Any) -> World:
+def play(store: redis.Redis, while_deciding: Any = None, **config: Any) -> World:
     """Gives a world in which a contact wrote after a colleague had, and our handler answered."""
     worlds = list[World]()
-    world = World(store, answering(worlds, while_deciding), **terms)
+    world = World(store, answering(worlds, while_deciding), **config)
     worlds.append(world)
     world.simulator.create_ticket()
     finish(world)

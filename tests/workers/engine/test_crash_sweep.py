@@ -29,7 +29,7 @@ class Scenario:
     routers: Callable[[], tuple[Router, ...]]
     ready: Callable[[World], int]
     happens: Callable[[World, int], object]
-    terms: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def twins() -> tuple[Router, ...]:
@@ -254,11 +254,11 @@ class Run:
 
     def __init__(self, client: "redis.Redis", scenario: Scenario) -> None:
         client.flushdb()
-        self.world = World(client, *scenario.routers(), **scenario.terms)
+        self.world = World(client, *scenario.routers(), **scenario.config)
         self.number = scenario.ready(self.world)
         self.world.now = max(self.world.now, START + 1_000)
         self.scenario = scenario
-        self.witness = Witness({bound.name: bound.handler.kinds for bound in self.world.terms.handlers})
+        self.witness = Witness({bound.name: bound.handler.kinds for bound in self.world.config.handlers})
         self.steps: list[Step | Inner] = []
         self.world.before = self._before
         self.world.after = self._after

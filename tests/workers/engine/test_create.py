@@ -42,8 +42,8 @@ def follow_up(ticket: Ticket, ctx: Context) -> None:
     )
 
 
-def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **terms: Any) -> World:
-    world = World(store, clerk(handle), **{"allow": GRANT, **terms})
+def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **config: Any) -> World:
+    world = World(store, clerk(handle), **{"allow": GRANT, **config})
     world.simulator.create_ticket("sam@bigcorp.example", subject="Help")
     world.deliver()
     return world

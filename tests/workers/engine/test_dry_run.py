@@ -88,7 +88,7 @@ def test_the_one_go_that_it_has_at_a_ticket_is_not_spent(store: redis.Redis) -> 
     world = World(store, trial, dry_routers=DRY)
     number = opened(world)
     world.settle_down()
-    world.terms = replace(world.terms, dry_routers=frozenset())
+    world.config = replace(world.config, dry_routers=frozenset())
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.settle_down()
@@ -109,7 +109,7 @@ def test_a_plan_stored_before_sends_what_the_others_want_of_it(store: redis.Redi
     with pytest.raises(Crash):
         world.work()
     world.after = lambda step, result: result
-    world.terms = replace(world.terms, dry_routers=DRY)
+    world.config = replace(world.config, dry_routers=DRY)
     world.settle_down()
 
     ticket = world.ticket(number)

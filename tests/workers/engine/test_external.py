@@ -48,9 +48,9 @@ def clerk(handle: Callable[[Ticket, Event, Context], None]) -> Router:
     return router
 
 
-def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **terms: Any) -> World:
+def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **config: Any) -> World:
     """Gives a world in which a ticket was opened and HappyFox has told of it."""
-    world = World(store, clerk(handle), **terms)
+    world = World(store, clerk(handle), **config)
     world.simulator.create_ticket()
     world.deliver()
     return world
@@ -193,7 +193,7 @@ def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.R
     world.settle_down()
 
     assert crm.asked >= 2
-    assert [at >= began + world.terms.handler + world.terms.doubt for at in times] == [True]
+    assert [at >= began + world.config.handler + world.config.doubt for at in times] == [True]
 
 
 def test_what_a_retry_has_done_already_is_given_again(store: redis.Redis) -> None:
@@ -303,7 +303,7 @@ def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Red
     world.settle_down()
 
     assert (len(runs), crm.calls) == (2, 1)
-    assert runs[1] >= runs[0] + world.terms.doubt
+    assert runs[1] >= runs[0] + world.config.doubt
 
 
 def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) -> None:
@@ -407,11 +407,11 @@ def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
-def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, terms: dict[str, Any]) -> None:
+def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, config: dict[str, Any]) -> None:
     crm, got = Crm(), []
 
     world = opened(
-        store, lambda ticket, event, ctx: got.append(ctx.effect("add", crm.add, crm.find, dry={"row": 0})), **terms
+        store, lambda ticket, event, ctx: got.append(ctx.effect("add", crm.add, crm.find, dry={"row": 0})), **config
     )
     world.settle_down()
 
@@ -518,7 +518,7 @@ def test_effects_in_another_system_survive_a_dry_run_that_ends(store: redis.Redi
 
     world = opened(store, file, dry_run=True)
     world.work()
-    world.terms = replace(world.terms, dry_run=False)
+    world.config = replace(world.config, dry_run=False)
     world.settle_down()
 
     assert (runs, crm.calls) == ([{"row": 0}, {"row": 1}], 1)

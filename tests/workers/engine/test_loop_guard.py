@@ -203,7 +203,7 @@ def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis)
 
     other = World(store, answering("ticket-created", "contact-replied"), fuse=3)
     other.simulator, other.now = world.simulator, world.now + 10_000
-    other.terms = replace(other.terms, clock=lambda: other.now)
+    other.config = replace(other.config, clock=lambda: other.now)
     other.simulator.contact_replies(number, "Hello?")
     finish(other)
 

@@ -35,9 +35,9 @@ def rest(world: World) -> None:
         world.settle_down()
 
 
-def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **terms: Any) -> World:
+def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config: Any) -> World:
     """Gives a world with three tickets, seen before if wanted, on the first of which the contact has replied."""
-    world = World(store, *routers, **terms)
+    world = World(store, *routers, **config)
     for subject in ("One", "Two", "Three"):
         world.simulator.create_ticket(subject=subject)
     if snapshot:
@@ -159,8 +159,8 @@ def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
-def test_a_dry_run_hands_nothing_over(store: redis.Redis, terms: dict[str, Any]) -> None:
-    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")), **terms)
+def test_a_dry_run_hands_nothing_over(store: redis.Redis, config: dict[str, Any]) -> None:
+    world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")), **config)
     rest(world)
 
     assert world.ticket(2)["tags"] == ""
@@ -270,4 +270,4 @@ def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     rest(world)
 
     assert "linked" in world.ticket(2)["tags"]
-    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.terms.record_life
+    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.config.record_life

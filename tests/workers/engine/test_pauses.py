@@ -35,8 +35,8 @@ def audit(shown: list[str], name: str = "audit", fails: int = 0) -> Router:
     return router
 
 
-def opened(store: redis.Redis, *routers: Router, **terms: Any) -> World:
-    world = World(store, *routers, **terms)
+def opened(store: redis.Redis, *routers: Router, **config: Any) -> World:
+    world = World(store, *routers, **config)
     world.simulator.create_ticket(text="Hello")
     finish(world)
     return world

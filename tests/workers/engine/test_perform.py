@@ -70,7 +70,7 @@ def test_a_ticket_that_a_person_wrote_to_meanwhile_is_not_deleted(store: redis.R
 
 def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) -> None:
     world, _ = dies_with_a_plan(store, lambda ticket: ticket.note("Hello."))
-    world.terms = replace(world.terms, dry_run=True)
+    world.config = replace(world.config, dry_run=True)
     world.settle_down()
 
     assert [call for call in world.simulator.log if call.method == "POST"] == []
@@ -140,10 +140,10 @@ def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Re
     assert "So do I" not in str(world.ticket(number)["updates"])
 
 
-def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **terms: Any) -> tuple[World, int]:
+def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: Any) -> tuple[World, int]:
     """Gives a world in which the answer to a write that HappyFox took was cut off before anybody looked again."""
     world, number = dies_with_a_plan(store, wants)
-    world.terms = replace(world.terms, **terms)
+    world.config = replace(world.config, **config)
     world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
 
     def dies(step: Step, result: Any) -> Any:
@@ -187,7 +187,7 @@ def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
 
 def test_another_staff_id_from_now_on_does_not_hide_what_the_former_wrote(store: redis.Redis) -> None:
     world, _ = in_doubt(store, lambda ticket: ticket.note("Written once and for all."))
-    world.terms = replace(world.terms, staff=1)
+    world.config = replace(world.config, staff=1)
     world.settle_down()
 
     assert [call.path.rsplit("/", 2)[-2] for call in world.simulator.log if call.method == "POST"] == ["staff_pvtnote"]

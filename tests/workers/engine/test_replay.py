@@ -14,9 +14,9 @@ from workers.tickets.snapshot import decode, encode
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def opened(store: redis.Redis, router: Router, **terms: Any) -> World:
+def opened(store: redis.Redis, router: Router, **config: Any) -> World:
     """Gives a world in which a ticket was opened and the first turn was taken."""
-    world = World(store, router, **terms)
+    world = World(store, router, **config)
     world.simulator.create_ticket()
     world.deliver()
     world.work()

@@ -83,7 +83,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     world.deliver()
     world.settle_down()
     world.simulator.faults.clear()
-    world.terms, allowed = replace(world.terms, allow=frozenset()), world.terms.allow
+    world.config, allowed = replace(world.config, allow=frozenset()), world.config.allow
     put_back(world)
     [refused] = letters(store).values()
     assert "FOXHOOKS_ALLOW=clerk:reply" in refused["reason"]
@@ -94,7 +94,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     statuses[old + 100] = {**world.simulator.account.statuses[old], "id": old + 100}
     world.simulator.account.statuses = statuses
     store.delete(f"{P}directory")
-    world.terms = replace(world.terms, allow=allowed)
+    world.config = replace(world.config, allow=allowed)
     put_back(world)
 
     assert (said(world), world.ticket(1)["status"]["id"]) == (["We are on it."], old + 100)

@@ -106,14 +106,14 @@ def test_what_a_round_found_waits_for_a_worker_that_knows_the_schedule(store: re
     world = World(store, on_hold(), Router("older"))
     (number,) = tickets(world, 1)
     world.rounds()
-    new = world.terms
-    world.terms = replace(new, handlers=())
+    new = world.config
+    world.config = replace(new, handlers=())
     world.work()
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.work()
     assert tagged(world, [number]) == []
-    world.terms = new
+    world.config = new
     world.now += 60_000
     world.work()
 
@@ -124,7 +124,7 @@ def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> No
     world = World(store, on_hold())
     tickets(world, 1)
     world.rounds()
-    world.terms = replace(world.terms, handlers=())
+    world.config = replace(world.config, handlers=())
     world.settle_down()
 
     assert not store.zcard(P + "sched")
@@ -214,17 +214,17 @@ def test_of_rounds_that_were_missed_one_is_made_up_for(store: redis.Redis) -> No
 def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
     world = World(store, on_hold())
     tickets(world, 1)
-    terms, wanted = world.terms, errands(world.terms.handlers)
-    first = take_round(terms, wanted, "one")
+    config, wanted = world.config, errands(world.config.handlers)
+    first = take_round(config, wanted, "one")
     step = next(first)
     step = first.send(world.perform(step))  # it is taken, and asks for a permit
 
-    second = take_round(terms, wanted, "two")
+    second = take_round(config, wanted, "two")
     with pytest.raises(StopIteration) as stop:
         second.send(world.perform(next(second)))
-    assert stop.value.value == Ended(terms.life + 30_000)
+    assert stop.value.value == Ended(config.life + 30_000)
 
-    world.now += terms.life + 30_000
+    world.now += config.life + 30_000
     assert [each.put for each in world.rounds()] == [1]
     # Whoever comes back too late does nothing more.
     ended = None
@@ -258,7 +258,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
         try:
             world.rounds()
         except Crash:
-            world.now += world.terms.life + 30_000
+            world.now += world.config.life + 30_000
             world.rounds()
         world.before, world.after = (lambda step: None), (lambda step, result: result)
         events = sum(store.llen(f"{P}lane:{number}") for number in numbers)
@@ -402,8 +402,8 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
     told.clear()
 
     def doubted() -> Ended:
-        wanted = errands(world.terms.handlers, check)
-        return world.play(take_round(world.terms, wanted, world.nonce(), doubted=True))
+        wanted = errands(world.config.handlers, check)
+        return world.play(take_round(world.config, wanted, world.nonce(), doubted=True))
 
     assert doubted().name == ""
     world.now += 600_000

@@ -11,7 +11,7 @@ import redis
 
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step, Steps
-from workers.engine.turn import Result, take_turn
+from workers.engine.turn import TurnResult, take_turn
 from workers.plugins.context import timer
 from workers.plugins.invoke import Decide
 from workers.testing.desk import ACCOUNT, BOT, World
@@ -42,8 +42,8 @@ def reminder(rang: Rang, wait: Any = "2h", unless: tuple[str, ...] = ("staff-rep
 class Play:
     """A ticket that the engine knows, and what happens to it."""
 
-    def __init__(self, store: redis.Redis, *routers: Router, **terms: Any) -> None:
-        self.world = World(store, *routers, **terms)
+    def __init__(self, store: redis.Redis, *routers: Router, **config: Any) -> None:
+        self.world = World(store, *routers, **config)
         self.number = self.world.simulator.create_ticket().id
         self.settle()
 
@@ -377,7 +377,7 @@ def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(st
 def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:
     play = Play(store, reminder([]))
     play.contact()
-    play.world.terms = replace(play.world.terms, handlers=play.world.terms.handlers[:1])
+    play.world.config = replace(play.world.config, handlers=play.world.config.handlers[:1])
     play.settle(3 * HOUR)
 
     assert play.due is None
@@ -389,14 +389,14 @@ def test_it_waits_for_a_worker_that_knows_it(store: redis.Redis, kept: int) -> N
     rang: Rang = []
     play = Play(store, reminder(rang))
     play.contact()
-    new = play.world.terms
+    new = play.world.config
     claim = replace(new.claim, read=bool(kept))
-    play.world.terms = replace(new, handlers=new.handlers[:kept], claim=claim)
+    play.world.config = replace(new, handlers=new.handlers[:kept], claim=claim)
     play.settle(2 * HOUR)
     play.settle(5 * 60_000)
     assert not rang
     assert play.due is not None
-    play.world.terms = new
+    play.world.config = new
     play.settle(60_000)
     play.settle(HOUR)
 
@@ -409,12 +409,12 @@ def test_what_ends_it_ends_it_also_while_it_waits_for_a_worker(store: redis.Redi
     rang: Rang = []
     play = Play(store, reminder(rang))
     play.contact()
-    new = play.world.terms
-    play.world.terms = replace(new, handlers=new.handlers[:1])
+    new = play.world.config
+    play.world.config = replace(new, handlers=new.handlers[:1])
     play.settle(2 * HOUR)
     play.staff()
     play.settle()
-    play.world.terms = new
+    play.world.config = new
     play.settle(HOUR)
 
     assert not rang
@@ -429,7 +429,7 @@ def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
     world.now += 2 * HOUR
     slow = world.claim()
     assert slow is not None
-    turn = take_turn(slow, world.terms)
+    turn = take_turn(slow, world.config)
     step = next(turn)
     while not isinstance(step, Decide):
         step = turn.send(world.perform(step))
@@ -442,7 +442,7 @@ def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
     assert play.due is None
 
 
-def _end(turn: Steps[Result], world: World, step: Step) -> str:
+def _end(turn: Steps[TurnResult], world: World, step: Step) -> str:
     """Drives a turn on from a step; gives how it ended."""
     try:
         while True:

@@ -7,16 +7,16 @@ from workers.store.broker import Invitations
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
 from workers.store.keys import WAKE
-from workers.store.lanes import ClaimTerms
+from workers.store.lanes import ClaimConfig
 from workers.store.permits import Governor
 from workers.webhook import parse
 
 THREADS = 4
 
 
-def terms(account: str) -> ClaimTerms:
+def config(account: str) -> ClaimConfig:
     budget = Governor(account, Budget(500, 300, 60.0, 600.0, 1.0, 8)).budget
-    return ClaimTerms(account, lease=15_000, read=True, budget=budget, life=20_000)
+    return ClaimConfig(account, lease=15_000, read=True, budget=budget, life=20_000)
 
 
 def fill(store: redis.Redis, account: str, lanes: int) -> None:
@@ -25,7 +25,7 @@ def fill(store: redis.Redis, account: str, lanes: int) -> None:
 
 
 def invitations(store: redis.Redis, *accounts: str) -> Invitations:
-    return Invitations(Store(store), store, [terms(account) for account in accounts], THREADS)
+    return Invitations(Store(store), store, [config(account) for account in accounts], THREADS)
 
 
 def accepted(invited: Invitations, count: int) -> list[str]:
@@ -43,7 +43,7 @@ def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
     invited = invitations(store, "acme")
     assert invited.wait() == THREADS
     assert accepted(invited, THREADS) == ["acme"] * THREADS
-    invited.leave(terms("acme"))
+    invited.leave(config("acme"))
     assert invited.wait() == 1
 
 
@@ -77,7 +77,7 @@ def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare
     assert invited.wait() == THREADS - 1
     accepted(invited, THREADS - 1)
     store.delete(WAKE)
-    invited.leave(terms("acme"))
+    invited.leave(config("acme"))
     own = [key for key in store.keys(f"{WAKE}:*") if store.ttl(key) > 0]
     assert len(own) == 1, "its own consumer is woken"
     assert invited.wait() == 1
@@ -87,12 +87,12 @@ def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: r
     fill(store, "acme", 50)
     alone, shared = invitations(store, "acme"), invitations(store, "acme", "beta")
     alone.wait()
-    assert not alone.crowded(terms("acme"))
+    assert not alone.crowded(config("acme"))
     shared.wait()
-    assert not shared.crowded(terms("acme")), "nobody else has anything due"
+    assert not shared.crowded(config("acme")), "nobody else has anything due"
     fill(store, "beta", 5)
     shared.wait()
-    assert shared.crowded(terms("acme"))
+    assert shared.crowded(config("acme"))
 
 
 def test_an_account_with_a_spoilt_key_stops_no_other(store: redis.Redis) -> None:

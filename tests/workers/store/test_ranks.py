@@ -83,7 +83,7 @@ def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urge
 def test_a_claim_repeated_after_a_lost_answer_is_answered_alike(account: LaneAccount) -> None:
     account.event(1, "interactive")
     account.event(2, "interactive")
-    first, again = (account.store.run(claim(account.terms, "same")) for _ in range(2))
+    first, again = (account.store.run(claim(account.config, "same")) for _ in range(2))
     assert first == again
 
 
@@ -119,7 +119,7 @@ def commands(client: redis.Redis, script: Script[tuple[int, int]], store: Store)
 @pytest.mark.parametrize("state", ["exhausted", "locked"])
 def test_asking_costs_as_much_with_many_lanes_as_with_few(account: LaneAccount, state: str) -> None:
     def cost() -> int:
-        return commands(account.client, due(account.terms, 8), account.store)
+        return commands(account.client, due(account.config, 8), account.store)
 
     account.event(1, "normal")
     if state == "locked":

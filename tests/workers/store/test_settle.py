@@ -15,7 +15,7 @@ def account(either_store: redis.Redis) -> LaneAccount:
 
 
 def claimed(account: LaneAccount, nonce: str) -> Held:
-    got = account.store.run(claim(account.terms, nonce))
+    got = account.store.run(claim(account.config, nonce))
     assert isinstance(got, Held)
     return got
 
@@ -25,7 +25,7 @@ Answer = tuple[bool, Held | Nothing | None]
 
 def settled(account: LaneAccount, held: Held, nonce: str | None = None) -> Answer:
     told = Settlement(held.lane, held.token, held.turn, tuple(hint.id for hint in held.hints))
-    return account.store.run(settle("acme", told, b"", b"", b"", account.terms, nonce))
+    return account.store.run(settle("acme", told, b"", b"", b"", account.config, nonce))
 
 
 def following(answer: Answer) -> Held:
@@ -148,7 +148,7 @@ def test_leases_leave_nothing_behind(account: LaneAccount) -> None:
 def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAccount) -> None:
     account.event(1, "normal")
     held = claimed(account, "a")
-    assert account.store.run(store_plan(held, b"{}", 0, account.terms.budget, ReadPermit(None)))
+    assert account.store.run(store_plan(held, b"{}", 0, account.config.budget, ReadPermit(None)))
     account.event(1, "normal")
     account.now += LEASE
     again = claimed(account, "b")
