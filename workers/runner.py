@@ -16,7 +16,7 @@ from workers.happyfox.messages import Answer, Request
 from workers.plugins.invoke import Decide, Decision, Failure, Inner, Stopped, Visit, place, stated
 from workers.store.client import Store
 from workers.store.clock import monotonic
-from workers.store.lanes import Held, Nothing, claim
+from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import Limits, OverLimit
@@ -44,14 +44,14 @@ class Visits:
         self._site, self._wire = account.config.site, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
 
-    def take(self, held: Held, step: Decide) -> Decision | Failure:
+    def take(self, lane: ClaimedLane, step: Decide) -> Decision | Failure:
         """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
         handler = step.bound.handler
-        fields = {"account": held.account, "ticket": held.ticket, "handler": handler.name}
+        fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler.name}
         visit = Visit(
             step,
-            lambda inner: self._perform(held, inner),
-            lambda request: self._read(held, request),
+            lambda inner: self._perform(lane, inner),
+            lambda request: self._read(lane, request),
             self._stopped,
             self._site,
             logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
@@ -63,7 +63,7 @@ class Visits:
         except BaseException as error:
             decision = None
             if visit.end is None:
-                return _failure(held, step, error)
+                return _failure(lane, step, error)
         if isinstance(visit.end, Stopped):
             return visit.end.failure
         if visit.end is not None:
@@ -71,26 +71,26 @@ class Visits:
         assert decision is not None
         return decision
 
-    def _read(self, held: Held, request: Request) -> Answer:
+    def _read(self, lane: ClaimedLane, request: Request) -> Answer:
         if request.method != "GET":
             raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
-        return self._limits.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(held)))
+        return self._limits.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(lane)))
 
-    def _perform(self, held: Held, inner: Inner) -> Any:
+    def _perform(self, lane: ClaimedLane, inner: Inner) -> Any:
         """Performs a step of an effect: the engine's own under its guard, the author's function under the limit."""
         if isinstance(inner, Script):
             return self._limits.engine(lambda: self._store.run(inner))
         # A process that was frozen since the journal was written may have lost its lane to another one.
-        if not self._leases.still_held(held):
+        if not self._leases.still_held(lane):
             raise LeaseLost
         return inner.function()
 
 
-def _failure(held: Held, step: Decide, error: BaseException) -> Failure:
+def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
     """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
     where = "" if isinstance(error, OverLimit) else place(error, step.bound.handler)
-    fields = {"account": held.account, "ticket": held.ticket, "handler": handler, "attempt": step.attempt}
+    fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
         return stated(error)
@@ -138,56 +138,58 @@ class Driver:
         nonce = secrets.token_hex(8)
         began = monotonic()
         until = began + seconds
-        held: Held | Nothing | None = self._store.run(claim(self._config.claim, nonce))
-        while isinstance(held, Held):
+        lane: ClaimedLane | NothingDue | None = self._store.run(claim(self._config.claim, nonce))
+        while isinstance(lane, ClaimedLane):
             onward = None if monotonic() >= until or self._stopped() or crowded() else secrets.token_hex(8)
-            held, began = self._turn(held, began, onward)
+            lane, began = self._turn(lane, began, onward)
 
-    def _turn(self, held: Held, began: float, nonce: str | None) -> tuple[Held | Nothing | None, float]:
+    def _turn(
+        self, lane: ClaimedLane, began: float, nonce: str | None
+    ) -> tuple[ClaimedLane | NothingDue | None, float]:
         """Takes one turn; gives what the claim made with its settling got, and when that call began."""
-        self._leases.add(held, began)
-        driven = _Driven(self, held, began)
+        self._leases.add(lane, began)
+        driven = _Driven(self, lane, began)
         try:
-            result = driven.run(take_turn(held, self._config, nonce))
+            result = driven.run(take_turn(lane, self._config, nonce))
         finally:
-            self._leases.drop(held)
-        _tell(held, result)
-        self._tell_denied(held, result)
+            self._leases.drop(lane)
+        _tell(lane, result)
+        self._tell_denied(lane, result)
         return result.next, driven.began
 
-    def _tell_denied(self, held: Held, result: TurnResult) -> None:
+    def _tell_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
         """Names what a router may not do, with the line that would allow it, once for each."""
         for verdict in result.plan.verdicts if result.plan else ():
             for line in verdict.denied:
                 if line not in self._denied:
                     self._denied.add(line)
-                    fields = {"account": held.account, "handler": verdict.handler, "permission": line}
+                    fields = {"account": lane.account, "handler": verdict.handler, "permission": line}
                     log.warning("a handler may not do what it wants; set the permission to allow it", extra=fields)
 
-    def perform(self, held: Held, step: Step) -> Any:
+    def perform(self, lane: ClaimedLane, step: Step) -> Any:
         """Performs one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
         if self._stopped() and _can_wait(step):
             raise NotNow(0, "the worker ends")
         if isinstance(step, Script):
             return self._store.run(step)
         if isinstance(step, Call):
-            return self._call(held, step)
-        return self._visits.take(held, step)
+            return self._call(lane, step)
+        return self._visits.take(lane, step)
 
-    def _call(self, held: Held, step: Call) -> Answer | Unsent | InDoubt:
+    def _call(self, lane: ClaimedLane, step: Call) -> Answer | Unsent | InDoubt:
         try:
             answer = self._wire.send(
                 step.request,
                 permit=step.permit,
                 send_by=monotonic() + step.send_by / 1000,
-                still_held=lambda: self._leases.still_held(held),
+                still_held=lambda: self._leases.still_held(lane),
             )
         except (Unsent, InDoubt) as error:
             return error
         if answer.status == 400:
             self._doubt()
         if answer.status in GATES:
-            log.warning(GATES[answer.status], extra={"account": held.account, "status": answer.status})
+            log.warning(GATES[answer.status], extra={"account": lane.account, "status": answer.status})
         return answer
 
 
@@ -205,8 +207,8 @@ class _Driven:
     slow answer of the store took is no longer left for sending.
     """
 
-    def __init__(self, driver: Driver, held: Held, granted: float) -> None:
-        self._driver, self._held = driver, held
+    def __init__(self, driver: Driver, lane: ClaimedLane, granted: float) -> None:
+        self._driver, self._held = driver, lane
         self.began = self._granted = granted
 
     def run(self, turn: Steps[TurnResult]) -> TurnResult:
@@ -231,13 +233,13 @@ class _Driven:
             return result
 
 
-def _tell(held: Held, result: TurnResult) -> None:
+def _tell(lane: ClaimedLane, result: TurnResult) -> None:
     """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
     if not log.isEnabledFor(level) and not result.letters:
         return
-    fields = {"account": held.account, "ticket": held.ticket, "turn": held.turn, "attempt": held.claims}
+    fields = {"account": lane.account, "ticket": lane.ticket, "turn": lane.turn, "attempt": lane.claims}
     if result.end != "settled":
         log.info("turn %s", result.end, extra={**fields, "reason": result.why})
         return

@@ -50,8 +50,8 @@ def api(
         return
     names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS]
     if method not in names:
-        hint = suggest(method, names, "`foxhooks api` lists them")
-        raise typer.BadParameter(f"there is no method {method}; {hint}", param_hint="METHOD")
+        event = suggest(method, names, "`foxhooks api` lists them")
+        raise typer.BadParameter(f"there is no method {method}; {event}", param_hint="METHOD")
     positional, named = read_arguments(getattr(HappyFox, method), arguments or [])
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, class_="interactive") as client:
@@ -137,34 +137,34 @@ def _cell(value: Any) -> str:
 
 def read_arguments(method: Callable[..., Any], typed: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """Read values, in the method's order, and NAME=VALUE pairs; days are written 2026-03-01."""
-    hints, order = _hints(method)
+    events, order = _hints(method)
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for argument in typed:
         pair = re.match(r"([a-z_]+)=", argument)
         if pair:
-            named[pair[1]] = _value(pair[1], argument[pair.end() :], hints.get(pair[1], Any))
+            named[pair[1]] = _value(pair[1], argument[pair.end() :], events.get(pair[1], Any))
         else:
             name = order[min(len(positional), len(order) - 1)] if order else ""
-            positional.append(_value(name, argument, hints.get(name, Any)))
+            positional.append(_value(name, argument, events.get(name, Any)))
     return positional, named
 
 
 def _hints(method: Callable[..., Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the type of each argument by name, and the names in order; the last may be for all others."""
-    hints: dict[str, Any] = {}
+    events: dict[str, Any] = {}
     order = []
     for parameter in inspect.signature(method).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            hints |= get_type_hints(get_args(parameter.annotation)[0])
+            events |= get_type_hints(get_args(parameter.annotation)[0])
         elif parameter.name != "self":
-            hints[parameter.name] = parameter.annotation
+            events[parameter.name] = parameter.annotation
             order += [] if parameter.kind is parameter.KEYWORD_ONLY else [parameter.name]
-    return hints, order
+    return events, order
 
 
-def _value(name: str, typed: str, hint: Any) -> Any:
-    kinds = set(_kinds(hint))
+def _value(name: str, typed: str, event: Any) -> Any:
+    kinds = set(_kinds(event))
     if date in kinds and str not in kinds:
         try:
             return date.fromisoformat(typed)
@@ -181,22 +181,22 @@ def _value(name: str, typed: str, hint: Any) -> Any:
     return [value] if "list" in kinds else value
 
 
-def _kinds(hint: Any) -> Iterator[Any]:
+def _kinds(event: Any) -> Iterator[Any]:
     """Yield the types that an argument may have: `list` for several values, also `texts` if they are texts."""
-    origin = get_origin(hint)
+    origin = get_origin(event)
     if origin in (Union, UnionType):
-        for each in get_args(hint):
+        for each in get_args(event):
             yield from _kinds(each)
     elif origin is Literal:
-        yield from map(type, get_args(hint))
+        yield from map(type, get_args(event))
     elif origin in (Iterable, Sequence):
         yield "list"
-        if {str, Path, File} & set(_kinds(get_args(hint)[0])):
+        if {str, Path, File} & set(_kinds(get_args(event)[0])):
             yield "texts"
-    elif origin is Mapping or is_typeddict(hint):
+    elif origin is Mapping or is_typeddict(event):
         yield dict
     else:
-        yield hint
+        yield event
 
 
 def _json_kinds(value: Any) -> set[Any]:

@@ -72,9 +72,9 @@ def _events(records: AccountRecords, after: int) -> Iterator[EventLine]:
     for stored in records.records(after, most=MOST):
         if (record := read_record(stored)) is not None:
             changes = tuple(dict.fromkeys(change.kind for change in record.changes))
-            for hint in record.events:
+            for event in record.events:
                 yield EventLine(
-                    hint.id, records.account, record.number, hint.at, hint.source, hint.kind, "settled", changes
+                    event.id, records.account, record.number, event.at, event.source, event.kind, "settled", changes
                 )
 
 

@@ -217,8 +217,8 @@ def _describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, o
         until = clock(now + int(budget.reopens * 1000), "%H:%M")
         yield "calls", Text(f"locked out until {until}. {blocked(budget.why, budget.reopens)}", "red")
     elif budget.gate != "open":
-        hint = " Run `foxhooks doctor`." if budget.why == "denied" else ""
-        yield "calls", Text(blocked(budget.why, budget.reopens) + hint, "red")
+        event = " Run `foxhooks doctor`." if budget.why == "denied" else ""
+        yield "calls", Text(blocked(budget.why, budget.reopens) + event, "red")
 
 
 def _describe_schedule(schedule: ScheduleStatus, now: int) -> Text:

@@ -16,7 +16,7 @@ REACH = ", to reach "
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One figure of one benchmark."""
 
     bench: str
@@ -29,7 +29,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__main__")
 
 
-def run(name: str) -> tuple[bool, list[Row]]:
+def run(name: str) -> tuple[bool, list[BenchRow]]:
     """Runs one benchmark, shows what it prints, and gives whether it reached its bars, and its figures."""
     print(f"-- {name}", flush=True)
     command = [sys.executable, "-m", f"tests.bench.{name}"]
@@ -40,7 +40,7 @@ def run(name: str) -> tuple[bool, list[Row]]:
             print(line, end="", flush=True)
             if REACH in line:
                 measured, _, bar = line.strip().partition(REACH)
-                updates.append(Row(name, measured, bar.partition(";")[0]))
+                updates.append(BenchRow(name, measured, bar.partition(";")[0]))
     return process.returncode == 0, updates
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     for name in chosen:
         passed, updates = run(name)
         reached &= passed
-        for update in updates or [Row(name, "see above", "")]:
+        for update in updates or [BenchRow(name, "see above", "")]:
             table.add_row(update.bench, update.measured, update.bar, "" if passed else "missed")
     Console().print(table)
     sys.exit(0 if reached else 1)

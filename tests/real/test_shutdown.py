@@ -41,7 +41,7 @@ def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(depl
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
     fleet.fault("hang", method="POST", path=NOTE, seconds=1.7)
     fleet.open_ticket(text="first words of all")
-    fleet.held("POST", NOTE)
+    fleet.lane("POST", NOTE)
     fleet.reply(1, "second words of all")
     successor = fleet.start_worker()
     assert first.terminate() < GRACE
@@ -91,7 +91,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
     pid = {"the worker process alone": int(match[1]), "its master alone": worker.pid}.get(victim)
     fleet.fault("hang", method="GET", path=READ, seconds=600)
     fleet.open_ticket(text="orphaned words of one")
-    fleet.held("GET", READ)
+    fleet.lane("GET", READ)
     fleet.ready_worker()
     worker.doomed, died = True, time.time()
     if pid is None:
@@ -118,7 +118,7 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     if moment == "deciding":
         fleet.wait((fleet.folder / "deciding-1").exists, "the handler runs")
     else:
-        fleet.held("GET", READ)
+        fleet.lane("GET", READ)
     frozen.signal(signal.SIGSTOP)
     hold.unlink(missing_ok=True)
     fleet.ready_worker()

@@ -90,7 +90,7 @@ def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
     def look_up(sight: reconcile.Sight, key: str, effect: Effect) -> Steps[int]:
-        yield from sight.state.enter(key, FORGET)
+        yield from sight.context.enter(key, FORGET)
         return 1
 
     patch.setattr(performing, "look_up", look_up)
@@ -111,7 +111,7 @@ def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
 
 def sends_late(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(context, "SEND_BY", 10**9)
-    patch.setattr(leases.Leases, "still_held", lambda self, held: True)
+    patch.setattr(leases.Leases, "still_held", lambda self, lane: True)
 
 
 def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from tests.simulation.agenda import Player
 from tests.simulation.stage import Stage
 from workers.errors import StoreUnavailable
-from workers.store.lanes import Begun, Held
+from workers.store.lanes import Begun, ClaimedLane
 from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.testing.desk import Crash
@@ -62,9 +62,9 @@ class Process:
         stage = self._stage
         answer = stage.world.store.run(script)
         stage.history.witness.saw(worker, script, answer)
-        held = answer[1] if isinstance(answer, tuple) else answer
-        if isinstance(held, Held) and held.permit:
-            stage.granted.setdefault(held.permit, stage.world.now)
+        lane = answer[1] if isinstance(answer, tuple) else answer
+        if isinstance(lane, ClaimedLane) and lane.permit:
+            stage.granted.setdefault(lane.permit, stage.world.now)
         if isinstance(answer, Begun):
             stage.granted.setdefault(str(script.args[3]), stage.world.now)
             stage.effects[str(script.args[3])] = str(script.args[2])

@@ -15,7 +15,7 @@ from workers.engine.steps import Call
 from workers.errors import InDoubt, Unsent
 from workers.happyfox.messages import BASE, Answer
 from workers.simulator import ApiRequest
-from workers.store.lanes import Held
+from workers.store.lanes import ClaimedLane
 from workers.testing.desk import BASIC, Crash
 
 #: A call's whole time, and how long after its deadline it may still land (ms).
@@ -26,7 +26,7 @@ TIMEOUT, DOUBT = 15_000, 30_000
 class Turn:
     """A turn under way: its lane, whether its worker runs dry and, once there is one, its plan."""
 
-    held: Held
+    lane: ClaimedLane
     dry: bool
     plan: Plan | None = None
 
@@ -44,7 +44,7 @@ class Wire:
         yield from process.pause(fault == "worker frozen before a call")
         if fault == "crash before a call":
             raise Crash
-        if stage.world.now > asked + step.send_by or not process.leases.still_held(turn.held):
+        if stage.world.now > asked + step.send_by or not process.leases.still_held(turn.lane):
             stage.faults.struck["a call was refused by send-by or lease"] += 1
             return Unsent("late")
         if fault == "unsent":
@@ -83,7 +83,7 @@ class Wire:
                 stage.granted.get(step.permit, stage.world.now),
                 stage.world.now,
                 asked.method,
-                turn.held.ticket,
+                turn.lane.ticket,
                 asked.body,
                 turn.plan.turn if turn.plan else "",
                 stage.effects.get(step.permit, "") if asked.method != "GET" else "",
@@ -93,7 +93,7 @@ class Wire:
             )
         )
         yield stage.rng.uniform(5, 300)
-        ticket = simulator.account.tickets.get(turn.held.ticket)
+        ticket = simulator.account.tickets.get(turn.lane.ticket)
         response = simulator.end(pending)
         if ticket is not None and ticket.id not in simulator.account.tickets:
             stage.history.removed[ticket.id] = ticket

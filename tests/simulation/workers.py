@@ -12,7 +12,7 @@ from workers.engine.steps import Step
 from workers.engine.turn import take_turn
 from workers.errors import StoreUnavailable
 from workers.plugins.invoke import Decide, Failure
-from workers.store.lanes import Held, Nothing, claim
+from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.scripts import Script
 from workers.testing.desk import START, Crash
 
@@ -40,10 +40,10 @@ class Worker:
                 began = world.now / 1000
                 nonce = world.nonce()
                 got = yield from process.script(nonce, claim(process.config.claim, nonce))
-                while isinstance(got, Held):
+                while isinstance(got, ClaimedLane):
                     got = yield from self._turn(process, got, began)
                     began = world.now / 1000
-                wait = got.wait if isinstance(got, Nothing) else 1
+                wait = got.wait if isinstance(got, NothingDue) else 1
             except StoreUnavailable:
                 wait = 1_000
             yield -min(wait if wait >= 0 else 60_000, 60_000)
@@ -53,16 +53,18 @@ class Worker:
         stage = self._stage
         return process.config is not stage.config and (stage.faults.calm or stage.rng.random() < 0.5)
 
-    def _turn(self, process: Process, held: Held, began: float) -> Generator[float, None, Held | Nothing | None]:
+    def _turn(
+        self, process: Process, lane: ClaimedLane, began: float
+    ) -> Generator[float, None, ClaimedLane | NothingDue | None]:
         """Takes the turn of a lane as the driver does."""
         stage, world = self._stage, self._stage.world
-        process.leases.add(held, began)
+        process.leases.add(lane, began)
         working = [True]
         stage.agenda.spawn(process.renew(working), world.lease / 3)
-        stage.history.witness.begins(held.token)
+        stage.history.witness.begins(lane.token)
         nonce = world.nonce() if stage.rng.random() < 0.5 and not self._replaced(process) else None
-        turn = Turn(held, process.config.dry_run, decode_plan(held.plan) if held.plan else None)
-        steps = take_turn(held, process.config, nonce)
+        turn = Turn(lane, process.config.dry_run, decode_plan(lane.plan) if lane.plan else None)
+        steps = take_turn(lane, process.config, nonce)
         try:
             step = next(steps)
             while True:
@@ -73,23 +75,23 @@ class Worker:
             # Parking again, after an answer that came late, finds the lease gone: no harm done.
             excused = process.frozen_until >= began * 1000 or stage.history.emptied >= began * 1000
             if stop.value.end == "lost" and not stop.value.why and not excused:
-                stage.history.lost.append(f"lane {held.lane} by a turn claimed at {held.now - START}")
-            following: Held | Nothing | None = stop.value.next
+                stage.history.lost.append(f"lane {lane.name} by a turn claimed at {lane.now - START}")
+            following: ClaimedLane | NothingDue | None = stop.value.next
             return following
         finally:
             working.clear()
-            process.leases.drop(held)
+            process.leases.drop(lane)
 
     def _perform(self, process: Process, turn: Turn, step: Step) -> Player:
         """Performs a step; what it brings, time and faults are drawn."""
         self._stage.history.steps += 1
         if isinstance(step, Script):
-            return (yield from process.script(turn.held.token, step))
+            return (yield from process.script(turn.lane.token, step))
         if isinstance(step, Decide):
-            return (yield from self._decide(turn.held, step))
+            return (yield from self._decide(turn.lane, step))
         return (yield from self._wire.call(process, turn, step))
 
-    def _decide(self, held: Held, step: Decide) -> Player:
+    def _decide(self, lane: ClaimedLane, step: Decide) -> Player:
         """Lets a handler decide, or fail."""
         stage = self._stage
         fault = stage.faults.draws("handler")
@@ -103,5 +105,5 @@ class Worker:
             "handler asks to retry": Failure("later", after=stage.rng.uniform(1, 60)),
             "gives up": Failure("no use", final=True),
         }.get(fault) or stage.world.decide(step)
-        stage.history.witness.saw(held.token, step, said)
+        stage.history.witness.saw(lane.token, step, said)
         return said

@@ -63,11 +63,11 @@ class Pickup:
         class Timed(runner.Driver):
             """Note when the first step of a turn is performed."""
 
-            def perform(self, held: Any, step: Any) -> Any:
+            def perform(self, lane: Any, step: Any) -> Any:
                 if not watch._begun.is_set():
                     watch._first = time.perf_counter()
                     watch._begun.set()
-                return super().perform(held, step)
+                return super().perform(lane, step)
 
         runner.Driver = Timed  # type: ignore[misc]
         dramatiq.Worker(build(), worker_threads=THREADS).start()

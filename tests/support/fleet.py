@@ -205,7 +205,7 @@ class Fleet:
             time.sleep(0.02)
         return answer
 
-    def held(self, method: str, path: str) -> LoggedCall:
+    def lane(self, method: str, path: str) -> LoggedCall:
         """Waits for a call and gives it, as far as it has come."""
         self.wait(lambda: self.calls(method, path), f"the call {method} {path}")
         return self.calls(method, path)[0]

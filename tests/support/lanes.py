@@ -5,7 +5,7 @@ import redis
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
-from workers.store.lanes import ClaimConfig, Held, Nothing, ReadPermit, claim, due, park
+from workers.store.lanes import ClaimConfig, ClaimedLane, NothingDue, ReadPermit, claim, due, park
 from workers.store.permits import Class, Governor
 from workers.webhook import parse
 
@@ -35,7 +35,7 @@ class LaneAccount:
         arrival = type(arrival)(**{**{name: getattr(arrival, name) for name in arrival.__struct_fields__}, **told})
         self.store.run(accept("acme", [arrival], keep=3600))
 
-    def claim(self) -> Held | Nothing:
+    def claim(self) -> ClaimedLane | NothingDue:
         """Claim the next lane."""
         self._calls += 1
         return self.store.run(claim(self.config, f"n{self._calls}"))
@@ -43,11 +43,11 @@ class LaneAccount:
     def claimed(self) -> int | None:
         """Claim a lane and return its ticket."""
         got = self.claim()
-        return got.ticket if isinstance(got, Held) else None
+        return got.ticket if isinstance(got, ClaimedLane) else None
 
-    def give_back(self, held: Held) -> None:
+    def give_back(self, lane: ClaimedLane) -> None:
         """Return a claimed lane to its queue."""
-        self.store.run(park(held, 0, self.config.budget, ReadPermit(None), "", 1000))
+        self.store.run(park(lane, 0, self.config.budget, ReadPermit(None), "", 1000))
 
     def use(self, method: str, calls: int) -> None:
         """Use up a number of calls."""

@@ -6,7 +6,7 @@ import msgspec
 
 from tests.support.witness import Witness
 from workers import Event, Router, Ticket
-from workers.store.lanes import Held, Nothing, claim
+from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, Crash, World
 from workers.tickets.model import TicketRead, read_ticket
@@ -42,14 +42,14 @@ def finish(world: World, witness: Witness | None = None, worker: Any = None, hou
     while world.now < end:
         world.deliver()
         got = world.store.run(claim(world.config.claim, world.nonce()))
-        if isinstance(got, Held):
+        if isinstance(got, ClaimedLane):
             if witness is not None:
                 witness.begins(worker)
             try:
                 world.drive(got)
             except Crash:
                 world.now += world.lease
-        elif isinstance(got, Nothing) and got.wait < 0:
+        elif isinstance(got, NothingDue) and got.wait < 0:
             return
         else:
             world.now += max(1, got.wait)

@@ -16,7 +16,7 @@ from workers.errors import NotNow
 from workers.happyfox.http import ApiConnection
 from workers.plugins.invoke import Decide, Decision, Failure
 from workers.runner import Account, Visits
-from workers.store.lanes import Held
+from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
 from workers.timeouts import Limits
@@ -44,10 +44,10 @@ class Threads(World):
         self.simulator.create_ticket()
         self.deliver()
 
-    def drive(self, held: Held) -> TurnResult:
-        self._held = held
-        self.leases.add(held, self.now / 1000)
-        return super().drive(held)
+    def drive(self, lane: ClaimedLane) -> TurnResult:
+        self._held = lane
+        self.leases.add(lane, self.now / 1000)
+        return super().drive(lane)
 
     def decide(self, step: Decide) -> Decision | Failure:
         return self.visits.take(self._held, step)
@@ -125,8 +125,8 @@ def test_a_call_that_outlives_its_handler_is_looked_up_where_it_can_be(
 def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
     calls: list[int] = []
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
-    held = world.claim()
-    assert held is not None
+    lane = world.claim()
+    assert lane is not None
     world.store.run, run = (lambda script: freeze(script)), world.store.run  # type: ignore[method-assign]
 
     def freeze(script: Any) -> Any:
@@ -135,7 +135,7 @@ def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
             world.now += world.lease
         return answer
 
-    assert world.drive(held).end == "lost"
+    assert world.drive(lane).end == "lost"
     assert calls == []
 
 
@@ -143,10 +143,10 @@ def test_a_worker_on_its_way_out_begins_no_effect(store: redis.Redis) -> None:
     calls: list[int] = []
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
     world.ends = True
-    held = world.claim()
-    assert held is not None
+    lane = world.claim()
+    assert lane is not None
 
-    assert world.drive(held).end == "parked"
+    assert world.drive(lane).end == "parked"
     assert calls == []
 
 

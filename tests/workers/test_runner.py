@@ -16,7 +16,7 @@ from workers.runner import Account, Driver, _Driven
 from workers.simulator import Simulator
 from workers.store.client import Store
 from workers.store.clock import monotonic
-from workers.store.lanes import Held
+from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
 from workers.timeouts import Limits
@@ -29,7 +29,7 @@ SEND_BY, SLOW = 1_000, 1_100
 def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, slow: bool) -> None:
     world, simulator = World(store), Simulator(time.time)
     governor = world.governor
-    held = Held(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
+    lane = ClaimedLane(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
     outcomes: list[object] = []
 
     def turn() -> Steps[TurnResult]:
@@ -44,10 +44,10 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
         )
         leases = Leases(line, 60.0, monotonic, "w", lambda: None)
         driver = Driver(Account(world.config, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
-        leases.add(held, monotonic())
+        leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)
-        _Driven(driver, held, monotonic()).run(turn())
+        _Driven(driver, lane, monotonic()).run(turn())
         wire.close()
 
     assert isinstance(outcomes[0], Unsent if slow else Answer)

@@ -27,7 +27,7 @@ from workers.plugins.actions import AnyIntent, Create, Move, Note, Set, Subscrib
 from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Stopped, Visit, place
 from workers.plugins.router import router_of
 from workers.settings import Account
-from workers.store.lanes import ClaimConfig, Held
+from workers.store.lanes import ClaimConfig, ClaimedLane
 from workers.store.permits import Governor
 from workers.tickets.diff import News
 from workers.tickets.model import items, mapping, number, read_ticket, text
@@ -280,7 +280,7 @@ class Backtest:
                     self._spent[record.number].add(verdict.handler)
 
     def _decide(self, record: Record) -> Plan:
-        held = Held(
+        lane = ClaimedLane(
             account=record.account,
             ticket=record.number,
             token="",
@@ -288,11 +288,11 @@ class Backtest:
             permit=None,
             turn=record.turn,
             claims=1,
-            hints=record.events,
+            events=record.events,
         )
         snapshot = Snapshot(once=tuple(self._spent[record.number]))
         ticket = read_ticket(record.ticket, self._config.site)
-        context = TurnContext(held, self._config)
+        context = TurnContext(lane, self._config)
         reading = Reading(ticket, News(record.changes, snapshot), (), (), 0, record.at)
         return self._drive(decide(context, reading, ()))
 

@@ -14,7 +14,7 @@ from workers.happyfox.messages import Answer, Request, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
-from workers.store.lanes import UNUSED, ClaimConfig, Held, ReadPermit, done, park
+from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done, park
 from workers.store.permits import Governor, Outcome
 from workers.tickets.model import TicketRead, read_ticket
 
@@ -108,9 +108,9 @@ class TicketMerged(TicketGone):
 class TurnContext:
     """One turn under way: the lane held, the account's terms, the permit of its read, the journal."""
 
-    def __init__(self, held: Held, config: AccountConfig) -> None:
-        self.held, self.config = held, config
-        self.read = ReadPermit(held.permit)
+    def __init__(self, lane: ClaimedLane, config: AccountConfig) -> None:
+        self.lane, self.config = lane, config
+        self.read = ReadPermit(lane.permit)
         self.journal: dict[str, Entry] = {}
         self.posts = 0
         self._started = config.clock()
@@ -119,11 +119,11 @@ class TurnContext:
 
     def resume(self) -> None:
         """Takes up the stored journal; ``Unreadable`` when this version cannot read it."""
-        self.journal = {key: decode_entry(entry) for key, entry in self.held.journal.items()}
+        self.journal = {key: decode_entry(entry) for key, entry in self.lane.journal.items()}
 
     def now(self) -> int:
         """Gives the store's time in ms, carried on from the claim by this process's own clock."""
-        return self.held.now + self.config.clock() - self._started
+        return self.lane.now + self.config.clock() - self._started
 
     def moment(self) -> datetime:
         """Gives the time as handlers see it."""
@@ -132,7 +132,7 @@ class TurnContext:
     def permit_id(self) -> str:
         """Makes a new id for a permit: unique, since the token is, and known to this worker alone."""
         self._calls += 1
-        return f"{self.held.token}-{self._calls}"
+        return f"{self.lane.token}-{self._calls}"
 
     def age(self) -> int:
         """Gives the ms since the last answer arrived."""
@@ -162,7 +162,7 @@ class TurnContext:
 
     def fetch(self) -> Steps[steps.Outcome]:
         """Reads the ticket, with the permit that came with the claim or, later in the turn, with a fresh one."""
-        request = ticket(self.held.ticket)
+        request = ticket(self.lane.ticket)
         if self.read.id is None or self.read.outcome != UNUSED:
             return (yield from self.get(request))
         outcome = yield from self.call(request, self.read.id)
@@ -213,8 +213,8 @@ class TurnContext:
             raise Parked(
                 5_000, f"HappyFox answered a read with something other than a ticket ({outcome.status})"
             ) from None
-        into = ticket.merged_to if ticket.id == self.held.ticket else ticket.id
-        if into is not None and into != self.held.ticket:
+        into = ticket.merged_to if ticket.id == self.lane.ticket else ticket.id
+        if into is not None and into != self.lane.ticket:
             raise TicketMerged(into)
         return ticket
 
@@ -223,7 +223,7 @@ class TurnContext:
     ) -> Steps[None]:
         """Writes what became of an effect and settles its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-        script = done(self.held, effect, stored, permit, outcome, self.age(), wait, self.config.budget)
+        script = done(self.lane, effect, stored, permit, outcome, self.age(), wait, self.config.budget)
         if not (yield from ask(script)):
             raise LaneLost
         if isinstance(entry, Entry):
@@ -233,8 +233,8 @@ class TurnContext:
 
     def park(self, delay: int, why: str) -> Steps[bool]:
         """Gives the lane back for ``delay`` ms."""
-        line = trail_line(self.now(), self.held.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-        script = park(self.held, delay, self.config.budget, self.take_read_permit(), line, self.config.trail_life)
+        line = trail_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
+        script = park(self.lane, delay, self.config.budget, self.take_read_permit(), line, self.config.trail_life)
         return (yield from ask(script))
 
 

@@ -67,7 +67,7 @@ def _draft(effect: Effect) -> Draft:
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Lets every worker know that this ticket is about to be ours; False when it must not be created."""
     look = msgspec.json.encode(_draft(effect))
-    if (yield from ask(announcing(context.held.account, f"{context.held.turn}.{key}", look, context.held.ticket))):
+    if (yield from ask(announcing(context.lane.account, f"{context.lane.turn}.{key}", look, context.lane.ticket))):
         return True
     yield from context.enter(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
     return False
@@ -77,7 +77,7 @@ def ours(context: TurnContext, ticket: TicketRead, found: News) -> Steps[tuple[N
     """Takes the creation of a ticket out of its news when it is our own doing; gives remarks on that."""
     if not context.config.creates or all(change.kind != "ticket-created" for change in found.changes):
         return found, ()
-    known, looks = yield from ask(announced(context.held.account, [ticket.id]))
+    known, looks = yield from ask(announced(context.lane.account, [ticket.id]))
     drafts = (msgspec.json.decode(look, type=Draft) for look in looks)
     if ticket.id not in known and not any(draft.fits(ticket) for draft in drafts):
         return found, ()
@@ -92,7 +92,7 @@ def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     newest, all_seen = yield from _newest(state, since)
     draft, own = _draft(effect), {each.ticket for each in state.journal.values()}
     fitting = [each.id for each in newest if each.id not in own and draft.fits(each)]
-    known, _ = yield from ask(announced(state.held.account, fitting))
+    known, _ = yield from ask(announced(state.lane.account, fitting))
     fitting = [each for each in fitting if each not in known]
     if len(fitting) == 1:
         yield from state.enter(key, Entry("done", ticket=fitting[0]))

@@ -43,7 +43,7 @@ def after_failure(
     doubt = external.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
         return pending, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
-    wait = _wait(context.held.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
+    wait = _wait(context.lane.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
     retry = max(context.now() + max(wait, 100), external.until(handler))
     return msgspec.structs.replace(pending, retry=retry), ""
 
@@ -163,7 +163,7 @@ class Outcomes:
     def dead_letter(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
         self.record(work.handler, "dead", reason, work.attempt)
-        self.letters.append(letter(self._context.held.turn, work, reason))
+        self.letters.append(letter(self._context.lane.turn, work, reason))
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
         """Drops what a handler wanted in this turn, and makes a dead letter of it."""
@@ -178,7 +178,7 @@ class Outcomes:
 
     def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
-        pending, dead = keep(name, before, halt, news, self._context.now(), self._context.held.turn)
+        pending, dead = keep(name, before, halt, news, self._context.now(), self._context.lane.turn)
         if pending:
             self.pending.append(pending)
         if dead:
@@ -206,7 +206,7 @@ class HandlerRunner:
         self._context, self._reading = context, reading
         self._pending = PendingWork(pending, context.config.handlers)
         self._paused = halts(context, reading.ticket)
-        self._suspicious = context.held.claims > CRASHES
+        self._suspicious = context.lane.claims > CRASHES
         self._blew = False
         self.external = ExternalEffects(context, reading, pending)
         self.outcomes = Outcomes(context, self.external)
@@ -225,9 +225,9 @@ class HandlerRunner:
             self.outcomes.remarks += self._pending.hearing(self._paused.routers)
         for again in self._pending.again:
             self._again(again, blown)
-        moment, account = state.moment(), state.held.account
+        moment, account = state.moment(), state.lane.account
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
-        calm = not (self._pending or blown or self._suspicious or state.held.mark or self._paused.routers)
+        calm = not (self._pending or blown or self._suspicious or state.lane.mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
         for bound in state.config.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
@@ -254,7 +254,7 @@ class HandlerRunner:
     def _fuse(self) -> str:
         """Tells why handlers must stop, if they must."""
         state, news, pending = self._context, self._reading.news, self._pending
-        bounds = Bounds(state.held.ticket, state.config.fuse, state.config.staff)
+        bounds = Bounds(state.lane.ticket, state.config.fuse, state.config.staff)
         runs = self._paused.everything is None
         waits = runs and bool(pending or pending.again or news.changes)
         mended = runs and pending.everyone is not None and pending.everyone.replay
@@ -286,7 +286,7 @@ class HandlerRunner:
         # What is news when the fuse blows stands in the letter of that, for all handlers.
         kept = work.changes if work and self._blew else changes
         if work:
-            event = event_for(state.held.account, bound.handler.kinds, changes, replay=work.replay)
+            event = event_for(state.lane.account, bound.handler.kinds, changes, replay=work.replay)
         if work and state.now() < work.retry:
             self.outcomes.pending.append(msgspec.structs.replace(work, changes=kept, missing=0, look=0, paused=False))
             self.outcomes.record(name, "waits", f"for its retry at {_at(work.retry)}", work.attempt)
@@ -297,7 +297,7 @@ class HandlerRunner:
             self.outcomes.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
             self.outcomes.record(name, "skipped", blown)
-        elif name in state.held.mark.split():
+        elif name in state.lane.mark.split():
             self.outcomes.give_up(name, changes, "it ended the worker process again and again")
         else:
             yield from self._ask(bound, event, work)
@@ -306,11 +306,11 @@ class HandlerRunner:
         state, attempt = self._context, work.attempt + 1 if work else 1
         if work:
             self.outcomes.shown[bound.name] = event.changes
-        if self._suspicious and not (yield from ask(mark(state.held, f"{state.held.mark} {bound.name}".strip()))):
+        if self._suspicious and not (yield from ask(mark(state.lane, f"{state.lane.mark} {bound.name}".strip()))):
             raise LaneLost
         effect = partial(self.external.effect, bound.name)
         said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
-        if self._suspicious and not (yield from ask(mark(state.held, state.held.mark))):
+        if self._suspicious and not (yield from ask(mark(state.lane, state.lane.mark))):
             raise LaneLost
         if isinstance(said, Failure):
             pending, final = after_failure(state, self.external, bound.name, event, work, said)
@@ -395,7 +395,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     timers, timed = _timers(context, reading, runner)
     return Plan(
         format=1,
-        turn=context.held.turn,
+        turn=context.lane.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
         snapshot=msgspec.structs.replace(_spent(context, runner), timers=timers),
         changes=reading.news.changes,
@@ -409,7 +409,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         look=reading.look,
         dry=context.config.dry_run,
         ticket=reading.ticket.raw,
-        events=context.held.hints,
+        events=context.lane.events,
         shown=runner.outcomes.shown,
         staff=context.config.staff,
         external=runner.external.all(),

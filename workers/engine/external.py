@@ -37,7 +37,7 @@ class ExternalEffects:
 
     def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
         self._context, self._reading = context, reading
-        self._frozen = context.held.reading is not None
+        self._frozen = context.lane.reading is not None
         self._entries: dict[str, dict[str, ExternalEffect]] = {
             work.handler: dict(work.external) for work in pending if work.external
         }
@@ -69,7 +69,7 @@ class ExternalEffects:
             return _value(wanted.name, known)
         if self._context.config.dry(handler):
             self._entries.setdefault(handler, {}).setdefault(
-                wanted.name, ExternalEffect("dry", self._context.held.turn)
+                wanted.name, ExternalEffect("dry", self._context.lane.turn)
             )
             return wanted.dry
         if known is not None and known.state == "begun":
@@ -94,7 +94,7 @@ class ExternalEffects:
         config, name = self._context.config, wanted.name
         begun = ExternalEffect(
             "begun",
-            self._context.held.turn,
+            self._context.lane.turn,
             until=self._context.now() + config.handler + config.doubt,
             looks=wanted.landed is not None,
         )
@@ -117,14 +117,14 @@ class ExternalEffects:
 
     def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
         kept, problem = _storable(value)
-        entry = ExternalEffect("done", self._context.held.turn, value=kept, said=problem)
+        entry = ExternalEffect("done", self._context.lane.turn, value=kept, said=problem)
         yield from self._write(handler, name, entry)
         return _value(name, entry)
 
     def _write(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
         stored = FORGET if entry is None else msgspec.json.encode(entry)
         reading = b"" if self._frozen else encode_reading(self._reading)
-        if not (yield store_external(self._context.held, handler, name, stored, reading)):
+        if not (yield store_external(self._context.lane, handler, name, stored, reading)):
             raise LeaseLost
         self._frozen = True
         entries = self._entries.setdefault(handler, {})

@@ -167,7 +167,7 @@ class Halts:
 
 def halts(context: TurnContext, ticket: TicketRead) -> Halts:
     """Tells what is paused for a ticket as it was read; where pauses meet, one that waits counts: it loses nothing."""
-    pauses, config = context.held.pauses, context.config
+    pauses, config = context.lane.pauses, context.config
     found = []
     if pauses.account:
         found.append(_halt("the account", pauses.account))

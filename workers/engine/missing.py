@@ -36,7 +36,7 @@ def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
 def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ...]:
     """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
     entries: dict[str, dict[str, ExternalEffect]] = {}
-    for key, stored in context.held.external.items():
+    for key, stored in context.lane.external.items():
         handler, _, name = key.partition(" ")
         entries.setdefault(handler, {})[name] = decode_external(stored)
     if not entries:
@@ -69,8 +69,8 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
     return msgspec.structs.replace(
         empty,
         # A replay leaves the lane: from here on it is owed.
-        handled=tuple(hint.id for hint in context.held.hints if hint.work),
-        left=tuple(hint.id for hint in context.held.hints if not hint.work),
+        handled=tuple(event.id for event in context.lane.events if event.work),
+        left=tuple(event.id for event in context.lane.events if not event.work),
         look=look,
         pending=tuple(msgspec.structs.replace(work, look=now + look) for work in (*pending, note)),
         remarks=("HappyFox does not know the ticket (404)",),
@@ -82,7 +82,7 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
 
     Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
     """
-    snapshot = decode(context.held.snapshot)
+    snapshot = decode(context.lane.snapshot)
     timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,

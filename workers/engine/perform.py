@@ -169,7 +169,7 @@ class Performer:
             return
         permit = state.permit_id()
         left, class_, after = left_out(wanted, effect), self._class(effect), self.sight.newest()
-        begun = yield from ask(begin(state.held, key, permit, config.life, config.budget, class_, tries, left, after))
+        begun = yield from ask(begin(state.lane, key, permit, config.life, config.budget, class_, tries, left, after))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LaneLost
@@ -177,17 +177,17 @@ class Performer:
         entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + config.life, tries=tries + 1)
         state.journal[key] = msgspec.structs.replace(entry, without=left, after=after)
         state.posts += 1
-        outcome = yield from state.call(request(effect, state.held.ticket, self.sight.staff), permit)
+        outcome = yield from state.call(request(effect, state.lane.ticket, self.sight.staff), permit)
         yield from self._understand(key, effect, permit, outcome)
 
     def _class(self, effect: Effect) -> str:
         """Gives the class of the turn, by its changes and what its lane was claimed for; bulk routers lower theirs."""
         lowered = {bound.name for bound in self.context.config.handlers if bound.handler.bulk}
-        waited = self.context.now() - min((hint.at for hint in self.plan.events), default=self.context.now())
+        waited = self.context.now() - min((event.at for event in self.plan.events), default=self.context.now())
         if effect.handlers and lowered.issuperset(effect.handlers) and waited < PATIENCE:
             return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
-        return "interactive" if urgent else self.context.held.class_
+        return "interactive" if urgent else self.context.lane.class_
 
     def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
         """Takes what came of a write; anything but a clear answer leaves it in doubt."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from workers.plugins.actions import Own
-from workers.store.lanes import Hint
+from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Mark, Snapshot
 from workers.tickets.text import words
@@ -323,7 +323,7 @@ class Plan(msgspec.Struct, frozen=True):
     look: int
     dry: bool
     ticket: Mapping[str, Any]
-    events: tuple[Hint, ...]
+    events: tuple[EventSummary, ...]
     shown: Mapping[str, tuple[Change, ...]] = {}
     staff: int = 0
     external: Mapping[str, EffectsByName] = {}
@@ -379,7 +379,7 @@ class Record(msgspec.Struct, frozen=True):
     number: int
     turn: str
     at: int
-    events: tuple[Hint, ...]
+    events: tuple[EventSummary, ...]
     changes: tuple[Change, ...]
     verdicts: tuple[Verdict, ...]
     effects: tuple[Effect, ...]

@@ -16,7 +16,7 @@ from workers.engine.steps import Outcome, Steps, ask
 from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, read
-from workers.store.lanes import HANDLER, SCHEDULE, Hint
+from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
 from workers.store.records import LIFE, MISS, memories, recall, remember
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import FirstSight, News, brought, merged_since, news, opening, tell
@@ -53,7 +53,7 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
     outcome = yield from context.fetch()
     ticket = context.understand(outcome)
-    snapshot = decode(context.held.snapshot)
+    snapshot = decode(context.lane.snapshot)
     if ticket is None:
         return None
     first, now, staff = _first_sight(context, outcome), context.moment(), context.config.staff
@@ -71,8 +71,8 @@ def _brought(
     context: TurnContext, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
 ) -> Steps[frozenset[int]]:
     """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
-    stored = yield from ask(memories(context.held.account, merged))
-    named = {hint.update_id for hint in context.held.hints if hint.update_id is not None}
+    stored = yield from ask(memories(context.lane.account, merged))
+    named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
     return brought(
         updates, opening(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
@@ -89,39 +89,39 @@ def _called(context: TurnContext, found: News) -> tuple[News, tuple[str, ...]]:
         lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
     )
     scheduled = {
-        hint.handler: Change(kind="scheduled", at=_moment(hint.at), to=hint.handler)
-        for hint in context.held.hints
-        if hint.source == SCHEDULE and not _early(context, hint)
+        event.handler: Change(kind="scheduled", at=_moment(event.at), to=event.handler)
+        for event in context.lane.events
+        if event.source == SCHEDULE and not _early(context, event)
     }
     changes = (*found.changes, *rung.changes, *scheduled.values())
     return News(changes, msgspec.structs.replace(found.snapshot, timers=rung.left), found.stray), rung.remarks
 
 
-def _early(context: TurnContext, hint: Hint) -> bool:
+def _early(context: TurnContext, event: EventSummary) -> bool:
     """Tells whether an event is of a schedule that only other workers know, and waits for one of them."""
-    return hint.source == SCHEDULE and known_elsewhere(context, schedule_kind(hint.handler), hint.at)
+    return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
 def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
-def _look(hint: Hint, now: int) -> int:
+def _look(event: EventSummary, now: int) -> int:
     """The ms until an event that nothing explains is worth another look, 0 when it never will be."""
-    return next((look - (now - hint.at) for look in LOOKS if hint.at + look > now), 0)
+    return next((look - (now - event.at) for look in LOOKS if event.at + look > now), 0)
 
 
 def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
-    hints = context.held.hints
-    oldest = min((hint.since or hint.at for hint in hints), default=context.now())
+    events = context.lane.events
+    oldest = min((event.since or event.at for event in events), default=context.now())
     since = _moment(oldest) + _skew(context, outcome) - MARGIN
-    if context.held.birth is not None:
+    if context.lane.birth is not None:
         # What happened before this store began is history. Rows carry whole seconds.
-        since = max(since, datetime.fromtimestamp(context.held.birth / 1000 - 2, UTC))
+        since = max(since, datetime.fromtimestamp(context.lane.birth / 1000 - 2, UTC))
     return FirstSight(
         since,
-        created=any(hint.kind == "created" for hint in hints),
-        bare=not hints or any(hint.source not in (SCHEDULE, HANDLER) for hint in hints),
+        created=any(event.kind == "created" for event in events),
+        bare=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
     )
 
 
@@ -143,22 +143,22 @@ def _explain(context: TurnContext, ticket: TicketRead, found: News, remarks: tup
     updates = {update.id for update in ticket.history}
     undelivered = sorted(found.snapshot.undelivered)
     left: dict[str, int] = {}
-    for hint in context.held.hints:
-        look = _look(hint, context.now())
-        if _early(context, hint):
-            left[hint.id] = SEARCH
-        elif hint.update_id is not None:
-            if look and hint.update_id not in updates and hint.update_id > found.snapshot.floor:
-                left[hint.id] = look
-        elif hint.update or hint.kind == "created":
+    for event in context.lane.events:
+        look = _look(event, context.now())
+        if _early(context, event):
+            left[event.id] = SEARCH
+        elif event.update_id is not None:
+            if look and event.update_id not in updates and event.update_id > found.snapshot.floor:
+                left[event.id] = look
+        elif event.update or event.kind == "created":
             if undelivered:
                 undelivered.pop(0)
-            elif look and hint.kind != "created":
-                left[hint.id] = look
+            elif look and event.kind != "created":
+                left[event.id] = look
     return Reading(
         ticket,
         News(found.changes, _heard(found.snapshot, undelivered), found.stray),
-        tuple(hint.id for hint in context.held.hints if hint.id not in left),
+        tuple(event.id for event in context.lane.events if event.id not in left),
         tuple(left),
         min(left.values(), default=0),
         context.now(),
@@ -223,7 +223,7 @@ def decode_reading(stored: bytes, site: str) -> Reading:
 def directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
     """Gives the account's names and ids; ``fresh`` takes only lists read within the last minute."""
     names = list(Directory.LISTS)
-    stored = yield from ask(recall(context.held.account, names, MISS if fresh else LIFE))
+    stored = yield from ask(recall(context.lane.account, names, MISS if fresh else LIFE))
     lists: dict[str, list[object]] = {}
     for name, kept in zip(names, stored, strict=True):
         lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _fetch(context, name))
@@ -241,5 +241,5 @@ def _fetch(context: TurnContext, name: str) -> Steps[list[object]]:
     if not isinstance(content, list):
         # Kept for an hour, an empty answer would make every name an unknown one.
         raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield from ask(remember(context.held.account, name, msgspec.json.encode(content)))
+    yield from ask(remember(context.lane.account, name, msgspec.json.encode(content)))
     return content

@@ -31,7 +31,7 @@ from workers.engine.plan import (
 from workers.engine.steps import Steps, ask
 from workers.plugins.actions import denials
 from workers.plugins.invoke import Bound
-from workers.store.lanes import Handed, Held, Nothing, Settlement, settle
+from workers.store.lanes import ClaimedLane, Handed, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, labels, named
 from workers.tickets.model import Named, TicketRead, read_ticket
@@ -160,7 +160,7 @@ QUIET = 2_000
 NO_SNAPSHOT = Snapshot()
 
 #: Whether the lease was held, and what the claim in the same trip got.
-Closed = tuple[bool, Held | Nothing | None]
+Closed = tuple[bool, ClaimedLane | NothingDue | None]
 
 
 def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
@@ -177,11 +177,11 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     encoded_pending = msgspec.json.encode(pending) if pending else b""
     record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
     trail = tuple(trail_line(context.now(), plan.turn, text) for text in story(plan, context.journal))
-    carrying = {hint.id for hint in plan.events if hint.work}
+    carrying = {event.id for event in plan.events if event.work}
     taken = tuple(id for id in plan.handled if id in carrying)
     settlement = Settlement(
-        lane=context.held.lane,
-        token=context.held.token,
+        lane=context.lane.name,
+        token=context.lane.token,
         turn=plan.turn,
         handled=plan.handled,
         taken=taken,
@@ -190,8 +190,8 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         quiet=QUIET if context.posts else 0,
         retry=min((work.due for work in pending), default=0),
         timer=min((_due(context, plan, timer) for timer in timers), default=0),
-        timed=context.held.retry is not None,
-        paused=context.held.pauses.ended if any(work.paused for work in pending) else -1,
+        timed=context.lane.retry is not None,
+        paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
         letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, context.journal)},
         trail=trail,
         saved=plan.saved,
@@ -203,7 +203,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         lives=_lives(context, timers) if snapshot or record or trail or taken else {},
     )
     return (
-        yield from ask(settle(context.held.account, settlement, snapshot, record, encoded_pending, config.claim, nonce))
+        yield from ask(settle(context.lane.account, settlement, snapshot, record, encoded_pending, config.claim, nonce))
     )
 
 
@@ -212,7 +212,7 @@ def _later(context: TurnContext) -> tuple[Timer, ...]:
 
     A worker without handlers leaves them for a while to one that has some.
     """
-    snapshot, over = decode(context.held.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
+    snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
 
 
@@ -254,9 +254,9 @@ def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
             letter = Letter(
                 id=f"{plan.turn}.on.{number}",
                 handler=each.handler,
-                reason=f"wanted on ticket {context.held.ticket}",
+                reason=f"wanted on ticket {context.lane.ticket}",
                 wish=each.intents,
-                origin=context.held.ticket,
+                origin=context.lane.ticket,
             )
             yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())
 
@@ -304,8 +304,8 @@ def _memory(context: TurnContext, plan: Plan) -> Snapshot:
 def _record(context: TurnContext, plan: Plan) -> Record:
     return Record(
         format=1,
-        account=context.held.account,
-        number=context.held.ticket,
+        account=context.lane.account,
+        number=context.lane.ticket,
         turn=plan.turn,
         at=context.now(),
         events=plan.events,

@@ -35,7 +35,7 @@ from workers.engine.read import decode_reading, read_and_compare
 from workers.engine.settle import close, letters
 from workers.engine.steps import Steps, ask
 from workers.errors import LeaseLost, NotNow
-from workers.store.lanes import Held, Nothing, store_plan
+from workers.store.lanes import ClaimedLane, NothingDue, store_plan
 from workers.tickets.snapshot import Snapshot, decode
 
 #: Claims of one turn that never came to an end or back: whatever it is that ends its workers, it stops here.
@@ -51,18 +51,18 @@ class TurnResult:
     plan: Plan | None = None
     journal: dict[str, Entry] | None = None
     letters: tuple[Letter, ...] = ()
-    next: Held | Nothing | None = None
+    next: ClaimedLane | NothingDue | None = None
 
 
-def take_turn(held: Held, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
+def take_turn(lane: ClaimedLane, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
     """Works a claimed lane to the end of its turn: ``settled``, ``parked`` or ``lost``.
 
     With a ``nonce`` settling also claims the next due lane.
     """
-    context = TurnContext(held, config)
-    if held.claims > POISON:
+    context = TurnContext(lane, config)
+    if lane.claims > POISON:
         reason = (
-            f"this turn broke off {held.claims - 1} times, or ended its worker: see the log; "
+            f"this turn broke off {lane.claims - 1} times, or ended its worker: see the log; "
             "its changes are handled with the next event"
         )
         return (yield from _give_up_turn(context, reason, nonce))
@@ -79,15 +79,15 @@ def take_turn(held: Held, config: AccountConfig, nonce: str | None = None) -> St
 
 
 def _turn(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
-    if context.held.plan is not None:
+    if context.lane.plan is not None:
         context.resume()
-        plan = decode_plan(context.held.plan)
+        plan = decode_plan(context.lane.plan)
     else:
         plan = yield from _make_plan(context)
         calls = sum(not effect.dry for effect in plan.effects)
         if calls and not plan.dry:
             read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
-            stored = store_plan(context.held, encoded, calls, context.config.budget, read_permit)
+            stored = store_plan(context.lane, encoded, calls, context.config.budget, read_permit)
             if not (yield from ask(stored)):
                 raise LaneLost
     yield from Performer(context, plan).perform()
@@ -97,11 +97,11 @@ def _turn(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
 
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
-    stored, missing = part(decode_pending(context.held.pending))
-    pending = begun(context, together((*map(decode_replay, context.held.replays), *stored)))
+    stored, missing = part(decode_pending(context.lane.pending))
+    pending = begun(context, together((*map(decode_replay, context.lane.replays), *stored)))
     if not context.config.claim.read:
         return without_handlers(context, _empty(context, ""), pending)
-    frozen = context.held.reading
+    frozen = context.lane.reading
     try:
         reading = decode_reading(frozen, context.config.site) if frozen else (yield from read_and_compare(context))
     except TicketMerged as merged:
@@ -115,7 +115,7 @@ def _empty(context: TurnContext, remark: str) -> Plan:
     """Gives the plan of a turn in which there is nothing to decide."""
     return Plan(
         format=1,
-        turn=context.held.turn,
+        turn=context.lane.turn,
         read_at=context.now(),
         snapshot=Snapshot(),
         changes=(),
@@ -124,12 +124,12 @@ def _empty(context: TurnContext, remark: str) -> Plan:
         pending=(),
         letters=(),
         remarks=(remark,) if remark else (),
-        handled=tuple(hint.id for hint in context.held.hints),
+        handled=tuple(event.id for event in context.lane.events),
         left=(),
         look=0,
         dry=context.config.dry_run,
         ticket={},
-        events=context.held.hints,
+        events=context.lane.events,
     )
 
 
@@ -143,24 +143,24 @@ def _give_up_turn(context: TurnContext, reason: str, nonce: str | None) -> Steps
 
     What was owed, or wanted again, becomes a letter of its own that can be replayed.
     """
-    held = context.held
+    lane = context.lane
     kept = {
-        "plan": held.plan,
-        "pending": held.pending,
-        "reading": held.reading,
-        **{f"e:{name}": entry for name, entry in held.external.items()},
-        **{f"replay {number}": replay for number, replay in enumerate(held.replays)},
-        **{f"j:{key}": entry for key, entry in held.journal.items()},
+        "plan": lane.plan,
+        "pending": lane.pending,
+        "reading": lane.reading,
+        **{f"e:{name}": entry for name, entry in lane.external.items()},
+        **{f"replay {number}": replay for number, replay in enumerate(lane.replays)},
+        **{f"j:{key}": entry for key, entry in lane.journal.items()},
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
-    kept_as = Letter(id=f"{held.turn}.turn", handler="", reason=reason, evidence=evidence)
-    pending = _begun(context, _readable(held))
-    dead = (kept_as, *(letter(held.turn, work, reason) for work in pending if work.changes or work.letter))
+    kept_as = Letter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence)
+    pending = _begun(context, _readable(lane))
+    dead = (kept_as, *(letter(lane.turn, work, reason) for work in pending if work.changes or work.letter))
     # The changes come again, and must not do again what they did elsewhere.
     notes = tuple(msgspec.structs.replace(note, look=context.now() + DAY) for note in _begun(context, ()))
     said = (Verdict("", "dead", reason),)
     plan = msgspec.structs.replace(_empty(context, reason), letters=dead, verdicts=said, pending=notes)
-    if (snapshot := decode(held.snapshot)) is not None:
+    if (snapshot := decode(lane.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = context.now() + context.config.life + context.config.doubt
         plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
@@ -176,12 +176,12 @@ def _begun(context: TurnContext, pending: tuple[Pending, ...]) -> tuple[Pending,
     return pending
 
 
-def _readable(held: Held) -> tuple[Pending, ...]:
+def _readable(lane: ClaimedLane) -> tuple[Pending, ...]:
     """Gives what of the owed and of the replays can be read."""
     found: list[Pending] = []
-    for stored in held.replays:
+    for stored in lane.replays:
         with suppress(Unreadable):
             found.append(decode_replay(stored))
     with suppress(Unreadable):
-        found += part(decode_pending(held.pending))[0]
+        found += part(decode_pending(lane.pending))[0]
     return together(found)

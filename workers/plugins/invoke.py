@@ -109,10 +109,10 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
     if handler.when is None:
         return ""
     given = {"ticket": ticket, "event": event, "now": now, "settings": settings}
-    held = handler.when(**{name: given[name] for name in handler.when_takes})
-    if held:
+    lane = handler.when(**{name: given[name] for name in handler.when_takes})
+    if lane:
         return ""
-    return str(getattr(held, "reason", "")) or "its `when` does not hold"
+    return str(getattr(lane, "reason", "")) or "its `when` does not hold"
 
 
 def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyIntent, ...]:

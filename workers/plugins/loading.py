@@ -41,7 +41,7 @@ def fit(table: object, into: type[Fitted], where: str) -> Fitted:
     if not isinstance(table, Mapping):
         raise FitError([SettingProblem(where, "is not a table", 'write it as { name = "value" }')])
     members = {each.name: each for each in fields(into) if each.init}  # type: ignore[arg-type]
-    hints = get_type_hints(into)
+    events = get_type_hints(into)
     problems = [
         SettingProblem(where, f"no setting {name!r}", suggest(name, members)) for name in table if name not in members
     ]
@@ -49,7 +49,7 @@ def fit(table: object, into: type[Fitted], where: str) -> Fitted:
     for name, member in members.items():
         try:
             if name in table:
-                values[name] = _value(table[name], hints[name], f"{where}, {name}")
+                values[name] = _value(table[name], events[name], f"{where}, {name}")
             elif _needed(member):
                 raise FitError([SettingProblem(where, f"{name} is missing", f"add {name} = ...")])
         except FitError as unfit:
@@ -69,15 +69,15 @@ def _needed(member: "Field[Any]") -> bool:
     return member.default is MISSING and member.default_factory is MISSING
 
 
-def _value(value: object, hint: Any, where: str) -> Any:
-    kind = get_origin(hint) or hint
+def _value(value: object, event: Any, where: str) -> Any:
+    kind = get_origin(event) or event
     if hasattr(kind, "from_settings"):
-        return kind.from_settings(value, where, *get_args(hint))
+        return kind.from_settings(value, where, *get_args(event))
     if isinstance(kind, type) and is_dataclass(kind):
         return fit(value, kind, where)
     try:
         # Not strict: a value that stands in the environment is a text, also where a number is meant.
-        return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, given: kind(given))
+        return msgspec.convert(value, event, strict=False, dec_hook=lambda kind, given: kind(given))
     except msgspec.ValidationError as error:
         problem = str(error)
         raise FitError([SettingProblem(where, problem[:1].lower() + problem[1:], "correct it")]) from error

@@ -84,7 +84,7 @@ SCHEDULE = "schedule"
 HANDLER = "handler"
 
 
-class Hint(msgspec.Struct, frozen=True, gc=False):
+class EventSummary(msgspec.Struct, frozen=True, gc=False):
     """A waiting event, as far as a turn needs it: when it came and what it told; never the body.
 
     ``debt`` tells that it carries a dead letter to be replayed, ``handler`` for whom alone it is.
@@ -101,7 +101,7 @@ class Hint(msgspec.Struct, frozen=True, gc=False):
     handler: str = ""
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class ClaimedLane(msgspec.Struct, frozen=True, gc=False):
     """A lane that this worker holds: its lease and everything its turn starts from.
 
     ``token`` proves the lease. ``now`` is the store's time of the claim in ms. ``permit`` is the permit for reading the
@@ -122,7 +122,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     permit: str | None
     turn: str
     claims: int
-    hints: tuple[Hint, ...]
+    events: tuple[EventSummary, ...]
     plan: bytes | None = None
     pending: bytes | None = None
     retry: int | None = None
@@ -137,18 +137,18 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     pauses: Pauses = NONE
 
     @property
-    def lane(self) -> str:
+    def name(self) -> str:
         """The lane's name in the store: the ticket's number."""
         return str(self.ticket)
 
     @property
-    def events(self) -> bytes:
+    def event_ids(self) -> bytes:
         """The ids of the turn's events, as they are stored when the turn is frozen."""
-        return msgspec.json.encode([hint.id for hint in self.hints])
+        return msgspec.json.encode([event.id for event in self.events])
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NothingDue:
     """No lane could be claimed: ``wait`` is the time in ms until it is worth asking again, -1 for "not known"."""
 
     wait: int
@@ -179,32 +179,32 @@ def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
     return Script("due", prefix(config.account), args, lambda raw: (int(raw[0]), int(raw[1])))
 
 
-def claim(config: ClaimConfig, nonce: str) -> Script[Held | Nothing]:
+def claim(config: ClaimConfig, nonce: str) -> Script[ClaimedLane | NothingDue]:
     """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
     return Script("claim", prefix(config.account), config.args(nonce), lambda raw: claimed(config, nonce, raw))
 
 
-def claimed(config: ClaimConfig, nonce: str, raw: Any) -> Held | Nothing:
+def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingDue:
     """Reads what a claim answers, by itself or behind a settling."""
     if not raw[0]:
-        return Nothing(int(raw[1]), raw[2].decode())
-    _, lane, token, now, fields, snapshot, events, birth, class_, paused = raw
-    held = Held(
+        return NothingDue(int(raw[1]), raw[2].decode())
+    _, number, token, now, fields, snapshot, events, birth, class_, paused = raw
+    lane = ClaimedLane(
         account=config.account,
-        ticket=int(lane),
+        ticket=int(number),
         token=token.decode(),
         now=int(now),
         permit=f"read-{nonce}" if config.read else None,
         turn=nonce,
         claims=1,
-        hints=tuple(map(_hint, events)),
+        events=tuple(map(_hint, events)),
         replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
         snapshot=snapshot,
         birth=_optional(birth),
         class_=class_.decode(),
         pauses=read_pauses(paused),
     )
-    return msgspec.structs.replace(held, **_unfinished(fields)) if fields else held
+    return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 
 
 def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
         "mark": _text(turn.get("poison_mark", b"")),
         "reading": turn.get("reading"),
         "journal": _journal(turn, "effect:"),
-        "foreign": _journal(turn, "external:"),
+        "external": _journal(turn, "external:"),
     }
 
 
@@ -232,9 +232,9 @@ def _journal(turn: Mapping[str, bytes], kind: str) -> dict[str, bytes]:
 DEBT = 6
 
 
-def _hint(event: Sequence[bytes | None]) -> Hint:
+def _hint(event: Sequence[bytes | None]) -> EventSummary:
     at, kind, update, update_id, source, since, work, handler, _, id = event
-    return Hint(
+    return EventSummary(
         id=id.decode() if id else "",
         at=int(at or 0),
         kind=_text(kind) if kind else "unknown",
@@ -276,29 +276,29 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
         return [self.id or "", self.outcome, self.age]
 
 
-def renew(account: str, lease: int, held: Sequence[tuple[str, str]]) -> Script[list[str]]:
-    """Prolongs leases, given as (lane, token); answers the lanes that are lost."""
+def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script[list[str]]:
+    """Extend leases, given as (lane, token); the answer names the lanes that are lost."""
     args: Args = [lease]
-    for lane, token in held:
+    for lane, token in leases:
         args += [lane, token]
     return Script("renew", prefix(account), args, lambda raw: [lane.decode() for lane in raw])
 
 
-def park(held: Held, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
+def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
     """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
-    args: Args = [held.lane, held.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", prefix(held.account), args, bool)
+    args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
+    return Script("park", prefix(lane.account), args, bool)
 
 
-def store_plan(held: Held, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
+def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
     """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
-    args: Args = [held.lane, held.token, plan, budget, *read.args(), calls, held.events]
-    return Script("plan", prefix(held.account), args, bool)
+    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
+    return Script("plan", prefix(lane.account), args, bool)
 
 
-def mark(held: Held, handler: str) -> Script[bool]:
+def mark(lane: ClaimedLane, handler: str) -> Script[bool]:
     """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
-    return Script("mark", prefix(held.account), [held.lane, held.token, handler], bool)
+    return Script("mark", prefix(lane.account), [lane.name, lane.token, handler], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +319,7 @@ class Refusal:
 
 
 def begin(
-    held: Held,
+    lane: ClaimedLane,
     effect: str,
     permit: str,
     life: int,
@@ -335,8 +335,8 @@ def begin(
     the effect that are not sent, so that a look-up asks for no more than was sent.
     """
     left = msgspec.json.encode(without) if without else b""
-    args: Args = [held.lane, held.token, effect, permit, life, budget, class_, tries, left, after]
-    return Script("begin", prefix(held.account), args, _begun)
+    args: Args = [lane.name, lane.token, effect, permit, life, budget, class_, tries, left, after]
+    return Script("begin", prefix(lane.account), args, _begun)
 
 
 def _begun(raw: Any) -> Begun | Refusal:
@@ -354,20 +354,20 @@ LEAVE = b"-"
 
 
 def done(
-    held: Held, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
+    lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
 ) -> Script[bool]:
     """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
-    args: Args = [held.lane, held.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("finish", prefix(held.account), args, bool)
+    args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
+    return Script("finish", prefix(lane.account), args, bool)
 
 
-def store_external(held: Held, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
+def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
     """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
 
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
-    args: Args = [held.lane, held.token, f"{handler} {name}", entry, reading, held.events]
-    return Script("external", prefix(held.account), args, bool)
+    args: Args = [lane.name, lane.token, f"{handler} {name}", entry, reading, lane.event_ids]
+    return Script("external", prefix(lane.account), args, bool)
 
 
 # Settling: a turn ends, and the next lane is claimed in the same trip.
@@ -428,11 +428,11 @@ def settle(
     pending: bytes,
     config: ClaimConfig,
     nonce: str | None,
-) -> Script[tuple[bool, Held | Nothing | None]]:
+) -> Script[tuple[bool, ClaimedLane | NothingDue | None]]:
     """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
     args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or "")]
 
-    def read(raw: Any) -> tuple[bool, Held | Nothing | None]:
+    def read(raw: Any) -> tuple[bool, ClaimedLane | NothingDue | None]:
         return bool(raw[0]), claimed(config, nonce, raw[1]) if nonce is not None and raw[1] else None
 
     return Script("settle", prefix(account), args, read)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
 from workers.store.keys import WORKERS
-from workers.store.lanes import Held, renew
+from workers.store.lanes import ClaimedLane, renew
 
 #: Seconds between two looks at the store.
 LOOK = 1.0
@@ -42,22 +42,22 @@ class Leases:
         """Ends the renewing; what is still held runs out by itself."""
         self._stop.set()
 
-    def add(self, held: Held, since: float) -> None:
+    def add(self, lane: ClaimedLane, since: float) -> None:
         """Takes up a lane claimed by a call that began at ``since``."""
         with self._lock:
-            self._held[held.account, held.lane] = (held.token, since)
+            self._held[lane.account, lane.name] = (lane.token, since)
 
-    def drop(self, held: Held) -> None:
+    def drop(self, lane: ClaimedLane) -> None:
         """Forgets a lane that was given back or lost."""
         with self._lock:
-            if self._held.get((held.account, held.lane), ("",))[0] == held.token:
-                del self._held[held.account, held.lane]
+            if self._held.get((lane.account, lane.name), ("",))[0] == lane.token:
+                del self._held[lane.account, lane.name]
 
-    def still_held(self, held: Held) -> bool:
+    def still_held(self, lane: ClaimedLane) -> bool:
         """Tells whether the lane is surely still ours."""
         with self._lock:
-            token, since = self._held.get((held.account, held.lane), ("", 0.0))
-        return token == held.token and self._clock() < since + self._lease
+            token, since = self._held.get((lane.account, lane.name), ("", 0.0))
+        return token == lane.token and self._clock() < since + self._lease
 
     def _run(self) -> None:
         pause, renewed = min(LOOK, self._lease / 6), self._clock()

@@ -39,7 +39,7 @@ from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, upda
 from workers.store.client import Store
 from workers.store.inbox import Acceptance, accept, receive
 from workers.store.keys import prefix
-from workers.store.lanes import ClaimConfig, Held, claim
+from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.model import TicketRead, read_ticket
@@ -258,16 +258,16 @@ class World(Player):
         self._nonce += 1
         return f"n{self._nonce}"
 
-    def claim(self) -> Held | None:
+    def claim(self) -> ClaimedLane | None:
         """Claims the next due lane."""
         got = self.store.run(claim(self.config.claim, self.nonce()))
-        return got if isinstance(got, Held) else None
+        return got if isinstance(got, ClaimedLane) else None
 
     def work(self) -> list[TurnResult]:
         """Works everything that is due now, one lane after another."""
         results: list[TurnResult] = []
-        while (held := self.claim()) is not None:
-            results.append(self.drive(held))
+        while (lane := self.claim()) is not None:
+            results.append(self.drive(lane))
         return results
 
     def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[TurnResult]:
@@ -292,9 +292,9 @@ class World(Player):
         """Takes the round that is due longest, if one is."""
         return self.play(take_round(self.config, errands(self.config.handlers, self.check), self.nonce()))
 
-    def drive(self, held: Held) -> TurnResult:
+    def drive(self, lane: ClaimedLane) -> TurnResult:
         """Takes the turn of a claimed lane."""
-        return self.run(take_turn(held, self.config))
+        return self.run(take_turn(lane, self.config))
 
     def run(self, turn: Steps[TurnResult]) -> TurnResult:
         """Drives a turn to its end."""
@@ -374,10 +374,10 @@ class Desk:
     def _work(self) -> None:
         self._world.deliver()
         self._world.rounds()
-        while (held := self._world.claim()) is not None:
-            self._turn = held.turn
+        while (lane := self._world.claim()) is not None:
+            self._turn = lane.turn
             try:
-                self._world.drive(held)
+                self._world.drive(lane)
             except Crash:
                 continue
             self._world.deliver()

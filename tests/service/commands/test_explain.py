@@ -144,7 +144,7 @@ def test_what_is_done_elsewhere_is_told(store: redis.Redis) -> None:
     assert "other ticket  clerk.file: note on ticket 5: handed over to its lane" in told
     assert "action        create ticket in Billing: done (ticket 2)" in told
     record = shown("explain", str(number))["turns"][0]["record"]
-    assert record["foreign"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
+    assert record["external"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
     assert record["handed"][0]["ticket"] == 5
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import assert_type
 
-from workers import Actor, Contact, Context, Event, Named, Router, Update, Staff, Status, Ticket
+from workers import Actor, Contact, Context, Event, Named, Router, Staff, Status, Ticket, Update
 
 
 @dataclass(frozen=True)

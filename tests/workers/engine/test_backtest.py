@@ -39,7 +39,7 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
     verdicts += (Verdict("old.z", "skipped", "no change of its kinds"),)
     handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
     again = Effect(sort="note", handler="old.z", html="again")
-    plan = {"effects": (*effects, again), "foreign": external, "verdicts": verdicts, "handed": handed}
+    plan = {"effects": (*effects, again), "external": external, "verdicts": verdicts, "handed": handed}
     done = msgspec.structs.replace(RECORD, **plan)
     found = [(deed.handler, deed.words, deed.text) for deed in deeds(RECORD, done, values=True)]
     assert sorted(found) == [

@@ -96,10 +96,10 @@ def test_not_even_when_its_webhook_is_faster_than_the_answer(store: redis.Redis)
     def hurry(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.path == "/tickets/" and step.request.method == "POST":
             world.deliver()
-            held = world.claim()
-            assert held is not None
-            assert held.ticket == 2
-            world.drive(held)
+            lane = world.claim()
+            assert lane is not None
+            assert lane.ticket == 2
+            world.drive(lane)
         return result
 
     world = opened(store, follow_up)

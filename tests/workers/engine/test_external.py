@@ -406,7 +406,7 @@ def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
     assert "more than 100 effects" in next(iter(letters(store).values()))["reason"]
 
 
-@pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
+@pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
 def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, config: dict[str, Any]) -> None:
     crm, got = Crm(), []
 
@@ -462,12 +462,12 @@ def test_the_turn_is_frozen_by_its_first_effect(store: redis.Redis) -> None:
 def test_a_worker_that_lost_its_lease_calls_nothing(store: redis.Redis) -> None:
     crm = Crm()
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
-    held = world.claim()
-    assert held is not None
+    lane = world.claim()
+    assert lane is not None
     world.now += world.lease + 1
     assert world.claim() is not None
 
-    assert world.drive(held).end == "lost"
+    assert world.drive(lane).end == "lost"
     assert crm.calls == 0
 
 
@@ -481,12 +481,12 @@ def test_a_lease_lost_is_not_forgotten_when_the_handler_swallows_it(store: redis
         ticket.note("Went on.")
 
     world = opened(store, file)
-    held = world.claim()
-    assert held is not None
+    lane = world.claim()
+    assert lane is not None
     world.now += world.lease + 1
     world.claim()
 
-    assert world.drive(held).end == "lost"
+    assert world.drive(lane).end == "lost"
     assert (crm.calls, "Went on." in texts(world)) == (0, False)
 
 

@@ -218,8 +218,8 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
     desk.opened("First.", "Second.")
     desk.world.simulator.contact_replies(1, "Hello?")
     desk.world.deliver()
-    held = desk.world.claim()
-    assert held is not None
+    lane = desk.world.claim()
+    assert lane is not None
 
     def merge(step: Any, result: Any) -> Any:
         if getattr(step, "name", "") == "plan":
@@ -227,7 +227,7 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
         return result
 
     desk.world.after = merge
-    desk.world.drive(held)
+    desk.world.drive(lane)
     desk.told()
 
     [dead] = letters(store).values()

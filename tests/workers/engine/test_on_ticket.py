@@ -158,7 +158,7 @@ def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
     assert "denied, add FOXHOOKS_ALLOW=clerk:reply" in trail(store, 1)
 
 
-@pytest.mark.parametrize("terms", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
+@pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
 def test_a_dry_run_hands_nothing_over(store: redis.Redis, config: dict[str, Any]) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")), **config)
     rest(world)
@@ -192,9 +192,9 @@ def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Re
 
     world = desk(store, router)
     world.deliver()
-    held = world.claim()
-    assert held is not None
-    world.drive(held)
+    lane = world.claim()
+    assert lane is not None
+    world.drive(lane)
     world.simulator.contact_replies(2, "What about me?")
     rest(world)
 
@@ -205,9 +205,9 @@ def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Re
 def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Redis, scope: Scope, name: str) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
     world.deliver()
-    held = world.claim()
-    assert held is not None
-    world.drive(held)
+    lane = world.claim()
+    assert lane is not None
+    world.drive(lane)
     world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada", skip=False)))
     world.now += 60_000
     world.work()

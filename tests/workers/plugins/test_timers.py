@@ -351,8 +351,8 @@ def test_a_turn_that_could_not_read_the_ticket_keeps_the_timers_to_come(store: r
     world = play.world
     world.simulator.contact_replies(play.number, "And?")
     world.deliver()
-    held = world.claim()
-    assert held is not None
+    lane = world.claim()
+    assert lane is not None
     world.client.hset(f"{P}turn:{play.number}", "plan", b"{}")  # a plan of a version nobody knows
     world.now += world.lease
     world.work()

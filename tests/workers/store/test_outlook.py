@@ -43,9 +43,9 @@ def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
         return Answer(429, {}, b"") if isinstance(step, Call) and step.request.method == "POST" else result
 
     world.after = locked_out
-    held = world.claim()
-    assert held is not None
-    assert world.drive(held).end == "parked"
+    lane = world.claim()
+    assert lane is not None
+    assert world.drive(lane).end == "parked"
     found = outlook(world.store, world.governor)
     assert (found.lanes, found.planned, found.forecast.gate) == (1, 2, "locked")
     assert found.drained == found.forecast.reopens == 605.0

@@ -5,7 +5,7 @@ import redis
 
 from tests.support.lanes import START, WINDOW, LaneAccount, P
 from workers.store.client import Store
-from workers.store.lanes import Held, Nothing, claim, due
+from workers.store.lanes import ClaimedLane, NothingDue, claim, due
 from workers.store.scripts import Script
 
 
@@ -68,10 +68,10 @@ def test_a_lane_that_waits_for_long_is_let_past_the_reserves_now_and_then(accoun
 
 def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urgent_event(account: LaneAccount) -> None:
     account.event(1, "interactive")
-    held = account.claim()
-    assert isinstance(held, Held)
-    assert held.class_ == "interactive"
-    account.give_back(held)
+    lane = account.claim()
+    assert isinstance(lane, ClaimedLane)
+    assert lane.class_ == "interactive"
+    account.give_back(lane)
     account.event(1, "bulk")
     account.event(2, "bulk")
     account.event(2, "normal")
@@ -105,7 +105,7 @@ def test_a_locked_account_hands_out_nothing_and_says_until_when(account: LaneAcc
     account.store.run(account.governor.permit("GET", "the-429", "normal", 1_000))
     account.store.run(account.governor.release("GET", "the-429", "limited"))
     assert account.due() == (0, 605_000)
-    assert account.claim() == Nothing(605_000, "gate")
+    assert account.claim() == NothingDue(605_000, "gate")
 
 
 def commands(client: redis.Redis, script: Script[tuple[int, int]], store: Store) -> int:

@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from tests.support.lanes import LaneAccount, P
-from workers.store.lanes import Held, Nothing, ReadPermit, Settlement, claim, settle, store_plan
+from workers.store.lanes import ClaimedLane, NothingDue, ReadPermit, Settlement, claim, settle, store_plan
 
 LEASE = 600_000
 
@@ -14,22 +14,22 @@ def account(either_store: redis.Redis) -> LaneAccount:
     return LaneAccount(either_store)
 
 
-def claimed(account: LaneAccount, nonce: str) -> Held:
+def claimed(account: LaneAccount, nonce: str) -> ClaimedLane:
     got = account.store.run(claim(account.config, nonce))
-    assert isinstance(got, Held)
+    assert isinstance(got, ClaimedLane)
     return got
 
 
-Answer = tuple[bool, Held | Nothing | None]
+Answer = tuple[bool, ClaimedLane | NothingDue | None]
 
 
-def settled(account: LaneAccount, held: Held, nonce: str | None = None) -> Answer:
-    told = Settlement(held.lane, held.token, held.turn, tuple(hint.id for hint in held.hints))
+def settled(account: LaneAccount, lane: ClaimedLane, nonce: str | None = None) -> Answer:
+    told = Settlement(lane.name, lane.token, lane.turn, tuple(event.id for event in lane.events))
     return account.store.run(settle("acme", told, b"", b"", b"", account.config, nonce))
 
 
-def following(answer: Answer) -> Held:
-    assert isinstance(answer[1], Held)
+def following(answer: Answer) -> ClaimedLane:
+    assert isinstance(answer[1], ClaimedLane)
     return answer[1]
 
 
@@ -39,10 +39,10 @@ def waiting(account: LaneAccount, ticket: int) -> int:
 
 def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with_it(account: LaneAccount) -> None:
     account.event(1, "normal")
-    held = claimed(account, "first")
+    lane = claimed(account, "first")
     account.event(2, "normal")
     account.event(3, "normal")
-    answers = [settled(account, held, "second") for _ in range(3)]
+    answers = [settled(account, lane, "second") for _ in range(3)]
     assert (answers[0][0], following(answers[0]).ticket) == (True, 2)
     assert answers == [answers[0]] * 3
     assert (waiting(account, 1), waiting(account, 2), waiting(account, 3)) == (0, 1, 1)
@@ -50,9 +50,9 @@ def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with
 
 def test_settling_again_finds_its_own_lane_claimed_with_it(account: LaneAccount) -> None:
     account.event(1, "normal")
-    held = claimed(account, "first")
+    lane = claimed(account, "first")
     account.event(1, "interactive")
-    answers = [settled(account, held, "second") for _ in range(2)]
+    answers = [settled(account, lane, "second") for _ in range(2)]
     assert answers == [answers[0]] * 2
     assert following(answers[0]).turn == "second"
     assert waiting(account, 1) == 1
@@ -61,16 +61,16 @@ def test_settling_again_finds_its_own_lane_claimed_with_it(account: LaneAccount)
 @pytest.mark.parametrize("nonce", ["second", None])
 def test_settling_again_without_a_further_lane_is_answered_alike(account: LaneAccount, nonce: str | None) -> None:
     account.event(1, "normal")
-    held = claimed(account, "first")
-    assert [settled(account, held, nonce)[0] for _ in range(3)] == [True] * 3
+    lane = claimed(account, "first")
+    assert [settled(account, lane, nonce)[0] for _ in range(3)] == [True] * 3
 
 
 def test_settling_again_may_claim_what_came_meanwhile(account: LaneAccount) -> None:
     account.event(1, "normal")
-    held = claimed(account, "first")
-    assert settled(account, held, "second") == (True, Nothing(-1, "idle"))
+    lane = claimed(account, "first")
+    assert settled(account, lane, "second") == (True, NothingDue(-1, "idle"))
     account.event(2, "normal")
-    answers = [settled(account, held, "second") for _ in range(2)]
+    answers = [settled(account, lane, "second") for _ in range(2)]
     assert answers == [answers[0]] * 2
     assert (answers[0][0], following(answers[0]).ticket) == (True, 2)
 
@@ -92,8 +92,8 @@ def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account
     account.event(1, "normal")
     turns = []
     for nonce in ("a", "b", "c"):
-        held = claimed(account, nonce)
-        turns.append((held.turn, held.claims))
+        lane = claimed(account, nonce)
+        turns.append((lane.turn, lane.claims))
         account.now += LEASE
     assert turns == [("a", 1), ("a", 2), ("a", 3)]
     account.give_back(claimed(account, "d"))
@@ -105,8 +105,8 @@ def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account
 def test_a_turn_given_back_at_its_first_claim_keeps_its_name(account: LaneAccount) -> None:
     account.event(1, "normal")
     account.give_back(claimed(account, "a"))
-    held = claimed(account, "b")
-    assert (held.turn, held.claims) == ("a", 1)
+    lane = claimed(account, "b")
+    assert (lane.turn, lane.claims) == ("a", 1)
 
 
 def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account: LaneAccount) -> None:
@@ -134,25 +134,25 @@ def test_leases_leave_nothing_behind(account: LaneAccount) -> None:
     account.event(1, "normal")
     claimed(account, "crashed")
     account.now += LEASE
-    held: Held | Nothing | None = claimed(account, "a")
+    lane: ClaimedLane | NothingDue | None = claimed(account, "a")
     account.event(2, "interactive")
     account.event(3, "bulk")
     for nonce in ("b", "c", "d"):
-        assert isinstance(held, Held)
-        held = settled(account, held, nonce)[1]
-    assert held == Nothing(-1, "idle")
+        assert isinstance(lane, ClaimedLane)
+        lane = settled(account, lane, nonce)[1]
+    assert lane == NothingDue(-1, "idle")
     left = [key.decode().removeprefix(P).partition(":")[0] for key in account.client.scan_iter(P + "*")]
     assert not {"own", "lane", "joins", "turn", "sched"} & set(left)
 
 
 def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAccount) -> None:
     account.event(1, "normal")
-    held = claimed(account, "a")
-    assert account.store.run(store_plan(held, b"{}", 0, account.config.budget, ReadPermit(None)))
+    lane = claimed(account, "a")
+    assert account.store.run(store_plan(lane, b"{}", 0, account.config.budget, ReadPermit(None)))
     account.event(1, "normal")
     account.now += LEASE
     again = claimed(account, "b")
-    assert (again.plan, again.hints) == (b"{}", held.hints)
+    assert (again.plan, again.events) == (b"{}", lane.events)
     account.now += LEASE
     settled(account, claimed(account, "c"))
     assert waiting(account, 1) == 1
@@ -163,7 +163,7 @@ def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: LaneAccount) ->
     claimed(account, "a")
     account.event(1, "normal")
     account.now += LEASE
-    assert len(claimed(account, "b").hints) == 2
+    assert len(claimed(account, "b").events) == 2
 
 
 def test_a_lane_whose_lease_ran_out_keeps_its_class(account: LaneAccount) -> None:
