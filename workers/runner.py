@@ -13,7 +13,7 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.invoke import Decide, Decision, Failure, Inner, Stopped, Visit, place, stated
+from workers.plugins.invoke import Decide, Decision, Failure, Inner, Invocation, Stopped, place, stated
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane, NothingDue, claim
@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountRuntime:
     """An account as a worker process works it: its terms and its wire to HappyFox."""
 
     config: AccountConfig
     wire: ApiConnection
 
 
-class Visits:
+class InvocationRunner:
     """Runs the handlers of one account; ``stopped`` tells when no further effect may be begun."""
 
     def __init__(
-        self, account: Account, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+        self, account: AccountRuntime, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
     ) -> None:
         self._site, self._wire = account.config.site, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
@@ -48,7 +48,7 @@ class Visits:
         """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
         handler = step.bound.handler
         fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler.name}
-        visit = Visit(
+        invocation = Invocation(
             step,
             lambda inner: self._perform(lane, inner),
             lambda request: self._read(lane, request),
@@ -57,17 +57,17 @@ class Visits:
             logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
         )
         try:
-            decision = self._limits.run(visit.take)
+            decision = self._limits.run(invocation.take)
         except (NotNow, LeaseLost):
             raise
         except BaseException as error:
             decision = None
-            if visit.end is None:
+            if invocation.end is None:
                 return _failure(lane, step, error)
-        if isinstance(visit.end, Stopped):
-            return visit.end.failure
-        if visit.end is not None:
-            raise visit.end
+        if isinstance(invocation.end, Stopped):
+            return invocation.end.failure
+        if invocation.end is not None:
+            raise invocation.end
         assert decision is not None
         return decision
 
@@ -120,7 +120,7 @@ class Driver:
 
     def __init__(
         self,
-        account: Account,
+        account: AccountRuntime,
         store: Store,
         leases: Leases,
         limits: Limits,
@@ -130,7 +130,7 @@ class Driver:
         self._doubt = doubt
         self._config, self._wire = account.config, account.wire
         self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
-        self._visits = Visits(account, store, leases, limits, stopped)
+        self._invocations = InvocationRunner(account, store, leases, limits, stopped)
         self._denied: set[str] = set()
 
     def work(self, seconds: float, crowded: Callable[[], bool] = lambda: False) -> None:
@@ -174,7 +174,7 @@ class Driver:
             return self._store.run(step)
         if isinstance(step, Call):
             return self._call(lane, step)
-        return self._visits.take(lane, step)
+        return self._invocations.take(lane, step)
 
     def _call(self, lane: ClaimedLane, step: Call) -> Answer | Unsent | InDoubt:
         try:

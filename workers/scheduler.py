@@ -9,7 +9,7 @@ import redis
 from workers.engine.schedules import NAMES, Ended, Errands, take_round
 from workers.engine.steps import Call, Step, Steps
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
-from workers.runner import Account
+from workers.runner import AccountRuntime
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.scripts import Script
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Rounds:
     """Takes the rounds of one account when they are due, once in the fleet."""
 
-    def __init__(self, account: Account, store: Store, errands: Errands) -> None:
+    def __init__(self, account: AccountRuntime, store: Store, errands: Errands) -> None:
         self._config, self._wire, self._store, self._errands = account.config, account.wire, store, errands
         self._stop = threading.Event()
         self._wake = threading.Event()

@@ -27,7 +27,7 @@ from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
 from workers.rules import file as rules
 from workers.rules.names import unknown_here, uses_names
-from workers.runner import Account, Driver
+from workers.runner import AccountRuntime, Driver
 from workers.scheduler import Rounds
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
@@ -166,7 +166,7 @@ def _warn_of_idle(loaded: Mapping[str, list[Loaded]]) -> None:
                 log.warning("a router has no handlers", extra={"account": account, "router": each.router.name})
 
 
-def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> Account:
+def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> AccountRuntime:
     governor = Governor(account.name, account.budget)
     life = int(account.timeout * 1000) + SEND_BY
     handlers = tuple(Bound(handler, each.settings) for each in loaded for handler in each.router.handlers)
@@ -195,7 +195,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
         clock=lambda: int(monotonic() * 1000),
         handler=int(settings.handler_seconds * 1000),
     )
-    return Account(config, ApiConnection.of(account, governor, store))
+    return AccountRuntime(config, ApiConnection.of(account, governor, store))
 
 
 def _errands(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> Errands:

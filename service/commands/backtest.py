@@ -149,10 +149,10 @@ def _test(
 def _sealed(limits: Limits) -> Take:
     """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
 
-    def take(visit: Callable[[], Decision]) -> Decision:
+    def take(invocation: Callable[[], Decision]) -> Decision:
         with _seal.closed(), redirect_stdout(sys.stderr):
             try:
-                return limits.run(visit)
+                return limits.run(invocation)
             except OverLimit as error:
                 raise Stopped(Failure(str(error), final=True)) from None
 

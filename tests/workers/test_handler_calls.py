@@ -15,7 +15,7 @@ from workers.engine.turn import TurnResult
 from workers.errors import NotNow
 from workers.happyfox.http import ApiConnection
 from workers.plugins.invoke import Decide, Decision, Failure
-from workers.runner import Account, Visits
+from workers.runner import AccountRuntime, InvocationRunner
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
@@ -40,7 +40,9 @@ class Threads(World):
             store=self.store,
         )
         limits = Limits(seconds, lambda: self.ends)
-        self.visits = Visits(Account(self.config, wire), self.store, self.leases, limits, lambda: self.ends)
+        self.invocations = InvocationRunner(
+            AccountRuntime(self.config, wire), self.store, self.leases, limits, lambda: self.ends
+        )
         self.simulator.create_ticket()
         self.deliver()
 
@@ -50,7 +52,7 @@ class Threads(World):
         return super().drive(lane)
 
     def decide(self, step: Decide) -> Decision | Failure:
-        return self.visits.take(self._held, step)
+        return self.invocations.take(self._held, step)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from workers.errors import Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer
 from workers.happyfox.tickets import ticket
-from workers.runner import Account, Driver, _Driven
+from workers.runner import AccountRuntime, Driver, _Driven
 from workers.simulator import Simulator
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -43,7 +43,7 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
             happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
         )
         leases = Leases(line, 60.0, monotonic, "w", lambda: None)
-        driver = Driver(Account(world.config, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
+        driver = Driver(AccountRuntime(world.config, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
         leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)

@@ -12,7 +12,7 @@ from workers.engine.schedules import Ended, Errands, take_round
 from workers.errors import StoreUnavailable
 from workers.happyfox.messages import Answer
 from workers.plugins.router import Schedule
-from workers.runner import Account
+from workers.runner import AccountRuntime
 from workers.scheduler import LOOK, Rounds
 from workers.settings import Budget
 from workers.testing.desk import ACCOUNT, World
@@ -24,7 +24,7 @@ FOUND = Answer(200, {}, b"[3, 4]")
 
 def made(world: World, answers: list[Answer], errands: Errands = SEARCH) -> Rounds:
     wire = SimpleNamespace(send=lambda request, **_: answers.pop(0))
-    return Rounds(Account(world.config, cast(Any, wire)), world.store, errands)
+    return Rounds(AccountRuntime(world.config, cast(Any, wire)), world.store, errands)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import AnyIntent, Create, Move, Note, Set, Subscribe
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Stopped, Visit, place
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place
 from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
@@ -320,10 +320,10 @@ class Backtest:
 
     def _ask(self, step: Decide) -> Decision | Failure:
         log = logging.getLogger(f"handlers.{step.bound.handler.router}")
-        visit = Visit(step, _nothing, _no_read, lambda: False, self._config.site, log)
+        invocation = Invocation(step, _nothing, _no_read, lambda: False, self._config.site, log)
         said: Decision | Failure
         try:
-            said = self._take(visit.take)
+            said = self._take(invocation.take)
         except Stopped as error:
             said = error.failure
         except Retry as error:
@@ -332,7 +332,7 @@ class Backtest:
             said = Failure(f"gives up: {error.reason}", final=True)
         except (Exception, SystemExit) as error:
             said = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
-        return visit.end.failure if isinstance(visit.end, Stopped) else said
+        return invocation.end.failure if isinstance(invocation.end, Stopped) else said
 
 
 def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:

@@ -156,7 +156,7 @@ ENDS = (NotNow, LeaseLost, Stopped)
 REASON = 1_000
 
 
-class Visit:
+class Invocation:
     """One run of a handler for the step that asks for it.
 
     ``perform`` performs the steps of an effect, ``read`` a read of the handler's own, ``stopped`` tells that no effect

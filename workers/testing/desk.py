@@ -31,7 +31,7 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
-from workers.plugins.invoke import Bound, Decide, Decision, ExternalCall, Failure, Inner, Stopped, Visit, stated
+from workers.plugins.invoke import Bound, Decide, Decision, ExternalCall, Failure, Inner, Invocation, Stopped, stated
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
 from workers.settings import Budget
@@ -146,19 +146,19 @@ class Player:
         """Lets a handler decide; what it does in other systems are steps of their own."""
         handler = step.bound.handler
         log = logging.getLogger(f"handlers.{handler.router}")
-        visit = Visit(step, self._inner, self._read, lambda: False, SITE, log)
+        invocation = Invocation(step, self._inner, self._read, lambda: False, SITE, log)
         try:
-            said: Decision | Failure = visit.take()
+            said: Decision | Failure = invocation.take()
         except (Retry, GiveUp) as error:
             said = stated(error)
         except (Exception, SystemExit) as error:
             said = Failure(type(error).__name__)
         except (NotNow, LeaseLost, Stopped):
             pass
-        if isinstance(visit.end, Stopped):
-            return visit.end.failure
-        if visit.end is not None:
-            raise visit.end
+        if isinstance(invocation.end, Stopped):
+            return invocation.end.failure
+        if invocation.end is not None:
+            raise invocation.end
         return said
 
     def _inner(self, step: Inner) -> Any:
