@@ -73,9 +73,10 @@ def _sorter() -> Router:
 
     @sorter.on("priority-changed", "moved")
     def sort(ticket: Ticket, event: Event) -> None:
-        mark = _mark(event)
+        fingerprint = _mark(event)
         ticket.move(
-            "Billing" if ticket.category.name == "Orders" else "Orders", f"Sorted {mark}" if ticket.id % 2 else ""
+            "Billing" if ticket.category.name == "Orders" else "Orders",
+            f"Sorted {fingerprint}" if ticket.id % 2 else "",
         )
 
     return sorter

@@ -14,7 +14,7 @@ from workers.engine.fold import Folded, Wish, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
 from workers.engine.missing import RENAMED, letter, search
 from workers.engine.plan import ALL_OF, EVERYONE, Effect, Handover, Letter, Pending, Plan, Said, Verdict, together, whom
-from workers.engine.plan import mark as mark_of
+from workers.engine.plan import fingerprint as fingerprint
 from workers.engine.read import Reading, directory
 from workers.engine.steps import Steps, ask
 from workers.happyfox.directory import Directory
@@ -22,7 +22,7 @@ from workers.plugins.actions import Later, On, Own, denied, wants
 from workers.plugins.context import run_on
 from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
-from workers.store.lanes import mark
+from workers.store.lanes import set_poison_mark
 from workers.tickets.change import Change, Event, brief, event_for, matches, told
 from workers.tickets.snapshot import Snapshot, Timer, attribute
 
@@ -227,7 +227,7 @@ class HandlerRunner:
             self._again(again, blown)
         moment, account = state.moment(), state.lane.account
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
-        calm = not (self._pending or blown or self._suspicious or state.lane.mark or self._paused.routers)
+        calm = not (self._pending or blown or self._suspicious or state.lane.poison_mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
         for bound in state.config.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
@@ -297,7 +297,7 @@ class HandlerRunner:
             self.outcomes.give_up(name, kept, f"{blown}; replay this then")
         elif blown:
             self.outcomes.record(name, "skipped", blown)
-        elif name in state.lane.mark.split():
+        elif name in state.lane.poison_mark.split():
             self.outcomes.give_up(name, changes, "it ended the worker process again and again")
         else:
             yield from self._ask(bound, event, work)
@@ -306,11 +306,13 @@ class HandlerRunner:
         state, attempt = self._context, work.attempt + 1 if work else 1
         if work:
             self.outcomes.shown[bound.name] = event.changes
-        if self._suspicious and not (yield from ask(mark(state.lane, f"{state.lane.mark} {bound.name}".strip()))):
+        if self._suspicious and not (
+            yield from ask(set_poison_mark(state.lane, f"{state.lane.poison_mark} {bound.name}".strip()))
+        ):
             raise LaneLost
         effect = partial(self.external.effect, bound.name)
         said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
-        if self._suspicious and not (yield from ask(mark(state.lane, state.lane.mark))):
+        if self._suspicious and not (yield from ask(set_poison_mark(state.lane, state.lane.poison_mark))):
             raise LaneLost
         if isinstance(said, Failure):
             pending, final = after_failure(state, self.external, bound.name, event, work, said)
@@ -464,8 +466,8 @@ def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Ef
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
     telling = [update for update in reading.news.stray if update.message or update.changes]
-    marks = [None if effect.dry else mark_of(effect, context.config.staff) for effect in folded.effects]
-    found = attribute(marks, telling)
+    fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff) for effect in folded.effects]
+    found = attribute(fingerprints, telling)
     folded.remarks += [
         f"{folded.effects[index].words}: there already (row {update})" for index, update in found.items()
     ]

@@ -11,7 +11,7 @@ import msgspec
 from workers.plugins.actions import Own
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
-from workers.tickets.snapshot import Mark, Snapshot
+from workers.tickets.snapshot import Fingerprint, Snapshot
 from workers.tickets.text import words
 
 #: An effect's sort. Messages carry the properties of the turn; ``properties`` is a staff update without message.
@@ -84,15 +84,15 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return unescape(re.sub(r"<[^>]+>", "", self.html)).strip()
 
 
-def mark(effect: Effect, staff: int) -> Mark | None:
+def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
     """Gives the look of the row that an effect makes, None for effects that leave no row (KB 1039)."""
     if effect.sort in ("note", "reply"):
-        return Mark("staff", staff, False, effect.sort, words(effect.html), effect.values)
+        return Fingerprint("staff", staff, False, effect.sort, words(effect.html), effect.values)
     if effect.sort in ("tags", "properties"):
-        return Mark("staff", staff, effect.sort == "tags", "", (), effect.values)
+        return Fingerprint("staff", staff, effect.sort == "tags", "", (), effect.values)
     if effect.sort == "move":
         said = words(effect.html)
-        return Mark("staff", staff, False, "note" if said else "", said, {"category": str(effect.category)})
+        return Fingerprint("staff", staff, False, "note" if said else "", said, {"category": str(effect.category)})
     return None
 
 

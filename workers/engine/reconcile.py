@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from workers.engine.context import Parked, TicketGone, TurnContext
-from workers.engine.plan import Doubt, Effect, Entry, Plan, less, mark, pieces
+from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, less, pieces
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
 from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, readable
-from workers.tickets.snapshot import Mark, answers, attribute, fits, properties
+from workers.tickets.snapshot import Fingerprint, answers, attribute, fits, properties
 from workers.tickets.text import same_value, same_words, words
 
 # Sight: whose the rows of a ticket are, as far as a plan under way can tell.
@@ -37,7 +37,7 @@ class Sight:
         return (*read, *(update for update in self._told.values() if update.id not in known))
 
     def attribute(
-        self, updates: Iterable[Update], look: Mark | None = None, after: int = 0
+        self, updates: Iterable[Update], look: Fingerprint | None = None, after: int = 0
     ) -> tuple[list[Update], int | None]:
         """Tells whose the rows newer than the snapshot are: gives those of others, and the one that has this look.
 
@@ -47,15 +47,19 @@ class Sight:
         """
         snapshot, journal = self.plan.snapshot, self.context.journal
         taken = {update for entry in journal.values() for update in entry.updates}
-        expected: list[Mark | None] = [look for _, look in snapshot.expected]
-        expected += [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected]
+        expected: list[Fingerprint | None] = [look for _, look in snapshot.expected]
+        expected += [
+            fingerprint(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.expected
+        ]
         fresh = [update for update in updates if not snapshot.knows(update.id) and update.id not in taken]
         taken = {*attribute(expected, fresh).values()}
         found = attribute([look], (update for update in fresh if update.id not in taken and update.id > after)).get(0)
         others = [
             update for update in fresh if update.id not in {*taken, found} and not snapshot.made(update, self.staff)
         ]
-        made = [mark(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"]
+        made = [
+            fingerprint(effect, self.staff) for _, effect, entry in pieces(self.plan, journal) if entry.state == "done"
+        ]
         return [update for update in others if not any(fits(one, update) for one in made if one)], found
 
     def newest(self) -> int:
@@ -69,7 +73,7 @@ class Sight:
         self._told |= {
             update.id: update for update in updates if update.author == "staff" and update.author_id != self.staff
         }
-        look = mark(effect, self.staff)
+        look = fingerprint(effect, self.staff)
         others, found = self.attribute(updates, look, after)
         if found is None and look is not None:
             found = max((update.id for update in others if update.id > after and answers(look, update)), default=None)
@@ -83,7 +87,7 @@ class Sight:
 
     def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
         """Makes the entry of an effect as a later read shows it, when others may have written too."""
-        look = mark(effect, self.staff)
+        look = fingerprint(effect, self.staff)
         others, update = self.attribute(ticket.history, look, after)
         others = [one for one in others if one.id > after]
         if update is None and effect.sort == "forward":

@@ -9,7 +9,7 @@ from typing import Any
 
 from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, Wish
-from workers.engine.plan import Effect, Pending, mark
+from workers.engine.plan import Effect, Pending, fingerprint
 from workers.engine.read import Reading
 from workers.engine.reconcile import forwards
 from workers.errors import UnknownName
@@ -56,7 +56,7 @@ def landed(reading: Reading, work: Pending) -> int | None:
     ]
     if effect.sort == "forward":
         return next((update.id for update in updates if forwards(effect, update, staff)), None)
-    return attribute([mark(effect, staff)], updates).get(0)
+    return attribute([fingerprint(effect, staff)], updates).get(0)
 
 
 def renew(wanted: Wish, names: Directory | None) -> Wish:

@@ -23,7 +23,7 @@ from workers.engine.plan import (
     Pending,
     Plan,
     Record,
-    mark,
+    fingerprint,
     pieces,
     split,
     whom,
@@ -272,9 +272,9 @@ def _memory(context: TurnContext, plan: Plan) -> Snapshot:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     snapshot = plan.snapshot
     for _, effect, entry in pieces(plan, context.journal):
-        look = mark(effect, plan.staff or context.config.staff)
+        look = fingerprint(effect, plan.staff or context.config.staff)
         if look and entry.state != "dry":  # what was given up may have landed, or land yet
-            snapshot = advance(snapshot, marks=[(context.now(), look)])
+            snapshot = advance(snapshot, fingerprints=[(context.now(), look)])
         if entry.state != "done":
             continue
         changed = {name: value for name, value in effect.values.items() if name not in entry.without}

@@ -87,8 +87,8 @@ class Watch:
             began = self._clock()
             seconds, micros = self._store.client.time()
             ended = self._clock()
-            marks = [self._store.client.get(birth) for birth in births]
+            fingerprints = [self._store.client.get(birth) for birth in births]
         except redis.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         now = seconds + micros / 1e6
-        return _Look(now - ended, now - began, str(info["run_id"]), tuple(marks))
+        return _Look(now - ended, now - began, str(info["run_id"]), tuple(fingerprints))

@@ -126,7 +126,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False):
     plan: bytes | None = None
     pending: bytes | None = None
     retry: int | None = None
-    mark: str = ""
+    poison_mark: str = ""
     snapshot: bytes | None = None
     birth: int | None = None
     journal: Mapping[str, bytes] = {}
@@ -296,7 +296,7 @@ def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: 
     return Script("plan", prefix(lane.account), args, bool)
 
 
-def mark(lane: ClaimedLane, handler: str) -> Script[bool]:
+def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
     """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
     return Script("mark", prefix(lane.account), [lane.name, lane.token, handler], bool)
 

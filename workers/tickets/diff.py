@@ -155,7 +155,7 @@ def news(
     if snapshot is None:
         return _first(ticket, first, now, staff, brought)
     updates = [update for update in ticket.history if not snapshot.knows(update.id) and update.id not in brought]
-    own = attribute([mark for _, mark in snapshot.expected], updates)
+    own = attribute([fingerprint for _, fingerprint in snapshot.expected], updates)
     others = [update for update in updates if update.id not in own.values()]
     stray = [update for update in others if snapshot.made(update, staff)]
     theirs = [update for update in others if update not in stray]

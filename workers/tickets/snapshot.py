@@ -80,7 +80,7 @@ def _update_text(side: Named | None) -> str:
 TELLING = 24
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
     """The look of an effect's row.
 
     ``author`` and ``author_id`` tell whom the effect writes as; ``anonymous`` that the row may name nobody (KB 1039:
@@ -101,44 +101,46 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, words=self.words[:TELLING])
 
 
-def fits(mark: Mark, update: Update) -> bool:
+def fits(fingerprint: Fingerprint, update: Update) -> bool:
     """Tells whether a row may be the one that the marked effect made."""
-    if not _author_fits(mark, update):
+    if not _author_fits(fingerprint, update):
         return False
-    if any(_new(change) != mark.changes.get(name) for name, change in update.changes.items()):
+    if any(_new(change) != fingerprint.changes.get(name) for name, change in update.changes.items()):
         return False
     said = words(update.message.html or update.message.text) if update.message else ()
-    if not mark.message:
+    if not fingerprint.message:
         return not said
-    if update.message is None or update.message.forwarded or update.message.private != (mark.message == "note"):
+    if update.message is None or update.message.forwarded or update.message.private != (fingerprint.message == "note"):
         return False
-    return same_words(mark.words, said) or same_words(mark.words, words(update.message.text))
+    return same_words(fingerprint.words, said) or same_words(fingerprint.words, words(update.message.text))
 
 
-def answers(mark: Mark, update: Update) -> bool:
+def answers(fingerprint: Fingerprint, update: Update) -> bool:
     """Tells whether a new row in the answer to the marked effect is its row, whatever HappyFox made of it.
 
     It may have put a signature or a banner around our words, and have changed more, as a status that follows a reply.
     """
-    if not _author_fits(mark, update) or any(
-        _new(update.changes[name]) != mark.changes[name] for name in _both(mark, update)
+    if not _author_fits(fingerprint, update) or any(
+        _new(update.changes[name]) != fingerprint.changes[name] for name in _both(fingerprint, update)
     ):
         return False
-    if not mark.message:
-        return update.message is None and bool(_both(mark, update))
-    if update.message is None or update.message.forwarded or update.message.private != (mark.message == "note"):
+    if not fingerprint.message:
+        return update.message is None and bool(_both(fingerprint, update))
+    if update.message is None or update.message.forwarded or update.message.private != (fingerprint.message == "note"):
         return False
-    return within(mark.words, words(update.message.html)) or within(mark.words, words(update.message.text))
+    return within(fingerprint.words, words(update.message.html)) or within(
+        fingerprint.words, words(update.message.text)
+    )
 
 
-def _both(mark: Mark, update: Update) -> set[str]:
-    return mark.changes.keys() & update.changes.keys()
+def _both(fingerprint: Fingerprint, update: Update) -> set[str]:
+    return fingerprint.changes.keys() & update.changes.keys()
 
 
-def _author_fits(mark: Mark, update: Update) -> bool:
+def _author_fits(fingerprint: Fingerprint, update: Update) -> bool:
     if update.author == "unknown" and update.author_id is None:
-        return mark.anonymous
-    return update.author == mark.author and update.author_id == mark.author_id
+        return fingerprint.anonymous
+    return update.author == fingerprint.author and update.author_id == fingerprint.author_id
 
 
 def _new(change: PropertyChange) -> str:
@@ -147,15 +149,15 @@ def _new(change: PropertyChange) -> str:
     return str(change.new.id) if change.new.id is not None else change.new.name
 
 
-def attribute(marks: Sequence[Mark | None], updates: Iterable[Update]) -> dict[int, int]:
+def attribute(fingerprints: Sequence[Fingerprint | None], updates: Iterable[Update]) -> dict[int, int]:
     """Gives each mark, in order, the lowest fitting row that no other has: index of the mark -> id of the row.
 
     A None among the marks stands for an effect that leaves no row.
     """
     free = sorted(updates, key=lambda update: update.id)
     found: dict[int, int] = {}
-    for index, mark in enumerate(marks):
-        update = next((update for update in free if mark is not None and fits(mark, update)), None)
+    for index, fingerprint in enumerate(fingerprints):
+        update = next((update for update in free if fingerprint is not None and fits(fingerprint, update)), None)
         if update is not None:
             found[index] = update.id
             free.remove(update)
@@ -289,11 +291,11 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     fields: Mapping[str, str] = {}
     properties: Mapping[str, str] = {}
     created: bool = False
-    expected: tuple[tuple[int, Mark], ...] = ()
+    expected: tuple[tuple[int, Fingerprint], ...] = ()
     undelivered: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     once: tuple[str, ...] = ()
-    marks: tuple[tuple[int, Mark], ...] = ()
+    fingerprints: tuple[tuple[int, Fingerprint], ...] = ()
     untrusted_until: int = 0
     fuse: Fuse = Fuse()
     announced_early: tuple[EarlyAnnouncement, ...] = ()
@@ -311,7 +313,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             and update.author_id == staff
         ):
             return True
-        return any(at <= then + LATE and fits(mark, update) for then, mark in self.marks)
+        return any(at <= then + LATE and fits(fingerprint, update) for then, fingerprint in self.fingerprints)
 
     def knows(self, update: int) -> bool:
         """Tells whether a row is seen or ours."""
@@ -364,8 +366,8 @@ def advance(
     fields: Mapping[str, str] | None = None,
     unread: Mapping[str, Any] | None = None,
     changed: Mapping[str, str] | None = None,
-    expected: Iterable[tuple[int, Mark]] = (),
-    marks: Iterable[tuple[int, Mark]] = (),
+    expected: Iterable[tuple[int, Fingerprint]] = (),
+    fingerprints: Iterable[tuple[int, Fingerprint]] = (),
     writes: Iterable[int] = (),
     undelivered: Iterable[int] = (),
 ) -> Snapshot:
@@ -377,7 +379,7 @@ def advance(
         "unread": {**shot.unread, **(unread or {})},
         "properties": {**shot.properties, **(changed or {})},
         "expected": (*shot.expected, *expected),
-        "marks": (*shot.marks, *((at, mark.brief) for at, mark in marks)),
+        "marks": (*shot.fingerprints, *((at, fingerprint.brief) for at, fingerprint in fingerprints)),
         "writes": (*shot.writes, *writes),
         "undelivered": (*shot.undelivered, *undelivered),
     }
@@ -394,8 +396,8 @@ def carry(snapshot: Snapshot | None, shot: Snapshot, now: int) -> Snapshot:
         floor=floor,
         ids=tuple(sorted(identity for identity in {*snapshot.ids, *shot.ids} if identity > floor)),
         created=snapshot.created,
-        expected=tuple((at, mark) for at, mark in snapshot.expected if at > now - LATE),
-        marks=tuple((at, mark) for at, mark in snapshot.marks if at > now - LATE),
+        expected=tuple((at, fingerprint) for at, fingerprint in snapshot.expected if at > now - LATE),
+        fingerprints=tuple((at, fingerprint) for at, fingerprint in snapshot.fingerprints if at > now - LATE),
         untrusted_until=snapshot.untrusted_until,
         fuse=snapshot.fuse,
         undelivered=tuple(at for at in snapshot.undelivered if at > now - UNHEARD),

@@ -8,7 +8,7 @@ from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, News, news
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import Mark, Snapshot, advance, take_snapshot
+from workers.tickets.snapshot import Fingerprint, Snapshot, advance, take_snapshot
 
 NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
 OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -146,8 +146,8 @@ def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> Non
 
 
 def test_a_row_that_was_expected_is_ours() -> None:
-    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), expected=[(MS, mark)])
+    fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
+    before = advance(take_snapshot(ticket()), expected=[(MS, fingerprint)])
 
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
@@ -156,14 +156,15 @@ def test_a_row_that_was_expected_is_ours() -> None:
 
 def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
     old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
-    before = advance(take_snapshot(ticket()), expected=[(old, Mark("staff", 7)), (MS, Mark("staff", 7))])
+    before = advance(take_snapshot(ticket()), expected=[(old, Fingerprint("staff", 7)), (MS, Fingerprint("staff", 7))])
 
     assert [at for at, _ in compare(ticket(), before).snapshot.expected] == [MS]
 
 
 def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
     before = advance(
-        take_snapshot(ticket()), marks=[(MS, Mark("staff", 7, message="note", words=("seen", "by", "us")))]
+        take_snapshot(ticket()),
+        fingerprints=[(MS, Fingerprint("staff", 7, message="note", words=("seen", "by", "us")))],
     )
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
@@ -172,8 +173,8 @@ def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() ->
 
 
 def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
-    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), marks=[(MS, mark)])
+    fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
+    before = advance(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)
 
     assert told(found) == [("note-added", 2), ("status-changed", 3)]
@@ -189,11 +190,11 @@ def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_
 
 
 def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
-    mark = Mark("staff", 7, message="note", words=("seen", "by", "us"))
+    fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
     found = compare(
         ticket(update(2, BOT, "Seen by us", note=True, minute=50)),
-        advance(take_snapshot(ticket()), marks=[(long_ago, mark)]),
+        advance(take_snapshot(ticket()), fingerprints=[(long_ago, fingerprint)]),
     )
 
     assert told(found) == [("note-added", 2)]

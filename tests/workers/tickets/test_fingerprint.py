@@ -2,9 +2,9 @@
 
 from tests.support.turns import ADA, BOT, ticket, update
 from workers.tickets.model import Update
-from workers.tickets.snapshot import Mark, answers, attribute
+from workers.tickets.snapshot import Fingerprint, answers, attribute
 
-NOTE = Mark("staff", 7, message="note", words=("the", "contact", "has", "replied"))
+NOTE = Fingerprint("staff", 7, message="note", words=("the", "contact", "has", "replied"))
 
 
 def updates(*raw: object) -> tuple[Update, ...]:
@@ -43,18 +43,18 @@ def test_html_a_signature_and_another_case_do_not_hide_our_words() -> None:
 
 
 def test_a_row_with_a_change_that_we_did_not_make_is_not_ours() -> None:
-    status = Mark("staff", 7, changes={"status": "2"})
+    status = Fingerprint("staff", 7, changes={"status": "2"})
 
     assert attribute([status], updates(update(2, BOT, status=(1, 4)))) == {}
     assert attribute([status], updates(update(2, BOT, status=(1, 2)))) == {0: 2}
 
 
 def test_a_row_without_changes_fits_a_write_that_changed_nothing_any_more() -> None:
-    assert attribute([Mark("staff", 7, changes={"status": "2"})], updates(update(2, BOT))) == {0: 2}
+    assert attribute([Fingerprint("staff", 7, changes={"status": "2"})], updates(update(2, BOT))) == {0: 2}
 
 
 def test_in_the_answer_to_an_effect_more_may_have_changed_and_stand_around_its_words() -> None:
-    reply = Mark("staff", 7, message="reply", words=("thank", "you"), changes={"status": "2"})
+    reply = Fingerprint("staff", 7, message="reply", words=("thank", "you"), changes={"status": "2"})
     dressed, denied, other = updates(
         update(2, BOT, "Acme support: Thank you -- The Bot", status=(1, 2), priority=(1, 3)),
         update(3, BOT, "Thank you", status=(1, 4)),
@@ -63,7 +63,9 @@ def test_in_the_answer_to_an_effect_more_may_have_changed_and_stand_around_its_w
 
     assert attribute([reply], [dressed]) == {}
     assert [answers(reply, each) for each in (dressed, denied, other)] == [True, False, False]
-    assert answers(Mark("staff", 7, changes={"status": "2"}), *updates(update(2, BOT, status=(1, 2), priority=(1, 3))))
+    assert answers(
+        Fingerprint("staff", 7, changes={"status": "2"}), *updates(update(2, BOT, status=(1, 2), priority=(1, 3)))
+    )
 
 
 def test_an_effect_that_leaves_no_row_gets_none() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import SAM, ticket, update
-from workers.tickets.snapshot import HOUR, LATE, Mark, Snapshot, advance, carry, decode, encode, take_snapshot
+from workers.tickets.snapshot import HOUR, LATE, Fingerprint, Snapshot, advance, carry, decode, encode, take_snapshot
 
 
 def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
@@ -36,7 +36,7 @@ def test_our_operations_are_added_to_the_snapshot() -> None:
 
 
 def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
-    before = Snapshot(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Mark("staff", 7)),))
+    before = Snapshot(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Fingerprint("staff", 7)),))
 
     after = carry(before, Snapshot(floor=2, ids=(3, 5)), HOUR + 1)
 
