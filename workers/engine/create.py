@@ -11,7 +11,7 @@ import msgspec
 
 from workers.engine.context import Parked, TurnContext
 from workers.engine.plan import Effect, Entry
-from workers.engine.reconcile import TRIES, UNDECIDED, Sight
+from workers.engine.reconcile import TRIES, UNDECIDED, UpdateAttribution
 from workers.engine.steps import Steps, ask
 from workers.errors import HappyFoxError
 from workers.happyfox.base import read_page
@@ -85,9 +85,9 @@ def ours(context: TurnContext, ticket: TicketRead, found: News) -> Steps[tuple[N
     return News(others, found.snapshot, found.stray), (OURS,)
 
 
-def find(sight: Sight, key: str, effect: Effect) -> Steps[int]:
+def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
     """Looks whether a creation in doubt landed; gives what ``look_up`` gives."""
-    state, entry = sight.context, sight.context.journal[key]
+    state, entry = attribution.context, attribution.context.journal[key]
     since = datetime.fromtimestamp(entry.at / 1000, UTC) - MARGIN
     newest, all_seen = yield from _newest(state, since)
     draft, own = _draft(effect), {each.ticket for each in state.journal.values()}

@@ -9,7 +9,7 @@ from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import next_look
 from workers.engine.plan import Doubt, Effect, Entry, Plan, left_out, split
-from workers.engine.reconcile import TRIES, Sight, look_up
+from workers.engine.reconcile import TRIES, UpdateAttribution, look_up
 from workers.engine.steps import Outcome, Steps, ask
 from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
@@ -23,14 +23,16 @@ SAID = "the ticket is gone"
 UNPLACED = f"HappyFox answered 404 to it, sent {TRIES} times, though the ticket is there"
 
 
-def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
+def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[None]:
     """Lets an effect wait for its ticket as all work waits; in the end, or when ``gone`` says why, gives it up."""
-    state = sight.context
+    state = attribution.context
     now, entry = state.now(), state.journal.get(key)
     since = entry.at if entry else now
     look = next_look(since, now)
     if gone or not look:
-        doubt = Doubt(sight.staff, sight.plan.snapshot.floor, ()) if entry and entry.state == "begun" else None
+        doubt = (
+            Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if entry and entry.state == "begun" else None
+        )
         yield from state.enter(key, Entry("gone", said=gone or SAID, doubt=doubt))
         return
     if entry is None:
@@ -38,19 +40,19 @@ def miss_ticket(sight: Sight, key: str, gone: str) -> Steps[None]:
     raise Parked(max(look, 50), "HappyFox does not know the ticket (404)")
 
 
-def search_ticket(sight: Sight, key: str, effect: Effect) -> Steps[int]:
+def search_ticket(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
     """Looks for the ticket; when it is there the effect did not happen and is sent again.
 
     Gives how often it was sent, at least 1; 0 when it was too often.
     """
-    state, entry = sight.context, sight.context.journal[key]
+    state, entry = attribution.context, attribution.context.journal[key]
     ticket = yield from state.ticket()
     if ticket is None:
         raise TicketGone
     if entry.tries >= TRIES:
         yield from state.enter(key, Entry("refused", said=UNPLACED))
         return 0
-    sight.checked, sight.read_at = ticket, state.now()
+    attribution.checked, attribution.read_at = ticket, state.now()
     yield from state.enter(key, FORGET)
     return max(entry.tries, 1)
 
@@ -62,22 +64,22 @@ def search_ticket(sight: Sight, key: str, effect: Effect) -> Steps[int]:
 STALE = 30_000
 
 
-def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
+def allowed(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[Effect | None]:
     """Gives what of an effect does not go over what a person did since the read; None when it is withheld."""
-    state = sight.context
+    state = attribution.context
     if effect.sort == "create":
         return effect
-    if state.now() - sight.read_at > STALE:
-        sight.checked, sight.read_at = (yield from state.ticket()), state.now()
-        if sight.checked is None:
+    if state.now() - attribution.read_at > STALE:
+        attribution.checked, attribution.read_at = (yield from state.ticket()), state.now()
+        if attribution.checked is None:
             raise TicketGone
-    others, _ = sight.attribute(sight.updates)
+    others, _ = attribution.attribute(attribution.updates)
     reason = _answered(others) if effect.sort == "reply" else ""
     if effect.sort == "delete" and others:
         reason = f"the ticket was changed meanwhile (row {others[-1].id})"
     changed = {name for update in others for name in update.changes}
     both = changed & ({"category"} if effect.sort == "move" else effect.set.keys())
-    written = _written(sight, effect, sight.checked) if sight.checked else set[str]()
+    written = _written(attribution, effect, attribution.checked) if attribution.checked else set[str]()
     if (both or written) and not reason:
         left = {name: value for name, value in effect.set.items() if name not in both}
         fields = {identity: value for identity, value in effect.fields.items() if identity not in written}
@@ -91,9 +93,9 @@ def allowed(sight: Sight, key: str, effect: Effect) -> Steps[Effect | None]:
     return None
 
 
-def _written(sight: Sight, effect: Effect, ticket: TicketRead) -> set[str]:
+def _written(attribution: UpdateAttribution, effect: Effect, ticket: TicketRead) -> set[str]:
     """Gives the custom fields of an effect that do not hold any more what the handlers saw; rows tell nothing."""
-    snapshot = sight.plan.snapshot.fields
+    snapshot = attribution.plan.snapshot.fields
     now = {str(field.id): field.value for field in ticket.field_values}
     return {identity for identity in effect.fields if now.get(identity, "") != snapshot.get(identity, "")}
 
@@ -121,7 +123,7 @@ class Performer:
 
     def __init__(self, context: TurnContext, plan: Plan) -> None:
         self.context, self.plan = context, plan
-        self.sight = Sight(context, plan)
+        self.attribution = UpdateAttribution(context, plan)
 
     def perform(self) -> Steps[None]:
         """Performs every effect that is not done; a ticket that is gone ends all but the creation of others."""
@@ -146,11 +148,11 @@ class Performer:
                 tries = 0
                 if entry:
                     look = search_ticket if entry == "missing" else find if effect.sort == "create" else look_up
-                    tries = yield from look(self.sight, key, effect)
+                    tries = yield from look(self.attribution, key, effect)
                 if tries or not entry:
                     yield from self._send(key, effect, tries)
             except TicketGone as end:
-                yield from miss_ticket(self.sight, key, str(end))
+                yield from miss_ticket(self.attribution, key, str(end))
 
     def _send(self, key: str, wanted: Effect, tries: int = 0) -> Steps[None]:
         state, config = self.context, self.context.config
@@ -161,14 +163,14 @@ class Performer:
         if dry:
             yield from state.enter(key, Entry("split", said=f"{', '.join(dry)} runs dry by now"))
             return
-        effect = yield from allowed(self.sight, key, wanted)
+        effect = yield from allowed(self.attribution, key, wanted)
         if effect is None:
             return
         yield from state.release_read()
         if effect.sort == "create" and not (yield from announce(state, key, effect)):
             return
         permit = state.permit_id()
-        left, class_, after = left_out(wanted, effect), self._class(effect), self.sight.newest()
+        left, class_, after = left_out(wanted, effect), self._class(effect), self.attribution.newest()
         begun = yield from ask(begin(state.lane, key, permit, config.life, config.budget, class_, tries, left, after))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
@@ -177,7 +179,7 @@ class Performer:
         entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + config.life, tries=tries + 1)
         state.journal[key] = msgspec.structs.replace(entry, without=left, after=after)
         state.posts += 1
-        outcome = yield from state.call(request(effect, state.lane.ticket, self.sight.staff), permit)
+        outcome = yield from state.call(request(effect, state.lane.ticket, self.attribution.staff), permit)
         yield from self._understand(key, effect, permit, outcome)
 
     def _class(self, effect: Effect) -> str:
@@ -236,7 +238,7 @@ class Performer:
                 yield from enter(Entry("done", ticket=number) if isinstance(number, int) else LEAVE)
                 return
             updates = read_updates(shown.get("updates"))
-            yield from enter(self.sight.answered(effect, updates, shown, self.context.journal[key].after))
+            yield from enter(self.attribution.answered(effect, updates, shown, self.context.journal[key].after))
 
     def _refused(
         self, key: str, effect: Effect, error: HappyFoxError, enter: Callable[[Entry | bytes], Steps[None]]

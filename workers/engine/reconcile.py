@@ -15,7 +15,7 @@ from workers.tickets.text import same_value, same_words, words
 # Sight: whose the rows of a ticket are, as far as a plan under way can tell.
 
 
-class Sight:
+class UpdateAttribution:
     """What is known of the ticket while a plan is performed.
 
     ``staff`` is whom the plan writes as, whatever the settings say by now. ``checked`` is the last read that the plan
@@ -154,12 +154,12 @@ UNDECIDED = "it may or may not have happened; look at the ticket"
 UNTAKEN = f"HappyFox did not take it, sent {TRIES} times; each time the ticket showed that it had not landed"
 
 
-def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
+def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
     """Looks whether an effect in doubt landed.
 
     Gives how often it was sent when it did not, can no longer land, and is to be sent again; 0 when that is settled.
     """
-    state, entry = sight.context, sight.context.journal[key]
+    state, entry = attribution.context, attribution.context.journal[key]
     ticket = yield from state.ticket()
     if ticket is None:
         if effect.sort == "delete":
@@ -167,7 +167,7 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
             return 0
         raise TicketGone
     sent = less(effect, entry.without)
-    done = sight.found(sent, ticket, entry.after)
+    done = attribution.found(sent, ticket, entry.after)
     if _has_row(sent, ticket, done.updates) or shows(sent, ticket):
         yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
         return 0
@@ -175,9 +175,9 @@ def look_up(sight: Sight, key: str, effect: Effect) -> Steps[int]:
     if state.now() < settled_at:
         raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
     if effect.sort == "forward" or entry.tries >= TRIES:
-        yield from state.enter(key, _given_up(sight, effect, ticket, entry.tries))
+        yield from state.enter(key, _given_up(attribution, effect, ticket, entry.tries))
         return 0
-    sight.checked, sight.read_at = ticket, state.now()
+    attribution.checked, attribution.read_at = ticket, state.now()
     yield from state.enter(key, FORGET)
     return entry.tries
 
@@ -195,13 +195,13 @@ def _has_row(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool
     return update.message is not None or later or not lacks(effect, ticket)
 
 
-def _given_up(sight: Sight, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
+def _given_up(attribution: UpdateAttribution, effect: Effect, ticket: TicketRead, tries: int) -> Entry:
     evidence = {"rows": [update.id for update in ticket.history][-10:], "tries": tries}
     if effect.sort != "forward":
         return Entry("refused", said=UNTAKEN, evidence=evidence)
     # A forward may leave no row (KB 1039 shows none): that none is there tells nothing.
-    floor = sight.plan.snapshot.floor
-    doubt = Doubt(sight.staff, floor, tuple(update.id for update in ticket.history if update.id > floor))
+    floor = attribution.plan.snapshot.floor
+    doubt = Doubt(attribution.staff, floor, tuple(update.id for update in ticket.history if update.id > floor))
     return Entry("refused", said=UNDECIDED, evidence=evidence, doubt=doubt)
 
 
