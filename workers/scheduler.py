@@ -99,7 +99,7 @@ class Rounds:
         fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:
             self._doubted = False
-            for finding in ended.news:
+            for finding in ended.diff:
                 log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})
         elif ended.why:
             if (ended.name, ended.why) not in self._told:

@@ -33,7 +33,7 @@ from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords, HistoryLine
-from workers.tickets.change import Change, told
+from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Snapshot, Timer
 
 #: How each state of a handler's verdict is shown.
@@ -169,7 +169,7 @@ def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatu
         line((clock(turn.at, "%Y-%m-%d %H:%M:%S"), "bold"), (f" ({ago(turn.at, now)}, turn {turn.turn})", "dim"))
         details(_describe_turn(turn))
     line()
-    for sentence in describe(status, now):
+    for sentence in describe_status(status, now):
         line(sentence)
 
 
@@ -197,7 +197,7 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
 
 
 def _change(change: Change) -> str:
-    if words := told(change):
+    if words := describe(change):
         return words
     who = " ".join(part for part in (change.actor.kind, change.actor.name) if part)
     what = ""
@@ -239,7 +239,7 @@ def _effect(effect: Effect, entry: Entry | None) -> str:
     return effect_story(effect, entry)
 
 
-def describe(status: TicketStatus, now: int) -> Iterator[str]:
+def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
     """Describe the present state of a ticket at the time ``now`` (ms)."""
     for reason in status.why_stopped:
         yield f"Handlers do not run: {reason}."

@@ -52,7 +52,7 @@ class Seen:
     notes: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
-    bare: int = 0
+    silent: int = 0
 
 
 def look(evidence: Evidence) -> list[Seen]:
@@ -80,7 +80,7 @@ def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
             if update["status_change"]:
                 snapshot.statuses.append(update["status_change"]["new_name"])
             elif not said:
-                snapshot.bare += 1
+                snapshot.silent += 1
     return snapshot
 
 
@@ -109,8 +109,8 @@ def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
         for text, times in Counter(snapshot.notes + snapshot.replies).items():
             if times > 1 or text not in wanted:
                 yield f"ticket {snapshot.number}: {text!r} is there {times} times"
-        if snapshot.bare > 1:
-            yield f"ticket {snapshot.number}: the tag was written {snapshot.bare} times"
+        if snapshot.silent > 1:
+            yield f"ticket {snapshot.number}: the tag was written {snapshot.silent} times"
 
 
 def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:

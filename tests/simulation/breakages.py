@@ -66,15 +66,19 @@ def settles_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def advances_too_far(patch: pytest.MonkeyPatch) -> None:
-    answered = reconcile.Sight.answered
+    answered = reconcile.UpdateAttribution.answered
 
     def all_rows(
-        self: reconcile.Sight, effect: Effect, updates: tuple[Update, ...], shown: dict[str, Any], after: int
+        self: reconcile.UpdateAttribution,
+        effect: Effect,
+        updates: tuple[Update, ...],
+        shown: dict[str, Any],
+        after: int,
     ) -> Entry:
         entry = answered(self, effect, updates, shown, after)
         return msgspec.structs.replace(entry, updates=tuple(update.id for update in updates))
 
-    patch.setattr(reconcile.Sight, "answered", all_rows)
+    patch.setattr(reconcile.UpdateAttribution, "answered", all_rows)
 
 
 def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
@@ -89,7 +93,7 @@ def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(sight: reconcile.Sight, key: str, effect: Effect) -> Steps[int]:
+    def look_up(sight: reconcile.UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
         yield from sight.context.enter(key, FORGET)
         return 1
 

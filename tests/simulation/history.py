@@ -75,7 +75,7 @@ class History:
     """Accepted events that may have been lost with the store."""
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)
-    stray: list[str] = field(default_factory=list)
+    unattributed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     locks: int = 0

@@ -52,7 +52,7 @@ class Stage:
     def look(self, where: str) -> None:
         """Looks whether every lane with work is in the schedule, and when the gate was closed."""
         lost, (epoch, until) = self._look(keys=[f"foxhooks:{{{ACCOUNT}}}:"], args=self.lanes)
-        self.history.stray += [f"lane {lane.decode()} after {where}" for lane in lost]
+        self.history.unattributed += [f"lane {lane.decode()} after {where}" for lane in lost]
         if epoch and epoch != self._epoch:
             self._epoch = epoch
             self.history.closings.append((self.world.now, int(float(until or 0))))

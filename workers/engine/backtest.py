@@ -29,7 +29,7 @@ from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
 from workers.store.permits import Governor
-from workers.tickets.diff import News
+from workers.tickets.diff import ReadDiff
 from workers.tickets.model import items, mapping, number, read_ticket, text
 from workers.tickets.snapshot import Snapshot
 
@@ -76,9 +76,9 @@ def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed
 
 
 def _things(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
-    bare = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
-    if bare.words:
-        yield bare.words, part.text
+    silent = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
+    if silent.words:
+        yield silent.words, part.text
     yield from ((f"tag +{tag}", "") for tag in part.add)
     yield from ((f"tag -{tag}", "") for tag in part.remove)
     sole = Effect(sort="properties", names=part.names)
@@ -293,7 +293,7 @@ class Backtest:
         snapshot = Snapshot(once=tuple(self._spent[record.number]))
         ticket = read_ticket(record.ticket, self._config.site)
         context = TurnContext(lane, self._config)
-        reading = Reading(ticket, News(record.changes, snapshot), (), (), 0, record.at)
+        reading = Reading(ticket, ReadDiff(record.changes, snapshot), (), (), 0, record.at)
         return self._drive(decide(context, reading, ()))
 
     def _drive(self, deciding: Steps[Plan]) -> Plan:

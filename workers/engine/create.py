@@ -19,7 +19,7 @@ from workers.happyfox.messages import Answer, read
 from workers.happyfox.tickets import tickets
 from workers.store.lanes import FORGET
 from workers.store.records import DEEPEST, announced, announcing
-from workers.tickets.diff import News
+from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead, mapping, number, read_ticket
 from workers.tickets.text import same_words, words
 
@@ -73,7 +73,7 @@ def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     return False
 
 
-def ours(context: TurnContext, ticket: TicketRead, found: News) -> Steps[tuple[News, tuple[str, ...]]]:
+def ours(context: TurnContext, ticket: TicketRead, found: ReadDiff) -> Steps[tuple[ReadDiff, tuple[str, ...]]]:
     """Takes the creation of a ticket out of its news when it is our own doing; gives remarks on that."""
     if not context.config.creates or all(change.kind != "ticket-created" for change in found.changes):
         return found, ()
@@ -82,7 +82,7 @@ def ours(context: TurnContext, ticket: TicketRead, found: News) -> Steps[tuple[N
     if ticket.id not in known and not any(draft.fits(ticket) for draft in drafts):
         return found, ()
     others = tuple(change for change in found.changes if change.kind != "ticket-created")
-    return News(others, found.snapshot, found.stray), (OURS,)
+    return ReadDiff(others, found.snapshot, found.unattributed), (OURS,)
 
 
 def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:

@@ -13,8 +13,20 @@ from workers.engine.external import ExternalEffects
 from workers.engine.fold import Folded, Wish, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
 from workers.engine.missing import RENAMED, letter, search
-from workers.engine.plan import ALL_OF, EVERYONE, Effect, Handover, Letter, Pending, Plan, Said, Verdict, together, whom
-from workers.engine.plan import fingerprint as fingerprint
+from workers.engine.plan import (
+    ALL_OF,
+    EVERYONE,
+    Effect,
+    Handover,
+    Letter,
+    Pending,
+    Plan,
+    Said,
+    Verdict,
+    fingerprint,
+    together,
+    whom,
+)
 from workers.engine.read import Reading, directory
 from workers.engine.steps import Steps, ask
 from workers.happyfox.directory import Directory
@@ -23,7 +35,7 @@ from workers.plugins.context import run_on
 from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
 from workers.store.lanes import set_poison_mark
-from workers.tickets.change import Change, Event, brief, event_for, matches, told
+from workers.tickets.change import Change, Event, brief, describe, event_for, matches
 from workers.tickets.snapshot import Snapshot, Timer, attribute
 
 # Attempts: when a handler that failed runs again, and when no more.
@@ -176,15 +188,15 @@ class Outcomes:
         now, done = self._context.now(), self._external.of(handler)
         self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, external=done), reason)
 
-    def keep(self, name: str, before: Pending | None, halt: Halt, news: Sequence[Change]) -> None:
+    def keep(self, name: str, before: Pending | None, halt: Halt, diff: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
-        pending, dead = keep(name, before, halt, news, self._context.now(), self._context.lane.turn)
+        pending, dead = keep(name, before, halt, diff, self._context.now(), self._context.lane.turn)
         if pending:
             self.pending.append(pending)
         if dead:
             self.letters.append(dead)
             self.record(name, "dead", dead.reason)
-        elif news:
+        elif diff:
             self.record(name, "skipped" if halt.skip else "waits", halt.why)
 
 
@@ -210,11 +222,11 @@ class HandlerRunner:
         self._blew = False
         self.external = ExternalEffects(context, reading, pending)
         self.outcomes = Outcomes(context, self.external)
-        self.snapshot = reading.news.snapshot
+        self.snapshot = reading.diff.snapshot
 
     def run_all(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
-        state, news = self._context, self._reading.news.changes
+        state, diff = self._context, self._reading.diff.changes
         blown = self._fuse()
         if self._paused.everything:
             self._halt(self._paused.everything)
@@ -232,7 +244,7 @@ class HandlerRunner:
         for bound in state.config.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
             if kinds not in events:
-                events[kinds] = event_for(account, kinds, news)
+                events[kinds] = event_for(account, kinds, diff)
             event = events[kinds]
             if (
                 calm
@@ -247,20 +259,20 @@ class HandlerRunner:
             else:
                 yield from self._turn_to(bound, event, blown)
         for router, news_to_it in halted.items():
-            self._halt_router(router, self._paused.routers[router], news if news_to_it else ())
+            self._halt_router(router, self._paused.routers[router], diff if news_to_it else ())
         for unknown in self._pending.left():
             self._look_for(unknown)
 
     def _fuse(self) -> str:
         """Tells why handlers must stop, if they must."""
-        state, news, pending = self._context, self._reading.news, self._pending
+        state, diff, pending = self._context, self._reading.diff, self._pending
         bounds = Bounds(state.lane.ticket, state.config.fuse, state.config.staff)
         runs = self._paused.everything is None
-        waits = runs and bool(pending or pending.again or news.changes)
+        waits = runs and bool(pending or pending.again or diff.changes)
         mended = runs and pending.everyone is not None and pending.everyone.replay
-        found = look(news.snapshot, news.changes, waits, state.now(), bounds, mended)
+        found = look(diff.snapshot, diff.changes, waits, state.now(), bounds, mended)
         self.snapshot = found.snapshot
-        if news.snapshot.fuse.blown and not found.snapshot.fuse.blown:
+        if diff.snapshot.fuse.blown and not found.snapshot.fuse.blown:
             how = ": a person replayed its letter" if mended else ""
             self.outcomes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.letter:
@@ -277,12 +289,12 @@ class HandlerRunner:
 
     def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
-        state, news, name = self._context, self._reading.news, bound.name
+        state, diff, name = self._context, self._reading.diff, bound.name
         work = self._pending.take(bound) if self._pending else None
-        if (event or work) and bound.handler.once and name in news.snapshot.once:
+        if (event or work) and bound.handler.once and name in diff.snapshot.once:
             self.outcomes.record(name, "skipped", "it has acted on this ticket, and does so only once")
             return
-        changes = (*work.changes, *news.changes) if work else news.changes
+        changes = (*work.changes, *diff.changes) if work else diff.changes
         # What is news when the fuse blows stands in the letter of that, for all handlers.
         kept = work.changes if work and self._blew else changes
         if work:
@@ -352,7 +364,7 @@ class HandlerRunner:
         if (later := search(self._context, unknown)) is None:
             self.outcomes.dead_letter(unknown, RENAMED)
             return
-        changes = (*unknown.changes, *self._reading.news.changes)
+        changes = (*unknown.changes, *self._reading.diff.changes)
         self.outcomes.pending.append(msgspec.structs.replace(later, changes=changes))
         self.outcomes.record(unknown.handler, "waits", "for a worker that knows it", unknown.attempt)
 
@@ -360,12 +372,12 @@ class HandlerRunner:
         """Lets everything wait: what is news for all handlers together, and whatever was owed."""
         pending = self._pending
         self._hold_back("", (*pending.routers(), *pending.again))
-        self.outcomes.keep(EVERYONE, pending.everyone, halt, self._reading.news.changes)
+        self.outcomes.keep(EVERYONE, pending.everyone, halt, self._reading.diff.changes)
 
-    def _halt_router(self, router: str, halt: Halt, news: Sequence[Change]) -> None:
+    def _halt_router(self, router: str, halt: Halt, diff: Sequence[Change]) -> None:
         """The same for the handlers of a router."""
         self._hold_back(f"{router}.", ())
-        self.outcomes.keep(ALL_OF.format(router), self._pending.of_router(router), halt, news)
+        self.outcomes.keep(ALL_OF.format(router), self._pending.of_router(router), halt, diff)
 
     def _hold_back(self, those: str, others: Sequence[Pending]) -> None:
         """Lets wait what handlers whose names begin so are owed each for itself, with what they did elsewhere."""
@@ -388,7 +400,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         if wanted.work:
             runner.outcomes.dead_letter(wanted.work, problem)
         else:
-            changes = runner.outcomes.shown.get(wanted.handler, reading.news.changes)
+            changes = runner.outcomes.shown.get(wanted.handler, reading.diff.changes)
             runner.outcomes.give_up(wanted.handler, changes, problem)
     own = {wish.handler for wish in runner.outcomes.wishes if not wish.work}
     for wanted in runner.outcomes.wishes:
@@ -400,7 +412,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         turn=context.lane.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
         snapshot=msgspec.structs.replace(_spent(context, runner), timers=timers),
-        changes=reading.news.changes,
+        changes=reading.diff.changes,
         verdicts=tuple(runner.outcomes.verdicts),
         effects=_missing(context, reading, folded),
         pending=tuple(runner.outcomes.pending),
@@ -440,11 +452,11 @@ def _handed(context: TurnContext, runner: HandlerRunner) -> Iterator[Handover]:
 
 def _timers(context: TurnContext, reading: Reading, runner: HandlerRunner) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
-    timers, remarks = reading.news.snapshot.timers, list(_unheard(context, reading))
+    timers, remarks = reading.diff.snapshot.timers, list(_unheard(context, reading))
     handlers = {bound.name: bound.handler for bound in context.config.handlers} if _sets_timers(runner) else {}
     for wish in runner.outcomes.wishes:
         if wish.handler in handlers:
-            shown = runner.outcomes.shown.get(wish.handler, reading.news.changes)
+            shown = runner.outcomes.shown.get(wish.handler, reading.diff.changes)
             handler, dry = handlers[wish.handler], context.config.dry(wish.handler)
             timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
             remarks += said
@@ -453,9 +465,9 @@ def _timers(context: TurnContext, reading: Reading, runner: HandlerRunner) -> tu
 
 def _unheard(context: TurnContext, reading: Reading) -> Iterator[str]:
     """Tells of timers and schedules that nobody here receives: their handlers were renamed or taken out."""
-    for change in reading.news.changes:
+    for change in reading.diff.changes:
         if change.to and not any(matches(bound.handler.kinds, change) for bound in context.config.handlers):
-            yield f"{told(change)}, and no handler receives it any more"
+            yield f"{describe(change)}, and no handler receives it any more"
 
 
 def _sets_timers(runner: HandlerRunner) -> bool:
@@ -465,7 +477,7 @@ def _sets_timers(runner: HandlerRunner) -> bool:
 def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
-    telling = [update for update in reading.news.stray if update.message or update.changes]
+    telling = [update for update in reading.diff.unattributed if update.message or update.changes]
     fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff) for effect in folded.effects]
     found = attribute(fingerprints, telling)
     folded.remarks += [

@@ -161,16 +161,16 @@ def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: li
         if isinstance(intent, Tags):
             wanted |= dict.fromkeys(intent.add, ("+", handler))
             wanted |= dict.fromkeys(intent.remove, ("-", handler))
-    news = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
-    remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in news]
-    if not news:
+    diff = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
+    remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in diff]
+    if not diff:
         return []
     return [
         Effect(
             sort="tags",
-            add=tuple(tag for tag, (sign, _) in news.items() if sign == "+"),
-            remove=tuple(tag for tag, (sign, _) in news.items() if sign == "-"),
-            owners={f"{sign}{tag}": handler for tag, (sign, handler) in news.items()},
+            add=tuple(tag for tag, (sign, _) in diff.items() if sign == "+"),
+            remove=tuple(tag for tag, (sign, _) in diff.items() if sign == "-"),
+            owners={f"{sign}{tag}": handler for tag, (sign, handler) in diff.items()},
         )
     ]
 

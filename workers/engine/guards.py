@@ -54,13 +54,13 @@ class Bounds:
     staff: int
 
 
-def look(snapshot: Snapshot, news: Sequence[Change], waits: bool, now: int, bounds: Bounds, mended: bool) -> Look:
+def look(snapshot: Snapshot, diff: Sequence[Change], waits: bool, now: int, bounds: Bounds, mended: bool) -> Look:
     """Looks at the fuse of a ticket with the changes of a turn; ``now`` in ms.
 
     ``waits`` tells that some handler has anything to do, ``mended`` that a person wants handlers to run again.
     """
-    contact = any(change.actor.kind == "contact" for change in news)
-    colleague = any(change.actor.kind == "staff" and change.actor.id != bounds.staff for change in news)
+    contact = any(change.actor.kind == "contact" for change in diff)
+    colleague = any(change.actor.kind == "staff" and change.actor.id != bounds.staff for change in diff)
     fuse = snapshot.fuse
     if contact or colleague:
         fuse = msgspec.structs.replace(fuse, heard=now)
@@ -72,10 +72,10 @@ def look(snapshot: Snapshot, news: Sequence[Change], waits: bool, now: int, boun
         turns = [act for act in fuse.acts if act.at > max(fuse.heard, now - SPAN)]
         if writes >= bounds.writes:
             why = f"{writes} writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-            return _blow(snapshot, fuse, "writes", why, news, now, bounds.ticket)
+            return _blow(snapshot, fuse, "writes", why, diff, now, bounds.ticket)
         if len(turns) >= TURNS:
             why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"
-            return _blow(snapshot, fuse, "turns", why, news, now, bounds.ticket)
+            return _blow(snapshot, fuse, "turns", why, diff, now, bounds.ticket)
     return Look(msgspec.structs.replace(snapshot, fuse=fuse), describe_loop_guard(fuse))
 
 
@@ -93,7 +93,7 @@ def _mends(fuse: Fuse, now: int, contact: bool, colleague: bool) -> bool:
     return (colleague and now >= fuse.at + ANSWER) or now >= fuse.at + HOUR
 
 
-def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, news: Sequence[Change], now: int, ticket: int) -> Look:
+def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, diff: Sequence[Change], now: int, ticket: int) -> Look:
     snapshot = msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(fuse, blown=rule, at=now))
     circle = Counter(f"{act.cause} -> {act.did}" for act in fuse.acts)
     told = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in circle.items())
@@ -103,7 +103,7 @@ def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, news: Sequence[Ch
         id=f"fuse-{ticket}-{now}",
         handler=EVERYONE,
         reason=reason,
-        changes=tuple(news),
+        changes=tuple(diff),
         evidence={"turns": turns, "writes": len(snapshot.writes)},
     )
     return Look(snapshot, f"the fuse of this ticket blew, until {MENDS[rule]}", letter)

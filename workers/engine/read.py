@@ -19,9 +19,17 @@ from workers.happyfox.messages import Answer, read
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
 from workers.store.records import LIFE, MISS, memories, recall, remember
 from workers.tickets.change import Change, schedule_kind, timer_kind
-from workers.tickets.diff import FirstSight, News, brought, merged_since, news, opening, tell
+from workers.tickets.diff import (
+    FirstSight,
+    ReadDiff,
+    add_merge_changes,
+    diff_read,
+    merged_since,
+    opening_update,
+    updates_from_merge,
+)
 from workers.tickets.model import TicketRead, read_ticket
-from workers.tickets.snapshot import Snapshot, decode, ring
+from workers.tickets.snapshot import Snapshot, decode, split_due
 
 # Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain.
 
@@ -41,7 +49,7 @@ class Reading:
     """
 
     ticket: TicketRead
-    news: News
+    diff: ReadDiff
     handled: tuple[str, ...]
     left: tuple[str, ...]
     look: int
@@ -59,9 +67,9 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     first, now, staff = _first_sight(context, outcome), context.moment(), context.config.staff
     merged = merged_since(ticket, snapshot)
     old = (yield from _brought(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
-    found = news(ticket, snapshot, first, now, staff, old)
+    found = diff_read(ticket, snapshot, first, now, staff, old)
     if merged and snapshot:
-        found = tell(found, ticket, snapshot, merged, now)
+        found = add_merge_changes(found, ticket, snapshot, merged, now)
     found, created = yield from ours(context, ticket, found)
     called, remarks = _called(context, found)
     return _explain(context, ticket, called, (*created, *remarks))
@@ -74,14 +82,14 @@ def _brought(
     stored = yield from ask(memories(context.lane.account, merged))
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
-    return brought(
-        updates, opening(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
+    return updates_from_merge(
+        updates, opening_update(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
     )
 
 
-def _called(context: TurnContext, found: News) -> tuple[News, tuple[str, ...]]:
+def _called(context: TurnContext, found: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
     """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
-    rung = ring(
+    due = split_due(
         found.snapshot.timers,
         found.changes,
         context.now(),
@@ -93,8 +101,8 @@ def _called(context: TurnContext, found: News) -> tuple[News, tuple[str, ...]]:
         for event in context.lane.events
         if event.source == SCHEDULE and not _early(context, event)
     }
-    changes = (*found.changes, *rung.changes, *scheduled.values())
-    return News(changes, msgspec.structs.replace(found.snapshot, timers=rung.left), found.stray), rung.remarks
+    changes = (*found.changes, *due.changes, *scheduled.values())
+    return ReadDiff(changes, msgspec.structs.replace(found.snapshot, timers=due.left), found.unattributed), due.remarks
 
 
 def _early(context: TurnContext, event: EventSummary) -> bool:
@@ -121,7 +129,7 @@ def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
     return FirstSight(
         since,
         created=any(event.kind == "created" for event in events),
-        bare=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
+        silent=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
     )
 
 
@@ -134,7 +142,7 @@ def _skew(context: TurnContext, outcome: Outcome) -> timedelta:
         return timedelta(0)
 
 
-def _explain(context: TurnContext, ticket: TicketRead, found: News, remarks: tuple[str, ...]) -> Reading:
+def _explain(context: TurnContext, ticket: TicketRead, found: ReadDiff, remarks: tuple[str, ...]) -> Reading:
     """Tells which events the read explains.
 
     A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
@@ -157,7 +165,7 @@ def _explain(context: TurnContext, ticket: TicketRead, found: News, remarks: tup
                 left[event.id] = look
     return Reading(
         ticket,
-        News(found.changes, _heard(found.snapshot, undelivered), found.stray),
+        ReadDiff(found.changes, _heard(found.snapshot, undelivered), found.unattributed),
         tuple(event.id for event in context.lane.events if event.id not in left),
         tuple(left),
         min(left.values(), default=0),
@@ -177,7 +185,7 @@ class StoredReading(msgspec.Struct, frozen=True):
     ticket: Mapping[str, Any]
     changes: tuple[Change, ...]
     snapshot: Snapshot
-    stray: tuple[int, ...]
+    unattributed: tuple[int, ...]
     handled: tuple[str, ...]
     left: tuple[str, ...]
     look: int
@@ -187,15 +195,15 @@ class StoredReading(msgspec.Struct, frozen=True):
 
 def encode_reading(reading: Reading) -> bytes:
     """Writes a reading for the turn's later attempts."""
-    news = reading.news
-    stray = tuple(update.id for update in news.stray)
+    diff = reading.diff
+    unattributed = tuple(update.id for update in diff.unattributed)
     return msgspec.json.encode(
         StoredReading(
             format=1,
             ticket=reading.ticket.raw,
-            changes=news.changes,
-            snapshot=news.snapshot,
-            stray=stray,
+            changes=diff.changes,
+            snapshot=diff.snapshot,
+            unattributed=unattributed,
             handled=reading.handled,
             left=reading.left,
             look=reading.look,
@@ -212,9 +220,9 @@ def decode_reading(stored: bytes, site: str) -> Reading:
         ticket = read_ticket(kept.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
-    stray = tuple(update for update in ticket.history if update.id in kept.stray)
-    news = News(kept.changes, kept.snapshot, stray)
-    return Reading(ticket, news, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
+    unattributed = tuple(update for update in ticket.history if update.id in kept.unattributed)
+    diff = ReadDiff(kept.changes, kept.snapshot, unattributed)
+    return Reading(ticket, diff, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
 
 
 # Listing: the account's directory, from the store or, when that is too old, from HappyFox.

@@ -73,7 +73,7 @@ class Ended:
     cut: bool = False
     why: str = ""
     told: tuple[str, ...] = ()
-    news: tuple[str, ...] = ()
+    diff: tuple[str, ...] = ()
 
 
 def errands(handlers: Iterable[Bound], check: Check | None = None) -> Errands:
@@ -143,8 +143,8 @@ class _Round:
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
         told = tuple(check(Directory(**lists)))
         yield from ask(leave(self.account, self.taken, -1, "", told))
-        news = tuple(each for each in told if each not in self.taken.state.findings)
-        return Ended(0, self.taken.name, True, told=told, news=news)
+        diff = tuple(each for each in told if each not in self.taken.state.findings)
+        return Ended(0, self.taken.name, True, told=told, diff=diff)
 
     def leave(self, wait: int, why: str) -> Steps[Ended]:
         """Gives the round back, or ends it."""

@@ -13,7 +13,7 @@ from workers.plugins.actions import AnyIntent, Create, Later, On, OnTicket, Reco
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
 from workers.tickets.change import Change, check, matches
-from workers.tickets.snapshot import Timer, put
+from workers.tickets.snapshot import Timer, replace_timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def run_on(
             continue
         new = Timer(handler.router, intent.name, now + intent.wait, now, intent.unless, dry)
         kind = new.ended_by(changes[asked:])
-        running = put(running, new)[: -1 if kind else None]
+        running = replace_timer(running, new)[: -1 if kind else None]
         due = datetime.fromtimestamp(new.due / 1000, UTC)
         remarks.append(f"{new.words}: " + (f"not set, ended by {kind}" if kind else f"due {due:%Y-%m-%d %H:%M:%S} UTC"))
     return running, remarks

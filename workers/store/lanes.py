@@ -216,7 +216,7 @@ def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
         "plan": turn.get("plan"),
         "pending": turn.get("pending"),
         "retry": _optional(turn.get("retry")),
-        "mark": _text(turn.get("poison_mark", b"")),
+        "poison_mark": _text(turn.get("poison_mark", b"")),
         "reading": turn.get("reading"),
         "journal": _journal(turn, "effect:"),
         "external": _journal(turn, "external:"),

@@ -64,7 +64,7 @@ class Event:
     replay: bool = False
 
 
-def told(change: Change) -> str:
+def describe(change: Change) -> str:
     """Tells of a timer, a schedule or a merge in plain words; empty for what a row or a difference tells."""
     merge = change.name == MERGED
     if not change.to:
@@ -77,7 +77,7 @@ def told(change: Change) -> str:
 def brief(change: Change) -> str:
     """Tells what happened and through whom, without anybody's words."""
     update = f" (row {change.update_id})" if change.update_id else ""
-    return told(change) or f"{change.kind} by {change.actor.kind}{update}"
+    return describe(change) or f"{change.kind} by {change.actor.kind}{update}"
 
 
 def timer_kind(router: str, name: str) -> str:

@@ -34,26 +34,26 @@ KIND_OF = {
 }
 
 
-def _teller(ticket: TicketRead, bare: list[Update], now: datetime) -> tuple[datetime, int | None, Actor]:
+def _teller(ticket: TicketRead, silent: list[Update], now: datetime) -> tuple[datetime, int | None, Actor]:
     """Who changed what has no row of its own: the author of the last row that says nothing, if there is one."""
-    if not bare:
+    if not silent:
         return ticket.modified_at or now, None, Actor("unknown")
-    update = bare[-1]
+    update = silent[-1]
     return update.at or now, update.id, Actor(update.author, update.author_id, update.author_name)
 
 
-def tag_changes(ticket: TicketRead, snapshot: Snapshot, bare: list[Update], now: datetime) -> list[Change]:
+def tag_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], now: datetime) -> list[Change]:
     """Tells the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
     added, removed = ticket.tags - set(snapshot.tags), frozenset(snapshot.tags) - ticket.tags
     if not added and not removed:
         return []
-    at, update, actor = _teller(ticket, bare, now)
+    at, update, actor = _teller(ticket, silent, now)
     return [Change(kind="tags-changed", at=at, update_id=update, actor=actor, added=added, removed=removed)]
 
 
-def field_changes(ticket: TicketRead, snapshot: Snapshot, bare: list[Update], now: datetime) -> list[Change]:
+def field_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], now: datetime) -> list[Change]:
     """Tells the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
-    at, update, actor = _teller(ticket, bare, now)
+    at, update, actor = _teller(ticket, silent, now)
     found = []
     for field in ticket.field_values:
         old = snapshot.fields.get(str(field.id), "")
@@ -121,11 +121,11 @@ class FirstSight:
 
     since: datetime
     created: bool
-    bare: bool = True
+    silent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ReadDiff:
     """What a read tells: the changes made by others, oldest first, and the memory to settle with.
 
     ``stray`` are new rows of our own that no effect is known to have made: the store forgot it, or a call landed after
@@ -134,17 +134,17 @@ class News:
 
     changes: tuple[Change, ...]
     snapshot: Snapshot
-    stray: tuple[Update, ...] = ()
+    unattributed: tuple[Update, ...] = ()
 
 
-def news(
+def diff_read(
     ticket: TicketRead,
     snapshot: Snapshot | None,
     first: FirstSight,
     now: datetime,
     staff: int,
     brought: frozenset[int] = frozenset(),
-) -> News:
+) -> ReadDiff:
     """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
 
     A person may work as the same staff member: a row by it is ours when an effect made it or, of late, one that looks
@@ -157,11 +157,11 @@ def news(
     updates = [update for update in ticket.history if not snapshot.knows(update.id) and update.id not in brought]
     own = attribute([fingerprint for _, fingerprint in snapshot.expected], updates)
     others = [update for update in updates if update.id not in own.values()]
-    stray = [update for update in others if snapshot.made(update, staff)]
-    theirs = [update for update in others if update not in stray]
+    unattributed = [update for update in others if snapshot.made(update, staff)]
+    theirs = [update for update in others if update not in unattributed]
     external = [update for update in theirs if not (_by(update, staff) and _bare(update, ticket))]
-    bare = [update for update in theirs if _bare(update, ticket)]
-    quiet = tag_changes(ticket, snapshot, bare, now) + field_changes(ticket, snapshot, bare, now)
+    silent = [update for update in theirs if _bare(update, ticket)]
+    quiet = tag_changes(ticket, snapshot, silent, now) + field_changes(ticket, snapshot, silent, now)
     if not updates:
         quiet += property_changes(ticket, snapshot, now)
     covered, waiting = match_announced(theirs, snapshot.announced_early)
@@ -169,7 +169,7 @@ def news(
         change
         for update in external
         for change in _changes(update, ticket, now, covered.get(update.id, frozenset()))
-        if not (quiet and update in bare)
+        if not (quiet and update in silent)
     ]
     late = _creation(ticket, snapshot, first, external, now)
     announced_early = () if updates else differences(dict(snapshot.properties), properties(ticket), _ms(now))
@@ -185,24 +185,24 @@ def news(
     )
     # What has no row of its own stands where the row stands that was made with it, else last.
     changes = sorted((*late, *told, *quiet), key=lambda change: change.update_id or sys.maxsize)
-    return News(tuple(changes), memory, tuple(stray))
+    return ReadDiff(tuple(changes), memory, tuple(unattributed))
 
 
 def _by(update: Update, staff: int) -> bool:
     return update.author == "staff" and update.author_id == staff
 
 
-def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, brought: frozenset[int]) -> News:
+def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, brought: frozenset[int]) -> ReadDiff:
     changes: list[Change] = []
     own = [update for update in ticket.history if update.id not in brought]
     recent = [update for update in own if update.at is not None and update.at >= first.since]
     for update in own:
-        if (update in recent or (first.created and update is opening(ticket))) and not _by(update, staff):
+        if (update in recent or (first.created and update is opening_update(ticket))) and not _by(update, staff):
             changes += _changes(update, ticket, now)
     if first.created and not ticket.history:
         changes.append(Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message))
     created = any(change.kind == "ticket-created" for change in changes)
-    if first.bare and not changes and not recent:
+    if first.silent and not changes and not recent:
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
     heard = max(len(changes), len(recent))
     memory = msgspec.structs.replace(
@@ -218,14 +218,14 @@ def _first(ticket: TicketRead, first: FirstSight, now: datetime, staff: int, bro
     )
     # A creation may be told again to a store that lost its memory: then all that we wrote since may be its answer.
     ours = ticket.history if created else recent
-    return News(tuple(changes), memory, tuple(update for update in ours if _by(update, staff)))
+    return ReadDiff(tuple(changes), memory, tuple(update for update in ours if _by(update, staff)))
 
 
 def _creation(
     ticket: TicketRead, snapshot: Snapshot, first: FirstSight, external: list[Update], now: datetime
 ) -> tuple[Change, ...]:
     """A "created" delivery that comes after an "updated" one: the creation is presented all the same, once."""
-    update = opening(ticket)
+    update = opening_update(ticket)
     if snapshot.created or not first.created or update in external:
         return ()
     if update is None:
@@ -233,7 +233,7 @@ def _creation(
     return tuple(_changes(update, ticket, now))
 
 
-def opening(ticket: TicketRead) -> Update | None:
+def opening_update(ticket: TicketRead) -> Update | None:
     """Gives the row that opened the ticket; those of tickets that were merged into it may be older."""
     at = ticket.created_at if ticket.merged else None
     updates = (update for update in ticket.history if at is None or update.at is None or update.at >= at)
@@ -242,7 +242,12 @@ def opening(ticket: TicketRead) -> Update | None:
 
 def _bare(update: Update, ticket: TicketRead) -> bool:
     """A row that says nothing itself: a tag or a custom field may have changed (seen with live accounts)."""
-    return update.message is None and not update.changes and update is not opening(ticket) and update.author != "rule"
+    return (
+        update.message is None
+        and not update.changes
+        and update is not opening_update(ticket)
+        and update.author != "rule"
+    )
 
 
 def _changes(
@@ -250,7 +255,7 @@ def _changes(
 ) -> Iterable[Change]:
     actor = Actor(update.author, update.author_id, update.author_name)
     at = update.at or now
-    if update is opening(ticket):
+    if update is opening_update(ticket):
         yield _said("ticket-created", update, actor, at)
         return
     found = False
@@ -312,7 +317,7 @@ def merged_since(ticket: TicketRead, snapshot: Snapshot | None) -> tuple[int, ..
     return () if snapshot.merged is None else tuple(number for number in ticket.merged if number not in snapshot.merged)
 
 
-def brought(
+def updates_from_merge(
     updates: Sequence[Update],
     first: Update | None,
     snapshot: Snapshot | None,
@@ -347,7 +352,9 @@ def brought(
     return frozenset(update.id for update in updates if old(update))
 
 
-def tell(found: News, ticket: TicketRead, snapshot: Snapshot, merged: Sequence[int], now: datetime) -> News:
+def add_merge_changes(
+    found: ReadDiff, ticket: TicketRead, snapshot: Snapshot, merged: Sequence[int], now: datetime
+) -> ReadDiff:
     """Adds the changes that tell of a merge; ``found`` is what else is new to a ticket that was seen before.
 
     A row of a merged ticket tells of that ticket's properties: its changes count only where this one's have changed.
@@ -358,4 +365,6 @@ def tell(found: News, ticket: TicketRead, snapshot: Snapshot, merged: Sequence[i
     at = ticket.modified_at or now
     changes += [Change(kind="ticket-updated", at=at, new=Named(each, f"#{each}"), name=MERGED) for each in merged]
     undelivered = (*found.snapshot.undelivered, int(now.timestamp() * 1000))
-    return News(tuple(changes), msgspec.structs.replace(found.snapshot, undelivered=undelivered), found.stray)
+    return ReadDiff(
+        tuple(changes), msgspec.structs.replace(found.snapshot, undelivered=undelivered), found.unattributed
+    )

@@ -96,8 +96,8 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
     changes: Mapping[str, str] = {}
 
     @property
-    def brief(self) -> "Mark":
-        """The mark with no more words than are kept for a while."""
+    def brief(self) -> "Fingerprint":
+        """The fingerprint with no more words than are kept for a while."""
         return msgspec.structs.replace(self, words=self.words[:TELLING])
 
 
@@ -192,7 +192,7 @@ class Timer(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class DueTimers:
     """What became of a ticket's timers: the changes that those make which are due, those that run on, and remarks."""
 
     changes: tuple[Change, ...]
@@ -200,13 +200,13 @@ class Rung:
     remarks: tuple[str, ...]
 
 
-def ring(
+def split_due(
     timers: Iterable[Timer],
     changes: Sequence[Change],
     now: int,
     dry: Callable[[str], bool],
     waits: Callable[[Timer], bool] = lambda _: False,
-) -> Rung:
+) -> DueTimers:
     """Looks at the timers in a turn with these changes, at ``now`` (ms); ``dry`` tells which routers run dry.
 
     ``waits`` tells which of those that are due wait for a worker that knows who receives them.
@@ -225,10 +225,10 @@ def ring(
         else:
             (left if timer.due > now or waits(timer) else due).append(timer)
     due.sort(key=lambda timer: timer.due)
-    return Rung(tuple(map(_change, due)), tuple(left), tuple(remarks))
+    return DueTimers(tuple(map(_change, due)), tuple(left), tuple(remarks))
 
 
-def put(timers: Sequence[Timer], new: Timer) -> tuple[Timer, ...]:
+def replace_timer(timers: Sequence[Timer], new: Timer) -> tuple[Timer, ...]:
     """Adds a timer, which takes the place of the one of the same router and name."""
     return (*(each for each in timers if (each.router, each.name) != (new.router, new.name)), new)
 
@@ -379,7 +379,7 @@ def advance(
         "unread": {**shot.unread, **(unread or {})},
         "properties": {**shot.properties, **(changed or {})},
         "expected": (*shot.expected, *expected),
-        "marks": (*shot.fingerprints, *((at, fingerprint.brief) for at, fingerprint in fingerprints)),
+        "fingerprints": (*shot.fingerprints, *((at, fingerprint.brief) for at, fingerprint in fingerprints)),
         "writes": (*shot.writes, *writes),
         "undelivered": (*shot.undelivered, *undelivered),
     }

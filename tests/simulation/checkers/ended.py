@@ -43,7 +43,7 @@ def dead_letters_have_a_cause(history: History) -> Iterator[str]:
 
 def lanes_are_scheduled(history: History) -> Iterator[str]:
     """A lane with an event, an unfinished turn or an owed handler is in the schedule, after every step."""
-    yield from history.stray[:5]
+    yield from history.unattributed[:5]
 
 
 def leases_last(history: History) -> Iterator[str]:

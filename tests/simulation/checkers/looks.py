@@ -32,7 +32,7 @@ def like_ours(history: History, number: int, update: StoredUpdate) -> bool:
     return any(told.items() <= each.items() for each in wanted)
 
 
-def bare(update: StoredUpdate) -> bool:
+def silent(update: StoredUpdate) -> bool:
     """Tells whether a row says nothing itself; the tags or fields it stands for are checked on their own."""
     told = any(update.shown[name] for name in update.shown if name.endswith("_change"))
     return not update.shown["message"] and not told and update.shown["by"]["type"] != "smartrule"

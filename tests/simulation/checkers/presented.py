@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.simulation.checkers.calls import WIDTH
-from tests.simulation.checkers.looks import CHANGES, bare, by_us, kinds, like_ours
+from tests.simulation.checkers.looks import CHANGES, by_us, kinds, like_ours, silent
 from tests.simulation.checkers.records import dry_turns
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
@@ -47,7 +47,7 @@ def _excused(history: History, number: int, update: StoredUpdate, asked: frozens
     It says nothing; or it became visible late, and what it says was told before it by the difference it made; or a
     person who works as our staff member made it, and at first sight, or in what it set, it is as one of ours.
     """
-    if bare(update) or like_ours(history, number, update):
+    if silent(update) or like_ours(history, number, update):
         return True
     wanted = asked & kinds(update, opening=False)
     properties = {kind for name, (kind, _) in CHANGES.items() if update.shown[name]}

@@ -392,13 +392,13 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     world.check = check
     (ended,) = world.rounds()
-    assert ended.told == ended.news == tuple(told)
+    assert ended.told == ended.diff == tuple(told)
     assert state(world, ":names").findings == tuple(told)
     world.now += DAY - 1
     assert world.rounds() == []
     world.now += 1
     (ended,) = world.rounds()
-    assert (ended.told, ended.news) == (tuple(told), ())
+    assert (ended.told, ended.diff) == (tuple(told), ())
     told.clear()
 
     def doubted() -> Ended:

@@ -50,7 +50,7 @@ def test_a_store_that_only_goes_on_is_trusted(watch: Watch, store: redis.Redis) 
     assert gates(store) == {"open"}
 
 
-@pytest.poison_mark.parametrize("jump", [-3600.0, -0.5, 0.5, 3600.0])
+@pytest.mark.parametrize("jump", [-3600.0, -0.5, 0.5, 3600.0])
 def test_a_clock_that_was_set_closes_all_gates_once(
     watch: Watch, host: Host, store: redis.Redis, jump: float, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_fresh_process_that_finds_a_fresh_store_does_not_wait(watch: Watch, st
     assert gates(store) == {"open"}
 
 
-@pytest.poison_mark.parametrize("lose", [redis.Redis.flushall, lambda store: born(store, 2)])
+@pytest.mark.parametrize("lose", [redis.Redis.flushall, lambda store: born(store, 2)])
 def test_an_emptied_or_replaced_store_closes_all_gates(
     watch: Watch, store: redis.Redis, lose: Callable[[redis.Redis], None]
 ) -> None:
@@ -86,7 +86,7 @@ def test_an_emptied_or_replaced_store_closes_all_gates(
     assert gates(store) == {"locked"}
 
 
-@pytest.poison_mark.parametrize(("durable", "gate"), [(False, "locked"), (True, "open")])
+@pytest.mark.parametrize(("durable", "gate"), [(False, "locked"), (True, "open")])
 def test_a_restart_closes_the_gates_unless_everything_is_on_disk(store: redis.Redis, durable: bool, gate: str) -> None:
     ours = Store(store)
     watch = Watch(ours, GOVERNORS, durable)

@@ -155,7 +155,7 @@ def test_events_of_a_ticket_stay_in_order(engine: Store) -> None:
     assert engine.client.lrange(P + "lane:3", 0, -1) == [arrival.id.encode() for arrival in arrivals]
 
 
-@pytest.poison_mark.parametrize("body", [b"", b"\x00\xff\xfe", b"x" * 5_000_000, "☕".encode()])
+@pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe", b"x" * 5_000_000, "☕".encode()])
 def test_a_body_may_be_any_bytes(engine: Store, body: bytes) -> None:
     arrival = unreadable("not-json", body)
     take(engine, arrival)

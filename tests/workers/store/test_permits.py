@@ -92,7 +92,7 @@ def test_a_call_that_never_left_gives_its_slot_back_at_once(account: Account) ->
     assert (account.forecast().posts_used, account.forecast().in_flight) == (0, 0)
 
 
-@pytest.poison_mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("settled", [True, False])
 def test_a_call_without_answer_holds_its_slot_past_its_deadline(account: Account, settled: bool) -> None:
     account.ask("POST", "p")
     account.now += LIFE
@@ -158,7 +158,7 @@ def test_a_429_closes_both_methods_for_the_lockout_and_its_guard(account: Accoun
     assert account.ask("GET", "g") == Grant(1, "gate")
 
 
-@pytest.poison_mark.parametrize(
+@pytest.mark.parametrize(
     ("asked", "closed"), [(30_000, LOCKOUT), (900_000, 900_000), (HOUR, HOUR), (86_400_000, HOUR)]
 )
 def test_a_longer_retry_after_wins_up_to_an_hour_and_a_shorter_one_is_ignored(
@@ -223,7 +223,7 @@ def test_only_the_probe_opens_the_gate(account: Account) -> None:
     assert account.forecast().gate == "probing"
 
 
-@pytest.poison_mark.parametrize("outcome", ["doubt", "failed"])
+@pytest.mark.parametrize("outcome", ["doubt", "failed"])
 def test_a_probe_without_a_good_answer_is_followed_by_another_after_15_s(account: Account, outcome: Outcome) -> None:
     account.lock()
     account.now += LOCKOUT
@@ -247,7 +247,7 @@ def test_a_probe_whose_process_died_is_replaced_and_can_no_longer_open(account: 
     assert account.forecast().gate == "open"
 
 
-@pytest.poison_mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_probe_that_never_left_lets_the_next_call_try_at_once(account: Account, method: str) -> None:
     account.lock()
     account.now += LOCKOUT

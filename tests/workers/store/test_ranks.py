@@ -32,7 +32,7 @@ def test_interactive_lanes_have_a_head_start_that_older_lanes_outgrow(account: L
     assert [account.claimed() for _ in range(3)] == [2, 1, 4]
 
 
-@pytest.poison_mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_reserve_is_left_for_interactive_lanes_behind_any_number_of_others(account: LaneAccount, method: str) -> None:
     for ticket in range(1, 200):
         account.event(ticket, "bulk" if ticket % 2 else "normal")
@@ -116,7 +116,7 @@ def commands(client: redis.Redis, script: Script[tuple[int, int]], store: Store)
     return sum(after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after)
 
 
-@pytest.poison_mark.parametrize("state", ["exhausted", "locked"])
+@pytest.mark.parametrize("state", ["exhausted", "locked"])
 def test_asking_costs_as_much_with_many_lanes_as_with_few(account: LaneAccount, state: str) -> None:
     def cost() -> int:
         return commands(account.client, due(account.config, 8), account.store)

@@ -58,7 +58,7 @@ def test_settling_again_finds_its_own_lane_claimed_with_it(account: LaneAccount)
     assert waiting(account, 1) == 1
 
 
-@pytest.poison_mark.parametrize("nonce", ["second", None])
+@pytest.mark.parametrize("nonce", ["second", None])
 def test_settling_again_without_a_further_lane_is_answered_alike(account: LaneAccount, nonce: str | None) -> None:
     account.event(1, "normal")
     lane = claimed(account, "first")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
-from workers.tickets.diff import FirstSight, News, news
+from workers.tickets.diff import FirstSight, ReadDiff, diff_read
 from workers.tickets.model import TicketRead
 from workers.tickets.snapshot import Fingerprint, Snapshot, advance, take_snapshot
 
@@ -19,11 +19,11 @@ def snapshot(read: TicketRead) -> Snapshot:
     return advance(take_snapshot(read))
 
 
-def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> News:
-    return news(read, before, FirstSight(since, created), NOW, staff=7)
+def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> ReadDiff:
+    return diff_read(read, before, FirstSight(since, created), NOW, staff=7)
 
 
-def told(found: News) -> list[tuple[str, int | None]]:
+def told(found: ReadDiff) -> list[tuple[str, int | None]]:
     return [(change.kind, change.update_id) for change in found.changes]
 
 
@@ -151,7 +151,7 @@ def test_a_row_that_was_expected_is_ours() -> None:
 
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
-    assert (told(found), found.stray, found.snapshot.expected) == ([], (), ())
+    assert (told(found), found.unattributed, found.snapshot.expected) == ([], (), ())
 
 
 def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
@@ -169,7 +169,7 @@ def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() ->
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
     assert told(found) == []
-    assert [each.id for each in found.stray] == [2]
+    assert [each.id for each in found.unattributed] == [2]
 
 
 def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
@@ -179,7 +179,7 @@ def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> No
 
     assert told(found) == [("note-added", 2), ("status-changed", 3)]
     assert {change.actor for change in found.changes} == {Actor("staff", 7, "Foxhooks Bot")}
-    assert found.stray == ()
+    assert found.unattributed == ()
 
 
 def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_tags() -> None:

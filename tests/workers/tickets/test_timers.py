@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workers.tickets.change import Actor, Change, event_for, matches, schedule_kind, timer_kind, told
-from workers.tickets.snapshot import Timer, put, ring
+from workers.tickets.change import Actor, Change, describe, event_for, matches, schedule_kind, timer_kind
+from workers.tickets.snapshot import Timer, replace_timer, split_due
 
 NOW = 1_780_000_000_000
 AT = datetime.fromtimestamp(NOW / 1000, UTC)
@@ -21,7 +21,7 @@ def live(_: str) -> bool:
 
 
 def test_what_is_due_becomes_a_change_for_its_router_alone() -> None:
-    rung = ring([timer()], [], NOW, live)
+    rung = split_due([timer()], [], NOW, live)
 
     (change,) = rung.changes
     assert rung.left == ()
@@ -33,12 +33,12 @@ def test_what_is_due_becomes_a_change_for_its_router_alone() -> None:
 
 
 def test_what_is_not_due_runs_on() -> None:
-    assert ring([timer(due=NOW + 1)], [], NOW, live).left == (timer(due=NOW + 1),)
+    assert split_due([timer(due=NOW + 1)], [], NOW, live).left == (timer(due=NOW + 1),)
 
 
 @pytest.mark.parametrize("due", [NOW - 1, NOW + 1])
 def test_a_change_it_was_told_to_heed_ends_it_though_it_is_due_already(due: int) -> None:
-    rung = ring([timer(due=due, unless=("staff-replied",))], [REPLY], NOW, live)
+    rung = split_due([timer(due=due, unless=("staff-replied",))], [REPLY], NOW, live)
 
     assert (rung.changes, rung.left) == ((), ())
     assert rung.remarks == ("timer remind of vip: ended by staff-replied",)
@@ -46,7 +46,7 @@ def test_a_change_it_was_told_to_heed_ends_it_though_it_is_due_already(due: int)
 
 def test_other_changes_leave_it_alone() -> None:
     kept = timer(due=NOW + 1, unless=("contact-replied",))
-    assert ring([kept], [REPLY], NOW, live).left == (kept,)
+    assert split_due([kept], [REPLY], NOW, live).left == (kept,)
 
 
 def test_any_change_is_heeded_as_ticket_updated_and_neither_timers_nor_schedules_are() -> None:
@@ -57,21 +57,21 @@ def test_any_change_is_heeded_as_ticket_updated_and_neither_timers_nor_schedules
 
 
 def test_several_that_are_due_come_in_the_order_of_their_times() -> None:
-    rung = ring([timer("late", NOW - 1), timer("early", NOW - 2)], [], NOW, live)
+    rung = split_due([timer("late", NOW - 1), timer("early", NOW - 2)], [], NOW, live)
     assert [change.name for change in rung.changes] == ["early", "late"]
 
 
 def test_what_was_set_in_a_dry_run_ends_with_it() -> None:
     dry = timer(due=NOW + 1, dry=True)
-    assert ring([dry], [], NOW, lambda router: router == "vip").left == (dry,)
-    ended = ring([dry], [], NOW, live)
+    assert split_due([dry], [], NOW, lambda router: router == "vip").left == (dry,)
+    ended = split_due([dry], [], NOW, live)
     assert ended.left == ()
     assert ended.remarks == ("timer remind of vip: ended with the dry run in which it was set",)
 
 
 def test_a_new_one_takes_the_place_of_the_old_of_the_same_router_and_name() -> None:
     old, new, other = timer(), timer(due=NOW + 5), Timer("crm", "remind", NOW, NOW)
-    assert put((old, other), new) == (other, new)
+    assert replace_timer((old, other), new) == (other, new)
 
 
 def test_an_event_shows_what_else_happened_and_nothing_that_is_for_others() -> None:
@@ -89,6 +89,6 @@ def test_an_event_shows_what_else_happened_and_nothing_that_is_for_others() -> N
 
 
 def test_the_clocks_changes_are_told_in_plain_words() -> None:
-    assert told(Change(kind="later", at=AT, to="vip", name="remind")) == "later: the timer remind of vip is due"
-    assert told(Change(kind="scheduled", at=AT, to="vip.close")) == "scheduled: found for vip.close"
-    assert told(REPLY) == ""
+    assert describe(Change(kind="later", at=AT, to="vip", name="remind")) == "later: the timer remind of vip is due"
+    assert describe(Change(kind="scheduled", at=AT, to="vip.close")) == "scheduled: found for vip.close"
+    assert describe(REPLY) == ""
