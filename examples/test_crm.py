@@ -22,7 +22,7 @@ def test_the_plan_becomes_a_field(service: Service) -> None:
 
 def test_whom_the_crm_does_not_know_is_left_alone(service: Service) -> None:
     service.answers = [(200, []), (404, {})]
-    assert ask(service).intents == ask(service).intents == ()
+    assert ask(service).actions == ask(service).actions == ()
 
 
 @pytest.mark.parametrize(("status", "error"), [(503, Retry), (429, Retry), (401, GiveUp)])

@@ -13,7 +13,7 @@ def test_a_timer_is_set_and_what_it_does_is_escalating() -> None:
 
 
 def test_a_closed_ticket_is_let_alone() -> None:
-    assert run(router, ticket(status="Closed"), "later", name="unanswered").intents == ()
+    assert run(router, ticket(status="Closed"), "later", name="unanswered").actions == ()
 
 
 def test_an_unanswered_ticket_escalates_once_and_not_before_its_time(desk: Desk) -> None:

@@ -12,7 +12,7 @@ def test_vip() -> None:
 
 
 def test_other_contacts_are_left_alone() -> None:
-    assert run(router, ticket(email="kim@example.org"), "ticket-created").intents == ()
+    assert run(router, ticket(email="kim@example.org"), "ticket-created").actions == ()
 
 
 def test_a_closed_ticket_wakes_up_when_its_contact_replies() -> None:

@@ -69,7 +69,7 @@ class UnknownName(GiveUp):
         self.what, self.name, self.known = what, name, tuple(known)
 
 
-class WrongIntent(GiveUp):
+class InvalidAction(GiveUp):
     """An intent with arguments that make no sense; its text is ours, without a customer's words."""
 
 
@@ -173,7 +173,7 @@ def _wait(after: float | str | timedelta) -> float:
     try:
         given = seconds(after)
     except ValueError:
-        raise WrongIntent(f"Retry: after={after!r} is no wait; write it as 90s, 10m or 2h") from None
+        raise InvalidAction(f"Retry: after={after!r} is no wait; write it as 90s, 10m or 2h") from None
     if not given <= LONGEST:
-        raise WrongIntent(f"Retry: after={after!r} cannot be; it is 366d at most")
+        raise InvalidAction(f"Retry: after={after!r} cannot be; it is 366d at most")
     return max(given, 0.0)

@@ -13,7 +13,7 @@ import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
 from service.context import AccountName, Accounts, accounts_of, store_of
-from workers.engine.backtest import Backtest, Deed, Take, Tally, peak
+from workers.engine.backtest import Backtest, PlannedAction, Take, Tally, peak
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
@@ -213,14 +213,14 @@ def _show(result: AccountResult) -> None:
         line("Names were not checked: the store has no lists of this account. `foxhooks doctor` fetches them.")
 
 
-def _show_differences(title: str, sign: str, style: str, deeds: list[Deed]) -> None:
-    if deeds:
+def _show_differences(title: str, sign: str, style: str, planned_actions: list[PlannedAction]) -> None:
+    if planned_actions:
         line((title, "bold"))
-    for (ticket, at), same in groupby(deeds[:MOST], key=lambda deed: (deed.ticket, deed.at)):
-        what = ", ".join(f'{deed.words}: "{deed.text}"' if deed.text else deed.words for deed in same)
+    for (ticket, at), same in groupby(planned_actions[:MOST], key=lambda action: (action.ticket, action.at)):
+        what = ", ".join(f'{action.words}: "{action.text}"' if action.text else action.words for action in same)
         line((f"  {sign} ticket {ticket}, {clock(at)}: {plain(what)}", style))
-    if len(deeds) > MOST:
-        line(f"  {len(deeds) - MOST:,} more; --json has them all")
+    if len(planned_actions) > MOST:
+        line(f"  {len(planned_actions) - MOST:,} more; --json has them all")
 
 
 def _show_cost(result: AccountResult) -> None:

@@ -58,9 +58,9 @@ class Deeds:
     def do(self, number: int) -> None:
         """Does one of them, drawn by its weight."""
         self._count += 1
-        deed = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        self._history.faults[deed] += 1
-        self._do[deed](number)
+        action = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        self._history.faults[action] += 1
+        self._do[action](number)
 
     def _staff(self, number: int, **edit: Any) -> None:
         # Not in a row that says nothing: nobody could tell whether it is the trace of a tag that we set, or theirs.

@@ -15,7 +15,7 @@ class People:
 
     def __init__(self, stage: Stage, post: Post) -> None:
         self._stage, self._post = stage, post
-        self._deeds = Deeds(stage.world.simulator, stage.rng, stage.history)
+        self._planned_actions = Deeds(stage.world.simulator, stage.rng, stage.history)
 
     def play(self) -> Player:
         """Opens tickets, works on them, and has each delivered once more in the end."""
@@ -27,7 +27,7 @@ class People:
                 yield rng.uniform(0, 10_000)
                 continue
             number = rng.choice(list(simulator.account.tickets))
-            self._deeds.do(number)
+            self._planned_actions.do(number)
             if number in simulator.account.tickets and stage.faults.draws("row"):
                 hide(simulator, number, stage.world.now / 1000 + rng.uniform(1, 60))
             self._post.collect()

@@ -40,5 +40,5 @@ def tally(history: History) -> Counter[str]:
         elif entry is not None and entry.state in ENDS:
             found[ENDS[entry.state]] += 1
     for shown in history.witness.shown:
-        found["a handler has acted once and for all"] += shown.handler in history.witness.once and bool(shown.intents)
+        found["a handler has acted once and for all"] += shown.handler in history.witness.once and bool(shown.actions)
     return found

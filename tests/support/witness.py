@@ -12,7 +12,7 @@ import msgspec
 
 from workers.engine.plan import Letter, Pending, Plan, decode_plan
 from workers.engine.steps import Step
-from workers.plugins.actions import AnyIntent
+from workers.plugins.actions import AnyAction
 from workers.plugins.invoke import Decide, Decision
 from workers.store.lanes import Settlement
 from workers.store.scripts import Script
@@ -31,7 +31,7 @@ class Shown:
     tags: frozenset[str] = frozenset()
     dead: str = ""
     replay: bool = False
-    intents: tuple[AnyIntent, ...] = ()
+    actions: tuple[AnyAction, ...] = ()
     turn: str = ""
 
     @property
@@ -77,7 +77,7 @@ class Witness:
         if isinstance(step, Decide) and isinstance(answer, Decision):
             handler = step.bound.handler
             told = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
-            shown = Shown(*told, intents=answer.intents, replay=step.event.replay)
+            shown = Shown(*told, actions=answer.actions, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]

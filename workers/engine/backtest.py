@@ -15,7 +15,7 @@ import msgspec
 
 from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
-from workers.engine.fold import Wish
+from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, Plan, Record, split
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
@@ -23,7 +23,7 @@ from workers.engine.steps import Step, Steps
 from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.actions import AnyIntent, Create, Move, Note, Set, Subscribe
+from workers.plugins.actions import AnyAction, Create, Move, Note, Set, Subscribe
 from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place
 from workers.plugins.router import router_of
 from workers.settings import Account
@@ -37,7 +37,7 @@ from workers.tickets.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class PlannedAction:
     """One thing that a handler wanted done: on which ticket, when (ms), in plain words, with the text of a message."""
 
     handler: str
@@ -52,7 +52,7 @@ class Deed:
         return self.handler, self.ticket, self.words.casefold(), self.text
 
 
-def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed]:
+def planned_actions(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[PlannedAction]:
     """Takes apart what a plan for a record's turn, or the record itself, did, into what each handler wanted.
 
     What was only brought about there, replayed or wanted by another ticket's turn, is left out. With ``values`` a
@@ -65,14 +65,14 @@ def deeds(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[Deed
         for part in split(effect):
             for described, message in _things(part, values):
                 if part.handlers[0] not in brought:
-                    yield Deed(part.handlers[0], record.number, record.at, described, message)
+                    yield PlannedAction(part.handlers[0], record.number, record.at, described, message)
     for each in plan.handed:
-        wanted = msgspec.json.encode(each.intents).decode()
-        yield Deed(each.handler, record.number, record.at, each.words, wanted)
+        wanted = msgspec.json.encode(each.actions).decode()
+        yield PlannedAction(each.handler, record.number, record.at, each.words, wanted)
     for handler, entries in plan.external.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:
-                yield Deed(handler, record.number, record.at, f"effect {name}")
+                yield PlannedAction(handler, record.number, record.at, f"effect {name}")
 
 
 def _things(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
@@ -118,11 +118,11 @@ class Makeshift:
             elif isinstance(identity := effect.set.get(key), int):
                 self._see(PROPERTIES[key], {"id": identity, "name": name})
 
-    def lists(self, wishes: Sequence[Wish]) -> dict[str, bytes]:
+    def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
         """Gives lists as the store keeps them (JSON), with every name in these wishes."""
-        for wish in wishes:
-            for intent in wish.intents:
-                for where, name in _names(intent):
+        for asked in requested:
+            for action in asked.actions:
+                for where, name in _names(action):
                     self._know(where, name)
         return {
             where: msgspec.json.encode([{"id": one, "name": name, "email": name} for one, name in names.items()])
@@ -147,23 +147,23 @@ class Makeshift:
             names[min([0, *names]) - 1] = name.strip()
 
 
-def _names(intent: AnyIntent) -> list[tuple[str, int | str]]:
+def _names(action: AnyAction) -> list[tuple[str, int | str]]:
     """Gives the names that an intent holds, each with the list it belongs to."""
-    if isinstance(intent, Set):
-        own = [(PROPERTIES[key], value) for key, value in intent.properties.items() if key in PROPERTIES]
+    if isinstance(action, Set):
+        own = [(PROPERTIES[key], value) for key, value in action.properties.items() if key in PROPERTIES]
         return [(where, value) for where, value in own if value is not None] + [
-            ("fields", key) for key in intent.fields
+            ("fields", key) for key in action.fields
         ]
-    if isinstance(intent, Create):
-        draft = intent.members
+    if isinstance(action, Create):
+        draft = action.members
         own = [(PROPERTIES[key], draft[key]) for key in PROPERTIES if key in draft]
         return [("categories", draft["category"]), *own, *(("fields", name) for name in draft.get("fields", ()))]
-    if isinstance(intent, Move):
-        return [("categories", intent.category)]
-    if isinstance(intent, Subscribe):
-        return [("staff", each) for each in intent.staff]
-    if isinstance(intent, Note) and intent.alert is not None:
-        return [("staff", intent.alert)]
+    if isinstance(action, Move):
+        return [("categories", action.category)]
+    if isinstance(action, Subscribe):
+        return [("staff", each) for each in action.staff]
+    if isinstance(action, Note) and action.alert is not None:
+        return [("staff", action.alert)]
     return []
 
 
@@ -179,27 +179,27 @@ class Tally:
 
     acted: int = 0
     same: int = 0
-    added: list[Deed] = field(default_factory=list)
-    missing: list[Deed] = field(default_factory=list)
+    added: list[PlannedAction] = field(default_factory=list)
+    missing: list[PlannedAction] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     denied: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
 
 
-def compare(now: Sequence[Deed], then: Sequence[Deed], tallies: MutableMapping[str, Tally]) -> None:
+def compare(now: Sequence[PlannedAction], then: Sequence[PlannedAction], tallies: MutableMapping[str, Tally]) -> None:
     """Adds to the tally of each handler which of its deeds are the same, added or missing."""
-    left = Counter(deed.key for deed in then)
-    for deed in now:
-        tally = tallies.setdefault(deed.handler, Tally())
-        if left[deed.key]:
-            left[deed.key] -= 1
+    left = Counter(action.key for action in then)
+    for action in now:
+        tally = tallies.setdefault(action.handler, Tally())
+        if left[action.key]:
+            left[action.key] -= 1
             tally.same += 1
         else:
-            tally.added.append(deed)
-    for deed in then:
-        if left[deed.key]:
-            left[deed.key] -= 1
-            tallies.setdefault(deed.handler, Tally()).missing.append(deed)
+            tally.added.append(action)
+    for action in then:
+        if left[action.key]:
+            left[action.key] -= 1
+            tallies.setdefault(action.handler, Tally()).missing.append(action)
 
 
 def peak(times: Iterable[int], window: float) -> int:
@@ -234,8 +234,8 @@ class Backtest:
         self._spent: defaultdict[int, set[str]] = defaultdict(set)
         self._makeshift = Makeshift()
         self._tallies = {bound.name: Tally() for bound in handlers}
-        self._now: list[Deed] = []
-        self._then: list[Deed] = []
+        self._now: list[PlannedAction] = []
+        self._then: list[PlannedAction] = []
         #: When (ms) a call would have been made, and when one was made for these routers.
         self.posts: list[int] = []
         self.made: list[int] = []
@@ -244,7 +244,7 @@ class Backtest:
     def play(self, record: Record) -> None:
         """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
         then = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
-        self._then += self._deeds(record, record)
+        self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in then if not (record.dry or effect.dry)]
         self._makeshift.see_ticket(record.ticket)
         for effect in record.effects:
@@ -254,7 +254,7 @@ class Backtest:
         self.turns += 1
         plan = self._decide(record)
         self._count(plan, record)
-        self._now += self._deeds(record, plan)
+        self._now += self._planned_actions(record, plan)
         self.posts += [record.at] * len(plan.effects)
 
     def compare(self) -> Mapping[str, Tally]:
@@ -262,8 +262,8 @@ class Backtest:
         compare(self._now, self._then, self._tallies)
         return self._tallies
 
-    def _deeds(self, record: Record, plan: Plan | Record) -> Iterator[Deed]:
-        found = deeds(record, plan, values=self._lists is not None)
+    def _planned_actions(self, record: Record, plan: Plan | Record) -> Iterator[PlannedAction]:
+        found = planned_actions(record, plan, values=self._lists is not None)
         return (each for each in found if router_of(each.handler) in self._routers)
 
     def _count(self, plan: Plan, record: Record) -> None:
@@ -297,24 +297,24 @@ class Backtest:
         return self._drive(decide(context, reading, ()))
 
     def _drive(self, deciding: Steps[Plan]) -> Plan:
-        wishes: list[Wish] = []
+        requested: list[HandlerActions] = []
         try:
             step = next(deciding)
             while True:
-                step = deciding.send(self._perform(step, wishes))
+                step = deciding.send(self._perform(step, requested))
         except StopIteration as stop:
             plan: Plan = stop.value
             return plan
 
-    def _perform(self, step: Step, wishes: list[Wish]) -> Any:
+    def _perform(self, step: Step, requested: list[HandlerActions]) -> Any:
         if isinstance(step, Decide):
             said = self._ask(step)
             if isinstance(said, Decision):
-                wishes.append(Wish(step.bound.name, said.intents))
+                requested.append(HandlerActions(step.bound.name, said.actions))
             return said
         name = getattr(step, "name", "")
         if name == "read_lists":  # the names that folding needs, and the handlers have said by now which those are
-            lists = self._lists or self._makeshift.lists(wishes)
+            lists = self._lists or self._makeshift.lists(requested)
             return [lists[each] for each in Directory.LISTS]
         raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
 

@@ -10,7 +10,7 @@ import msgspec
 from workers.engine import replay
 from workers.engine.context import LaneLost, TurnContext
 from workers.engine.external import ExternalEffects
-from workers.engine.fold import Folded, Wish, fold, needs_directory
+from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
 from workers.engine.missing import RENAMED, letter, search
 from workers.engine.plan import (
@@ -30,7 +30,7 @@ from workers.engine.plan import (
 from workers.engine.read import Reading, directory
 from workers.engine.steps import Steps, ask
 from workers.happyfox.directory import Directory
-from workers.plugins.actions import Later, On, Own, denied, wants
+from workers.plugins.actions import Later, OnOtherTicket, TicketAction, denied, wants
 from workers.plugins.context import run_on
 from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
@@ -80,8 +80,8 @@ class PendingWork:
     """
 
     def __init__(self, pending: Sequence[Pending], handlers: Sequence[Bound]) -> None:
-        self.again = [work for work in pending if work.effect is not None or work.wish]
-        self._own = {work.handler: work for work in pending if work.effect is None and not work.wish}
+        self.again = [work for work in pending if work.effect is not None or work.actions]
+        self._own = {work.handler: work for work in pending if work.effect is None and not work.actions}
         self._common = {name: self._own.pop(name) for name in list(self._own) if name.endswith(EVERYONE)}
         self._routers = {bound.handler.router for bound in handlers}
 
@@ -161,7 +161,7 @@ class Outcomes:
 
     def __init__(self, context: TurnContext, external: ExternalEffects) -> None:
         self._context, self._external = context, external
-        self.wishes: list[Wish] = []
+        self.requested: list[HandlerActions] = []
         self.verdicts: list[Verdict] = []
         self.pending: list[Pending] = []
         self.letters: list[Letter] = []
@@ -179,7 +179,7 @@ class Outcomes:
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
         """Drops what a handler wanted in this turn, and makes a dead letter of it."""
-        self.wishes = [wish for wish in self.wishes if wish.handler != handler or wish.work]
+        self.requested = [asked for asked in self.requested if asked.handler != handler or asked.work]
         self.verdicts = [
             verdict
             for verdict in self.verdicts
@@ -337,9 +337,9 @@ class HandlerRunner:
             self.outcomes.record(bound.name, "skipped", said.skipped, attempt)
         else:
             router, allow = bound.handler.router, state.config.allow
-            refused = {line for each in said.intents if (line := denied(each, router, allow))}
-            allowed = tuple(each for each in said.intents if not denied(each, router, allow))
-            self.outcomes.wishes.append(Wish(bound.name, allowed))
+            refused = {line for each in said.actions if (line := denied(each, router, allow))}
+            allowed = tuple(each for each in said.actions if not denied(each, router, allow))
+            self.outcomes.requested.append(HandlerActions(bound.name, allowed))
             self.outcomes.record(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
     def _again(self, work: Pending, blown: str) -> None:
@@ -350,13 +350,13 @@ class HandlerRunner:
         if router_of(work.handler) in self._paused.routers:
             self.outcomes.pending.append(wait(work, self._context.now()))
             return
-        wanted, words = replay.wish(work), replay.words(work)
+        wanted, words = replay.requested_actions(work), replay.words(work)
         if update := replay.landed(self._reading, work):
             self.outcomes.record(work.handler, "decided", f"{words} happened after all (row {update})")
         elif refusal := replay.refusal(self._context, wanted, blown):
             self.outcomes.dead_letter(work, refusal)
         else:
-            self.outcomes.wishes.append(wanted)
+            self.outcomes.requested.append(wanted)
             self.outcomes.record(work.handler, "decided", words)
 
     def _look_for(self, unknown: Pending) -> None:
@@ -394,7 +394,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     runner = HandlerRunner(context, reading, pending)
     yield from runner.run_all()
     folded = yield from _fold(context, reading, runner)
-    for wanted in runner.outcomes.wishes:
+    for wanted in runner.outcomes.requested:
         if (problem := folded.failed.get(wanted.key)) is None:
             continue
         if wanted.work:
@@ -402,8 +402,8 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         else:
             changes = runner.outcomes.shown.get(wanted.handler, reading.diff.changes)
             runner.outcomes.give_up(wanted.handler, changes, problem)
-    own = {wish.handler for wish in runner.outcomes.wishes if not wish.work}
-    for wanted in runner.outcomes.wishes:
+    own = {asked.handler for asked in runner.outcomes.requested if not asked.work}
+    for wanted in runner.outcomes.requested:
         if wanted.work and wanted.handler not in own:
             runner.outcomes.shown.setdefault(wanted.handler, wanted.work.changes)
     timers, timed = _timers(context, reading, runner)
@@ -434,31 +434,33 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
 
 def _spent(context: TurnContext, runner: HandlerRunner) -> Snapshot:
     """Remembers which handlers have had their one go at this ticket."""
-    acted = {wish.handler for wish in runner.outcomes.wishes if wish.intents and not context.config.dry(wish.handler)}
+    acted = {
+        asked.handler for asked in runner.outcomes.requested if asked.actions and not context.config.dry(asked.handler)
+    }
     spent = [bound.name for bound in context.config.handlers if bound.handler.once and bound.name in acted]
     return msgspec.structs.replace(runner.snapshot, once=(*runner.snapshot.once, *spent)) if spent else runner.snapshot
 
 
 def _handed(context: TurnContext, runner: HandlerRunner) -> Iterator[Handover]:
     """Gives what handlers want of other tickets, one for each handler and ticket."""
-    for wish in runner.outcomes.wishes:
-        wanted: dict[int, list[Own]] = {}
-        for each in wish.intents:
-            if isinstance(each, On):
+    for asked in runner.outcomes.requested:
+        wanted: dict[int, list[TicketAction]] = {}
+        for each in asked.actions:
+            if isinstance(each, OnOtherTicket):
                 wanted.setdefault(each.number, []).append(each.wanted)
-        for number, intents in wanted.items():
-            yield Handover(number, wish.handler, tuple(intents), context.config.dry(wish.handler))
+        for number, actions in wanted.items():
+            yield Handover(number, asked.handler, tuple(actions), context.config.dry(asked.handler))
 
 
 def _timers(context: TurnContext, reading: Reading, runner: HandlerRunner) -> tuple[tuple[Timer, ...], list[str]]:
     """Gives the timers that run after the turn, with those that its handlers set, and remarks."""
     timers, remarks = reading.diff.snapshot.timers, list(_unheard(context, reading))
     handlers = {bound.name: bound.handler for bound in context.config.handlers} if _sets_timers(runner) else {}
-    for wish in runner.outcomes.wishes:
-        if wish.handler in handlers:
-            shown = runner.outcomes.shown.get(wish.handler, reading.diff.changes)
-            handler, dry = handlers[wish.handler], context.config.dry(wish.handler)
-            timers, said = run_on(timers, handler, wish.intents, shown, reading.at, dry)
+    for asked in runner.outcomes.requested:
+        if asked.handler in handlers:
+            shown = runner.outcomes.shown.get(asked.handler, reading.diff.changes)
+            handler, dry = handlers[asked.handler], context.config.dry(asked.handler)
+            timers, said = run_on(timers, handler, asked.actions, shown, reading.at, dry)
             remarks += said
     return timers, remarks
 
@@ -471,7 +473,7 @@ def _unheard(context: TurnContext, reading: Reading) -> Iterator[str]:
 
 
 def _sets_timers(runner: HandlerRunner) -> bool:
-    return any(isinstance(intent, Later) for wish in runner.outcomes.wishes for intent in wish.intents)
+    return any(isinstance(action, Later) for asked in runner.outcomes.requested for action in asked.actions)
 
 
 def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
@@ -488,23 +490,25 @@ def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Ef
 
 def _fold(context: TurnContext, reading: Reading, runner: HandlerRunner) -> Steps[Folded]:
     names: Directory | None = None
-    if needs_directory(runner.outcomes.wishes):
+    if needs_directory(runner.outcomes.requested):
         names = yield from directory(context, fresh=False)
-    folded = _apart(context, reading, runner.outcomes.wishes, names)
+    folded = _apart(context, reading, runner.outcomes.requested, names)
     if folded.failed:
         # An unknown name may be a new one: read the lists again before it is held against the handler.
         names = yield from directory(context, fresh=True)
-        folded = _apart(context, reading, runner.outcomes.wishes, names)
+        folded = _apart(context, reading, runner.outcomes.requested, names)
     return folded
 
 
-def _apart(context: TurnContext, reading: Reading, wishes: Sequence[Wish], names: Directory | None) -> Folded:
+def _apart(
+    context: TurnContext, reading: Reading, requested: Sequence[HandlerActions], names: Directory | None
+) -> Folded:
     """Folds what is to be sent, and apart from it what is only shown: a router that runs dry takes nothing away."""
-    config, wishes = context.config, [replay.renew(wish, names) for wish in wishes]
+    config, requested = context.config, [replay.renew(asked, names) for asked in requested]
     if config.dry_run or not config.dry_routers:
-        return fold(wishes, reading.ticket, names)
-    live = fold([wish for wish in wishes if not config.dry(wish.handler)], reading.ticket, names)
-    shown = fold([wish for wish in wishes if config.dry(wish.handler)], reading.ticket, names)
+        return fold(requested, reading.ticket, names)
+    live = fold([asked for asked in requested if not config.dry(asked.handler)], reading.ticket, names)
+    shown = fold([asked for asked in requested if config.dry(asked.handler)], reading.ticket, names)
     return Folded(
         live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
         live.failed | shown.failed,

@@ -17,7 +17,7 @@ import msgspec
 from workers.engine.context import TurnContext
 from workers.engine.plan import EffectsByName, ExternalEffect, Pending
 from workers.engine.read import Reading, encode_reading
-from workers.errors import GiveUp, LeaseLost, Retry, WrongIntent
+from workers.errors import GiveUp, InvalidAction, LeaseLost, Retry
 from workers.plugins.context import EffectRequest
 from workers.plugins.invoke import ExternalCall, Failure, InnerSteps, Stopped
 from workers.store.lanes import FORGET, store_external
@@ -64,7 +64,7 @@ class ExternalEffects:
         entries = self._entries.get(handler, {})
         known = entries.get(wanted.name)
         if known is None and len(entries) >= MOST:
-            raise WrongIntent(f"more than {MOST} effects of one handler: let one effect do several things")
+            raise InvalidAction(f"more than {MOST} effects of one handler: let one effect do several things")
         if known is not None and known.state == "done":
             return _value(wanted.name, known)
         if self._context.config.dry(handler):
@@ -103,7 +103,9 @@ class ExternalEffects:
             value = yield ExternalCall(name, wanted.call)
             if iscoroutine(value):
                 value.close()
-                raise WrongIntent(f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits")
+                raise InvalidAction(
+                    f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits"
+                )
         except (Retry, GiveUp):
             yield from self._write(handler, name, None)
             raise
@@ -146,14 +148,14 @@ def _open(entry: ExternalEffect) -> bool:
 def check(wanted: EffectRequest) -> None:
     """Refuses an effect that cannot be, with ``WrongIntent``."""
     if not isinstance(wanted.name, str) or not NAME.fullmatch(wanted.name):
-        raise WrongIntent(
+        raise InvalidAction(
             "the name of an effect: at most 64 of a-z, 0-9 and . _ : -, a letter or digit first, as in crm-42"
         )
     for what, function in (("call", wanted.call), *([] if wanted.landed is None else [("landed", wanted.landed)])):
         if not callable(function):
-            raise WrongIntent(f"effect {wanted.name!r}: {what} is no function; write lambda: ... around it")
+            raise InvalidAction(f"effect {wanted.name!r}: {what} is no function; write lambda: ... around it")
         if iscoroutinefunction(function):
-            raise WrongIntent(f"effect {wanted.name!r}: {what} is `async def`; write `def`, with a client that waits")
+            raise InvalidAction(f"effect {wanted.name!r}: {what} is `async def`; write `def`, with a client that waits")
 
 
 def _storable(value: Any) -> tuple[Any, str]:

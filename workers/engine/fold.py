@@ -18,7 +18,19 @@ from workers.errors import GiveUp
 from workers.happyfox import tickets
 from workers.happyfox.directory import Directory, NameKind
 from workers.happyfox.messages import UNSET, Request
-from workers.plugins.actions import AnyIntent, Create, Delete, Forward, Move, Note, Own, Reply, Set, Subscribe, Tags
+from workers.plugins.actions import (
+    AnyAction,
+    Create,
+    Delete,
+    Forward,
+    Move,
+    Note,
+    Reply,
+    Set,
+    Subscribe,
+    Tags,
+    TicketAction,
+)
 from workers.tickets.model import TicketRead
 from workers.tickets.snapshot import properties
 
@@ -36,30 +48,30 @@ RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
 SORTS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
-def named(intent: AnyIntent) -> bool:
+def named(action: AnyAction) -> bool:
     """Tells whether an intent names a thing that HappyFox knows by an id."""
-    return isinstance(intent, Set | Move | Subscribe | Create) or _alerts(intent)
+    return isinstance(action, Set | Move | Subscribe | Create) or _alerts(action)
 
 
-def resolved(intent: AnyIntent, directory: Directory | None) -> AnyIntent:
+def resolved(action: AnyAction, directory: Directory | None) -> AnyAction:
     """Turns names into ids; without a directory there is nothing to turn."""
     if directory is None:
-        return intent
-    if isinstance(intent, Set):
+        return action
+    if isinstance(action, Set):
         values = {
             name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
-            for name, value in intent.properties.items()
+            for name, value in action.properties.items()
         }
-        return Set(values, _fields(intent.fields, directory))
-    if isinstance(intent, Create):
-        return Create(_members(intent.members, directory))
-    if isinstance(intent, Move):
-        return Move(directory.category(intent.category), intent.note)
-    if isinstance(intent, Subscribe):
-        return Subscribe(tuple(directory.staff_member(each) for each in intent.staff))
-    if isinstance(intent, Note) and intent.alert is not None and _alerts(intent):
-        return msgspec.structs.replace(intent, alert=directory.staff_member(intent.alert))
-    return intent
+        return Set(values, _fields(action.fields, directory))
+    if isinstance(action, Create):
+        return Create(_members(action.members, directory))
+    if isinstance(action, Move):
+        return Move(directory.category(action.category), action.note)
+    if isinstance(action, Subscribe):
+        return Subscribe(tuple(directory.staff_member(each) for each in action.staff))
+    if isinstance(action, Note) and action.alert is not None and _alerts(action):
+        return msgspec.structs.replace(action, alert=directory.staff_member(action.alert))
+    return action
 
 
 def _fields(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
@@ -76,8 +88,8 @@ def _members(members: Mapping[str, Any], directory: Directory) -> dict[str, Any]
     return found
 
 
-def _alerts(intent: AnyIntent) -> bool:
-    return isinstance(intent, Note) and isinstance(intent.alert, str) and intent.alert not in ("s", "c")
+def _alerts(action: AnyAction) -> bool:
+    return isinstance(action, Note) and isinstance(action.alert, str) and action.alert not in ("s", "c")
 
 
 def shown(effect: Effect, directory: Directory) -> Effect:
@@ -98,11 +110,11 @@ def shown(effect: Effect, directory: Directory) -> Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HandlerActions:
     """What one handler wants, in the order it recorded it; of an effect wanted again ``debt`` tells which."""
 
     handler: str
-    intents: tuple[AnyIntent, ...]
+    actions: tuple[AnyAction, ...]
     work: Pending | None = None
 
     @property
@@ -111,14 +123,14 @@ class Wish:
         return self.work.letter if self.work else self.handler
 
 
-def needs_directory(wishes: Sequence[Wish]) -> bool:
+def needs_directory(requested: Sequence[HandlerActions]) -> bool:
     """Tells whether any intent names a thing that HappyFox knows by an id."""
-    return any(named(each) for wish in wishes for each in wish.intents)
+    return any(named(each) for asked in requested for each in asked.actions)
 
 
-def calls(wish: Wish) -> int:
+def calls(asked: HandlerActions) -> int:
     """Counts the calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
-    sent = [each for each in wish.intents if isinstance(each, Own | Create)]
+    sent = [each for each in asked.actions if isinstance(each, TicketAction | Create)]
     return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
 
 
@@ -135,16 +147,16 @@ class Folded:
     saved: int = 0
 
 
-def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None) -> Folded:
+def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
     """Folds the wishes, given in the order of the routers; a handler that names something unknown is left out whole."""
     folded = Folded()
-    known: list[Wish] = []
-    for wish in wishes:
+    known: list[HandlerActions] = []
+    for asked in requested:
         try:
-            known.append(Wish(wish.handler, tuple(resolved(each, directory) for each in wish.intents)))
+            known.append(HandlerActions(asked.handler, tuple(resolved(each, directory) for each in asked.actions)))
         except GiveUp as error:
-            folded.failed[wish.key] = str(error)
-    flat = [(wish.handler, each) for wish in known for each in wish.intents]
+            folded.failed[asked.key] = str(error)
+    flat = [(asked.handler, each) for asked in known for each in asked.actions]
     messages = _messages(flat, ticket)
     folded.effects += _tags(flat, ticket, folded.remarks)
     folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
@@ -155,12 +167,12 @@ def fold(wishes: Sequence[Wish], ticket: TicketRead, directory: Directory | None
     return folded
 
 
-def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
+def _tags(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
     wanted: dict[str, tuple[str, str]] = {}
-    for handler, intent in flat:
-        if isinstance(intent, Tags):
-            wanted |= dict.fromkeys(intent.add, ("+", handler))
-            wanted |= dict.fromkeys(intent.remove, ("-", handler))
+    for handler, action in flat:
+        if isinstance(action, Tags):
+            wanted |= dict.fromkeys(action.add, ("+", handler))
+            wanted |= dict.fromkeys(action.remove, ("-", handler))
     diff = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
     remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in diff]
     if not diff:
@@ -175,24 +187,24 @@ def _tags(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: li
     ]
 
 
-def _messages(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+def _messages(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead) -> list[Effect]:
     found: list[Effect] = []
     notes: set[str] = set()
-    for handler, intent in flat:
-        if isinstance(intent, Note):
-            if intent.html in notes:
+    for handler, action in flat:
+        if isinstance(action, Note):
+            if action.html in notes:
                 continue
-            notes.add(intent.html)
-            found.append(Effect(sort="note", handler=handler, html=intent.html, alert=intent.alert))
-        elif isinstance(intent, Reply):
+            notes.add(action.html)
+            found.append(Effect(sort="note", handler=handler, html=action.html, alert=action.alert))
+        elif isinstance(action, Reply):
             found.append(
                 Effect(
                     sort="reply",
                     handler=handler,
-                    html=intent.html,
-                    notify=intent.notify,
-                    cc=intent.cc,
-                    bcc=intent.bcc,
+                    html=action.html,
+                    notify=action.notify,
+                    cc=action.cc,
+                    bcc=action.bcc,
                     last_staff_message=_last_staff_message(ticket),
                 )
             )
@@ -218,13 +230,13 @@ class _Properties:
     owners: dict[str, str]
 
 
-def _properties(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead, remarks: list[str]) -> _Properties:
+def _properties(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead, remarks: list[str]) -> _Properties:
     """Collects properties and fields; of two values for one the later handler's wins, and the loser is named."""
     wanted: dict[str, tuple[Any, str]] = {}
-    for handler, intent in flat:
-        if not isinstance(intent, Set):
+    for handler, action in flat:
+        if not isinstance(action, Set):
             continue
-        values = {**intent.properties, **{f"#{name}": value for name, value in intent.fields.items()}}
+        values = {**action.properties, **{f"#{name}": value for name, value in action.fields.items()}}
         for name, value in values.items():
             before = wanted.get(name)
             if before is not None and before[0] != value and before[1] != handler:
@@ -255,22 +267,22 @@ def _with_properties(messages: list[Effect], wanted: _Properties) -> list[Effect
     return [*messages[:-1], carrier]
 
 
-def _others(flat: Sequence[tuple[str, AnyIntent]], ticket: TicketRead) -> list[Effect]:
+def _others(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead) -> list[Effect]:
     forwards: list[Effect] = []
     moves: list[Effect] = []
     last: list[Effect] = []
-    for handler, intent in flat:
-        if isinstance(intent, Forward):
+    for handler, action in flat:
+        if isinstance(action, Forward):
             forwards.append(
-                Effect(sort="forward", handler=handler, to=intent.to, subject=intent.subject, html=intent.message)
+                Effect(sort="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
             )
-        elif isinstance(intent, Subscribe):
-            forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in intent.staff)))
-        elif isinstance(intent, Create):
-            forwards.append(_creation(handler, intent.members))
-        elif isinstance(intent, Move) and intent.category != ticket.category.id:
-            moves = [Effect(sort="move", handler=handler, category=int(intent.category), html=intent.note)]
-        elif isinstance(intent, Delete):
+        elif isinstance(action, Subscribe):
+            forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in action.staff)))
+        elif isinstance(action, Create):
+            forwards.append(_creation(handler, action.members))
+        elif isinstance(action, Move) and action.category != ticket.category.id:
+            moves = [Effect(sort="move", handler=handler, category=int(action.category), html=action.note)]
+        elif isinstance(action, Delete):
             last = [Effect(sort="delete", handler=handler)]
     return [*forwards, *moves, *last]
 

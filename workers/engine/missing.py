@@ -63,7 +63,7 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
     first = since or now
     look = next_look(first, now)
     if not look:
-        letters = tuple(letter(empty.turn, work, UNKNOWN if work.wish else GONE) for work in pending)
+        letters = tuple(letter(empty.turn, work, UNKNOWN if work.actions else GONE) for work in pending)
         return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
     note = Pending(TICKET, (), 0, first, "", "", 0, missing=first)
     return msgspec.structs.replace(
@@ -126,6 +126,6 @@ def letter(turn: str, work: Pending, reason: str) -> Letter:
         effect=work.effect,
         doubt=work.doubt,
         external=work.external,
-        wish=work.wish,
+        actions=work.actions,
         origin=work.origin,
     )

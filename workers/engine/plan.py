@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from workers.plugins.actions import Own
+from workers.plugins.actions import TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
@@ -216,7 +216,7 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     retry: int
     replay: bool = False
     external: EffectsByName = {}
-    wish: tuple[Own, ...] = ()
+    actions: tuple[TicketAction, ...] = ()
     origin: int = 0
     effect: Effect | None = None
     doubt: Doubt | None = None
@@ -245,7 +245,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: Mapping[str, Any] = {}
     doubt: Doubt | None = None
     external: EffectsByName = {}
-    wish: tuple[Own, ...] = ()
+    actions: tuple[TicketAction, ...] = ()
     origin: int = 0
 
 
@@ -289,13 +289,13 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ticket: int
     handler: str
-    intents: tuple[Own, ...]
+    actions: tuple[TicketAction, ...]
     dry: bool = False
 
     @property
     def words(self) -> str:
         """What is wanted, in plain words."""
-        return f"{', '.join(dict.fromkeys(each.word for each in self.intents))} on ticket {self.ticket}"
+        return f"{', '.join(dict.fromkeys(each.word for each in self.actions))} on ticket {self.ticket}"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -444,8 +444,8 @@ def decode_replay(stored: bytes) -> Pending:
     letter = _decoded(stored, Letter, "the dead letter")
     external = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.external.items()}
     work = Pending(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, external)
-    if letter.wish:
-        return msgspec.structs.replace(work, wish=letter.wish, origin=letter.origin, letter=letter.id)
+    if letter.actions:
+        return msgspec.structs.replace(work, actions=letter.actions, origin=letter.origin, letter=letter.id)
     if letter.effect is None:
         return work
     own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from workers.engine.context import TurnContext
-from workers.engine.fold import RESOLVE, Wish
+from workers.engine.fold import RESOLVE, HandlerActions
 from workers.engine.plan import Effect, Pending, fingerprint
 from workers.engine.read import Reading
 from workers.engine.reconcile import forwards
 from workers.errors import UnknownName
 from workers.happyfox.directory import Directory
-from workers.plugins.actions import AnyIntent, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
+from workers.plugins.actions import AnyAction, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
 from workers.tickets.snapshot import attribute
@@ -23,22 +23,22 @@ from workers.tickets.snapshot import attribute
 AGAIN, HANDED = "replay:", "from ticket"
 
 
-def wish(work: Pending) -> Wish:
+def requested_actions(work: Pending) -> HandlerActions:
     """Gives what brings the effect about again; what a handler of another ticket wants stands there as it is."""
-    return Wish(work.handler, work.wish if work.effect is None else _intents(work.effect), work)
+    return HandlerActions(work.handler, work.actions if work.effect is None else _actions(work.effect), work)
 
 
 def words(work: Pending) -> str:
     """Says what is wanted and why."""
     if work.effect is not None:
         return f"{AGAIN} {work.effect.words}"
-    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.wish))}"
+    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.actions))}"
 
 
-def refusal(context: TurnContext, wanted: Wish, blown: str) -> str:
+def refusal(context: TurnContext, wanted: HandlerActions, blown: str) -> str:
     """Says why it cannot be brought about now, or nothing."""
     router = router_of(wanted.handler)
-    lines = [line for each in wanted.intents if (line := denied(each, router, context.config.allow))]
+    lines = [line for each in wanted.actions if (line := denied(each, router, context.config.allow))]
     if lines:
         return f"not allowed any more; add {' and '.join(lines)}"
     return f"{blown}; replay this then" if blown else ""
@@ -59,14 +59,14 @@ def landed(reading: Reading, work: Pending) -> int | None:
     return attribute([fingerprint(effect, staff)], updates).get(0)
 
 
-def renew(wanted: Wish, names: Directory | None) -> Wish:
+def renew(wanted: HandlerActions, names: Directory | None) -> HandlerActions:
     """Puts the ids that HappyFox does not know any more back into the names they had, so that these are looked up."""
     if wanted.work is None or wanted.work.effect is None or names is None:
         return wanted
-    return Wish(wanted.handler, _intents(wanted.work.effect, names), wanted.work)
+    return HandlerActions(wanted.handler, _actions(wanted.work.effect, names), wanted.work)
 
 
-def _intents(effect: Effect, names: Directory | None = None) -> tuple[AnyIntent, ...]:
+def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction, ...]:
     """Gives the intents that an effect was folded from, as far as it is their handler's own."""
 
     def now(key: str, id: int, find: Callable[[Directory, int], object]) -> NameOrId:
@@ -78,7 +78,7 @@ def _intents(effect: Effect, names: Directory | None = None) -> tuple[AnyIntent,
             return effect.names[key]
         return id
 
-    found: list[AnyIntent] = []
+    found: list[AnyAction] = []
     if effect.sort == "tags":
         found.append(Tags(effect.add, effect.remove))
     elif effect.sort == "note":

@@ -255,7 +255,7 @@ def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
                 id=f"{plan.turn}.on.{number}",
                 handler=each.handler,
                 reason=f"wanted on ticket {context.lane.ticket}",
-                wish=each.intents,
+                actions=each.actions,
                 origin=context.lane.ticket,
             )
             yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())

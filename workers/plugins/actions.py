@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from workers.errors import WrongIntent
+from workers.errors import InvalidAction
 from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
 from workers.tickets.model import TicketRead
 
 
-class Intent(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
+class Action(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
     """The base of all intents; ``permission`` names the grant that it needs, empty when none."""
 
     @property
@@ -28,21 +28,21 @@ class Intent(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
         return type(self).__name__.lower()
 
 
-class Tags(Intent, frozen=True):
+class Tags(Action, frozen=True):
     """Add and remove tags."""
 
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
 
-class Note(Intent, frozen=True):
+class Note(Action, frozen=True):
     """Write a private note; ``alert`` is ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
 
     html: str
     alert: NameOrId | None = None
 
 
-class Reply(Intent, frozen=True):
+class Reply(Action, frozen=True):
     """Answer the contact; ``notify`` also mails it (KB 1039: ``update_customer``)."""
 
     html: str
@@ -55,14 +55,14 @@ class Reply(Intent, frozen=True):
         return "reply"
 
 
-class Set(Intent, frozen=True):
+class Set(Action, frozen=True):
     """Set properties and custom fields; None clears the assignee, the due date or a field."""
 
     properties: Mapping[str, NameOrId | None] = {}
     fields: Mapping[str, Any] = {}
 
 
-class Move(Intent, frozen=True):
+class Move(Action, frozen=True):
     """Move the ticket to another category, with a private note."""
 
     category: NameOrId
@@ -73,7 +73,7 @@ class Move(Intent, frozen=True):
         return "move"
 
 
-class Forward(Intent, frozen=True):
+class Forward(Action, frozen=True):
     """Send the ticket to addresses outside."""
 
     to: tuple[str, ...]
@@ -85,7 +85,7 @@ class Forward(Intent, frozen=True):
         return "forward"
 
 
-class Subscribe(Intent, frozen=True):
+class Subscribe(Action, frozen=True):
     """Subscribe staff members to the ticket."""
 
     staff: tuple[NameOrId, ...]
@@ -95,7 +95,7 @@ class Subscribe(Intent, frozen=True):
         return "subscribe"
 
 
-class Delete(Intent, frozen=True):
+class Delete(Action, frozen=True):
     """Delete the ticket."""
 
     @property
@@ -103,7 +103,7 @@ class Delete(Intent, frozen=True):
         return "delete"
 
 
-class Later(Intent, frozen=True):
+class Later(Action, frozen=True):
     """Set a timer of the ticket: in ``wait`` ms its router is called, unless a change of these kinds comes before."""
 
     name: str
@@ -112,10 +112,10 @@ class Later(Intent, frozen=True):
 
 
 #: What can be wanted of a ticket.
-Own = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
+TicketAction = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
 
 
-class Create(Intent, frozen=True):
+class Create(Action, frozen=True):
     """Create a ticket; ``members`` as HappyFox's endpoint takes them (KB 1039, 4), but names where it has ids."""
 
     members: Mapping[str, Any]
@@ -129,11 +129,11 @@ class Create(Intent, frozen=True):
         return "create ticket"
 
 
-class On(Intent, frozen=True):
+class OnOtherTicket(Action, frozen=True):
     """Do something to another ticket, in that ticket's own lane."""
 
     number: int
-    wanted: Own
+    wanted: TicketAction
 
     @property
     def permission(self) -> str:
@@ -144,28 +144,28 @@ class On(Intent, frozen=True):
         return f"{self.wanted.word} on ticket {self.number}"
 
 
-AnyIntent = Own | Create | On | Later
+AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
 # Permissions: what a router may want without a grant, and what needs one. Pure.
 
 
-def line(intent: AnyIntent, router: str) -> str:
+def line(action: AnyAction, router: str) -> str:
     """Gives the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
-    return f"FOXHOOKS_ALLOW={router}:{intent.permission}" if intent.permission else ""
+    return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
 
 
-def denied(intent: AnyIntent, router: str, allow: frozenset[tuple[str, str]]) -> str:
+def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
     """Gives the line that would allow the intent; empty when it is allowed.
 
     `allow` holds the grants as (router, permission).
     """
-    return "" if (router, intent.permission) in allow else line(intent, router)
+    return "" if (router, action.permission) in allow else line(action, router)
 
 
-def wants(intents: Sequence[AnyIntent], router: str) -> str:
+def wants(actions: Sequence[AnyAction], router: str) -> str:
     """Says what a router's handler wants and may do, in plain words, with the lines that allow it."""
-    told = (f"{each.word} (allowed by {by})" if (by := line(each, router)) else each.word for each in intents)
+    told = (f"{each.word} (allowed by {by})" if (by := line(each, router)) else each.word for each in actions)
     return ", ".join(dict.fromkeys(told)) or "nothing"
 
 
@@ -188,7 +188,7 @@ class Recorder:
     What is recorded on the ticket of the turn and what is recorded on another one go different ways: see ``_want``.
     """
 
-    def _want(self, intent: Own) -> None:
+    def _want(self, action: TicketAction) -> None:
         raise NotImplementedError  # Ticket keeps it for the turn, OnTicket sends it to the other ticket's lane
 
     def add_tags(self, *names: str) -> None:
@@ -247,7 +247,7 @@ class Recorder:
     def forward(self, to: Iterable[str], subject: str, message: str) -> None:
         """Wants the ticket sent to addresses outside; the subject is one line, the message plain text."""
         if not (whom := arguments.addresses("to", to)):
-            raise WrongIntent("a forward to nobody: give it an address")
+            raise InvalidAction("a forward to nobody: give it an address")
         self._want(Forward(whom, arguments.line("subject", subject), arguments.escaped("message", message)))
 
     def subscribe(self, *staff: NameOrId) -> None:
@@ -265,7 +265,7 @@ class Recorder:
         wanted: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):
             if value is None:
-                raise WrongIntent(f"{name} cannot be cleared; name one")
+                raise InvalidAction(f"{name} cannot be cleared; name one")
             if not isinstance(value, UnsetType):
                 wanted[name] = arguments.name(name, value)
         if not isinstance(assignee, UnsetType):
@@ -279,12 +279,12 @@ class Recorder:
 class OnTicket(Recorder):
     """Records what is wanted of the ticket ``id``, by a handler whose own it is not, or is after all."""
 
-    def __init__(self, id: int, intents: list[AnyIntent], *, own: bool) -> None:
+    def __init__(self, id: int, actions: list[AnyAction], *, own: bool) -> None:
         self.id = id
-        self._intents, self._own = intents, own
+        self._actions, self._own = actions, own
 
-    def _want(self, intent: Own) -> None:
-        self._intents.append(intent if self._own else On(self.id, intent))
+    def _want(self, action: TicketAction) -> None:
+        self._actions.append(action if self._own else OnOtherTicket(self.id, action))
 
 
 # The ticket that handlers are given: as read at the start of the turn, with methods that record intents.
@@ -294,12 +294,12 @@ class OnTicket(Recorder):
 class Ticket(TicketRead, Recorder):
     """A ticket as read; its methods record what a handler wants. Nothing recorded shows in it."""
 
-    intents: list[AnyIntent] = field(default_factory=list, repr=False, compare=False)
+    actions: list[AnyAction] = field(default_factory=list, repr=False, compare=False)
 
-    def _want(self, intent: Own) -> None:
-        self.intents.append(intent)
+    def _want(self, action: TicketAction) -> None:
+        self.actions.append(action)
 
 
-def for_handler(ticket: TicketRead, intents: list[AnyIntent]) -> Ticket:
+def for_handler(ticket: TicketRead, actions: list[AnyAction]) -> Ticket:
     """Gives a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
-    return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, intents=intents)
+    return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, actions=actions)

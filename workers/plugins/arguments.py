@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from workers.errors import WrongIntent
+from workers.errors import InvalidAction
 
 #: A name or an id where HappyFox knows both.
 NameOrId = int | str
@@ -30,11 +30,11 @@ def tags(names: Iterable[str]) -> tuple[str, ...]:
 
 def _tag(name: object) -> str:
     if not isinstance(name, str):
-        raise WrongIntent(f"a tag that is {_sort(name)}: give one name (str) at a time, as add_tags(*names)")
+        raise InvalidAction(f"a tag that is {_sort(name)}: give one name (str) at a time, as add_tags(*names)")
     if "," in name:
-        raise WrongIntent("a tag with a comma cannot be: HappyFox separates tags by commas; give one name at a time")
+        raise InvalidAction("a tag with a comma cannot be: HappyFox separates tags by commas; give one name at a time")
     if not name.strip() or len(name) > LONGEST_NAME or not name.strip().isprintable():
-        raise WrongIntent(
+        raise InvalidAction(
             f"a tag of {len(name)} characters cannot be: it has 1 to {LONGEST_NAME}, all of them on one line"
         )
     return name.strip()
@@ -44,7 +44,7 @@ def body(what: str, text: str, html: str | None) -> str:
     """Gives the message as markup: plain text is escaped and keeps its lines."""
     body = escaped(what, text) if html is None else _text(what, html)
     if not body.strip():
-        raise WrongIntent(f"an empty {what}: give it a text")
+        raise InvalidAction(f"an empty {what}: give it a text")
     return body
 
 
@@ -60,18 +60,18 @@ def line(what: str, text: str) -> str:
 
 def _text(what: str, text: object) -> str:
     if not isinstance(text, str):
-        raise WrongIntent(f"a {what} that is {_sort(text)}: give it a text (str)")
+        raise InvalidAction(f"a {what} that is {_sort(text)}: give it a text (str)")
     if len(text) > LONGEST:
-        raise WrongIntent(f"a {what} of {len(text)} characters: {LONGEST} are the most")
+        raise InvalidAction(f"a {what} of {len(text)} characters: {LONGEST} are the most")
     return text
 
 
 def name(what: str, value: object) -> NameOrId:
     """Checks a name or an id."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise WrongIntent(f"{what} that is {_sort(value)}: give a name (str) or an id (int)")
+        raise InvalidAction(f"{what} that is {_sort(value)}: give a name (str) or an id (int)")
     if isinstance(value, str) and not 0 < len(value.strip()) <= LONGEST_NAME:
-        raise WrongIntent(f"{what} of {len(value)} characters: give a name (str) or an id (int)")
+        raise InvalidAction(f"{what} of {len(value)} characters: give a name (str) or an id (int)")
     return value
 
 
@@ -80,7 +80,7 @@ def day(value: object) -> str:
     try:
         return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()[:10]
     except ValueError:
-        raise WrongIntent("due_date is no day: give a date, or a text such as 2026-12-31") from None
+        raise InvalidAction("due_date is no day: give a date, or a text such as 2026-12-31") from None
 
 
 def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:
         return ()
     for each in listed:
         if not isinstance(each, str) or not ADDRESS.fullmatch(each):
-            raise WrongIntent(
+            raise InvalidAction(
                 f"{what}: one of them is no e-mail address; write each as sam@example.com, without a name"
             )
     return listed
@@ -102,7 +102,7 @@ def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise WrongIntent(f'fields that are {_sort(values)}: give them as fields={{"Name": value}}')
+        raise InvalidAction(f'fields that are {_sort(values)}: give them as fields={{"Name": value}}')
     return {name("a field", key): value for key, value in values.items()}  # type: ignore[misc]
 
 
@@ -111,7 +111,7 @@ def several(what: str, values: Iterable[str]) -> tuple[Any, ...]:
     try:
         return tuple(values)
     except TypeError:
-        raise WrongIntent(f"{what} that are {_sort(values)}: give a list of texts") from None
+        raise InvalidAction(f"{what} that are {_sort(values)}: give a list of texts") from None
 
 
 def _sort(value: object) -> str:

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
-from workers.errors import WrongIntent, seconds, suggest
+from workers.errors import InvalidAction, seconds, suggest
 from workers.happyfox.endpoints import Client
 from workers.plugins import arguments
-from workers.plugins.actions import AnyIntent, Create, Later, On, OnTicket, Recorder
+from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
 from workers.tickets.change import Change, check, matches
@@ -40,9 +40,9 @@ def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str],
         try:
             check(kind)
         except ValueError as error:
-            raise WrongIntent(f"ctx.later, unless: {error}") from None
+            raise InvalidAction(f"ctx.later, unless: {error}") from None
     if not isinstance(name, str) or name not in received:
-        raise WrongIntent(f"ctx.later: nobody receives the timer {name!r}; {_cure(name, received)}")
+        raise InvalidAction(f"ctx.later: nobody receives the timer {name!r}; {_cure(name, received)}")
     return Later(name, _ms(wait), tuple(dict.fromkeys(given)))
 
 
@@ -50,9 +50,9 @@ def _ms(wait: Any) -> int:
     try:
         given = seconds(wait)
     except ValueError:
-        raise WrongIntent(f"ctx.later: {wait!r} is no wait; write it as 10m, 2h or 3d") from None
+        raise InvalidAction(f"ctx.later: {wait!r} is no wait; write it as 10m, 2h or 3d") from None
     if not SHORTEST <= given <= LONGEST:
-        raise WrongIntent(f"ctx.later: a wait of {wait!r} cannot be; it is a second at least and 366d at most")
+        raise InvalidAction(f"ctx.later: a wait of {wait!r} cannot be; it is a second at least and 366d at most")
     return round(given * 1000)
 
 
@@ -63,7 +63,7 @@ def _cure(name: str, received: Collection[str]) -> str:
 def run_on(
     timers: Sequence[Timer],
     handler: Handler,
-    intents: Iterable[AnyIntent],
+    actions: Iterable[AnyAction],
     changes: Sequence[Change],
     now: int,
     dry: bool,
@@ -75,10 +75,10 @@ def run_on(
     """
     asked = max((place for place, change in enumerate(changes, 1) if matches(handler.kinds, change)), default=0)
     running, remarks = tuple(timers), []
-    for intent in intents:
-        if not isinstance(intent, Later):
+    for action in actions:
+        if not isinstance(action, Later):
             continue
-        new = Timer(handler.router, intent.name, now + intent.wait, now, intent.unless, dry)
+        new = Timer(handler.router, action.name, now + action.wait, now, action.unless, dry)
         kind = new.ended_by(changes[asked:])
         running = replace_timer(running, new)[: -1 if kind else None]
         due = datetime.fromtimestamp(new.due / 1000, UTC)
@@ -117,7 +117,7 @@ class Context(Generic[Settings]):
     log: "Logger | LoggerAdapter[Logger]"
     happyfox: Client
     act: Callable[[EffectRequest], Any] = field(repr=False)
-    intents: list[AnyIntent] = field(default_factory=list, repr=False)
+    actions: list[AnyAction] = field(default_factory=list, repr=False)
     timers: Collection[str] = field(default=(), repr=False)
 
     @overload
@@ -173,13 +173,13 @@ class Context(Generic[Settings]):
         foxhooks created: it is our own doing.
         """
         if client is None and not email:
-            raise WrongIntent(
+            raise InvalidAction(
                 "create_ticket without a contact: give client=ticket.contact.id, or email=... and name=..."
             )
         if client is not None and (isinstance(client, bool) or not isinstance(client, int)):
-            raise WrongIntent("create_ticket: client is the id of a contact (int), as client=ticket.contact.id")
+            raise InvalidAction("create_ticket: client is the id of a contact (int), as client=ticket.contact.id")
         if not arguments.line("subject", subject):
-            raise WrongIntent("create_ticket without a subject: give it a text")
+            raise InvalidAction("create_ticket without a subject: give it a text")
         contact: dict[str, Any] = {"client": client}
         if client is None:
             [address] = arguments.addresses("email", (email,))
@@ -199,7 +199,7 @@ class Context(Generic[Settings]):
             "fields": arguments.fields(fields),
             "visible_only_staff": bool(visible_only_staff),
         }
-        self.intents.append(
+        self.actions.append(
             Create({key: value for key, value in members.items() if value not in (None, "", (), {}, False)})
         )
 
@@ -211,11 +211,11 @@ class Context(Generic[Settings]):
         most 200 tickets in one run.
         """
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise WrongIntent("on_ticket: give the ticket's number (int), as in on_ticket(12)")
-        others = {each.number for each in self.intents if isinstance(each, On)}
+            raise InvalidAction("on_ticket: give the ticket's number (int), as in on_ticket(12)")
+        others = {each.number for each in self.actions if isinstance(each, OnOtherTicket)}
         if number not in (self.ticket, *others) and len(others) >= MOST_OTHERS:
-            raise WrongIntent(f"on_ticket: at most {MOST_OTHERS} other tickets in one run")
-        return OnTicket(number, self.intents, own=number == self.ticket)
+            raise InvalidAction(f"on_ticket: at most {MOST_OTHERS} other tickets in one run")
+        return OnTicket(number, self.actions, own=number == self.ticket)
 
     def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
         """Wants this router called again for this ticket: ``@router.on("later", name=name)`` receives it.
@@ -226,4 +226,4 @@ class Context(Generic[Settings]):
         handler fails. Timers are lost with the store's memory. Raises ``WrongIntent`` for a wait, a kind or a name that
         cannot be, also for one that no handler of the router receives.
         """
-        self.intents.append(timer(wait, name, unless, self.timers))
+        self.actions.append(timer(wait, name, unless, self.timers))

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from workers.errors import GiveUp, LeaseLost, NotNow, Retry, StoreUnavailable, WrongIntent
+from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, Retry, StoreUnavailable
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.actions import AnyIntent, Intent, for_handler
+from workers.plugins.actions import Action, AnyAction, for_handler
 from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
 from workers.store.scripts import Script
@@ -68,7 +68,7 @@ class Decide:
 class Decision:
     """A handler ran: what it wants, or why its ``when`` kept it from running."""
 
-    intents: tuple[AnyIntent, ...]
+    actions: tuple[AnyAction, ...]
     skipped: str = ""
 
 
@@ -115,13 +115,13 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
     return str(getattr(lane, "reason", "")) or "its `when` does not hold"
 
 
-def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyIntent, ...]:
+def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyAction, ...]:
     """Calls the handler with a ticket of its own and gives what it recorded, in order.
 
     Raises what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
     """
-    context.intents.clear()
-    recorder = for_handler(ticket, context.intents)
+    context.actions.clear()
+    recorder = for_handler(ticket, context.actions)
     given = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
     returned = function(**{name: given[name] for name in handler.takes})
@@ -131,22 +131,22 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
         raise GiveUp(
             f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record intents on the ticket"
         )
-    return _storable(recorder.intents)
+    return _storable(recorder.actions)
 
 
-def _storable(intents: Sequence[AnyIntent]) -> tuple[AnyIntent, ...]:
+def _storable(actions: Sequence[AnyAction]) -> tuple[AnyAction, ...]:
     """Gives what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
-    if not all(isinstance(intent, Intent) for intent in intents):
-        raise WrongIntent("something was put among the intents: want things by the methods of the ticket")
+    if not all(isinstance(action, Action) for action in actions):
+        raise InvalidAction("something was put among the intents: want things by the methods of the ticket")
     try:
-        size = len(msgspec.json.encode(intents))
+        size = len(msgspec.json.encode(actions))
     except UnicodeEncodeError:
-        raise WrongIntent("a text with half a character in it (a surrogate) cannot be sent") from None
+        raise InvalidAction("a text with half a character in it (a surrogate) cannot be sent") from None
     except (TypeError, ValueError, OverflowError, RecursionError):
-        raise WrongIntent("a value cannot be sent: give texts, numbers, dates, or lists of them") from None
+        raise InvalidAction("a value cannot be sent: give texts, numbers, dates, or lists of them") from None
     if size > LARGEST:
-        raise WrongIntent(f"{size} bytes wanted in one run of a handler: {LARGEST} are the most")
-    return tuple(intents)
+        raise InvalidAction(f"{size} bytes wanted in one run of a handler: {LARGEST} are the most")
+    return tuple(actions)
 
 
 #: What ends a run for good, however its handler takes it.
@@ -174,14 +174,14 @@ class Invocation:
         log: Any,
     ) -> None:
         self._step, self._perform, self._read, self._stopped = step, perform, read, stopped
-        self._intents: list[AnyIntent] = []
+        self._actions: list[AnyAction] = []
         self._context = Context(
             ticket=step.ticket.id,
             now=step.now,
             settings=step.bound.settings,
             log=log,
             happyfox=Client(self.read, reads_only=True, site=site),
-            intents=self._intents,
+            actions=self._actions,
             act=self.effect,
         )
         self.end: BaseException | None = None
@@ -246,7 +246,7 @@ def stated(error: Retry | GiveUp) -> Failure:
         return Failure(reason, final=True)
     try:
         return Failure(reason, Retry(reason, getattr(error, "after", None)).after)
-    except WrongIntent as wrong:
+    except InvalidAction as wrong:
         return Failure(wrong.reason, final=True)
 
 

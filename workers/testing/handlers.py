@@ -10,14 +10,14 @@ from workers.engine.external import check as check_effect
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Request
 from workers.plugins.actions import (
-    AnyIntent,
+    AnyAction,
     Create,
     Delete,
     Forward,
     Later,
     Move,
     Note,
-    On,
+    OnOtherTicket,
     Reply,
     Set,
     Subscribe,
@@ -59,13 +59,13 @@ class Result:
     on_tickets: Mapping[int, "Result"] = field(default_factory=dict)
     effects: Mapping[str, Any] = field(default_factory=dict)
     timers: Mapping[str, timedelta] = field(default_factory=dict)
-    intents: tuple[AnyIntent, ...] = ()
+    actions: tuple[AnyAction, ...] = ()
     denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
-def folded(intents: Sequence[AnyIntent], has: frozenset[str] | None = None) -> Result:
+def folded(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
     """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
 
     `has` are the tags of the ticket, None when they are not known.
@@ -73,7 +73,7 @@ def folded(intents: Sequence[AnyIntent], has: frozenset[str] | None = None) -> R
     properties: dict[str, NameOrId | None] = {}
     fields: dict[str, Any] = {}
     tags: dict[str, bool] = {}
-    for each in intents:
+    for each in actions:
         if isinstance(each, Set):
             properties |= each.properties
             fields |= each.fields
@@ -82,25 +82,25 @@ def folded(intents: Sequence[AnyIntent], has: frozenset[str] | None = None) -> R
     return Result(
         tags_added=frozenset(tag for tag, added in tags.items() if added and (has is None or tag not in has)),
         tags_removed=frozenset(tag for tag, added in tags.items() if not added and (has is None or tag in has)),
-        notes=tuple(dict.fromkeys(each.html for each in intents if isinstance(each, Note))),
-        replies=tuple(each.html for each in intents if isinstance(each, Reply)),
+        notes=tuple(dict.fromkeys(each.html for each in actions if isinstance(each, Note))),
+        replies=tuple(each.html for each in actions if isinstance(each, Reply)),
         properties=properties,
         fields=fields,
-        timers={each.name: timedelta(milliseconds=each.wait) for each in intents if isinstance(each, Later)},
-        moved=next((each.category for each in reversed(intents) if isinstance(each, Move)), None),
-        forwards=tuple(each for each in intents if isinstance(each, Forward)),
-        subscribed=frozenset(staff for each in intents if isinstance(each, Subscribe) for staff in each.staff),
-        deleted=any(isinstance(each, Delete) for each in intents),
-        created=tuple(each.members for each in intents if isinstance(each, Create)),
-        on_tickets={number: folded(wanted) for number, wanted in _others(intents).items()},
-        intents=tuple(intents),
+        timers={each.name: timedelta(milliseconds=each.wait) for each in actions if isinstance(each, Later)},
+        moved=next((each.category for each in reversed(actions) if isinstance(each, Move)), None),
+        forwards=tuple(each for each in actions if isinstance(each, Forward)),
+        subscribed=frozenset(staff for each in actions if isinstance(each, Subscribe) for staff in each.staff),
+        deleted=any(isinstance(each, Delete) for each in actions),
+        created=tuple(each.members for each in actions if isinstance(each, Create)),
+        on_tickets={number: folded(wanted) for number, wanted in _others(actions).items()},
+        actions=tuple(actions),
     )
 
 
-def _others(intents: Sequence[AnyIntent]) -> dict[int, list[AnyIntent]]:
-    wanted: dict[int, list[AnyIntent]] = {}
-    for each in intents:
-        if isinstance(each, On):
+def _others(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
+    wanted: dict[int, list[AnyAction]] = {}
+    for each in actions:
+        if isinstance(each, OnOtherTicket):
             wanted.setdefault(each.number, []).append(each.wanted)
     return wanted
 
@@ -216,7 +216,7 @@ def run(
         act=act,
     )
     grants = frozenset((router.name, permission) for permission in allow)
-    intents: list[AnyIntent] = []
+    actions: list[AnyAction] = []
     refused: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     failed: dict[str, Exception] = {}
@@ -232,12 +232,12 @@ def run(
         except Exception as error:
             failed[handler.name] = error
             continue
-        for intent in wanted:
-            if line := denied(intent, router.name, grants):
+        for action in wanted:
+            if line := denied(action, router.name, grants):
                 refused.setdefault(handler.name, []).append(line)
             else:
-                intents.append(intent)
-    return replace(folded(intents, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
+                actions.append(action)
+    return replace(folded(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
 
 
 def _changes(

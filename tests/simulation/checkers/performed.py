@@ -61,10 +61,10 @@ def messages_are_written_once(history: History) -> Iterator[str]:
     wanted: defaultdict[tuple[int, str], set[tuple[str, str]]] = defaultdict(set)
     dry = dry_turns(history)
     for shown in history.witness.shown:
-        for intent in shown.intents:
-            if isinstance(intent, Note | Reply) and shown.turn not in dry:
-                who = shown.handler if isinstance(intent, Reply) else ""  # equal notes of one turn are one
-                wanted[shown.ticket, intent.html].add((shown.turn, who))
+        for action in shown.actions:
+            if isinstance(action, Note | Reply) and shown.turn not in dry:
+                who = shown.handler if isinstance(action, Reply) else ""  # equal notes of one turn are one
+                wanted[shown.ticket, action.html].add((shown.turn, who))
     excused: Counter[tuple[int, str]] = Counter()
     undecided: Counter[tuple[int, str]] = Counter()
     for _, number, _, _, effect, entry in pieces(history):

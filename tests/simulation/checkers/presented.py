@@ -26,7 +26,7 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
             times = Counter(update for each in told for update in {change.update_id for change in each.matched})
             quiet = {change.kind for each in told for change in each.matched if change.update_id is None}
             again = _again(history, number, handler)
-            acted = handler in history.witness.once and any(one.intents for one in told)
+            acted = handler in history.witness.once and any(one.actions for one in told)
             over = acted or number in history.removed or handler in NEWER
             for index, update in enumerate(ticket.updates):
                 if by_us(history, update) or not asked & kinds(update, index == 0):
@@ -177,7 +177,7 @@ def some_act_only_once(history: History) -> Iterator[str]:
     acted = Counter(
         (shown.ticket, shown.handler)
         for shown in history.witness.shown
-        if shown.handler in history.witness.once and shown.intents and shown.turn not in dry
+        if shown.handler in history.witness.once and shown.actions and shown.turn not in dry
     )
     for (number, handler), times in acted.items():
         if times > 1:

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from workers.engine.backtest import Makeshift, deeds, peak
-from workers.engine.fold import Wish
+from workers.engine.backtest import Makeshift, peak, planned_actions
+from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, ExternalEffect, Handover, Record, Verdict
 from workers.engine.replay import AGAIN
 from workers.happyfox.directory import Directory
@@ -41,7 +41,7 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
     again = Effect(sort="note", handler="old.z", html="again")
     plan = {"effects": (*effects, again), "external": external, "verdicts": verdicts, "handed": handed}
     done = msgspec.structs.replace(RECORD, **plan)
-    found = [(deed.handler, deed.words, deed.text) for deed in deeds(RECORD, done, values=True)]
+    found = [(action.handler, action.words, action.text) for action in planned_actions(RECORD, done, values=True)]
     assert sorted(found) == [
         ("one.x", "effect chat", ""),
         ("one.x", "status = Closed", ""),
@@ -52,7 +52,7 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
         ("two.y", "private note", "Hello"),
         ("two.y", "tag +b", ""),
     ]
-    assert "field Plan" in {deed.words for deed in deeds(RECORD, done, values=False)}
+    assert "field Plan" in {action.words for action in planned_actions(RECORD, done, values=False)}
 
 
 def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -> None:
@@ -61,7 +61,7 @@ def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -
     makeshift.see_effect(
         Effect(sort="move", category=9, set={"priority": 3}, names={"category": "Billing", "priority": "High"})
     )
-    wish = Wish(
+    asked = HandlerActions(
         "one.x",
         (
             Set(
@@ -73,7 +73,7 @@ def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -
             Note("x", alert="Kim"),
         ),
     )
-    kept = makeshift.lists([wish])
+    kept = makeshift.lists([asked])
     names = Directory(**{name: msgspec.json.decode(each) for name, each in kept.items()})
     assert (names.status("Closed"), names.priority("high"), names.category("billing")) == (2, 3, 9)
     assert names.field("plan").id == 5
@@ -81,5 +81,5 @@ def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -
     assert all(unknown < 0 for unknown in (names.category("Orders"), names.field("Q").id, names.staff_member("Lin")))
 
     makeshift.see_ticket({"category": {"id": 11, "name": "orders"}})
-    names = Directory(**{name: msgspec.json.decode(each) for name, each in makeshift.lists([wish]).items()})
+    names = Directory(**{name: msgspec.json.decode(each) for name, each in makeshift.lists([asked]).items()})
     assert names.category("Orders") == 11

@@ -3,10 +3,10 @@
 from typing import Any
 
 from tests.support.turns import ADA, ticket, update
-from workers.engine.fold import Folded, Wish, fold
+from workers.engine.fold import Folded, HandlerActions, fold
 from workers.engine.plan import Effect, split
 from workers.happyfox.directory import Directory
-from workers.plugins.actions import AnyIntent, Delete, Forward, Move, Note, Reply, Set, Tags
+from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags
 from workers.simulator import seed
 from workers.tickets.model import TicketRead
 
@@ -19,8 +19,8 @@ NAMES = Directory(
 )
 
 
-def folded(*wishes: tuple[str, list[AnyIntent]], read: TicketRead | None = None) -> Folded:
-    return fold([Wish(name, tuple(intents)) for name, intents in wishes], read or ticket(), NAMES)
+def folded(*requested: tuple[str, list[AnyAction]], read: TicketRead | None = None) -> Folded:
+    return fold([HandlerActions(name, tuple(actions)) for name, actions in requested], read or ticket(), NAMES)
 
 
 def sorts(found: Folded) -> list[str]:
@@ -108,7 +108,7 @@ def test_tags_are_split_by_handler() -> None:
 
 
 def test_the_calls_that_folding_saves_are_counted() -> None:
-    reply: list[AnyIntent] = [Reply("<p>x</p>"), Set({"status": "In Progress"})]
+    reply: list[AnyAction] = [Reply("<p>x</p>"), Set({"status": "In Progress"})]
     assert folded(("a.a", reply)).saved == 0  # one call by itself, too
     many = folded(("a.a", [Tags(add=("x",)), Tags(add=("y",)), Set({"priority": "High"})]), ("b.b", reply))
     assert (len(many.effects), many.saved) == (2, 2)

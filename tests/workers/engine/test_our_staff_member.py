@@ -15,14 +15,14 @@ from workers.testing.desk import BOT, World
 Wish = Callable[[Ticket, Event], None]
 
 
-def world_of(store: redis.Redis, kinds: tuple[str, ...], wish: Wish) -> tuple[World, int, list[list[str]]]:
+def world_of(store: redis.Redis, kinds: tuple[str, ...], asked: Wish) -> tuple[World, int, list[list[str]]]:
     """Gives a world with a ticket seen before, and what its one handler is shown: kinds with their actors."""
     router, shown = Router("clerk"), list[list[str]]()
 
     @router.on(*kinds)
     def act(ticket: Ticket, event: Event) -> None:
         shown.append([f"{change.kind} by {change.actor.kind} {change.actor.id}" for change in event.matched])
-        wish(ticket, event)
+        asked(ticket, event)
 
     world = World(store, router)
     number = world.simulator.create_ticket().id

@@ -19,7 +19,7 @@ def tag(kind: str = "ticket-created", text: str = "", **members: Any) -> Result:
 def test_every_entry_that_holds_adds_its_tags() -> None:
     result = tag(email="sam@bigcorp.example", text="A Refund, please.")
     assert result.tags_added == {"refund", "vip", "gold"}
-    assert len(result.intents) == 1
+    assert len(result.actions) == 1
 
 
 def test_a_reply_is_read_too() -> None:
@@ -27,17 +27,17 @@ def test_a_reply_is_read_too() -> None:
 
 
 def test_tags_that_are_there_are_not_added_again() -> None:
-    assert tag(email="sam@bigcorp.example", tags=["vip", "gold"]).intents == ()
+    assert tag(email="sam@bigcorp.example", tags=["vip", "gold"]).actions == ()
 
 
 def test_an_entry_is_only_for_its_kinds() -> None:
-    assert tag("note-added", "refund").intents == ()
-    assert tag("status-changed").intents == ()
+    assert tag("note-added", "refund").actions == ()
+    assert tag("status-changed").actions == ()
 
 
 def test_without_a_table_nothing_happens() -> None:
     result = run(router, ticket(text="refund"), "ticket-created")
-    assert result.intents == ()
+    assert result.actions == ()
     assert result.skipped == {"auto-tag.tag": "its table has no match"}
 
 

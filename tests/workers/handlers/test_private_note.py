@@ -13,7 +13,7 @@ MATCH = [
 def test_every_entry_that_holds_writes_its_note() -> None:
     sam = ticket(email="sam@bigcorp.example", text="An outage?")
     result = run(router, sam, "ticket-created", settings={"match": MATCH})
-    assert result.intents == (Note("VIP: answer within &lt;1 hour&gt;."), Note("Look at the status page.", alert="s"))
+    assert result.actions == (Note("VIP: answer within &lt;1 hour&gt;."), Note("Look at the status page.", alert="s"))
 
 
 def test_an_entry_is_only_for_its_kinds() -> None:
@@ -26,7 +26,7 @@ def test_an_entry_is_only_for_its_kinds() -> None:
 
 
 def test_without_a_table_nothing_happens() -> None:
-    assert run(router, ticket(), "ticket-created").intents == ()
+    assert run(router, ticket(), "ticket-created").actions == ()
 
 
 def test_an_empty_note_is_refused_at_start() -> None:

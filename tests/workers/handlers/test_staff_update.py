@@ -41,9 +41,9 @@ def test_without_the_grant_properties_are_set_all_the_same() -> None:
 
 def test_nothing_happens_when_no_entry_holds() -> None:
     result = update(REOPEN, status="New")
-    assert result.intents == ()
+    assert result.actions == ()
     assert result.skipped == {"staff-update.update": "match 1: status is New, expected Closed or Solved"}
-    assert update().intents == ()
+    assert update().actions == ()
 
 
 def test_an_empty_assignee_clears_it() -> None:

@@ -1,12 +1,12 @@
 import pytest
 
 from workers.plugins.actions import (
-    AnyIntent,
+    AnyAction,
     Delete,
     Forward,
     Move,
     Note,
-    On,
+    OnOtherTicket,
     Reply,
     Set,
     Subscribe,
@@ -17,7 +17,7 @@ from workers.plugins.actions import (
 )
 
 NONE: frozenset[tuple[str, str]] = frozenset()
-GRANTED: list[tuple[AnyIntent, str]] = [
+GRANTED: list[tuple[AnyAction, str]] = [
     (Reply("Hello"), "reply"),
     (Move("Billing"), "move"),
     (Forward(("a@example.com",), "s", "m"), "forward"),
@@ -27,22 +27,22 @@ GRANTED: list[tuple[AnyIntent, str]] = [
 
 
 @pytest.mark.parametrize("intent", [Tags(add=("vip",)), Note("Hello"), Set({"status": "Closed"}, {"Plan": "Gold"})])
-def test_tags_notes_and_properties_need_no_grant(intent: AnyIntent) -> None:
-    assert denied(intent, "vip", NONE) == ""
+def test_tags_notes_and_properties_need_no_grant(action: AnyAction) -> None:
+    assert denied(action, "vip", NONE) == ""
 
 
 @pytest.mark.parametrize(("intent", "permission"), GRANTED)
-def test_the_rest_needs_a_grant_for_this_router(intent: AnyIntent, permission: str) -> None:
+def test_the_rest_needs_a_grant_for_this_router(action: AnyAction, permission: str) -> None:
     line = f"FOXHOOKS_ALLOW=vip:{permission}"
-    assert denied(intent, "vip", NONE) == line
-    assert denied(intent, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
-    assert denied(intent, "vip", frozenset({("vip", permission)})) == ""
+    assert denied(action, "vip", NONE) == line
+    assert denied(action, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
+    assert denied(action, "vip", frozenset({("vip", permission)})) == ""
 
 
 def test_what_is_wanted_is_said_with_the_line_that_allows_it() -> None:
-    intents = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), On(12, Move("Billing"))]
+    actions = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), OnOtherTicket(12, Move("Billing"))]
 
-    assert wants(intents, "vip") == (
+    assert wants(actions, "vip") == (
         "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"
     )
     assert wants([], "vip") == "nothing"

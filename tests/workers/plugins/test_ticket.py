@@ -56,7 +56,7 @@ def test_nobody_and_nothing_cost_no_call() -> None:
     recorder.subscribe()
     recorder.set(fields={})
 
-    assert recorder.intents == []
+    assert recorder.actions == []
 
 
 def test_addresses_come_in_a_list_or_in_one_text() -> None:
@@ -64,7 +64,7 @@ def test_addresses_come_in_a_list_or_in_one_text() -> None:
 
     recorder.reply("x", cc=["a@b.example"], bcc="c@d.example, e@f.example")
 
-    assert recorder.intents == [Reply("x", True, ("a@b.example",), ("c@d.example", "e@f.example"))]
+    assert recorder.actions == [Reply("x", True, ("a@b.example",), ("c@d.example", "e@f.example"))]
 
 
 def test_none_clears_the_assignee_and_the_due_date() -> None:
@@ -72,7 +72,7 @@ def test_none_clears_the_assignee_and_the_due_date() -> None:
 
     recorder.set(assignee=None, due_date=None)
 
-    assert recorder.intents == [Set({"assignee": None, "due_date": None}, {})]
+    assert recorder.actions == [Set({"assignee": None, "due_date": None}, {})]
 
 
 def test_handlers_do_not_see_each_others_intents() -> None:
@@ -81,19 +81,19 @@ def test_handlers_do_not_see_each_others_intents() -> None:
 
     first.add_tags("vip")
 
-    assert first.intents == [Tags(add=("vip",))]
-    assert second.intents == []
+    assert first.actions == [Tags(add=("vip",))]
+    assert second.actions == []
 
 
 def test_plain_text_is_escaped_wherever_it_is_sent() -> None:
-    recorder = for_handler(ticket(subject="<script>x</script>\nBcc: a@b.example", name="<b>Sam</b>"), intents := [])
+    recorder = for_handler(ticket(subject="<script>x</script>\nBcc: a@b.example", name="<b>Sam</b>"), actions := [])
     recorder.note(recorder.contact.name)
     recorder.reply(recorder.contact.name)
     recorder.move("Billing", recorder.contact.name + "\n&")
     recorder.forward("a@b.example", recorder.subject, recorder.contact.name)
     recorder.note(html="<b>meant</b>")
 
-    assert [getattr(each, "html", "") for each in intents[:2]] == ["&lt;b&gt;Sam&lt;/b&gt;"] * 2
-    assert intents[2] == Move("Billing", "&lt;b&gt;Sam&lt;/b&gt;<br>&amp;")
-    assert intents[3] == Forward(("a@b.example",), "<script>x</script> Bcc: a@b.example", "&lt;b&gt;Sam&lt;/b&gt;")
-    assert intents[4] == Note("<b>meant</b>")
+    assert [getattr(each, "html", "") for each in actions[:2]] == ["&lt;b&gt;Sam&lt;/b&gt;"] * 2
+    assert actions[2] == Move("Billing", "&lt;b&gt;Sam&lt;/b&gt;<br>&amp;")
+    assert actions[3] == Forward(("a@b.example",), "<script>x</script> Bcc: a@b.example", "&lt;b&gt;Sam&lt;/b&gt;")
+    assert actions[4] == Note("<b>meant</b>")

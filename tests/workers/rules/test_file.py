@@ -109,7 +109,7 @@ def test_every_action_is_recorded(tmp_path: Path) -> None:
     wanted: Mapping[str, NameOrId | None]
     wanted = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
     assert result.properties == wanted
-    assert Move("Billing", "for Two<br>lines") in result.intents
+    assert Move("Billing", "for Two<br>lines") in result.actions
     assert result.forwards == (Forward(("a@x.example", "b@x.example"), "Fwd: Two lines", "See<br>it"),)
     assert result.subscribed == {"Ada", 7}
 

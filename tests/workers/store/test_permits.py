@@ -158,9 +158,7 @@ def test_a_429_closes_both_methods_for_the_lockout_and_its_guard(account: Accoun
     assert account.ask("GET", "g") == Grant(1, "gate")
 
 
-@pytest.mark.parametrize(
-    ("asked", "closed"), [(30_000, LOCKOUT), (900_000, 900_000), (HOUR, HOUR), (86_400_000, HOUR)]
-)
+@pytest.mark.parametrize(("asked", "closed"), [(30_000, LOCKOUT), (900_000, 900_000), (HOUR, HOUR), (86_400_000, HOUR)])
 def test_a_longer_retry_after_wins_up_to_an_hour_and_a_shorter_one_is_ignored(
     account: Account, asked: int, closed: int
 ) -> None:

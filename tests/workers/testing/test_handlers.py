@@ -91,7 +91,7 @@ def test_a_handler_that_raises_has_failed_and_wants_nothing() -> None:
 
     result = run(router(fail), ticket(), "ticket-created")
     assert str(result.failed["test.fail"]) == "no such customer"
-    assert result.intents == ()
+    assert result.actions == ()
 
 
 def test_the_message_of_the_change_is_on_the_ticket_as_it_would_be_read() -> None:
@@ -124,7 +124,7 @@ def test_changes_that_are_given_are_all_there_is() -> None:
 
     changes = [Change(kind=kind, at=NOON) for kind in ("contact-replied", "moved", "contact-replied")]
     result = run(router(count, "contact-replied"), ticket(), "contact-replied", changes=changes)
-    assert result.intents == (Note("2 of 3, contact-replied"),)
+    assert result.actions == (Note("2 of 3, contact-replied"),)
 
 
 def test_settings_are_an_instance_or_a_table_or_the_defaults() -> None:
@@ -175,7 +175,7 @@ def timed() -> Router:
 def test_the_timers_that_handlers_want_are_told() -> None:
     result = run(timed(), ticket(), "contact-replied", text="Hello?")
     assert result.timers == {"remind": timedelta(hours=2)}
-    assert result.intents == (Later("remind", 7_200_000, ("staff-replied",)),)
+    assert result.actions == (Later("remind", 7_200_000, ("staff-replied",)),)
 
 
 def test_a_timer_and_a_schedule_call_their_handlers() -> None:
