@@ -237,7 +237,7 @@ def _tell(lane: ClaimedLane, result: TurnResult) -> None:
     """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
-    if not log.isEnabledFor(level) and not result.letters:
+    if not log.isEnabledFor(level) and not result.dead_letters:
         return
     fields = {"account": lane.account, "ticket": lane.ticket, "turn": lane.turn, "attempt": lane.claims}
     if result.end != "settled":
@@ -246,8 +246,8 @@ def _tell(lane: ClaimedLane, result: TurnResult) -> None:
     ends = [entry.state for entry in (result.journal or {}).values()]
     kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""
     log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
-    for letter in result.letters:
-        if letter.handler == EVERYONE:
+    for dead_letter in result.dead_letters:
+        if dead_letter.handler == EVERYONE:
             log.error("the fuse of a ticket blew, its handlers stop: see `foxhooks dead list`", extra=fields)
         else:
-            log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": letter.handler})
+            log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": dead_letter.handler})

@@ -105,17 +105,17 @@ def list_(
 
 
 @dead.command()
-def show(letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.")], json: AsJson = False) -> None:
+def show(dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.")], json: AsJson = False) -> None:
     """Show a dead letter with its evidence."""
     for quarantine in (False, True):
-        with _select(DeadLetterFilter(ids=(letter,)), quarantine) as found:
+        with _select(DeadLetterFilter(ids=(dead_letter,)), quarantine) as found:
             for entry in found.entries:
                 if json:
                     print_json({**_summary(entry), "evidence": entry.evidence})
                 else:
                     _show(entry, found.now)
                 return
-    raise CommandError(f"there is no dead letter {letter!r}; `foxhooks dead list` lists them")
+    raise CommandError(f"there is no dead letter {dead_letter!r}; `foxhooks dead list` lists them")
 
 
 @dead.command("replay")

@@ -40,7 +40,7 @@ class Report:
     complaints: dict[str, list[str]]
     faults: Counter[str]
     figures: dict[str, str]
-    letters: list[str]
+    dead_letters: list[str]
 
     @property
     def well(self) -> bool:
@@ -72,15 +72,19 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
         _settle(deployment, told, quiet, patience)
         worked = time.monotonic() - began
         evidence = _gather(deployment, told, storm)
-        letters = _letters(deployment)
+        dead_letters = _letters(deployment)
         snapshot = look(evidence)
         complaints = {name: list(checker(evidence, snapshot)) for name, checker in CHECKERS.items()}
         complaints["dead letters"] = [
-            letter for letter in letters if not any(words in letter for words in ("may or may not", "did not take it"))
+            dead_letter
+            for dead_letter in dead_letters
+            if not any(words in dead_letter for words in ("may or may not", "did not take it"))
         ]
         courier, waits = deployment.courier, _waits(deployment) or [0.0]
         figures = {
-            "dead letters that nobody can decide": str(sum("may or may not" in letter for letter in letters)),
+            "dead letters that nobody can decide": str(
+                sum("may or may not" in dead_letter for dead_letter in dead_letters)
+            ),
             "events (messages of contacts)": str(len(told)),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
@@ -98,7 +102,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "seconds until all was done": f"{worked:.0f}",
         }
         faults = _struck(evidence, storm, courier.counts)
-        report = Report(seed, complaints, faults, figures, letters)
+        report = Report(seed, complaints, faults, figures, dead_letters)
         if logs is not None and not report.well:
             _keep(deployment, evidence, logs)
         return report
@@ -203,9 +207,9 @@ def _letters(deployment: Deployment) -> list[str]:
     """Reads the dead letters, each with its ticket and reason."""
     found = []
     with deployment.fleet.redis() as client:
-        letters: Any = client.zrange(f"{P}dead", 0, -1)
-        for letter in letters:
-            stored: Any = client.hgetall(f"{P}letter:{letter.decode()}")
+        dead_letters: Any = client.zrange(f"{P}dead", 0, -1)
+        for dead_letter in dead_letters:
+            stored: Any = client.hgetall(f"{P}letter:{dead_letter.decode()}")
             words = msgspec.json.decode(stored[b"evidence"])
             found.append(f"ticket {stored[b'ticket'].decode()}: {words.get('reason')} {words.get('last_error', '')}")
     return found

@@ -37,7 +37,7 @@ def play(client: "redis.Redis", seed: int) -> Outcome:
         steps=history.steps,
         calls=len(history.sent),
         shown=len(history.witness.shown),
-        letters=sum(len(turn.letters) for turn in settled),
+        dead_letters=sum(len(turn.dead_letters) for turn in settled),
         undecided=undecided(history),
     )
     return Outcome({seed: complaints} if complaints else {}, tally(history), sums)

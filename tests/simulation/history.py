@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
-from workers.engine.plan import Letter, Plan, split
+from workers.engine.plan import DeadLetter, Plan, split
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import World
 
@@ -64,7 +64,7 @@ class History:
     removed: dict[int, StoredTicket] = field(default_factory=dict)
     as_us: set[int] = field(default_factory=set)
     """Rows of a person who works as the staff member that we write as."""
-    replayed: list[tuple[int, Letter]] = field(default_factory=list)
+    replayed: list[tuple[int, DeadLetter]] = field(default_factory=list)
     """Dead letters that a person replayed, with their tickets."""
     accepted: list[str] = field(default_factory=list)
     emptied: int = 0

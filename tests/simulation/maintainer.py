@@ -8,7 +8,7 @@ import msgspec
 from tests.simulation.agenda import Player
 from tests.simulation.plugins import NEWER
 from tests.simulation.stage import Stage
-from workers.engine.plan import Letter
+from workers.engine.plan import DeadLetter
 from workers.store.records import discard, replay
 from workers.testing.desk import ACCOUNT
 
@@ -38,8 +38,8 @@ class Maintainer:
         client: Any = stage.client
         for name in client.zrange(f"{prefix}dead", 0, -1):
             ticket, evidence = client.hmget(f"{prefix}letter:{name.decode()}", "ticket", "evidence")
-            letter = msgspec.json.decode(evidence, type=Letter)
-            if stage.rng.random() < 0.4 or not letter.handler:
+            dead_letter = msgspec.json.decode(evidence, type=DeadLetter)
+            if stage.rng.random() < 0.4 or not dead_letter.handler:
                 stage.history.faults["a person discards a dead letter"] += 1
                 store.run(discard(ACCOUNT, name.decode()))
                 continue
@@ -47,7 +47,7 @@ class Maintainer:
             for _ in range(stage.rng.choice([1, 1, 2])):
                 store.run(replay(ACCOUNT, name.decode()))
                 stage.look(f"replay {name.decode()}")
-            stage.history.replayed.append((int(ticket), letter))
+            stage.history.replayed.append((int(ticket), dead_letter))
             stage.history.accepted.append(f"replay-{name.decode()}")
             stage.agenda.poke()
 

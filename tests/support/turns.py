@@ -56,16 +56,16 @@ def finish(world: World, witness: Witness | None = None, worker: Any = None, hou
     raise AssertionError("the lanes still have work")
 
 
-def letters(store: Any) -> dict[str, dict[str, Any]]:
+def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     """Return the dead letters of single handlers by their id."""
     found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
     decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
-    return {id: letter for id, letter in decoded.items() if letter["handler"] not in ("", "*")}
+    return {id: dead_letter for id, dead_letter in decoded.items() if dead_letter["handler"] not in ("", "*")}
 
 
 def put_back(world: World) -> None:
     """Replay the only dead letter and work until nothing is left."""
-    [id] = letters(world.client)
+    [id] = dead_letters(world.client)
     world.store.run(replay(ACCOUNT, id))
     world.settle_down()
 

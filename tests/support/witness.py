@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.plan import Letter, Pending, Plan, decode_plan
+from workers.engine.plan import DeadLetter, Pending, Plan, decode_plan
 from workers.engine.steps import Step
 from workers.plugins.actions import AnyAction
 from workers.plugins.invoke import Decide, Decision
@@ -48,7 +48,7 @@ class Settled:
     turn: str
     handled: tuple[str, ...]
     pending: tuple[Pending, ...]
-    letters: tuple[Letter, ...]
+    dead_letters: tuple[DeadLetter, ...]
 
 
 class Witness:
@@ -81,7 +81,7 @@ class Witness:
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
-            self._keep(worker, int(step.args[0]), plan.turn, plan.letters)
+            self._keep(worker, int(step.args[0]), plan.turn, plan.dead_letters)
             self.first.setdefault(int(step.args[0]), plan.snapshot)
             self.plans.setdefault(plan.turn, (int(step.args[0]), plan))
         elif isinstance(step, Script) and step.name == "settle" and answer[0]:
@@ -91,21 +91,28 @@ class Witness:
         told = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
         if any(settled.turn == told.turn for settled in self.settled):
             return
-        letters = tuple(msgspec.json.decode(letter, type=Letter) for letter in told.letters.values())
+        dead_letters = tuple(
+            msgspec.json.decode(dead_letter, type=DeadLetter) for dead_letter in told.dead_letters.values()
+        )
         stored = bytes(step.args[3])  # type: ignore[arg-type]
         if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
             self.first.setdefault(int(told.lane), snapshot)
-        self._keep(worker, int(told.lane), told.turn, letters)
+        self._keep(worker, int(told.lane), told.turn, dead_letters)
         pending = msgspec.json.decode(stored, type=tuple[Pending, ...]) if stored else ()
-        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, letters))
+        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, dead_letters))
 
-    def _keep(self, worker: Hashable, ticket: int, turn: str, letters: tuple[Letter, ...]) -> None:
+    def _keep(self, worker: Hashable, ticket: int, turn: str, dead_letters: tuple[DeadLetter, ...]) -> None:
         if turn in self._kept:
             return
         self._kept.add(turn)
-        dead = {letter.handler: letter for letter in letters if letter.effect is None and letter.handler in self.kinds}
+        dead = {
+            dead_letter.handler: dead_letter
+            for dead_letter in dead_letters
+            if dead_letter.effect is None and dead_letter.handler in self.kinds
+        }
         said = self._said.pop(worker, [])
         self.shown += [replace(shown, turn=turn) for shown in said if shown.handler not in dead]
         self.shown += [
-            Shown(ticket, name, letter.changes, self.kinds[name], dead=letter.reason) for name, letter in dead.items()
+            Shown(ticket, name, dead_letter.changes, self.kinds[name], dead=dead_letter.reason)
+            for name, dead_letter in dead.items()
         ]

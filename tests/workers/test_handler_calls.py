@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
-from workers.engine.plan import Letter
+from workers.engine.plan import DeadLetter
 from workers.engine.steps import Step
 from workers.engine.turn import TurnResult
 from workers.errors import NotNow
@@ -231,7 +231,7 @@ def test_a_handler_that_fails_in_an_odd_way_ends_no_turn(
 
     world = Threads(store, clerk(fails))
     assert [result.end for result in world.work()] == ["settled"]
-    assert [letter.reason for letter in letters(store)] == [told]
+    assert [dead_letter.reason for dead_letter in dead_letters(store)] == [told]
 
 
 def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redis) -> None:
@@ -242,9 +242,9 @@ def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redi
     assert [result.end for result in world.work()] == ["settled"]
     world.now += 7_000
     assert [result.end for result in world.work()] == ["settled"]
-    assert not letters(store)
+    assert not dead_letters(store)
 
 
-def letters(store: "redis.Redis") -> list[Letter]:
+def dead_letters(store: "redis.Redis") -> list[DeadLetter]:
     ids = [each.decode() for each in store.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(store.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+    return [msgspec.json.decode(store.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]

@@ -12,13 +12,13 @@ from workers.engine.context import LaneLost, TurnContext
 from workers.engine.external import ExternalEffects
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
-from workers.engine.missing import RENAMED, letter, search
+from workers.engine.missing import RENAMED, dead_letter, search
 from workers.engine.plan import (
     ALL_OF,
     EVERYONE,
+    DeadLetter,
     Effect,
     Handover,
-    Letter,
     Pending,
     Plan,
     Said,
@@ -164,7 +164,7 @@ class Outcomes:
         self.requested: list[HandlerActions] = []
         self.verdicts: list[Verdict] = []
         self.pending: list[Pending] = []
-        self.letters: list[Letter] = []
+        self.dead_letters: list[DeadLetter] = []
         self.shown: dict[str, tuple[Change, ...]] = {}
         self.remarks: list[str] = []
 
@@ -175,7 +175,7 @@ class Outcomes:
     def dead_letter(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
         self.record(work.handler, "dead", reason, work.attempt)
-        self.letters.append(letter(self._context.lane.turn, work, reason))
+        self.dead_letters.append(dead_letter(self._context.lane.turn, work, reason))
 
     def give_up(self, handler: str, changes: Sequence[Change], reason: str) -> None:
         """Drops what a handler wanted in this turn, and makes a dead letter of it."""
@@ -194,7 +194,7 @@ class Outcomes:
         if pending:
             self.pending.append(pending)
         if dead:
-            self.letters.append(dead)
+            self.dead_letters.append(dead)
             self.record(name, "dead", dead.reason)
         elif diff:
             self.record(name, "skipped" if halt.skip else "waits", halt.why)
@@ -275,10 +275,10 @@ class HandlerRunner:
         if diff.snapshot.fuse.blown and not found.snapshot.fuse.blown:
             how = ": a person replayed its letter" if mended else ""
             self.outcomes.remarks.append(f"the fuse of this ticket is whole again{how}")
-        if found.letter:
-            changes = (*pending.stop_everyone(), *found.letter.changes)
-            self.outcomes.letters.append(msgspec.structs.replace(found.letter, changes=changes))
-            self.outcomes.remarks.append(found.letter.reason)
+        if found.dead_letter:
+            changes = (*pending.stop_everyone(), *found.dead_letter.changes)
+            self.outcomes.dead_letters.append(msgspec.structs.replace(found.dead_letter, changes=changes))
+            self.outcomes.remarks.append(found.dead_letter.reason)
             self._blew = True
         return found.stopped
 
@@ -416,7 +416,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         verdicts=tuple(runner.outcomes.verdicts),
         effects=_missing(context, reading, folded),
         pending=tuple(runner.outcomes.pending),
-        letters=tuple(runner.outcomes.letters),
+        dead_letters=tuple(runner.outcomes.dead_letters),
         remarks=(*reading.remarks, *runner.outcomes.remarks, *folded.remarks, *timed),
         handled=reading.handled,
         left=reading.left,

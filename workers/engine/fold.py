@@ -120,7 +120,7 @@ class HandlerActions:
     @property
     def key(self) -> str:
         """What it is called where several of a handler's must be told apart."""
-        return self.work.letter if self.work else self.handler
+        return self.work.dead_letter if self.work else self.handler
 
 
 def needs_directory(requested: Sequence[HandlerActions]) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.engine.context import TurnContext
-from workers.engine.plan import EVERYONE, Entry, Letter, Pending, Plan, pieces
+from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, pieces
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
@@ -42,7 +42,7 @@ class Look:
 
     snapshot: Snapshot
     stopped: str = ""
-    letter: Letter | None = None
+    dead_letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,14 @@ def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, diff: Sequence[Ch
     told = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in circle.items())
     reason = f"the fuse blew: {why}. The last turns: {told or 'not known any more'}. Handlers stop until {MENDS[rule]}"
     turns = [f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in fuse.acts]
-    letter = Letter(
+    dead_letter = DeadLetter(
         id=f"fuse-{ticket}-{now}",
         handler=EVERYONE,
         reason=reason,
         changes=tuple(diff),
         evidence={"turns": turns, "writes": len(snapshot.writes)},
     )
-    return Look(snapshot, f"the fuse of this ticket blew, until {MENDS[rule]}", letter)
+    return Look(snapshot, f"the fuse of this ticket blew, until {MENDS[rule]}", dead_letter)
 
 
 def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
@@ -197,7 +197,7 @@ def _halt(what: str, pause: Pause) -> Halt:
 
 def keep(
     name: str, before: Pending | None, halt: Halt, changes: Sequence[Change], now: int, turn: str
-) -> tuple[Pending | None, Letter | None]:
+) -> tuple[Pending | None, DeadLetter | None]:
     """Gives what is owed to those that ``name`` stands for while they wait, or the letter of more than can wait.
 
     ``before`` is what they were owed already, ``changes`` is new; a pause that skips lets only the former wait.
@@ -207,7 +207,7 @@ def keep(
         return None, None
     if len(waiting) > MOST:
         reason = f"{halt.why}, and {len(waiting)} changes wait: replay this when it is resumed"
-        return None, Letter(id=f"{turn}.{name}", handler=name, reason=reason, changes=waiting)
+        return None, DeadLetter(id=f"{turn}.{name}", handler=name, reason=reason, changes=waiting)
     first = before or Pending(name, (), 0, now, "", "", 0)
     return msgspec.structs.replace(wait(first, now), changes=waiting), None
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.engine.context import TurnContext
-from workers.engine.plan import TICKET, ExternalEffect, Letter, Pending, Plan, Verdict, decode_external
+from workers.engine.plan import TICKET, DeadLetter, ExternalEffect, Pending, Plan, Verdict, decode_external
 from workers.tickets.snapshot import decode
 
 #: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
@@ -41,11 +41,11 @@ def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ..
         entries.setdefault(handler, {})[name] = decode_external(stored)
     if not entries:
         return tuple(pending)
-    own = {work.handler: work for work in pending if not work.letter}
+    own = {work.handler: work for work in pending if not work.dead_letter}
     for handler, done in entries.items():
         work = own.get(handler, Pending(handler, (), 0, context.now(), "", "", 0))
         own[handler] = msgspec.structs.replace(work, external={**work.external, **done})
-    return (*(work for work in pending if work.letter), *own.values())
+    return (*(work for work in pending if work.dead_letter), *own.values())
 
 
 def next_look(since: int, now: int) -> int:
@@ -63,8 +63,8 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
     first = since or now
     look = next_look(first, now)
     if not look:
-        letters = tuple(letter(empty.turn, work, UNKNOWN if work.actions else GONE) for work in pending)
-        return msgspec.structs.replace(empty, letters=letters, remarks=("the ticket is gone",))
+        dead_letters = tuple(dead_letter(empty.turn, work, UNKNOWN if work.actions else GONE) for work in pending)
+        return msgspec.structs.replace(empty, dead_letters=dead_letters, remarks=("the ticket is gone",))
     note = Pending(TICKET, (), 0, first, "", "", 0, missing=first)
     return msgspec.structs.replace(
         empty,
@@ -86,7 +86,7 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
     timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,
-        letters=tuple(letter(empty.turn, work, why) for work in pending),
+        dead_letters=tuple(dead_letter(empty.turn, work, why) for work in pending),
         verdicts=tuple(Verdict(work.handler, "dead", why, work.attempt) for work in pending),
         remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
         snapshot=msgspec.structs.replace(snapshot, timers=()) if snapshot and timers else empty.snapshot,
@@ -96,8 +96,8 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
 def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pending]) -> Plan:
     """Gives the plan of a worker that knows no handler at all."""
     kept = [(work, search(context, work)) for work in pending]
-    letters = tuple(letter(empty.turn, work, RENAMED) for work, later in kept if later is None)
-    return msgspec.structs.replace(empty, letters=letters, pending=tuple(later for _, later in kept if later))
+    dead_letters = tuple(dead_letter(empty.turn, work, RENAMED) for work, later in kept if later is None)
+    return msgspec.structs.replace(empty, dead_letters=dead_letters, pending=tuple(later for _, later in kept if later))
 
 
 def search(context: TurnContext, work: Pending) -> Pending | None:
@@ -113,10 +113,10 @@ def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:
     return not known and context.now() < since + GRACE
 
 
-def letter(turn: str, work: Pending, reason: str) -> Letter:
+def dead_letter(turn: str, work: Pending, reason: str) -> DeadLetter:
     """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
-    return Letter(
-        id=work.letter or f"{turn}.{work.handler}",
+    return DeadLetter(
+        id=work.dead_letter or f"{turn}.{work.handler}",
         handler=work.handler,
         reason=reason,
         attempts=work.attempt,

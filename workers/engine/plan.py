@@ -220,7 +220,7 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     origin: int = 0
     effect: Effect | None = None
     doubt: Doubt | None = None
-    letter: str = ""
+    dead_letter: str = ""
     missing: int = 0
     look: int = 0
     paused: bool = False
@@ -231,7 +231,7 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
         return max(self.retry, self.look)
 
 
-class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A dead letter: a handler, an effect or a wish for which we stopped trying, with the evidence."""
 
     id: str
@@ -256,7 +256,7 @@ def together(pending: Iterable[Pending]) -> tuple[Pending, ...]:
     """
     joined: dict[tuple[str, str], Pending] = {}
     for work in pending:
-        key = work.handler, work.letter
+        key = work.handler, work.dead_letter
         before = joined.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
@@ -316,7 +316,7 @@ class Plan(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
     effects: tuple[Effect, ...]
     pending: tuple[Pending, ...]
-    letters: tuple[Letter, ...]
+    dead_letters: tuple[DeadLetter, ...]
     remarks: tuple[str, ...]
     handled: tuple[str, ...]
     left: tuple[str, ...]
@@ -441,15 +441,23 @@ def decode_replay(stored: bytes) -> Pending:
 
     Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
     """
-    letter = _decoded(stored, Letter, "the dead letter")
-    external = {name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in letter.external.items()}
-    work = Pending(letter.handler, letter.changes, 0, 0, letter.first_error, letter.reason, 0, True, external)
-    if letter.actions:
-        return msgspec.structs.replace(work, actions=letter.actions, origin=letter.origin, letter=letter.id)
-    if letter.effect is None:
+    dead_letter = _decoded(stored, DeadLetter, "the dead letter")
+    external = {
+        name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in dead_letter.external.items()
+    }
+    work = Pending(
+        dead_letter.handler, dead_letter.changes, 0, 0, dead_letter.first_error, dead_letter.reason, 0, True, external
+    )
+    if dead_letter.actions:
+        return msgspec.structs.replace(
+            work, actions=dead_letter.actions, origin=dead_letter.origin, dead_letter=dead_letter.id
+        )
+    if dead_letter.effect is None:
         return work
-    own = dict(zip(letter.effect.handlers, split(letter.effect), strict=True)).get(letter.handler, letter.effect)
-    return msgspec.structs.replace(work, effect=own, doubt=letter.doubt, letter=letter.id)
+    own = dict(zip(dead_letter.effect.handlers, split(dead_letter.effect), strict=True)).get(
+        dead_letter.handler, dead_letter.effect
+    )
+    return msgspec.structs.replace(work, effect=own, doubt=dead_letter.doubt, dead_letter=dead_letter.id)
 
 
 def decode_external(stored: bytes) -> ExternalEffect:

@@ -15,11 +15,11 @@ from workers.engine.guards import KEPT, acted
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
+    DeadLetter,
     Effect,
     EffectsByName,
     Entry,
     Handover,
-    Letter,
     Pending,
     Plan,
     Record,
@@ -192,7 +192,10 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         timer=min((_due(context, plan, timer) for timer in timers), default=0),
         timed=context.lane.retry is not None,
         paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
-        letters={letter.id: msgspec.json.encode(letter).decode() for letter in letters(plan, context.journal)},
+        dead_letters={
+            dead_letter.id: msgspec.json.encode(dead_letter).decode()
+            for dead_letter in dead_letters(plan, context.journal)
+        },
         trail=trail,
         saved=plan.saved,
         created=tuple(_created(plan, context.journal)),
@@ -228,14 +231,14 @@ def _lives(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
     return {**lives, "seen": max(lives["seen"], last)} if last else lives
 
 
-def letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[Letter]:
+def dead_letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[DeadLetter]:
     """Gives the dead letters of a turn: of handlers that gave up, and of effects that HappyFox refused."""
-    yield from plan.letters
+    yield from plan.dead_letters
     for key, effect, entry in pieces(plan, journal):
         given_up = entry.state == "refused" or (entry.state == "gone" and effect.sort != "delete")
         # Each handler is given its own part, so that no replay brings about what is another letter's.
         for handler, part in zip(effect.handlers, split(effect), strict=True) if given_up else ():
-            yield Letter(
+            yield DeadLetter(
                 id=f"{plan.turn}.{key}.{handler}",
                 handler=handler,
                 reason=entry.said,
@@ -251,14 +254,14 @@ def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
     """Gives the events for the lanes of other tickets; what runs dry, also since the plan was stored, is left out."""
     for number, each in enumerate(plan.handed):
         if not each.dry and not plan.dry and not context.config.dry(each.handler):
-            letter = Letter(
+            dead_letter = DeadLetter(
                 id=f"{plan.turn}.on.{number}",
                 handler=each.handler,
                 reason=f"wanted on ticket {context.lane.ticket}",
                 actions=each.actions,
                 origin=context.lane.ticket,
             )
-            yield Handed(letter.id, each.ticket, msgspec.json.encode(letter).decode())
+            yield Handed(dead_letter.id, each.ticket, msgspec.json.encode(dead_letter).decode())
 
 
 def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]:

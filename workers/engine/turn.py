@@ -17,11 +17,11 @@ import msgspec
 
 from workers.engine.context import DAY, AccountConfig, LaneLost, Parked, TicketMerged, TurnContext
 from workers.engine.decide import decide
-from workers.engine.missing import begun, letter, merged_away, part, without_handlers, without_ticket
+from workers.engine.missing import begun, dead_letter, merged_away, part, without_handlers, without_ticket
 from workers.engine.perform import Performer
 from workers.engine.plan import (
+    DeadLetter,
     Entry,
-    Letter,
     Pending,
     Plan,
     Unreadable,
@@ -32,7 +32,7 @@ from workers.engine.plan import (
     together,
 )
 from workers.engine.read import decode_reading, read_and_compare
-from workers.engine.settle import close, letters
+from workers.engine.settle import close, dead_letters
 from workers.engine.steps import Steps, ask
 from workers.errors import LeaseLost, NotNow
 from workers.store.lanes import ClaimedLane, NothingDue, store_plan
@@ -50,7 +50,7 @@ class TurnResult:
     why: str = ""
     plan: Plan | None = None
     journal: dict[str, Entry] | None = None
-    letters: tuple[Letter, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
     next: ClaimedLane | NothingDue | None = None
 
 
@@ -92,7 +92,7 @@ def _turn(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
                 raise LaneLost
     yield from Performer(context, plan).perform()
     settled, following = yield from close(context, plan, nonce)
-    dead = tuple(letters(plan, context.journal))
+    dead = tuple(dead_letters(plan, context.journal))
     return TurnResult("settled" if settled else "lost", "", plan, context.journal, dead, following)
 
 
@@ -122,7 +122,7 @@ def _empty(context: TurnContext, remark: str) -> Plan:
         verdicts=(),
         effects=(),
         pending=(),
-        letters=(),
+        dead_letters=(),
         remarks=(remark,) if remark else (),
         handled=tuple(event.id for event in context.lane.events),
         left=(),
@@ -153,13 +153,13 @@ def _give_up_turn(context: TurnContext, reason: str, nonce: str | None) -> Steps
         **{f"j:{key}": entry for key, entry in lane.journal.items()},
     }
     evidence = {key: value.decode("utf-8", "replace") for key, value in kept.items() if value}
-    kept_as = Letter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence)
+    kept_as = DeadLetter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence)
     pending = _begun(context, _readable(lane))
-    dead = (kept_as, *(letter(lane.turn, work, reason) for work in pending if work.changes or work.letter))
+    dead = (kept_as, *(dead_letter(lane.turn, work, reason) for work in pending if work.changes or work.dead_letter))
     # The changes come again, and must not do again what they did elsewhere.
     notes = tuple(msgspec.structs.replace(note, look=context.now() + DAY) for note in _begun(context, ()))
     said = (Verdict("", "dead", reason),)
-    plan = msgspec.structs.replace(_empty(context, reason), letters=dead, verdicts=said, pending=notes)
+    plan = msgspec.structs.replace(_empty(context, reason), dead_letters=dead, verdicts=said, pending=notes)
     if (snapshot := decode(lane.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
         until = context.now() + context.config.life + context.config.doubt

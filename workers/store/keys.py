@@ -129,9 +129,9 @@ class Keys:
         """Return the key of a ticket's history."""
         return f"{self.prefix}trail:{ticket}"
 
-    def dead_letter(self, letter: str) -> str:
+    def dead_letter(self, dead_letter: str) -> str:
         """Return the key of a dead letter's evidence."""
-        return f"{self.prefix}letter:{letter}"
+        return f"{self.prefix}letter:{dead_letter}"
 
     def permits(self, method: str) -> str:
         """Return the key of the permits for ``get`` or ``post``."""

@@ -409,7 +409,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rena
     timer: int = 0
     timed: bool = False
     paused: int = -1
-    letters: Mapping[str, str] = {}
+    dead_letters: Mapping[str, str] = {}
     created: tuple[tuple[str, int], ...] = ()
     handed: tuple[Handed, ...] = ()
     trail: tuple[str, ...] = ()

@@ -40,17 +40,17 @@ def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], li
 # Dead letters: put back into their lanes, or deleted.
 
 
-def replay(account: str, letter: str) -> Script[int]:
+def replay(account: str, dead_letter: str) -> Script[int]:
     """Puts a letter back into its ticket's lane; gives the ticket, 0 when there is no such letter.
 
     The handler it names will run once more, on the freshly read ticket, with the letter's changes.
     """
-    return Script("replay", prefix(account), [letter], int)
+    return Script("replay", prefix(account), [dead_letter], int)
 
 
-def discard(account: str, letter: str) -> Script[bool]:
+def discard(account: str, dead_letter: str) -> Script[bool]:
     """Deletes a letter; False when there is no such letter."""
-    return Script("discard", prefix(account), [letter], bool)
+    return Script("discard", prefix(account), [dead_letter], bool)
 
 
 # The stored reference lists of an account: what the directory is made of.

@@ -41,6 +41,12 @@ def check(history: History) -> list[str]:
 
 def undecided(history: History) -> int:
     """Counts the effects of which nobody could tell whether they happened."""
-    letters = [letter for settled in history.witness.settled for letter in settled.letters]
+    dead_letters = [dead_letter for settled in history.witness.settled for dead_letter in settled.dead_letters]
     # An effect that several handlers wanted has a letter for each of them.
-    return len({letter.id.rpartition(letter.handler)[0] for letter in letters if letter.reason.startswith("it may or")})
+    return len(
+        {
+            dead_letter.id.rpartition(dead_letter.handler)[0]
+            for dead_letter in dead_letters
+            if dead_letter.reason.startswith("it may or")
+        }
+    )

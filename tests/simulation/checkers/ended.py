@@ -35,10 +35,10 @@ def everything_ends(history: History) -> Iterator[str]:
 def dead_letters_have_a_cause(history: History) -> Iterator[str]:
     """Stopping to try has a reason that a fault gave; what cannot be decided is rare and counted by the run."""
     for settled in history.witness.settled:
-        for letter in settled.letters:
-            gone = letter.reason.startswith(GONE) and settled.ticket in history.removed
-            if not gone and not letter.reason.startswith(CAUSES) and letter.last_error not in CAUSES:
-                yield f"ticket {settled.ticket}: dead letter of {letter.handler}: {letter.reason}"
+        for dead_letter in settled.dead_letters:
+            gone = dead_letter.reason.startswith(GONE) and settled.ticket in history.removed
+            if not gone and not dead_letter.reason.startswith(CAUSES) and dead_letter.last_error not in CAUSES:
+                yield f"ticket {settled.ticket}: dead letter of {dead_letter.handler}: {dead_letter.reason}"
 
 
 def lanes_are_scheduled(history: History) -> Iterator[str]:

@@ -75,9 +75,9 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ):
             excused[number, effect.html] += 1
             undecided[number, effect.html] += entry.state == "gone" or entry.said == UNDECIDED
-    for number, letter in history.replayed:
-        if letter.effect is not None:  # it is brought about again, and nobody decides anew
-            undecided[number, letter.effect.html] += 1
+    for number, dead_letter in history.replayed:
+        if dead_letter.effect is not None:  # it is brought about again, and nobody decides anew
+            undecided[number, dead_letter.effect.html] += 1
     for (number, html), turns in wanted.items():
         updates = [
             update for update in history.tickets[number].updates if by_us(history, update) and update.shown["message"]
@@ -95,11 +95,11 @@ def refusals_become_letters(history: History) -> Iterator[str]:
     refused = {
         (sent.turn, sent.effect) for sent in history.sent if sent.method != "GET" and log[sent.number - 1].status == 400
     }
-    letters = {
-        (settled.turn, letter.id.split(".", 1)[1].removesuffix(f".{letter.handler}"), letter.handler)
+    dead_letters = {
+        (settled.turn, dead_letter.id.split(".", 1)[1].removesuffix(f".{dead_letter.handler}"), dead_letter.handler)
         for settled in history.witness.settled
-        for letter in settled.letters
-        if letter.effect is not None
+        for dead_letter in settled.dead_letters
+        if dead_letter.effect is not None
     }
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.words} of turn {turn}"
@@ -107,9 +107,11 @@ def refusals_become_letters(history: History) -> Iterator[str]:
             if (turn, key) not in refused and not entry.said.startswith((UNDECIDED, UNTAKEN, DENIED)):
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
-                if (turn, key, handler) not in letters:
+                if (turn, key, handler) not in dead_letters:
                     yield f"{where} was refused, and {handler} has no letter"
-        elif (entry is None or entry.state != "gone") and any((turn, key, name) in letters for name in effect.handlers):
+        elif (entry is None or entry.state != "gone") and any(
+            (turn, key, name) in dead_letters for name in effect.handlers
+        ):
             yield f"{where} was not refused and has a letter"
 
 

@@ -187,9 +187,9 @@ def some_act_only_once(history: History) -> Iterator[str]:
 def _again(history: History, number: int, handler: str) -> list[tuple[Change, ...]]:
     """Gives the changes that a person had replayed for a handler: it is shown these once more for each time."""
     return [
-        letter.changes
-        for ticket, letter in history.replayed
-        if ticket == number and letter.handler == handler and letter.effect is None
+        dead_letter.changes
+        for ticket, dead_letter in history.replayed
+        if ticket == number and dead_letter.handler == handler and dead_letter.effect is None
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 import redis
 
 from workers import Event, Retry, Router, Ticket
-from workers.engine.plan import Letter
+from workers.engine.plan import DeadLetter
 from workers.engine.steps import Step
 from workers.plugins.invoke import Decide
 from workers.testing.desk import ACCOUNT, Crash, World
@@ -25,9 +25,9 @@ def notes(*names: str) -> Router:
     return router
 
 
-def letters(world: World) -> list[Letter]:
+def dead_letters(world: World) -> list[DeadLetter]:
     ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
 
 
 def written(world: World, number: int) -> list[str]:
@@ -51,8 +51,8 @@ def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: st
     world.work()
 
     assert written(world, sound) == ["Read by a, all of it."]
-    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
-    assert "WRONGTYPE" in letters(world)[0].reason
+    assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
+    assert "WRONGTYPE" in dead_letters(world)[0].reason
     assert store.zscore(f"{P}sched", broken) > world.now
 
 
@@ -73,8 +73,8 @@ def test_a_number_that_is_none_stops_its_lane_only_and_is_named(store: redis.Red
     world.work()
 
     assert written(world, sound) == ["Read by a, all of it."]
-    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
-    assert field in letters(world)[0].reason or "not an integer" in letters(world)[0].reason
+    assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
+    assert field in dead_letters(world)[0].reason or "not an integer" in dead_letters(world)[0].reason
     store.hdel(name, field)
     world.now += 600_000
     world.work()
@@ -93,7 +93,7 @@ def test_an_event_id_that_is_none_stops_its_lane_only(store: redis.Redis, rubbis
     world.work()
 
     assert written(world, sound) == ["Read by a, all of it."]
-    assert [letter.id for letter in letters(world)] == [f"lane-{broken}"]
+    assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
 
 
 def test_words_that_cannot_be_read_stop_nothing(store: redis.Redis) -> None:
@@ -117,7 +117,7 @@ def test_broken_json_stops_its_lane_only(store: redis.Redis) -> None:
     world.work()
 
     assert written(world, sound) == ["Read by a, all of it."]
-    assert letters(world)[0].reason.startswith("the lane cannot be read")
+    assert dead_letters(world)[0].reason.startswith("the lane cannot be read")
 
 
 def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> None:
@@ -156,7 +156,7 @@ def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store:
 
     world.settle_down()
 
-    assert [letter.evidence["plan"] for letter in letters(world)] == [plan.decode()]
+    assert [dead_letter.evidence["plan"] for dead_letter in dead_letters(world)] == [plan.decode()]
     assert not store.exists(f"{P}turn:{number}", f"{P}lane:{number}")
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
@@ -203,7 +203,7 @@ def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
     number = world.simulator.create_ticket().id
 
     assert deadly(world, *killers) == 2 + len(killers)
-    assert [letter.handler for letter in letters(world)] == list(killers)
+    assert [dead_letter.handler for dead_letter in dead_letters(world)] == list(killers)
     names = [name for name in "abc" if f"notes.{name}" not in killers]
     assert written(world, number) == [f"Read by {name}, all of it." for name in names]
 
@@ -224,8 +224,8 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
         world.now += world.lease
     world.work()
 
-    assert [letter.reason[:27] for letter in letters(world)] == ["this turn broke off 10 time"]
-    assert "plan" in letters(world)[0].evidence
+    assert [dead_letter.reason[:27] for dead_letter in dead_letters(world)] == ["this turn broke off 10 time"]
+    assert "plan" in dead_letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
 
 
@@ -244,5 +244,5 @@ def test_what_was_owed_in_a_turn_that_cannot_go_on_can_be_replayed(store: redis.
     world.now += 3_700_000
     world.work()
 
-    assert [letter.handler for letter in letters(world)] == ["notes.fails", ""]
-    assert [change.kind for change in letters(world)[0].changes] == ["ticket-created"]
+    assert [dead_letter.handler for dead_letter in dead_letters(world)] == ["notes.fails", ""]
+    assert [change.kind for change in dead_letters(world)[0].changes] == ["ticket-created"]

@@ -303,7 +303,7 @@ class Run:
                 ]
                 for handler in self.witness.kinds
             },
-            "dead": sorted(letter.handler for turn in self.witness.settled for letter in turn.letters),
+            "dead": sorted(dead_letter.handler for turn in self.witness.settled for dead_letter in turn.dead_letters),
             "left over": [
                 key
                 for name in ("lane:*", "turn:*", "joins:*", "own")

@@ -49,7 +49,7 @@ def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **co
     return world
 
 
-def letters(store: Any) -> list[dict[str, Any]]:
+def dead_letters(store: Any) -> list[dict[str, Any]]:
     return [
         msgspec.json.decode(store.hget(f"{P}letter:{id.decode()}", "evidence"))
         for id in store.zrange(f"{P}dead", 0, -1)
@@ -158,8 +158,8 @@ def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: re
         world.settle_down()
 
     assert numbers(world) == [1, 2, 3, 4, 5, 6]
-    [letter] = letters(store)
-    assert "5 of them one from another: that is a circle" in letter["reason"]
+    [dead_letter] = dead_letters(store)
+    assert "5 of them one from another: that is a circle" in dead_letter["reason"]
 
 
 def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: redis.Redis) -> None:
@@ -177,7 +177,7 @@ def test_a_creation_in_doubt_is_looked_for_before_it_is_made_again(store: redis.
     world.simulator.faults.add(ApiFault("cut", method="POST", before=before))
     world.settle_down()
 
-    assert (numbers(world), letters(store)) == ([1, 2], [])
+    assert (numbers(world), dead_letters(store)) == ([1, 2], [])
 
 
 def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store: redis.Redis) -> None:
@@ -196,7 +196,7 @@ def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store
     world.before = spoil_the_second
     world.settle_down()
 
-    assert (numbers(world), letters(store)) == ([1, 2, 3], [])
+    assert (numbers(world), dead_letters(store)) == ([1, 2, 3], [])
 
 
 def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(store: redis.Redis) -> None:
@@ -215,7 +215,7 @@ def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(s
         world.deliver()
         world.settle_down()
 
-    assert (numbers(world), letters(store)) == ([1, 2, 3], [])
+    assert (numbers(world), dead_letters(store)) == ([1, 2, 3], [])
 
 
 def test_a_creation_that_may_be_either_of_two_tickets_is_a_dead_letter(store: redis.Redis) -> None:
@@ -227,9 +227,9 @@ def test_a_creation_that_may_be_either_of_two_tickets_is_a_dead_letter(store: re
     world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
     world.settle_down()
 
-    [letter] = letters(store)
-    assert "may or may not have happened" in letter["reason"]
-    assert letter["evidence"]["tickets"] == [3, 2]
+    [dead_letter] = dead_letters(store)
+    assert "may or may not have happened" in dead_letter["reason"]
+    assert dead_letter["evidence"]["tickets"] == [3, 2]
 
 
 def test_a_refused_creation_is_a_dead_letter_and_the_rest_goes_on(store: redis.Redis) -> None:
@@ -241,7 +241,7 @@ def test_a_refused_creation_is_a_dead_letter_and_the_rest_goes_on(store: redis.R
     world.settle_down()
 
     assert numbers(world) == [1]
-    assert letters(store)[0]["evidence"] == {"fields": ["t-cf-6"]}
+    assert dead_letters(store)[0]["evidence"] == {"fields": ["t-cf-6"]}
     assert "Went on." in str(world.ticket(1)["updates"])
 
 
@@ -249,11 +249,11 @@ def test_a_refused_creation_can_be_replayed(store: redis.Redis) -> None:
     world = opened(store, follow_up)
     world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     world.settle_down()
-    [letter] = letters(store)
-    world.store.run(replay(ACCOUNT, letter["id"]))
+    [dead_letter] = dead_letters(store)
+    world.store.run(replay(ACCOUNT, dead_letter["id"]))
     world.settle_down()
 
-    assert (numbers(world), letters(store)) == ([1, 2], [])
+    assert (numbers(world), dead_letters(store)) == ([1, 2], [])
     assert (world.ticket(2)["category"]["name"], world.ticket(2)["tags"]) == ("Billing", "follow-up,vip")
 
 
@@ -269,7 +269,7 @@ def test_an_unknown_category_is_the_handlers_mistake(store: redis.Redis) -> None
     world = opened(store, lambda ticket, ctx: ctx.create_ticket(client=1, subject="x", text="y", category="Nowhere"))
     world.settle_down()
 
-    assert "no category 'Nowhere'" in letters(store)[0]["reason"]
+    assert "no category 'Nowhere'" in dead_letters(store)[0]["reason"]
 
 
 def test_a_dry_run_creates_nothing(store: redis.Redis) -> None:

@@ -11,15 +11,15 @@ import redis
 from tests.support.turns import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.engine.decide import RETRIES
-from workers.engine.plan import Letter
+from workers.engine.plan import DeadLetter
 from workers.testing.desk import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def letters(world: World) -> list[Letter]:
+def dead_letters(world: World) -> list[DeadLetter]:
     ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
 
 
 def failing(error: Exception, runs: list[tuple[float, int]]) -> Router:
@@ -48,9 +48,9 @@ def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_let
     waits = [(later - sooner) * 1000 for (sooner, _), (later, _) in pairwise(runs)]
     assert len(waits) == len(RETRIES)
     assert all(least <= wait <= least * 1.2 + 10 for least, wait in zip(RETRIES, waits, strict=True))
-    assert [(letter.handler, letter.attempts, letter.last_error) for letter in letters(world)] == [
-        ("fails.always", len(RETRIES) + 1, "ValueError")
-    ]
+    assert [
+        (dead_letter.handler, dead_letter.attempts, dead_letter.last_error) for dead_letter in dead_letters(world)
+    ] == [("fails.always", len(RETRIES) + 1, "ValueError")]
 
 
 @pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])
@@ -69,7 +69,9 @@ def test_a_handler_that_gives_up_is_a_dead_letter_at_once(store: redis.Redis) ->
     play(world)
 
     assert len(runs) == 1
-    assert [(letter.reason, letter.attempts, len(letter.changes)) for letter in letters(world)] == [("no use", 1, 1)]
+    assert [
+        (dead_letter.reason, dead_letter.attempts, len(dead_letter.changes)) for dead_letter in dead_letters(world)
+    ] == [("no use", 1, 1)]
 
 
 def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store: redis.Redis) -> None:
@@ -132,5 +134,5 @@ def test_an_unknown_name_is_that_handler_s_dead_letter_and_lists_what_exists(sto
     number = play(world)
 
     assert world.ticket(number)["priority"]["name"] == "High"
-    assert [letter.handler for letter in letters(world)] == ["one.misspelt"]
-    assert "did you mean 'In Progress'" in letters(world)[0].reason
+    assert [dead_letter.handler for dead_letter in dead_letters(world)] == ["one.misspelt"]
+    assert "did you mean 'In Progress'" in dead_letters(world)[0].reason

@@ -89,7 +89,7 @@ def journal(nth: int) -> Callable[[Step | Inner], bool]:
     return pick
 
 
-def letters(store: Any) -> dict[str, dict[str, Any]]:
+def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
     return {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
 
@@ -103,7 +103,7 @@ def texts(world: World) -> str:
 
 
 def put_back(world: World) -> None:
-    [id] = letters(world.client)
+    [id] = dead_letters(world.client)
     world.store.run(replay(ACCOUNT, id))
     world.settle_down()
 
@@ -124,7 +124,7 @@ def test_a_worker_that_died_after_the_journal_said_done_gives_the_value_again(st
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
     dies(world, journal(2))
 
-    assert (crm.calls, letters(store)) == (1, {})
+    assert (crm.calls, dead_letters(store)) == (1, {})
     assert "CRM {'row': 1}" in texts(world)
 
 
@@ -134,7 +134,7 @@ def test_a_worker_that_died_before_the_journal_said_begun_called_nothing(store: 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
     dies(world, journal(1), after=False)
 
-    assert (crm.calls, letters(store)) == (1, {})
+    assert (crm.calls, dead_letters(store)) == (1, {})
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -144,7 +144,7 @@ def test_landed_settles_what_a_dead_worker_left_in_doubt(store: redis.Redis, aft
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add, crm.find)}"))
     dies(world, external, after)
 
-    assert (crm.calls, letters(store)) == (1, {})
+    assert (crm.calls, dead_letters(store)) == (1, {})
     assert "CRM {'row': 1}" in texts(world)
 
 
@@ -156,8 +156,8 @@ def test_without_landed_doubt_is_a_dead_letter_and_never_a_second_call(store: re
     dies(world, external, after)
 
     assert crm.calls == int(after)
-    [letter] = letters(store).values()
-    assert letter["reason"] == "its effect 'add' may or may not have happened: look there; a replay makes it again"
+    [dead_letter] = dead_letters(store).values()
+    assert dead_letter["reason"] == "its effect 'add' may or may not have happened: look there; a replay makes it again"
     assert "CRM" not in texts(world)
 
 
@@ -168,7 +168,7 @@ def test_a_person_who_replays_it_has_looked_and_wants_it_made(store: redis.Redis
     dies(world, external, after=False)
     put_back(world)
 
-    assert (crm.calls, letters(store)) == (1, {})
+    assert (crm.calls, dead_letters(store)) == (1, {})
     assert "CRM {'row': 1}" in texts(world)
 
 
@@ -257,7 +257,7 @@ def test_a_retry_out_of_the_call_says_that_it_did_not_happen(store: redis.Redis)
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add)}"))
     world.settle_down()
 
-    assert (len(tries), crm.calls, letters(store)) == (2, 1, {})
+    assert (len(tries), crm.calls, dead_letters(store)) == (2, 1, {})
 
 
 def test_any_other_error_of_the_call_is_doubt(store: redis.Redis) -> None:
@@ -270,8 +270,8 @@ def test_any_other_error_of_the_call_is_doubt(store: redis.Redis) -> None:
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add)}"))
     world.settle_down()
 
-    [letter] = letters(store).values()
-    assert letter["reason"].startswith("TimeoutError; its effect 'add' may or may not have happened")
+    [dead_letter] = dead_letters(store).values()
+    assert dead_letter["reason"].startswith("TimeoutError; its effect 'add' may or may not have happened")
     assert crm.calls == 1
 
 
@@ -285,7 +285,7 @@ def test_an_error_of_a_call_that_can_be_looked_up_is_settled_by_the_next_attempt
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', add, crm.find)}"))
     world.settle_down()
 
-    assert (crm.calls, letters(store)) == (1, {})
+    assert (crm.calls, dead_letters(store)) == (1, {})
     assert "CRM {'row': 1}" in texts(world)
 
 
@@ -319,7 +319,7 @@ def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) 
     world = opened(store, file)
     world.settle_down()
 
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
     assert "The CRM did not answer." in texts(world)
     assert "clerk.file effect add: may or may not have happened" in trail(store)
 
@@ -355,11 +355,11 @@ def test_a_value_that_cannot_be_kept_is_said_and_the_call_not_made_again(
 
     world = opened(store, file)
     world.settle_down()
-    [letter] = letters(store).values()
+    [dead_letter] = dead_letters(store).values()
     put_back(world)
 
-    assert problem in letter["reason"]
-    assert (calls, got, letters(store)) == ([1], [None], {})
+    assert problem in dead_letter["reason"]
+    assert (calls, got, dead_letters(store)) == ([1], [None], {})
 
 
 @pytest.mark.parametrize("name", ["", "Add", "add it", "x" * 65, "é", 7])
@@ -369,7 +369,7 @@ def test_a_bad_name_is_refused(store: redis.Redis, name: Any) -> None:
     opened(store, lambda ticket, event, ctx: ctx.effect(name, lambda: calls.append(1))).settle_down()
 
     assert calls == []
-    assert "the name of an effect" in next(iter(letters(store).values()))["reason"]
+    assert "the name of an effect" in next(iter(dead_letters(store).values()))["reason"]
 
 
 async def waits() -> int:
@@ -388,9 +388,9 @@ def test_a_call_that_cannot_be_made_is_not_said_to_have_happened(store: redis.Re
     world = opened(store, lambda ticket, event, ctx: ctx.effect("add", call))
     world.settle_down()
 
-    [letter] = letters(store).values()
-    assert words in letter["reason"]
-    assert "may or may not" not in letter["reason"]
+    [dead_letter] = dead_letters(store).values()
+    assert words in dead_letter["reason"]
+    assert "may or may not" not in dead_letter["reason"]
 
 
 def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
@@ -403,7 +403,7 @@ def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
     opened(store, many).settle_down()
 
     assert calls == list(range(100))
-    assert "more than 100 effects" in next(iter(letters(store).values()))["reason"]
+    assert "more than 100 effects" in next(iter(dead_letters(store).values()))["reason"]
 
 
 @pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
@@ -504,7 +504,7 @@ def test_doubt_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis)
     world = opened(store, file)
     dies(world, external)
 
-    assert "may or may not have happened" in next(iter(letters(store).values()))["reason"]
+    assert "may or may not have happened" in next(iter(dead_letters(store).values()))["reason"]
     assert "Went on." not in texts(world)
 
 
@@ -540,7 +540,7 @@ def test_a_turn_that_cannot_go_on_leaves_what_it_did_done(store: redis.Redis) ->
     store.hset(f"{P}turn:1", "plan", "{")
     world.now += world.lease
     world.work()
-    assert [letter["reason"][:23] for letter in letters(store).values()] == ["the stored plan cannot "]
+    assert [dead_letter["reason"][:23] for dead_letter in dead_letters(store).values()] == ["the stored plan cannot "]
 
     world.simulator.contact_replies(1, "Hello?")
     world.settle_down()

@@ -10,7 +10,7 @@ import redis
 from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.guards import ANSWER, SPAN, TURNS
-from workers.engine.plan import Letter
+from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, World
@@ -18,9 +18,9 @@ from workers.testing.desk import ACCOUNT, World
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def letters(world: World) -> list[Letter]:
+def dead_letters(world: World) -> list[DeadLetter]:
     ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=Letter) for each in ids]
+    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
 
 
 def notes(world: World, number: int) -> int:
@@ -67,13 +67,13 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
 
     assert circle(world, number, most=40) == 12
 
-    [letter] = letters(world)
-    assert letter.handler == "*"
+    [dead_letter] = dead_letters(world)
+    assert dead_letter.handler == "*"
     why = "12 writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-    assert letter.reason.startswith(f"the fuse blew: {why}. The last turns:")
-    assert "contact-replied by contact -> loop.answer: reply (10 times)" in letter.reason
-    assert len(letter.evidence["turns"]) == 10
-    assert "out of office" not in letter.reason
+    assert dead_letter.reason.startswith(f"the fuse blew: {why}. The last turns:")
+    assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
+    assert len(dead_letter.evidence["turns"]) == 10
+    assert "out of office" not in dead_letter.reason
     trail = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1)).decode()
     assert "the fuse blew: 12 writes of ours within an hour" in trail
     assert "loop.answer skipped: the fuse of this ticket blew, until a colleague writes to the ticket" in trail
@@ -86,9 +86,11 @@ def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_soone
     # The opening row is a contact's: the turn that it began does not count.
     assert circle(world, number, most=40, rule=True) == TURNS + 1
 
-    [letter] = letters(world)
-    assert letter.reason.startswith("the fuse blew: 8 turns of ours within 10 minutes, in which nobody else had a part")
-    assert "smart-rule by rule 'Ping-pong', note-added by rule -> loop.answer: reply (8 times)" in letter.reason
+    [dead_letter] = dead_letters(world)
+    assert dead_letter.reason.startswith(
+        "the fuse blew: 8 turns of ours within 10 minutes, in which nobody else had a part"
+    )
+    assert "smart-rule by rule 'Ping-pong', note-added by rule -> loop.answer: reply (8 times)" in dead_letter.reason
 
 
 def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: redis.Redis) -> None:
@@ -103,7 +105,7 @@ def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: 
     for _ in range(2 * TURNS):
         circle(world, number, most=1, seconds=SPAN // 1000 // TURNS + 1, rule=True)
 
-    assert letters(world) == []
+    assert dead_letters(world) == []
 
 
 def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(store: redis.Redis) -> None:
@@ -123,8 +125,8 @@ def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(sto
     number = opened(world)
 
     assert len(world.ticket(number)["updates"]) == 1 + 1 + TURNS
-    [letter] = letters(world)
-    assert "note-added by us -> pong.second: private note" in letter.reason
+    [dead_letter] = dead_letters(world)
+    assert "note-added by us -> pong.second: private note" in dead_letter.reason
 
 
 @pytest.mark.parametrize("rule", [False, True])
@@ -138,7 +140,7 @@ def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Re
         finish(world)
 
     assert notes(world, number) == answers
-    assert len(letters(world)) == 1
+    assert len(dead_letters(world)) == 1
 
 
 def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) -> None:
@@ -187,13 +189,13 @@ def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(st
     world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
     number = opened(world)
     circle(world, number, most=40)
-    [letter] = letters(world)
+    [dead_letter] = dead_letters(world)
 
-    world.store.run(replay(ACCOUNT, letter.id))
+    world.store.run(replay(ACCOUNT, dead_letter.id))
     finish(world)
 
     assert notes(world, number) == 4
-    assert letters(world) == []
+    assert dead_letters(world) == []
 
 
 def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis) -> None:
@@ -218,7 +220,7 @@ def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> Non
     store.set(f"{P}birth", world.now - 60_000)
 
     assert circle(world, number, most=40) == 5
-    assert "The last turns: " in letters(world)[0].reason
+    assert "The last turns: " in dead_letters(world)[0].reason
 
 
 def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
@@ -228,7 +230,7 @@ def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
         world.simulator.contact_replies(number, "Hello?")
         finish(world)
 
-    assert letters(world) == []
+    assert dead_letters(world) == []
     told: Any = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1))
     assert told.count(b"not sent (dry run)") == 6
 
@@ -240,10 +242,10 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     world.store.run(resume(ACCOUNT, "ticket", "1"))
     finish(world, hours=1)
     assert shown == ["one", "two"]
-    [letter] = letters(world)
-    assert [change.text.strip() for change in letter.changes] == ["three", "four"]
+    [dead_letter] = dead_letters(world)
+    assert [change.text.strip() for change in dead_letter.changes] == ["three", "four"]
 
-    world.store.run(replay(ACCOUNT, letter.id))
+    world.store.run(replay(ACCOUNT, dead_letter.id))
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
@@ -255,11 +257,11 @@ def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown
     shown, other = list[str](), list[str]()
     world = paused_in_a_circle(store, shown, "router", "loop", other)
     replies(world, "three", "four")
-    assert (shown, len(other), len(letters(world))) == (["one", "two"], 2, 1)
+    assert (shown, len(other), len(dead_letters(world))) == (["one", "two"], 2, 1)
     world.store.run(resume(ACCOUNT, "router", "loop"))
     finish(world, hours=1)
     assert shown == ["one", "two"]
-    [kept] = [letter for letter in letters(world) if letter.handler == "loop.*"]
+    [kept] = [dead_letter for dead_letter in dead_letters(world) if dead_letter.handler == "loop.*"]
     assert [change.text.strip() for change in kept.changes] == ["three", "four"]
     assert "the fuse of this ticket blew" in kept.reason
     assert "replay this then" in kept.reason
@@ -283,8 +285,11 @@ def test_a_circle_through_another_ticket_names_it(store: redis.Redis) -> None:
     world.simulator.staff_updates(1, staff=1, text="Begin.", private=True)
     finish(world)
 
-    [letter] = letters(world)
-    assert "from ticket 2 -> pair.pass_on: private note (" in letter.reason or "from ticket 1 ->" in letter.reason
+    [dead_letter] = dead_letters(world)
+    assert (
+        "from ticket 2 -> pair.pass_on: private note (" in dead_letter.reason
+        or "from ticket 1 ->" in dead_letter.reason
+    )
 
 
 def paused_in_a_circle(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.turns import letters
+from tests.support.turns import dead_letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.simulator import HookFault
 from workers.store.records import AccountRecords
@@ -72,7 +72,7 @@ def test_no_handler_runs_and_nothing_is_written_under_the_number_of_a_merged_tic
     assert not [path for path in desk.posts()[len(posts) :] if "ticket/1/" in path]
     assert "the ticket was merged into #2" in desk.trail(1)
     assert decode(store.get(f"foxhooks:{{{ACCOUNT}}}:ticket:1")) == before
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 @pytest.mark.parametrize("merged_reads", READS)
@@ -87,7 +87,7 @@ def test_what_is_owed_to_handlers_of_a_merged_ticket_becomes_dead_letters(
     desk.world.simulator.merge(1, into=2)
     desk.told()
 
-    [dead] = letters(store).values()
+    [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"]) == ("clerk.answer", "the ticket was merged into #2")
     assert [change["text"].strip() for change in dead["changes"]] == ["First."]
     assert "clerk.answer dead: the ticket was merged into #2" in desk.trail(1)
@@ -230,7 +230,7 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
     desk.world.drive(lane)
     desk.told()
 
-    [dead] = letters(store).values()
+    [dead] = dead_letters(store).values()
     assert dead["reason"] == "the ticket was merged into #2"
     assert "reply: not sent, the ticket was merged into #2" in desk.trail(1)
     assert not [

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.support.turns import letters, put_back
+from tests.support.turns import dead_letters, put_back
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine.steps import Step
 from workers.simulator import ApiFault
@@ -58,7 +58,7 @@ def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.R
     world.settle_down()
 
     assert runs[-1] == (["contact-replied"] if known else ["ticket-created"])
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis) -> None:
@@ -69,7 +69,7 @@ def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: red
     world.settle_down()
 
     assert runs == [["ticket-created"]] * 2
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_comes_back(store: redis.Redis) -> None:
@@ -77,7 +77,7 @@ def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_
     world = snapshot(store, reader(runs, fails=1))
     lost(world, 1_000)
 
-    [dead] = letters(store).values()
+    [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"][:18], runs) == ("clerk.file", "the ticket is gone", [["ticket-created"]])
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
     put_back(world)
@@ -96,13 +96,13 @@ def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: re
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
-    [id] = letters(store)
+    [id] = dead_letters(store)
     world.store.run(replay(ACCOUNT, id))
     lost(world, 170)
     world.settle_down()
 
     assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def writer() -> Router:
@@ -125,7 +125,7 @@ def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
 
     assert world.ticket(1)["tags"] == "vip"
     assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_letter(
@@ -138,7 +138,7 @@ def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_
     world.settle_down()
 
     assert "Written once and for all." in str(world.ticket(1)["updates"])
-    [dead] = letters(store).values()
+    [dead] = dead_letters(store).values()
     assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, though the ticket is there"
     assert dead["effect"]["add"] == ["vip"]
 
@@ -153,14 +153,14 @@ def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_abo
     world.settle_down()
     world.simulator.faults.clear()
 
-    assert {dead["reason"] for dead in letters(store).values()} == {"the ticket is gone"}
-    assert len(letters(store)) == 2
-    for id in letters(store):
+    assert {dead["reason"] for dead in dead_letters(store).values()} == {"the ticket is gone"}
+    assert len(dead_letters(store)) == 2
+    for id in dead_letters(store):
         world.store.run(replay(ACCOUNT, id))
     world.settle_down()
     assert world.ticket(1)["tags"] == "vip"
     assert str(world.ticket(1)["updates"]).count("'text': 'Written once and for all.") == 1
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
@@ -171,7 +171,7 @@ def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis)
     del world.simulator.account.tickets[1]
     world.settle_down()
 
-    assert (runs, letters(store)) == ([["ticket-created"]], {})
+    assert (runs, dead_letters(store)) == ([["ticket-created"]], {})
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
 
 
@@ -209,7 +209,7 @@ def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis,
     new.work()
 
     assert runs == [["ticket-created"]] * 2
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 @pytest.mark.parametrize("fails", [0, 1])
@@ -245,7 +245,7 @@ def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
 
     assert (len(runs), calls) == (fails + 2, ["called"])
     assert str(new.ticket(1)["updates"]).count("'text': 'Filed.") == 1
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 @pytest.mark.parametrize("names", [("older",), ()])
@@ -254,7 +254,7 @@ def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: 
     old = handed(world, *other(*names))
     old.settle_down()
 
-    [dead] = letters(store).values()
+    [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
     assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")

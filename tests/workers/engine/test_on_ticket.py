@@ -49,7 +49,7 @@ def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config
     return world
 
 
-def letters(store: Any) -> list[dict[str, Any]]:
+def dead_letters(store: Any) -> list[dict[str, Any]]:
     return [
         msgspec.json.decode(store.hget(f"{P}letter:{id.decode()}", "evidence"))
         for id in store.zrange(f"{P}dead", 0, -1)
@@ -110,10 +110,10 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(99).add_tags("linked")))
     rest(world)
 
-    [letter] = letters(store)
-    assert letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
-    assert (letter["handler"], letter["origin"]) == ("clerk.file", 1)
-    assert letter["wish"] == [{"intent": "tags", "add": ["linked"], "remove": []}]
+    [dead_letter] = dead_letters(store)
+    assert dead_letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
+    assert (dead_letter["handler"], dead_letter["origin"]) == ("clerk.file", 1)
+    assert dead_letter["wish"] == [{"intent": "tags", "add": ["linked"], "remove": []}]
     assert not store.zcard(f"{P}sched")
 
 
@@ -126,28 +126,28 @@ def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(stor
 
     world = desk(store, clerk(hold))
     rest(world)
-    [letter] = letters(store)
+    [dead_letter] = dead_letters(store)
     company = world.simulator.account
     company.statuses = {**company.statuses, 9: {**company.statuses[3], "id": 9, "name": "Parked"}}
     world.now += 3_600_000
-    world.store.run(replay(ACCOUNT, letter["id"]))
+    world.store.run(replay(ACCOUNT, dead_letter["id"]))
     rest(world)
 
-    assert "no status 'Parked'" in letter["reason"]
-    assert (world.ticket(2)["status"]["name"], letters(store), calls) == ("Parked", [], [1])
+    assert "no status 'Parked'" in dead_letter["reason"]
+    assert (world.ticket(2)["status"]["name"], dead_letters(store), calls) == ("Parked", [], [1])
 
 
 def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).note("Linked.")))
     world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     rest(world)
-    [letter] = letters(store)
-    world.store.run(replay(ACCOUNT, letter["id"]))
+    [dead_letter] = dead_letters(store)
+    world.store.run(replay(ACCOUNT, dead_letter["id"]))
     rest(world)
 
-    assert letter["handler"] == "clerk.file"
+    assert dead_letter["handler"] == "clerk.file"
     assert "Linked." in str(world.ticket(2)["updates"])
-    assert letters(store) == []
+    assert dead_letters(store) == []
 
 
 def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
@@ -177,7 +177,7 @@ def test_a_handler_that_fails_over_a_name_hands_nothing_over(store: redis.Redis)
     rest(world)
 
     assert world.ticket(2)["tags"] == ""
-    assert len(letters(store)) == 1
+    assert len(dead_letters(store)) == 1
 
 
 def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Redis) -> None:
@@ -215,7 +215,7 @@ def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Re
     world.store.run(resume(ACCOUNT, scope, name))
     rest(world)
 
-    assert (waiting, world.ticket(2)["tags"], letters(store)) == ("", "linked", [])
+    assert (waiting, world.ticket(2)["tags"], dead_letters(store)) == ("", "linked", [])
 
 
 def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redis) -> None:
@@ -228,8 +228,8 @@ def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redi
     rest(world)
 
     assert world.ticket(3)["tags"] == "linked"
-    [letter] = letters(store)
-    assert (letter["reason"], letter["handler"]) == ("wanted on ticket 1", "clerk.file")
+    [dead_letter] = dead_letters(store)
+    assert (dead_letter["reason"], dead_letter["handler"]) == ("wanted on ticket 1", "clerk.file")
 
 
 def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None:

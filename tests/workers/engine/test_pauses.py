@@ -323,12 +323,12 @@ def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatc
     halt(world, "ticket", "1")
     write(world, "one", "two", "three")
 
-    [letter] = [
+    [dead_letter] = [
         msgspec.json.decode(store.hget(f"{P}letter:{each.decode()}", "evidence"))
         for each in store.zrange(f"{P}dead", 0, -1)
     ]
-    assert (letter["handler"], len(letter["changes"])) == ("*", 3)
-    assert "replay this when it is resumed" in letter["reason"]
+    assert (dead_letter["handler"], len(dead_letter["changes"])) == ("*", 3)
+    assert "replay this when it is resumed" in dead_letter["reason"]
 
 
 def test_pausing_twice_and_resuming_twice_is_once(store: redis.Redis) -> None:

@@ -198,13 +198,13 @@ def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
     world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
     world.settle_down()
 
-    assert letter(world)["reason"] == (
+    assert dead_letter(world)["reason"] == (
         "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not landed"
     )
     assert len(world.ticket(number)["updates"]) == 1
 
 
-def letter(world: World) -> dict[str, Any]:
+def dead_letter(world: World) -> dict[str, Any]:
     """Gives the one dead letter that there is."""
     [identity] = world.client.zrange("foxhooks:{demo}:dead", 0, -1)
     told: dict[str, Any] = msgspec.json.decode(

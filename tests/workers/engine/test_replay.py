@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import redis
 
-from tests.support.turns import letters, put_back
+from tests.support.turns import dead_letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.simulator import ApiFault
 from workers.testing.desk import ACCOUNT, World
@@ -54,7 +54,7 @@ def test_a_replay_that_names_something_unknown_again_keeps_its_changes(store: re
     put_back(world)
 
     assert runs == [1, 1, 1]
-    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+    assert [len(dead_letter["changes"]) for dead_letter in dead_letters(store).values()] == [1]
 
 
 def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store: redis.Redis) -> None:
@@ -73,11 +73,11 @@ def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store:
     world.settle_down()
     world.simulator.faults.clear()
 
-    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+    assert [len(dead_letter["changes"]) for dead_letter in dead_letters(store).values()] == [1]
     put_back(world)
     assert runs == [1, 1]
     assert "Hello." in str(world.ticket(1)["updates"])
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redis) -> None:
@@ -94,9 +94,9 @@ def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redi
     store.set(f"{P}ticket:1", encode(msgspec.structs.replace(snapshot, writes=(world.now,) * 5)))
     world.settle_down()
 
-    assert [letter["handler"] for letter in letters(store).values()] == ["clerk.file"]
+    assert [dead_letter["handler"] for dead_letter in dead_letters(store).values()] == ["clerk.file"]
     put_back(world)
-    assert [len(letter["changes"]) for letter in letters(store).values()] == [1]
+    assert [len(dead_letter["changes"]) for dead_letter in dead_letters(store).values()] == [1]
 
 
 def test_a_row_of_ours_without_words_does_not_stand_for_tags(store: redis.Redis) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.turns import P, letters, put_back
+from tests.support.turns import P, dead_letters, put_back
 from workers import Event, Router, Ticket
 from workers.engine.steps import Call, Step
 from workers.simulator import ApiFault
@@ -35,12 +35,12 @@ def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redi
     world.settle_down()
     assert (world.ticket(1)["tags"], said(world)) == ("", ["Written at once."])
     put_back(world)
-    assert len(letters(store)) == 1, "it is refused again and again a letter"
+    assert len(dead_letters(store)) == 1, "it is refused again and again a letter"
     world.simulator.faults.clear()
     put_back(world)
 
     assert (world.ticket(1)["tags"], said(world), runs) == ("vip", ["Written at once."], [1])
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(store: redis.Redis) -> None:
@@ -59,15 +59,15 @@ def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(stor
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
-    assert {letter["handler"] for letter in letters(store).values()} == {"one.note", "two.set_"}
+    assert {dead_letter["handler"] for dead_letter in dead_letters(store).values()} == {"one.note", "two.set_"}
     world.simulator.faults.clear()
-    for id in letters(store):
+    for id in dead_letters(store):
         world.store.run(replay(ACCOUNT, id))
         world.settle_down()
 
     assert said(world) == ["What the first one says."]
     assert world.ticket(1)["priority"]["name"] == "High"
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(store: redis.Redis) -> None:
@@ -85,7 +85,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     world.simulator.faults.clear()
     world.config, allowed = replace(world.config, allow=frozenset()), world.config.allow
     put_back(world)
-    [refused] = letters(store).values()
+    [refused] = dead_letters(store).values()
     assert "FOXHOOKS_ALLOW=clerk:reply" in refused["reason"]
     assert said(world) == []
 
@@ -98,7 +98,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     put_back(world)
 
     assert (said(world), world.ticket(1)["status"]["id"]) == (["We are on it."], old + 100)
-    assert letters(store) == {}
+    assert dead_letters(store) == {}
 
 
 def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb_each_other(store: redis.Redis) -> None:
@@ -116,14 +116,14 @@ def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
-    [id] = letters(store)
+    [id] = dead_letters(store)
     world.simulator.contact_replies(1, "Hello?")
     world.deliver()
     world.store.run(replay(ACCOUNT, id))
     world.settle_down()
 
     assert world.ticket(1)["tags"] == "vip"
-    [mine] = letters(store).values()
+    [mine] = dead_letters(store).values()
     assert "Nowhere" in mine["reason"]
     assert [change["kind"] for change in mine["changes"]] == ["contact-replied"]
 
@@ -149,11 +149,11 @@ def test_a_replay_of_what_may_have_happened_looks_first(store: redis.Redis, land
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
-    [undecided] = letters(store).values()
+    [undecided] = dead_letters(store).values()
     assert undecided["reason"].startswith("it may or may not have happened")
     world.now += 200_000
     put_back(world)
 
     applied = [call.applied for call in world.simulator.log if call.method == "POST"]
     assert applied == ([True] if landed else [False, True])
-    assert letters(store) == {}
+    assert dead_letters(store) == {}

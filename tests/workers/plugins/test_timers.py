@@ -313,12 +313,12 @@ def test_a_mistake_is_that_handlers_error_and_tells_the_cure(
     play = Play(store, router)
     play.contact()
 
-    (letter,) = (
+    (dead_letter,) = (
         msgspec.json.decode(play.world.client.hget(f"{P}letter:{each.decode()}", "evidence"))
         for each in play.world.client.zrange(P + "dead", 0, -1)
     )
-    assert letter["handler"] == "vip.wrong"
-    assert cure in letter["reason"]
+    assert dead_letter["handler"] == "vip.wrong"
+    assert cure in dead_letter["reason"]
     assert play.alone == [str(play.number)]  # the other handler's timer
 
 

@@ -33,17 +33,17 @@ def dead(world: World, fragile: Fragile) -> tuple[int, str]:
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.settle_down()
-    (letter,) = world.client.zrange(P + "dead", 0, -1)
-    return number, letter.decode()
+    (dead_letter,) = world.client.zrange(P + "dead", 0, -1)
+    return number, dead_letter.decode()
 
 
 def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
-    number, letter = dead(world, fragile)
+    number, dead_letter = dead(world, fragile)
     fragile.mended = True
 
-    assert world.store.run(replay(ACCOUNT, letter)) == number
+    assert world.store.run(replay(ACCOUNT, dead_letter)) == number
     world.settle_down()
 
     (event,) = fragile.events
@@ -56,46 +56,46 @@ def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.R
 def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
-    number, letter = dead(world, fragile)
+    number, dead_letter = dead(world, fragile)
     fragile.mended = True
 
-    assert [world.store.run(replay(ACCOUNT, letter)) for _ in range(2)] == [number] * 2
+    assert [world.store.run(replay(ACCOUNT, dead_letter)) for _ in range(2)] == [number] * 2
     world.settle_down()
 
     assert len(fragile.events) == 1
-    assert world.store.run(replay(ACCOUNT, letter)) == 0
+    assert world.store.run(replay(ACCOUNT, dead_letter)) == 0
 
 
 def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
-    _, letter = dead(world, fragile)
+    _, dead_letter = dead(world, fragile)
 
-    world.store.run(replay(ACCOUNT, letter))
+    world.store.run(replay(ACCOUNT, dead_letter))
     world.settle_down()
 
     (again,) = store.zrange(P + "dead", 0, -1)
-    assert again.decode() != letter
+    assert again.decode() != dead_letter
 
 
 def test_a_letter_is_replayed_and_discarded_once_only(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
-    _, letter = dead(world, fragile)
+    _, dead_letter = dead(world, fragile)
 
-    assert world.store.run(discard(ACCOUNT, letter))
-    assert not world.store.run(discard(ACCOUNT, letter))
-    assert world.store.run(replay(ACCOUNT, letter)) == 0
+    assert world.store.run(discard(ACCOUNT, dead_letter))
+    assert not world.store.run(discard(ACCOUNT, dead_letter))
+    assert world.store.run(replay(ACCOUNT, dead_letter)) == 0
 
 
 def test_a_replay_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
-    number, letter = dead(world, fragile)
+    number, dead_letter = dead(world, fragile)
     fragile.mended = True
-    world.store.run(replay(ACCOUNT, letter))
-    assert store.ttl(f"{P}event:replay-{letter}") == -1
+    world.store.run(replay(ACCOUNT, dead_letter))
+    assert store.ttl(f"{P}event:replay-{dead_letter}") == -1
     world.settle_down()
 
     assert "Answered late." in str(world.ticket(number)["updates"])
-    assert store.ttl(f"{P}event:replay-{letter}") > 0
+    assert store.ttl(f"{P}event:replay-{dead_letter}") > 0
