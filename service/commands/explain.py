@@ -152,7 +152,7 @@ def _why_stopped(
         since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
-    if tripped := guards.describe_loop_guard(snapshot.fuse):
+    if tripped := guards.describe_loop_guard(snapshot.loop_guard):
         yield tripped
 
 

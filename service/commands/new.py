@@ -45,7 +45,7 @@ def test_an_urgent_ticket_is_marked() -> None:
 
 def test_another_ticket_is_left_alone() -> None:
     result = run(router, ticket(subject="A question"), "ticket-created")
-    assert result.intents == ()
+    assert result.actions == ()
     assert result.skipped == {{"{name}.mark": "its `when` does not hold"}}
 
 

@@ -1,4 +1,4 @@
-"""The handlers of the simulation. Messages say which rows they answer, so that no two intents are alike by chance."""
+"""The handlers of the simulation. Messages say which rows they answer, so that no two actions are alike by chance."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ OURS = ("seen", "9000")
 
 
 def routers() -> tuple[Router, ...]:
-    """Routers that read everything, answer contacts, write equal notes, and use every kind of intent."""
+    """Routers that read everything, answer contacts, write equal notes, and use every kind of action."""
     return (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
 
 

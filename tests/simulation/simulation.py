@@ -42,7 +42,7 @@ class Simulation:
             shape=rng.choice(["flat", "rest", "wrapped"]),
             budget=budget,
             options={"gets": budget.gets, "posts": budget.posts, "window": 10.0, "lockout": 40.0},
-            fuse=1_000,
+            loop_guard=1_000,
             allow=ALLOW,
             life=TIMEOUT + SEND_BY,
             doubt=DOUBT,

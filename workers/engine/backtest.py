@@ -346,7 +346,7 @@ def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
         handlers=handlers,
         allow=account.allow,
         dry_run=True,
-        fuse=account.loop_guard,
+        loop_guard=account.loop_guard,
         life=0,
         doubt=0,
         record_life=0,

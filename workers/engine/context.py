@@ -38,7 +38,7 @@ class AccountConfig:
     handlers: tuple[Bound, ...]
     allow: frozenset[tuple[str, str]]
     dry_run: bool
-    fuse: int
+    loop_guard: int
     life: int
     doubt: int
     record_life: int

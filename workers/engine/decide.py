@@ -11,7 +11,7 @@ from workers.engine import replay
 from workers.engine.context import LaneLost, TurnContext
 from workers.engine.external import ExternalEffects
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
-from workers.engine.guards import Bounds, Halt, halts, keep, look, wait
+from workers.engine.guards import Halt, LoopGuardLimits, check_loop_guard, halts, keep, wait
 from workers.engine.missing import RENAMED, dead_letter, search
 from workers.engine.plan import (
     ALL_OF,
@@ -219,7 +219,7 @@ class HandlerRunner:
         self._pending = PendingWork(pending, context.config.handlers)
         self._paused = halts(context, reading.ticket)
         self._suspicious = context.lane.claims > CRASHES
-        self._blew = False
+        self._tripped = False
         self.external = ExternalEffects(context, reading, pending)
         self.outcomes = Outcomes(context, self.external)
         self.snapshot = reading.diff.snapshot
@@ -227,19 +227,19 @@ class HandlerRunner:
     def run_all(self) -> Steps[None]:
         """Asks every handler, unless it is paused, stopped by the fuse, or has nothing to hear."""
         state, diff = self._context, self._reading.diff.changes
-        blown = self._fuse()
+        tripped = self._loop_guard()
         if self._paused.everything:
             self._halt(self._paused.everything)
             return
-        if blown:
-            self._stop(blown)
+        if tripped:
+            self._stop(tripped)
         else:
             self.outcomes.remarks += self._pending.hearing(self._paused.routers)
         for again in self._pending.again:
-            self._again(again, blown)
+            self._again(again, tripped)
         moment, account = state.moment(), state.lane.account
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
-        calm = not (self._pending or blown or self._suspicious or state.lane.poison_mark or self._paused.routers)
+        calm = not (self._pending or tripped or self._suspicious or state.lane.poison_mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
         for bound in state.config.handlers:
             handler, name, kinds = bound.handler, bound.name, bound.handler.kinds
@@ -257,37 +257,37 @@ class HandlerRunner:
             elif handler.router in self._paused.routers:
                 halted[handler.router] = halted.get(handler.router, False) or event is not None
             else:
-                yield from self._turn_to(bound, event, blown)
+                yield from self._turn_to(bound, event, tripped)
         for router, news_to_it in halted.items():
             self._halt_router(router, self._paused.routers[router], diff if news_to_it else ())
         for unknown in self._pending.left():
             self._look_for(unknown)
 
-    def _fuse(self) -> str:
+    def _loop_guard(self) -> str:
         """Tells why handlers must stop, if they must."""
         state, diff, pending = self._context, self._reading.diff, self._pending
-        bounds = Bounds(state.lane.ticket, state.config.fuse, state.config.staff)
+        bounds = LoopGuardLimits(state.lane.ticket, state.config.loop_guard, state.config.staff)
         runs = self._paused.everything is None
         waits = runs and bool(pending or pending.again or diff.changes)
-        mended = runs and pending.everyone is not None and pending.everyone.replay
-        found = look(diff.snapshot, diff.changes, waits, state.now(), bounds, mended)
+        reset = runs and pending.everyone is not None and pending.everyone.replay
+        found = check_loop_guard(diff.snapshot, diff.changes, waits, state.now(), bounds, reset)
         self.snapshot = found.snapshot
-        if diff.snapshot.fuse.blown and not found.snapshot.fuse.blown:
-            how = ": a person replayed its letter" if mended else ""
+        if diff.snapshot.loop_guard.tripped and not found.snapshot.loop_guard.tripped:
+            how = ": a person replayed its letter" if reset else ""
             self.outcomes.remarks.append(f"the fuse of this ticket is whole again{how}")
         if found.dead_letter:
             changes = (*pending.stop_everyone(), *found.dead_letter.changes)
             self.outcomes.dead_letters.append(msgspec.structs.replace(found.dead_letter, changes=changes))
             self.outcomes.remarks.append(found.dead_letter.reason)
-            self._blew = True
+            self._tripped = True
         return found.stopped
 
-    def _stop(self, blown: str) -> None:
+    def _stop(self, tripped: str) -> None:
         """Makes letters of what several handlers were to hear together: what waited for a pause is not lost."""
         for work in self._pending.stop(self._paused.routers):
-            self.outcomes.dead_letter(work, f"{blown}; replay this then")
+            self.outcomes.dead_letter(work, f"{tripped}; replay this then")
 
-    def _turn_to(self, bound: Bound, event: Event | None, blown: str) -> Steps[None]:
+    def _turn_to(self, bound: Bound, event: Event | None, tripped: str) -> Steps[None]:
         """Asks a handler, or says why not; ``event`` is what is news to it."""
         state, diff, name = self._context, self._reading.diff, bound.name
         work = self._pending.take(bound) if self._pending else None
@@ -296,7 +296,7 @@ class HandlerRunner:
             return
         changes = (*work.changes, *diff.changes) if work else diff.changes
         # What is news when the fuse blows stands in the letter of that, for all handlers.
-        kept = work.changes if work and self._blew else changes
+        kept = work.changes if work and self._tripped else changes
         if work:
             event = event_for(state.lane.account, bound.handler.kinds, changes, replay=work.replay)
         if work and state.now() < work.retry:
@@ -305,10 +305,10 @@ class HandlerRunner:
         elif event is None:
             if changes:
                 self.outcomes.record(name, "skipped", NOT_ASKED)
-        elif blown and work and (work.attempt or work.replay):
-            self.outcomes.give_up(name, kept, f"{blown}; replay this then")
-        elif blown:
-            self.outcomes.record(name, "skipped", blown)
+        elif tripped and work and (work.attempt or work.replay):
+            self.outcomes.give_up(name, kept, f"{tripped}; replay this then")
+        elif tripped:
+            self.outcomes.record(name, "skipped", tripped)
         elif name in state.lane.poison_mark.split():
             self.outcomes.give_up(name, changes, "it ended the worker process again and again")
         else:
@@ -342,7 +342,7 @@ class HandlerRunner:
             self.outcomes.requested.append(HandlerActions(bound.name, allowed))
             self.outcomes.record(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
 
-    def _again(self, work: Pending, blown: str) -> None:
+    def _again(self, work: Pending, tripped: str) -> None:
         """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
 
         What has happened after all, or is not allowed, is left out.
@@ -353,7 +353,7 @@ class HandlerRunner:
         wanted, words = replay.requested_actions(work), replay.words(work)
         if update := replay.landed(self._reading, work):
             self.outcomes.record(work.handler, "decided", f"{words} happened after all (row {update})")
-        elif refusal := replay.refusal(self._context, wanted, blown):
+        elif refusal := replay.refusal(self._context, wanted, tripped):
             self.outcomes.dead_letter(work, refusal)
         else:
             self.outcomes.requested.append(wanted)

@@ -18,7 +18,7 @@ from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import HOUR, Act, Fuse, Snapshot
+from workers.tickets.snapshot import HOUR, ActingTurn, LoopGuard, Snapshot
 
 #: So many turns that acted, within so long (ms) and without anybody else's row, are a circle.
 TURNS, SPAN = 8, 600_000
@@ -30,14 +30,14 @@ ANSWER = 60_000
 KEPT, LETTERS = 10, 160
 
 #: What lets handlers run again, by the rule that stopped them.
-MENDS = {
+RESETS = {
     "writes": "a colleague writes to the ticket, or an hour has passed",
     "turns": "a contact or a colleague writes to the ticket",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LoopGuardCheck:
     """How the fuse is: the memory with it, why handlers must stop or nothing, and the letter when it has just blown."""
 
     snapshot: Snapshot
@@ -46,7 +46,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class LoopGuardLimits:
     """What the fuse of a ticket allows: so many writes an hour by us, who write as this staff member."""
 
     ticket: int
@@ -54,51 +54,57 @@ class Bounds:
     staff: int
 
 
-def look(snapshot: Snapshot, diff: Sequence[Change], waits: bool, now: int, bounds: Bounds, mended: bool) -> Look:
+def check_loop_guard(
+    snapshot: Snapshot, diff: Sequence[Change], waits: bool, now: int, bounds: LoopGuardLimits, reset: bool
+) -> LoopGuardCheck:
     """Looks at the fuse of a ticket with the changes of a turn; ``now`` in ms.
 
     ``waits`` tells that some handler has anything to do, ``mended`` that a person wants handlers to run again.
     """
     contact = any(change.actor.kind == "contact" for change in diff)
     colleague = any(change.actor.kind == "staff" and change.actor.id != bounds.staff for change in diff)
-    fuse = snapshot.fuse
+    loop_guard = snapshot.loop_guard
     if contact or colleague:
-        fuse = msgspec.structs.replace(fuse, heard=now)
-    if mended or (fuse.blown and _mends(fuse, now, contact, colleague)):
+        loop_guard = msgspec.structs.replace(loop_guard, heard=now)
+    if reset or (loop_guard.tripped and _resets(loop_guard, now, contact, colleague)):
         # What was written until now does not count any more, or it would blow at once.
-        snapshot, fuse = msgspec.structs.replace(snapshot, writes=()), Fuse(heard=now)
-    elif not fuse.blown and waits:
+        snapshot, loop_guard = msgspec.structs.replace(snapshot, writes=()), LoopGuard(heard=now)
+    elif not loop_guard.tripped and waits:
         writes = sum(at > now - HOUR for at in snapshot.writes)
-        turns = [act for act in fuse.acts if act.at > max(fuse.heard, now - SPAN)]
+        turns = [act for act in loop_guard.acts if act.at > max(loop_guard.heard, now - SPAN)]
         if writes >= bounds.writes:
             why = f"{writes} writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-            return _blow(snapshot, fuse, "writes", why, diff, now, bounds.ticket)
+            return _trip(snapshot, loop_guard, "writes", why, diff, now, bounds.ticket)
         if len(turns) >= TURNS:
             why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"
-            return _blow(snapshot, fuse, "turns", why, diff, now, bounds.ticket)
-    return Look(msgspec.structs.replace(snapshot, fuse=fuse), describe_loop_guard(fuse))
+            return _trip(snapshot, loop_guard, "turns", why, diff, now, bounds.ticket)
+    return LoopGuardCheck(msgspec.structs.replace(snapshot, loop_guard=loop_guard), describe_loop_guard(loop_guard))
 
 
-def describe_loop_guard(fuse: Fuse) -> str:
+def describe_loop_guard(loop_guard: LoopGuard) -> str:
     """Says since when a fuse has been blown and what mends it; nothing of one that is whole."""
-    if not fuse.blown:
+    if not loop_guard.tripped:
         return ""
-    when = datetime.fromtimestamp(fuse.at / 1000, UTC)
-    return f"the fuse of this ticket blew at {when:%Y-%m-%d %H:%M} UTC, until {MENDS[fuse.blown]}"
+    when = datetime.fromtimestamp(loop_guard.at / 1000, UTC)
+    return f"the fuse of this ticket blew at {when:%Y-%m-%d %H:%M} UTC, until {RESETS[loop_guard.tripped]}"
 
 
-def _mends(fuse: Fuse, now: int, contact: bool, colleague: bool) -> bool:
-    if fuse.blown == "turns":
+def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> bool:
+    if loop_guard.tripped == "turns":
         return contact or colleague
-    return (colleague and now >= fuse.at + ANSWER) or now >= fuse.at + HOUR
+    return (colleague and now >= loop_guard.at + ANSWER) or now >= loop_guard.at + HOUR
 
 
-def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, diff: Sequence[Change], now: int, ticket: int) -> Look:
-    snapshot = msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(fuse, blown=rule, at=now))
-    circle = Counter(f"{act.cause} -> {act.did}" for act in fuse.acts)
+def _trip(
+    snapshot: Snapshot, loop_guard: LoopGuard, rule: str, why: str, diff: Sequence[Change], now: int, ticket: int
+) -> LoopGuardCheck:
+    snapshot = msgspec.structs.replace(snapshot, loop_guard=msgspec.structs.replace(loop_guard, tripped=rule, at=now))
+    circle = Counter(f"{act.cause} -> {act.did}" for act in loop_guard.acts)
     told = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in circle.items())
-    reason = f"the fuse blew: {why}. The last turns: {told or 'not known any more'}. Handlers stop until {MENDS[rule]}"
-    turns = [f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in fuse.acts]
+    reason = f"the fuse blew: {why}. The last turns: {told or 'not known any more'}. Handlers stop until {RESETS[rule]}"
+    turns = [
+        f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in loop_guard.acts
+    ]
     dead_letter = DeadLetter(
         id=f"fuse-{ticket}-{now}",
         handler=EVERYONE,
@@ -106,10 +112,10 @@ def _blow(snapshot: Snapshot, fuse: Fuse, rule: str, why: str, diff: Sequence[Ch
         changes=tuple(diff),
         evidence={"turns": turns, "writes": len(snapshot.writes)},
     )
-    return Look(snapshot, f"the fuse of this ticket blew, until {MENDS[rule]}", dead_letter)
+    return LoopGuardCheck(snapshot, f"the fuse of this ticket blew, until {RESETS[rule]}", dead_letter)
 
 
-def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
+def acted(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
     """Tells what a turn did and why, None when it did nothing: kinds, names and numbers, nobody's words."""
     done = [
         f"{', '.join(effect.handlers)}: {effect.words}"
@@ -122,7 +128,7 @@ def acted(plan: Plan, journal: dict[str, Entry]) -> Act | None:
     ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")
     others = (verdict.reason.partition(":")[0] for verdict in plan.verdicts if verdict.reason.startswith(HANDED))
     causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["what was owed"]
-    return Act(plan.read_at, _brief(causes), _brief(done))
+    return ActingTurn(plan.read_at, _brief(causes), _brief(done))
 
 
 def _cause(change: Change) -> str:

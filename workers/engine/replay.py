@@ -35,13 +35,13 @@ def words(work: Pending) -> str:
     return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.actions))}"
 
 
-def refusal(context: TurnContext, wanted: HandlerActions, blown: str) -> str:
+def refusal(context: TurnContext, wanted: HandlerActions, tripped: str) -> str:
     """Says why it cannot be brought about now, or nothing."""
     router = router_of(wanted.handler)
     lines = [line for each in wanted.actions if (line := denied(each, router, context.config.allow))]
     if lines:
         return f"not allowed any more; add {' and '.join(lines)}"
-    return f"{blown}; replay this then" if blown else ""
+    return f"{tripped}; replay this then" if tripped else ""
 
 
 def landed(reading: Reading, work: Pending) -> int | None:

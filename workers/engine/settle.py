@@ -300,8 +300,8 @@ def _memory(context: TurnContext, plan: Plan) -> Snapshot:
             undelivered=[context.now()] if look else [],
         )
     act = acted(plan, context.journal)
-    acts = (*snapshot.fuse.acts, act)[-KEPT:] if act else snapshot.fuse.acts
-    return msgspec.structs.replace(snapshot, fuse=msgspec.structs.replace(snapshot.fuse, acts=acts))
+    acts = (*snapshot.loop_guard.acts, act)[-KEPT:] if act else snapshot.loop_guard.acts
+    return msgspec.structs.replace(snapshot, loop_guard=msgspec.structs.replace(snapshot.loop_guard, acts=acts))
 
 
 def _record(context: TurnContext, plan: Plan) -> Record:

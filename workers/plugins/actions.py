@@ -14,7 +14,7 @@ from workers.plugins.arguments import NameOrId
 from workers.tickets.model import TicketRead
 
 
-class Action(msgspec.Struct, frozen=True, tag_field="intent", tag=str.lower):
+class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     """The base of all intents; ``permission`` names the grant that it needs, empty when none."""
 
     @property

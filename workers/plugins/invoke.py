@@ -129,7 +129,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
         if hasattr(returned, "close"):
             returned.close()  # a coroutine complains when it is thrown away unawaited
         raise GiveUp(
-            f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record intents on the ticket"
+            f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record actions on the ticket"
         )
     return _storable(recorder.actions)
 
@@ -137,7 +137,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
 def _storable(actions: Sequence[AnyAction]) -> tuple[AnyAction, ...]:
     """Gives what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
     if not all(isinstance(action, Action) for action in actions):
-        raise InvalidAction("something was put among the intents: want things by the methods of the ticket")
+        raise InvalidAction("something that is no action was recorded: use the methods of the ticket")
     try:
         size = len(msgspec.json.encode(actions))
     except UnicodeEncodeError:

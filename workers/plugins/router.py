@@ -256,7 +256,7 @@ def _parameters(where: str, function: Callable[..., object], known: tuple[str, .
     if inspect.iscoroutinefunction(function):
         raise TypeError(f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{where} has a `yield`, so its lines would never run; record intents on the ticket instead")
+        raise TypeError(f"{where} has a `yield`, so its lines would never run; record actions on the ticket instead")
     parameters = inspect.signature(function).parameters.items()
     names = tuple(
         name

@@ -385,7 +385,6 @@ class Handed(msgspec.Struct, frozen=True, gc=False, rename={"work": "evidence"})
 STORED_NAMES = {
     "look": "recheck",
     "quiet": "settling",
-    "letters": "dead_letters",
     "handed": "for_others",
     "trail": "history",
 }

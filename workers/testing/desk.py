@@ -206,7 +206,7 @@ class World(Player):
                 "handlers": handlers,
                 "allow": frozenset((router.name, "reply") for router in routers),
                 "dry_run": False,
-                "fuse": 20,
+                "loop_guard": 20,
                 "life": 20_000,
                 "doubt": 30_000,
                 "record_life": 3_600_000,

@@ -335,7 +335,7 @@ def updates_from_merge(
     known = [memory for memory in memories if memory]
     theirs = {identity for memory in known for identity in (*memory.ids, memory.floor)}
     kept = len(known) == len(memories) and any(update.id in theirs for update in updates)
-    heard = max((memory.fuse.heard for memory in known), default=0)
+    heard = max((memory.loop_guard.heard for memory in known), default=0)
     young = max(since, datetime.fromtimestamp((heard + 1) / 1000, UTC))
 
     def old(update: Update) -> bool:

@@ -248,7 +248,7 @@ UNHEARD = 5 * 60_000
 HOUR = 3_600_000
 
 
-class Act(msgspec.Struct, frozen=True, array_like=True):
+class ActingTurn(msgspec.Struct, frozen=True, array_like=True):
     """A turn that acted: when it read the ticket (ms), what had changed, what was done, each in a few words."""
 
     at: int
@@ -256,17 +256,17 @@ class Act(msgspec.Struct, frozen=True, array_like=True):
     did: str
 
 
-class Fuse(msgspec.Struct, frozen=True, array_like=True):
+class LoopGuard(msgspec.Struct, frozen=True, array_like=True):
     """What stops handlers that go round in circles on a ticket.
 
     ``blown`` names the rule that made it blow, ``writes`` or ``turns``, empty while it is whole; ``at`` is when (ms).
     ``heard`` is when a row by a contact or a colleague was last new, ``acts`` are the last turns that acted.
     """
 
-    blown: str = ""
+    tripped: str = ""
     at: int = 0
     heard: int = 0
-    acts: tuple[Act, ...] = ()
+    acts: tuple[ActingTurn, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -297,7 +297,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     once: tuple[str, ...] = ()
     fingerprints: tuple[tuple[int, Fingerprint], ...] = ()
     untrusted_until: int = 0
-    fuse: Fuse = Fuse()
+    loop_guard: LoopGuard = LoopGuard()
     announced_early: tuple[EarlyAnnouncement, ...] = ()
     timers: tuple[Timer, ...] = ()
     unread: Mapping[str, Any] = {}
@@ -399,7 +399,7 @@ def carry(snapshot: Snapshot | None, shot: Snapshot, now: int) -> Snapshot:
         expected=tuple((at, fingerprint) for at, fingerprint in snapshot.expected if at > now - LATE),
         fingerprints=tuple((at, fingerprint) for at, fingerprint in snapshot.fingerprints if at > now - LATE),
         untrusted_until=snapshot.untrusted_until,
-        fuse=snapshot.fuse,
+        loop_guard=snapshot.loop_guard,
         undelivered=tuple(at for at in snapshot.undelivered if at > now - UNHEARD),
         writes=tuple(at for at in snapshot.writes if at > now - HOUR),
         once=snapshot.once,

@@ -47,7 +47,7 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
         ("one.x", "status = Closed", ""),
         ("one.x", "tag +a", ""),
         ("one.x", "tag -c", ""),
-        ("one.x", "tags on ticket 9", '[{"intent":"tags","add":["q"],"remove":[]}]'),
+        ("one.x", "tags on ticket 9", '[{"action":"tags","add":["q"],"remove":[]}]'),
         ("two.y", "field Plan = Gold", ""),
         ("two.y", "private note", "Hello"),
         ("two.y", "tag +b", ""),

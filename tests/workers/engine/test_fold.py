@@ -1,4 +1,4 @@
-"""From the intents of all handlers to the fewest effects."""
+"""From the actions of all handlers to the fewest effects."""
 
 from typing import Any
 

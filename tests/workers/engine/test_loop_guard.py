@@ -62,7 +62,7 @@ def circle(world: World, number: int, most: int, seconds: int = 30, rule: bool =
 
 
 def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=12)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12)
     number = opened(world)
 
     assert circle(world, number, most=40) == 12
@@ -80,7 +80,7 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
 
 
 def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_sooner(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), fuse=1000)
+    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
     # The opening row is a contact's: the turn that it began does not count.
@@ -94,7 +94,7 @@ def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_soone
 
 
 def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), fuse=1000)
+    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
     for turn in range(3 * TURNS):
@@ -121,7 +121,7 @@ def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(sto
         if event.matched[-1].text.startswith("Ping"):
             ticket.note(f"Pong after {event.matched[-1].update_id}.")
 
-    world = World(store, ping, pong, fuse=1000)
+    world = World(store, ping, pong, loop_guard=1000)
     number = opened(world)
 
     assert len(world.ticket(number)["updates"]) == 1 + 1 + TURNS
@@ -131,7 +131,9 @@ def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(sto
 
 @pytest.mark.parametrize("rule", [False, True])
 def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Redis, rule: bool) -> None:
-    world = World(store, answering("ticket-created", "contact-replied", "smart-rule"), fuse=3 if not rule else 1000)
+    world = World(
+        store, answering("ticket-created", "contact-replied", "smart-rule"), loop_guard=3 if not rule else 1000
+    )
     number = opened(world)
     answers = circle(world, number, most=40, rule=rule)
     for _ in range(3):
@@ -144,7 +146,7 @@ def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Re
 
 
 def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
 
@@ -161,7 +163,7 @@ def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) ->
 
 
 def test_a_tool_that_answers_as_a_colleague_does_not_release_its_own_circle(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "staff-replied"), fuse=5)
+    world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5)
     number = opened(world)
     heard = 0
     while notes(world, number) > heard:
@@ -175,7 +177,7 @@ def test_a_tool_that_answers_as_a_colleague_does_not_release_its_own_circle(stor
 
 
 def test_when_the_hour_has_passed_handlers_run_again(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
     world.now += 3_600_000
@@ -186,7 +188,7 @@ def test_when_the_hour_has_passed_handlers_run_again(store: redis.Redis) -> None
 
 
 def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
     [dead_letter] = dead_letters(world)
@@ -199,11 +201,11 @@ def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(st
 
 
 def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
 
-    other = World(store, answering("ticket-created", "contact-replied"), fuse=3)
+    other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     other.simulator, other.now = world.simulator, world.now + 10_000
     other.config = replace(other.config, clock=lambda: other.now)
     other.simulator.contact_replies(number, "Hello?")
@@ -213,7 +215,7 @@ def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis)
 
 
 def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=5)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5)
     number = opened(world)
     circle(world, number, most=4)
     store.flushdb()
@@ -224,7 +226,7 @@ def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> Non
 
 
 def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), fuse=2, dry_run=True)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True)
     number = opened(world)
     for _ in range(5):
         world.simulator.contact_replies(number, "Hello?")
@@ -297,7 +299,7 @@ def paused_in_a_circle(
 ) -> World:
     """Pauses something after two writes of ours (or of two routers, four), with a fuse of as many."""
     routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
-    world = World(store, *routers, fuse=2 * len(routers))
+    world = World(store, *routers, loop_guard=2 * len(routers))
     opened(world)
     replies(world, "one", "two")
     world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))

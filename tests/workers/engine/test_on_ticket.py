@@ -113,7 +113,7 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     [dead_letter] = dead_letters(store)
     assert dead_letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
     assert (dead_letter["handler"], dead_letter["origin"]) == ("clerk.file", 1)
-    assert dead_letter["wish"] == [{"intent": "tags", "add": ["linked"], "remove": []}]
+    assert dead_letter["actions"] == [{"action": "tags", "add": ["linked"], "remove": []}]
     assert not store.zcard(f"{P}sched")
 
 

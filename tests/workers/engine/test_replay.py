@@ -87,7 +87,7 @@ def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redi
     def file(ticket: Ticket, event: Event) -> None:
         raise Retry("later", after="1m")
 
-    world = opened(store, router, fuse=3)
+    world = opened(store, router, loop_guard=3)
     stored: Any = store.get(f"{P}ticket:1")
     snapshot = decode(stored)
     assert snapshot is not None

@@ -26,12 +26,12 @@ GRANTED: list[tuple[AnyAction, str]] = [
 ]
 
 
-@pytest.mark.parametrize("intent", [Tags(add=("vip",)), Note("Hello"), Set({"status": "Closed"}, {"Plan": "Gold"})])
+@pytest.mark.parametrize("action", [Tags(add=("vip",)), Note("Hello"), Set({"status": "Closed"}, {"Plan": "Gold"})])
 def test_tags_notes_and_properties_need_no_grant(action: AnyAction) -> None:
     assert denied(action, "vip", NONE) == ""
 
 
-@pytest.mark.parametrize(("intent", "permission"), GRANTED)
+@pytest.mark.parametrize(("action", "permission"), GRANTED)
 def test_the_rest_needs_a_grant_for_this_router(action: AnyAction, permission: str) -> None:
     line = f"FOXHOOKS_ALLOW=vip:{permission}"
     assert denied(action, "vip", NONE) == line

@@ -100,7 +100,9 @@ def test_a_rule_with_an_unknown_name_fails_alone(store: redis.Redis, tmp_path: P
     number = world.simulator.create_ticket(subject="You win", text="a refund").id
     world.deliver()
     (result,) = world.work()
-    assert [(letter.handler, "No such status" in letter.reason) for letter in result.letters] == [("rules.spam", True)]
+    assert [(letter.handler, "No such status" in letter.reason) for letter in result.dead_letters] == [
+        ("rules.spam", True)
+    ]
     assert world.ticket(number)["tags"] == "refund"
 
 

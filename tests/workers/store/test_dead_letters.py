@@ -14,12 +14,12 @@ class Fragile:
 
     def __init__(self) -> None:
         self.router = Router("fragile")
-        self.mended = False
+        self.reset = False
         self.events: list[Event] = []
 
         @self.router.on("contact-replied")
         def answer(ticket: Ticket, event: Event) -> None:
-            if not self.mended:
+            if not self.reset:
                 raise GiveUp("the other system is gone")
             self.events.append(event)
             ticket.note("Answered late.")
@@ -41,7 +41,7 @@ def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.R
     fragile = Fragile()
     world = World(store, fragile.router)
     number, dead_letter = dead(world, fragile)
-    fragile.mended = True
+    fragile.reset = True
 
     assert world.store.run(replay(ACCOUNT, dead_letter)) == number
     world.settle_down()
@@ -57,7 +57,7 @@ def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store
     fragile = Fragile()
     world = World(store, fragile.router)
     number, dead_letter = dead(world, fragile)
-    fragile.mended = True
+    fragile.reset = True
 
     assert [world.store.run(replay(ACCOUNT, dead_letter)) for _ in range(2)] == [number] * 2
     world.settle_down()
@@ -92,7 +92,7 @@ def test_a_replay_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
     number, dead_letter = dead(world, fragile)
-    fragile.mended = True
+    fragile.reset = True
     world.store.run(replay(ACCOUNT, dead_letter))
     assert store.ttl(f"{P}event:replay-{dead_letter}") == -1
     world.settle_down()

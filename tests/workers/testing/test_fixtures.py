@@ -11,7 +11,7 @@ from workers import Router
 from workers.testing import Desk, run, ticket
 
 def test_wants():
-    assert run(Router("empty"), ticket(), "ticket-created").intents == ()
+    assert run(Router("empty"), ticket(), "ticket-created").actions == ()
 
 def test_plays(simulator, clock):
     simulator.create_ticket()
