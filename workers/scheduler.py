@@ -6,7 +6,7 @@ import threading
 
 import redis
 
-from workers.engine.schedules import NAMES, Ended, Errands, take_round
+from workers.engine.schedules import NAMES, PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import Call, Step, Steps
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.runner import AccountRuntime
@@ -23,11 +23,11 @@ REST = 5.0
 log = logging.getLogger(__name__)
 
 
-class Rounds:
+class Scheduler:
     """Takes the rounds of one account when they are due, once in the fleet."""
 
-    def __init__(self, account: AccountRuntime, store: Store, errands: Errands) -> None:
-        self._config, self._wire, self._store, self._errands = account.config, account.wire, store, errands
+    def __init__(self, account: AccountRuntime, store: Store, tasks: PeriodicTasks) -> None:
+        self._config, self._wire, self._store, self._tasks = account.config, account.wire, store, tasks
         self._stop = threading.Event()
         self._wake = threading.Event()
         #: New rules may have come with this process, so that its start is a reason to look at the names.
@@ -36,7 +36,7 @@ class Rounds:
 
     def start(self) -> None:
         """Begins in the background, if there is anything to do."""
-        if self._errands.due(doubted=True):
+        if self._tasks.due(doubted=True):
             name = f"rounds-{self._config.account}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -67,13 +67,13 @@ class Rounds:
     def work(self) -> float:
         """Takes every round that is due now; gives the seconds until the next look."""
         while not self._stop.is_set():
-            ended = self._drive(take_round(self._config, self._errands, secrets.token_hex(8), doubted=self._doubted))
+            ended = self._drive(run_due_task(self._config, self._tasks, secrets.token_hex(8), doubted=self._doubted))
             if not ended.name:
                 return min(ended.wait / 1000, LOOK) if ended.wait > 0 else LOOK if ended.wait < 0 else 0.01
             self._tell(ended)
         return 0
 
-    def _drive(self, round: Steps[Ended]) -> Ended:
+    def _drive(self, round: Steps[TaskResult]) -> TaskResult:
         try:
             step = next(round)
             while True:
@@ -82,7 +82,7 @@ class Rounds:
                     continue
                 step = round.send(self._perform(step))
         except StopIteration as stop:
-            ended: Ended = stop.value
+            ended: TaskResult = stop.value
             return ended
 
     def _perform(self, step: Step) -> object:
@@ -94,7 +94,7 @@ class Rounds:
         except (Unsent, InDoubt) as error:
             return error
 
-    def _tell(self, ended: Ended) -> None:
+    def _tell(self, ended: TaskResult) -> None:
         """Writes what came of a round; what keeps it from going on is told once by each process."""
         fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:

@@ -18,7 +18,7 @@ from dramatiq import cli
 from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
 
 from workers.engine.context import SEND_BY, AccountConfig
-from workers.engine.schedules import Errands, errands
+from workers.engine.schedules import PeriodicTasks, periodic_tasks
 from workers.errors import StoreUnavailable
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
@@ -28,7 +28,7 @@ from workers.plugins.loading import Loaded, load_accounts
 from workers.rules import file as rules
 from workers.rules.names import unknown_here, uses_names
 from workers.runner import AccountRuntime, Driver
-from workers.scheduler import Rounds
+from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
 from workers.store.broker import ACTOR, QUEUE, Invitations, LaneBroker
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Boot(dramatiq.Middleware):
     """Starts the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
 
-    def __init__(self, store: Store, leases: Leases, accounts: Iterable[str], rounds: Sequence[Rounds]) -> None:
+    def __init__(self, store: Store, leases: Leases, accounts: Iterable[str], rounds: Sequence[Scheduler]) -> None:
         self._store, self._leases, self._accounts, self._rounds = store, leases, accounts, rounds
 
     def after_process_boot(self, broker: Any) -> None:
@@ -139,7 +139,7 @@ def build(settings: Settings) -> LaneBroker:
     invitations = Invitations(store, idle, claims, settings.threads)
     limits = Limits(settings.handler_seconds, invitations.stopped)
     rounds = {
-        name: Rounds(account, store, _errands(settings.accounts[name], account.config, loaded[name]))
+        name: Scheduler(account, store, _tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
     }
     middleware = [
@@ -198,13 +198,13 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
     return AccountRuntime(config, ApiConnection.of(account, governor, store))
 
 
-def _errands(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> Errands:
+def _tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
     """Gives what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
 
     def check(directory: Directory) -> list[str]:
         return [str(complaint) for complaint in unknown_here(account, loaded, directory)]
 
-    return errands(config.handlers, check if uses_names(account, loaded) else None)
+    return periodic_tasks(config.handlers, check if uses_names(account, loaded) else None)
 
 
 def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:

@@ -8,23 +8,23 @@ from typing import Any, cast
 import pytest
 import redis
 
-from workers.engine.schedules import Ended, Errands, take_round
+from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
 from workers.errors import StoreUnavailable
 from workers.happyfox.messages import Answer
 from workers.plugins.router import Schedule
 from workers.runner import AccountRuntime
-from workers.scheduler import LOOK, Rounds
+from workers.scheduler import LOOK, Scheduler
 from workers.settings import Budget
 from workers.testing.desk import ACCOUNT, World
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
-SEARCH = Errands((("stale.close", Schedule(3_600_000, "tag:x")),))
+SEARCH = PeriodicTasks((("stale.close", Schedule(3_600_000, "tag:x")),))
 FOUND = Answer(200, {}, b"[3, 4]")
 
 
-def made(world: World, answers: list[Answer], errands: Errands = SEARCH) -> Rounds:
+def made(world: World, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
     wire = SimpleNamespace(send=lambda request, **_: answers.pop(0))
-    return Rounds(AccountRuntime(world.config, cast(Any, wire)), world.store, errands)
+    return Scheduler(AccountRuntime(world.config, cast(Any, wire)), world.store, tasks)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -57,10 +57,10 @@ def test_a_search_that_is_refused_is_told_once_by_each_process(
 
 def test_unknown_names_are_told_once(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     world = World(store)
-    errands = Errands((), lambda directory: ["no status 'Nwe'"])
+    tasks = PeriodicTasks((), lambda directory: ["no status 'Nwe'"])
     lists = [Answer(200, {}, b"[]")] * 5
     for _ in range(2):
-        made(world, lists.copy(), errands).work()
+        made(world, lists.copy(), tasks).work()
         world.now += 86_400_000
     assert lines(caplog) == [("WARNING", "a name in use is unknown to HappyFox no status 'Nwe'")]
 
@@ -72,7 +72,7 @@ def test_a_refused_write_has_the_names_looked_at_soon(store: redis.Redis) -> Non
         looks.append(world.now)
         return []
 
-    rounds = made(world, [Answer(200, {}, b"[]")] * 10, Errands((), check))
+    rounds = made(world, [Answer(200, {}, b"[]")] * 10, PeriodicTasks((), check))
     rounds.work()
     world.now += 600_000
     rounds.work()
@@ -89,7 +89,7 @@ def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Re
         looks.append(world.now)
         return []
 
-    rounds = made(world, [Answer(200, {}, b"[]")] * 5, Errands((), check))
+    rounds = made(world, [Answer(200, {}, b"[]")] * 5, PeriodicTasks((), check))
     for _ in range(6):  # one list in a window
         rounds.work()
         world.now += 61_000
@@ -100,8 +100,8 @@ def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Re
 def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
     rounds = made(World(store), [])
     rounds.stop()
-    ended = cast(Any, rounds)._drive(take_round(World(store).config, SEARCH, "token"))
-    assert ended == Ended(0)
+    ended = cast(Any, rounds)._drive(run_due_task(World(store).config, SEARCH, "token"))
+    assert ended == TaskResult(0)
     assert not store.exists(P + "rounds")
 
 
@@ -143,5 +143,5 @@ def test_the_thread_outlives_a_store_that_is_away_and_what_nobody_foresaw(
 
 def test_without_anything_to_do_there_is_no_thread(store: redis.Redis) -> None:
     before = threading.active_count()
-    made(World(store), [], Errands(())).start()
+    made(World(store), [], PeriodicTasks(())).start()
     assert threading.active_count() == before

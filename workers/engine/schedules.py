@@ -30,7 +30,7 @@ from workers.tickets.model import mapping, number
 MOST = 1_000
 
 #: Tickets on a page of a search, and how many get their events in one script.
-PAGE, LOT = 50, 200
+PAGE, BATCH = 50, 200
 
 #: How long (ms) a round is left to its taker beyond the longest call, and how long it rests when HappyFox has failed.
 LEASE, REST = 30_000, 60_000
@@ -47,7 +47,7 @@ Check = Callable[[Directory], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Errands:
+class PeriodicTasks:
     """What the rounds of an account are for: schedules by their handler's name, and the names to be checked, if any."""
 
     schedules: tuple[tuple[str, Schedule], ...]
@@ -60,7 +60,7 @@ class Errands:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class TaskResult:
     """What came of a round: how long (ms) to wait before the next look, -1 for ever; what to tell of it.
 
     ``over``: it came to its end, and was not given back for later.
@@ -76,24 +76,26 @@ class Ended:
     diff: tuple[str, ...] = ()
 
 
-def errands(handlers: Iterable[Bound], check: Check | None = None) -> Errands:
+def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> PeriodicTasks:
     """Gives what the handlers of an account need done in rounds."""
-    return Errands(tuple((each.name, each.handler.every) for each in handlers if each.handler.every), check)
+    return PeriodicTasks(tuple((each.name, each.handler.every) for each in handlers if each.handler.every), check)
 
 
-def take_round(config: AccountConfig, errands: Errands, token: str, *, doubted: bool = False) -> Steps[Ended]:
+def run_due_task(
+    config: AccountConfig, tasks: PeriodicTasks, token: str, *, doubted: bool = False
+) -> Steps[TaskResult]:
     """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
     try:
-        taken = yield from ask(take(config.account, token, config.life + LEASE, errands.due(doubted)))
+        taken = yield from ask(take(config.account, token, config.life + LEASE, tasks.due(doubted)))
     except NotNow as ending:
-        return Ended(ending.wait)
+        return TaskResult(ending.wait)
     if not isinstance(taken, Taken):
-        return Ended(taken)
-    round = _Round(config, taken)
+        return TaskResult(taken)
+    round = _TaskRun(config, taken)
     try:
-        if taken.name == NAMES and errands.check:
-            return (yield from round.names(errands.check))
-        return (yield from round.run(dict(errands.schedules)[taken.name]))
+        if taken.name == NAMES and tasks.check:
+            return (yield from round.names(tasks.check))
+        return (yield from round.run(dict(tasks.schedules)[taken.name]))
     except _Left as left:
         return (yield from round.leave(left.wait, left.why))
     except NotNow as ending:
@@ -108,7 +110,7 @@ class _Left(Exception):
         self.wait, self.why = wait, why
 
 
-class _Round:
+class _TaskRun:
     """One round that this worker has taken up."""
 
     def __init__(self, config: AccountConfig, taken: Taken) -> None:
@@ -116,7 +118,7 @@ class _Round:
         self.lease = config.life + LEASE
         self._calls = 0
 
-    def run(self, schedule: Schedule) -> Steps[Ended]:
+    def run(self, schedule: Schedule) -> Steps[TaskResult]:
         """Searches, and spreads what was found."""
         state = self.taken.state
         page, phase, cut = state.page, state.phase, state.cut
@@ -125,16 +127,16 @@ class _Round:
             numbers = yield from self._page(schedule.query(state.slot), page)
             last = len(numbers) < PAGE
             if not (yield from ask(found(self.account, self.taken, self.lease, page, numbers, last, MOST))):
-                return Ended(0)
+                return TaskResult(0)
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
         keep = self.config.record_life // 1000
-        while (left := (yield from ask(spread(self.account, self.taken, self.lease, LOT, keep)))) > 0:
+        while (left := (yield from ask(spread(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
             pass
-        return Ended(0) if left < 0 else Ended(0, self.taken.name, True, min(count, MOST), cut)
+        return TaskResult(0) if left < 0 else TaskResult(0, self.taken.name, True, min(count, MOST), cut)
 
-    def names(self, check: Check) -> Steps[Ended]:
+    def names(self, check: Check) -> Steps[TaskResult]:
         """Reads the account's lists and looks for names that it does not know."""
         names = list(Directory.LISTS)
         stored = yield from ask(recall(self.account, names, FRESH))
@@ -144,12 +146,12 @@ class _Round:
         told = tuple(check(Directory(**lists)))
         yield from ask(leave(self.account, self.taken, -1, "", told))
         diff = tuple(each for each in told if each not in self.taken.state.findings)
-        return Ended(0, self.taken.name, True, told=told, diff=diff)
+        return TaskResult(0, self.taken.name, True, told=told, diff=diff)
 
-    def leave(self, wait: int, why: str) -> Steps[Ended]:
+    def leave(self, wait: int, why: str) -> Steps[TaskResult]:
         """Gives the round back, or ends it."""
         yield from ask(leave(self.account, self.taken, wait, why))
-        return Ended(0, self.taken.name, why=why)
+        return TaskResult(0, self.taken.name, why=why)
 
     def _page(self, query: str, page: int) -> Steps[list[int]]:
         request = requests.tickets(page=page, size=PAGE, numbers_only=True, q=query)

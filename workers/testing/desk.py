@@ -25,7 +25,7 @@ import msgspec
 import redis
 
 from workers.engine.context import AccountConfig
-from workers.engine.schedules import Check, Ended, errands, take_round
+from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, Step, Steps
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
@@ -281,16 +281,16 @@ class World(Player):
             self._post += self.simulator.take_deliveries()
         return results
 
-    def rounds(self) -> list[Ended]:
+    def rounds(self) -> list[TaskResult]:
         """Takes every round that is due: schedules search, and the tickets found get their events."""
-        ends: list[Ended] = []
+        ends: list[TaskResult] = []
         while (ended := self.round()).name:
             ends.append(ended)
         return ends
 
-    def round(self) -> Ended:
+    def round(self) -> TaskResult:
         """Takes the round that is due longest, if one is."""
-        return self.play(take_round(self.config, errands(self.config.handlers, self.check), self.nonce()))
+        return self.play(run_due_task(self.config, periodic_tasks(self.config.handlers, self.check), self.nonce()))
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
         """Takes the turn of a claimed lane."""

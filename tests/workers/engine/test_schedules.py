@@ -10,7 +10,7 @@ import redis
 
 from workers import Context, Event, Router, Ticket
 from workers.engine import schedules as turns_rounds
-from workers.engine.schedules import Ended, errands, take_round
+from workers.engine.schedules import TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, Step
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer
@@ -214,15 +214,15 @@ def test_of_rounds_that_were_missed_one_is_made_up_for(store: redis.Redis) -> No
 def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
     world = World(store, on_hold())
     tickets(world, 1)
-    config, wanted = world.config, errands(world.config.handlers)
-    first = take_round(config, wanted, "one")
+    config, wanted = world.config, periodic_tasks(world.config.handlers)
+    first = run_due_task(config, wanted, "one")
     step = next(first)
     step = first.send(world.perform(step))  # it is taken, and asks for a permit
 
-    second = take_round(config, wanted, "two")
+    second = run_due_task(config, wanted, "two")
     with pytest.raises(StopIteration) as stop:
         second.send(world.perform(next(second)))
-    assert stop.value.value == Ended(config.life + 30_000)
+    assert stop.value.value == TaskResult(config.life + 30_000)
 
     world.now += config.life + 30_000
     assert [each.put for each in world.rounds()] == [1]
@@ -233,7 +233,7 @@ def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
             step = first.send(world.perform(step))
     except StopIteration as stop_:
         ended = stop_.value
-    assert ended == Ended(0)
+    assert ended == TaskResult(0)
     assert world.client.llen(f"{P}lane:1") == 1
 
 
@@ -401,9 +401,9 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
     assert (ended.told, ended.diff) == (tuple(told), ())
     told.clear()
 
-    def doubted() -> Ended:
-        wanted = errands(world.config.handlers, check)
-        return world.play(take_round(world.config, wanted, world.nonce(), doubted=True))
+    def doubted() -> TaskResult:
+        wanted = periodic_tasks(world.config.handlers, check)
+        return world.play(run_due_task(world.config, wanted, world.nonce(), doubted=True))
 
     assert doubted().name == ""
     world.now += 600_000
