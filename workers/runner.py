@@ -133,14 +133,14 @@ class Driver:
         self._invocations = InvocationRunner(account, store, leases, limits, stopped)
         self._denied: set[str] = set()
 
-    def work(self, seconds: float, crowded: Callable[[], bool] = lambda: False) -> None:
+    def work(self, seconds: float, should_yield: Callable[[], bool] = lambda: False) -> None:
         """Works due lanes, one after another; returns when none is due, it is ``crowded`` or so long has passed."""
         nonce = secrets.token_hex(8)
         began = monotonic()
         until = began + seconds
         lane: ClaimedLane | NothingDue | None = self._store.run(claim(self._config.claim, nonce))
         while isinstance(lane, ClaimedLane):
-            onward = None if monotonic() >= until or self._stopped() or crowded() else secrets.token_hex(8)
+            onward = None if monotonic() >= until or self._stopped() or should_yield() else secrets.token_hex(8)
             lane, began = self._turn(lane, began, onward)
 
     def _turn(

@@ -31,7 +31,7 @@ from workers.runner import AccountRuntime, Driver
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
-from workers.store.broker import ACTOR, QUEUE, Invitations, LaneBroker
+from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
 from workers.store.keys import prefix
@@ -136,8 +136,8 @@ def build(settings: Settings) -> LaneBroker:
     leases = Leases(store, settings.lease * LEASED, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
-    invitations = Invitations(store, idle, claims, settings.threads)
-    limits = Limits(settings.handler_seconds, invitations.stopped)
+    readiness = Readiness(store, idle, claims, settings.threads)
+    limits = Limits(settings.handler_seconds, readiness.stopped)
     rounds = {
         name: Scheduler(account, store, _tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
@@ -150,12 +150,12 @@ def build(settings: Settings) -> LaneBroker:
         ShutdownNotifications(),
         Boot(store, leases, accounts, list(rounds.values())),
     ]
-    broker = LaneBroker(invitations, client, middleware)
+    broker = LaneBroker(readiness, client, middleware)
     drivers = {
-        name: Driver(account, store, leases, limits, invitations.stopped, rounds[name].doubt)
+        name: Driver(account, store, leases, limits, readiness.stopped, rounds[name].doubt)
         for name, account in accounts.items()
     }
-    _declare(broker, invitations, drivers)
+    _declare(broker, readiness, drivers)
     return broker
 
 
@@ -207,13 +207,13 @@ def _tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]
     return periodic_tasks(config.handlers, check if uses_names(account, loaded) else None)
 
 
-def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str, Driver]) -> None:
+def _declare(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
         """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
-        config = invitations.accept()
+        config = readiness.accept()
         try:
             if config is not None:
-                drivers[config.account].work(SLICE, partial(invitations.crowded, config))
+                drivers[config.account].work(SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
             log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
             time.sleep(1.0)
@@ -221,6 +221,6 @@ def _declare(broker: LaneBroker, invitations: Invitations, drivers: Mapping[str,
             log.exception("a turn failed; its lane goes on when its lease has run out")
             time.sleep(1.0)
         finally:
-            invitations.leave(config)
+            readiness.leave(config)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)

@@ -86,7 +86,7 @@ def swapped(evidence: Evidence) -> None:
     updates[5], updates[6] = updates[6], updates[5]
 
 
-def crowded(evidence: Evidence) -> None:
+def should_yield(evidence: Evidence) -> None:
     evidence.calls += [call(5, "GET", 5.0)]
 
 
@@ -111,7 +111,7 @@ BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
         lambda evidence: evidence.calls.append(call(5, overlapped=True)),
         "overlapping writes on a ticket",
     ),
-    "a window is too full": (crowded, "windows over the limit"),
+    "a window is too full": (should_yield, "windows over the limit"),
     "a lockout that nobody asked for": (lambda evidence: setattr(evidence, "lockouts", 1), "windows over the limit"),
     "a call in the lockout": (lambda evidence: evidence.calls.append(call(5, at=2.0)), "calls during a lockout"),
 }

@@ -35,7 +35,7 @@ POLL = 1.0
 log = logging.getLogger(__name__)
 
 
-class Invitations:
+class Readiness:
     """Which accounts have lanes due, and how many threads of this process are free to take them.
 
     ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all
@@ -53,7 +53,7 @@ class Invitations:
         self._changed = threading.Condition()
         self._stopped = False
         self._down = False
-        self._spoilt: set[str] = set()
+        self._corrupt: set[str] = set()
 
     def stop(self) -> None:
         """Invites nobody any more; work under way goes on."""
@@ -84,7 +84,7 @@ class Invitations:
         elif capped:
             self._look_again()
 
-    def crowded(self, config: ClaimConfig) -> bool:
+    def should_yield(self, config: ClaimConfig) -> bool:
         """Tells whether other accounts may wait for the thread that works this one."""
         return len(self._accounts) > 1 and (
             self._free == 0 or any(each.account != config.account for each in self._due)
@@ -141,11 +141,11 @@ class Invitations:
             found = self._store.run(due(config, most))
         except RuntimeError as error:
             # A spoilt key stops its own account alone.
-            if config.account not in self._spoilt:
-                self._spoilt.add(config.account)
+            if config.account not in self._corrupt:
+                self._corrupt.add(config.account)
                 log.error("lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
             return 0, -1
-        self._spoilt.discard(config.account)
+        self._corrupt.discard(config.account)
         return found
 
     def _invite(self, most: int) -> int:
@@ -205,13 +205,13 @@ ACTOR = "turns"
 class LaneConsumer(Consumer):
     """Turns invitations into the messages that Dramatiq hands to its threads."""
 
-    def __init__(self, invitations: Invitations) -> None:
-        self._invitations = invitations
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
         self._ready = 0
 
     def __next__(self) -> MessageProxy | None:
         if self._ready == 0:
-            self._ready = self._invitations.wait()
+            self._ready = self._readiness.wait()
         if self._ready == 0:
             return None
         self._ready -= 1
@@ -233,10 +233,10 @@ class LaneConsumer(Consumer):
 class LaneBroker(RedisBroker):
     """Dramatiq's Redis broker, whose queue ``lanes`` is fed by invitations."""
 
-    def __init__(self, invitations: Invitations, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
-        all_of_it = [*middleware, _Shutdown(invitations)]
+    def __init__(self, readiness: Readiness, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
+        all_of_it = [*middleware, _Shutdown(readiness)]
         super().__init__(client=client, middleware=all_of_it, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
-        self._invitations = invitations
+        self._readiness = readiness
 
     def declare_queue(self, queue_name: str) -> None:
         """Declares a queue; that of lanes has no delay queue, parking replaces it."""
@@ -250,13 +250,13 @@ class LaneBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Makes the consumer of a queue."""
         if queue_name == QUEUE:
-            return LaneConsumer(self._invitations)
+            return LaneConsumer(self._readiness)
         return super().consume(queue_name, prefetch, timeout)
 
 
 class _Shutdown(Middleware):
-    def __init__(self, invitations: Invitations) -> None:
-        self._invitations = invitations
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
-        self._invitations.stop()
+        self._readiness.stop()

@@ -3,7 +3,7 @@
 import redis
 
 from workers.settings import Budget
-from workers.store.broker import Invitations
+from workers.store.broker import Readiness
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
 from workers.store.keys import WAKE
@@ -24,23 +24,23 @@ def fill(store: redis.Redis, account: str, lanes: int) -> None:
     Store(store).run(accept(account, [receive(parse(body), body) for body in bodies], keep=3600))
 
 
-def invitations(store: redis.Redis, *accounts: str) -> Invitations:
-    return Invitations(Store(store), store, [config(account) for account in accounts], THREADS)
+def readiness(store: redis.Redis, *accounts: str) -> Readiness:
+    return Readiness(Store(store), store, [config(account) for account in accounts], THREADS)
 
 
-def accepted(invited: Invitations, count: int) -> list[str]:
+def accepted(invited: Readiness, count: int) -> list[str]:
     return [found.account for _ in range(count) if (found := invited.accept())]
 
 
 def test_nobody_is_invited_twice_for_a_lane(store: redis.Redis) -> None:
     fill(store, "acme", 1)
-    invited = invitations(store, "acme")
+    invited = readiness(store, "acme")
     assert (invited.wait(), invited.wait()) == (1, 0)
 
 
 def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
     fill(store, "acme", 10)
-    invited = invitations(store, "acme")
+    invited = readiness(store, "acme")
     assert invited.wait() == THREADS
     assert accepted(invited, THREADS) == ["acme"] * THREADS
     invited.leave(config("acme"))
@@ -49,21 +49,21 @@ def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
 
 def test_another_process_is_woken_for_what_is_too_much_for_this_one(store: redis.Redis) -> None:
     fill(store, "acme", 10)
-    invitations(store, "acme").wait()
+    readiness(store, "acme").wait()
     assert store.llen(WAKE) == 1
 
 
 def test_a_backlog_of_one_account_keeps_no_other_waiting(store: redis.Redis) -> None:
     fill(store, "acme", 50)
     fill(store, "beta", 1)
-    invited = invitations(store, "acme", "beta")
+    invited = readiness(store, "acme", "beta")
     assert invited.wait() == THREADS
     assert sorted(accepted(invited, THREADS)) == ["acme", "acme", "acme", "beta"]
 
 
 def test_slow_turns_of_one_account_leave_a_thread_for_every_other(store: redis.Redis) -> None:
     fill(store, "acme", 50)
-    invited = invitations(store, "acme", "beta")
+    invited = readiness(store, "acme", "beta")
     assert invited.wait() == THREADS - 1
     assert accepted(invited, THREADS - 1) == ["acme"] * (THREADS - 1)
     fill(store, "beta", 5)
@@ -73,7 +73,7 @@ def test_slow_turns_of_one_account_leave_a_thread_for_every_other(store: redis.R
 
 def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare(store: redis.Redis) -> None:
     fill(store, "acme", 50)
-    invited = invitations(store, "acme", "beta")
+    invited = readiness(store, "acme", "beta")
     assert invited.wait() == THREADS - 1
     accepted(invited, THREADS - 1)
     store.delete(WAKE)
@@ -85,27 +85,27 @@ def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare
 
 def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: redis.Redis) -> None:
     fill(store, "acme", 50)
-    alone, shared = invitations(store, "acme"), invitations(store, "acme", "beta")
+    alone, shared = readiness(store, "acme"), readiness(store, "acme", "beta")
     alone.wait()
-    assert not alone.crowded(config("acme"))
+    assert not alone.should_yield(config("acme"))
     shared.wait()
-    assert not shared.crowded(config("acme")), "nobody else has anything due"
+    assert not shared.should_yield(config("acme")), "nobody else has anything due"
     fill(store, "beta", 5)
     shared.wait()
-    assert shared.crowded(config("acme"))
+    assert shared.should_yield(config("acme"))
 
 
 def test_an_account_with_a_spoilt_key_stops_no_other(store: redis.Redis) -> None:
     store.set("foxhooks:{acme}:sched", "spoilt")
     fill(store, "beta", 1)
-    invited = invitations(store, "acme", "beta")
+    invited = readiness(store, "acme", "beta")
     assert invited.wait() == 1
     assert accepted(invited, 1) == ["beta"]
 
 
 def test_a_process_that_ends_invites_nobody_and_wakes_another(store: redis.Redis) -> None:
     fill(store, "acme", 3)
-    invited = invitations(store, "acme")
+    invited = readiness(store, "acme")
     assert invited.wait() == 3
     invited.stop()
     assert invited.wait() == 0
