@@ -13,7 +13,7 @@ import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
 from service.context import AccountName, Accounts, accounts_of, store_of
-from workers.engine.backtest import Backtest, PlannedAction, Take, Tally, peak
+from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, Take, peak
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
@@ -47,7 +47,7 @@ class AccountResult:
     """When the first turn was settled (ms)."""
     named: bool
     """Whether the account's names were known."""
-    handlers: Mapping[str, Tally]
+    handlers: Mapping[str, HandlerComparison]
     posts: int
     """Calls that the tested handlers would have made."""
     made: int
@@ -89,7 +89,7 @@ def backtest(
     else:
         for result in results:
             _show(result)
-    raise typer.Exit(int(any(tally.failed for result in results for tally in result.handlers.values())))
+    raise typer.Exit(int(any(comparison.failed for result in results for comparison in result.handlers.values())))
 
 
 def _handlers(tested: str, account: Account) -> list[Bound]:
@@ -188,9 +188,9 @@ def _show(result: AccountResult) -> None:
     turns = f"{plural(result.turns, 'turn')} since {clock(result.since)}" if result.turns else "no turns to test on"
     skipped = f"; skipped {plural(result.skipped, 'unreadable record')}" if result.skipped else ""
     line((result.account, "bold"), f": {turns}{skipped}")
-    if not result.turns and not any(tally.missing for tally in result.handlers.values()):
+    if not result.turns and not any(comparison.missing for comparison in result.handlers.values()):
         return
-    columns: dict[str, Callable[[tuple[str, Tally]], object]] = {
+    columns: dict[str, Callable[[tuple[str, HandlerComparison]], object]] = {
         "handler": lambda row: row[0],
         "turns it acts in": lambda row: row[1].acted,
         "same": lambda row: row[1].same,
@@ -201,12 +201,12 @@ def _show(result: AccountResult) -> None:
         ),
     }
     show(list(result.handlers.items()), columns)
-    for name, tally in result.handlers.items():
-        _show_differences(f"added by {name}", "+", "green", tally.added)
-        _show_differences(f"missing from {name}", "-", "red", tally.missing)
-        for reason, count in tally.failed.most_common():
+    for name, comparison in result.handlers.items():
+        _show_differences(f"added by {name}", "+", "green", comparison.added)
+        _show_differences(f"missing from {name}", "-", "red", comparison.missing)
+        for reason, count in comparison.failed.most_common():
             line((f"{name} failed {plural(count, 'time')}: {reason}", "yellow"))
-        for grant, count in tally.denied.most_common():
+        for grant, count in comparison.denied.most_common():
             line((f"{name} lacked a permission {plural(count, 'time')}: add {grant}", "yellow"))
     _show_cost(result)
     if not result.named:

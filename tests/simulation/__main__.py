@@ -12,7 +12,7 @@ import redis
 
 from tests.simulation.checkers import check, undecided
 from tests.simulation.simulation import Simulation
-from tests.simulation.tally import NAMES, tally
+from tests.simulation.tally import NAMES, comparison
 from tests.support import stores
 
 
@@ -40,7 +40,7 @@ def play(client: "redis.Redis", seed: int) -> Outcome:
         dead_letters=sum(len(turn.dead_letters) for turn in settled),
         undecided=undecided(history),
     )
-    return Outcome({seed: complaints} if complaints else {}, tally(history), sums)
+    return Outcome({seed: complaints} if complaints else {}, comparison(history), sums)
 
 
 def batch(seeds: list[int]) -> Outcome:

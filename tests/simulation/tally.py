@@ -31,7 +31,7 @@ NAMES = (
 )
 
 
-def tally(history: History) -> Counter[str]:
+def comparison(history: History) -> Counter[str]:
     """Counts the faults, what people did and what became of what we did."""
     found = Counter(history.faults)
     for _, _, _, _, effect, entry in pieces(history):

@@ -95,7 +95,7 @@ SHOWN = {"status": "statuses", "priority": "priorities", "category": "categories
 PROPERTIES = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
 
 
-class Makeshift:
+class InferredDirectory:
     """Learns names from what it is shown; a name that nothing showed gets an id below zero."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ def _names(action: AnyAction) -> list[tuple[str, int | str]]:
 
 
 @dataclass(slots=True)
-class Tally:
+class HandlerComparison:
     """What became of one handler: deeds that are the same now and then, that are new, that are gone; and why not.
 
     ``acted`` counts turns; ``skipped``, ``denied`` and ``failed`` count reasons, the last two as in verdicts.
@@ -186,20 +186,22 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
 
 
-def compare(now: Sequence[PlannedAction], then: Sequence[PlannedAction], tallies: MutableMapping[str, Tally]) -> None:
+def compare(
+    now: Sequence[PlannedAction], then: Sequence[PlannedAction], comparisons: MutableMapping[str, HandlerComparison]
+) -> None:
     """Adds to the tally of each handler which of its deeds are the same, added or missing."""
     left = Counter(action.key for action in then)
     for action in now:
-        tally = tallies.setdefault(action.handler, Tally())
+        comparison = comparisons.setdefault(action.handler, HandlerComparison())
         if left[action.key]:
             left[action.key] -= 1
-            tally.same += 1
+            comparison.same += 1
         else:
-            tally.added.append(action)
+            comparison.added.append(action)
     for action in then:
         if left[action.key]:
             left[action.key] -= 1
-            tallies.setdefault(action.handler, Tally()).missing.append(action)
+            comparisons.setdefault(action.handler, HandlerComparison()).missing.append(action)
 
 
 def peak(times: Iterable[int], window: float) -> int:
@@ -232,8 +234,8 @@ class Backtest:
         self._routers = {bound.handler.router for bound in handlers}
         self._once = {bound.name for bound in handlers if bound.handler.once}
         self._spent: defaultdict[int, set[str]] = defaultdict(set)
-        self._makeshift = Makeshift()
-        self._tallies = {bound.name: Tally() for bound in handlers}
+        self._inferred = InferredDirectory()
+        self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
         self._then: list[PlannedAction] = []
         #: When (ms) a call would have been made, and when one was made for these routers.
@@ -246,9 +248,9 @@ class Backtest:
         then = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in then if not (record.dry or effect.dry)]
-        self._makeshift.see_ticket(record.ticket)
+        self._inferred.see_ticket(record.ticket)
         for effect in record.effects:
-            self._makeshift.see_effect(effect)
+            self._inferred.see_effect(effect)
         if not record.ticket or not record.changes:
             return
         self.turns += 1
@@ -257,10 +259,10 @@ class Backtest:
         self._now += self._planned_actions(record, plan)
         self.posts += [record.at] * len(plan.effects)
 
-    def compare(self) -> Mapping[str, Tally]:
+    def compare(self) -> Mapping[str, HandlerComparison]:
         """Gives at the end what became of each handler, also of those that there only were then."""
-        compare(self._now, self._then, self._tallies)
-        return self._tallies
+        compare(self._now, self._then, self._comparisons)
+        return self._comparisons
 
     def _planned_actions(self, record: Record, plan: Plan | Record) -> Iterator[PlannedAction]:
         found = planned_actions(record, plan, values=self._lists is not None)
@@ -268,14 +270,14 @@ class Backtest:
 
     def _count(self, plan: Plan, record: Record) -> None:
         for verdict in plan.verdicts:
-            tally = self._tallies.setdefault(verdict.handler, Tally())
-            tally.denied.update(verdict.denied)
+            comparison = self._comparisons.setdefault(verdict.handler, HandlerComparison())
+            comparison.denied.update(verdict.denied)
             if verdict.state == "skipped":
-                tally.skipped[verdict.reason] += 1
+                comparison.skipped[verdict.reason] += 1
             elif verdict.state in ("retrying", "dead"):
-                tally.failed[verdict.reason] += 1
+                comparison.failed[verdict.reason] += 1
             elif verdict.state == "decided" and verdict.reason != "nothing":
-                tally.acted += 1
+                comparison.acted += 1
                 if verdict.handler in self._once:
                     self._spent[record.number].add(verdict.handler)
 
@@ -314,7 +316,7 @@ class Backtest:
             return said
         name = getattr(step, "name", "")
         if name == "read_lists":  # the names that folding needs, and the handlers have said by now which those are
-            lists = self._lists or self._makeshift.lists(requested)
+            lists = self._lists or self._inferred.lists(requested)
             return [lists[each] for each in Directory.LISTS]
         raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
 

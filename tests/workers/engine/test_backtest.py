@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from workers.engine.backtest import Makeshift, peak, planned_actions
+from workers.engine.backtest import InferredDirectory, peak, planned_actions
 from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, ExternalEffect, Handover, Record, Verdict
 from workers.engine.replay import AGAIN
@@ -56,7 +56,7 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
 
 
 def test_a_makeshift_directory_knows_what_it_was_shown_and_believes_the_rest() -> None:
-    makeshift = Makeshift()
+    makeshift = InferredDirectory()
     makeshift.see_ticket({"status": {"id": 2, "name": "Closed"}, "custom_fields": [{"id": 5, "name": "Plan"}, 7]})
     makeshift.see_effect(
         Effect(sort="move", category=9, set={"priority": 3}, names={"category": "Billing", "priority": "High"})
