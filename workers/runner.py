@@ -19,7 +19,7 @@ from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.leases import Leases
 from workers.store.scripts import Script
-from workers.timeouts import Limits, OverLimit
+from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 # Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile.
 
@@ -39,10 +39,15 @@ class InvocationRunner:
     """Runs the handlers of one account; ``stopped`` tells when no further effect may be begun."""
 
     def __init__(
-        self, account: AccountRuntime, store: Store, leases: Leases, limits: Limits, stopped: Callable[[], bool]
+        self,
+        account: AccountRuntime,
+        store: Store,
+        leases: Leases,
+        timeouts: HandlerTimeouts,
+        stopped: Callable[[], bool],
     ) -> None:
         self._site, self._wire = account.config.site, account.wire
-        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
+        self._store, self._leases, self._timeouts, self._stopped = store, leases, timeouts, stopped
 
     def take(self, lane: ClaimedLane, step: Decide) -> Decision | Failure:
         """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
@@ -57,7 +62,7 @@ class InvocationRunner:
             logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
         )
         try:
-            decision = self._limits.run(invocation.take)
+            decision = self._timeouts.run(invocation.take)
         except (NotNow, LeaseLost):
             raise
         except BaseException as error:
@@ -74,12 +79,12 @@ class InvocationRunner:
     def _read(self, lane: ClaimedLane, request: Request) -> Answer:
         if request.method != "GET":
             raise GiveUp("ctx.happyfox only reads: a handler decides, so say on the ticket what is to be done")
-        return self._limits.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(lane)))
+        return self._timeouts.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(lane)))
 
     def _perform(self, lane: ClaimedLane, inner: Inner) -> Any:
         """Performs a step of an effect: the engine's own under its guard, the author's function under the limit."""
         if isinstance(inner, Script):
-            return self._limits.engine(lambda: self._store.run(inner))
+            return self._timeouts.engine(lambda: self._store.run(inner))
         # A process that was frozen since the journal was written may have lost its lane to another one.
         if not self._leases.still_held(lane):
             raise LeaseLost
@@ -89,7 +94,7 @@ class InvocationRunner:
 def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
     """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
-    where = "" if isinstance(error, OverLimit) else place(error, step.bound.handler)
+    where = "" if isinstance(error, HandlerTimeout) else place(error, step.bound.handler)
     fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("a handler asks to run again", extra=fields)
@@ -99,7 +104,7 @@ def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
         return stated(error)
     # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
-    said = f": {error}" if isinstance(error, OverLimit) else ""
+    said = f": {error}" if isinstance(error, HandlerTimeout) else ""
     log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     return Failure(f"{type(error).__name__}{said}{where}")
 
@@ -123,14 +128,14 @@ class Driver:
         account: AccountRuntime,
         store: Store,
         leases: Leases,
-        limits: Limits,
+        timeouts: HandlerTimeouts,
         stopped: Callable[[], bool],
         doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self._doubt = doubt
         self._config, self._wire = account.config, account.wire
-        self._store, self._leases, self._limits, self._stopped = store, leases, limits, stopped
-        self._invocations = InvocationRunner(account, store, leases, limits, stopped)
+        self._store, self._leases, self._timeouts, self._stopped = store, leases, timeouts, stopped
+        self._invocations = InvocationRunner(account, store, leases, timeouts, stopped)
         self._denied: set[str] = set()
 
     def work(self, seconds: float, should_yield: Callable[[], bool] = lambda: False) -> None:

@@ -33,7 +33,7 @@ LOOK = 0.5
 log = logging.getLogger(__name__)
 
 
-class OverLimit(Exception):
+class HandlerTimeout(Exception):
     """A handler ran longer than ``FOXHOOKS_HANDLER_SECONDS``."""
 
 
@@ -41,7 +41,7 @@ class _Stop(Exception):
     """Raised inside the thread of a handler that is over its limit."""
 
 
-class Limits:
+class HandlerTimeouts:
     """Runs functions with a limit of ``seconds``, each calling thread with a companion thread of its own.
 
     ``stopped`` tells that the worker is on its way out.
@@ -63,7 +63,7 @@ class Limits:
             self._leave(companion)
             if self._stopped():
                 raise NotNow(0, "the worker ends")
-            raise OverLimit(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
+            raise HandlerTimeout(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
         if box.error is not None:
             raise box.error
         result: T = box.result

@@ -38,7 +38,7 @@ from workers.store.keys import prefix
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
 from workers.store.permits import Governor
-from workers.timeouts import Limits
+from workers.timeouts import HandlerTimeouts
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def build(settings: Settings) -> LaneBroker:
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
     readiness = Readiness(store, idle, claims, settings.threads)
-    limits = Limits(settings.handler_seconds, readiness.stopped)
+    timeouts = HandlerTimeouts(settings.handler_seconds, readiness.stopped)
     rounds = {
         name: Scheduler(account, store, _tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
@@ -152,7 +152,7 @@ def build(settings: Settings) -> LaneBroker:
     ]
     broker = LaneBroker(readiness, client, middleware)
     drivers = {
-        name: Driver(account, store, leases, limits, readiness.stopped, rounds[name].doubt)
+        name: Driver(account, store, leases, timeouts, readiness.stopped, rounds[name].doubt)
         for name, account in accounts.items()
     }
     _declare(broker, readiness, drivers)

@@ -23,7 +23,7 @@ from workers.rules import file as rules_file
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.records import AccountRecords, recall
-from workers.timeouts import Limits, OverLimit
+from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 #: Lists of names are used whatever their age (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000
@@ -78,7 +78,7 @@ def backtest(
     seconds = duration(since)
     accounts = accounts_of()
     chosen = accounts.chosen(account)
-    limits = Limits(accounts.settings.handler_seconds, lambda: False)
+    limits = HandlerTimeouts(accounts.settings.handler_seconds, lambda: False)
     handlers = {each.name: _handlers(tested, each) for each in chosen}
     with store_of(accounts.settings) as client:
         now = store_time(client)
@@ -114,7 +114,7 @@ def _test(
     ticket: int | None,
     now: int,
     accounts: Accounts,
-    limits: Limits,
+    limits: HandlerTimeouts,
 ) -> AccountResult:
     names = list(Directory.LISTS)
     with Store(client) as store:
@@ -146,14 +146,14 @@ def _test(
     )
 
 
-def _sealed(limits: Limits) -> Take:
+def _sealed(limits: HandlerTimeouts) -> Take:
     """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
 
     def take(invocation: Callable[[], Decision]) -> Decision:
         with _seal.closed(), redirect_stdout(sys.stderr):
             try:
                 return limits.run(invocation)
-            except OverLimit as error:
+            except HandlerTimeout as error:
                 raise Stopped(Failure(str(error), final=True)) from None
 
     return take

@@ -19,7 +19,7 @@ from workers.runner import AccountRuntime, InvocationRunner
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
-from workers.timeouts import Limits
+from workers.timeouts import HandlerTimeouts
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -39,9 +39,9 @@ class Threads(World):
             governor=self.governor,
             store=self.store,
         )
-        limits = Limits(seconds, lambda: self.ends)
+        timeouts = HandlerTimeouts(seconds, lambda: self.ends)
         self.invocations = InvocationRunner(
-            AccountRuntime(self.config, wire), self.store, self.leases, limits, lambda: self.ends
+            AccountRuntime(self.config, wire), self.store, self.leases, timeouts, lambda: self.ends
         )
         self.simulator.create_ticket()
         self.deliver()

@@ -19,7 +19,7 @@ from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
-from workers.timeouts import Limits
+from workers.timeouts import HandlerTimeouts
 
 #: Milliseconds in which the first byte must leave, and for which the store stands still when it is slow.
 SEND_BY, SLOW = 1_000, 1_100
@@ -43,7 +43,9 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
             happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
         )
         leases = Leases(line, 60.0, monotonic, "w", lambda: None)
-        driver = Driver(AccountRuntime(world.config, wire), line, leases, Limits(5.0, lambda: False), lambda: False)
+        driver = Driver(
+            AccountRuntime(world.config, wire), line, leases, HandlerTimeouts(5.0, lambda: False), lambda: False
+        )
         leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from workers.errors import NotNow
-from workers.timeouts import Limits, OverLimit
+from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def never() -> bool:
 
 
 def test_what_a_handler_gives_comes_through() -> None:
-    assert Limits(5, never).run(lambda: 7) == 7
+    assert HandlerTimeouts(5, never).run(lambda: 7) == 7
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, RecursionError])
@@ -33,14 +33,14 @@ def test_what_a_handler_raises_comes_through(error: type[BaseException]) -> None
         raise error
 
     with pytest.raises(error):
-        Limits(5, never).run(fails)
+        HandlerTimeouts(5, never).run(fails)
 
 
 def test_a_handler_over_its_limit_is_left_behind_and_the_next_one_runs(going_on: threading.Event) -> None:
-    limits = Limits(0.05, never)
-    with pytest.raises(OverLimit, match=r"ran longer than 0\.05 s"):
-        limits.run(going_on.wait)
-    assert limits.run(lambda: "next") == "next"
+    timeouts = HandlerTimeouts(0.05, never)
+    with pytest.raises(HandlerTimeout, match=r"ran longer than 0\.05 s"):
+        timeouts.run(going_on.wait)
+    assert timeouts.run(lambda: "next") == "next"
 
 
 def test_a_handler_that_runs_in_circles_is_stopped() -> None:
@@ -51,14 +51,14 @@ def test_a_handler_that_runs_in_circles_is_stopped() -> None:
         while True:
             time.sleep(0.001)
 
-    with pytest.raises(OverLimit):
-        Limits(0.05, never).run(circles)
+    with pytest.raises(HandlerTimeout):
+        HandlerTimeouts(0.05, never).run(circles)
     thread[0].join(20)
     assert not thread[0].is_alive()
 
 
 def test_the_engines_own_code_is_not_broken_off(going_on: threading.Event) -> None:
-    limits, done = Limits(0.05, never), threading.Event()
+    timeouts, done = HandlerTimeouts(0.05, never), threading.Event()
     after: list[str] = []
 
     def read() -> None:
@@ -67,18 +67,18 @@ def test_the_engines_own_code_is_not_broken_off(going_on: threading.Event) -> No
         done.set()
 
     def handler() -> None:
-        limits.engine(read)
+        timeouts.engine(read)
         after.append("the handler went on")
 
-    with pytest.raises(OverLimit):
-        limits.run(handler)
+    with pytest.raises(HandlerTimeout):
+        timeouts.run(handler)
     going_on.set()
     assert done.wait(20)
     assert after == []
 
 
 def test_a_handler_that_was_left_behind_can_have_nothing_done_any_more(going_on: threading.Event) -> None:
-    limits, ended = Limits(0.05, never), threading.Event()
+    timeouts, ended = HandlerTimeouts(0.05, never), threading.Event()
     done: list[str] = []
 
     def handler() -> None:
@@ -86,12 +86,12 @@ def test_a_handler_that_was_left_behind_can_have_nothing_done_any_more(going_on:
             with contextlib.suppress(BaseException):
                 going_on.wait()
                 time.sleep(0)  # here it is stopped
-            limits.engine(lambda: done.append("by the engine"))
+            timeouts.engine(lambda: done.append("by the engine"))
         finally:
             ended.set()
 
-    with pytest.raises(OverLimit):
-        limits.run(handler)
+    with pytest.raises(HandlerTimeout):
+        timeouts.run(handler)
     going_on.set()
     assert ended.wait(20)
     assert done == []
@@ -107,4 +107,4 @@ def test_a_handler_is_given_up_when_the_worker_ends(going_on: threading.Event, m
         going_on.wait()
 
     with pytest.raises(NotNow, match="the worker ends"):
-        Limits(600, stopped.is_set).run(handler)
+        HandlerTimeouts(600, stopped.is_set).run(handler)
