@@ -54,7 +54,7 @@ def api(
         raise typer.BadParameter(f"there is no method {method}; {event}", param_hint="METHOD")
     positional, named = read_arguments(getattr(HappyFox, method), arguments or [])
     try:
-        with HappyFox.from_env(account=account, patience=PATIENCE, class_="interactive") as client:
+        with HappyFox.from_env(account=account, patience=PATIENCE, priority="interactive") as client:
             call = getattr(client, method)
             try:
                 inspect.signature(call).bind(*positional, **named)

@@ -132,7 +132,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
     lists: dict[str, list[Any]] = {}
     try:
         for name in names:
-            found = read(connection.send(Directory.LISTS[name], class_="interactive"))
+            found = read(connection.send(Directory.LISTS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
                 store.run(remember(account.name, name, msgspec.json.encode(lists[name])))

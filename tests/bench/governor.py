@@ -57,10 +57,10 @@ def fates(seed: int) -> Iterator[Fate]:
         yield Fate(latency * chance.random(), latency, 2)
 
 
-def governed(client: redis.Redis, minutes: int, class_: Class) -> list[float]:
+def governed(client: redis.Redis, minutes: int, priority: Class) -> list[float]:
     """Arrivals, in seconds, of calls under our permits."""
     client.flushall()
-    fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, class_=class_)
+    fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, priority=priority)
     began = fleet.now
     fleet.run(CALLERS, fates(1), minutes * 60_000)
     return [(time - began) / 1000 for time in fleet.arrivals]
@@ -159,19 +159,19 @@ def compare(minutes: int) -> bool:
     print(f"{'limiter':40} {'worst window':>12} {'used':>9} {'429 sliding':>12} {'429 fixed':>12}")
     found: dict[str, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
-        for class_ in PARTS:
-            found[class_] = update(f"foxhooks, {class_}", governed(client, minutes, class_))
+        for priority in PARTS:
+            found[priority] = update(f"foxhooks, {priority}", governed(client, minutes, priority))
     for package in (of_dramatiq, of_limits, of_pyrate, of_aiolimiter):
         try:
             for name, ask in package():
                 update(name, limited(ask, minutes, skewed=package is not of_aiolimiter))
         except ModuleNotFoundError as error:
             print(f"{error.name} is not installed")
-    for class_, (_, part) in found.items():
-        print(f"{class_}: {part:.1%} used, to reach {PARTS[class_]:.1%}")
+    for priority, (_, part) in found.items():
+        print(f"{priority}: {part:.1%} used, to reach {PARTS[priority]:.1%}")
     worst = max(worst for worst, _ in found.values())
     print(f"worst window {worst}, to reach {LIMIT}")
-    return worst <= LIMIT and all(part >= PARTS[class_] for class_, (_, part) in found.items())
+    return worst <= LIMIT and all(part >= PARTS[priority] for priority, (_, part) in found.items())
 
 
 PLAIN = "return redis.call('INCR', KEYS[1])"

@@ -32,7 +32,7 @@ class Callers:
     life: int
     now: float = 1_700_000_000_000.0
     method: str = "POST"
-    class_: Class = "interactive"
+    priority: Class = "interactive"
     arrivals: list[float] = field(default_factory=list)
     asked: int = 0
 
@@ -47,7 +47,7 @@ class Callers:
 
         def ask(caller: str) -> None:
             self.asked += 1
-            grant: Grant = self.store.run(self.governor.permit(self.method, caller, self.class_, self.life))
+            grant: Grant = self.store.run(self.governor.permit(self.method, caller, self.priority, self.life))
             if grant.wait:
                 self._at(self.now + grant.wait, lambda: ask(caller))
                 return

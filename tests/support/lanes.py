@@ -26,12 +26,12 @@ class LaneAccount:
         self.store = Store(client, lambda: self.now)
         self._calls = 0
 
-    def event(self, ticket: int, class_: Class) -> None:
+    def event(self, ticket: int, priority: Class) -> None:
         """Store an event of a class."""
         self._calls += 1
         body = b'{"ticket_id":%d,"n":%d}' % (ticket, self._calls)
-        arrival = receive(parse(body), body, source=SOURCES[class_])
-        told = {"kind": "created"} if class_ == "interactive" else {"kind": "updated"}
+        arrival = receive(parse(body), body, source=SOURCES[priority])
+        told = {"kind": "created"} if priority == "interactive" else {"kind": "updated"}
         arrival = type(arrival)(**{**{name: getattr(arrival, name) for name in arrival.__struct_fields__}, **told})
         self.store.run(accept("acme", [arrival], keep=3600))
 

@@ -170,8 +170,8 @@ class Performer:
         if effect.sort == "create" and not (yield from announce(state, key, effect)):
             return
         permit = state.permit_id()
-        left, class_, after = left_out(wanted, effect), self._class(effect), self.attribution.newest()
-        begun = yield from ask(begin(state.lane, key, permit, config.life, config.budget, class_, tries, left, after))
+        left, priority, after = left_out(wanted, effect), self._class(effect), self.attribution.newest()
+        begun = yield from ask(begin(state.lane, key, permit, config.life, config.budget, priority, tries, left, after))
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LaneLost
@@ -189,7 +189,7 @@ class Performer:
         if effect.handlers and lowered.issuperset(effect.handlers) and waited < PATIENCE:
             return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
-        return "interactive" if urgent else self.context.lane.class_
+        return "interactive" if urgent else self.context.lane.priority
 
     def _understand(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
         """Takes what came of a write; anything but a clear answer leaves it in doubt."""

@@ -123,9 +123,9 @@ def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
     events = context.lane.events
     oldest = min((event.since or event.at for event in events), default=context.now())
     since = _moment(oldest) + _skew(context, outcome) - MARGIN
-    if context.lane.birth is not None:
+    if context.lane.store_epoch is not None:
         # What happened before this store began is history. Rows carry whole seconds.
-        since = max(since, datetime.fromtimestamp(context.lane.birth / 1000 - 2, UTC))
+        since = max(since, datetime.fromtimestamp(context.lane.store_epoch / 1000 - 2, UTC))
     return FirstSight(
         since,
         created=any(event.kind == "created" for event in events),

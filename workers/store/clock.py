@@ -87,7 +87,7 @@ class Watch:
             began = self._clock()
             seconds, micros = self._store.client.time()
             ended = self._clock()
-            fingerprints = [self._store.client.get(birth) for birth in births]
+            fingerprints = [self._store.client.get(store_epoch) for store_epoch in births]
         except redis.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         now = seconds + micros / 1e6

@@ -86,7 +86,7 @@ class Keys:
         self.batches = start + "batches"
         self.paused = start + "paused"
         self.waiting = start + "waiting"
-        self.birth = start + "birth"
+        self.store_epoch = start + "birth"
         self.rounds = start + "rounds"
 
     def lane(self, ticket: int | str) -> str:

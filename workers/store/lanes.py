@@ -128,10 +128,10 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False):
     retry: int | None = None
     poison_mark: str = ""
     snapshot: bytes | None = None
-    birth: int | None = None
+    store_epoch: int | None = None
     journal: Mapping[str, bytes] = {}
     replays: tuple[bytes, ...] = ()
-    class_: str = "normal"
+    priority: str = "normal"
     reading: bytes | None = None
     external: Mapping[str, bytes] = {}
     pauses: Pauses = NONE
@@ -188,7 +188,7 @@ def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingD
     """Reads what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, birth, class_, paused = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -200,8 +200,8 @@ def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingD
         events=tuple(map(_hint, events)),
         replays=tuple(event[DEBT] for event in events if event[DEBT] is not None),
         snapshot=snapshot,
-        birth=_optional(birth),
-        class_=class_.decode(),
+        store_epoch=_optional(store_epoch),
+        priority=priority.decode(),
         pauses=read_pauses(paused),
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
@@ -324,7 +324,7 @@ def begin(
     permit: str,
     life: int,
     budget: bytes,
-    class_: str,
+    priority: str,
     tries: int,
     without: Sequence[str],
     after: int,
@@ -335,7 +335,7 @@ def begin(
     the effect that are not sent, so that a look-up asks for no more than was sent.
     """
     left = msgspec.json.encode(without) if without else b""
-    args: Args = [lane.name, lane.token, effect, permit, life, budget, class_, tries, left, after]
+    args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, left, after]
     return Script("begin", prefix(lane.account), args, _begun)
 
 

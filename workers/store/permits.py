@@ -87,12 +87,12 @@ class Governor:
         self.lockout = budget.lockout
         self.window = budget.window
 
-    def permit(self, method: str, id: str, class_: Class, life: int) -> Script[Grant]:
+    def permit(self, method: str, id: str, priority: Class, life: int) -> Script[Grant]:
         """Asks for a permit for a call that is over ``life`` ms from now, come what may.
 
         ``id`` names the call: asking again with it is answered alike, and a call made again takes another.
         """
-        return self._script("permit", _grant, _kind(method), id, class_, life)
+        return self._script("permit", _grant, _kind(method), id, priority, life)
 
     def release(self, method: str, id: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
         """Settles a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""

@@ -20,7 +20,7 @@ def tagging(*, bulk: bool) -> Router:
 
 
 @pytest.mark.parametrize(("bulk", "class_"), [(False, "interactive"), (True, "bulk")])
-def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, class_: str) -> None:
+def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, priority: str) -> None:
     world = World(store, tagging(bulk=bulk))
     begun: list[Script[object]] = []
 
@@ -33,5 +33,5 @@ def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, class_
     world.deliver()
     world.work()
 
-    assert [class_ in step.args for step in begun] == [True]
+    assert [priority in step.args for step in begun] == [True]
     assert world.ticket(number)["tags"] == "seen"

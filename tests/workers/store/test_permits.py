@@ -24,8 +24,8 @@ class Account:
         self.now = START
         self.store = Store(client, lambda: self.now)
 
-    def ask(self, method: str, id: str, class_: str = "interactive") -> Grant:
-        return self.store.run(self.governor.permit(method, id, class_, LIFE))  # type: ignore[arg-type]
+    def ask(self, method: str, id: str, priority: str = "interactive") -> Grant:
+        return self.store.run(self.governor.permit(method, id, priority, LIFE))  # type: ignore[arg-type]
 
     def settle(self, method: str, id: str, outcome: Outcome = "answered", age: int = 0, wait: int = 0) -> None:
         self.store.run(self.governor.release(method, id, outcome, age, wait))
@@ -127,17 +127,17 @@ def test_a_failure_of_happyfox_frees_the_slot_like_an_answer(account: Account) -
 
 
 def test_normal_calls_leave_a_tenth_and_bulk_calls_three_tenths(account: Account) -> None:
-    def granted(class_: str) -> int:
-        return sum(account.ask("POST", f"{class_}{n}", class_) == GRANTED for n in range(20))
+    def granted(priority: str) -> int:
+        return sum(account.ask("POST", f"{priority}{n}", priority) == GRANTED for n in range(20))
 
     assert [granted("bulk"), granted("normal"), granted("interactive")] == [7, 2, 1]
 
 
 def test_one_slot_is_for_every_class(either_store: redis.Redis) -> None:
-    for class_ in ("bulk", "normal", "interactive"):
+    for priority in ("bulk", "normal", "interactive"):
         account = Account(either_store, posts=1)
-        assert account.ask("POST", class_, class_) == GRANTED
-        account.settle("POST", class_, "unsent")
+        assert account.ask("POST", priority, priority) == GRANTED
+        account.settle("POST", priority, "unsent")
 
 
 def test_no_more_calls_are_in_flight_than_allowed_and_those_of_a_dead_process_end(

@@ -70,7 +70,7 @@ def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urge
     account.event(1, "interactive")
     lane = account.claim()
     assert isinstance(lane, ClaimedLane)
-    assert lane.class_ == "interactive"
+    assert lane.priority == "interactive"
     account.give_back(lane)
     account.event(1, "bulk")
     account.event(2, "bulk")

@@ -168,6 +168,6 @@ def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: LaneAccount) ->
 
 def test_a_lane_whose_lease_ran_out_keeps_its_class(account: LaneAccount) -> None:
     account.event(1, "interactive")
-    assert claimed(account, "a").class_ == "interactive"
+    assert claimed(account, "a").priority == "interactive"
     account.now += LEASE
-    assert claimed(account, "b").class_ == "interactive"
+    assert claimed(account, "b").priority == "interactive"

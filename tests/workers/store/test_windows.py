@@ -57,9 +57,9 @@ def latencies(seed: int) -> Iterator[Fate]:
 
 @pytest.mark.parametrize(("class_", "least"), [("interactive", 0.97), ("normal", 0.87), ("bulk", 0.67)])
 def test_saturating_work_uses_the_budget_and_no_window_is_over_it(
-    store: redis.Redis, class_: Class, least: float
+    store: redis.Redis, priority: Class, least: float
 ) -> None:
-    fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 8)), LIFE, class_=class_)
+    fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 8)), LIFE, priority=priority)
     fleet.run(callers=8, fates=latencies(7), milliseconds=8 * 60_000)
     assert worst_window(fleet.arrivals, 60_000) <= 300
     assert used(fleet.arrivals, 300, 60_000) >= least
