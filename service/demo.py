@@ -253,7 +253,7 @@ class Demo:
         before = self._get("/deliveries")
         if not before or any(delivery["finished"] is None for delivery in before):
             return False
-        idle = self._client.zcard(prefix(ACCOUNT) + "sched") == 0
+        idle = self._client.zcard(prefix(ACCOUNT) + "schedule") == 0
         return idle and len(self._get("/deliveries")) == len(before)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:

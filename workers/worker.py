@@ -65,7 +65,7 @@ class Boot(dramatiq.Middleware):
         try:
             for account in self._accounts:
                 seconds, micros = self._store.client.time()
-                self._store.client.set(f"{prefix(account)}birth", seconds * 1000 + micros // 1000, nx=True)
+                self._store.client.set(f"{prefix(account)}store_epoch", seconds * 1000 + micros // 1000, nx=True)
             self._leases.sign_of_life()
         except (redis.RedisError, StoreUnavailable) as error:
             log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})

@@ -212,7 +212,7 @@ def _answer(requests: Sequence[_Request], acceptances: Sequence[Acceptance]) -> 
     remaining = iter(acceptances)
     for request in requests:
         acceptance = None if request.arrival is None else next(remaining)
-        if acceptance is not None and acceptance.status == "spoilt":
+        if acceptance is not None and acceptance.status == "corrupt":
             _fail([request], _CORRUPT_TICKET)
         elif not request.stored.done():
             request.stored.set_result(acceptance)
@@ -367,7 +367,7 @@ def _rejection(error: ResponseError) -> StoreUnavailable:
     text = str(error)
     if "appendonly is disabled" in text:
         return StoreUnavailable(f"the store rejected the write: {_NO_FILE}")
-    if corrupt := re.search(r"SPOILT (\S+) is a (\w+)", text):
+    if corrupt := re.search(r"CORRUPT (\S+) is a (\w+)", text):
         key, found = corrupt.groups()
         fix = "repair or delete it; other accounts are not affected"
         return StoreUnavailable(f"the key {key} has the wrong type in the store, {found}: {fix}")

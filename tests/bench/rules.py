@@ -144,7 +144,7 @@ def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[floa
     fill(client, ACCOUNT, bodies)
     began, spent = time.perf_counter(), time.process_time()
     dramatiq.Worker(broker, worker_threads=THREADS).start()
-    while client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched"):
+    while client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule"):
         time.sleep(0.005)
     taken, spent = time.perf_counter() - began, time.process_time() - spent
     return [len(turns) / taken, spent / len(turns) * 1e6]

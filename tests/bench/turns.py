@@ -34,7 +34,7 @@ BAR = 0.75
 #: Seconds from the wake-up to the first step, at the 95th percentile.
 PICKUP_BAR = 0.010
 ACCOUNT = "acme"
-SCHED = "foxhooks:{acme}:sched"
+SCHED = "foxhooks:{acme}:schedule"
 
 
 def build(url: str) -> Any:

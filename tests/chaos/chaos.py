@@ -207,9 +207,9 @@ def _letters(deployment: Deployment) -> list[str]:
     """Reads the dead letters, each with its ticket and reason."""
     found = []
     with deployment.fleet.redis() as client:
-        dead_letters: Any = client.zrange(f"{P}dead", 0, -1)
+        dead_letters: Any = client.zrange(f"{P}dead_letters", 0, -1)
         for dead_letter in dead_letters:
-            stored: Any = client.hgetall(f"{P}letter:{dead_letter.decode()}")
+            stored: Any = client.hgetall(f"{P}dead_letter:{dead_letter.decode()}")
             words = msgspec.json.decode(stored[b"evidence"])
             found.append(f"ticket {stored[b'ticket'].decode()}: {words.get('reason')} {words.get('last_error', '')}")
     return found

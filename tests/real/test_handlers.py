@@ -13,8 +13,8 @@ pytestmark = pytest.mark.timeout(120)
 #: What a contact writes to make a handler go wrong, and what the trail says of it.
 FAULTS = {
     "raise": "test.raises retrying: ValueError at handlers.py:",
-    "hang": "test.hangs retrying: OverLimit: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
-    "spin": "test.spins retrying: OverLimit: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "hang": "test.hangs retrying: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "spin": "test.spins retrying: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
     "recurse": "test.recurses retrying: RecursionError at handlers.py:",
     "nonsense": "test.answers_nonsense dead: test.answers_nonsense returned a dict; a handler returns None",
     "exit": "test.exits retrying: SystemExit at handlers.py:",

@@ -73,7 +73,7 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     for name, (_, told) in READS.items():
         assert told in fleet.history(numbers[name]), name
     with fleet.redis() as client:
-        assert client.zcard(f"{P}flight") == 0
+        assert client.zcard(f"{P}in_flight") == 0
         permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
     assert permits == {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
 

@@ -116,7 +116,9 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
         [],
     ]
     with fleet.redis() as client:
-        dead_letters = [client.hgetall(f"{P}letter:{id.decode()}") for id in client.zrange(f"{P}dead", 0, -1)]
+        dead_letters = [
+            client.hgetall(f"{P}dead_letter:{id.decode()}") for id in client.zrange(f"{P}dead_letters", 0, -1)
+        ]
     found = {
         int(dead_letter[b"ticket"]): msgspec.json.decode(dead_letter[b"evidence"])["reason"]
         for dead_letter in dead_letters

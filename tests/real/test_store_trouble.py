@@ -100,7 +100,7 @@ def test_a_worker_that_finds_its_store_replaced_makes_no_call_for_one_window(dep
     fleet.wait(lambda: fleet.notes(1), "the worker works")
     fleet.settle()
     with fleet.redis() as client:
-        client.set(f"{P}birth", 1)
+        client.set(f"{P}store_epoch", 1)
         fleet.wait(lambda: client.hget(f"{P}gate", "state") not in (None, b"open"), "the gate is closed")
         closed = time.time()
     fleet.wait(lambda: "the store was emptied or replaced" in worker.output, "the worker says why")

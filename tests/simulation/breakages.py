@@ -133,7 +133,7 @@ def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
 
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
-        ("claims", "return redis.call('HGET', P .. 'own', lane) == token", "return true"),
+        ("claims", "return redis.call('HGET', P .. 'leases', lane) == token", "return true"),
         ("settle", "local held, before = own[1] == token, own[2]", "local held, before = true, own[2]"),
     ),
     "a turn settles before its effects": settles_first,
@@ -159,7 +159,7 @@ BREAKAGES: dict[str, Apply] = {
     "rows that become visible late are below the floor": never_waits_for_late_rows,
     "what was there before the store is news": takes_history_for_news,
     "settling leaves the lane out of the schedule": lua(
-        ("settle", "if due then redis.call('ZADD', P .. 'sched', due, lane) else", "if due and false then else")
+        ("settle", "if due then redis.call('ZADD', P .. 'schedule', due, lane) else", "if due and false then else")
     ),
     "a closed gate lets calls pass": lua(("permits", "if gate.state ~= 'open' then", "if false then")),
     "a slot is free with the answer": lua(

@@ -36,8 +36,8 @@ class Maintainer:
         stage, store = self._stage, self._stage.world.store
         prefix = f"foxhooks:{{{ACCOUNT}}}:"
         client: Any = stage.client
-        for name in client.zrange(f"{prefix}dead", 0, -1):
-            ticket, evidence = client.hmget(f"{prefix}letter:{name.decode()}", "ticket", "evidence")
+        for name in client.zrange(f"{prefix}dead_letters", 0, -1):
+            ticket, evidence = client.hmget(f"{prefix}dead_letter:{name.decode()}", "ticket", "evidence")
             dead_letter = msgspec.json.decode(evidence, type=DeadLetter)
             if stage.rng.random() < 0.4 or not dead_letter.handler:
                 stage.history.faults["a person discards a dead letter"] += 1

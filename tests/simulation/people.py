@@ -38,7 +38,7 @@ class People:
             self._post.repeat(number)
         while not stage.history.rest:
             yield 30_000
-            stage.history.rest = not stage.client.zcard(f"foxhooks:{{{ACCOUNT}}}:sched") and not stage.under_way
+            stage.history.rest = not stage.client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule") and not stage.under_way
 
     def _open(self) -> None:
         address = self._stage.rng.choice(["sam@bigcorp.example", "mia@smallshop.example"])

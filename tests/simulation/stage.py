@@ -16,8 +16,8 @@ local P, lost = KEYS[1], {}
 for _, lane in ipairs(ARGV) do
   local turn = redis.call('HMGET', P .. 'turn:' .. lane, 'plan', 'pending')
   local work = turn[1] or turn[2] or redis.call('LLEN', P .. 'lane:' .. lane) > 0
-  local held = redis.call('HEXISTS', P .. 'own', lane) == 1
-  if (work or held) and not redis.call('ZSCORE', P .. 'sched', lane) then lost[#lost + 1] = lane end
+  local held = redis.call('HEXISTS', P .. 'leases', lane) == 1
+  if (work or held) and not redis.call('ZSCORE', P .. 'schedule', lane) then lost[#lost + 1] = lane end
 end
 return {lost, redis.call('HMGET', P .. 'gate', 'epoch', 'until')}
 """

@@ -76,7 +76,7 @@ class Pickup:
         """Store events at random moments; yield the seconds from the wake-up to the first step of each turn."""
         store, chance = Store(self._client), random.Random(1)
         for number in range(1, count + 1):
-            while self._client.zcard(f"foxhooks:{{{account}}}:sched"):
+            while self._client.zcard(f"foxhooks:{{{account}}}:schedule"):
                 time.sleep(0.001)
             time.sleep(chance.uniform(0.02, pause))
             script = accept(account, [arrival(body(number))], keep=3600)

@@ -191,7 +191,7 @@ class Fleet:
         if any(delivery.finished is None for delivery in self.simulator.deliveries) or self.simulator.webhooks.waiting:
             return False
         with self.redis() as client:
-            return not client.zcard(f"{P}sched")
+            return not client.zcard(f"{P}schedule")
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         """Wait for a condition; fail with the last lines of the processes."""
@@ -217,7 +217,7 @@ class Fleet:
     def history(self, ticket: int) -> str:
         """Return the history of a ticket."""
         with self.redis() as client:
-            return "\n".join(line.decode() for line in client.lrange(f"{P}trail:{ticket}", 0, -1))
+            return "\n".join(line.decode() for line in client.lrange(f"{P}history:{ticket}", 0, -1))
 
 
 @contextlib.contextmanager

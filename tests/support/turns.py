@@ -58,7 +58,10 @@ def finish(world: World, witness: Witness | None = None, worker: Any = None, hou
 
 def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     """Return the dead letters of single handlers by their id."""
-    found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
+    found = {
+        id.decode(): store.hget(f"{P}dead_letter:{id.decode()}", "evidence")
+        for id in store.zrange(f"{P}dead_letters", 0, -1)
+    }
     decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
     return {id: dead_letter for id, dead_letter in decoded.items() if dead_letter["handler"] not in ("", "*")}
 

@@ -74,7 +74,10 @@ def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
 
 
 def reasons(store: Any) -> list[str]:
-    return [store.hget(f"{P}letter:{id.decode()}", "evidence").decode() for id in store.zrange(f"{P}dead", 0, -1)]
+    return [
+        store.hget(f"{P}dead_letter:{id.decode()}", "evidence").decode()
+        for id in store.zrange(f"{P}dead_letters", 0, -1)
+    ]
 
 
 def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: redis.Redis) -> None:
@@ -102,7 +105,7 @@ def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, going_
     world.work()
 
     assert calls == [1]
-    assert "OverLimit: ran longer than 0.1 s (FOXHOOKS_HANDLER_SECONDS);" in reasons(store)[0]
+    assert "HandlerTimeout: ran longer than 0.1 s (FOXHOOKS_HANDLER_SECONDS);" in reasons(store)[0]
     assert "its effect 'add' may or may not have happened" in reasons(store)[0]
 
 
@@ -246,5 +249,5 @@ def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redi
 
 
 def dead_letters(store: "redis.Redis") -> list[DeadLetter]:
-    ids = [each.decode() for each in store.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(store.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
+    ids = [each.decode() for each in store.zrange(f"{P}dead_letters", 0, -1)]
+    return [msgspec.json.decode(store.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids]

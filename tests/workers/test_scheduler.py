@@ -102,7 +102,7 @@ def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
     rounds.stop()
     ended = cast(Any, rounds)._drive(run_due_task(World(store).config, SEARCH, "token"))
     assert ended == TaskResult(0)
-    assert not store.exists(P + "rounds")
+    assert not store.exists(P + "periodic_tasks")
 
 
 def test_the_end_of_the_worker_gives_the_round_back_at_once(store: redis.Redis) -> None:

@@ -54,7 +54,7 @@ class HappyFox(Client):
     its limits.
 
     A call waits for its permit for at most ``patience`` seconds, which by default is longer than a lockout; then it
-    raises ``Locked``. ``class_`` leaves a part of the budget to others: ``normal`` a tenth, ``bulk`` three tenths.
+    raises ``Locked``. ``priority`` leaves a part of the budget to others: ``normal`` a tenth, ``bulk`` three tenths.
     Reads are repeated if HappyFox fails, all calls if nothing was sent; a write that was sent is never repeated.
     """
 
@@ -64,11 +64,11 @@ class HappyFox(Client):
         *,
         store: Store | None = None,
         patience: float = 900.0,
-        class_: Class = "normal",
+        priority: Class = "normal",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(self._send_patiently, staff_id=account.staff_id or None, site=account.url)
-        self._patience, self._class, self._sleep = patience, class_, sleep
+        self._patience, self._class, self._sleep = patience, priority, sleep
         self._store = private_store() if store is None else store
         governor = Governor(account.name, account.budget)
         self._connection = ApiConnection.of(account, governor, self._store)
@@ -82,7 +82,7 @@ class HappyFox(Client):
         *,
         account: str = "",
         patience: float = 900.0,
-        class_: Class = "normal",
+        priority: Class = "normal",
     ) -> "HappyFox":
         """Read the settings of one account from the environment and ``foxhooks.toml``.
 
@@ -93,7 +93,7 @@ class HappyFox(Client):
         environ = os.environ if environ is None else environ
         found = load_account(environ, Path.cwd() if folder is None else folder, account)
         store = store_for_script(found.redis_url, found.data)
-        return cls(found.account, store=store, patience=patience, class_=class_)
+        return cls(found.account, store=store, patience=patience, priority=priority)
 
     def __enter__(self) -> "HappyFox":
         return self
@@ -151,7 +151,7 @@ class HappyFox(Client):
     def _send_permitted(self, request: Request, until: float) -> Answer:
         while True:
             try:
-                return self._connection.send(request, class_=self._class)
+                return self._connection.send(request, priority=self._class)
             except NotNow as wait:
                 seconds = wait.wait / 1000
                 if monotonic() + seconds > until:

@@ -105,12 +105,12 @@ class ApiConnection:
         send_by: float | None = None,
         still_held: Callable[[], bool] | None = None,
         timeout: float | None = None,
-        class_: Class = "normal",
+        priority: Class = "normal",
     ) -> Answer:
         """Make one call and return its answer, whatever the status.
 
         A ``permit`` passed in is settled by the caller and must outlive ``send_by`` plus ``timeout``; otherwise a
-        permit of ``class_`` is taken and settled here. ``send_by``, in ``monotonic()`` seconds, and ``still_held``
+        permit of ``priority`` is taken and settled here. ``send_by``, in ``monotonic()`` seconds, and ``still_held``
         are checked just before the first byte leaves. ``timeout`` is the total time of the call; a call with files
         has four times the account's.
 
@@ -123,7 +123,7 @@ class ApiConnection:
         if request.query:
             address = address.copy_with(params=dict(request.query))
         with _body(request) as (headers, content):
-            id = self._take_permit(request.method, class_, total) if permit is None else permit
+            id = self._take_permit(request.method, priority, total) if permit is None else permit
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
                 result = self._call(
@@ -156,9 +156,9 @@ class ApiConnection:
         """Close all connections."""
         self._pool.close()
 
-    def _take_permit(self, method: str, class_: Class, total: float) -> str:
+    def _take_permit(self, method: str, priority: Class, total: float) -> str:
         id = uuid.uuid4().hex
-        grant = self._store.run(self._governor.permit(method, id, class_, int(total * 1000)))
+        grant = self._store.run(self._governor.permit(method, id, priority, int(total * 1000)))
         if grant.wait:
             raise NotNow(grant.wait, grant.why)
         return id

@@ -140,7 +140,7 @@ class Readiness:
         try:
             found = self._store.run(due(config, most))
         except RuntimeError as error:
-            # A spoilt key stops its own account alone.
+            # A corrupt key stops its own account alone.
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
                 log.error("lanes cannot be claimed", extra={"account": config.account, "error": str(error)})

@@ -81,7 +81,7 @@ class Watch:
         return ""
 
     def _look(self) -> _Look:
-        births = [f"{governor.prefix}birth" for governor in self._governors]
+        births = [f"{governor.prefix}store_epoch" for governor in self._governors]
         try:
             info = self._store.client.info("server")
             began = self._clock()

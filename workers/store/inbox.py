@@ -16,8 +16,8 @@ from workers.store.keys import prefix
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
-#: ``spoilt``: not stored, because a key of the ticket has the wrong type; a person has to mend or delete it.
-Status = Literal["accepted", "duplicate", "quarantined", "spoilt"]
+#: ``corrupt``: not stored, because a key of the ticket has the wrong type; a person has to mend or delete it.
+Status = Literal["accepted", "duplicate", "quarantined", "corrupt"]
 
 #: How many unreadable deliveries of an account are kept; a newer one drops the oldest.
 QUARANTINE = 200
@@ -110,7 +110,7 @@ def _row(a: Arrival) -> tuple[str | bool, ...]:
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:
     if not event:
-        return Acceptance("spoilt", "")
+        return Acceptance("corrupt", "")
     if arrival.reason:
         return Acceptance("quarantined", event)
     return Acceptance("accepted" if event == arrival.id else "duplicate", event)

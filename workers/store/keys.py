@@ -3,48 +3,48 @@
 All keys of an account share the hash tag ``{account}``, so that an account is one slot of a cluster. ``P`` stands for
 ``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``).
 
-    Key                Type    Lifetime    Written by   Meaning
-    P lane:<ticket>    LIST    while used  all          ids of waiting events, oldest first
-    P joins:<ticket>   HASH    till claim  accept       body digest -> id of an event not yet claimed
-    P event:<id>       HASH    retention   all          body, headers, received at, source, what it told; what carries a
-                                                        replay or a wish is kept until a turn has taken it
-    P sched            ZSET    forever     all          lane -> ms when it may next be claimed
-    P sched:<class>    ZSET    forever     all          the lanes of sched that are interactive, or normal; else bulk
-    P sched:timer      ZSET    forever     settle       the lanes of sched that wait for a timer alone -> ms of it; once
-                                                        that is over the entry means nothing
-    P own              HASH    while held  claim        lane -> token of its lease; @nonce -> what that claim got
-    P lease_number     INT     forever     claim        source of the numbers in tokens
-    P turn:<ticket>    HASH    while used  all          the unfinished turn: plan, journal, claims, what its
-                                                        handlers were shown; pending work
-    P settling:<ticket> STRING 1 minute    settle       ms until which new events wait, after a turn that wrote
-    P ticket:<ticket>  STRING  90 days     settle       last seen
-    P record:<turn>    STRING  retention   settle       the settled turn, compressed
-    P settled:<turn>   STRING  1 minute    settle       its token, when no claim followed, for a repeated call
-    P turns            ZSET    retention   settle       turn -> ms when it was settled
-    P trail:<ticket>   LIST    14 days     settle       what happened to the ticket, in short lines, newest last
-    P saved            INT     forever     settle       calls that folding saved
-    P dead             ZSET    forever     settle       dead letter -> ms; a lane that cannot be read makes one, too
-    P letter:<id>      HASH    forever     settle       a dead letter with its evidence
-    P permits:get      ZSET    forever     permits      permit -> ms when its slot is free again
-    P permits:post     ZSET    forever     permits      the same for writes
-    P flight           ZSET    forever     permits      permit of a call not answered yet -> ms of its deadline
-    P gate             HASH    forever     permits      open, locked, probing or denied; until; epoch
-    P creations        ZSET    1 hour      create       effect that creates a ticket -> ms when it began
-    P drafts           HASH    1 hour      create       effect -> what its ticket will look like, until it is settled
-    P created:<ticket> STRING  retention   settle       we created it: of how many, one from another, it is the last
-    P quarantine       LIST    retention   accept       signed deliveries that could not be read
-    P counts           HASH    forever     accept       deliveries accepted, duplicate, quarantined, refused by reason
-    P directory        HASH    forever     store_list   reference lists as HappyFox sent them, with the ms of each
-    P batches          INT     forever     accept       counts batches, so that every batch writes
-    P joins:quarantine HASH    retention   accept       body digest -> id of a delivery in quarantine
-    P paused           HASH    forever     pause        what a person stopped: account, routers, ticket:<n>; how many
-                                                        tickets, and how many pauses have ended
-    P waiting          SET     forever     settle       lanes with handlers that wait for the end of a pause
-    P birth            INT     forever     accept       when this store was first used
-    P rounds           HASH    forever     worker       round: a schedule's handler, or :names -> how it stands (JSON)
-    P found:<round>    LIST    7 days      worker       tickets that a schedule has found and that have no event yet
-    {foxhooks}:workers HASH    forever     worker       worker process -> ms of its last sign of life
-    {foxhooks}:wake    LIST    1 element   web, worker  a hint that some lane became due; a lost one costs one poll
+    Key                    Type   Lifetime   Written by  Meaning
+    P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
+    P joins:<ticket>       HASH   till claim accept      body digest -> id of an event not yet claimed
+    P event:<id>           HASH   retention  all         body, headers, received at, source, what it told; a$
+                                                          replay is kept until a turn has taken it
+    P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
+    P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
+    P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
+                                                          entry means nothing
+    P leases               HASH   while held claim       lane -> token of its lease; @nonce -> what that claim got
+    P lease_number         INT    forever    claim       source of the numbers in tokens
+    P turn:<ticket>        HASH   while used all         the unfinished turn: plan, journal, claims, what its
+                                                          handlers were shown; pending work
+    P settling:<ticket>    STRING 1 minute   settle      ms until which new events wait, after a turn that wrote
+    P snapshot:<ticket>    STRING 90 days    settle      last seen
+    P record:<turn>        STRING retention  settle      the settled turn, compressed
+    P settled:<turn>       STRING 1 minute   settle      its token, when no claim followed, for a repeated call
+    P turns                ZSET   retention  settle      turn -> ms when it was settled
+    P history:<ticket>     LIST   14 days    settle      what happened to the ticket, in short lines, newest last
+    P calls_saved          INT    forever    settle      calls that folding saved
+    P dead_letters         ZSET   forever    settle      dead letter -> ms; a lane that cannot be read makes one, too
+    P dead_letter:<id>     HASH   forever    settle      a dead letter with its evidence
+    P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
+    P permits:post         ZSET   forever    permits     the same for writes
+    P in_flight            ZSET   forever    permits     permit of a call not answered yet -> ms of its deadline
+    P gate                 HASH   forever    permits     open, locked, probing or denied; until; epoch
+    P creations            ZSET   1 hour     create      effect that creates a ticket -> ms when it began
+    P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
+    P created:<ticket>     STRING retention  settle      we created it: of how many, one from another, it is the last
+    P quarantine           LIST   retention  accept      signed deliveries that could not be read
+    P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
+    P directory            HASH   forever    store_list  reference lists as HappyFox sent them, with the ms of each
+    P batches              INT    forever    accept      counts batches, so that every batch writes
+    P joins:quarantine     HASH   retention  accept      body digest -> id of a delivery in quarantine
+    P paused               HASH   forever    pause       what a person stopped: account, routers, ticket:<n>; how many
+                                                          tickets, and how many pauses have ended
+    P waiting_for_resume   SET    forever    settle      lanes with handlers that wait for the end of a pause
+    P store_epoch          INT    forever    accept      when this store was first used
+    P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
+    P matches:<round>      LIST   7 days     worker      tickets that a schedule has found and that have no event yet
+    {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last sign of life
+    {foxhooks}:wake        LIST   1 element  web, worker a hint that some lane became due; a lost one costs one poll
 
 Events, turns, letters, journal entries, plans, records and what was last seen carry the number of their format, so that
 a later version can tell.
@@ -68,14 +68,14 @@ class Keys:
 
     def __init__(self, account: str) -> None:
         self.prefix = start = prefix(account)
-        self.sched = start + "sched"
-        self.timers = start + "sched:timer"
-        self.own = start + "own"
+        self.schedule = start + "schedule"
+        self.timers = start + "schedule:timers"
+        self.leases = start + "leases"
         self.lease_number = start + "lease_number"
         self.turns = start + "turns"
-        self.saved = start + "saved"
-        self.dead = start + "dead"
-        self.flight = start + "flight"
+        self.calls_saved = start + "calls_saved"
+        self.dead_letters = start + "dead_letters"
+        self.in_flight = start + "in_flight"
         self.gate = start + "gate"
         self.creations = start + "creations"
         self.drafts = start + "drafts"
@@ -85,9 +85,9 @@ class Keys:
         self.directory = start + "directory"
         self.batches = start + "batches"
         self.paused = start + "paused"
-        self.waiting = start + "waiting"
-        self.store_epoch = start + "birth"
-        self.rounds = start + "rounds"
+        self.waiting_for_resume = start + "waiting_for_resume"
+        self.store_epoch = start + "store_epoch"
+        self.periodic_tasks = start + "periodic_tasks"
 
     def lane(self, ticket: int | str) -> str:
         """Return the key of a ticket's waiting events."""
@@ -101,9 +101,9 @@ class Keys:
         """Return the key of an event."""
         return f"{self.prefix}event:{event}"
 
-    def sched_class(self, priority: str) -> str:
+    def schedule_of(self, priority: str) -> str:
         """Return the key of the lanes that are ``interactive`` or ``normal``."""
-        return f"{self.prefix}sched:{priority}"
+        return f"{self.prefix}schedule:{priority}"
 
     def turn(self, ticket: int | str) -> str:
         """Return the key of a ticket's unfinished turn and pending work."""
@@ -115,7 +115,7 @@ class Keys:
 
     def snapshot(self, ticket: int | str) -> str:
         """Return the key of what we knew about a ticket after its last turn."""
-        return f"{self.prefix}ticket:{ticket}"
+        return f"{self.prefix}snapshot:{ticket}"
 
     def record(self, turn: str) -> str:
         """Return the key of a settled turn's record."""
@@ -127,11 +127,11 @@ class Keys:
 
     def history(self, ticket: int | str) -> str:
         """Return the key of a ticket's history."""
-        return f"{self.prefix}trail:{ticket}"
+        return f"{self.prefix}history:{ticket}"
 
     def dead_letter(self, dead_letter: str) -> str:
         """Return the key of a dead letter's evidence."""
-        return f"{self.prefix}letter:{dead_letter}"
+        return f"{self.prefix}dead_letter:{dead_letter}"
 
     def permits(self, method: str) -> str:
         """Return the key of the permits for ``get`` or ``post``."""
@@ -141,6 +141,6 @@ class Keys:
         """Return the key that marks a ticket as created by us."""
         return f"{self.prefix}created:{ticket}"
 
-    def found(self, schedule: str) -> str:
+    def matches(self, schedule: str) -> str:
         """Return the key of the tickets that a schedule matched and that have no event yet."""
-        return f"{self.prefix}found:{schedule}"
+        return f"{self.prefix}matches:{schedule}"

@@ -109,7 +109,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False):
     mean that this turn kills workers, and ``mark`` then names the handlers that were under way. ``plan``, ``owed``,
     ``seen`` are stored JSON or None; ``retry`` is the ms at which the lane was to be due for what is owed or a timer,
     ``birth`` that in which the store began; ``journal`` maps an effect to its stored entry; ``replays`` are dead
-    letters (JSON) that a person wants run again, or what another ticket's handlers want; ``class_`` is the class under
+    letters (JSON) that a person wants run again, or what another ticket's handlers want; ``priority`` is the class
     which it was claimed. ``reading`` is what the turn's handlers were shown (JSON), once one of them has had an effect
     in another system; ``foreign`` maps ``handler name`` to the stored entry of each. ``pauses`` are those that concern
     it.

@@ -97,7 +97,7 @@ class Leases:
             try:
                 lost = self._store.run(renew(account, int(self._lease * 1000), mine))
             except RuntimeError:
-                # A spoilt key of one account is no reason to lose the lanes of the others.
+                # A corrupt key of one account is no reason to lose the lanes of the others.
                 log.exception("the leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:

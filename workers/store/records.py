@@ -205,7 +205,7 @@ class AccountRecords:
 
     def backlog(self, now: int) -> Backlog:
         """Count the waiting events; of more than ``MOST_LANES`` lanes, those that are due first."""
-        lanes = [lane.decode() for lane in cast(list[bytes], self.client.zrange(self.keys.sched, 0, MOST_LANES - 1))]
+        lanes = [lane.decode() for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST_LANES - 1))]
         with self.client.pipeline(transaction=False) as batch:
             for lane in lanes:
                 batch.llen(self.keys.lane(lane))
@@ -216,8 +216,8 @@ class AccountRecords:
             times = [int(at) for at in batch.execute() if at]
         others = self.waiting_timers(now).tickets + self.paused_tickets()
         return Backlog(
-            lanes=self.client.zcard(self.keys.sched) - others,
-            due=self.client.zcount(self.keys.sched, "-inf", now),
+            lanes=self.client.zcard(self.keys.schedule) - others,
+            due=self.client.zcount(self.keys.schedule, "-inf", now),
             events=sum(answers[0::2]),
             oldest=min(times, default=None),
         )
@@ -234,7 +234,7 @@ class AccountRecords:
 
     def waiting_events(self) -> Iterator[WaitingEvent]:
         """Yield the events that wait, lane by lane."""
-        for lane in cast(list[bytes], self.client.zrange(self.keys.sched, 0, MOST - 1)):
+        for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST - 1)):
             for stored in cast(list[bytes], self.client.lrange(self.keys.lane(lane.decode()), 0, MOST - 1)):
                 fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.event(stored.decode())))
                 if fields:
@@ -243,7 +243,7 @@ class AccountRecords:
 
     def schedules(self) -> dict[str, State]:
         """Return the state of each schedule, by the name of its handler."""
-        stored = cast(dict[bytes, bytes], self.client.hgetall(self.keys.rounds))
+        stored = cast(dict[bytes, bytes], self.client.hgetall(self.keys.periodic_tasks))
         return {name.decode(): decode_schedule(state) for name, state in sorted(stored.items())}
 
     def pauses(self) -> dict[tuple[Scope, str], Pause]:
@@ -252,11 +252,11 @@ class AccountRecords:
 
     def paused_tickets(self) -> int:
         """Count the tickets whose handlers wait for the end of a pause, also of one by a tag."""
-        return int(self.client.scard(self.keys.waiting))
+        return int(self.client.scard(self.keys.waiting_for_resume))
 
     def calls_saved(self) -> int:
         """Return how many API calls folding has saved."""
-        return int(cast(bytes | None, self.client.get(self.keys.saved)) or 0)
+        return int(cast(bytes | None, self.client.get(self.keys.calls_saved)) or 0)
 
     def record(self, turn: str) -> bytes | None:
         """Return a settled turn's record; None if it has expired or the turn found nothing new."""
@@ -282,11 +282,11 @@ class AccountRecords:
 
     def ticket(self, ticket: int) -> TicketState:
         """Read what the store holds of a ticket."""
-        due = self.client.zscore(self.keys.sched, str(ticket))
+        due = self.client.zscore(self.keys.schedule, str(ticket))
         return TicketState(
             due=None if due is None else int(due),
             waiting=self.client.llen(self.keys.lane(ticket)),
-            claimed=bool(self.client.hexists(self.keys.own, str(ticket))),
+            claimed=bool(self.client.hexists(self.keys.leases, str(ticket))),
             pending=cast(bytes | None, self.client.hget(self.keys.turn(ticket), "pending")),
             snapshot=decode(cast(bytes | None, self.client.get(self.keys.snapshot(ticket)))),
         )
@@ -300,11 +300,11 @@ class AccountRecords:
 
     def dead_letter_count(self) -> int:
         """Count the dead letters."""
-        return int(self.client.zcard(self.keys.dead))
+        return int(self.client.zcard(self.keys.dead_letters))
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""
-        for stored in cast(list[bytes], self.client.zrange(self.keys.dead, 0, -1, desc=True)):
+        for stored in cast(list[bytes], self.client.zrange(self.keys.dead_letters, 0, -1, desc=True)):
             fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.dead_letter(stored.decode())))
             if fields:
                 evidence = json.loads(fields[b"evidence"])

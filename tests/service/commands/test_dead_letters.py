@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("web_settings")
 
 def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, ticket: int = 3) -> None:
     evidence = {"id": identity, "handler": handler, "reason": reason, "attempts": 6}
-    store.zadd(KEYS.dead, {identity: at})
+    store.zadd(KEYS.dead_letters, {identity: at})
     letter = {"v": 1, "at": at, "ticket": ticket, "turn": "t", "evidence": json.dumps(evidence)}
     store.hset(KEYS.dead_letter(identity), mapping=letter)
 
@@ -84,8 +84,8 @@ def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis) -> None
 def test_a_letter_is_put_back_into_its_lane(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
     assert run("dead", "replay", "a").stdout == "a: Requeued.\n"
-    assert store.zcard(KEYS.dead) == 0
-    assert store.zscore(KEYS.sched, "4") is not None
+    assert store.zcard(KEYS.dead_letters) == 0
+    assert store.zscore(KEYS.schedule, "4") is not None
     assert store.lrange(KEYS.lane(4), 0, -1) == [b"replay-a"]
 
 
@@ -99,14 +99,14 @@ def test_letters_are_put_back_in_the_order_in_which_they_died(store: redis.Redis
 def test_a_letter_without_a_handler_is_not_replayed(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "", "the loop guard")
     assert "names no handler" in run("dead", "replay", "a", code=1).stdout
-    assert store.zcard(KEYS.dead) == 1
+    assert store.zcard(KEYS.dead_letters) == 1
 
 
 def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout")
     bury(store, "b", store_time(store), "vip.greet", "Timeout")
     run("dead", "discard", "--handler", "crm")
-    assert store.zrange(KEYS.dead, 0, -1) == [b"b"]
+    assert store.zrange(KEYS.dead_letters, 0, -1) == [b"b"]
     assert not store.exists(KEYS.dead_letter("a"))
 
 
@@ -114,7 +114,7 @@ def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
 def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: str) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout")
     assert "choose some: `foxhooks dead" in wrong("dead", verb)
-    assert store.zcard(KEYS.dead) == 1
+    assert store.zcard(KEYS.dead_letters) == 1
 
 
 def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.Redis) -> None:

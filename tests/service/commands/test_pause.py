@@ -35,7 +35,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(autouse=True)
 def _ticket(store: redis.Redis) -> None:
     store.set(KEYS.snapshot(3), encode(Snapshot(floor=1, tags=("Foxhooks-Off",))))
-    store.zadd(KEYS.sched, {"3": 9_999_999_999_999})
+    store.zadd(KEYS.schedule, {"3": 9_999_999_999_999})
 
 
 def paused(store: Any) -> dict[Any, bool]:
@@ -119,7 +119,7 @@ def test_explain_tells_what_keeps_the_handlers_of_a_ticket_from_running() -> Non
 
 
 def test_tickets_that_wait_for_the_end_of_a_pause_are_no_backlog(store: redis.Redis) -> None:
-    store.sadd(KEYS.waiting, "3")
+    store.sadd(KEYS.waiting_for_resume, "3")
     [account] = shown("status")["accounts"]
 
     assert (account["lanes"], account["paused_tickets"]) == (0, 1)

@@ -28,7 +28,7 @@ def test_status_counts_what_came_in_with_the_time_of_the_last(store: redis.Redis
 def test_status_tells_backlog_budget_and_gate(store: redis.Redis) -> None:
     take_in(store)
     store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 90_000})
-    store.set(KEYS.saved, 12)
+    store.set(KEYS.calls_saved, 12)
     (account,) = shown("status")["accounts"]
     assert (account["lanes"], account["due"], account["events"], account["calls_saved"]) == (2, 2, 2, 12)
     assert account["oldest"] <= store_time(store)
@@ -89,7 +89,7 @@ def test_status_tells_of_schedules_and_unknown_names(store: redis.Redis) -> None
         "gone.sweep": round_of(now - 3_600_000),
         ":names": round_of(now, told=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
-    store.hset(KEYS.rounds, mapping=rounds)  # type: ignore[arg-type]
+    store.hset(KEYS.periodic_tasks, mapping=rounds)  # type: ignore[arg-type]
     told = " ".join(run("status").stdout.split())
     assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in told
     assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in told

@@ -63,9 +63,9 @@ def test_not_ready_when_the_store_is_full(valkey_url: str, store: redis.Redis) -
 def test_an_account_that_cannot_be_stored_is_named_and_does_not_affect_the_others(
     valkey_url: str, store: redis.Redis
 ) -> None:
-    store.set(P + "sched", "corrupt")
+    store.set(P + "schedule", "corrupt")
     alone = ask(valkey_url)
-    assert (alone.status_code, "foxhooks:{acme}:sched" in alone.json()["reasons"][0]) == (503, True)
+    assert (alone.status_code, "foxhooks:{acme}:schedule" in alone.json()["reasons"][0]) == (503, True)
 
     async def both() -> JSONResponse:
         commit = GroupCommit(StoreWriter(valkey_url, "fsync"), 3600)

@@ -252,7 +252,7 @@ def test_several_processes_share_a_port(web: Callable[..., Web], valkey_url: str
         assert process.deliver(b'{"ticket_id":%d}' % (number + 1)).status_code == 200
     process.process.send_signal(signal.SIGTERM)
     assert process.process.wait(20) in (0, -signal.SIGTERM), process.text()
-    assert store.zcard(P + "sched") == 20
+    assert store.zcard(P + "schedule") == 20
 
 
 @pytest.mark.parametrize(("level", "levels"), [("INFO", []), ("DEBUG", ["debug"])])

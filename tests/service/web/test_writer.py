@@ -142,11 +142,11 @@ def test_a_lost_function_library_costs_no_delivery(valkey_url: str, store: redis
     assert run(valkey_url, scenario).status == "accepted"
 
 
-@pytest.mark.parametrize("key", ["sched", "counts", "quarantine", "batches"])
+@pytest.mark.parametrize("key", ["schedule", "counts", "quarantine", "batches"])
 def test_a_corrupt_key_of_one_account_is_named_and_does_not_affect_the_others(
     valkey_url: str, store: redis.Redis, key: str
 ) -> None:
-    kept = "list" if key in ("batches", "sched") else "string"
+    kept = "list" if key in ("batches", "schedule") else "string"
     if kept == "list":
         store.rpush(P + key, "corrupt")
     else:

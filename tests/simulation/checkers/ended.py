@@ -28,7 +28,7 @@ def everything_ends(history: History) -> Iterator[str]:
         if not handled[event]:
             yield f"event {event} was never handled"
     for key in history.world.client.scan_iter(f"foxhooks:{{{ACCOUNT}}}:*"):
-        if key.split(b":")[2] in (b"lane", b"turn", b"own", b"joins"):
+        if key.split(b":")[2] in (b"lane", b"turn", b"leases", b"joins"):
             yield f"{key.decode()} is left over"
 
 

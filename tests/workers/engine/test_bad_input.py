@@ -26,8 +26,10 @@ def notes(*names: str) -> Router:
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    return [
+        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+    ]
 
 
 def written(world: World, number: int) -> list[str]:
@@ -35,7 +37,7 @@ def written(world: World, number: int) -> list[str]:
     return [said["text"].strip() for said in updates if said and said["message_type"] == "p"]
 
 
-@pytest.mark.parametrize("key", ["lane", "turn", "ticket", "joins"])
+@pytest.mark.parametrize("key", ["lane", "turn", "snapshot", "joins"])
 def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: str) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
@@ -53,7 +55,7 @@ def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: st
     assert written(world, sound) == ["Read by a, all of it."]
     assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
     assert "WRONGTYPE" in dead_letters(world)[0].reason
-    assert store.zscore(f"{P}sched", broken) > world.now
+    assert store.zscore(f"{P}schedule", broken) > world.now
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> No
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
-    store.zadd(f"{P}sched", {"rubbish": 0})
+    store.zadd(f"{P}schedule", {"rubbish": 0})
 
     world.work()
     world.now += 10
@@ -137,10 +139,10 @@ def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
-    store.set(f"{P}trail:{number}", "what is this")
+    store.set(f"{P}history:{number}", "what is this")
 
     assert [result.end for result in world.work()] == ["settled"]
-    assert store.llen(f"{P}trail:{number}") > 0
+    assert store.llen(f"{P}history:{number}") > 0
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store:
 def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
-    store.set(f"{P}ticket:{number}", "{")
+    store.set(f"{P}snapshot:{number}", "{")
     world.deliver()
     world.settle_down()
 

@@ -66,7 +66,7 @@ def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
     world = play(store, colleague)
 
     assert bodies(world) == []
-    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"foxhooks:{{{ACCOUNT}}}:trail:1", 0, -1)]
+    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"foxhooks:{{{ACCOUNT}}}:history:1", 0, -1)]
     said = next(line for line in lines if "withheld" in line)
     assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (row ")
     for name, value in {"HAPPYFOX_ACCOUNT": ACCOUNT, "HAPPYFOX_WEBHOOK_SECRETS": "x", "REDIS_URL": valkey_url}.items():
@@ -83,7 +83,7 @@ def test_a_private_note_of_a_colleague_is_no_answer(store: redis.Redis) -> None:
 
 
 def test_who_wanted_what_and_by_which_line_stands_in_the_trail(store: redis.Redis) -> None:
-    key = f"foxhooks:{{{ACCOUNT}}}:trail:1"
+    key = f"foxhooks:{{{ACCOUNT}}}:history:1"
     assert len(bodies(play(store))) == 1
     allowed = str(store.lrange(key, 0, -1))
     store.flushdb()

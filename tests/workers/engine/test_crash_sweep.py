@@ -306,10 +306,10 @@ class Run:
             "dead": sorted(dead_letter.handler for turn in self.witness.settled for dead_letter in turn.dead_letters),
             "left over": [
                 key
-                for name in ("lane:*", "turn:*", "joins:*", "own")
+                for name in ("lane:*", "turn:*", "joins:*", "leases")
                 for key in self.world.client.keys(PREFIX.replace("[", "\\[") + name)
             ]
-            + self.world.client.zrange(f"{PREFIX}sched", 0, -1),
+            + self.world.client.zrange(f"{PREFIX}schedule", 0, -1),
         }
 
 

@@ -51,13 +51,13 @@ def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **co
 
 def dead_letters(store: Any) -> list[dict[str, Any]]:
     return [
-        msgspec.json.decode(store.hget(f"{P}letter:{id.decode()}", "evidence"))
-        for id in store.zrange(f"{P}dead", 0, -1)
+        msgspec.json.decode(store.hget(f"{P}dead_letter:{id.decode()}", "evidence"))
+        for id in store.zrange(f"{P}dead_letters", 0, -1)
     ]
 
 
 def trail(store: Any, number: int = 1) -> str:
-    return "\n".join(line.decode() for line in store.lrange(f"{P}trail:{number}", 0, -1))
+    return "\n".join(line.decode() for line in store.lrange(f"{P}history:{number}", 0, -1))
 
 
 def numbers(world: World) -> list[int]:

@@ -18,8 +18,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    return [
+        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+    ]
 
 
 def failing(error: Exception, runs: list[tuple[float, int]]) -> Router:
@@ -115,7 +117,7 @@ def test_an_intent_without_a_grant_is_left_out_and_the_others_go_ahead(store: re
     number = play(world)
 
     assert "Not deleted" in world.ticket(number)["updates"][-1]["message"]["text"]
-    trail = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1)).decode()
+    trail = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1)).decode()
     assert "FOXHOOKS_ALLOW=bold:delete" in trail
 
 

@@ -90,12 +90,15 @@ def journal(nth: int) -> Callable[[Step | Inner], bool]:
 
 
 def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
-    found = {id.decode(): store.hget(f"{P}letter:{id.decode()}", "evidence") for id in store.zrange(f"{P}dead", 0, -1)}
+    found = {
+        id.decode(): store.hget(f"{P}dead_letter:{id.decode()}", "evidence")
+        for id in store.zrange(f"{P}dead_letters", 0, -1)
+    }
     return {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
 
 
 def trail(store: Any) -> str:
-    return "\n".join(line.decode() for line in store.lrange(f"{P}trail:1", 0, -1))
+    return "\n".join(line.decode() for line in store.lrange(f"{P}history:1", 0, -1))
 
 
 def texts(world: World) -> str:

@@ -19,8 +19,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead", 0, -1)]
-    return [msgspec.json.decode(world.client.hget(f"{P}letter:{each}", "evidence"), type=DeadLetter) for each in ids]
+    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    return [
+        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+    ]
 
 
 def notes(world: World, number: int) -> int:
@@ -74,7 +76,7 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
     assert len(dead_letter.evidence["turns"]) == 10
     assert "out of office" not in dead_letter.reason
-    trail = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1)).decode()
+    trail = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1)).decode()
     assert "the fuse blew: 12 writes of ours within an hour" in trail
     assert "loop.answer skipped: the fuse of this ticket blew, until a colleague writes to the ticket" in trail
 
@@ -219,7 +221,7 @@ def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> Non
     number = opened(world)
     circle(world, number, most=4)
     store.flushdb()
-    store.set(f"{P}birth", world.now - 60_000)
+    store.set(f"{P}store_epoch", world.now - 60_000)
 
     assert circle(world, number, most=40) == 5
     assert "The last turns: " in dead_letters(world)[0].reason
@@ -233,7 +235,7 @@ def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
         finish(world)
 
     assert dead_letters(world) == []
-    told: Any = b"\n".join(store.lrange(f"{P}trail:{number}", 0, -1))
+    told: Any = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1))
     assert told.count(b"not sent (dry run)") == 6
 
 
@@ -251,7 +253,7 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
-    trail = b"\n".join(store.lrange(f"{P}trail:1", 0, -1)).decode()
+    trail = b"\n".join(store.lrange(f"{P}history:1", 0, -1)).decode()
     assert "the fuse of this ticket is whole again: a person replayed its letter" in trail
 
 

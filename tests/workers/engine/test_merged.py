@@ -62,7 +62,7 @@ def test_no_handler_runs_and_nothing_is_written_under_the_number_of_a_merged_tic
 ) -> None:
     desk = Desk(store, merged_reads=merged_reads)
     desk.opened("First.", "Second.")
-    before, posts = decode(store.get(f"foxhooks:{{{ACCOUNT}}}:ticket:1")), desk.posts()
+    before, posts = decode(store.get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")), desk.posts()
     desk.later()
     desk.world.simulator.contact_replies(1, "Hello?")
     desk.world.simulator.merge(1, into=2)
@@ -71,7 +71,7 @@ def test_no_handler_runs_and_nothing_is_written_under_the_number_of_a_merged_tic
     assert [number for number, _, _ in desk.runs] == [1, 2, 2]
     assert not [path for path in desk.posts()[len(posts) :] if "ticket/1/" in path]
     assert "the ticket was merged into #2" in desk.trail(1)
-    assert decode(store.get(f"foxhooks:{{{ACCOUNT}}}:ticket:1")) == before
+    assert decode(store.get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")) == before
     assert dead_letters(store) == {}
 
 
@@ -91,7 +91,7 @@ def test_what_is_owed_to_handlers_of_a_merged_ticket_becomes_dead_letters(
     assert (dead["handler"], dead["reason"]) == ("clerk.answer", "the ticket was merged into #2")
     assert [change["text"].strip() for change in dead["changes"]] == ["First."]
     assert "clerk.answer dead: the ticket was merged into #2" in desk.trail(1)
-    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
 
 
 def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
@@ -180,7 +180,7 @@ def test_what_nobody_answered_before_the_merge_is_answered_on_the_surviving_tick
 def test_rows_of_a_merged_ticket_that_nothing_is_known_of_are_news_only_when_they_are_young(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.opened("First.", "Second.")
-    store.delete(f"foxhooks:{{{ACCOUNT}}}:ticket:1")
+    store.delete(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")
     desk.later()
     desk.world.simulator.contact_replies(1, "Anybody?")
     desk.world.simulator.merge(1, into=2)

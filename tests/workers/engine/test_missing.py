@@ -79,7 +79,7 @@ def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_
 
     [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"][:18], runs) == ("clerk.file", "the ticket is gone", [["ticket-created"]])
-    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
     put_back(world)
     assert runs == [["ticket-created"]] * 2
 
@@ -172,7 +172,7 @@ def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis)
     world.settle_down()
 
     assert (runs, dead_letters(store)) == ([["ticket-created"]], {})
-    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
 
 
 def other(*names: str) -> tuple[Router, ...]:
@@ -257,4 +257,4 @@ def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: 
     [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
     assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
-    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:sched")
+    assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")

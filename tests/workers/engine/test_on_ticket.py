@@ -51,13 +51,13 @@ def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config
 
 def dead_letters(store: Any) -> list[dict[str, Any]]:
     return [
-        msgspec.json.decode(store.hget(f"{P}letter:{id.decode()}", "evidence"))
-        for id in store.zrange(f"{P}dead", 0, -1)
+        msgspec.json.decode(store.hget(f"{P}dead_letter:{id.decode()}", "evidence"))
+        for id in store.zrange(f"{P}dead_letters", 0, -1)
     ]
 
 
 def trail(store: Any, number: int) -> str:
-    return "\n".join(line.decode() for line in store.lrange(f"{P}trail:{number}", 0, -1))
+    return "\n".join(line.decode() for line in store.lrange(f"{P}history:{number}", 0, -1))
 
 
 def test_it_is_done_on_the_other_ticket_as_that_stands_there(store: redis.Redis) -> None:
@@ -114,7 +114,7 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     assert dead_letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
     assert (dead_letter["handler"], dead_letter["origin"]) == ("clerk.file", 1)
     assert dead_letter["actions"] == [{"action": "tags", "add": ["linked"], "remove": []}]
-    assert not store.zcard(f"{P}sched")
+    assert not store.zcard(f"{P}schedule")
 
 
 def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(store: redis.Redis) -> None:

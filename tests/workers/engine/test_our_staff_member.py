@@ -54,7 +54,7 @@ def test_their_reply_withholds_ours(store: redis.Redis) -> None:
     finish(world)
 
     assert "robot" not in str(texts(world, number))
-    [told] = [line for line in store.lrange("foxhooks:{demo}:trail:1", 0, -1) if b"withheld" in line]
+    [told] = [line for line in store.lrange("foxhooks:{demo}:history:1", 0, -1) if b"withheld" in line]
     assert b"answered meanwhile" in told
 
 

@@ -66,7 +66,7 @@ def settle(world: World) -> None:
 
 
 def trail(store: Any) -> str:
-    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"{P}trail:1", 0, -1)]
+    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"{P}history:1", 0, -1)]
     return "\n".join(lines)
 
 
@@ -79,14 +79,14 @@ def test_what_comes_waits_and_is_handled_once_and_in_order_when_it_ends(
     assert not halt(world, scope, name)
     write(world, "one", "two", "three")
     assert shown == ["Hello"]
-    assert store.zcard(f"{P}sched") == 1
+    assert store.zcard(f"{P}schedule") == 1
 
     assert world.store.run(resume(ACCOUNT, scope, name))
     settle(world)
 
     assert shown == ["Hello", "one", "two", "three"]
     finish(world)
-    assert store.zcard(f"{P}sched") == store.scard(f"{P}waiting") == 0
+    assert store.zcard(f"{P}schedule") == store.scard(f"{P}waiting_for_resume") == 0
 
 
 @pytest.mark.parametrize(("scope", "name"), EACH)
@@ -170,7 +170,7 @@ def test_a_handler_that_was_owed_keeps_its_attempt_and_its_changes(store: redis.
     finish(world)
 
     assert shown == ["Hello", "one"]
-    assert not store.zcard(f"{P}dead")
+    assert not store.zcard(f"{P}dead_letters")
 
 
 def test_where_two_pauses_meet_nothing_is_lost(store: redis.Redis) -> None:
@@ -324,8 +324,8 @@ def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatc
     write(world, "one", "two", "three")
 
     [dead_letter] = [
-        msgspec.json.decode(store.hget(f"{P}letter:{each.decode()}", "evidence"))
-        for each in store.zrange(f"{P}dead", 0, -1)
+        msgspec.json.decode(store.hget(f"{P}dead_letter:{each.decode()}", "evidence"))
+        for each in store.zrange(f"{P}dead_letters", 0, -1)
     ]
     assert (dead_letter["handler"], len(dead_letter["changes"])) == ("*", 3)
     assert "replay this when it is resumed" in dead_letter["reason"]

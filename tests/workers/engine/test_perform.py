@@ -74,7 +74,7 @@ def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) 
     world.settle_down()
 
     assert [call for call in world.simulator.log if call.method == "POST"] == []
-    assert world.client.zcard("foxhooks:{demo}:sched") == 0
+    assert world.client.zcard("foxhooks:{demo}:schedule") == 0
 
 
 def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis) -> None:
@@ -206,9 +206,9 @@ def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
 
 def dead_letter(world: World) -> dict[str, Any]:
     """Gives the one dead letter that there is."""
-    [identity] = world.client.zrange("foxhooks:{demo}:dead", 0, -1)
+    [identity] = world.client.zrange("foxhooks:{demo}:dead_letters", 0, -1)
     told: dict[str, Any] = msgspec.json.decode(
-        world.client.hget(f"foxhooks:{{demo}}:letter:{identity.decode()}", "evidence")
+        world.client.hget(f"foxhooks:{{demo}}:dead_letter:{identity.decode()}", "evidence")
     )
     return told
 

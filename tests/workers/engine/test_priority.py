@@ -19,7 +19,7 @@ def tagging(*, bulk: bool) -> Router:
     return router
 
 
-@pytest.mark.parametrize(("bulk", "class_"), [(False, "interactive"), (True, "bulk")])
+@pytest.mark.parametrize(("bulk", "priority"), [(False, "interactive"), (True, "bulk")])
 def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, priority: str) -> None:
     world = World(store, tagging(bulk=bulk))
     begun: list[Script[object]] = []

@@ -88,10 +88,10 @@ def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redi
         raise Retry("later", after="1m")
 
     world = opened(store, router, loop_guard=3)
-    stored: Any = store.get(f"{P}ticket:1")
+    stored: Any = store.get(f"{P}snapshot:1")
     snapshot = decode(stored)
     assert snapshot is not None
-    store.set(f"{P}ticket:1", encode(msgspec.structs.replace(snapshot, writes=(world.now,) * 5)))
+    store.set(f"{P}snapshot:1", encode(msgspec.structs.replace(snapshot, writes=(world.now,) * 5)))
     world.settle_down()
 
     assert [dead_letter["handler"] for dead_letter in dead_letters(store).values()] == ["clerk.file"]

@@ -40,7 +40,7 @@ def on_hold(calls: list[int] | None = None, *, older_than: str | None = None, **
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns_rounds, "PAGE", 3)
-    monkeypatch.setattr(turns_rounds, "LOT", 2)
+    monkeypatch.setattr(turns_rounds, "BATCH", 2)
 
 
 def tickets(world: World, count: int) -> list[int]:
@@ -57,7 +57,7 @@ def tagged(world: World, numbers: list[int]) -> list[int]:
 
 
 def state(world: World, name: str = "stale.close") -> periodic.State:
-    return periodic.decode(world.client.hget(P + "rounds", name))
+    return periodic.decode(world.client.hget(P + "periodic_tasks", name))
 
 
 def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Redis) -> None:
@@ -127,7 +127,7 @@ def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> No
     world.config = replace(world.config, handlers=())
     world.settle_down()
 
-    assert not store.zcard(P + "sched")
+    assert not store.zcard(P + "schedule")
 
 
 def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: redis.Redis) -> None:
@@ -138,7 +138,7 @@ def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: red
     (result,) = world.work()
 
     assert [change.kind for change in result.plan.changes] == ["scheduled"]  # type: ignore[union-attr]
-    assert decode(world.client.get(f"{P}ticket:{number}")) is not None
+    assert decode(world.client.get(f"{P}snapshot:{number}")) is not None
 
 
 def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
@@ -181,8 +181,8 @@ def test_a_round_takes_so_many_tickets_and_no_more(store: redis.Redis, monkeypat
 
     assert (ended.put, ended.cut) == (6, True)
     assert (state(world).put, state(world).cut) == (6, True)
-    assert world.client.zcard(P + "sched") == 6
-    assert world.client.exists(P + "found:stale.close") == 0
+    assert world.client.zcard(P + "schedule") == 6
+    assert world.client.exists(P + "matches:stale.close") == 0
 
 
 def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis) -> None:
@@ -364,10 +364,10 @@ def test_in_a_dry_run_nothing_is_sent(store: redis.Redis) -> None:
     assert tagged(world, numbers) == []
 
 
-def test_a_spoilt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> None:
+def test_a_corrupt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> None:
     world = World(store, on_hold())
     first, second = tickets(world, 2)
-    store.set(f"{P}lane:{first}", "spoilt")
+    store.set(f"{P}lane:{first}", "corrupt")
     world.rounds()
     assert store.llen(f"{P}lane:{second}") == 1
 
@@ -375,10 +375,10 @@ def test_a_spoilt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> None
 def test_the_state_of_a_round_nobody_asks_for_is_forgotten(store: redis.Redis) -> None:
     world = World(store, on_hold())
     world.rounds()
-    store.hset(P + "rounds", "gone.handler", store.hget(P + "rounds", "stale.close"))
+    store.hset(P + "periodic_tasks", "gone.handler", store.hget(P + "periodic_tasks", "stale.close"))
     world.now += 31 * DAY
     world.rounds()
-    assert store.hkeys(P + "rounds") == [b"stale.close"]
+    assert store.hkeys(P + "periodic_tasks") == [b"stale.close"]
 
 
 def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Redis) -> None:
@@ -421,4 +421,4 @@ def test_a_faulty_answer_leaves_the_names_for_later(store: redis.Redis) -> None:
     world.now += 60_000
     (ended,) = world.rounds()
     assert not ended.why
-    assert msgspec.json.decode(store.hget(P + "rounds", ":names"))["phase"] == "done"
+    assert msgspec.json.decode(store.hget(P + "periodic_tasks", ":names"))["phase"] == "done"

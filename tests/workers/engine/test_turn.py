@@ -51,7 +51,7 @@ def test_calls_that_folding_saved_are_counted_once_and_not_in_a_dry_run(
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
-    assert store.get(f"foxhooks:{{{ACCOUNT}}}:saved") == saved
+    assert store.get(f"foxhooks:{{{ACCOUNT}}}:calls_saved") == saved
 
 
 def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redis) -> None:
@@ -110,10 +110,10 @@ def test_a_new_event_does_not_wait_for_the_next_look_at_one_that_nothing_explain
     world.simulator.contact_replies(number, "Hello?", late=60)
     world.deliver()
     world.work()
-    waits = world.client.zscore("foxhooks:{demo}:sched", str(number))
+    waits = world.client.zscore("foxhooks:{demo}:schedule", str(number))
     world.simulator.staff_updates(number, status="Closed")
     world.deliver()
 
     assert waits is not None
     assert waits > world.now
-    assert world.client.zscore("foxhooks:{demo}:sched", str(number)) == world.now
+    assert world.client.zscore("foxhooks:{demo}:schedule", str(number)) == world.now

@@ -99,7 +99,7 @@ def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[
     [
         (lambda it: it.set(fields={"Reason": object()}), "a value cannot be sent"),
         (lambda it: it.note("half \ud83d"), "half a character"),
-        (lambda it: it.actions.append("close it"), "by the methods of the ticket"),
+        (lambda it: it.actions.append("close it"), "use the methods of the ticket"),
         (lambda it: [it.note("x" * 1_000_000) for _ in range(6)], "5000000 are the most"),
     ],
 )

@@ -75,18 +75,20 @@ class Play:
 
     @property
     def due(self) -> int | None:
-        score = self.world.client.zscore(P + "sched", str(self.number))
+        score = self.world.client.zscore(P + "schedule", str(self.number))
         return None if score is None else int(score)
 
     @property
     def trail(self) -> list[str]:
-        lines = self.world.client.lrange(f"{P}trail:{self.number}", 0, -1)
+        lines = self.world.client.lrange(f"{P}history:{self.number}", 0, -1)
         return [msgspec.json.decode(line)["text"] for line in lines]
 
     @property
     def alone(self) -> list[str]:
         """The lanes noted as waiting for a timer alone and for nothing else."""
-        return [lane.decode() for lane in self.world.client.zrangebyscore(P + "sched:timer", self.world.now, "+inf")]
+        return [
+            lane.decode() for lane in self.world.client.zrangebyscore(P + "schedule:timers", self.world.now, "+inf")
+        ]
 
 
 def test_it_rings_once_at_its_time(store: redis.Redis) -> None:
@@ -256,7 +258,7 @@ def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) ->
     play = Play(store, router)
     play.contact()
 
-    stored = decode(play.world.client.get(f"{P}ticket:{play.number}"))
+    stored = decode(play.world.client.get(f"{P}snapshot:{play.number}"))
     assert stored is not None
     assert stored.timers == ()
 
@@ -314,8 +316,8 @@ def test_a_mistake_is_that_handlers_error_and_tells_the_cure(
     play.contact()
 
     (dead_letter,) = (
-        msgspec.json.decode(play.world.client.hget(f"{P}letter:{each.decode()}", "evidence"))
-        for each in play.world.client.zrange(P + "dead", 0, -1)
+        msgspec.json.decode(play.world.client.hget(f"{P}dead_letter:{each.decode()}", "evidence"))
+        for each in play.world.client.zrange(P + "dead_letters", 0, -1)
     )
     assert dead_letter["handler"] == "vip.wrong"
     assert cure in dead_letter["reason"]
@@ -340,7 +342,7 @@ def test_in_a_dry_run_it_rings_and_nothing_is_sent(store: redis.Redis) -> None:
 def test_last_seen_is_kept_as_long_as_its_timers_run(store: redis.Redis) -> None:
     play = Play(store, reminder([], wait="200d"), seen_life=90 * 86_400_000)
     play.contact()
-    life = play.world.client.pttl(f"{P}ticket:{play.number}")
+    life = play.world.client.pttl(f"{P}snapshot:{play.number}")
     assert life > 200 * 86_400_000
 
 

@@ -95,8 +95,8 @@ def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: r
     assert shared.should_yield(config("acme"))
 
 
-def test_an_account_with_a_spoilt_key_stops_no_other(store: redis.Redis) -> None:
-    store.set("foxhooks:{acme}:sched", "spoilt")
+def test_an_account_with_a_corrupt_key_stops_no_other(store: redis.Redis) -> None:
+    store.set("foxhooks:{acme}:schedule", "corrupt")
     fill(store, "beta", 1)
     invited = readiness(store, "acme", "beta")
     assert invited.wait() == 1

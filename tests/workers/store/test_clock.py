@@ -41,7 +41,7 @@ def gates(store: redis.Redis) -> set[str]:
 
 def born(store: redis.Redis, at: int = 1) -> None:
     for governor in GOVERNORS:
-        store.set(f"{governor.prefix}birth", at)
+        store.set(f"{governor.prefix}store_epoch", at)
 
 
 def test_a_store_that_only_goes_on_is_trusted(watch: Watch, store: redis.Redis) -> None:

@@ -33,7 +33,7 @@ def dead(world: World, fragile: Fragile) -> tuple[int, str]:
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.settle_down()
-    (dead_letter,) = world.client.zrange(P + "dead", 0, -1)
+    (dead_letter,) = world.client.zrange(P + "dead_letters", 0, -1)
     return number, dead_letter.decode()
 
 
@@ -50,7 +50,7 @@ def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.R
     assert event.replay
     assert [change.kind for change in event.matched] == ["contact-replied"]
     assert "Answered late." in world.ticket(number)["updates"][-1]["message"]["text"]
-    assert store.zcard(P + "dead") == 0
+    assert store.zcard(P + "dead_letters") == 0
 
 
 def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store: redis.Redis) -> None:
@@ -74,7 +74,7 @@ def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) ->
     world.store.run(replay(ACCOUNT, dead_letter))
     world.settle_down()
 
-    (again,) = store.zrange(P + "dead", 0, -1)
+    (again,) = store.zrange(P + "dead_letters", 0, -1)
     assert again.decode() != dead_letter
 
 

@@ -44,7 +44,7 @@ def take(engine: Store, *arrivals: Arrival, refused: dict[str, int] | None = Non
 
 
 def score(engine: Store, ticket: int) -> float | None:
-    return engine.client.zscore(P + "sched", str(ticket))
+    return engine.client.zscore(P + "schedule", str(ticket))
 
 
 def test_an_accepted_delivery_waits_in_its_lane_and_is_due_now(engine: Store) -> None:
@@ -108,26 +108,26 @@ def test_the_birth_of_the_store_stays_its_first_use(engine: Store, clock: Clock)
     take(engine)
     clock.now += 1000
     take(engine)
-    assert engine.client.get(P + "birth") == str(NOW).encode()
+    assert engine.client.get(P + "store_epoch") == str(NOW).encode()
 
 
 def test_a_leased_lane_keeps_the_end_of_its_lease(engine: Store) -> None:
-    engine.client.zadd(P + "sched", {"3": NOW + 15_000})
-    engine.client.hset(P + "own", "3", "7-abc")
+    engine.client.zadd(P + "schedule", {"3": NOW + 15_000})
+    engine.client.hset(P + "leases", "3", "7-abc")
     engine.client.hset(P + "turn:3", "retry", NOW + 15_000)
     take(engine, delivery(3))
     assert score(engine, 3) == NOW + 15_000
 
 
 def test_a_parked_lane_stays_parked(engine: Store) -> None:
-    engine.client.zadd(P + "sched", {"3": NOW + 60_000})
+    engine.client.zadd(P + "schedule", {"3": NOW + 60_000})
     engine.client.hset(P + "turn:3", "retry", NOW + 90_000)
     take(engine, delivery(3))
     assert score(engine, 3) == NOW + 60_000
 
 
 def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -> None:
-    engine.client.zadd(P + "sched", {"3": NOW + 60_000})
+    engine.client.zadd(P + "schedule", {"3": NOW + 60_000})
     engine.client.hset(P + "turn:3", "retry", NOW + 60_000)
     take(engine, delivery(3))
     assert score(engine, 3) == NOW
@@ -136,14 +136,14 @@ def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -
 def test_a_lane_that_has_just_written_stays_quiet_for_a_moment(engine: Store) -> None:
     engine.client.set(P + "settling:3", NOW + 2000)
     engine.client.set(P + "settling:4", NOW + 2000)
-    engine.client.zadd(P + "sched", {"4": NOW + 60_000})
+    engine.client.zadd(P + "schedule", {"4": NOW + 60_000})
     engine.client.hset(P + "turn:4", "retry", NOW + 60_000)
     take(engine, delivery(3), delivery(4))
     assert (score(engine, 3), score(engine, 4)) == (NOW + 2000, NOW + 2000)
 
 
 def test_a_lane_that_is_due_keeps_its_place(engine: Store) -> None:
-    engine.client.zadd(P + "sched", {"3": NOW - 500})
+    engine.client.zadd(P + "schedule", {"3": NOW - 500})
     take(engine, delivery(3))
     assert score(engine, 3) == NOW - 500
 
@@ -183,7 +183,7 @@ def test_an_unreadable_delivery_goes_to_quarantine_and_into_no_lane(engine: Stor
     assert engine.client.lrange(P + "quarantine", 0, -1) == [arrival.id.encode()]
     event = engine.client.hgetall(P + "event:" + arrival.id)
     assert (event[b"reason"], event[b"body"], event[b"ticket"]) == (b"not-an-object", b"[1]", b"")
-    assert engine.client.zcard(P + "sched") == 0
+    assert engine.client.zcard(P + "schedule") == 0
 
 
 def test_the_same_unreadable_bytes_are_kept_once(engine: Store) -> None:
@@ -233,7 +233,7 @@ def test_a_key_of_the_wrong_type_concerns_its_own_ticket_alone(either_store: red
 
     taken = Store(either_store).run(accept("acme", arrivals, 60))
 
-    assert [each.status for each in taken] == ["spoilt", "accepted"]
+    assert [each.status for each in taken] == ["corrupt", "accepted"]
     assert either_store.llen("foxhooks:{acme}:lane:4") == 1
     assert not either_store.exists(f"foxhooks:{{acme}}:event:{arrivals[0].id}")
 
@@ -270,10 +270,10 @@ def test_an_event_that_waited_for_longer_than_it_is_kept_takes_no_further_delive
     assert engine.client.lrange(P + "lane:7", 0, -1) == [first.id.encode(), b"second"]
 
 
-def test_nothing_joins_an_event_that_a_spoilt_key_kept_from_its_lane(engine: Store) -> None:
+def test_nothing_joins_an_event_that_a_corrupt_key_kept_from_its_lane(engine: Store) -> None:
     first = delivery(7)
-    engine.client.set(P + "lane:7", "spoilt")
-    assert engine.run(accept("acme", [first], KEEP)) == [Acceptance("spoilt", "")]
+    engine.client.set(P + "lane:7", "corrupt")
+    assert engine.run(accept("acme", [first], KEEP)) == [Acceptance("corrupt", "")]
     engine.client.delete(P + "lane:7")
 
     second = msgspec.structs.replace(first, id="second")

@@ -61,7 +61,7 @@ def test_a_clock_that_jumps_under_a_worker_closes_the_gate_for_a_window(store: r
 
 
 def test_a_store_emptied_under_a_worker_closes_the_gate(store: redis.Redis) -> None:
-    store.set(f"{GOVERNOR.prefix}birth", 1)
+    store.set(f"{GOVERNOR.prefix}store_epoch", 1)
     watch = Watch(Store(store), [GOVERNOR], durable=True)
     looks: list[str] = []
     with running(store, lambda: looks.append(watch.check())):

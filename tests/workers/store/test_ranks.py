@@ -77,7 +77,7 @@ def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urge
     account.event(2, "normal")
     account.use("GET", 90 - 1)
     assert account.claimed() == 1
-    assert account.client.zscore(P + "sched:normal", "2") == START
+    assert account.client.zscore(P + "schedule:normal", "2") == START
 
 
 def test_a_claim_repeated_after_a_lost_answer_is_answered_alike(account: LaneAccount) -> None:
@@ -128,6 +128,6 @@ def test_asking_costs_as_much_with_many_lanes_as_with_few(account: LaneAccount, 
         account.use("GET", 100)
     assert account.due()[0] == 0
     few = cost()
-    account.client.zadd(P + "sched", {str(ticket): START for ticket in range(2, 20_000)})
-    account.client.zadd(P + "sched:normal", {str(ticket): START for ticket in range(2, 20_000)})
+    account.client.zadd(P + "schedule", {str(ticket): START for ticket in range(2, 20_000)})
+    account.client.zadd(P + "schedule:normal", {str(ticket): START for ticket in range(2, 20_000)})
     assert cost() <= few + 1

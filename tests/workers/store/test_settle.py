@@ -142,7 +142,7 @@ def test_leases_leave_nothing_behind(account: LaneAccount) -> None:
         lane = settled(account, lane, nonce)[1]
     assert lane == NothingDue(-1, "idle")
     left = [key.decode().removeprefix(P).partition(":")[0] for key in account.client.scan_iter(P + "*")]
-    assert not {"own", "lane", "joins", "turn", "sched"} & set(left)
+    assert not {"leases", "lane", "joins", "turn", "schedule"} & set(left)
 
 
 def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAccount) -> None:

@@ -55,7 +55,7 @@ def latencies(seed: int) -> Iterator[Fate]:
         yield Fate(latency * chance.random(), latency, 2)
 
 
-@pytest.mark.parametrize(("class_", "least"), [("interactive", 0.97), ("normal", 0.87), ("bulk", 0.67)])
+@pytest.mark.parametrize(("priority", "least"), [("interactive", 0.97), ("normal", 0.87), ("bulk", 0.67)])
 def test_saturating_work_uses_the_budget_and_no_window_is_over_it(
     store: redis.Redis, priority: Class, least: float
 ) -> None:

@@ -17,11 +17,11 @@ end
 
 -- Return whether a token still proves the lease of a lane.
 function leases.held(P, lane, token)
-  return redis.call('HGET', P .. 'own', lane) == token
+  return redis.call('HGET', P .. 'leases', lane) == token
 end
 
 function leases.finish(P, lane, token)
-  redis.call('HDEL', P .. 'own', lane, '@' .. leases.nonce(token))
+  redis.call('HDEL', P .. 'leases', lane, '@' .. leases.nonce(token))
 end
 
 -- Return what a person has paused, or false if nothing ever was, and whether that is the whole account: then none of
@@ -69,9 +69,9 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
     event[10] = id
     events[n] = event
   end
-  local snapshot = redis.call('GET', P .. 'ticket:' .. lane)
+  local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
-  return {1, lane, token, now, turn, snapshot, events, not snapshot and redis.call('GET', P .. 'birth'), class, paused}
+  return {1, lane, token, now, turn, snapshot, events, not snapshot and redis.call('GET', P .. 'store_epoch'), class, paused}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -112,7 +112,7 @@ local function lease(P, now, nonce, found, length, most, settled, paused)
   local lane, class, rank = found[1], found[3], found[4]
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local key, due = P .. 'turn:' .. lane, now + length
-  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'own', lane)
+  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'leases', lane)
   -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
   -- a lane with pending work, are counted.
   if turn[1] or before then
@@ -124,28 +124,28 @@ local function lease(P, now, nonce, found, length, most, settled, paused)
     turn = redis.call('HGETALL', key)
   end
   local token = redis.call('INCR', P .. 'lease_number') .. '-' .. nonce
-  redis.call('HSET', P .. 'own', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
-  redis.call('ZADD', P .. 'sched', due, lane)
-  if rank then redis.call('ZADD', P .. 'sched:' .. rank, due, lane) else schedule.move(P, lane, due) end
+  redis.call('HSET', P .. 'leases', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  redis.call('ZADD', P .. 'schedule', due, lane)
+  if rank then redis.call('ZADD', P .. 'schedule:' .. rank, due, lane) else schedule.move(P, lane, due) end
   return turn_state(P, now, lane, token, turn, most, class, paused)
 end
 
 -- Move a lane with a key of the wrong type or a broken value out of the way and report it as a dead letter; the
 -- account's other lanes go on.
 local function defer_unreadable(P, now, lane, why)
-  local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'own', lane)
-  redis.call('ZADD', P .. 'sched', due, lane)
+  local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'leases', lane)
+  redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
   if token then leases.finish(P, lane, token) end
-  redis.call('ZADD', P .. 'dead', now, id)
-  redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
+  redis.call('ZADD', P .. 'dead_letters', now, id)
+  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
     id = id, handler = '', reason = 'the lane cannot be read, mend or delete its keys: ' .. why,
   }))
 end
 
 -- Return what an earlier claim with this nonce got, or false.
 function claims.earlier(P, nonce)
-  return redis.call('HGET', P .. 'own', '@' .. nonce)
+  return redis.call('HGET', P .. 'leases', '@' .. nonce)
 end
 
 -- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
@@ -162,11 +162,11 @@ function claims.take(P, now, ARGV, first, before, settled)
   local paused, all_paused = read_pauses(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
-    local token = redis.call('HGET', P .. 'own', lane)
+    local token = redis.call('HGET', P .. 'leases', lane)
     if token and leases.nonce(token) == nonce then
       -- The lease may have run out while nobody took the lane: renew it, for another lane would share its turn's id.
-      if tonumber(redis.call('ZSCORE', P .. 'sched', lane) or 0) <= now then
-        redis.call('ZADD', P .. 'sched', now + length, lane)
+      if tonumber(redis.call('ZSCORE', P .. 'schedule', lane) or 0) <= now then
+        redis.call('ZADD', P .. 'schedule', now + length, lane)
         schedule.move(P, lane, now + length)
       end
       return turn_state(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
@@ -199,7 +199,7 @@ register('due', function(P, now, ARGV)
   if not due[1] then return {0, due.wait} end
   local _, all_paused = read_pauses(P)
   if all_paused then return {0, -1} end
-  local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'sched', '-inf', now))
+  local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'schedule', '-inf', now))
   if ARGV[3] ~= '1' then return {most, 0} end
   local budget = cjson.decode(ARGV[4])
   local chosen, wait = choose(P, now, budget, due)
@@ -217,7 +217,7 @@ register('renew', function(P, now, ARGV)
   local lost = {}
   for n = 3, #ARGV, 2 do
     if leases.held(P, ARGV[n], ARGV[n + 1]) then
-      redis.call('ZADD', P .. 'sched', 'XX', now + ARGV[2], ARGV[n])
+      redis.call('ZADD', P .. 'schedule', 'XX', now + ARGV[2], ARGV[n])
     else
       lost[#lost + 1] = ARGV[n]
     end

@@ -2,8 +2,8 @@
 
 -- The keys that storing needs whatever the ticket, with their types. They are checked when something fails, and when
 -- nothing arrived, which is how a caller asks whether deliveries can be stored.
-local TYPES = {batches = 'string', birth = 'string', sched = 'zset', ['sched:interactive'] = 'zset',
-  ['sched:normal'] = 'zset', own = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
+local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
+  ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
 
 -- The fields of an arrival, by position, that are stored only if they are not empty: an event costs memory for as long
 -- as it is retained.
@@ -12,7 +12,7 @@ local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule',
 local function check_types(P)
   for name, expected in pairs(TYPES) do
     local actual = redis.call('TYPE', P .. name).ok
-    if actual ~= expected and actual ~= 'none' then error('SPOILT ' .. P .. name .. ' is a ' .. actual, 0) end
+    if actual ~= expected and actual ~= 'none' then error('CORRUPT ' .. P .. name .. ' is a ' .. actual, 0) end
   end
 end
 
@@ -87,14 +87,14 @@ local function accept(P, now, arrival, body, retention, most, counts)
   end
   if not is_wrong_type(event) then error(event, 0) end
   check_types(P)
-  count(counts, 'spoilt', 1)
+  count(counts, 'corrupt', 1)
   return ''
 end
 
 local function accept_all(P, now, ARGV)
   -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
   redis.call('INCR', P .. 'batches')
-  redis.call('SET', P .. 'birth', now, 'NX')
+  redis.call('SET', P .. 'store_epoch', now, 'NX')
   local answer, counts = {}, {}
   for n, arrival in ipairs(cmsgpack.unpack(ARGV[4])) do
     answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts)
@@ -123,7 +123,7 @@ end
 --         5 deliveries refused since the last call: msgpack map, reason -> how many
 --         6.. the body of each arrival
 -- Return  for each arrival the id of its event: its own, or that of the event it joined; '' if a key of its lane has
---         the wrong type; the error SPOILT <key> is a <type> if a key that all lanes need has the wrong type
+--         the wrong type; the error CORRUPT <key> is a <type> if a key that all lanes need has the wrong type
 register('accept', function(P, now, ARGV)
   local accepted, answer = pcall(check_and_accept_all, P, now, ARGV)
   return accepted and answer or redis.error_reply(message(answer))
@@ -135,7 +135,7 @@ end)
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
 register('replay', function(P, now, ARGV)
-  local dead_letter, id = P .. 'letter:' .. ARGV[2], 'replay-' .. ARGV[2]
+  local dead_letter, id = P .. 'dead_letter:' .. ARGV[2], 'replay-' .. ARGV[2]
   local ticket, evidence = unpack(redis.call('HMGET', dead_letter, 'ticket', 'evidence'))
   if not ticket then
     -- A repeated call finds the dead letter gone and its event waiting.
@@ -146,7 +146,7 @@ register('replay', function(P, now, ARGV)
     'at', now, 'pending', evidence)
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
   schedule.event_added(P, now, ticket, 'bulk')
-  redis.call('ZREM', P .. 'dead', ARGV[2])
+  redis.call('ZREM', P .. 'dead_letters', ARGV[2])
   redis.call('DEL', dead_letter)
   return tonumber(ticket)
 end)
@@ -156,6 +156,6 @@ end)
 -- ARGV    1 now  2 dead letter
 -- Return  1, or 0 if there is no such dead letter (any more)
 register('discard', function(P, _, ARGV)
-  redis.call('ZREM', P .. 'dead', ARGV[2])
-  return redis.call('DEL', P .. 'letter:' .. ARGV[2])
+  redis.call('ZREM', P .. 'dead_letters', ARGV[2])
+  return redis.call('DEL', P .. 'dead_letter:' .. ARGV[2])
 end, 'allow-oom')

@@ -18,12 +18,12 @@ local FORGET, PERIODS = 30 * 86400000, 3
 local MATCHES_LIFE = 7 * 86400000
 
 local function read_state(P, name)
-  local stored = redis.call('HGET', P .. 'rounds', name)
+  local stored = redis.call('HGET', P .. 'periodic_tasks', name)
   return stored and cjson.decode(stored)
 end
 
 local function write_state(P, name, state)
-  redis.call('HSET', P .. 'rounds', name, cjson.encode(state))
+  redis.call('HSET', P .. 'periodic_tasks', name, cjson.encode(state))
 end
 
 -- Return the state of a task if the token proves that its caller runs it, else nil.
@@ -42,16 +42,16 @@ end
 local function begin(P, now, name, period, state)
   local slot = now
   if state then slot = state.slot + math.floor((now - state.slot) / period) * period end
-  redis.call('DEL', P .. 'found:' .. name)
+  redis.call('DEL', P .. 'matches:' .. name)
   return {slot = slot, period = period, phase = 'search', page = 1, found = 0, put = 0, cut = false, why = '',
     ended = state and state.ended or 0, told = state and state.told or nil}
 end
 
 local function forget_unused(P, now)
-  local all = redis.call('HGETALL', P .. 'rounds')
+  local all = redis.call('HGETALL', P .. 'periodic_tasks')
   for n = 1, #all, 2 do
     local state = cjson.decode(all[n + 1])
-    if now - state.slot > math.max(FORGET, PERIODS * state.period) then redis.call('HDEL', P .. 'rounds', all[n]) end
+    if now - state.slot > math.max(FORGET, PERIODS * state.period) then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
   end
 end
 
@@ -92,7 +92,7 @@ register('add_matches', function(P, now, ARGV)
   local state = running(P, name, ARGV[3])
   if not state then return 0 end
   if state.phase ~= 'search' or state.page ~= page then return 1 end
-  local matches = P .. 'found:' .. name
+  local matches = P .. 'matches:' .. name
   for _, ticket in ipairs(cjson.decode(ARGV[6])) do
     if state.found < most then
       redis.call('RPUSH', matches, string.format('%.0f', ticket))
@@ -133,7 +133,7 @@ end
 -- Return  how many matches are left, or -1 if somebody else has taken the task
 register('enqueue_matches', function(P, now, ARGV)
   local name, most = ARGV[2], tonumber(ARGV[5])
-  local state, matches = running(P, name, ARGV[3]), P .. 'found:' .. name
+  local state, matches = running(P, name, ARGV[3]), P .. 'matches:' .. name
   if not state then return -1 end
   for _, ticket in ipairs(redis.call('LRANGE', matches, 0, most - 1)) do
     -- A key of the wrong type concerns its own ticket alone.
@@ -159,7 +159,7 @@ register('leave_task', function(P, now, ARGV)
   state.token, state.why = '', ARGV[5]
   if wait < 0 then
     state.phase, state.ended = 'done', now
-    redis.call('DEL', P .. 'found:' .. name)
+    redis.call('DEL', P .. 'matches:' .. name)
   else
     state.till = now + wait
   end

@@ -97,7 +97,7 @@ end
 
 -- Return wait and why for one more call of a class; wait is 0 if there is room.
 local function room(P, now, budget, gate, method, class)
-  if count(P .. 'flight', now, budget.in_flight) >= budget.in_flight then return SOON, 'flight' end
+  if count(P .. 'in_flight', now, budget.in_flight) >= budget.in_flight then return SOON, 'flight' end
   local key, limit = P .. 'permits:' .. method, limit_of(budget, gate, now, method, class)
   local used = count(key, now, limit)
   if used < limit then return 0 end
@@ -115,13 +115,13 @@ end
 -- Take a slot until past the call's deadline, when nobody can report an answer any more.
 local function take_slot(P, now, budget, method, id, life)
   redis.call('ZADD', P .. 'permits:' .. method, now + life + budget.grace + budget.window + budget.guard, id)
-  redis.call('ZADD', P .. 'flight', now + life, id)
+  redis.call('ZADD', P .. 'in_flight', now + life, id)
 end
 
 -- Set the slot of a call answered `age` ms ago free one window and a guard after the answer.
 local function slot_answered(P, now, budget, method, id, age)
   redis.call('ZADD', P .. 'permits:' .. method, now - age + budget.window + budget.guard, id)
-  redis.call('ZREM', P .. 'flight', id)
+  redis.call('ZREM', P .. 'in_flight', id)
 end
 
 -- Return whether a class has a slot at first sight: slots that are free again by now still count as used.
@@ -131,7 +131,7 @@ end
 
 -- Take a slot if the gate was never closed and there is a slot at first sight. A permit asked for twice is one member.
 function permits.grant_quickly(P, now, budget, method, id, class, life)
-  if not never_closed(P) or redis.call('ZCARD', P .. 'flight') >= budget.in_flight
+  if not never_closed(P) or redis.call('ZCARD', P .. 'in_flight') >= budget.in_flight
     or not permits.has_room(P, budget, method, class) then
     return false
   end
@@ -208,10 +208,10 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
   local key, gate = P .. 'permits:' .. method, read_gate(P)
   if outcome == 'unsent' then
     redis.call('ZREM', key, id)
-    redis.call('ZREM', P .. 'flight', id)
+    redis.call('ZREM', P .. 'in_flight', id)
   elseif outcome == 'doubt' then
     redis.call('ZADD', key, 'NX', now + budget.grace + budget.window + budget.guard, id)
-    redis.call('ZREM', P .. 'flight', id)
+    redis.call('ZREM', P .. 'in_flight', id)
   else
     slot_answered(P, now, budget, method, id, age)
   end
@@ -254,7 +254,7 @@ function permits.available(P, now, budget, method, class)
   if role then return 1 end
   local past = '(' .. string.format('%.0f', now)
   local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
-  local flying = redis.call('ZCOUNT', P .. 'flight', past, '+inf')
+  local flying = redis.call('ZCOUNT', P .. 'in_flight', past, '+inf')
   return math.min(limit_of(budget, gate, now, method, class) - used, budget.in_flight - flying)
 end
 
@@ -286,7 +286,7 @@ end)
 -- Return  1
 register('close_gate', function(P, now, ARGV)
   local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
-  redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'flight')
+  redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'in_flight')
   -- A lockout keeps its end, unless the clock was set back during it.
   if gate.state == 'locked' and gate.till - now > HOUR then gate.till = now end
   close(P, gate, now, 'locked', 'clock', now + budget.window + budget.guard)
@@ -304,7 +304,7 @@ register('forecast', function(P, now, ARGV)
   return {
     redis.call('ZCOUNT', P .. 'permits:get', past, '+inf'), limit_of(budget, gate, now, 'get', 'interactive'),
     redis.call('ZCOUNT', P .. 'permits:post', past, '+inf'), limit_of(budget, gate, now, 'post', 'interactive'),
-    redis.call('ZCOUNT', P .. 'flight', past, '+inf'), gate.state, gate.why or '',
+    redis.call('ZCOUNT', P .. 'in_flight', past, '+inf'), gate.state, gate.why or '',
     gate.state == 'open' and 0 or math.max(0, gate.till - now),
     tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_till and gate.share or 1000,
   }
@@ -315,15 +315,15 @@ end, 'no-writes')
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them}
 register('backlog', function(P, now, ARGV)
-  local timers = redis.call('ZCOUNT', P .. 'sched:timer', '(' .. string.format('%.0f', now), '+inf')
+  local timers = redis.call('ZCOUNT', P .. 'schedule:timers', '(' .. string.format('%.0f', now), '+inf')
   local sampled, planned = 0, 0
-  for _, lane in ipairs(redis.call('ZRANGE', P .. 'sched', 0, ARGV[2] - 1)) do
-    local timer = timers > 0 and redis.call('ZSCORE', P .. 'sched:timer', lane)
+  for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do
+    local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)
     if not (timer and tonumber(timer) > now) then
       sampled = sampled + 1
       planned = planned + (redis.call('HGET', P .. 'turn:' .. lane, 'calls') or 0)
     end
   end
-  local due = redis.call('ZCOUNT', P .. 'sched', '-inf', now)
-  return {redis.call('ZCARD', P .. 'sched') - timers, due, sampled, planned}
+  local due = redis.call('ZCOUNT', P .. 'schedule', '-inf', now)
+  return {redis.call('ZCARD', P .. 'schedule') - timers, due, sampled, planned}
 end, 'no-writes')

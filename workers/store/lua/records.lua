@@ -27,11 +27,11 @@ end
 -- shows it that a pause has ended since.
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
-  for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting')) do
-    if redis.call('ZSCORE', P .. 'sched', lane) and redis.call('HEXISTS', P .. 'own', lane) == 0 then
-      redis.call('ZADD', P .. 'sched', 'LT', now, lane)
-      schedule.move(P, lane, tonumber(redis.call('ZSCORE', P .. 'sched', lane)))
-      redis.call('SREM', P .. 'waiting', lane)
+  for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting_for_resume')) do
+    if redis.call('ZSCORE', P .. 'schedule', lane) and redis.call('HEXISTS', P .. 'leases', lane) == 0 then
+      redis.call('ZADD', P .. 'schedule', 'LT', now, lane)
+      schedule.move(P, lane, tonumber(redis.call('ZSCORE', P .. 'schedule', lane)))
+      redis.call('SREM', P .. 'waiting_for_resume', lane)
     end
   end
 end
@@ -61,7 +61,7 @@ end)
 -- Return  for each ticket its snapshot, or false
 register('snapshots', function(P, _, ARGV)
   local snapshots = {}
-  for n = 2, #ARGV do snapshots[n - 1] = redis.call('GET', P .. 'ticket:' .. ARGV[n]) end
+  for n = 2, #ARGV do snapshots[n - 1] = redis.call('GET', P .. 'snapshot:' .. ARGV[n]) end
   return snapshots
 end, 'no-writes')
 

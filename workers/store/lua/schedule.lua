@@ -1,9 +1,9 @@
 -- The schedule: when each lane is due, and in which class.
 --
---   P sched                               ZSET  lane -> ms when it may next be claimed
---   P sched:interactive, P sched:normal   ZSET  the lanes of these classes -> their score in sched, or an earlier one,
+--   P schedule                            ZSET  lane -> ms when it may next be claimed
+--   P schedule:interactive, P schedule:normal ZSET  the lanes of these classes -> their score in schedule, or an earlier one,
 --                                               which is corrected when it is met; a lane in neither is bulk
---   P sched:timer                         ZSET  the lanes that only wait for a timer -> ms of the timer
+--   P schedule:timers                      ZSET  the lanes that only wait for a timer -> ms of the timer
 --
 -- The classes have sets of their own so that a lane that may use reserved permits is found behind any number of lanes
 -- that may not.
@@ -22,8 +22,8 @@ end
 function schedule.move(P, lane, due)
   for _, rank in ipairs(RANKS) do
     if due then
-      redis.call('ZADD', P .. 'sched:' .. rank, 'XX', due, lane)
-    elseif redis.call('ZREM', P .. 'sched:' .. rank, lane) == 1 then
+      redis.call('ZADD', P .. 'schedule:' .. rank, 'XX', due, lane)
+    elseif redis.call('ZREM', P .. 'schedule:' .. rank, lane) == 1 then
       return
     end
   end
@@ -33,19 +33,19 @@ end
 -- {lane, since (ms), class, rank it was found under or nil}. An empty list has `wait`: ms until a lane is due, or -1.
 function schedule.due(P, now)
   local found, ranked = {}, false
-  local head = redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', P .. 'schedule', 0, 0, 'WITHSCORES')
   local lane, since = head[1], tonumber(head[2])
   if not lane or since > now then
     found.wait = lane and math.max(1, math.ceil(since - now)) or -1
     return found
   end
   for _, rank in ipairs(RANKS) do
-    local key = P .. 'sched:' .. rank
+    local key = P .. 'schedule:' .. rank
     for _ = 1, 100 do
       local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
       if not first[1] or tonumber(first[2]) > now then break end
       ranked = ranked or first[1] == lane
-      local due = first[1] == lane and since or tonumber(redis.call('ZSCORE', P .. 'sched', first[1]))
+      local due = first[1] == lane and since or tonumber(redis.call('ZSCORE', P .. 'schedule', first[1]))
       if due and due <= now then
         found[#found + 1] = {first[1], due, rank, rank}
         break
@@ -69,9 +69,9 @@ end
 function schedule.set_class(P, lane, due, class)
   for _, rank in ipairs(RANKS) do
     if rank == class then
-      redis.call('ZADD', P .. 'sched:' .. rank, due, lane)
+      redis.call('ZADD', P .. 'schedule:' .. rank, due, lane)
     else
-      redis.call('ZREM', P .. 'sched:' .. rank, lane)
+      redis.call('ZREM', P .. 'schedule:' .. rank, lane)
     end
   end
 end
@@ -91,28 +91,28 @@ end
 -- Raise the class of a lane that is already scheduled, if a further event is more urgent.
 local function raise_class(P, lane, due, class)
   if class == 'bulk' then return end
-  if class == 'normal' and redis.call('ZSCORE', P .. 'sched:interactive', lane) then return end
+  if class == 'normal' and redis.call('ZSCORE', P .. 'schedule:interactive', lane) then return end
   schedule.set_class(P, lane, due, class)
 end
 
 -- Make a lane due for an event of this class that was just added to it.
 function schedule.event_added(P, now, ticket, class)
-  local sched = P .. 'sched'
+  local due_lanes = P .. 'schedule'
   -- A lane that has just written settles for a moment, so that the webhooks of its writes share one read.
   local ready = math.max(now, tonumber(redis.call('GET', P .. 'settling:' .. ticket) or 0))
-  if redis.call('ZADD', sched, 'NX', ready, ticket) == 1 then
-    if class ~= 'bulk' then redis.call('ZADD', P .. 'sched:' .. class, ready, ticket) end
+  if redis.call('ZADD', due_lanes, 'NX', ready, ticket) == 1 then
+    if class ~= 'bulk' then redis.call('ZADD', P .. 'schedule:' .. class, ready, ticket) end
     return
   end
-  local due = tonumber(redis.call('ZSCORE', sched, ticket))
+  local due = tonumber(redis.call('ZSCORE', due_lanes, ticket))
   raise_class(P, ticket, due, class)
-  if redis.call('HEXISTS', P .. 'own', ticket) == 1 then return end
+  if redis.call('HEXISTS', P .. 'leases', ticket) == 1 then return end
   -- The lane is parked. A new event makes it due only if it waits for pending handler work or to read its ticket again;
   -- a lane that waits for permits or for an effect in doubt keeps its time.
   local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
   if retry and retry == due and due > ready then
-    redis.call('ZADD', sched, ready, ticket)
+    redis.call('ZADD', due_lanes, ready, ticket)
     schedule.move(P, ticket, ready)
-    redis.call('ZREM', P .. 'sched:timer', ticket)
+    redis.call('ZREM', P .. 'schedule:timers', ticket)
   end
 end

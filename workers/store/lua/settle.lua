@@ -8,9 +8,9 @@ local function add_timer(P, lane, turn, settlement, pending, due, waiting)
     redis.call('HSET', turn, 'v', 1, 'retry', due)
   end
   if settlement.timer and waiting == 0 and pending == '' then
-    redis.call('ZADD', P .. 'sched:timer', due, lane)
+    redis.call('ZADD', P .. 'schedule:timers', due, lane)
   elseif settlement.timed then
-    redis.call('ZREM', P .. 'sched:timer', lane)
+    redis.call('ZREM', P .. 'schedule:timers', lane)
   end
   return due
 end
@@ -19,10 +19,10 @@ end
 -- due: now, if a pause has ended since the lane was claimed.
 local function wait_for_resume(P, now, lane, turn, settlement, due)
   if not settlement.paused then
-    if settlement.timed then redis.call('SREM', P .. 'waiting', lane) end
+    if settlement.timed then redis.call('SREM', P .. 'waiting_for_resume', lane) end
     return due
   end
-  redis.call('SADD', P .. 'waiting', lane)
+  redis.call('SADD', P .. 'waiting_for_resume', lane)
   if tonumber(redis.call('HGET', P .. 'paused', 'ended') or 0) == settlement.paused then return due end
   redis.call('HSET', turn, 'retry', now)
   return now
@@ -49,7 +49,7 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   end
   due = add_timer(P, lane, turn, settlement, pending, due, waiting)
   due = wait_for_resume(P, now, lane, turn, settlement, due)
-  if due then redis.call('ZADD', P .. 'sched', due, lane) else redis.call('ZREM', P .. 'sched', lane) end
+  if due then redis.call('ZADD', P .. 'schedule', due, lane) else redis.call('ZREM', P .. 'schedule', lane) end
   if waiting > left then
     schedule.set_class(P, lane, due, schedule.class_of_lane(P, lane))
   else
@@ -63,8 +63,8 @@ local function reschedule(P, now, lane, turn, settlement, pending)
 end
 
 local function add_dead_letter(P, now, id, ticket, turn, evidence)
-  redis.call('ZADD', P .. 'dead', now, id)
-  redis.call('HSET', P .. 'letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
+  redis.call('ZADD', P .. 'dead_letters', now, id)
+  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
 end
 
 -- Record the tickets that we created, each with how many were created one from another.
@@ -100,7 +100,7 @@ end
 
 -- Store what stays of the turn.
 local function store(P, now, lane, settlement, snapshot, record)
-  if snapshot ~= '' then redis.call('SET', P .. 'ticket:' .. lane, snapshot, 'PX', settlement.lives.seen) end
+  if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.seen) end
   if record ~= '' then
     redis.call('SET', P .. 'record:' .. settlement.turn, record, 'PX', settlement.lives.record)
     redis.call('ZADD', P .. 'turns', now, settlement.turn)
@@ -112,7 +112,7 @@ local function store(P, now, lane, settlement, snapshot, record)
     add_dead_letter(P, now, id, lane, settlement.turn, evidence)
   end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.trail) end
-  if settlement.saved then redis.pcall('INCRBY', P .. 'saved', settlement.saved) end -- no counter is worth a turn
+  if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end -- no counter is worth a turn
 end
 
 -- settle: end a turn: store its snapshot, record, history and dead letters, remove exactly the handled events from the
@@ -139,7 +139,7 @@ end
 register('settle', function(P, now, ARGV)
   local settlement, nonce = cjson.decode(ARGV[2]), ARGV[6]
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
-  local own = redis.call('HMGET', P .. 'own', lane, '@' .. nonce)
+  local own = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
   local held, before = own[1] == token, own[2]
   local settled_key = P .. 'settled:' .. settlement.turn
   if settlement.permit then

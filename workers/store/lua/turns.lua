@@ -19,7 +19,7 @@ local HISTORY_LINES = 200
 -- Add lines to a ticket's history, which is kept for `life` ms.
 function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
-  local key = P .. 'trail:' .. ticket
+  local key = P .. 'history:' .. ticket
   -- Somebody may have stored something else there; a history is worth less than the turn it reports on.
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
@@ -132,7 +132,7 @@ register('park', function(P, now, ARGV)
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.held(P, lane, ARGV[3]) then return 0 end
   leases.finish(P, lane, ARGV[3])
-  redis.call('ZADD', P .. 'sched', due, lane)
+  redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
   redis.call('HSETNX', turn, 'id', leases.nonce(ARGV[3]))
   -- The claims counted so far did not crash, and no handler is to blame.
