@@ -19,7 +19,7 @@ from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, Plan, Record, split
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
-from workers.engine.steps import Step, Steps
+from workers.engine.steps import Step, drive
 from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
@@ -296,17 +296,8 @@ class Backtest:
         ticket = read_ticket(record.ticket, self._config.site)
         context = TurnContext(lane, self._config)
         reading = Reading(ticket, ReadDiff(record.changes, snapshot), (), (), 0, record.at)
-        return self._drive(decide(context, reading, ()))
-
-    def _drive(self, deciding: Steps[Plan]) -> Plan:
         requested: list[HandlerActions] = []
-        try:
-            step = next(deciding)
-            while True:
-                step = deciding.send(self._perform(step, requested))
-        except StopIteration as stop:
-            plan: Plan = stop.value
-            return plan
+        return drive(decide(context, reading, ()), lambda step: self._perform(step, requested))
 
     def _perform(self, step: Step, requested: list[HandlerActions]) -> Any:
         if isinstance(step, Decide):
@@ -343,15 +334,15 @@ def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
     return AccountConfig(
         claim=ClaimConfig(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
         governor=governor,
-        staff=account.staff_id,
+        staff_id=account.staff_id,
         site=account.url,
         handlers=handlers,
         allow=account.allow,
         dry_run=True,
         loop_guard=account.loop_guard,
-        life=0,
-        doubt=0,
-        record_life=0,
+        call_ms=0,
+        doubt_ms=0,
+        record_ttl=0,
         clock=lambda: 0,
     )
 

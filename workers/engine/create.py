@@ -69,13 +69,13 @@ def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     look = msgspec.json.encode(_draft(effect))
     if (yield from ask(announcing(context.lane.account, f"{context.lane.turn}.{key}", look, context.lane.ticket))):
         return True
-    yield from context.enter(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
+    yield from context.record_effect(key, Entry("refused", said=CIRCLE, evidence={"fields": []}))
     return False
 
 
 def ours(context: TurnContext, ticket: TicketRead, found: ReadDiff) -> Steps[tuple[ReadDiff, tuple[str, ...]]]:
     """Takes the creation of a ticket out of its news when it is our own doing; gives remarks on that."""
-    if not context.config.creates or all(change.kind != "ticket-created" for change in found.changes):
+    if not context.config.may_create or all(change.kind != "ticket-created" for change in found.changes):
         return found, ()
     known, looks = yield from ask(announced(context.lane.account, [ticket.id]))
     drafts = (msgspec.json.decode(look, type=Draft) for look in looks)
@@ -95,16 +95,16 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
     known, _ = yield from ask(announced(state.lane.account, fitting))
     fitting = [each for each in fitting if each not in known]
     if len(fitting) == 1:
-        yield from state.enter(key, Entry("done", ticket=fitting[0]))
+        yield from state.record_effect(key, Entry("done", ticket=fitting[0]))
         return 0
-    settled_at = entry.deadline + state.config.doubt
+    settled_at = entry.deadline + state.config.doubt_ms
     if not fitting and state.now() < settled_at:
         raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
     if fitting or not all_seen or entry.tries >= TRIES:
         evidence = {"tickets": fitting, "tries": entry.tries}
-        yield from state.enter(key, Entry("refused", said=UNFOUND, evidence=evidence))
+        yield from state.record_effect(key, Entry("refused", said=UNFOUND, evidence=evidence))
         return 0
-    yield from state.enter(key, FORGET)
+    yield from state.record_effect(key, FORGET)
     return entry.tries
 
 

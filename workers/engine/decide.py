@@ -1,8 +1,9 @@
 """Deciding: what the handlers want becomes a plan."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -28,11 +29,11 @@ from workers.engine.plan import (
     whom,
 )
 from workers.engine.read import Reading, directory
-from workers.engine.steps import Steps, ask
+from workers.engine.steps import Steps, ask, drive
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction, denied, wants
-from workers.plugins.context import run_on
-from workers.plugins.invoke import Bound, Decide, Decision, Failure
+from workers.plugins.context import EffectRequest, run_on
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner
 from workers.plugins.router import router_of
 from workers.store.lanes import set_poison_mark
 from workers.tickets.change import Change, Event, brief, describe, event_for, matches
@@ -237,7 +238,7 @@ class HandlerRunner:
             self.outcomes.remarks += self._pending.hearing(self._paused.routers)
         for again in self._pending.again:
             self._again(again, tripped)
-        moment, account = state.moment(), state.lane.account
+        moment, account = state.utc_now(), state.lane.account
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
         calm = not (self._pending or tripped or self._suspicious or state.lane.poison_mark or self._paused.routers)
         halted: dict[str, bool] = {}  # paused routers -> whether anything is news to them
@@ -266,7 +267,7 @@ class HandlerRunner:
     def _loop_guard(self) -> str:
         """Tells why handlers must stop, if they must."""
         state, diff, pending = self._context, self._reading.diff, self._pending
-        bounds = LoopGuardLimits(state.lane.ticket, state.config.loop_guard, state.config.staff)
+        bounds = LoopGuardLimits(state.lane.ticket, state.config.loop_guard, state.config.staff_id)
         runs = self._paused.everything is None
         waits = runs and bool(pending or pending.again or diff.changes)
         reset = runs and pending.everyone is not None and pending.everyone.replay
@@ -322,8 +323,8 @@ class HandlerRunner:
             yield from ask(set_poison_mark(state.lane, f"{state.lane.poison_mark} {bound.name}".strip()))
         ):
             raise LaneLost
-        effect = partial(self.external.effect, bound.name)
-        said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.moment(), attempt, effect)
+        effect = partial(self._effect, bound.name)
+        said: Decision | Failure = yield Decide(bound, self._reading.ticket, event, state.utc_now(), attempt, effect)
         if self._suspicious and not (yield from ask(set_poison_mark(state.lane, state.lane.poison_mark))):
             raise LaneLost
         if isinstance(said, Failure):
@@ -341,6 +342,10 @@ class HandlerRunner:
             allowed = tuple(each for each in said.actions if not denied(each, router, allow))
             self.outcomes.requested.append(HandlerActions(bound.name, allowed))
             self.outcomes.record(bound.name, "decided", wants(allowed, router), attempt, tuple(sorted(refused)))
+
+    def _effect(self, handler: str, wanted: EffectRequest, perform: Callable[[Inner], Any]) -> Any:
+        """Run an effect of a handler in another system and return its value."""
+        return drive(self.external.effect(handler, wanted), perform)
 
     def _again(self, work: Pending, tripped: str) -> None:
         """Takes an effect that a person wants again, or what another ticket's handler wants, among the wishes.
@@ -425,7 +430,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         ticket=reading.ticket.raw,
         events=context.lane.events,
         shown=runner.outcomes.shown,
-        staff=context.config.staff,
+        staff=context.config.staff_id,
         external=runner.external.all(),
         handed=tuple(_handed(context, runner)),
         saved=0 if context.config.dry_run else folded.saved,
@@ -480,7 +485,7 @@ def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Ef
     """Gives the effects but those whose rows are there already: a store that lost its memory may ask for them again."""
     # A row that says nothing could stand for any tags or fields; those the ticket shows were left out by folding.
     telling = [update for update in reading.diff.unattributed if update.message or update.changes]
-    fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff) for effect in folded.effects]
+    fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff_id) for effect in folded.effects]
     found = attribute(fingerprints, telling)
     folded.remarks += [
         f"{folded.effects[index].words}: there already (row {update})" for index, update in found.items()

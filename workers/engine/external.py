@@ -95,7 +95,7 @@ class ExternalEffects:
         begun = ExternalEffect(
             "begun",
             self._context.lane.turn,
-            until=self._context.now() + config.handler + config.doubt,
+            until=self._context.now() + config.handler_ms + config.doubt_ms,
             looks=wanted.landed is not None,
         )
         yield from self._write(handler, name, begun)
@@ -112,7 +112,7 @@ class ExternalEffects:
         except Exception:
             # It came back, so it can land no later than calls do that got no answer.
             yield from self._write(
-                handler, name, msgspec.structs.replace(begun, until=self._context.now() + config.doubt)
+                handler, name, msgspec.structs.replace(begun, until=self._context.now() + config.doubt_ms)
             )
             raise
         return (yield from self._done(handler, name, value))

@@ -33,10 +33,10 @@ def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[No
         doubt = (
             Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if entry and entry.state == "begun" else None
         )
-        yield from state.enter(key, Entry("gone", said=gone or SAID, doubt=doubt))
+        yield from state.record_effect(key, Entry("gone", said=gone or SAID, doubt=doubt))
         return
     if entry is None:
-        yield from state.enter(key, Entry("missing", at=now))
+        yield from state.record_effect(key, Entry("missing", at=now))
     raise Parked(max(look, 50), "HappyFox does not know the ticket (404)")
 
 
@@ -46,14 +46,14 @@ def search_ticket(attribution: UpdateAttribution, key: str, effect: Effect) -> S
     Gives how often it was sent, at least 1; 0 when it was too often.
     """
     state, entry = attribution.context, attribution.context.journal[key]
-    ticket = yield from state.ticket()
+    ticket = yield from state.read_ticket()
     if ticket is None:
         raise TicketGone
     if entry.tries >= TRIES:
-        yield from state.enter(key, Entry("refused", said=UNPLACED))
+        yield from state.record_effect(key, Entry("refused", said=UNPLACED))
         return 0
     attribution.checked, attribution.read_at = ticket, state.now()
-    yield from state.enter(key, FORGET)
+    yield from state.record_effect(key, FORGET)
     return max(entry.tries, 1)
 
 
@@ -70,7 +70,7 @@ def allowed(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[E
     if effect.sort == "create":
         return effect
     if state.now() - attribution.read_at > STALE:
-        attribution.checked, attribution.read_at = (yield from state.ticket()), state.now()
+        attribution.checked, attribution.read_at = (yield from state.read_ticket()), state.now()
         if attribution.checked is None:
             raise TicketGone
     others, _ = attribution.attribute(attribution.updates)
@@ -89,7 +89,7 @@ def allowed(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[E
         reason = f"{', '.join(names)} was changed meanwhile"
     if not reason:
         return effect
-    yield from state.enter(key, Entry("withheld", said=reason))
+    yield from state.record_effect(key, Entry("withheld", said=reason))
     return None
 
 
@@ -161,7 +161,7 @@ class Performer:
             state.journal[key] = Entry("dry")
             return
         if dry:
-            yield from state.enter(key, Entry("split", said=f"{', '.join(dry)} runs dry by now"))
+            yield from state.record_effect(key, Entry("split", said=f"{', '.join(dry)} runs dry by now"))
             return
         effect = yield from allowed(self.attribution, key, wanted)
         if effect is None:
@@ -171,14 +171,15 @@ class Performer:
             return
         permit = state.permit_id()
         left, priority, after = left_out(wanted, effect), self._class(effect), self.attribution.newest()
-        begun = yield from ask(begin(state.lane, key, permit, config.life, config.budget, priority, tries, left, after))
+        begin_effect = begin(state.lane, key, permit, config.call_ms, config.budget, priority, tries, left, after)
+        begun = yield from ask(begin_effect)
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LaneLost
             raise Parked(begun.wait, f"no permit ({begun.why})")
-        entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + config.life, tries=tries + 1)
+        entry = Entry("begun", permit=permit, at=begun.at, deadline=begun.at + config.call_ms, tries=tries + 1)
         state.journal[key] = msgspec.structs.replace(entry, without=left, after=after)
-        state.posts += 1
+        state.writes += 1
         outcome = yield from state.call(request(effect, state.lane.ticket, self.attribution.staff), permit)
         yield from self._understand(key, effect, permit, outcome)
 
@@ -200,7 +201,7 @@ class Performer:
         def enter(entry: Entry | bytes) -> Steps[None]:
             if isinstance(entry, Entry) and left:
                 entry = msgspec.structs.replace(entry, without=left)
-            return state.enter(key, entry, permit, result, wait)
+            return state.record_effect(key, entry, permit, result, wait)
 
         if isinstance(outcome, Unsent):
             yield from enter(FORGET)

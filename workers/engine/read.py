@@ -59,12 +59,12 @@ class Reading:
 
 def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
-    outcome = yield from context.fetch()
-    ticket = context.understand(outcome)
+    outcome = yield from context.fetch_ticket()
+    ticket = context.parse_ticket(outcome)
     snapshot = decode(context.lane.snapshot)
     if ticket is None:
         return None
-    first, now, staff = _first_sight(context, outcome), context.moment(), context.config.staff
+    first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
     old = (yield from _brought(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     found = diff_read(ticket, snapshot, first, now, staff, old)
@@ -83,7 +83,13 @@ def _brought(
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
     return updates_from_merge(
-        updates, opening_update(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
+        updates,
+        opening_update(ticket),
+        snapshot,
+        [decode(each) for each in stored],
+        named,
+        since,
+        context.config.staff_id,
     )
 
 
@@ -137,7 +143,7 @@ def _skew(context: TurnContext, outcome: Outcome) -> timedelta:
     """How far HappyFox's clock is ahead of the store's, by the answer's Date header; zero when it has none."""
     stated = outcome.headers.get("date") if isinstance(outcome, Answer) else None
     try:
-        return parsedate_to_datetime(stated) - context.moment() if stated else timedelta(0)
+        return parsedate_to_datetime(stated) - context.utc_now() if stated else timedelta(0)
     except (ValueError, TypeError):
         return timedelta(0)
 

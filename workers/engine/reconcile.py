@@ -24,7 +24,7 @@ class UpdateAttribution:
 
     def __init__(self, context: TurnContext, plan: Plan) -> None:
         self.context, self.plan = context, plan
-        self.staff = plan.staff or context.config.staff
+        self.staff = plan.staff or context.config.staff_id
         self.checked: TicketRead | None = None
         self.read_at = plan.read_at
         self._told: dict[int, Update] = {}
@@ -160,25 +160,25 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
     Gives how often it was sent when it did not, can no longer land, and is to be sent again; 0 when that is settled.
     """
     state, entry = attribution.context, attribution.context.journal[key]
-    ticket = yield from state.ticket()
+    ticket = yield from state.read_ticket()
     if ticket is None:
         if effect.sort == "delete":
-            yield from state.enter(key, Entry("done"))
+            yield from state.record_effect(key, Entry("done"))
             return 0
         raise TicketGone
     sent = less(effect, entry.without)
     done = attribution.found(sent, ticket, entry.after)
     if _has_row(sent, ticket, done.updates) or shows(sent, ticket):
-        yield from state.enter(key, msgspec.structs.replace(done, without=entry.without))
+        yield from state.record_effect(key, msgspec.structs.replace(done, without=entry.without))
         return 0
-    settled_at = entry.deadline + state.config.doubt
+    settled_at = entry.deadline + state.config.doubt_ms
     if state.now() < settled_at:
         raise Parked(max(settled_at - state.now(), 50), f"looks again whether its {effect.words} landed")
     if effect.sort == "forward" or entry.tries >= TRIES:
-        yield from state.enter(key, _given_up(attribution, effect, ticket, entry.tries))
+        yield from state.record_effect(key, _given_up(attribution, effect, ticket, entry.tries))
         return 0
     attribution.checked, attribution.read_at = ticket, state.now()
-    yield from state.enter(key, FORGET)
+    yield from state.record_effect(key, FORGET)
     return entry.tries
 
 

@@ -86,7 +86,7 @@ def run_due_task(
 ) -> Steps[TaskResult]:
     """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
     try:
-        taken = yield from ask(take(config.account, token, config.life + LEASE, tasks.due(doubted)))
+        taken = yield from ask(take(config.account, token, config.call_ms + LEASE, tasks.due(doubted)))
     except NotNow as ending:
         return TaskResult(ending.wait)
     if not isinstance(taken, Taken):
@@ -115,7 +115,7 @@ class _TaskRun:
 
     def __init__(self, config: AccountConfig, taken: Taken) -> None:
         self.config, self.taken, self.account = config, taken, config.account
-        self.lease = config.life + LEASE
+        self.lease = config.call_ms + LEASE
         self._calls = 0
 
     def run(self, schedule: Schedule) -> Steps[TaskResult]:
@@ -131,7 +131,7 @@ class _TaskRun:
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
-        keep = self.config.record_life // 1000
+        keep = self.config.record_ttl // 1000
         while (left := (yield from ask(spread(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
             pass
         return TaskResult(0) if left < 0 else TaskResult(0, self.taken.name, True, min(count, MOST), cut)
@@ -174,7 +174,7 @@ class _TaskRun:
         """Makes a read in class bulk and gives its content; raises ``_Left`` when there is none to be had now."""
         self._calls += 1
         id, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
-        grant = yield from ask(governor.permit("get", id, "bulk", self.config.life))
+        grant = yield from ask(governor.permit("get", id, "bulk", self.config.call_ms))
         if grant.wait:
             raise _Left(grant.wait, "")
         outcome = yield from call(request, id, SEND_BY)

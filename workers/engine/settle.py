@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from workers.engine.context import DAY, TurnContext, trail_line
+from workers.engine.context import DAY, TurnContext, history_line
 from workers.engine.guards import KEPT, acted
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
@@ -176,7 +176,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     )
     encoded_pending = msgspec.json.encode(pending) if pending else b""
     record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
-    trail = tuple(trail_line(context.now(), plan.turn, text) for text in story(plan, context.journal))
+    trail = tuple(history_line(context.now(), plan.turn, text) for text in story(plan, context.journal))
     carrying = {event.id for event in plan.events if event.work}
     taken = tuple(id for id in plan.handled if id in carrying)
     settlement = Settlement(
@@ -187,7 +187,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         taken=taken,
         left=plan.left,
         look=plan.look,
-        quiet=QUIET if context.posts else 0,
+        quiet=QUIET if context.writes else 0,
         retry=min((work.due for work in pending), default=0),
         timer=min((_due(context, plan, timer) for timer in timers), default=0),
         timed=context.lane.retry is not None,
@@ -226,7 +226,7 @@ def _due(context: TurnContext, plan: Plan, timer: Timer) -> int:
 
 def _lives(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
     """Gives how long things are kept; last seen holds the timers, so it outlives them."""
-    lives = context.config.lives
+    lives = context.config.ttls
     last = max((timer.due - context.now() + DAY for timer in timers), default=0)
     return {**lives, "seen": max(lives["seen"], last)} if last else lives
 
@@ -275,7 +275,7 @@ def _memory(context: TurnContext, plan: Plan) -> Snapshot:
     """Gives the snapshot of the turn with our own confirmed operations added."""
     snapshot = plan.snapshot
     for _, effect, entry in pieces(plan, context.journal):
-        look = fingerprint(effect, plan.staff or context.config.staff)
+        look = fingerprint(effect, plan.staff or context.config.staff_id)
         if look and entry.state != "dry":  # what was given up may have landed, or land yet
             snapshot = advance(snapshot, fingerprints=[(context.now(), look)])
         if entry.state != "done":

@@ -162,7 +162,7 @@ def _give_up_turn(context: TurnContext, reason: str, nonce: str | None) -> Steps
     plan = msgspec.structs.replace(_empty(context, reason), dead_letters=dead, verdicts=said, pending=notes)
     if (snapshot := decode(lane.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
-        until = context.now() + context.config.life + context.config.doubt
+        until = context.now() + context.config.call_ms + context.config.doubt_ms
         plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
     context.journal = {}
     settled, following = yield from close(context, plan, nonce)

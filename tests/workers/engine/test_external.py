@@ -196,7 +196,7 @@ def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.R
     world.settle_down()
 
     assert crm.asked >= 2
-    assert [at >= began + world.config.handler + world.config.doubt for at in times] == [True]
+    assert [at >= began + world.config.handler_ms + world.config.doubt_ms for at in times] == [True]
 
 
 def test_what_a_retry_has_done_already_is_given_again(store: redis.Redis) -> None:
@@ -306,7 +306,7 @@ def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Red
     world.settle_down()
 
     assert (len(runs), crm.calls) == (2, 1)
-    assert runs[1] >= runs[0] + world.config.doubt
+    assert runs[1] >= runs[0] + world.config.doubt_ms
 
 
 def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) -> None:

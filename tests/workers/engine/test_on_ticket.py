@@ -270,4 +270,4 @@ def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     rest(world)
 
     assert "linked" in world.ticket(2)["tags"]
-    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.config.record_life
+    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.config.record_ttl

@@ -187,7 +187,7 @@ def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
 
 def test_another_staff_id_from_now_on_does_not_hide_what_the_former_wrote(store: redis.Redis) -> None:
     world, _ = in_doubt(store, lambda ticket: ticket.note("Written once and for all."))
-    world.config = replace(world.config, staff=1)
+    world.config = replace(world.config, staff_id=1)
     world.settle_down()
 
     assert [call.path.rsplit("/", 2)[-2] for call in world.simulator.log if call.method == "POST"] == ["staff_pvtnote"]

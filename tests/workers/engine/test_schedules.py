@@ -222,9 +222,9 @@ def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
     second = run_due_task(config, wanted, "two")
     with pytest.raises(StopIteration) as stop:
         second.send(world.perform(next(second)))
-    assert stop.value.value == TaskResult(config.life + 30_000)
+    assert stop.value.value == TaskResult(config.call_ms + 30_000)
 
-    world.now += config.life + 30_000
+    world.now += config.call_ms + 30_000
     assert [each.put for each in world.rounds()] == [1]
     # Whoever comes back too late does nothing more.
     ended = None
@@ -258,7 +258,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
         try:
             world.rounds()
         except Crash:
-            world.now += world.config.life + 30_000
+            world.now += world.config.call_ms + 30_000
             world.rounds()
         world.before, world.after = (lambda step: None), (lambda step, result: result)
         events = sum(store.llen(f"{P}lane:{number}") for number in numbers)

@@ -340,7 +340,7 @@ def test_in_a_dry_run_it_rings_and_nothing_is_sent(store: redis.Redis) -> None:
 
 
 def test_last_seen_is_kept_as_long_as_its_timers_run(store: redis.Redis) -> None:
-    play = Play(store, reminder([], wait="200d"), seen_life=90 * 86_400_000)
+    play = Play(store, reminder([], wait="200d"), snapshot_ttl=90 * 86_400_000)
     play.contact()
     life = play.world.client.pttl(f"{P}snapshot:{play.number}")
     assert life > 200 * 86_400_000
