@@ -36,7 +36,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begins in the background, if there is anything to do."""
-        if self._tasks.due(doubted=True):
+        if self._tasks.periods(doubted=True):
             name = f"rounds-{self._config.account}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -90,7 +90,7 @@ class Scheduler:
         fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:
             self._doubted = False
-            for finding in ended.diff:
+            for finding in ended.new_findings:
                 log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})
         elif ended.why:
             if (ended.name, ended.why) not in self._told:

@@ -102,7 +102,7 @@ def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
     rounds = made(World(store), [])
     rounds.stop()
     ended = drive(run_due_task(World(store).config, SEARCH, "token"), cast(Any, rounds)._perform)
-    assert ended == TaskResult(0)
+    assert ended == TaskResult()
     assert not store.exists(P + "periodic_tasks")
 
 

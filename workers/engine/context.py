@@ -70,7 +70,7 @@ class AccountConfig:
     @property
     def ttls(self) -> dict[str, int]:
         """How long what settling stores is kept, by the names that ``lua/settle.lua`` reads."""
-        return {"seen": self.snapshot_ttl, "record": self.record_ttl, "trail": self.history_ttl}
+        return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
 
     @property
     def may_create(self) -> bool:

@@ -17,16 +17,17 @@ from workers.engine.missing import RENAMED, dead_letter, search
 from workers.engine.plan import (
     ALL_OF,
     EVERYONE,
+    FORMAT,
     DeadLetter,
     Effect,
     Handover,
     Pending,
     Plan,
-    Said,
     Verdict,
+    VerdictState,
+    describe_handler,
     fingerprint,
-    together,
-    whom,
+    merge_pending,
 )
 from workers.engine.read import Reading, directory
 from workers.engine.steps import Steps, ask, drive
@@ -52,13 +53,22 @@ def after_failure(
     """Gives what the handler is owed now, and why it is nevertheless given up; empty when it runs again."""
     attempt = work.attempt + 1 if work else 1
     first = (work.first_at, work.first_error) if work and work.first_error else (context.now(), failure.error)
-    pending = Pending(handler, event.changes, attempt, *first, failure.error, 0, event.replay, external.of(handler))
+    pending = Pending(
+        handler=handler,
+        changes=event.changes,
+        attempt=attempt,
+        first_at=first[0],
+        first_error=first[1],
+        last_error=failure.error,
+        replay=event.replay,
+        external=external.of(handler),
+    )
     doubt = external.doubt(handler)
     if failure.final or doubt or attempt > len(RETRIES):
         return pending, "; ".join(dict.fromkeys(said for said in (failure.error, doubt) if said))
     wait = _wait(context.lane.turn + handler, attempt) if failure.after is None else int(failure.after * 1000)
     retry = max(context.now() + max(wait, 100), external.until(handler))
-    return msgspec.structs.replace(pending, retry=retry), ""
+    return msgspec.structs.replace(pending, retry_at=retry), ""
 
 
 def _wait(salt: str, attempt: int) -> int:
@@ -100,11 +110,11 @@ class PendingWork:
             if router_of(work.handler) in paused:
                 continue
             if ours := [change.kind for change in work.changes if change.actor.kind == "us"]:
-                yield f"{whom(work.handler)} hears what we did: {', '.join(ours)}"
+                yield f"{describe_handler(work.handler)} hears what we did: {', '.join(ours)}"
             if theirs := [brief(change) for change in work.changes if change.actor.kind != "us"]:
                 what = "is replayed" if work.replay else "waited"
                 told = [*theirs[:FEW], f"{len(theirs) - FEW} more"] if len(theirs) > FEW else theirs
-                yield f"{whom(work.handler)} hears what {what}: {', '.join(told)}"
+                yield f"{describe_handler(work.handler)} hears what {what}: {', '.join(told)}"
 
     def stop_everyone(self) -> tuple[Change, ...]:
         """Takes what all handlers were to hear together, but what we did ourselves."""
@@ -148,7 +158,7 @@ def _theirs(work: Pending) -> tuple[Change, ...]:
 
 
 def _joined(name: str, parts: Sequence[Pending | None]) -> Pending | None:
-    return next(iter(together(msgspec.structs.replace(part, handler=name) for part in parts if part)), None)
+    return next(iter(merge_pending(msgspec.structs.replace(part, handler=name) for part in parts if part)), None)
 
 
 # Votes: what the handlers of one turn have said, as the plan will tell it.
@@ -169,9 +179,11 @@ class Outcomes:
         self.shown: dict[str, tuple[Change, ...]] = {}
         self.remarks: list[str] = []
 
-    def record(self, handler: str, state: Said, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()) -> None:
+    def record(
+        self, handler: str, state: VerdictState, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()
+    ) -> None:
         """Notes what became of a handler, and why."""
-        self.verdicts.append(Verdict(handler, state, reason, attempt, denied))
+        self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, denied=denied))
 
     def dead_letter(self, work: Pending, reason: str) -> None:
         """Makes a dead letter of what a handler is owed."""
@@ -187,7 +199,18 @@ class Outcomes:
             if verdict.handler != handler or verdict.reason.startswith((replay.AGAIN, replay.HANDED))
         ]
         now, done = self._context.now(), self._external.of(handler)
-        self.dead_letter(Pending(handler, tuple(changes), 1, now, reason, reason, 0, external=done), reason)
+        self.dead_letter(
+            Pending(
+                handler=handler,
+                changes=tuple(changes),
+                attempt=1,
+                first_at=now,
+                first_error=reason,
+                last_error=reason,
+                external=done,
+            ),
+            reason,
+        )
 
     def keep(self, name: str, before: Pending | None, halt: Halt, diff: Sequence[Change]) -> None:
         """Lets changes wait with what was owed ``before``; ``name`` stands for a router or for all handlers."""
@@ -300,9 +323,11 @@ class HandlerRunner:
         kept = work.changes if work and self._tripped else changes
         if work:
             event = event_for(state.lane.account, bound.handler.kinds, changes, replay=work.replay)
-        if work and state.now() < work.retry:
-            self.outcomes.pending.append(msgspec.structs.replace(work, changes=kept, missing=0, look=0, paused=False))
-            self.outcomes.record(name, "waits", f"for its retry at {_at(work.retry)}", work.attempt)
+        if work and state.now() < work.retry_at:
+            self.outcomes.pending.append(
+                msgspec.structs.replace(work, changes=kept, missing_since=0, check_at=0, paused=False)
+            )
+            self.outcomes.record(name, "waits", f"for its retry at {_at(work.retry_at)}", work.attempt)
         elif event is None:
             if changes:
                 self.outcomes.record(name, "skipped", NOT_ASKED)
@@ -413,7 +438,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
             runner.outcomes.shown.setdefault(wanted.handler, wanted.work.changes)
     timers, timed = _timers(context, reading, runner)
     return Plan(
-        format=1,
+        format=FORMAT,
         turn=context.lane.turn,
         read_at=reading.at,  # handlers may take long: what they decide is as old as what they were shown
         snapshot=msgspec.structs.replace(_spent(context, runner), timers=timers),
@@ -424,16 +449,16 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         dead_letters=tuple(runner.outcomes.dead_letters),
         remarks=(*reading.remarks, *runner.outcomes.remarks, *folded.remarks, *timed),
         handled=reading.handled,
-        left=reading.left,
-        look=reading.look,
+        unexplained=reading.left,
+        recheck_in=reading.look,
         dry=context.config.dry_run,
         ticket=reading.ticket.raw,
         events=context.lane.events,
-        shown=runner.outcomes.shown,
+        handler_changes=runner.outcomes.shown,
         staff=context.config.staff_id,
         external=runner.external.all(),
-        handed=tuple(_handed(context, runner)),
-        saved=0 if context.config.dry_run else folded.saved,
+        handovers=tuple(_handed(context, runner)),
+        calls_saved=0 if context.config.dry_run else folded.calls_saved,
     )
 
 
@@ -488,7 +513,7 @@ def _missing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Ef
     fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff_id) for effect in folded.effects]
     found = attribute(fingerprints, telling)
     folded.remarks += [
-        f"{folded.effects[index].words}: there already (row {update})" for index, update in found.items()
+        f"{folded.effects[index].summary}: there already (row {update})" for index, update in found.items()
     ]
     return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
 
@@ -518,5 +543,5 @@ def _apart(
         live.effects + [msgspec.structs.replace(effect, dry=True) for effect in shown.effects],
         live.failed | shown.failed,
         live.remarks + [f"{remark} (dry run)" for remark in shown.remarks],
-        live.saved,
+        live.calls_saved,
     )

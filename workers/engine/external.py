@@ -56,7 +56,7 @@ class ExternalEffects:
 
     def until(self, handler: str) -> int:
         """Gives the time (ms) before which an effect in doubt is not made again, 0 when none is."""
-        return max((entry.until for entry in self.of(handler).values() if entry.state == "begun"), default=0)
+        return max((entry.not_before for entry in self.of(handler).values() if entry.state == "begun"), default=0)
 
     def effect(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
         """Brings an effect to its end and gives its value; ``Stopped`` or ``LeaseLost`` end the handler's run."""
@@ -69,7 +69,7 @@ class ExternalEffects:
             return _value(wanted.name, known)
         if self._context.config.dry(handler):
             self._entries.setdefault(handler, {}).setdefault(
-                wanted.name, ExternalEffect("dry", self._context.lane.turn)
+                wanted.name, ExternalEffect(state="dry", turn=self._context.lane.turn)
             )
             return wanted.dry
         if known is not None and known.state == "begun":
@@ -81,11 +81,11 @@ class ExternalEffects:
     def _look(self, wanted: EffectRequest, known: ExternalEffect) -> InnerSteps[Any]:
         """Finds out what became of an effect in doubt: gives its value, None when it can be made again."""
         if wanted.landed is None:
-            if known.again:
+            if known.replayed:
                 return None
             raise Stopped(Failure(undecided(wanted.name), final=True))
         found = yield ExternalCall(wanted.name, wanted.landed)
-        wait = known.until - self._context.now()
+        wait = known.not_before - self._context.now()
         if found is None and wait > 0:
             raise Stopped(Failure(f"looks again whether its effect {wanted.name!r} landed", after=wait / 1000))
         return found
@@ -93,10 +93,10 @@ class ExternalEffects:
     def _make(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
         config, name = self._context.config, wanted.name
         begun = ExternalEffect(
-            "begun",
-            self._context.lane.turn,
-            until=self._context.now() + config.handler_ms + config.doubt_ms,
-            looks=wanted.landed is not None,
+            state="begun",
+            turn=self._context.lane.turn,
+            not_before=self._context.now() + config.handler_ms + config.doubt_ms,
+            can_check=wanted.landed is not None,
         )
         yield from self._write(handler, name, begun)
         try:
@@ -112,14 +112,14 @@ class ExternalEffects:
         except Exception:
             # It came back, so it can land no later than calls do that got no answer.
             yield from self._write(
-                handler, name, msgspec.structs.replace(begun, until=self._context.now() + config.doubt_ms)
+                handler, name, msgspec.structs.replace(begun, not_before=self._context.now() + config.doubt_ms)
             )
             raise
         return (yield from self._done(handler, name, value))
 
     def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
         kept, problem = _storable(value)
-        entry = ExternalEffect("done", self._context.lane.turn, value=kept, said=problem)
+        entry = ExternalEffect(state="done", turn=self._context.lane.turn, value=kept, problem=problem)
         yield from self._write(handler, name, entry)
         return _value(name, entry)
 
@@ -142,7 +142,7 @@ def undecided(name: str) -> str:
 
 
 def _open(entry: ExternalEffect) -> bool:
-    return entry.state == "begun" and not entry.looks and not entry.again
+    return entry.state == "begun" and not entry.can_check and not entry.replayed
 
 
 def check(wanted: EffectRequest) -> None:
@@ -172,8 +172,8 @@ def _storable(value: Any) -> tuple[Any, str]:
 
 def _value(name: str, entry: ExternalEffect) -> Any:
     """Gives the value of an effect that is done; it is not done again for the sake of a value that was not kept."""
-    if entry.said and not entry.again:
+    if entry.problem and not entry.replayed:
         raise Stopped(
-            Failure(f"its effect {name!r} is done, but gave {entry.said}; a replay gets None for it", final=True)
+            Failure(f"its effect {name!r} is done, but gave {entry.problem}; a replay gets None for it", final=True)
         )
     return entry.value

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workers.engine.context import TurnContext
-from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, pieces
+from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
@@ -118,14 +118,14 @@ def _trip(
 def acted(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
     """Tells what a turn did and why, None when it did nothing: kinds, names and numbers, nobody's words."""
     done = [
-        f"{', '.join(effect.handlers)}: {effect.words}"
-        for _, effect, one in pieces(plan, journal)
+        f"{', '.join(effect.handlers)}: {effect.summary}"
+        for _, effect, one in journaled_effects(plan, journal)
         if one.state == "done"
     ]
     done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.external.items()]
     if not done:
         return None
-    ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")
+    ours = (change for shown in plan.handler_changes.values() for change in shown if change.actor.kind == "us")
     others = (verdict.reason.partition(":")[0] for verdict in plan.verdicts if verdict.reason.startswith(HANDED))
     causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["what was owed"]
     return ActingTurn(plan.read_at, _brief(causes), _brief(done))
@@ -214,10 +214,10 @@ def keep(
     if len(waiting) > MOST:
         reason = f"{halt.why}, and {len(waiting)} changes wait: replay this when it is resumed"
         return None, DeadLetter(id=f"{turn}.{name}", handler=name, reason=reason, changes=waiting)
-    first = before or Pending(name, (), 0, now, "", "", 0)
+    first = before or Pending(handler=name, first_at=now)
     return msgspec.structs.replace(wait(first, now), changes=waiting), None
 
 
 def wait(work: Pending, now: int) -> Pending:
     """Lets what is owed wait for the end of a pause; no attempt is used."""
-    return msgspec.structs.replace(work, look=now + LOOK, paused=True, missing=0)
+    return msgspec.structs.replace(work, check_at=now + LOOK, paused=True, missing_since=0)

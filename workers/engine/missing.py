@@ -29,7 +29,7 @@ UNKNOWN = "HappyFox knows no such ticket: it answers 404 again and again; correc
 
 def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
     """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
-    since = next((work.missing for work in pending if work.handler == TICKET), 0)
+    since = next((work.missing_since for work in pending if work.handler == TICKET), 0)
     return tuple(work for work in pending if work.handler != TICKET), since
 
 
@@ -43,7 +43,7 @@ def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ..
         return tuple(pending)
     own = {work.handler: work for work in pending if not work.dead_letter}
     for handler, done in entries.items():
-        work = own.get(handler, Pending(handler, (), 0, context.now(), "", "", 0))
+        work = own.get(handler, Pending(handler=handler, first_at=context.now()))
         own[handler] = msgspec.structs.replace(work, external={**work.external, **done})
     return (*(work for work in pending if work.dead_letter), *own.values())
 
@@ -65,14 +65,14 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
     if not look:
         dead_letters = tuple(dead_letter(empty.turn, work, UNKNOWN if work.actions else GONE) for work in pending)
         return msgspec.structs.replace(empty, dead_letters=dead_letters, remarks=("the ticket is gone",))
-    note = Pending(TICKET, (), 0, first, "", "", 0, missing=first)
+    note = Pending(handler=TICKET, first_at=first, missing_since=first)
     return msgspec.structs.replace(
         empty,
         # A replay leaves the lane: from here on it is owed.
         handled=tuple(event.id for event in context.lane.events if event.work),
-        left=tuple(event.id for event in context.lane.events if not event.work),
-        look=look,
-        pending=tuple(msgspec.structs.replace(work, look=now + look) for work in (*pending, note)),
+        unexplained=tuple(event.id for event in context.lane.events if not event.work),
+        recheck_in=look,
+        pending=tuple(msgspec.structs.replace(work, check_at=now + look) for work in (*pending, note)),
         remarks=("HappyFox does not know the ticket (404)",),
     )
 
@@ -87,7 +87,9 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
     return msgspec.structs.replace(
         empty,
         dead_letters=tuple(dead_letter(empty.turn, work, why) for work in pending),
-        verdicts=tuple(Verdict(work.handler, "dead", why, work.attempt) for work in pending),
+        verdicts=tuple(
+            Verdict(handler=work.handler, state="dead", reason=why, attempt=work.attempt) for work in pending
+        ),
         remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
         snapshot=msgspec.structs.replace(snapshot, timers=()) if snapshot and timers else empty.snapshot,
     )
@@ -103,8 +105,8 @@ def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pendin
 def search(context: TurnContext, work: Pending) -> Pending | None:
     """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
     now = context.now()
-    first = work.missing or now
-    return None if now >= first + GRACE else msgspec.structs.replace(work, missing=first, look=now + SEARCH)
+    first = work.missing_since or now
+    return None if now >= first + GRACE else msgspec.structs.replace(work, missing_since=first, check_at=now + SEARCH)
 
 
 def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:

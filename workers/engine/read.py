@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from workers.engine.context import Parked, TurnContext
-from workers.engine.create import ours
+from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import Unreadable
 from workers.engine.steps import Outcome, Steps, ask
@@ -70,7 +70,7 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     found = diff_read(ticket, snapshot, first, now, staff, old)
     if merged and snapshot:
         found = add_merge_changes(found, ticket, snapshot, merged, now)
-    found, created = yield from ours(context, ticket, found)
+    found, created = yield from drop_own_creation(context, ticket, found)
     called, remarks = _called(context, found)
     return _explain(context, ticket, called, (*created, *remarks))
 

@@ -11,7 +11,7 @@ from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, HandlerActions
 from workers.engine.plan import Effect, Pending, fingerprint
 from workers.engine.read import Reading
-from workers.engine.reconcile import forwards
+from workers.engine.reconcile import is_forward
 from workers.errors import UnknownName
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
@@ -31,7 +31,7 @@ def requested_actions(work: Pending) -> HandlerActions:
 def words(work: Pending) -> str:
     """Says what is wanted and why."""
     if work.effect is not None:
-        return f"{AGAIN} {work.effect.words}"
+        return f"{AGAIN} {work.effect.summary}"
     return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.actions))}"
 
 
@@ -52,10 +52,10 @@ def landed(reading: Reading, work: Pending) -> int | None:
     updates = [
         update
         for update in reading.ticket.history
-        if update.id > work.doubt.floor and update.id not in work.doubt.updates
+        if update.id > work.doubt.floor and update.id not in work.doubt.other_updates
     ]
-    if effect.sort == "forward":
-        return next((update.id for update in updates if forwards(effect, update, staff)), None)
+    if effect.kind == "forward":
+        return next((update.id for update in updates if is_forward(effect, update, staff)), None)
     return attribute([fingerprint(effect, staff)], updates).get(0)
 
 
@@ -79,24 +79,24 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
         return id
 
     found: list[AnyAction] = []
-    if effect.sort == "tags":
+    if effect.kind == "tags":
         found.append(Tags(effect.add, effect.remove))
-    elif effect.sort == "note":
+    elif effect.kind == "note":
         found.append(Note(effect.html, effect.alert))
-    elif effect.sort == "reply":
+    elif effect.kind == "reply":
         found.append(Reply(effect.html, effect.notify, effect.cc, effect.bcc))
-    elif effect.sort == "forward":
+    elif effect.kind == "forward":
         found.append(Forward(effect.to, effect.subject, effect.html))
-    elif effect.sort == "subscribe":
+    elif effect.kind == "subscribe":
         found.append(Subscribe(tuple(now(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
-    elif effect.sort == "move":
+    elif effect.kind == "move":
         found.append(Move(now("category", effect.category, Directory.category), effect.html))
-    elif effect.sort == "create":
+    elif effect.kind == "create":
         members = {**effect.draft, "subject": effect.subject, "html": effect.html}
         members["category"] = now("category", effect.category, Directory.category)
         members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
         found.append(Create(members))
-    elif effect.sort == "delete":
+    elif effect.kind == "delete":
         found.append(Delete())
     properties = {
         name: now(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value

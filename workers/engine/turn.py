@@ -20,6 +20,7 @@ from workers.engine.decide import decide
 from workers.engine.missing import begun, dead_letter, merged_away, part, without_handlers, without_ticket
 from workers.engine.perform import Performer
 from workers.engine.plan import (
+    FORMAT,
     DeadLetter,
     Entry,
     Pending,
@@ -29,7 +30,7 @@ from workers.engine.plan import (
     decode_pending,
     decode_plan,
     decode_replay,
-    together,
+    merge_pending,
 )
 from workers.engine.read import decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
@@ -98,7 +99,7 @@ def _turn(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
     stored, missing = part(decode_pending(context.lane.pending))
-    pending = begun(context, together((*map(decode_replay, context.lane.replays), *stored)))
+    pending = begun(context, merge_pending((*map(decode_replay, context.lane.replays), *stored)))
     if not context.config.claim.read:
         return without_handlers(context, _empty(context, ""), pending)
     frozen = context.lane.reading
@@ -114,7 +115,7 @@ def _make_plan(context: TurnContext) -> Steps[Plan]:
 def _empty(context: TurnContext, remark: str) -> Plan:
     """Gives the plan of a turn in which there is nothing to decide."""
     return Plan(
-        format=1,
+        format=FORMAT,
         turn=context.lane.turn,
         read_at=context.now(),
         snapshot=Snapshot(),
@@ -125,8 +126,8 @@ def _empty(context: TurnContext, remark: str) -> Plan:
         dead_letters=(),
         remarks=(remark,) if remark else (),
         handled=tuple(event.id for event in context.lane.events),
-        left=(),
-        look=0,
+        unexplained=(),
+        recheck_in=0,
         dry=context.config.dry_run,
         ticket={},
         events=context.lane.events,
@@ -157,8 +158,8 @@ def _give_up_turn(context: TurnContext, reason: str, nonce: str | None) -> Steps
     pending = _begun(context, _readable(lane))
     dead = (kept_as, *(dead_letter(lane.turn, work, reason) for work in pending if work.changes or work.dead_letter))
     # The changes come again, and must not do again what they did elsewhere.
-    notes = tuple(msgspec.structs.replace(note, look=context.now() + DAY) for note in _begun(context, ()))
-    said = (Verdict("", "dead", reason),)
+    notes = tuple(msgspec.structs.replace(note, check_at=context.now() + DAY) for note in _begun(context, ()))
+    said = (Verdict(handler="", state="dead", reason=reason),)
     plan = msgspec.structs.replace(_empty(context, reason), dead_letters=dead, verdicts=said, pending=notes)
     if (snapshot := decode(lane.snapshot)) is not None:
         # What of it was done is not known any more: our rows until its last call can land start nothing.
@@ -184,4 +185,4 @@ def _readable(lane: ClaimedLane) -> tuple[Pending, ...]:
             found.append(decode_replay(stored))
     with suppress(Unreadable):
         found += part(decode_pending(lane.pending))[0]
-    return together(found)
+    return merge_pending(found)

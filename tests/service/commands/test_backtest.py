@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.commands.backtest import peak
 from tests.support.commands import refused, run, shown
 from workers.store.keys import Keys
 from workers.testing import Desk
@@ -124,7 +125,7 @@ def snapshot(store: redis.Redis) -> dict[bytes, bytes | None]:
 
 
 def words(deeds: list[dict[str, Any]]) -> set[str]:
-    return {deed["words"] for deed in deeds}
+    return {deed["summary"] for deed in deeds}
 
 
 @pytest.mark.usefixtures("past")
@@ -179,7 +180,7 @@ def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
         "bad.hangs": "ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
         "bad.exits": "SystemExit at bad.py:12",
         "bad.recurses": "RecursionError at bad.py:16",
-        "bad.gives": "gives up: bad.gives returned a str; a handler returns None: record actions on the ticket",
+        "bad.gives": "gave up: bad.gives returned a str; a handler returns None: record actions on the ticket",
         "bad.prints": "",
     }
     assert words(handlers["bad.prints"]["added"]) == {"tag +printed"}
@@ -199,7 +200,7 @@ def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "rules")
     monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
     rule = replayed("rules.toml", "--ticket", "1")["handlers"]["rules.help"]
-    assert [(deed["ticket"], deed["words"], deed["text"]) for deed in rule["added"]] == [(1, "reply", "Hello")]
+    assert [(deed["ticket"], deed["summary"], deed["text"]) for deed in rule["added"]] == [(1, "reply", "Hello")]
     assert replayed("rules.toml", "--ticket", "2")["handlers"]["rules.help"]["skipped"] == {
         "subject does not match help": 1
     }
@@ -277,3 +278,11 @@ def test_only_turns_since_then_count(since: str, turns: int) -> None:
 @pytest.mark.parametrize("line", ["backtest", "backtest vip:router --since soon", "backtest vip:router --ticket 0"])
 def test_wrong_usage_is_exit_code_2(line: str) -> None:
     run(*line.split(), code=2)
+
+
+@pytest.mark.parametrize(
+    ("times", "most"),
+    [([], 0), ([0], 1), ([0, 59_999], 2), ([0, 60_000], 1), ([0, 1, 59_000, 60_000, 60_500, 130_000], 3)],
+)
+def test_the_peak_is_the_fullest_window_of_any_alignment(times: list[int], most: int) -> None:
+    assert peak(times, 60.0) == most

@@ -147,7 +147,7 @@ def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
 
 @pytest.mark.parametrize(
     "plan",
-    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"sort": "telepathy"}]}'],
+    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"kind": "telepathy"}]}'],
 )
 def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store: redis.Redis, plan: bytes) -> None:
     world = World(store, notes("a"))

@@ -68,7 +68,7 @@ def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
     assert bodies(world) == []
     lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"foxhooks:{{{ACCOUNT}}}:history:1", 0, -1)]
     said = next(line for line in lines if "withheld" in line)
-    assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (row ")
+    assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (update ")
     for name, value in {"HAPPYFOX_ACCOUNT": ACCOUNT, "HAPPYFOX_WEBHOOK_SECRETS": "x", "REDIS_URL": valkey_url}.items():
         monkeypatch.setenv(name, value)
     assert " ".join(said.split()) in " ".join(run("explain", "1").stdout.split())

@@ -159,7 +159,7 @@ def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: re
 
     assert numbers(world) == [1, 2, 3, 4, 5, 6]
     [dead_letter] = dead_letters(store)
-    assert "5 of them one from another: that is a circle" in dead_letter["reason"]
+    assert "5 in a row: that is a loop" in dead_letter["reason"]
 
 
 def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: redis.Redis) -> None:

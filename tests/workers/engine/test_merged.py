@@ -90,7 +90,7 @@ def test_what_is_owed_to_handlers_of_a_merged_ticket_becomes_dead_letters(
     [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"]) == ("clerk.answer", "the ticket was merged into #2")
     assert [change["text"].strip() for change in dead["changes"]] == ["First."]
-    assert "clerk.answer dead: the ticket was merged into #2" in desk.trail(1)
+    assert "clerk.answer failed for good: the ticket was merged into #2" in desk.trail(1)
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
 
 

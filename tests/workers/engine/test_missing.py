@@ -139,7 +139,7 @@ def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_
 
     assert "Written once and for all." in str(world.ticket(1)["updates"])
     [dead] = dead_letters(store).values()
-    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, though the ticket is there"
+    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, although the ticket exists"
     assert dead["effect"]["add"] == ["vip"]
 
 

@@ -229,7 +229,7 @@ def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redi
 
     assert world.ticket(3)["tags"] == "linked"
     [dead_letter] = dead_letters(store)
-    assert (dead_letter["reason"], dead_letter["handler"]) == ("wanted on ticket 1", "clerk.file")
+    assert (dead_letter["reason"], dead_letter["handler"]) == ("requested by a turn of ticket 1", "clerk.file")
 
 
 def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None:

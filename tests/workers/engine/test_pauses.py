@@ -111,7 +111,7 @@ def test_only_the_router_that_is_paused_waits(store: redis.Redis) -> None:
     halt(world, "router", "audit")
     write(world, "one", "two")
     assert (one, two) == (["Hello"], ["Hello", "one", "two"])
-    assert "every handler of audit waits: the router audit is paused since" in trail(store)
+    assert "every handler of audit waiting: the router audit is paused since" in trail(store)
 
     world.store.run(resume(ACCOUNT, "router", "audit"))
     settle(world)
@@ -364,5 +364,5 @@ def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(sto
     world.work()
     write(world, "one")
 
-    assert trail(store).count("audit.hear retrying:") == 1
-    assert "audit.hear waits: for its retry at 2026-05-28 20:2" in trail(store)
+    assert trail(store).count("audit.hear failed, will be retried:") == 1
+    assert "audit.hear waiting: for its retry at 2026-05-28 20:2" in trail(store)

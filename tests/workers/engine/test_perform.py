@@ -199,7 +199,7 @@ def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
     world.settle_down()
 
     assert dead_letter(world)["reason"] == (
-        "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not landed"
+        "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not happened"
     )
     assert len(world.ticket(number)["updates"]) == 1
 
@@ -273,7 +273,7 @@ def test_a_look_up_asks_for_no_more_than_was_sent(store: redis.Redis) -> None:
     results = world.settle_down()
 
     (entry,) = next(result.journal for result in results if result.journal).values()
-    assert (entry.state, entry.without) == ("done", ("#1",))
+    assert (entry.state, entry.omitted) == ("done", ("#1",))
     assert sum(call.path.endswith("staff_update/") for call in world.simulator.log) == 1
 
 

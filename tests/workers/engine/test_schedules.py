@@ -222,7 +222,7 @@ def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
     second = run_due_task(config, wanted, "two")
     with pytest.raises(StopIteration) as stop:
         second.send(world.perform(next(second)))
-    assert stop.value.value == TaskResult(config.call_ms + 30_000)
+    assert stop.value.value == TaskResult(wait=config.call_ms + 30_000)
 
     world.now += config.call_ms + 30_000
     assert [each.put for each in world.rounds()] == [1]
@@ -233,7 +233,7 @@ def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
             step = first.send(world.perform(step))
     except StopIteration as stop_:
         ended = stop_.value
-    assert ended == TaskResult(0)
+    assert ended == TaskResult()
     assert world.client.llen(f"{P}lane:1") == 1
 
 
@@ -392,13 +392,13 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     world.check = check
     (ended,) = world.rounds()
-    assert ended.told == ended.diff == tuple(told)
+    assert ended.findings == ended.new_findings == tuple(told)
     assert state(world, ":names").findings == tuple(told)
     world.now += DAY - 1
     assert world.rounds() == []
     world.now += 1
     (ended,) = world.rounds()
-    assert (ended.told, ended.diff) == (tuple(told), ())
+    assert (ended.findings, ended.new_findings) == (tuple(told), ())
     told.clear()
 
     def doubted() -> TaskResult:
@@ -407,7 +407,7 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     assert doubted().name == ""
     world.now += 600_000
-    assert doubted().told == ()
+    assert doubted().findings == ()
     assert state(world, ":names").findings == ()
     assert len(asked) == 3
 
