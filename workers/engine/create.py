@@ -12,7 +12,7 @@ import msgspec
 from workers.engine.context import Parked, TurnContext
 from workers.engine.plan import Effect, Entry
 from workers.engine.reconcile import TRIES, UNDECIDED, UpdateAttribution, wait_until_settled
-from workers.engine.steps import Steps, ask
+from workers.engine.steps import Steps
 from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.happyfox.base import read_page
 from workers.happyfox.messages import Answer, read
@@ -68,7 +68,7 @@ def _draft(effect: Effect) -> Draft:
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Tell every worker that this ticket is about to be ours; return False if it must not be created."""
     draft = msgspec.json.encode(_draft(effect))
-    if (yield from ask(announcing(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket))):
+    if (yield announcing(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
         return True
     yield from context.record_effect(key, Entry(state="refused", reason=LOOP, evidence={"fields": []}))
     return False
@@ -80,7 +80,7 @@ def drop_own_creation(
     """Return the changes without the creation of a ticket that we created, and a remark on that."""
     if not context.config.may_create or all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
-    known, drafts = yield from ask(announced(context.lane.account, [ticket.id]))
+    known, drafts = yield announced(context.lane.account, [ticket.id])
     if ticket.id not in known and not any(msgspec.json.decode(each, type=Draft).fits(ticket) for each in drafts):
         return diff, ()
     others = tuple(change for change in diff.changes if change.kind != "ticket-created")
@@ -94,7 +94,7 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
     newest, complete = yield from _newest_tickets(context, since)
     draft, own = _draft(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]
-    known, _ = yield from ask(announced(context.lane.account, fitting))
+    known, _ = yield announced(context.lane.account, fitting)
     fitting = [id for id in fitting if id not in known]
     if len(fitting) == 1:
         yield from context.record_effect(key, Entry(state="done", ticket=fitting[0]))

@@ -14,10 +14,10 @@ from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up
-from workers.engine.steps import Outcome, Steps, ask
+from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
-from workers.store.lanes import FORGET, LEAVE, Begun, begin
+from workers.store.lanes import FORGET, LEAVE, Begun, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
 
 #: Effects of bulk routers take bulk permits for this long (ms), so that a busy account does not delay them for ever.
@@ -90,8 +90,9 @@ class Performer:
             return
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
-        script = begin(context.lane, key, permit, config.call_ms, config.budget, priority, attempts, omitted, newest)
-        begun = yield from ask(script)
+        begun: Begun | Refusal = yield begin(
+            context.lane, key, permit, config.call_ms, config.budget, priority, attempts, omitted, newest
+        )
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost

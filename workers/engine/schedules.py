@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from workers.engine.context import SEND_BY, AccountConfig
-from workers.engine.steps import Steps, ask, call
+from workers.engine.steps import Call, Outcome, Steps
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
@@ -23,6 +23,7 @@ from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
 from workers.store.periodic import Taken, found, leave, spread, take
+from workers.store.permits import Grant
 from workers.store.records import recall, remember
 from workers.tickets.model import mapping, number
 
@@ -92,7 +93,7 @@ def run_due_task(
 ) -> Steps[TaskResult]:
     """Claim the task that has been due longest and bring it as far as possible; ``doubted``: check the names soon."""
     try:
-        taken = yield from ask(take(config.account, token, config.call_ms + LEASE, tasks.periods(doubted)))
+        taken: Taken | int = yield take(config.account, token, config.call_ms + LEASE, tasks.periods(doubted))
     except NotNow as ending:
         return TaskResult(wait=ending.wait)
     if not isinstance(taken, Taken):
@@ -104,7 +105,7 @@ def run_due_task(
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
     except (_Unfinished, NotNow) as ending:
         why = ending.why if isinstance(ending, _Unfinished) else ""
-        yield from ask(leave(config.account, taken, ending.wait, why))
+        yield leave(config.account, taken, ending.wait, why)
         return TaskResult(name=taken.name, why=why)
 
 
@@ -131,25 +132,25 @@ class _TaskRun:
         while phase == "search":
             numbers = yield from self._page(schedule.query(state.slot), page)
             last = len(numbers) < PAGE
-            if not (yield from ask(found(self.account, self.taken, self.lease, page, numbers, last, MOST))):
+            if not (yield found(self.account, self.taken, self.lease, page, numbers, last, MOST)):
                 return TaskResult()
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
         keep = self.config.record_ttl // 1000
-        while (left := (yield from ask(spread(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
+        while (left := (yield spread(self.account, self.taken, self.lease, BATCH, keep))) > 0:
             pass
         return TaskResult() if left < 0 else TaskResult(name=self.taken.name, over=True, put=min(count, MOST), cut=cut)
 
     def check_names(self, check: Check) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
         names = list(Directory.LISTS)
-        stored = yield from ask(recall(self.account, names, FRESH))
+        stored: list[bytes | None] = yield recall(self.account, names, FRESH)
         lists: dict[str, list[object]] = {}
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
         findings = tuple(check(Directory(**lists)))
-        yield from ask(leave(self.account, self.taken, -1, "", findings))
+        yield leave(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
         return TaskResult(name=self.taken.name, over=True, findings=findings, new_findings=new)
 
@@ -168,19 +169,19 @@ class _TaskRun:
         content = yield from self._get(Directory.LISTS[name])
         if not isinstance(content, list):
             raise _Unfinished(REST, f"HappyFox answered the list of {name} with something other than a list")
-        yield from ask(remember(self.account, name, msgspec.json.encode(content)))
+        yield remember(self.account, name, msgspec.json.encode(content))
         return content
 
     def _get(self, request: Request) -> Steps[object]:
         """Read with bulk priority and return the content; raise _Unfinished if HappyFox cannot give it now."""
         self._calls += 1
         permit, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
-        grant = yield from ask(governor.permit("get", permit, "bulk", self.config.call_ms))
+        grant: Grant = yield governor.permit("get", permit, "bulk", self.config.call_ms)
         if grant.wait:
             raise _Unfinished(grant.wait)
-        outcome = yield from call(request, permit, SEND_BY)
+        outcome: Outcome = yield Call(request, permit, SEND_BY)
         result, wait = settlement("GET", outcome)
-        yield from ask(governor.release("get", permit, result, 0, wait))
+        yield governor.release("get", permit, result, 0, wait)
         if not isinstance(outcome, Answer):
             raise _Unfinished(REST, f"HappyFox could not be reached: {outcome}")
         try:

@@ -25,7 +25,7 @@ from workers.engine.plan import (
     journaled_effects,
     split_by_handler,
 )
-from workers.engine.steps import Steps, ask
+from workers.engine.steps import Steps
 from workers.plugins.actions import denials
 from workers.store.lanes import ClaimedLane, Handed, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
@@ -80,8 +80,10 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         lives=_ttls(context, timers) if encoded_snapshot or record or history or taken else {},
     )
     encoded_pending = msgspec.json.encode(pending) if pending else b""
-    script = settle(context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce)
-    return (yield from ask(script))
+    closed: Closed = yield settle(
+        context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce
+    )
+    return closed
 
 
 def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:

@@ -58,15 +58,3 @@ def drive(steps: Generator[StepT, Any, T], perform: Callable[[StepT], Any]) -> T
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-def ask(script: Script[T]) -> Steps[T]:
-    """Yield a script and return its answer, with its type."""
-    answer: T = yield script
-    return answer
-
-
-def call(request: Request, permit: str, send_by: int) -> Steps[Outcome]:
-    """Yield a call and return its outcome."""
-    outcome: Outcome = yield Call(request, permit, send_by)
-    return outcome
