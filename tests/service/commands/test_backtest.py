@@ -180,7 +180,7 @@ def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
         "bad.hangs": "ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
         "bad.exits": "SystemExit at bad.py:12",
         "bad.recurses": "RecursionError at bad.py:16",
-        "bad.gives": "gave up: bad.gives returned a str; a handler returns None: record actions on the ticket",
+        "bad.gives": "bad.gives returned a str; a handler returns None: record actions on the ticket",
         "bad.prints": "",
     }
     assert words(handlers["bad.prints"]["added"]) == {"tag +printed"}
