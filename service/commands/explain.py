@@ -13,7 +13,7 @@ from service.commands.format import AsJson, ago, ahead, clock, details, line, pl
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
 from workers.engine import guards
-from workers.engine.decide import NOT_ASKED
+from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.plan import (
     EVERYONE,
     TICKET,
@@ -139,7 +139,7 @@ def _why_stopped(
             yield guards.describe_pause(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
-    if guards.tagged(snapshot.tags, account.off_tag):
+    if guards.has_pause_tag(snapshot.tags, account.off_tag):
         since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
@@ -203,7 +203,7 @@ def _change(change: Change) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Describe each decision; handlers that were not triggered share a line at the end."""
-    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_ASKED]
+    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_TRIGGERED]
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""

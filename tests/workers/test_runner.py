@@ -35,7 +35,7 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
     def turn() -> Steps[TurnResult]:
         yield governor.permit("get", "p", "interactive", 20_000)
         outcomes.append((yield Call(ticket(1), "p", SEND_BY)))
-        return TurnResult("settled")
+        return TurnResult(end="settled")
 
     with running(simulator) as happyfox:
         line = Store(store)

@@ -160,7 +160,8 @@ class Backtest:
         snapshot = Snapshot(once=tuple(self._acted_once[record.number]))
         ticket = read_ticket(record.ticket, self._config.site)
         context = TurnContext(lane, self._config)
-        reading = Reading(ticket, ReadDiff(record.changes, snapshot), (), (), 0, record.at)
+        diff = ReadDiff(record.changes, snapshot)
+        reading = Reading(ticket=ticket, diff=diff, handled=(), unexplained=(), recheck_in=0, at=record.at)
         requested: list[HandlerActions] = []
         return drive(decide(context, reading, ()), lambda step: self._perform(step, requested))
 

@@ -6,10 +6,10 @@ from typing import cast
 
 import msgspec
 
-from workers.engine.plan import Entry, decode_entry
+from workers.engine.plan import Entry
 from workers.engine.steps import Call, Clock, Steps
 from workers.engine.steps import Outcome as CallOutcome
-from workers.errors import Unsent
+from workers.errors import LeaseLost, Unsent
 from workers.happyfox.messages import Answer, Request, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
@@ -27,41 +27,38 @@ SEND_BY = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig:
-    """The settings that all turns of one account share, built once at start."""
+    """What all turns of one account share, built once at start. Times are in ms."""
 
     claim: ClaimConfig
     governor: Governor
     staff_id: int
     """The staff member we write as."""
     site: str
-    """The address of the help desk."""
     handlers: tuple[Bound, ...]
-    """The handlers, in the order in which they run."""
+    """In the order in which they run."""
     allow: frozenset[tuple[str, str]]
-    """What routers may do: pairs of router and permission."""
+    """Pairs of router and permission."""
     dry_run: bool
     loop_guard: int
-    """The number of our writes to a ticket within an hour that trips its loop guard."""
+    """How many of our writes within an hour trip the loop guard of a ticket."""
     call_ms: int
     """The total time of one call."""
     doubt_ms: int
     """How long after its deadline an unanswered call may still take effect."""
     record_ttl: int
-    """How long events and records are kept, in ms."""
+    """How long events and records are kept."""
     clock: Clock
-    """A clock in ms that starts anywhere and never goes back."""
+    """Starts anywhere and never goes back."""
     handler_ms: int = 30_000
     """How long a handler may run."""
     snapshot_ttl: int = 90 * DAY
-    """How long the snapshot of a ticket is kept, in ms."""
     history_ttl: int = 14 * DAY
-    """How long the history of a ticket is kept, in ms."""
     dry_routers: frozenset[str] = frozenset()
     """Routers in dry run while the others act."""
     off_tag: str = ""
     """The tag that pauses a ticket; empty for none."""
     off_skips: bool = False
-    """Whether changes to a ticket with that tag are skipped instead of queued."""
+    """Whether a ticket with that tag skips changes instead of queueing them."""
 
     def dry(self, handler: str) -> bool:
         """Return whether a router, or a handler by its full name, is in dry run."""
@@ -69,7 +66,7 @@ class AccountConfig:
 
     @property
     def ttls(self) -> dict[str, int]:
-        """How long what settling stores is kept, by the names that ``lua/settle.lua`` reads."""
+        """How long settling stores things, as ``lua/settle.lua`` reads it."""
         return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
 
     @property
@@ -96,10 +93,6 @@ class Parked(Exception):
         self.delay, self.why = delay, why
 
 
-class LaneLost(Exception):
-    """The lease is lost. Whoever holds the lane now continues; this turn does nothing more."""
-
-
 class TicketGone(Exception):
     """HappyFox does not know the ticket. The text says why if that is final; the plan then ends here."""
 
@@ -124,10 +117,6 @@ class TurnContext:
         self._claimed = config.clock()
         self._permits = 0
         self._answered = 0
-
-    def resume(self) -> None:
-        """Decode the stored journal; raise ``Unreadable`` if this version cannot."""
-        self.journal = {key: decode_entry(entry) for key, entry in self.lane.journal.items()}
 
     def now(self) -> int:
         """Return the store's time in ms: its time at the claim, continued by this process's own clock."""
@@ -230,7 +219,7 @@ class TurnContext:
         """Write the result of an effect to the journal and settle its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
         if not (yield done(self.lane, effect, stored, permit, outcome, self.answer_age(), wait, self.config.budget)):
-            raise LaneLost
+            raise LeaseLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry
         elif entry == b"":

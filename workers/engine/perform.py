@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from workers.engine.context import LaneLost, Parked, TicketGone, TurnContext
+from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
-from workers.engine.missing import next_look
+from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import Outcome, Steps, ask
-from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.store.lanes import FORGET, LEAVE, Begun, begin
 from workers.tickets.model import TicketRead, read_updates
@@ -94,7 +94,7 @@ class Performer:
         begun = yield from ask(script)
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
-                raise LaneLost
+                raise LeaseLost
             raise Parked(begun.wait, f"no permit ({begun.why})")
         context.journal[key] = Entry(
             state="begun",
@@ -214,7 +214,7 @@ def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[No
     """Park the turn until the ticket may be back; give the effect up in the end, or at once if ``gone`` says why."""
     context = attribution.context
     now, entry = context.now(), context.journal.get(key)
-    wait = next_look(entry.at if entry else now, now)
+    wait = ms_until_recheck(entry.at if entry else now, now)
     if gone or not wait:
         in_doubt = entry is not None and entry.state == "begun"
         doubt = Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if in_doubt else None

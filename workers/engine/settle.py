@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from workers.engine.context import DAY, TurnContext, history_line
-from workers.engine.guards import KEPT, acted
+from workers.engine.guards import KEPT_TURNS, acting_turn
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
@@ -108,8 +108,8 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
         )
-    if act := acted(plan, context.journal):
-        loop_guard = msgspec.structs.replace(snapshot.loop_guard, acts=(*snapshot.loop_guard.acts, act)[-KEPT:])
+    if act := acting_turn(plan, context.journal):
+        loop_guard = msgspec.structs.replace(snapshot.loop_guard, acts=(*snapshot.loop_guard.acts, act)[-KEPT_TURNS:])
         snapshot = msgspec.structs.replace(snapshot, loop_guard=loop_guard)
     return snapshot
 

@@ -134,7 +134,7 @@ def test_the_same_handlers_would_do_the_same() -> None:
     (handler,) = found["handlers"].values()
     assert (handler["acted"], handler["same"], handler["added"], handler["missing"]) == (2, 6, [], [])
     assert (found["turns"], found["posts"], found["made"], found["skipped"]) == (3, 4, 4, 0)
-    assert handler["skipped"] == {"no change of its kinds": 1}
+    assert handler["skipped"] == {"not triggered by this event": 1}
 
 
 @pytest.mark.usefixtures("past")
@@ -214,7 +214,7 @@ def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_pat
     )
     rule = replayed("rules.toml")["handlers"]["rules.calm"]
     assert len(rule["added"]) == 1
-    assert "it has acted on this ticket, and does so only once" in rule["skipped"]
+    assert "already acted on this ticket, and runs only once per ticket" in rule["skipped"]
 
 
 @pytest.mark.usefixtures("past")

@@ -49,7 +49,7 @@ def test_planned_actions_belong_to_their_handler_whichever_call_carries_them() -
         Verdict(handler="one.x", state="decided"),
         Verdict(handler="two.y", state="decided"),
         Verdict(handler="old.z", state="decided", reason=f"{AGAIN} note"),
-        Verdict(handler="old.z", state="skipped", reason="no change of its kinds"),
+        Verdict(handler="old.z", state="skipped", reason="not triggered by this event"),
     )
     handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
     again = Effect(kind="note", handler="old.z", html="again")

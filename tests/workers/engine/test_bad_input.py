@@ -226,7 +226,7 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
         world.now += world.lease
     world.work()
 
-    assert [dead_letter.reason[:27] for dead_letter in dead_letters(world)] == ["this turn broke off 10 time"]
+    assert [dead_letter.reason[:25] for dead_letter in dead_letters(world)] == ["this turn was interrupted"]
     assert "plan" in dead_letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
 

@@ -90,7 +90,7 @@ def test_they_are_heard_although_no_webhook_tells_of_them(store: redis.Redis) ->
 
     assert ("note-added", "us") in told(hears)
     trail = b"".join(store.lrange(f"foxhooks:{{{ACCOUNT}}}:history:1", 0, -1))
-    assert b"every handler of keen hears what we did: tags-changed, note-added" in trail
+    assert b"every handler of keen gets our own changes: tags-changed, note-added" in trail
 
 
 @pytest.mark.parametrize("name", ["settle", "plan", "claim"])

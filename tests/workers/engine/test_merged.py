@@ -116,7 +116,7 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
 
     assert rung == [2]
     told = [line.text for line in AccountRecords(store, ACCOUNT).history(1)]
-    assert "timer remind of clerk: ended, for the ticket was merged into #2" in told
+    assert "timer remind of clerk: ended, because the ticket was merged into #2" in told
 
 
 @pytest.mark.parametrize("merged_updates", ROWS)

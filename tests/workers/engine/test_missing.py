@@ -255,6 +255,6 @@ def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: 
     old.settle_down()
 
     [dead] = dead_letters(store).values()
-    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
+    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler with this name ")
     assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")

@@ -111,7 +111,7 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     rest(world)
 
     [dead_letter] = dead_letters(store)
-    assert dead_letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
+    assert dead_letter["reason"].startswith("HappyFox has no such ticket: it repeatedly answered 404")
     assert (dead_letter["handler"], dead_letter["origin"]) == ("clerk.file", 1)
     assert dead_letter["actions"] == [{"action": "tags", "add": ["linked"], "remove": []}]
     assert not store.zcard(f"{P}schedule")

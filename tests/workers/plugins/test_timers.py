@@ -373,7 +373,7 @@ def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(st
     play.world.simulator.staff_updates(play.number, staff=1, remove_tags=["off"])
     play.settle()
     assert len(rang) == 1
-    assert not any("hears what we did" in line for line in play.trail)
+    assert not any("gets our own changes" in line for line in play.trail)
 
 
 def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:
