@@ -1,8 +1,8 @@
 """Backtest: let other handlers decide the turns of stored records again, and compare the actions.
 
 The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
-its ticket shows what the handlers of then did, and not what those of now would have done. Compared is what was decided,
-whatever became of it.
+its ticket shows what the handlers of then did, and not what those of now would have done. Only decisions
+are compared, whatever became of them.
 """
 
 import logging
@@ -24,7 +24,7 @@ from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import AnyAction, Create, Move, Note, Set, Subscribe
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place, stated
 from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
@@ -184,11 +184,9 @@ class Backtest:
             answer = self._run(invocation.take)
         except Stopped as error:
             answer = error.failure
-        except Retry as error:
-            answer = Failure(f"asked for a retry: {error.reason}", error.after)
-        except GiveUp as error:
-            answer = Failure(f"gave up: {error.reason}", final=True)
-        except (Exception, SystemExit) as error:
+        except (Retry, GiveUp) as error:
+            answer = stated(error)
+        except (Exception, SystemExit) as error:  # whatever a handler raises is a result
             answer = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
         return invocation.end.failure if isinstance(invocation.end, Stopped) else answer
 
@@ -256,8 +254,8 @@ def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
     yield from ((f"tag -{tag}", "") for tag in part.remove)
     for name, value in part.set.items():
         yield Effect(kind="properties", names=part.names, set={name: value}).summary, ""
-    for id, value in part.fields.items():
-        summary = Effect(kind="properties", names=part.names, fields={id: value}).summary
+    for field_id, value in part.fields.items():
+        summary = Effect(kind="properties", names=part.names, fields={field_id: value}).summary
         yield (f"{summary} = {value}" if values else summary), ""
 
 
@@ -289,26 +287,26 @@ class InferredDirectory:
                 self._learn("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
             elif key == "category":
                 self._learn("categories", {"id": effect.category, "name": name})
-            elif isinstance(id := effect.set.get(key), int):
-                self._learn(PROPERTY_LISTS[key], {"id": id, "name": name})
+            elif isinstance(value := effect.set.get(key), int):
+                self._learn(PROPERTY_LISTS[key], {"id": value, "name": name})
 
     def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
         """Return lists as the store keeps them (JSON), with every name in these actions."""
         for which, name in (pair for each in requested for action in each.actions for pair in _names(action)):
             self._accept(which, name)
         return {
-            which: msgspec.json.encode([{"id": id, "name": name, "email": name} for id, name in names.items()])
+            which: msgspec.json.encode([{"id": key, "name": name, "email": name} for key, name in names.items()])
             for which, names in self._lists.items()
         }
 
     def _learn(self, which: str, entry: Mapping[str, Any]) -> None:
-        id, name = number(entry.get("id")), text(entry.get("name"))
-        if id is None or not name:
+        found, name = number(entry.get("id")), text(entry.get("name"))
+        if found is None or not name:
             return
         names = self._lists[which]
         for other in [other for other, known in names.items() if other < 0 and known.casefold() == name.casefold()]:
             del names[other]
-        names[id] = name
+        names[found] = name
 
     def _accept(self, which: str, name: int | str) -> None:
         names = self._lists[which]

@@ -95,7 +95,7 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
     draft, own = _draft(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]
     known, _ = yield announced(context.lane.account, fitting)
-    fitting = [id for id in fitting if id not in known]
+    fitting = [ticket_id for ticket_id in fitting if ticket_id not in known]
     if len(fitting) == 1:
         yield from context.record_effect(key, Entry(state="done", ticket=fitting[0]))
         return 0

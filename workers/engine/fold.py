@@ -116,7 +116,8 @@ def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) 
     for handler, action in asked:
         if not isinstance(action, Set):
             continue
-        for name, value in {**action.properties, **{f"#{id}": value for id, value in action.fields.items()}}.items():
+        fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
+        for name, value in {**action.properties, **fields}.items():
             before = values.get(name)
             if before is not None and before[0] != value and before[1] != handler:
                 remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
@@ -152,7 +153,9 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
             others.append(effect)
         elif isinstance(action, Subscribe):
-            others.append(Effect(kind="subscribe", handler=handler, staff=tuple(int(id) for id in action.staff)))
+            others.append(
+                Effect(kind="subscribe", handler=handler, staff=tuple(int(member) for member in action.staff))
+            )
         elif isinstance(action, Create):
             draft = dict(action.members)
             own = {name: draft.pop(name) for name in ("subject", "html", "category")}
@@ -251,8 +254,8 @@ def _with_names(effect: Effect, directory: Directory) -> Effect:
         for name, kind in NAME_KINDS.items()
         if isinstance(value := effect.set.get(name), int)
     }
-    names |= {f"#{id}": directory.name("field", int(id)) for id in effect.fields}
-    names |= {f"@{id}": directory.name("staff", id) for id in effect.staff}
+    names |= {f"#{field_id}": directory.name("field", int(field_id)) for field_id in effect.fields}
+    names |= {f"@{member}": directory.name("staff", member) for member in effect.staff}
     if effect.kind in ("move", "create"):
         names["category"] = directory.name("category", effect.category)
     return msgspec.structs.replace(effect, names=names) if names else effect
@@ -265,19 +268,12 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
     if effect.kind == "note":
         alert: Any = effect.alert  # "s", "c" or a staff id: names were replaced
         return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_property_members(effect))
-    if effect.kind == "reply":
-        return tickets.staff_update(
-            ticket,
-            staff=staff,
-            html=effect.html,
-            update_customer=effect.notify,
-            cc=effect.cc,
-            bcc=effect.bcc,
-            last_staff_message=effect.last_staff_message,
-            **_property_members(effect),
-        )
-    if effect.kind == "properties":
-        return tickets.staff_update(ticket, staff=staff, **_property_members(effect))
+    if effect.kind in ("reply", "properties"):
+        reply: dict[str, Any] = {}
+        if effect.kind == "reply":
+            reply = {"html": effect.html, "update_customer": effect.notify, "cc": effect.cc, "bcc": effect.bcc}
+            reply["last_staff_message"] = effect.last_staff_message
+        return tickets.staff_update(ticket, staff=staff, **reply, **_property_members(effect))
     if effect.kind == "forward":
         return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
     if effect.kind == "subscribe":
@@ -291,7 +287,7 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
 
 
 def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {tickets.ticket_field(int(id)): value for id, value in values.items()}
+    return {tickets.ticket_field(int(field_id)): value for field_id, value in values.items()}
 
 
 def _property_members(effect: Effect) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
-from workers.engine.reconcile import TRIES, UpdateAttribution, look_up
+from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
@@ -189,14 +189,14 @@ def without_collisions(attribution: UpdateAttribution, key: str, effect: Effect)
         if not reason and update.author == "staff" and update.message is not None and not update.message.private:
             reason = f"{update.author_name or 'a colleague'} answered meanwhile (update {update.id})"
     changed = {name for update in others for name in update.changes}
-    changed &= {"category"} if effect.kind == "move" else effect.set.keys()
+    changed &= effect.property_values.keys()
     written = _changed_fields(attribution, effect, attribution.checked) if attribution.checked else set[str]()
     if (changed or written) and not reason:
         left = {name: value for name, value in effect.set.items() if name not in changed}
-        fields = {id: value for id, value in effect.fields.items() if id not in written}
+        fields = {field_id: value for field_id, value in effect.fields.items() if field_id not in written}
         if left or fields or effect.kind in ("note", "reply"):
             return msgspec.structs.replace(effect, set=left, fields=fields)
-        names = sorted(changed) + [f"field {id}" for id in sorted(written)]
+        names = sorted(changed) + [f"field {field_id}" for field_id in sorted(written)]
         reason = f"{', '.join(names)} was changed meanwhile"
     if not reason:
         return effect
@@ -208,7 +208,7 @@ def _changed_fields(attribution: UpdateAttribution, effect: Effect, ticket: Tick
     """Return the effect's custom fields that changed since the handlers' read; updates do not show such changes."""
     before = attribution.plan.snapshot.fields
     now = {str(field.id): field.value for field in ticket.field_values}
-    return {id for id in effect.fields if now.get(id, "") != before.get(id, "")}
+    return {field_id for field_id in effect.fields if now.get(field_id, "") != before.get(field_id, "")}
 
 
 def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[None]:
@@ -235,6 +235,4 @@ def search_ticket(attribution: UpdateAttribution, key: str, _: Effect) -> Steps[
     if entry.attempts >= TRIES:
         yield from context.record_effect(key, Entry(state="refused", reason=NO_PLACE))
         return 0
-    attribution.checked, attribution.read_at = ticket, context.now()
-    yield from context.record_effect(key, FORGET)
-    return max(entry.attempts, 1)
+    return (yield from resend(attribution, key, ticket))

@@ -73,19 +73,20 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         parts += [
             f"{name} = {'none' if value is None else self.names.get(name, value)}" for name, value in self.set.items()
         ]
-        parts += [f"field {self.names.get(f'#{id}', id)}" for id in self.fields]
+        parts += [f"field {self.names.get(f'#{field_id}', field_id)}" for field_id in self.fields]
         if self.kind == "move":
             parts.append(f"move to category {self.names.get('category', self.category)}")
         if self.kind == "create":
             parts.append(f"create ticket in {self.names.get('category', self.category)}")
         if self.staff:
-            parts.append("subscribe " + ", ".join(self.names.get(f"@{id}", str(id)) for id in self.staff))
+            parts.append("subscribe " + ", ".join(self.names.get(f"@{member}", str(member)) for member in self.staff))
         return ", ".join(parts)
 
     @property
     def property_values(self) -> dict[str, str]:
-        """The properties it sets, as a snapshot has them: an id or a day as text, empty when cleared."""
-        return {name: "" if value is None else str(value) for name, value in self.set.items()}
+        """The properties it changes, as a snapshot has them: an id or a day as text, empty when cleared."""
+        values = {name: "" if value is None else str(value) for name, value in self.set.items()}
+        return {**values, "category": str(self.category)} if self.kind == "move" else values
 
     @property
     def text(self) -> str:
@@ -101,13 +102,13 @@ def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
         return Fingerprint("staff", staff, effect.kind == "tags", "", (), effect.property_values)
     if effect.kind == "move":
         note = words(effect.html)
-        return Fingerprint("staff", staff, False, "note" if note else "", note, {"category": str(effect.category)})
+        return Fingerprint("staff", staff, False, "note" if note else "", note, effect.property_values)
     return None
 
 
 def omitted_parts(planned: Effect, sent: Effect) -> tuple[str, ...]:
     """Name the properties and fields (``#12``) of a planned effect that are not sent."""
-    fields = {f"#{id}" for id in planned.fields.keys() - sent.fields.keys()}
+    fields = {f"#{field_id}" for field_id in planned.fields.keys() - sent.fields.keys()}
     return tuple(sorted((planned.set.keys() - sent.set.keys()) | fields))
 
 
@@ -116,7 +117,7 @@ def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
     return msgspec.structs.replace(
         effect,
         set={name: value for name, value in effect.set.items() if name not in names},
-        fields={id: value for id, value in effect.fields.items() if f"#{id}" not in names},
+        fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" not in names},
     )
 
 
@@ -132,7 +133,7 @@ def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
             add=tuple(tag for tag in effect.add if f"+{tag}" in own),
             remove=tuple(tag for tag in effect.remove if f"-{tag}" in own),
             set={name: value for name, value in effect.set.items() if name in own},
-            fields={id: value for id, value in effect.fields.items() if f"#{id}" in own},
+            fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" in own},
         )
         parts.append(part)
     return tuple(parts)

@@ -83,7 +83,7 @@ class UpdateAttribution:
         if found is None and wanted is not None:
             found = max((update.id for update in others if update.id > after and answers(wanted, update)), default=None)
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
-        return _done(wanted, found, {id: values[id] for id in effect.fields if id in values})
+        return _done(wanted, found, {field_id: values[field_id] for field_id in effect.fields if field_id in values})
 
     def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
         """Return the entry of an effect as a later read shows it, when others may have written too."""
@@ -119,9 +119,15 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
     if effect.kind == "forward" or entry.attempts >= TRIES:
         yield from context.record_effect(key, _given_up(attribution, effect, ticket, entry.attempts))
         return 0
-    attribution.checked, attribution.read_at = ticket, context.now()
-    yield from context.record_effect(key, FORGET)
-    return entry.attempts
+    return (yield from resend(attribution, key, ticket))
+
+
+def resend(attribution: UpdateAttribution, key: str, ticket: TicketRead) -> Steps[int]:
+    """Forget that the effect began, because this read proves that it did not happen; return the attempts so far."""
+    attempts = attribution.context.journal[key].attempts
+    attribution.checked, attribution.read_at = ticket, attribution.context.now()
+    yield from attribution.context.record_effect(key, FORGET)
+    return max(attempts, 1)
 
 
 def wait_until_settled(context: TurnContext, entry: Entry, effect: Effect) -> None:
@@ -167,11 +173,9 @@ def reflects(effect: Effect, ticket: TicketRead) -> bool:
         return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
     if effect.kind == "subscribe":
         return set(effect.staff) <= {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}
-    now = properties(ticket)
-    if effect.kind == "move":
-        return now["category"] == str(effect.category)
-    if effect.kind != "properties":
+    if effect.kind not in ("move", "properties"):
         return False
+    now = properties(ticket)
     as_set = all(now[name] == value for name, value in effect.property_values.items())
     return as_set and set(_compare_fields(effect, ticket)) <= {True}
 
@@ -184,7 +188,8 @@ def _contradicts(effect: Effect, ticket: TicketRead) -> bool:
 def _compare_fields(effect: Effect, ticket: TicketRead) -> list[bool | None]:
     """Compare each custom field of an effect with the ticket; None: cannot be compared."""
     now = _fields(ticket)
-    return [same_value(value, now[id].told) if id in now else None for id, value in effect.fields.items()]
+    fields = effect.fields.items()
+    return [same_value(value, now[field_id].told) if field_id in now else None for field_id, value in fields]
 
 
 def _field_values(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
@@ -194,11 +199,11 @@ def _field_values(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[s
     may write ours in a way that cannot be compared: then it counts as ours unless somebody else wrote ``meanwhile``.
     """
     now, values = _fields(ticket), {}
-    for id, value in effect.fields.items():
-        if (field := now.get(id)) is not None:
+    for field_id, value in effect.fields.items():
+        if (field := now.get(field_id)) is not None:
             same = same_value(value, field.told)
             ours = not meanwhile if same is None else same
-            values[id] = field.value if ours else readable(value)
+            values[field_id] = field.value if ours else readable(value)
     return values
 
 

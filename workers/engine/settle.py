@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -23,6 +24,7 @@ from workers.engine.plan import (
     describe_handler,
     fingerprint,
     journaled_effects,
+    omit_parts,
     split_by_handler,
 )
 from workers.engine.steps import Steps
@@ -54,7 +56,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
     with_work = {event.id for event in plan.events if event.work}
-    taken = tuple(id for id in plan.handled if id in with_work)
+    taken = tuple(event_id for event_id in plan.handled if event_id in with_work)
     settlement = Settlement(
         lane=context.lane.name,
         token=context.lane.token,
@@ -95,21 +97,15 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             snapshot = advance(snapshot, fingerprints=[(context.now(), own)])
         if entry.state != "done":
             continue
-        changed = {name: value for name, value in effect.property_values.items() if name not in entry.omitted}
-        if effect.kind == "move":
-            changed["category"] = str(effect.category)
+        sent = omit_parts(effect, entry.omitted)
         snapshot = advance(
             snapshot,
             updates=entry.updates,
             tags_added=effect.add,
             tags_removed=effect.remove,
             fields=entry.fields,
-            unread={
-                id: value
-                for id, value in effect.fields.items()
-                if f"#{id}" not in entry.omitted and id not in entry.fields
-            },
-            changed=changed,
+            unread={name: value for name, value in sent.fields.items() if name not in entry.fields},
+            changed=sent.property_values,
             expected=[(context.now(), own)] if entry.expected and own else [],
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
@@ -208,33 +204,22 @@ def _echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Chan
 
 
 def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor: Actor) -> Iterator[Change]:
-    update = entry.updates[0] if entry.updates else None
+    change = partial(Change, at=at, update_id=entry.updates[0] if entry.updates else None, actor=actor)
     if effect.kind in ("note", "reply"):
         kind = "note-added" if effect.kind == "note" else "staff-replied"
-        yield Change(kind=kind, at=at, update_id=update, actor=actor, text=effect.text, html=effect.html)
+        yield change(kind=kind, text=effect.text, html=effect.html)
     if effect.add or effect.remove:
-        added, removed = frozenset(effect.add), frozenset(effect.remove)
-        yield Change(kind="tags-changed", at=at, update_id=update, actor=actor, added=added, removed=removed)
-    before, known = properties(ticket), labels(ticket)
-    values = {name: value for name, value in effect.property_values.items() if name not in entry.omitted}
-    if effect.kind == "move":
-        values["category"] = str(effect.category)
-    for name, value in values.items():
+        yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
+    before, known, sent = properties(ticket), labels(ticket), omit_parts(effect, entry.omitted)
+    for name, value in sent.property_values.items():
         old, new = named(name, before[name], known[name]), named(name, value, effect.names.get(name, ""))
-        yield Change(kind=KIND_OF[name], at=at, update_id=update, actor=actor, old=old, new=new)
+        yield change(kind=KIND_OF[name], old=old, new=new)
     fields = {str(field.id): field for field in ticket.field_values}
-    for id in effect.fields:
-        if f"#{id}" not in entry.omitted:
-            value, field = entry.fields.get(id, ""), fields.get(id)
-            yield Change(
-                kind="field-changed",
-                at=at,
-                update_id=update,
-                actor=actor,
-                field=effect.names.get(f"#{id}", field.name if field else id),
-                old=Named(None, field.value) if field and field.value else None,
-                new=Named(None, value) if value else None,
-            )
+    for field_id in sent.fields:
+        value, field = entry.fields.get(field_id, ""), fields.get(field_id)
+        name = effect.names.get(f"#{field_id}", field.name if field else field_id)
+        old = Named(None, field.value) if field and field.value else None
+        yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
 
 
 #: How each state of a verdict is shown.

@@ -13,8 +13,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
+from workers.store import scripts
 from workers.store.keys import WAKE, WORKER_LIFE
-from workers.store.scripts import Command, Script, is_missing, library, loading
+from workers.store.scripts import Command, Script, is_missing, loading
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ class Store:
 
 def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
     """Return the command that runs a script at the store's own time, or at ``now`` (ms) in tests."""
-    return ("FCALL", f"foxhooks_{script.name}_{library().digest}", 1, script.prefix, now, *script.args)
+    return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, script.prefix, now, *script.args)
 
 
 def _trip(line: redis.Connection, command: Command) -> Any:

@@ -1,4 +1,4 @@
-"""The parts of a backtest: the fullest window, what each handler wanted, names that nobody stored."""
+"""The parts of a backtest: the actions of each handler, and names without stored lists."""
 
 import msgspec
 

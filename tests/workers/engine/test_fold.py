@@ -1,4 +1,4 @@
-"""From the actions of all handlers to the fewest effects."""
+"""Merging the actions of all handlers into the fewest effects."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_tags_go_first_then_messages_in_order_then_forwards_moves_and_deletion()
     assert sorts(found) == ["tags", "note", "reply", "forward", "move", "delete"]
 
 
-def test_properties_ride_on_the_last_message() -> None:
+def test_properties_go_with_the_last_message() -> None:
     found = folded(("a.a", [Set({"status": "In Progress"}), Note("<p>one</p>"), Note("<p>two</p>")]))
 
     assert [dict(effect.set) for effect in found.effects] == [{}, {"status": 2}]
@@ -50,7 +50,7 @@ def test_properties_without_a_message_make_one_update() -> None:
     ]
 
 
-def test_of_two_values_the_later_handler_s_wins_and_the_loser_is_named() -> None:
+def test_the_later_of_two_values_wins_and_the_overridden_handler_is_named() -> None:
     found = folded(("a.a", [Set({"status": 4})]), ("b.b", [Set({"status": 2})]))
 
     assert dict(found.effects[0].set) == {"status": 2}
@@ -63,13 +63,13 @@ def test_equal_notes_are_written_once_and_replies_are_never_merged() -> None:
     assert sorts(folded(("a.a", same), ("b.b", same))) == ["note", "reply", "reply"]
 
 
-def test_what_the_ticket_shows_already_is_left_out() -> None:
+def test_what_the_ticket_already_shows_is_left_out() -> None:
     read = ticket(tags="vip", status=2)
 
     assert sorts(folded(("a.a", [Tags(add=("vip",), remove=("late",)), Set({"status": 2})]), read=read)) == []
 
 
-def test_a_handler_with_an_unknown_name_is_left_out_whole_and_the_others_are_not() -> None:
+def test_only_the_handler_that_uses_an_unknown_name_is_left_out() -> None:
     found = folded(("a.a", [Note("<p>one</p>"), Set({"status": "Lost"})]), ("b.b", [Note("<p>two</p>")]))
 
     assert [effect.html for effect in found.effects] == ["<p>two</p>"]
@@ -107,7 +107,7 @@ def test_tags_are_split_by_handler() -> None:
     )
 
 
-def test_the_calls_that_folding_saves_are_counted() -> None:
+def test_calls_saved_are_counted() -> None:
     reply: list[AnyAction] = [Reply("<p>x</p>"), Set({"status": "In Progress"})]
     assert folded(("a.a", reply)).calls_saved == 0  # one call by itself, too
     many = folded(("a.a", [Tags(add=("x",)), Tags(add=("y",)), Set({"priority": "High"})]), ("b.b", reply))
