@@ -11,7 +11,7 @@ import msgspec
 
 from workers.engine.context import Parked, TurnContext
 from workers.engine.plan import Effect, Entry
-from workers.engine.reconcile import TRIES, UNDECIDED, UpdateAttribution, wait_until_settled
+from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps, ask
 from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.happyfox.base import read_page
@@ -39,7 +39,7 @@ LOOP = (
 )
 
 #: Why we gave up on a creation that a search through the newest tickets cannot decide.
-NOT_FOUND = f"{UNDECIDED}: look for it among the newest tickets"
+NOT_FOUND = f"{MAYBE}; look for it among the newest tickets"
 
 
 class Draft(msgspec.Struct, frozen=True):

@@ -145,6 +145,7 @@ class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     state: Literal["begun", "done", "dry"]
     turn: str
     format: int = 1
+    """May be left out while it is 1."""
     value: Any = None
     """What its call returned."""
     problem: str = ""
@@ -293,6 +294,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
     format: int = 1
+    """May be left out while it is 1."""
     at: int = 0
     """When it began, or when HappyFox first did not know the ticket (ms)."""
     permit: str = ""
