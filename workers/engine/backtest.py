@@ -292,28 +292,22 @@ class InferredDirectory:
 
     def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
         """Return lists as the store keeps them (JSON), with every name in these actions."""
+        lists = {which: dict(names) for which, names in self._lists.items()}
         for which, name in (pair for each in requested for action in each.actions for pair in _names(action)):
-            self._accept(which, name)
+            names = lists[which]
+            if isinstance(name, int):
+                names.setdefault(name, str(name))
+            elif name.strip().casefold() not in {known.strip().casefold() for known in names.values()}:
+                names[min([0, *names]) - 1] = name.strip()
         return {
             which: msgspec.json.encode([{"id": key, "name": name, "email": name} for key, name in names.items()])
-            for which, names in self._lists.items()
+            for which, names in lists.items()
         }
 
     def _learn(self, which: str, entry: Mapping[str, Any]) -> None:
         found, name = number(entry.get("id")), text(entry.get("name"))
-        if found is None or not name:
-            return
-        names = self._lists[which]
-        for other in [other for other, known in names.items() if other < 0 and known.casefold() == name.casefold()]:
-            del names[other]
-        names[found] = name
-
-    def _accept(self, which: str, name: int | str) -> None:
-        names = self._lists[which]
-        if isinstance(name, int):
-            names.setdefault(name, str(name))
-        elif name.strip().casefold() not in {known.strip().casefold() for known in names.values()}:
-            names[min([0, *names]) - 1] = name.strip()
+        if found is not None and name:
+            self._lists[which][found] = name
 
 
 def _names(action: AnyAction) -> list[tuple[str, int | str]]:

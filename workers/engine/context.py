@@ -70,19 +70,9 @@ class AccountConfig:
         return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
 
     @property
-    def may_create(self) -> bool:
-        """Whether any router may create tickets."""
-        return any(permission == "create" for _, permission in self.allow)
-
-    @property
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
-
-    @property
-    def budget(self) -> bytes:
-        """The account's budget in the form that scripts take."""
-        return self.governor.budget
 
 
 class Parked(Exception):
@@ -218,7 +208,9 @@ class TurnContext:
     ) -> Steps[None]:
         """Write the result of an effect to the journal and settle its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-        if not (yield done(self.lane, effect, stored, permit, outcome, self.answer_age(), wait, self.config.budget)):
+        if not (
+            yield done(self.lane, effect, stored, permit, outcome, self.answer_age(), wait, self.config.claim.budget)
+        ):
             raise LeaseLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry
@@ -229,7 +221,7 @@ class TurnContext:
         """Give the lane back for ``delay`` ms; return False if the lease is lost."""
         line = history_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
         kept: bool = yield park(
-            self.lane, delay, self.config.budget, self.take_read_permit(), line, self.config.history_ttl
+            self.lane, delay, self.config.claim.budget, self.take_read_permit(), line, self.config.history_ttl
         )
         return kept
 

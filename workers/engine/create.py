@@ -11,7 +11,7 @@ import msgspec
 
 from workers.engine.context import Parked, TurnContext
 from workers.engine.plan import Effect, Entry
-from workers.engine.reconcile import TRIES, UNDECIDED, UpdateAttribution, wait_until_settled
+from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps
 from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.happyfox.base import read_page
@@ -39,7 +39,7 @@ LOOP = (
 )
 
 #: Why we gave up on a creation that a search through the newest tickets cannot decide.
-NOT_FOUND = f"{UNDECIDED}: look for it among the newest tickets"
+NOT_FOUND = f"{MAYBE}; look for it among the newest tickets"
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -78,7 +78,8 @@ def drop_own_creation(
     context: TurnContext, ticket: TicketRead, diff: ReadDiff
 ) -> Steps[tuple[ReadDiff, tuple[str, ...]]]:
     """Return the changes without the creation of a ticket that we created, and a remark on that."""
-    if not context.config.may_create or all(change.kind != "ticket-created" for change in diff.changes):
+    may_create = any(permission == "create" for _, permission in context.config.allow)
+    if not may_create or all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
     known, drafts = yield announced(context.lane.account, [ticket.id])
     if ticket.id not in known and not any(msgspec.json.decode(each, type=Draft).fits(ticket) for each in drafts):

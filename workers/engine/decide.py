@@ -24,7 +24,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     yield from runner.run_all()
     outcomes = runner.outcomes
     folded = yield from _fold(context, reading, outcomes.requested)
-    _dead_letter_failed(context, reading, runner, folded)
+    _dead_letter_failed(reading, runner, folded)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
     return Plan(
@@ -82,14 +82,14 @@ def _fold_live_and_dry(
     )
 
 
-def _dead_letter_failed(context: TurnContext, reading: Reading, runner: HandlerRunner, folded: Folded) -> None:
+def _dead_letter_failed(reading: Reading, runner: HandlerRunner, folded: Folded) -> None:
     """Dead-letter the handlers and replays that name something HappyFox does not know."""
     outcomes = runner.outcomes
     for requested in outcomes.requested:
         if (problem := folded.failed.get(requested.key)) is None:
             continue
         if requested.work:
-            outcomes.dead_letter(context.lane.turn, requested.work, problem)
+            outcomes.dead_letter(requested.work, problem)
         else:
             changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
             runner.give_up(requested.handler, changes, problem)

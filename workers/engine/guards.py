@@ -201,7 +201,7 @@ def _active_pause(what: str, pause: Pause) -> ActivePause:
 
 
 def queue_changes(
-    name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change], *, now: int, turn: str
+    context: TurnContext, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]
 ) -> Pending | DeadLetter | None:
     """Queue changes, unless the pause skips them, behind the work ``before`` that is queued already.
 
@@ -212,8 +212,8 @@ def queue_changes(
         return None
     if len(queued) > MAX_QUEUED:
         reason = f"{pause.why}, and {len(queued)} changes are queued: replay this when it is resumed"
-        return DeadLetter(id=f"{turn}.{name}", handler=name, reason=reason, changes=queued)
-    work = pause_work(before or Pending(handler=name, first_at=now), now)
+        return DeadLetter(id=f"{context.lane.turn}.{name}", handler=name, reason=reason, changes=queued)
+    work = pause_work(before or Pending(handler=name, first_at=context.now()), context.now())
     return msgspec.structs.replace(work, changes=queued)
 
 

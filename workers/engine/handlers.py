@@ -54,7 +54,7 @@ class HandlerRunner:
     """Runs every handler of one turn."""
 
     def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
-        self.outcomes = Outcomes()
+        self.outcomes = Outcomes(context.lane.turn)
         self.external = ExternalEffects(context, reading, pending)
         #: The snapshot of the read, with the state of the loop guard after this turn's check.
         self.snapshot = reading.diff.snapshot
@@ -73,7 +73,7 @@ class HandlerRunner:
             return
         if stopped:
             for work in self._pending.take_shared(self._pauses.routers):
-                self._dead_letter(work, f"{stopped}; replay this then")
+                self.outcomes.dead_letter(work, f"{stopped}; replay this then")
         else:
             self.outcomes.remarks += self._pending.announce(self._pauses.routers)
         for work in self._pending.replays:
@@ -172,7 +172,7 @@ class HandlerRunner:
 
     def _retry_or_dead_letter(self, name: str, event: Event, work: Pending | None, failure: Failure) -> None:
         """Schedule a failed handler's next run, or dead-letter it if no retry can help."""
-        now, turn = self._context.now(), self._context.lane.turn
+        now = self._context.now()
         failed_before = work and work.first_error
         pending = Pending(
             handler=name,
@@ -186,9 +186,15 @@ class HandlerRunner:
         )
         doubt = self.external.doubt(name)
         if failure.final or doubt or pending.attempt > len(RETRY_DELAYS):
-            self._dead_letter(pending, "; ".join(dict.fromkeys(each for each in (failure.error, doubt) if each)))
+            self.outcomes.dead_letter(
+                pending, "; ".join(dict.fromkeys(each for each in (failure.error, doubt) if each))
+            )
             return
-        delay = _retry_delay(turn + name, pending.attempt) if failure.after is None else int(failure.after * 1000)
+        delay = RETRY_DELAYS[pending.attempt - 1]
+        # The jitter comes from the turn's id, so that a repeated turn decides the same.
+        delay += crc32((self._context.lane.turn + name).encode()) % (delay // 5)
+        if failure.after is not None:
+            delay = int(failure.after * 1000)
         retry_at = max(now + max(delay, 100), self.external.not_before(name))
         self.outcomes.pending.append(msgspec.structs.replace(pending, retry_at=retry_at))
         self.outcomes.record(name, "retrying", failure.error, pending.attempt)
@@ -205,10 +211,7 @@ class HandlerRunner:
             last_error=reason,
             external=self.external.of(name),
         )
-        self._dead_letter(work, reason)
-
-    def _dead_letter(self, work: Pending, reason: str) -> None:
-        self.outcomes.dead_letter(self._context.lane.turn, work, reason)
+        self.outcomes.dead_letter(work, reason)
 
     def _check_loop_guard(self) -> str:
         """Update the loop guard; return why handlers must stop, or nothing."""
@@ -234,13 +237,13 @@ class HandlerRunner:
         An effect that has happened after all, or is no longer allowed, is left out.
         """
         if router_of(work.handler) in self._pauses.routers:
-            self.outcomes.pending.append(pause_work(work, self._context.now()))
+            self._pause([work])
             return
         requested, summary = replay.requested_actions(work), replay.summary(work)
         if update := replay.find_update(self._reading, work):
             self.outcomes.record(work.handler, "decided", f"{summary} had already taken effect (update {update})")
         elif refusal := replay.refusal(self._context, requested, stopped):
-            self._dead_letter(work, refusal)
+            self.outcomes.dead_letter(work, refusal)
         else:
             self.outcomes.requested.append(requested)
             self.outcomes.record(work.handler, "decided", summary)
@@ -249,7 +252,7 @@ class HandlerRunner:
         """Keep work for a handler that this worker does not have; dead-letter it if nobody takes it in time."""
         waiting = wait_for_known_worker(self._context, work)
         if waiting is None:
-            self._dead_letter(work, NO_HANDLER)
+            self.outcomes.dead_letter(work, NO_HANDLER)
             return
         changes = (*work.changes, *self._reading.diff.changes)
         self.outcomes.pending.append(msgspec.structs.replace(waiting, changes=changes))
@@ -258,21 +261,20 @@ class HandlerRunner:
     def _defer_everything(self, pause: ActivePause) -> None:
         """Queue this turn's changes for all handlers together, and defer all pending work."""
         pending = self._pending
-        self._defer([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
+        self._pause([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
         self._queue(EVERYONE, pending.everyone, pause, self._reading.diff.changes)
 
     def _defer_router(self, router: str, pause: ActivePause, changes: Sequence[Change]) -> None:
         """Queue changes for the handlers of a router together, and defer their pending work."""
-        self._defer(self._pending.take_own(f"{router}."))
+        self._pause(self._pending.take_own(f"{router}."))
         self._queue(ALL_OF.format(router), self._pending.of_router(router), pause, changes)
 
-    def _defer(self, pending: Iterable[Pending]) -> None:
+    def _pause(self, pending: Iterable[Pending]) -> None:
         now = self._context.now()
         self.outcomes.pending += [pause_work(work, now) for work in pending]
 
     def _queue(self, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]) -> None:
-        now, turn = self._context.now(), self._context.lane.turn
-        queued = queue_changes(name, before, pause, changes, now=now, turn=turn)
+        queued = queue_changes(self._context, name, before, pause, changes)
         if isinstance(queued, DeadLetter):
             self.outcomes.dead_letters.append(queued)
             self.outcomes.record(name, "dead", queued.reason)
@@ -283,16 +285,11 @@ class HandlerRunner:
             self.outcomes.record(name, "skipped" if pause.skip else "waits", pause.why)
 
 
-def _retry_delay(salt: str, attempt: int) -> int:
-    """Return the ms to the next attempt; the jitter depends on the turn's id, so that a repeated turn is the same."""
-    delay = RETRY_DELAYS[attempt - 1]
-    return delay + crc32(salt.encode()) % (delay // 5)
-
-
 class Outcomes:
     """What the handlers of one turn asked for, what is pending from now on, and what was given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: str) -> None:
+        self._turn = turn
         self.requested: list[HandlerActions] = []
         self.verdicts: list[Verdict] = []
         self.pending: list[Pending] = []
@@ -308,10 +305,10 @@ class Outcomes:
         """Record what became of a handler, and why."""
         self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, denied=denied))
 
-    def dead_letter(self, turn: str, work: Pending, reason: str) -> None:
+    def dead_letter(self, work: Pending, reason: str) -> None:
         """Dead-letter work of a handler."""
         self.record(work.handler, "dead", reason, work.attempt)
-        self.dead_letters.append(make_dead_letter(turn, work, reason))
+        self.dead_letters.append(make_dead_letter(self._turn, work, reason))
 
     def drop(self, handler: str) -> None:
         """Drop the actions and the verdict of a handler's own run; replayed effects stay."""

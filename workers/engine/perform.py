@@ -91,7 +91,7 @@ class Performer:
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
         begun: Begun | Refusal = yield begin(
-            context.lane, key, permit, config.call_ms, config.budget, priority, attempts, omitted, newest
+            context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest
         )
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:

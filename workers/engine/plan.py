@@ -145,6 +145,7 @@ class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     state: Literal["begun", "done", "dry"]
     turn: str
     format: int = 1
+    """May be left out while it is 1."""
     value: Any = None
     """What its call returned."""
     problem: str = ""
@@ -293,6 +294,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
     format: int = 1
+    """May be left out while it is 1."""
     at: int = 0
     """When it began, or when HappyFox first did not know the ticket (ms)."""
     permit: str = ""
@@ -327,13 +329,13 @@ class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventSummary, ...]
     ticket: Mapping[str, Any]
     """The ticket as HappyFox returned it to the turn's read."""
-    changes: tuple[Change, ...]
-    verdicts: tuple[Verdict, ...]
-    effects: tuple[Effect, ...]
+    changes: tuple[Change, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    effects: tuple[Effect, ...] = ()
     external: Mapping[str, EffectsByName] = {}
     """What each handler has done in other systems."""
     handovers: tuple[Handover, ...] = ()
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
     """Further lines for the ticket's history."""
     dry: bool
 
@@ -347,13 +349,13 @@ class Plan(TurnDecisions, frozen=True, kw_only=True):
     """The snapshot taken of that read."""
     staff: int = 0
     """The staff member that effects are written as."""
-    pending: tuple[Pending, ...]
-    dead_letters: tuple[DeadLetter, ...]
+    pending: tuple[Pending, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
     handled: tuple[str, ...]
     """Ids of the events that leave the lane."""
-    unexplained: tuple[str, ...]
+    unexplained: tuple[str, ...] = ()
     """Ids of the events that the read does not explain yet."""
-    recheck_in: int
+    recheck_in: int = 0
     """When to read the ticket again for those (ms from settling)."""
     handler_changes: Mapping[str, tuple[Change, ...]] = {}
     """The changes shown to each handler that had pending ones beside those of the turn."""

@@ -16,7 +16,8 @@ from workers.tickets.text import same_value, same_words, words
 TRIES = 3
 
 #: Why we gave up on an effect of which nobody can say whether it happened.
-UNDECIDED = "it may or may not have happened; look at the ticket"
+MAYBE = "it may or may not have happened"
+UNDECIDED = f"{MAYBE}; look at the ticket"
 
 #: Why we gave up on an effect that surely did not happen.
 NOT_TAKEN = f"HappyFox did not take it, sent {TRIES} times; each time the ticket showed that it had not happened"

@@ -77,10 +77,8 @@ class TaskResult:
     """Whether the search found more tickets than it may take."""
     why: str = ""
     """Why it could not be completed."""
-    findings: tuple[str, ...] = ()
-    """The unknown names."""
     new_findings: tuple[str, ...] = ()
-    """Those that the last check did not find."""
+    """Unknown names that the last check did not find."""
 
 
 def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> PeriodicTasks:
@@ -152,7 +150,7 @@ class _TaskRun:
         findings = tuple(check(Directory(**lists)))
         yield leave(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
-        return TaskResult(name=self.taken.name, over=True, findings=findings, new_findings=new)
+        return TaskResult(name=self.taken.name, over=True, new_findings=new)
 
     def _page(self, query: str, page: int) -> Steps[list[int]]:
         request = requests.tickets(page=page, size=PAGE, numbers_only=True, q=query)

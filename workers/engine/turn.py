@@ -94,7 +94,7 @@ def _plan_and_perform(context: TurnContext, nonce: str | None) -> Steps[TurnResu
         calls = sum(not effect.dry for effect in plan.effects)
         if calls and not plan.dry:
             read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
-            if not (yield store_plan(context.lane, encoded, calls, context.config.budget, read_permit)):
+            if not (yield store_plan(context.lane, encoded, calls, context.config.claim.budget, read_permit)):
                 raise LeaseLost
     yield from Performer(context, plan).perform()
     return (yield from _settle(context, plan, nonce, tuple(dead_letters(plan, context.journal))))
@@ -125,15 +125,7 @@ def _empty_plan(context: TurnContext) -> Plan:
         turn=context.lane.turn,
         read_at=context.now(),
         snapshot=Snapshot(),
-        changes=(),
-        verdicts=(),
-        effects=(),
-        pending=(),
-        dead_letters=(),
-        remarks=(),
         handled=tuple(event.id for event in context.lane.events),
-        unexplained=(),
-        recheck_in=0,
         dry=context.config.dry_run,
         ticket={},
         events=context.lane.events,

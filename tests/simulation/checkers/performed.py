@@ -7,7 +7,7 @@ from tests.simulation.checkers.looks import CHANGES, by_us
 from tests.simulation.checkers.records import dry_turns, record_of
 from tests.simulation.history import History, Sent
 from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
-from workers.engine.reconcile import NOT_TAKEN, UNDECIDED
+from workers.engine.reconcile import MAYBE, NOT_TAKEN, UNDECIDED
 from workers.plugins.actions import Note, Reply
 
 #: What is said of an effect to which HappyFox answered again and again that there is no such ticket.
@@ -104,7 +104,7 @@ def refusals_become_letters(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            if (turn, key) not in refused and not entry.reason.startswith((UNDECIDED, NOT_TAKEN, DENIED)):
+            if (turn, key) not in refused and not entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)):
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
                 if (turn, key, handler) not in dead_letters:
