@@ -56,6 +56,7 @@ class Storm:
         self._stored = True
         self._calm = 0.0
         began = time.monotonic()
+        self._end = began + seconds
         for kind, every in EVERY.items():
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):
@@ -100,8 +101,7 @@ class Storm:
         if noun == "store":
             return self._strike_store(frozen="frozen" in kind)
         if noun == "lockout":
-            self.fleet.ask("POST", "lock", seconds=LOCKOUT)
-            self.locks.append(time.time())
+            self._lock_out()
             return True
         chance = self._random
         few = chance.randint(2, 5)
@@ -137,6 +137,24 @@ class Storm:
         # What has not struck by then would wait for the probes of a closed gate, one after another.
         self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
         return True
+
+    def _lock_out(self) -> None:
+        """Lock the account out, and again if no call has met the lockout.
+
+        Gates that are closed already, by a 429 or by a store that came back, may stay closed for longer than one
+        lockout. A call that starts on its own afterwards would show nothing.
+        """
+        log = self.fleet.simulator.log
+        before = len(log)
+        self.fleet.ask("POST", "lock", seconds=LOCKOUT)
+        self.locks.append(time.time())
+
+        def check() -> None:
+            met = any(call.status == 429 and call.fault is None for call in log[before:])
+            if not met and time.monotonic() < self._end:
+                self._strike("lockout")
+
+        self._later(LOCKOUT, LOCKOUT + 0.5, check)
 
     def _strike_process(self, kind: str, frozen: bool) -> bool:
         alive = self.deployment.alive(kind)
