@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -131,6 +132,23 @@ def test_a_layer_imports_lower_layers_only() -> None:
         if not fits:
             wrong.append(str(found))
     assert wrong == []
+
+
+def test_the_architecture_page_lists_the_layers_in_their_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("\n## The layers\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1:3] for row in page.splitlines() if re.match(r"\| \d", row)]
+    shown = {int(number): {dotted(path) for path in re.findall("`(.+?)`", paths)} for number, paths in rows}
+    engine = [layers for layers in LAYERS if not any(within(layer, "service") for layer in layers)]
+    assert shown == {**dict(enumerate(engine)), len(engine): {"service"}}
+    order = re.findall("`(.+?)`", page.partition("Within `service/`")[2].partition("\n\n")[0])
+    above = [layer for layers in LAYERS[len(engine) :] for layer in sorted(layers - {"service"})]
+    assert [dotted(path) for path in order] == above
+
+
+def dotted(path: str) -> str:
+    """Return the dotted name of a module or a folder."""
+    parts = path.removesuffix(".py").rstrip("/").split("/")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def test_modules_import_each_other_in_one_direction() -> None:
