@@ -157,7 +157,7 @@ def compare(minutes: int) -> bool:
     """Prints the table."""
     print(f"{minutes} virtual minutes, {LIMIT} calls in any minute, {CALLERS} callers")
     print(f"{'limiter':40} {'worst window':>12} {'used':>9} {'429 sliding':>12} {'429 fixed':>12}")
-    found: dict[str, tuple[int, float]] = {}
+    found: dict[Class, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
         for priority in PARTS:
             found[priority] = update(f"foxhooks, {priority}", governed(client, minutes, priority))
@@ -178,7 +178,7 @@ PLAIN = "return redis.call('INCR', KEYS[1])"
 SHA = hashlib.sha1(PLAIN.encode(), usedforsecurity=False).hexdigest()
 
 
-class Plain(Script[int]):
+class Plain(Script[int], frozen=True):
     """A plain one-line script in place of a store function."""
 
     def command(self, now: bytes | int = b"") -> Command:
@@ -211,7 +211,7 @@ def pairs(url: str, which: str, calls: int) -> float:
     workers = [spawn.Process(target=trips, args=(url, which, calls, start, spent)) for _ in range(CALLERS)]
     for worker in workers:
         worker.start()
-    slowest = max(spent.get() for _ in workers)
+    slowest: float = max(spent.get() for _ in workers)
     for worker in workers:
         worker.join()
     return CALLERS * calls / slowest

@@ -170,7 +170,7 @@ def measure(rounds: int, turns: int, count: int) -> bool:
         print(f"{which:4} rules: {speed:6.0f} turns/s ({least:.0f} to {most:.0f}), {spent:.0f} us of CPU each")
     ratio = medians[count][0] / medians[1][0]
     print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
-    return ratio >= BAR
+    return bool(ratio >= BAR)
 
 
 def main() -> None:

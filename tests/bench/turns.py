@@ -103,7 +103,7 @@ def plain(url: str, turns: int) -> list[float]:
         if not left[0]:
             all_done.set()
 
-    actor = dramatiq.actor(nothing, broker=broker)
+    actor: Any = dramatiq.actor(broker=broker)(nothing)
     for _ in range(turns):
         actor.send()
     worker = dramatiq.Worker(broker, worker_threads=THREADS)

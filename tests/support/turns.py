@@ -1,6 +1,7 @@
 """Turns in tests: sample handlers, working until nothing is left, dead letters, tickets as HappyFox answers them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +11,9 @@ from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, Crash, World
 from workers.tickets.model import TicketRead, read_ticket
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -34,6 +38,16 @@ def vip() -> Router:
         ticket.reply("Thank you, we are on it again.", status="In Progress")
 
     return router
+
+
+def noting(calls: list[T], call: T, value: R) -> Callable[[], R]:
+    """Return a function that notes that it was called and returns ``value``."""
+
+    def noted() -> R:
+        calls.append(call)
+        return value
+
+    return noted
 
 
 def finish(world: World, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:

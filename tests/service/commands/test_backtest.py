@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from tests.support.commands import refused, run, shown
+from tests.support.stores import untyped
 from workers.store.keys import Keys
 from workers.testing import Desk
 
@@ -240,7 +241,7 @@ def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: red
 
 @pytest.mark.usefixtures("past")
 def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
-    first, second, _ = store.zrange(KEYS.turns, 0, -1)
+    first, second, _ = untyped(store).zrange(KEYS.turns, 0, -1)
     store.set(KEYS.record(first.decode()), b"rubbish")
     store.delete(KEYS.record(second.decode()))
     found = replayed("vip_then:router")

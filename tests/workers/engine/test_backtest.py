@@ -35,8 +35,12 @@ def test_deeds_are_what_each_handler_wanted_whichever_call_carries_it() -> None:
         ),
     ]
     external = {"one.x": {"chat": ExternalEffect("dry", "t1"), "before": ExternalEffect("done", "t0")}}
-    verdicts = (Verdict("one.x", "decided"), Verdict("two.y", "decided"), Verdict("old.z", "decided", f"{AGAIN} note"))
-    verdicts += (Verdict("old.z", "skipped", "no change of its kinds"),)
+    verdicts = (
+        Verdict("one.x", "decided"),
+        Verdict("two.y", "decided"),
+        Verdict("old.z", "decided", f"{AGAIN} note"),
+        Verdict("old.z", "skipped", "no change of its kinds"),
+    )
     handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
     again = Effect(sort="note", handler="old.z", html="again")
     plan = {"effects": (*effects, again), "external": external, "verdicts": verdicts, "handed": handed}

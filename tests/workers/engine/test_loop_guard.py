@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.guards import ANSWER, SPAN, TURNS
@@ -19,9 +20,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
-        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+        msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
+        for each in ids
     ]
 
 
@@ -76,7 +78,7 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
     assert len(dead_letter.evidence["turns"]) == 10
     assert "out of office" not in dead_letter.reason
-    trail = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1)).decode()
+    trail = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
     assert "the fuse blew: 12 writes of ours within an hour" in trail
     assert "loop.answer skipped: the fuse of this ticket blew, until a colleague writes to the ticket" in trail
 
@@ -235,7 +237,7 @@ def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
         finish(world)
 
     assert dead_letters(world) == []
-    told: Any = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1))
+    told: Any = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1))
     assert told.count(b"not sent (dry run)") == 6
 
 
@@ -253,7 +255,7 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
-    trail = b"\n".join(store.lrange(f"{P}history:1", 0, -1)).decode()
+    trail = b"\n".join(untyped(store).lrange(f"{P}history:1", 0, -1)).decode()
     assert "the fuse of this ticket is whole again: a person replayed its letter" in trail
 
 
