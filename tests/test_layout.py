@@ -1,4 +1,4 @@
-"""The layout holds: floors import downwards, pure parts stay pure, and importing has no effect."""
+"""The layout: layers import lower ones only, pure parts stay pure, and importing has no side effects."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ LAYERS = (
     {"service.__main__"},
 )
 HEIGHT = {layer: height for height, layers in enumerate(LAYERS) for layer in layers}
-# Beside the layers, or narrower than its own: it imports exactly this of ours (and itself).
+# Outside the layers, or restricted: it imports only these modules of the project (and itself).
 ALLOWED = {
     "workers.simulator": {"workers.tickets", "workers.webhook"},
     "workers.handlers": {"workers"},
@@ -68,7 +68,7 @@ class Import:
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the two packages with its file."""
+    """Return every module of the two packages with its file."""
     found = {}
     for package in ("service", "workers"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -100,7 +100,7 @@ def within(name: str, part: str) -> bool:
 
 
 def layer_of(name: str) -> str:
-    """The layer of a module, or of a name out of a module: the deepest one that holds it."""
+    """Return the layer of a module or of a name in it: the deepest one that contains it."""
     while name not in HEIGHT and name not in ALLOWED:
         name, _, last = name.rpartition(".")
         assert last, "give every folder a layer"
@@ -167,11 +167,11 @@ def test_modules_import_each_other_in_one_direction() -> None:
 
 
 def target(name: str) -> str:
-    """The module that an import runs, empty when it is none of ours."""
+    """Return the module of the project that an import runs, empty for others."""
     return name if name in modules() else name.rpartition(".")[0] if name.rpartition(".")[0] in modules() else ""
 
 
-def test_httpx_is_imported_by_the_transport_alone() -> None:
+def test_only_the_transport_imports_httpx() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "httpx")}
     assert {name for name in importers if within(name, "workers")} <= TRANSPORT
 
@@ -181,7 +181,7 @@ def test_the_engine_has_no_second_way_to_make_a_call() -> None:
         str(found)
         for found in all_imports()
         if within(found.importer, "workers") and any(within(found.name, client) for client in OTHER_CLIENTS)
-        # httpcore is what the transport is made of; the parts that only it imports.
+        # The transport is built on httpcore.
         if not (found.importer in TRANSPORT and within(found.name, "httpcore"))
     ]
     assert wrong == []
@@ -196,14 +196,14 @@ def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
     assert wrong == []
 
 
-def test_pytest_is_for_fixtures_alone_and_the_kit_for_tests_alone() -> None:
+def test_only_fixtures_import_pytest_and_only_tests_import_the_test_kit() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "pytest")}
     assert importers == {"workers.testing.fixtures"}
     users = {found.importer for found in all_imports() if within(found.name, "workers.testing")}
     assert {name for name in users if not within(name, "workers.testing")} == set()
 
 
-def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
+def test_pure_parts_import_no_store_network_thread_or_clock() -> None:
     wrong = [
         str(found)
         for found in all_imports()
@@ -212,7 +212,7 @@ def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
     assert wrong == []
 
 
-def test_pure_parts_ask_no_clock() -> None:
+def test_pure_parts_read_no_clock() -> None:
     wrong = [
         f"{module}, line {node.lineno}: {ast.unparse(node)}"
         for module in modules()
@@ -226,7 +226,7 @@ def test_pure_parts_ask_no_clock() -> None:
     assert wrong == []
 
 
-# Run in an interpreter of its own: prints what each import did, as JSON.
+# Run in an interpreter of its own: prints the side effects of each import as JSON.
 PROBE = """
 import json, os, sys, threading
 import urllib3  # asks the machine for IPv6 by binding a socket when it is imported; Sentry's client needs it
@@ -277,7 +277,7 @@ def deeds_of(names: list[str], folder: Path) -> list[str]:
     return found
 
 
-def test_importing_any_module_opens_nothing_and_reads_no_setting() -> None:
+def test_importing_a_module_opens_nothing_and_reads_no_setting() -> None:
     assert deeds_of(list(modules()), ROOT) == []
 
 

@@ -1,4 +1,4 @@
-"""Attacks a deployment for some minutes: ``python -m tests.chaos --events 20000 --tickets 500 --minutes 15``."""
+"""Attack a deployment for some minutes: ``python -m tests.chaos --events 20000 --tickets 500 --minutes 15``."""
 
 import argparse
 import secrets
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tests.chaos.chaos import run
 
-#: The part of the time in which contacts write; the rest is for what is left to do and for checking.
+#: The part of the time in which contacts write; the rest is for finishing and checking.
 TELLING = 0.8
 
 
 def main() -> int:
-    """Runs and prints the report; 1 when a checker complains or a fault never struck."""
+    """Run and print the report; return 1 if a checker complains or a fault never struck."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--events", type=int, default=20_000, help="messages of contacts")
     parser.add_argument("--tickets", type=int, default=500)

@@ -1,4 +1,4 @@
-"""One run: tells the story while the storm rages, waits until all is quiet, and gathers the evidence."""
+"""One run: contacts write while faults strike; then wait until all is quiet, and gather the evidence."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, dep
 from tests.chaos.storm import EVERY, Storm
 from tests.support.fleet import BOT, TIMEOUT, P
 
-#: What the call log and the courier tell of: what really struck, which has to be more than what was switched on.
+#: What really struck, as the call log and the courier show it.
 STRUCK = (
     "calls answered 429 or 5xx, nothing done",
     "calls refused in a lockout",
@@ -34,7 +34,7 @@ STRUCK = (
 
 @dataclass(slots=True)
 class Report:
-    """What a run gave: the complaints of each checker, how often each fault struck, other figures."""
+    """The result of a run: complaints by checker, how often each fault struck, and other figures."""
 
     seed: int
     complaints: dict[str, list[str]]
@@ -44,11 +44,11 @@ class Report:
 
     @property
     def well(self) -> bool:
-        """Tells whether no checker complains and every fault has struck."""
+        """Return whether no checker complains and every fault has struck."""
         return not any(self.complaints.values()) and all(self.faults.values())
 
     def lines(self) -> list[str]:
-        """Writes the report as a table."""
+        """Return the report as a table."""
         updates = [(name, str(len(found))) for name, found in self.complaints.items()]
         updates += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
         width = max(len(name) for name, _ in updates)
@@ -59,10 +59,10 @@ class Report:
 
 
 def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
-    """Tells ``events`` messages in ``feed`` seconds, waits for ``quiet`` seconds without a write, and checks.
+    """Send ``events`` messages in ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
-    After ``patience`` more seconds what is missing counts as lost. ``logs``: a folder for what the processes printed
-    when a checker complains.
+    After ``patience`` more seconds, whatever is missing counts as lost. ``logs``: a folder for the output of the
+    processes if a checker complains.
     """
     told = story.write(seed, events, tickets)
     with deployed(seed) as deployment:
@@ -98,7 +98,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "seconds from message to note, longest": f"{waits[-1]:.0f}",
             "leases lost": str(deployment.said('"turn lost"')),
             "turns failed": str(deployment.said('"a turn failed"')),
-            "seconds of telling": f"{fed:.0f}",
+            "seconds of writing": f"{fed:.0f}",
             "seconds until all was done": f"{worked:.0f}",
         }
         faults = _struck(evidence, storm, courier.counts)
@@ -109,7 +109,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
 
 
 def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
-    """Writes everything into a folder that helps to find out what went wrong."""
+    """Write everything into a folder that helps to find the cause."""
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
@@ -118,7 +118,7 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 
 
 def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds: float) -> Storm:
-    """Lets the contacts write at an even pace while the storm rages."""
+    """Let contacts write at an even pace while faults strike."""
     began, fleet = time.monotonic(), deployment.fleet
     storm = Storm(deployment, seed, seconds)
     for index, message in enumerate(told):
@@ -142,7 +142,7 @@ def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds:
 
 
 def _settle(deployment: Deployment, told: list[story.Message], quiet: float, patience: float) -> None:
-    """Waits until everything is noted and nothing has been written for a while, or until patience ends."""
+    """Wait until everything is noted and nothing has been written for a while, or patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
     while time.monotonic() < give_up:
@@ -157,7 +157,7 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
 
 
 def _notes(deployment: Deployment) -> int:
-    """Counts the notes of ours."""
+    """Count the notes by foxhooks."""
     tickets = list(deployment.fleet.simulator.account.tickets.values())
     return sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
 
@@ -168,7 +168,7 @@ def _is_note(update: dict[str, Any]) -> bool:
 
 
 def _waits(deployment: Deployment) -> list[float]:
-    """Gives the seconds from each message to its note, shortest first."""
+    """Return the seconds from each message to its note, shortest first."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
         told = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
@@ -178,7 +178,7 @@ def _waits(deployment: Deployment) -> list[float]:
 
 
 def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> Evidence:
-    """Asks HappyFox for all it knows."""
+    """Ask HappyFox for all it knows."""
     fleet = deployment.fleet
     shown = {ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in told})}
     calls: list[dict[str, Any]] = []
@@ -204,7 +204,7 @@ def _tags(shown: Any) -> list[str]:
 
 
 def _letters(deployment: Deployment) -> list[str]:
-    """Reads the dead letters, each with its ticket and reason."""
+    """Read the dead letters, each with its ticket and reason."""
     found = []
     with deployment.fleet.redis() as client:
         dead_letters: Any = client.zrange(f"{P}dead_letters", 0, -1)
@@ -216,7 +216,7 @@ def _letters(deployment: Deployment) -> list[str]:
 
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
-    """Counts what struck: by what was done to processes, by HappyFox's call log, by what became of deliveries."""
+    """Count the strikes on processes, in HappyFox's call log, and among deliveries."""
     counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
     counts.update(storm.counts)
     counts.update(delivered)
@@ -225,7 +225,7 @@ def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counte
 
 
 def _fault(call: dict[str, Any]) -> str:
-    """Names what was done to a call; nothing for one that went well."""
+    """Name the fault of a call; empty for none."""
     fault, applied = call["fault"], call["applied"]
     if fault is None:
         return "calls refused in a lockout" if call["status"] == 429 else ""

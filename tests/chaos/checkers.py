@@ -1,6 +1,6 @@
-"""What must hold: HappyFox's own rows and calls against the deliveries that were answered 200.
+"""What must be true: HappyFox's updates and calls compared with the deliveries that were answered 200.
 
-Nothing here asks the engine or its store.
+Nothing here reads the engine or its store.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos.story import Message
 from tests.support.fleet import BOT
 
-#: Seconds after a 429 in which a call may still arrive that was on its way already.
+#: Seconds after a 429 in which a call that was already sent may still arrive.
 ON_ITS_WAY = 1.0
 NAME = re.compile(r"^(noted|answer to) (message (\d+) of ticket (\d+))$")
 
@@ -44,7 +44,7 @@ class Evidence:
 
 @dataclass(slots=True)
 class Seen:
-    """One ticket: the messages whose delivery was accepted, and what we wrote, both in the order of the rows."""
+    """One ticket: its messages, those whose delivery was accepted, and what foxhooks wrote, in order."""
 
     number: int
     messages: list[Message] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Seen:
 
 
 def look(evidence: Evidence) -> list[Seen]:
-    """Takes the rows of every ticket apart."""
+    """Sort the updates of every ticket."""
     told: dict[int, list[Message]] = {}
     for message in evidence.story:
         told.setdefault(message.ticket, []).append(message)
@@ -85,7 +85,7 @@ def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
 
 
 def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """Each message whose delivery was answered 200 has its note, its answer if it asked, its tag, its status."""
+    """Each accepted message has its note, its answer if it asked for one, its tag and its status."""
     for snapshot in tickets:
         notes, replies = set(snapshot.notes), set(snapshot.replies)
         for message in snapshot.accepted:
@@ -102,7 +102,7 @@ def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """No note, answer or tag is there twice, and none that nobody asked for."""
+    """No note, answer or tag exists twice, and none without a message."""
     for snapshot in tickets:
         wanted = {f"noted {message.name}" for message in snapshot.messages}
         wanted |= {f"answer to {message.name}" for message in snapshot.messages if message.asks}
@@ -114,7 +114,7 @@ def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """Notes and answers come in the order of the messages, statuses too."""
+    """Notes, answers and statuses are in the order of the messages."""
     for snapshot in tickets:
         for texts in (snapshot.notes, snapshot.replies):
             numbers = [int(match[3]) for text in texts if (match := NAME.match(text))]
@@ -134,7 +134,7 @@ def overlapping(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def over_the_limit(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """No window holds more calls than allowed, and HappyFox never locked us out by itself."""
+    """No window holds more calls than allowed, and only the test caused lockouts."""
     for kind, limit in evidence.limits.items():
         fullest = fullest_window(evidence, kind)
         if fullest > limit:
@@ -144,7 +144,7 @@ def over_the_limit(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """After a 429 no call arrives before the lockout is over, unless who got it may have died of a strike."""
+    """After a 429 no call arrives until the lockout ends, unless its caller may have been killed."""
     for first in refusals(evidence):
         since = first["answered"] + ON_ITS_WAY
         for call in evidence.calls:
@@ -154,7 +154,7 @@ def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def refusals(evidence: Evidence) -> list[Json]:
-    """Gives the calls that were answered 429 and whose caller lived to tell of it."""
+    """Return the calls that were answered 429 and whose caller survived."""
     return [
         call
         for call in evidence.calls
@@ -164,7 +164,7 @@ def refusals(evidence: Evidence) -> list[Json]:
 
 
 def fullest_window(evidence: Evidence, kind: str) -> int:
-    """Gives the most calls of a class that any window held."""
+    """Return the largest number of calls with one method in any window."""
     times = [
         call["arrived"] for call in evidence.calls if call["counted"] and (call["method"] == "GET") == (kind == "get")
     ]

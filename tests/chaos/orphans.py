@@ -15,13 +15,13 @@ from tests.support.fleet import Fleet, deployed
 from tests.support.plugins import NOTING
 from tests.support.processes import Process
 
-#: Seconds of a lease, and within how many the lanes have to run again at the 99th percentile.
+#: Seconds of a lease, and the bound on the 99th percentile until lanes run again.
 BOUNDS = {15: 15.0, 2: 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Seconds until each lane ran again, shortest first, and what was noted out of order."""
+    """Seconds until each lane ran again, shortest first, and the order violations."""
 
     lease: int
     seconds: list[float]
@@ -41,7 +41,7 @@ class Orphans:
 
 
 def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
-    """Kills a worker that holds so many lanes, so many times."""
+    """Kill a worker that holds many lanes, several times, and measure."""
     with deployed(NOTING) as deployment:
         return _Measurement(deployment, lease, lanes, seed).run(rounds)
 
@@ -77,7 +77,7 @@ class _Measurement:
         )
 
     def _orphan(self, holder: Process) -> tuple[Process, list[float]]:
-        """Kills the worker while it reads every ticket; gives the one that took over, and when it read each."""
+        """Kill the worker while it reads every ticket; return its successor, and when that read each."""
         fleet = self.fleet
         before = len(fleet.calls())
         fleet.fault("hang", method="GET", path="ticket/*", count=None, seconds=600)
@@ -116,7 +116,7 @@ def _notes(number: int, times: int) -> list[str]:
 
 
 def main() -> int:
-    """Measures both leases; 1 when a bound is broken or an order."""
+    """Measure both leases; return 1 if a bound or the order is violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.orphans")
     parser.add_argument("--lanes", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=4)

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: kinds of trouble on a seeded timetable, each several times."""
+"""What goes wrong, and when: faults on a seeded timetable."""
 
 import heapq
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.deployment import LOCKOUT, Deployment
 from tests.support.fleet import LEASE
 
-#: Seconds between two strikes of a kind, on average; each strikes twice at least.
+#: Average seconds between two strikes of a kind; each strikes at least once.
 EVERY = {
     "worker killed (kill -9)": 10.0,
     "worker frozen past its lease (SIGSTOP)": 12.0,
@@ -34,12 +34,12 @@ EVERY = {
 }
 
 REFUSALS = ("429 storm", "lockout")
-#: Seconds after a 429 in which nobody is struck.
+#: Seconds after a 429 without a strike.
 CALM = 1.5
 
 
 class Storm:
-    """Strikes a deployment; ``counts`` tells how often each kind did.
+    """Strikes a deployment.
 
     ``hits`` tells from when until when (epoch seconds) a worker or the store was away, ``locks`` when the account was
     locked out.
@@ -66,15 +66,15 @@ class Storm:
                 self._at(began + at, partial(self._strike, kind))
 
     def pending(self) -> bool:
-        """Tells whether anything is left to strike or to be put right."""
+        """Return whether anything is left to strike or to repair."""
         return bool(self._timetable)
 
     def next_at(self) -> float:
-        """Gives the moment of the monotonic clock at which something is due next."""
+        """Return when something is due next, on the monotonic clock."""
         return self._timetable[0][0] if self._timetable else float("inf")
 
     def run(self) -> None:
-        """Does what is due."""
+        """Do what is due."""
         while self.next_at() <= time.monotonic():
             heapq.heappop(self._timetable)[2]()
 

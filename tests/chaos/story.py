@@ -1,6 +1,6 @@
-"""What contacts write: so many messages on so many tickets, which are opened all the time.
+"""What contacts write: messages on tickets, which are opened throughout the run.
 
-More than half of the tickets get one message or two and then stay quiet to the end: nothing that comes later heals what
+More than half of the tickets get one or two messages and then stay quiet, so that nothing later repairs what
 was lost there.
 """
 
@@ -23,12 +23,12 @@ class Message:
 
     @property
     def name(self) -> str:
-        """What everything that is written because of the message says."""
+        """The words in everything that is written because of the message."""
         return f"message {self.number} of ticket {self.ticket}"
 
 
 def write(seed: int, events: int, tickets: int) -> list[Message]:
-    """Writes the whole story: ``events`` messages in order of time."""
+    """Return ``events`` messages in order of time."""
     return list(_told(random.Random(f"{seed} story"), events, tickets))
 
 
@@ -50,7 +50,7 @@ def _told(chance: random.Random, events: int, tickets: int) -> Iterator[Message]
 
 
 def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[float, int]]:
-    """Gives for each ticket the step at which it is opened, and how many messages it gets; in order of the steps."""
+    """Return when each ticket is opened (a step) and how many messages it gets, in order."""
     short = [chance.choice((1, 1, 1, 2)) for _ in range(tickets * 6 // 10)]
     long = tickets - len(short)
     rest = events - sum(short)

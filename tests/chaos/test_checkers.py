@@ -1,4 +1,4 @@
-"""Each checker notices what it is there for, in evidence that is well otherwise."""
+"""Each checker notices its violation in evidence that is otherwise valid."""
 
 from collections.abc import Callable
 from typing import Any

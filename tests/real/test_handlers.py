@@ -1,4 +1,4 @@
-"""Handlers that raise, hang, recurse, print or leave: the others go on, and so does the worker."""
+"""Handlers that raise, hang, recurse, print or exit: the other handlers and the worker go on."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from tests.support.plugins import FAULTY, NOTING
 
 pytestmark = pytest.mark.timeout(120)
 
-#: What a contact writes to make a handler go wrong, and what the trail says of it.
+#: What a contact writes to make a handler fail, and what the history says about it.
 FAULTS = {
     "raise": "test.raises retrying: ValueError at handlers.py:",
     "hang": "test.hangs retrying: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",

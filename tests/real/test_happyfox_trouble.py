@@ -1,4 +1,4 @@
-"""HappyFox refusing, failing, silent or talking nonsense: it is told, nothing is lost or doubled, and it passes."""
+"""HappyFox refuses, fails, hangs or sends nonsense: that is reported, and nothing is lost or doubled."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.processes import free_port
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Faults of a read, and what the ticket's trail says of each.
+#: Faults of a read, and what the ticket's history says about each.
 READS: dict[str, tuple[dict[str, Any], str]] = {
     "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket (404)"),
     "server error": ({"kind": "status", "status": 500}, "something other than a ticket (500)"),
@@ -23,7 +23,7 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
     "a trickle": ({"kind": "trickle", "seconds": 0.5}, "the ticket could not be read"),
 }
 
-#: Faults of a note: half of them strike when it has been written already.
+#: Faults of a note; half of them strike after it has been written.
 WRITES: dict[str, dict[str, Any]] = {
     "not found": {"kind": "status", "status": 404},
     "server error": {"kind": "status", "status": 500},
@@ -52,7 +52,7 @@ def gate(fleet: Fleet) -> str:
 
 
 def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
-    """With a long window no slot frees itself: at the end there is one for each call that arrived, and no more."""
+    """With a long window no slot becomes free: at the end there is exactly one per call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
     fleet.start_web()
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet])
 
 
 def test_no_window_holds_more_calls_than_allowed_whoever_dies(deploy: Callable[..., Fleet]) -> None:
-    """The simulator locks an account out at the first call too many."""
+    """Set limits at which the simulator locks the account out."""
     fleet = deploy(NOTING, gets=60, posts=40, window=1.5, latency=0.02)
     limits = {
         "HAPPYFOX_GETS_PER_MINUTE": "60",

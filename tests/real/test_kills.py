@@ -1,4 +1,4 @@
-"""Workers killed at every step of a turn: each message is noted exactly once and in order, and nothing is lost."""
+"""Workers killed at every step of a turn: each message is noted exactly once and in order."""
 
 import random
 import time
@@ -13,8 +13,8 @@ from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(240)
 
-#: Where a call is held open while its worker is killed: method, end of the path, and whether it is applied only later,
-#: when its worker is dead already, or was applied before.
+#: The call during which the worker is killed: method, end of the path, and whether it is applied only later,
+#: after the worker's death, or was applied before.
 HELD = {
     "the read": ("GET", "", False),
     "the tags, applied afterwards": ("POST", "/update_tags", True),
@@ -32,14 +32,14 @@ REPLIES = 5
 
 
 class Story:
-    """What contacts wrote into each ticket, in order."""
+    """What contacts wrote on each ticket, in order."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.told: dict[int, list[str]] = {}
 
     def open(self) -> int:
-        """Lets a contact open the next ticket; its number is known before anybody hears of it."""
+        """Open the next ticket as a contact; its number is known before its webhook is sent."""
         number = len(self.told) + 1
         self.told[number] = [f"message 0 of ticket {number}"]
         assert self.fleet.open_ticket(text=self.told[number][0]) == number
@@ -51,7 +51,7 @@ class Story:
         self.fleet.reply(number, text)
 
     def check(self) -> None:
-        """Every message is noted once and in order, every turn answered once, the last message for certain."""
+        """Check that each message is noted once and in order, and each turn and the last message are answered once."""
         for number, told in self.told.items():
             texts = self.fleet.notes(number)
             notes = [text for text in texts if text.startswith("noted")]
@@ -88,7 +88,7 @@ def kill_while_calling(fleet: Fleet, story: Story, method: str, ending: str, lat
 
 
 def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
-    """Lets contacts write while workers die; connections are cut before and after a write was applied."""
+    """Let contacts write while workers are killed; connections are cut before and after a write was applied."""
     for _ in range(TICKETS):
         story.open()
     waiting = [number for number in list(story.told)[-TICKETS:] for _ in range(REPLIES)]

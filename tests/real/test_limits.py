@@ -1,4 +1,4 @@
-"""Saturated workers of several processes keep to the limit, and a lockout is waited out together."""
+"""Saturated workers of several processes respect the limit, and wait for the end of a lockout together."""
 
 import pytest
 

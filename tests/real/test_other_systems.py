@@ -1,4 +1,4 @@
-"""A worker killed while a handler speaks to another system: that is told once, or a person is asked."""
+"""A worker killed while a handler calls another system: the call is made once, or a person is asked."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 
-#: Tells another system of each ticket; one whose words say so can be looked up there.
+#: Reports each ticket to another system, where some can be looked up.
 TELLING = """
 import os, httpx
 from workers import Router
@@ -39,7 +39,7 @@ def tell(ticket, event, ctx):
 
 
 class Other:
-    """Another system. It holds every first call of a key, having applied it or not, until that is let go."""
+    """Another system. It holds the first call of each key, applied or not, until it is released."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -73,7 +73,7 @@ class Other:
                     pass  # who asked is dead
 
             def log_message(self, *_: Any) -> None:
-                """Says nothing."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/rows"

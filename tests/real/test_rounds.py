@@ -1,4 +1,4 @@
-"""Schedules and the look at names, with real worker processes: once in the fleet, without any webhook."""
+"""Schedules and the check of names with real worker processes: once in the fleet, without a webhook."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What leaves the processes while a handler fails on a ticket full of personal words: none of them, and no secret."""
+"""A handler fails on a ticket full of personal words: neither they nor a secret leave the processes."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.support.sentry import FakeSentry
 
 pytestmark = pytest.mark.timeout(120)
 
-#: A handler with everything in its local variables and in its exceptions; the router's settings hold a token.
+#: A handler with everything in its local variables and exceptions; the router's settings hold a token.
 LEAKY = """
 from dataclasses import dataclass
 from workers import GiveUp, Router

@@ -1,4 +1,4 @@
-"""Workers that end in order, vanish or freeze: the next one goes on, in order, and the old one changes nothing more."""
+"""Workers that stop, vanish or freeze: the next one continues in order, and the old one changes nothing more."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.support.plugins import FAITHFUL
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Seconds a platform gives a process after SIGTERM, less some.
+#: Seconds that a platform gives a process after SIGTERM, with a margin.
 GRACE = 25.0
 NOTE = "ticket/1/staff_pvtnote"
 READ = "ticket/1"

@@ -1,4 +1,4 @@
-"""The store away at the start, killed, back with its file: nothing accepted is lost, nobody restarts anything."""
+"""The store is down at the start, killed, or back with its file: nothing accepted is lost, nobody restarts anything."""
 
 import json
 import time
@@ -43,7 +43,7 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
     accepted = 0
     for round_ in range(1, 4):
         fleet.store.kill()
-        fleet.wait(lambda: fleet.answers() == 503, "web tells that it cannot store")
+        fleet.wait(lambda: fleet.answers() == 503, "web says that it cannot store")
         for number, texts in told.items():
             texts.append(f"message {round_} of ticket {number}")
             fleet.reply(number, texts[-1])

@@ -88,7 +88,7 @@ def put_back(world: World) -> None:
 
 
 def update(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, minute: int = 0, **more: Any) -> Any:
-    """Return a row of a ticket's history; ``status=(old, new)`` and the like are changes of properties."""
+    """Return an update of a ticket; ``status=(old, new)`` and the like are changes of properties."""
     message = {"text": text, "html": "", "message_type": "p" if note else None} if text else None
     changes = {f"{name}_change": {"old": old, "new": new} for name, (old, new) in more.items()}
     return {
@@ -101,7 +101,7 @@ def update(number: int, by: dict[str, Any], text: str = "", *, note: bool = Fals
 
 
 def ticket(*updates: Any, tags: str = "", status: int = 1, fields: dict[int, str] | None = None) -> TicketRead:
-    """Return a ticket with these rows after the opening one, which is row 1."""
+    """Return a ticket with these updates after the opening one, which is update 1."""
     opening = update(1, SAM, "Please help.")
     values = [{"id": number, "name": f"field {number}", "value": value} for number, value in (fields or {}).items()]
     return read_ticket(

@@ -168,7 +168,7 @@ def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis)
     assert snapshot(store) == before
 
 
-@pytest.mark.usefixtures("past")
+@pytest.mark.usefixtures("past", "no_garbage_collection")
 def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
