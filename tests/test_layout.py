@@ -232,21 +232,21 @@ import json, os, sys, threading
 import urllib3  # asks the machine for IPv6 by binding a socket when it is imported; Sentry's client needs it
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_", "REDIS_URL", "SENTRY_DSN")
-module, deeds = None, []
+module, effects = None, []
 
 def audit(event, arguments):
     if module and event in {"socket.__new__", "socket.connect", "socket.bind", "subprocess.Popen", "os.fork"}:
-        deeds.append(f"{module}: {event}")
+        effects.append(f"{module}: {event}")
 
 class Watched(type(os.environ)):
     def __getitem__(self, key):
         if module and str(key).startswith(OURS):
-            deeds.append(f"{module}: reads {key}")
+            effects.append(f"{module}: reads {key}")
         return super().__getitem__(key)
 
     def __contains__(self, key):
         if module and str(key).startswith(OURS):
-            deeds.append(f"{module}: looks for {key}")
+            effects.append(f"{module}: looks for {key}")
         return super().__contains__(key)
 
 os.environ.__class__ = Watched
@@ -254,16 +254,16 @@ sys.addaudithook(audit)
 for module in json.loads(sys.argv[1]):
     __import__(module)
     if threading.active_count() > 1:
-        deeds.append(f"{module}: starts a thread")
+        effects.append(f"{module}: starts a thread")
         break
 if "dramatiq" in sys.modules and sys.modules["dramatiq"].broker.global_broker is not None:
-    deeds.append("a global broker is set")
+    effects.append("a global broker is set")
 module = None
-print(json.dumps(deeds))
+print(json.dumps(effects))
 """
 
 
-def deeds_of(names: list[str], folder: Path) -> list[str]:
+def effects_of(names: list[str], folder: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROBE, json.dumps(names)],
         cwd=folder,
@@ -278,11 +278,11 @@ def deeds_of(names: list[str], folder: Path) -> list[str]:
 
 
 def test_importing_a_module_opens_nothing_and_reads_no_setting() -> None:
-    assert deeds_of(list(modules()), ROOT) == []
+    assert effects_of(list(modules()), ROOT) == []
 
 
 @pytest.mark.parametrize(
-    ("source", "deed"),
+    ("source", "effect"),
     [
         ("import socket; socket.socket().close()", "guilty: socket.__new__"),
         ("import os; os.environ.get('REDIS_URL')", "guilty: reads REDIS_URL"),
@@ -295,9 +295,9 @@ def test_importing_a_module_opens_nothing_and_reads_no_setting() -> None:
         ),
     ],
 )
-def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, deed: str) -> None:
+def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, effect: str) -> None:
     (tmp_path / "guilty.py").write_text(source)
-    assert deed in deeds_of(["guilty"], tmp_path)
+    assert effect in effects_of(["guilty"], tmp_path)
 
 
 def test_no_test_module_is_imported_by_another() -> None:

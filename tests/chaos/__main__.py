@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.chaos.chaos import run
 
 #: The part of the time in which contacts write; the rest is for finishing and checking.
-TELLING = 0.8
+WRITING = 0.8
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
     print(f"seed {seed}: {args.events} events on {args.tickets} tickets", flush=True)
-    report = run(seed, args.events, args.tickets, args.minutes * 60 * TELLING, args.quiet, 300, args.logs)
+    report = run(seed, args.events, args.tickets, args.minutes * 60 * WRITING, args.quiet, 300, args.logs)
     print("\n".join(report.lines()))
     for name, complaints in report.complaints.items():
         for line in complaints[:20]:
@@ -31,9 +31,9 @@ def main() -> int:
     for name, times in report.faults.items():
         if not times:
             print(f"never struck: {name}")
-    if not report.well:
+    if not report.passed:
         print(f"the logs of all processes are in {args.logs}")
-    return 0 if report.well else 1
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":

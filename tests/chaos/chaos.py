@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tests.chaos import story
-from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, look, refusals
+from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
 from tests.chaos.storm import EVERY, Storm
 from tests.support.fleet import BOT, TIMEOUT, P
@@ -43,7 +43,7 @@ class Report:
     dead_letters: list[str]
 
     @property
-    def well(self) -> bool:
+    def passed(self) -> bool:
         """Return whether no checker complains and every fault has struck."""
         return not any(self.complaints.values()) and all(self.faults.values())
 
@@ -64,17 +64,17 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
     After ``patience`` more seconds, whatever is missing counts as lost. ``logs``: a folder for the output of the
     processes if a checker complains.
     """
-    told = story.write(seed, events, tickets)
+    messages = story.write(seed, events, tickets)
     with deployed(seed) as deployment:
         began = time.monotonic()
-        storm = _feed(deployment, told, seed, feed)
+        storm = _feed(deployment, messages, seed, feed)
         fed = time.monotonic() - began
-        _settle(deployment, told, quiet, patience)
+        _settle(deployment, messages, quiet, patience)
         worked = time.monotonic() - began
-        evidence = _gather(deployment, told, storm)
-        dead_letters = _letters(deployment)
-        snapshot = look(evidence)
-        complaints = {name: list(checker(evidence, snapshot)) for name, checker in CHECKERS.items()}
+        evidence = _gather(deployment, messages, storm)
+        dead_letters = _dead_letters(deployment)
+        sorted_tickets = sort_updates(evidence)
+        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
         complaints["dead letters"] = [
             dead_letter
             for dead_letter in dead_letters
@@ -85,10 +85,10 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "dead letters that nobody can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
-            "events (messages of contacts)": str(len(told)),
+            "events (messages of contacts)": str(len(messages)),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
-            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in snapshot)),
+            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
             "calls to HappyFox": str(len(evidence.calls)),
             "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
             "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
@@ -103,7 +103,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
         }
         faults = _struck(evidence, storm, courier.counts)
         report = Report(seed, complaints, faults, figures, dead_letters)
-        if logs is not None and not report.well:
+        if logs is not None and not report.passed:
             _keep(deployment, evidence, logs)
         return report
 
@@ -113,16 +113,16 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
-    trails = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
-    (folder / "trails.json").write_bytes(msgspec.json.encode(trails))
+    histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
+    (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
 
 
-def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds: float) -> Storm:
+def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
     """Let contacts write at an even pace while faults strike."""
     began, fleet = time.monotonic(), deployment.fleet
     storm = Storm(deployment, seed, seconds)
-    for index, message in enumerate(told):
-        due = began + seconds * index / len(told)
+    for index, message in enumerate(messages):
+        due = began + seconds * index / len(messages)
         while True:
             storm.run()
             wait = min(due, storm.next_at()) - time.monotonic()
@@ -141,7 +141,7 @@ def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds:
     return storm
 
 
-def _settle(deployment: Deployment, told: list[story.Message], quiet: float, patience: float) -> None:
+def _settle(deployment: Deployment, messages: list[story.Message], quiet: float, patience: float) -> None:
     """Wait until everything is noted and nothing has been written for a while, or patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
@@ -151,7 +151,7 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
         if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
             last = time.monotonic()
         checked = len(log)
-        if time.monotonic() - last > quiet and _notes(deployment) >= len(told):
+        if time.monotonic() - last > quiet and _notes(deployment) >= len(messages):
             return
         time.sleep(0.2)
 
@@ -171,21 +171,23 @@ def _waits(deployment: Deployment) -> list[float]:
     """Return the seconds from each message to its note, shortest first."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        told = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
+        messages = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
-        waits += [after - before for before, after in zip(told, noted, strict=False)]
+        waits += [after - before for before, after in zip(messages, noted, strict=False)]
     return sorted(waits)
 
 
-def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> Evidence:
+def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm) -> Evidence:
     """Ask HappyFox for all it knows."""
     fleet = deployment.fleet
-    shown = {ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in told})}
+    shown = {
+        ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in messages})
+    }
     calls: list[dict[str, Any]] = []
     while page := fleet.ask("GET", f"calls?after={len(calls)}&limit=5000"):
         calls += page
     return Evidence(
-        story=told,
+        story=messages,
         tickets={ticket: found["updates"] for ticket, found in shown.items()},
         tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
         calls=calls,
@@ -194,7 +196,7 @@ def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> 
         window=WINDOW,
         lockout=LOCKOUT,
         hits=storm.hits,
-        locks=len(storm.locks),
+        intended_lockouts=len(storm.intended_lockouts),
         lockouts=fleet.ask("GET", "budgets")["lockouts"],
     )
 
@@ -203,7 +205,7 @@ def _tags(shown: Any) -> list[str]:
     return [tag.strip() for tag in shown.split(",")] if isinstance(shown, str) else list(shown)
 
 
-def _letters(deployment: Deployment) -> list[str]:
+def _dead_letters(deployment: Deployment) -> list[str]:
     """Read the dead letters, each with its ticket and reason."""
     found = []
     with deployment.fleet.redis() as client:

@@ -22,28 +22,30 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen from outside: the story told, tickets and calls as HappyFox has them, and the list of 200s.
-
-    ``accepted``: (ticket, ``update_id``). ``limits``: calls allowed in a window per class. ``hits``: from when
-    until when (epoch seconds) a worker or the store was away. ``locks``: lockouts that were asked for;
-    ``lockouts``: those that there were.
-    """
+    """What was seen from outside foxhooks."""
 
     story: Sequence[Message]
     tickets: dict[int, list[Json]]
     tags: dict[int, list[str]]
     calls: list[Json]
     accepted: set[tuple[int, int | None]]
+    """The deliveries that were answered 200: ticket and `update_id`."""
     limits: dict[str, int]
+    """Calls allowed in a window: get, post."""
     window: float
+    """Seconds of a window."""
     lockout: float
+    """Seconds of a lockout."""
     hits: list[tuple[float, float]] = field(default_factory=list)
-    locks: int = 0
+    """From when until when (epoch seconds) a worker or the store was away."""
+    intended_lockouts: int = 0
+    """Lockouts that the test started."""
     lockouts: int = 0
+    """All lockouts."""
 
 
 @dataclass(slots=True)
-class Seen:
+class TicketEvidence:
     """One ticket: its messages, those whose delivery was accepted, and what foxhooks wrote, in order."""
 
     number: int
@@ -55,16 +57,16 @@ class Seen:
     silent: int = 0
 
 
-def look(evidence: Evidence) -> list[Seen]:
+def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
     """Sort the updates of every ticket."""
-    told: dict[int, list[Message]] = {}
+    messages: dict[int, list[Message]] = {}
     for message in evidence.story:
-        told.setdefault(message.ticket, []).append(message)
-    return [_look(evidence, number, told[number]) for number in sorted(told)]
+        messages.setdefault(message.ticket, []).append(message)
+    return [_sort_ticket(evidence, number, messages[number]) for number in sorted(messages)]
 
 
-def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
-    snapshot, waiting = Seen(number), list(told)
+def _sort_ticket(evidence: Evidence, number: int, messages: list[Message]) -> TicketEvidence:
+    snapshot, waiting = TicketEvidence(number), list(messages)
     for index, update in enumerate(evidence.tickets.get(number, [])):
         said, by = update["message"], update["by"]
         if by["type"] == "user":
@@ -84,7 +86,7 @@ def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
     return snapshot
 
 
-def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def lost(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """Each accepted message has its note, its answer if it asked for one, its tag and its status."""
     for snapshot in tickets:
         notes, replies = set(snapshot.notes), set(snapshot.replies)
@@ -101,7 +103,7 @@ def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: its status is {now} and not {wanted[-1]}"
 
 
-def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def doubled(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """No note, answer or tag exists twice, and none without a message."""
     for snapshot in tickets:
         wanted = {f"noted {message.name}" for message in snapshot.messages}
@@ -113,7 +115,7 @@ def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: the tag was written {snapshot.silent} times"
 
 
-def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def disordered(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """Notes, answers and statuses are in the order of the messages."""
     for snapshot in tickets:
         for texts in (snapshot.notes, snapshot.replies):
@@ -126,24 +128,24 @@ def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: the statuses {snapshot.statuses} are out of order"
 
 
-def overlapping(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def overlapping(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """No write to a ticket begins before another has ended."""
     for call in evidence.calls:
         if call["overlapped"]:
             yield f"call {call['number']} overlaps another write to ticket {call['ticket']}"
 
 
-def over_the_limit(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def over_the_limit(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """No window holds more calls than allowed, and only the test caused lockouts."""
     for kind, limit in evidence.limits.items():
         fullest = fullest_window(evidence, kind)
         if fullest > limit:
             yield f"{fullest} {kind} calls in a window, {limit} are allowed"
-    if evidence.lockouts != evidence.locks:
-        yield f"{evidence.lockouts - evidence.locks} lockouts that nobody asked for"
+    if evidence.lockouts != evidence.intended_lockouts:
+        yield f"{evidence.lockouts - evidence.intended_lockouts} lockouts that the test did not start"
 
 
-def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def while_locked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """After a 429 no call arrives until the lockout ends, unless its caller may have been killed."""
     for first in refusals(evidence):
         since = first["answered"] + ON_ITS_WAY
@@ -176,7 +178,7 @@ def fullest_window(evidence: Evidence, kind: str) -> int:
     return most
 
 
-CHECKERS: dict[str, Callable[[Evidence, list[Seen]], Iterator[str]]] = {
+CHECKERS: dict[str, Callable[[Evidence, list[TicketEvidence]], Iterator[str]]] = {
     "lost accepted events": lost,
     "duplicate notes, replies, tags": doubled,
     "order violations": disordered,

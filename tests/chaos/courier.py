@@ -17,16 +17,15 @@ TWICE, LATE, CUT = 5, 5, 3
 
 
 class Courier:
-    """Delivers webhooks in the simulator's event loop.
-
-    ``accepted`` holds (ticket, ``update_id`` of the row that was told of); ``counts`` how often each fate struck.
-    """
+    """Delivers webhooks in the simulator's event loop."""
 
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self.ports = ports
         self.accepted: set[tuple[int, int | None]] = set()
+        """The deliveries that were answered 200: ticket, and `update_id` of the update."""
         self.answers = 0
         self.counts: Counter[str] = Counter()
+        """How often each kind of trouble happened."""
         self.busy: set[asyncio.Task[None]] = set()
         self._random = random.Random(f"{seed} courier")
         self._newest: dict[int, int] = {}
@@ -80,7 +79,7 @@ class Courier:
                 writer.transport.abort()
 
 
-class Telling(Simulator):
+class CourierSimulator(Simulator):
     """A simulated HappyFox whose webhooks a courier delivers."""
 
     courier: Courier
@@ -90,8 +89,3 @@ class Telling(Simulator):
         for delivery in super().take_deliveries():
             self.courier.take(delivery)
         return []
-
-    @property
-    def told(self) -> bool:
-        """Return whether everything has been delivered."""
-        return not self.courier.busy and not self.webhooks.waiting

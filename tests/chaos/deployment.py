@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.courier import Courier, Telling
+from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
 from tests.support.fleet import Fleet
 from tests.support.plugins import CHAOTIC
@@ -30,16 +30,16 @@ LIMITS = {
 
 
 class Deployment:
-    """The processes of the deployment.
-
-    A frozen process is in ``frozen`` until it is thawed.
-    """
+    """The processes of the deployment."""
 
     def __init__(self, fleet: Fleet, courier: Courier) -> None:
         self.fleet, self.courier = fleet, courier
         self.processes: dict[str, Process] = {}
+        """Those that run, by name."""
         self.ended: list[tuple[str, Process]] = []
+        """Those that were killed, kept for their output."""
         self.frozen: set[str] = set()
+        """The names of those that are stopped (SIGSTOP) now."""
 
     def start(self, name: str) -> None:
         """Start a process, such as ``web 0`` or ``worker 2``; it is ready after about a second."""
@@ -84,7 +84,7 @@ class Deployment:
 @contextlib.contextmanager
 def deployed(seed: int) -> Iterator[Deployment]:
     """Start everything and wait until it is ready; it ends with the block."""
-    simulator = Telling(
+    simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)

@@ -49,7 +49,7 @@ def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
 class _Measurement:
     def __init__(self, fleet: Fleet, lease: int, lanes: int, seed: int) -> None:
         self.fleet, self.lease, self.lanes = fleet, lease, lanes
-        self.told = dict.fromkeys(range(1, lanes + 1), 1)
+        self.written = dict.fromkeys(range(1, lanes + 1), 1)
         self.random = random.Random(seed)
 
     def run(self, rounds: int) -> Orphans:
@@ -57,7 +57,7 @@ class _Measurement:
         fleet.start_web()
         fleet.wait(lambda: fleet.answers() == 200, "web is ready")
         holder = self._worker()
-        for number in self.told:
+        for number in self.written:
             assert fleet.open_ticket(text=f"words 0 of ticket {number}") == number
         self._all_noted()
         seconds: list[float] = []
@@ -65,7 +65,7 @@ class _Measurement:
             standby, waited = self._orphan(holder)
             seconds += waited
             holder = standby
-        found = [number for number, times in self.told.items() if fleet.notes(number) != _notes(number, times)]
+        found = [number for number, times in self.written.items() if fleet.notes(number) != _notes(number, times)]
         return Orphans(self.lease, sorted(seconds), [f"ticket {number}: {fleet.notes(number)}" for number in found])
 
     def _worker(self) -> Process:
@@ -99,13 +99,13 @@ class _Measurement:
         return standby, list(arrived.values())
 
     def _tell(self) -> None:
-        for number, times in self.told.items():
+        for number, times in self.written.items():
             self.fleet.reply(number, f"words {times} of ticket {number}")
-            self.told[number] += 1
+            self.written[number] += 1
 
     def _all_noted(self) -> None:
         def noted() -> bool:
-            return all(len(self.fleet.notes(number)) >= times for number, times in self.told.items())
+            return all(len(self.fleet.notes(number)) >= times for number, times in self.written.items())
 
         self.fleet.wait(noted, "everything is noted", 10 * self.lease + 60)
         self.fleet.wait(self.fleet.idle, "nothing is left to do", 200)
@@ -122,12 +122,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    well = True
+    passed = True
     for lease, bound in BOUNDS.items():
         orphans = measure(lease, args.lanes, args.rounds, args.seed)
         print(orphans, flush=True)
-        well = well and orphans.worst <= bound and not orphans.disordered
-    return 0 if well else 1
+        passed = passed and orphans.worst <= bound and not orphans.disordered
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -39,17 +39,16 @@ CALM = 1.5
 
 
 class Storm:
-    """Strikes a deployment.
-
-    ``hits`` tells from when until when (epoch seconds) a worker or the store was away, ``locks`` when the account was
-    locked out.
-    """
+    """Strikes a deployment."""
 
     def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
         self.deployment, self.fleet = deployment, deployment.fleet
         self.counts: Counter[str] = Counter()
+        """How often each kind struck."""
         self.hits: list[tuple[float, float]] = []
-        self.locks: list[float] = []
+        """From when until when (epoch seconds) a worker or the store was away."""
+        self.intended_lockouts: list[float] = []
+        """When the account was locked out (epoch seconds)."""
         self._random = random.Random(f"{seed} storm")
         self._order = count()
         self._timetable: list[tuple[float, int, Callable[[], None]]] = []
@@ -61,7 +60,7 @@ class Storm:
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
-                # A 429 halves the share that is used for an hour: the first third runs at the whole of it.
+                # A 429 halves the share that is used for an hour, so the first third runs with the whole of it.
                 at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
                 self._at(began + at, partial(self._strike, kind))
 
@@ -85,7 +84,7 @@ class Storm:
         self._at(time.monotonic() + self._random.uniform(least, most), action)
 
     def _strike(self, kind: str) -> None:
-        # While all workers live to hear of a 429, silence can be asked for after it.
+        # The checker expects no call after a 429, so all workers must be running to receive it.
         away = not self._stored or any(name.startswith("worker") for name in self.deployment.frozen)
         waits = away if kind in REFUSALS else time.monotonic() < self._calm
         if not waits and self._struck(kind):
@@ -134,7 +133,7 @@ class Storm:
             },
         }
         self.fleet.ask("POST", "faults", **faults[kind])
-        # What has not struck by then would wait for the probes of a closed gate, one after another.
+        # A fault that is left over would strike the probes of a closed gate, one after another.
         self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
         return True
 
@@ -147,7 +146,7 @@ class Storm:
         log = self.fleet.simulator.log
         before = len(log)
         self.fleet.ask("POST", "lock", seconds=LOCKOUT)
-        self.locks.append(time.time())
+        self.intended_lockouts.append(time.time())
 
         def check() -> None:
             met = any(call.status == 429 and call.fault is None for call in log[before:])
@@ -170,12 +169,12 @@ class Storm:
         process.signal(signal.SIGSTOP)
         self.deployment.frozen.add(name)
 
-        def thaw() -> None:
+        def resume() -> None:
             process.signal(signal.SIGCONT)
             self.deployment.frozen.discard(name)
             self._hit(kind, began)
 
-        self._later(LEASE * 1.2, LEASE * 3, thaw)
+        self._later(LEASE * 1.2, LEASE * 3, resume)
         return True
 
     def _hit(self, kind: str, began: float) -> None:

@@ -29,21 +29,21 @@ class Message:
 
 def write(seed: int, events: int, tickets: int) -> list[Message]:
     """Return ``events`` messages in order of time."""
-    return list(_told(random.Random(f"{seed} story"), events, tickets))
+    return list(_messages(random.Random(f"{seed} story"), events, tickets))
 
 
-def _told(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:
+def _messages(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:
     openings = _openings(chance, events, tickets)
     left: dict[int, int] = {}
-    told: dict[int, int] = {}
+    sent: dict[int, int] = {}
     for step in range(events):
         if openings and (openings[0][0] <= step or not left):
-            ticket = len(told) + 1
-            left[ticket], told[ticket] = openings.pop(0)[1], 0
+            ticket = len(sent) + 1
+            left[ticket], sent[ticket] = openings.pop(0)[1], 0
         else:
             ticket = chance.choice(list(left))
-        yield _message(chance, ticket, told[ticket])
-        told[ticket] += 1
+        yield _message(chance, ticket, sent[ticket])
+        sent[ticket] += 1
         left[ticket] -= 1
         if not left[ticket]:
             del left[ticket]

@@ -47,7 +47,7 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     assert "printed by a handler" in worker.output
     assert "on both" in worker.output
     assert "ready" in worker.output.split("printed by a handler")[0]
-    # Not even the tickets that are owed something have to wait.
+    # Not even the tickets with pending work have to wait.
     for word, number in numbers.items():
         fleet.reply(number, f"once more after {word.upper()}")
     for word, number in numbers.items():

@@ -70,8 +70,8 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     for name, number in numbers.items():
         noted = [f"noted: {words} of ticket {number}" for words in ("words", "more words")]
         assert fleet.notes(number) == noted, (name, fleet.history(number))
-    for name, (_, told) in READS.items():
-        assert told in fleet.history(numbers[name]), name
+    for name, (_, line) in READS.items():
+        assert line in fleet.history(numbers[name]), name
     with fleet.redis() as client:
         assert client.zcard(f"{P}in_flight") == 0
         permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
@@ -94,7 +94,7 @@ def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]
     fleet.wait((fleet.folder / "deciding-1").exists, "a handler has the ticket")
     fleet.simulator.account.remove(1)
     (fleet.folder / "hold-1").unlink()
-    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.history(1), "the trail tells")
+    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.history(1), "the history says so")
     fleet.open_ticket(text="words of the second")
     fleet.wait(lambda: "answer to: words of the second" in fleet.notes(2), "the other ticket is answered")
     assert fleet.notes(2) == ["noted: words of the second", "answer to: words of the second"]
@@ -131,7 +131,7 @@ def test_a_refusal_of_every_call_closes_the_gate_and_passes(
 def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
-    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the trail tells")
+    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the history says so")
     fleet.workers[0].terminate()
     fleet.ready_worker()
     fleet.settle()

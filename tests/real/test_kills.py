@@ -36,29 +36,29 @@ class Story:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.told: dict[int, list[str]] = {}
+        self.written: dict[int, list[str]] = {}
 
     def open(self) -> int:
         """Open the next ticket as a contact; its number is known before its webhook is sent."""
-        number = len(self.told) + 1
-        self.told[number] = [f"message 0 of ticket {number}"]
-        assert self.fleet.open_ticket(text=self.told[number][0]) == number
+        number = len(self.written) + 1
+        self.written[number] = [f"message 0 of ticket {number}"]
+        assert self.fleet.open_ticket(text=self.written[number][0]) == number
         return number
 
     def reply(self, number: int) -> None:
-        text = f"message {len(self.told[number])} of ticket {number}"
-        self.told[number].append(text)
+        text = f"message {len(self.written[number])} of ticket {number}"
+        self.written[number].append(text)
         self.fleet.reply(number, text)
 
     def check(self) -> None:
         """Check that each message is noted once and in order, and each turn and the last message are answered once."""
-        for number, told in self.told.items():
+        for number, written in self.written.items():
             texts = self.fleet.notes(number)
             notes = [text for text in texts if text.startswith("noted")]
-            assert notes == [f"noted: {text}" for text in told], self.fleet.history(number)
-            answers = [told.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
+            assert notes == [f"noted: {text}" for text in written], self.fleet.history(number)
+            answers = [written.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
             assert all(before < after for before, after in pairwise(answers)), self.fleet.history(number)
-            assert answers[-1] == len(told) - 1, self.fleet.history(number)
+            assert answers[-1] == len(written) - 1, self.fleet.history(number)
 
 
 def kill(fleet: Fleet, worker: Process) -> None:
@@ -67,7 +67,7 @@ def kill(fleet: Fleet, worker: Process) -> None:
 
 
 def kill_while_deciding(fleet: Fleet, story: Story) -> None:
-    number = len(story.told) + 1
+    number = len(story.written) + 1
     hold = fleet.folder / f"hold-{number}"
     hold.touch()
     story.open()
@@ -77,7 +77,7 @@ def kill_while_deciding(fleet: Fleet, story: Story) -> None:
 
 
 def kill_while_calling(fleet: Fleet, story: Story, method: str, ending: str, late: bool) -> None:
-    number = len(story.told) + 1
+    number = len(story.written) + 1
     path = f"ticket/{number}{ending}"
     fleet.fault("hang", method=method, path=path, seconds=2.0 if late else 600.0, before=late)
     story.open()
@@ -91,7 +91,7 @@ def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
     """Let contacts write while workers are killed; connections are cut before and after a write was applied."""
     for _ in range(TICKETS):
         story.open()
-    waiting = [number for number in list(story.told)[-TICKETS:] for _ in range(REPLIES)]
+    waiting = [number for number in list(story.written)[-TICKETS:] for _ in range(REPLIES)]
     chance.shuffle(waiting)
     for before in (True, False):
         fleet.fault("cut", method="POST", count=6, before=before)

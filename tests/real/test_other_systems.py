@@ -24,7 +24,7 @@ URL = os.environ["TEST_OTHER"]
 
 
 @router.on("ticket-created")
-def tell(ticket, event, ctx):
+def report(ticket, event, ctx):
     key = ticket.first_message.strip()
 
     def add():
@@ -33,8 +33,8 @@ def tell(ticket, event, ctx):
     def find():
         return httpx.get(URL, params={"key": key}, timeout=30, trust_env=False).json() or None
 
-    told = ctx.effect("tell", add, find if "look" in key else None)
-    ticket.note(f"told: {told['key']}")
+    lead = ctx.effect("report", add, find if "look" in key else None)
+    ticket.note(f"reported: {lead['key']}")
 """
 
 
@@ -76,7 +76,7 @@ class Other:
                 """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/rows"
+        self.url = f"http://127.0.0.1:{self.server.server_port}/leads"
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
     assert other.calls == {"look applied": 1, "look lost": 2, "applied": 1, "lost": 1}
     assert other.updates == {"look applied": 1, "look lost": 1, "applied": 1}
     assert [fleet.notes(number) for number in numbers.values()] == [
-        ["told: look applied"],
-        ["told: look lost"],
+        ["reported: look applied"],
+        ["reported: look lost"],
         [],
         [],
     ]

@@ -30,7 +30,7 @@ def fleet(deploy: Callable[..., Fleet]) -> Fleet:
     return fleet
 
 
-def told(fleet: Fleet, number: int) -> list[str]:
+def noted(fleet: Fleet, number: int) -> list[str]:
     return [text.removeprefix("noted: ") for text in fleet.notes(number) if text.startswith("noted")]
 
 
@@ -47,7 +47,7 @@ def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(depl
     assert first.terminate() < GRACE
     assert first.code == 0
     fleet.settle(20)  # the first worker's lease would have held the lane for a minute
-    assert told(fleet, 1) == ["first words of all", "second words of all"]
+    assert noted(fleet, 1) == ["first words of all", "second words of all"]
     assert len(fleet.calls("POST", NOTE)) == 2
     assert "turn parked" in first.output
     assert successor.output.count("turn settled") >= 2
@@ -62,7 +62,7 @@ def test_a_worker_ends_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     hold.unlink()
     fleet.ready_worker()
     fleet.settle()
-    assert told(fleet, 1) == ["nobody decides this"]
+    assert noted(fleet, 1) == ["nobody decides this"]
 
 
 def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet]) -> None:
@@ -79,7 +79,7 @@ def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet
     assert first.code == 0
     fleet.settle()  # well before the leases of the first worker would have run out
     for number in expected:
-        assert told(fleet, number) == [f"words {which} of ticket {number}" for which in (0, 1)]
+        assert noted(fleet, number) == [f"words {which} of ticket {number}" for which in (0, 1)]
     assert not any(call.overlapped for call in fleet.calls())
 
 
@@ -104,7 +104,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
     assert fleet.calls("GET", READ)[1].arrived - died < limit
     fleet.settle()
     fleet.wait(lambda: worker.code is not None, "nothing of the killed worker is left")
-    assert told(fleet, 1) == ["orphaned words of one"]
+    assert noted(fleet, 1) == ["orphaned words of one"]
 
 
 @pytest.mark.parametrize("moment", ["deciding", "calling"])
@@ -123,21 +123,21 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     hold.unlink(missing_ok=True)
     fleet.ready_worker()
     fleet.settle()
-    calls, trail = len(fleet.calls()), fleet.history(1)
+    calls, history = len(fleet.calls()), fleet.history(1)
     with fleet.redis() as client:
         turns = client.zcard(f"{P}turns")
     frozen.signal(signal.SIGCONT)
     fleet.wait(lambda: "turn lost" in frozen.output, "the frozen worker notices")
     fleet.settle()
     assert len(fleet.calls()) == calls
-    assert fleet.history(1) == trail
+    assert fleet.history(1) == history
     with fleet.redis() as client:
         assert client.zcard(f"{P}turns") == turns
-    assert told(fleet, 1) == ["words for a frozen one"]
+    assert noted(fleet, 1) == ["words for a frozen one"]
     # It is well again, and works on.
     fleet.workers[1].kill()
     fleet.reply(1, "more words for it")
-    fleet.wait(lambda: len(told(fleet, 1)) == 2, "the thawed worker works")
+    fleet.wait(lambda: len(noted(fleet, 1)) == 2, "the thawed worker works")
 
 
 def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) -> None:
@@ -157,6 +157,6 @@ def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) 
         sleeper.signal(signal.SIGCONT)
     fleet.settle(90)
     for number in numbers:
-        assert told(fleet, number) == [f"words {which} of ticket {number}" for which in range(4)]
+        assert noted(fleet, number) == [f"words {which} of ticket {number}" for which in range(4)]
         updates = [update.update_id for update in fleet.ticket(number).updates]
         assert all(before < after for before, after in pairwise(updates))

@@ -36,15 +36,15 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
     web = fleet.start_web()
     workers = [fleet.ready_worker(), fleet.ready_worker()]
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
-    told: dict[int, list[str]] = {}
+    written: dict[int, list[str]] = {}
     for number in range(1, 13):
-        told[number] = [f"message 0 of ticket {number}"]
-        fleet.open_ticket(text=told[number][0])
+        written[number] = [f"message 0 of ticket {number}"]
+        fleet.open_ticket(text=written[number][0])
     accepted = 0
     for round_ in range(1, 4):
         fleet.store.kill()
         fleet.wait(lambda: fleet.answers() == 503, "web says that it cannot store")
-        for number, texts in told.items():
+        for number, texts in written.items():
             texts.append(f"message {round_} of ticket {number}")
             fleet.reply(number, texts[-1])
         fleet.store.start()
@@ -54,7 +54,7 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
         accepted += fleet.deliver(json.dumps({"ticket_id": round_, "again": round_}).encode()).status_code == 200
     fleet.settle(90)
     assert accepted == 3
-    for number, texts in told.items():
+    for number, texts in written.items():
         notes = [text for text in fleet.notes(number) if text.startswith("noted")]
         assert notes == [f"noted: {text}" for text in texts], fleet.history(number)
     assert [process.code for process in (web, *workers)] == [None] * 3

@@ -76,8 +76,8 @@ class Witness:
         """Record a step that was performed, whether or not its answer reached the worker."""
         if isinstance(step, Decide) and isinstance(answer, Decision):
             handler = step.bound.handler
-            told = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
-            shown = Shown(*told, actions=answer.actions, replay=step.event.replay)
+            fields = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
+            shown = Shown(*fields, actions=answer.actions, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
@@ -88,18 +88,20 @@ class Witness:
             self._settle(worker, step)
 
     def _settle(self, worker: Hashable, step: Script[Any]) -> None:
-        told = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
-        if any(settled.turn == told.turn for settled in self.settled):
+        settlement = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
+        if any(settled.turn == settlement.turn for settled in self.settled):
             return
         dead_letters = tuple(
-            msgspec.json.decode(dead_letter, type=DeadLetter) for dead_letter in told.dead_letters.values()
+            msgspec.json.decode(dead_letter, type=DeadLetter) for dead_letter in settlement.dead_letters.values()
         )
         stored = bytes(step.args[3])  # type: ignore[arg-type]
         if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
-            self.first.setdefault(int(told.lane), snapshot)
-        self._keep(worker, int(told.lane), told.turn, dead_letters)
+            self.first.setdefault(int(settlement.lane), snapshot)
+        self._keep(worker, int(settlement.lane), settlement.turn, dead_letters)
         pending = msgspec.json.decode(stored, type=tuple[Pending, ...]) if stored else ()
-        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, dead_letters))
+        self.settled.append(
+            Settled(int(settlement.lane), settlement.turn, tuple(settlement.handled), pending, dead_letters)
+        )
 
     def _keep(self, worker: Hashable, ticket: int, turn: str, dead_letters: tuple[DeadLetter, ...]) -> None:
         if turn in self._kept:
