@@ -176,7 +176,7 @@ def test_only_the_transport_imports_httpx() -> None:
     assert {name for name in importers if within(name, "workers")} <= TRANSPORT
 
 
-def test_the_engine_has_no_second_way_to_make_a_call() -> None:
+def test_only_the_transport_makes_http_calls() -> None:
     wrong = [
         str(found)
         for found in all_imports()
@@ -187,7 +187,7 @@ def test_the_engine_has_no_second_way_to_make_a_call() -> None:
     assert wrong == []
 
 
-def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
+def test_only_the_service_uses_a_web_framework_and_the_terminal() -> None:
     wrong = [
         str(found)
         for found in all_imports()
@@ -295,7 +295,7 @@ def test_importing_a_module_opens_nothing_and_reads_no_setting() -> None:
         ),
     ],
 )
-def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, effect: str) -> None:
+def test_an_import_with_a_side_effect_is_noticed(tmp_path: Path, source: str, effect: str) -> None:
     (tmp_path / "guilty.py").write_text(source)
     assert effect in effects_of(["guilty"], tmp_path)
 

@@ -31,7 +31,7 @@ def noted_twice(fleet: Fleet, number: int) -> bool:
     return len(fleet.notes(number)) == 2
 
 
-def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
+def test_a_handler_that_fails_is_reported_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAULTY)
     fleet.start_web()
     worker = fleet.ready_worker(FOXHOOKS_HANDLER_SECONDS="1")
@@ -56,7 +56,9 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     assert worker.code == 0
 
 
-def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(deploy: Callable[..., Fleet]) -> None:
+def test_a_plug_in_that_cannot_be_imported_stops_only_the_worker(
+    deploy: Callable[..., Fleet],
+) -> None:
     fleet = deploy("import nothing_of_that_name\n")
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web takes deliveries")

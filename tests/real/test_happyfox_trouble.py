@@ -51,7 +51,7 @@ def gate(fleet: Fleet) -> str:
     return state.decode()
 
 
-def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
+def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Callable[..., Fleet]) -> None:
     """With a long window no slot becomes free: at the end there is exactly one per call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
     fleet.start_web()
@@ -78,7 +78,7 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     assert permits == {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
 
 
-def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
+def test_a_wrong_404_is_checked_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     fleet.fault("status", status=404, method="POST", path="ticket/1/staff_pvtnote")
     fleet.open_ticket(text="words of the first")
@@ -87,7 +87,7 @@ def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(dep
     assert "HappyFox does not know the ticket (404)" in fleet.history(1)
 
 
-def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
+def test_a_deleted_ticket_stops_only_its_own_plan(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     (fleet.folder / "hold-1").touch()
     fleet.open_ticket(text="words of the first")
@@ -105,7 +105,7 @@ def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]
 @pytest.mark.parametrize(
     ("status", "method", "state"), [(401, "GET", "denied"), (429, "GET", "locked"), (429, "POST", "locked")]
 )
-def test_a_refusal_of_every_call_closes_the_gate_and_passes(
+def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
     deploy: Callable[..., Fleet], status: int, method: str, state: str
 ) -> None:
     fleet = started(deploy(NOTING))
@@ -121,14 +121,14 @@ def test_a_refusal_of_every_call_closes_the_gate_and_passes(
     assert gate(fleet) == "open"
     for number in range(1, 5):
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
-    # What was under way already may still arrive; after it there is silence until the probe.
+    # A call that was already sent may still arrive; then there is silence until the probe.
     assert refused.answered is not None
     later = [call.arrived for call in fleet.calls() if call.arrived > refused.answered + 0.5]
     assert min(later) >= refused.answered + 2.0
     assert str(status) in fleet.workers[0].output
 
 
-def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet]) -> None:
+def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
     fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the history says so")
@@ -138,7 +138,7 @@ def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet])
     assert fleet.notes(1) == ["noted: words for nobody yet"]
 
 
-def test_no_window_holds_more_calls_than_allowed_whoever_dies(deploy: Callable[..., Fleet]) -> None:
+def test_no_window_holds_more_calls_than_allowed_whichever_worker_dies(deploy: Callable[..., Fleet]) -> None:
     """Set limits at which the simulator locks the account out."""
     fleet = deploy(NOTING, gets=60, posts=40, window=1.5, latency=0.02)
     limits = {

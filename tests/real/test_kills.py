@@ -103,7 +103,7 @@ def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
         kill(fleet, chance.choice([worker for worker in alive if worker.ready()] or alive))
 
 
-def test_a_note_is_there_exactly_once_whatever_dies_and_whenever(deploy: Callable[..., Fleet]) -> None:
+def test_a_note_exists_exactly_once_whichever_process_dies_and_whenever(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.01)
     story = Story(fleet)
     fleet.start_web()

@@ -93,7 +93,7 @@ def other() -> Iterator[Other]:
         system.server.server_close()
 
 
-def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
+def test_another_system_gets_a_killed_workers_call_once_or_a_person_is_asked(
     deploy: Callable[..., Fleet], other: Other
 ) -> None:
     fleet = deploy(TELLING)
@@ -102,7 +102,7 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
     settings = {"TEST_OTHER": other.url, "FOXHOOKS_HANDLER_SECONDS": "5"}
     worker = fleet.ready_worker(**settings)
     numbers = {key: fleet.open_ticket(text=key) for key in ("look applied", "look lost", "applied", "lost")}
-    fleet.wait(lambda: all(other.calls[key] for key in numbers), "every call is under way")
+    fleet.wait(lambda: all(other.calls[key] for key in numbers), "every call is in progress")
     fleet.start_worker(**settings)
     worker.kill()
     fleet.settle(90)

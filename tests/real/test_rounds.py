@@ -28,7 +28,7 @@ add_tags = ["x"]
 """
 
 
-def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deploy: Callable[..., Fleet]) -> None:
+def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(PLUGIN)
     numbers = [fleet.open_ticket(tags=["late"]) for _ in range(60)]
     other = fleet.open_ticket()
@@ -37,7 +37,7 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deplo
 
     fleet.wait(lambda: all(fleet.notes(number) for number in numbers), "every ticket found has its note")
     with fleet.redis() as store:
-        fleet.wait(lambda: not store.zcard(f"{P}schedule"), "all lanes are worked off")
+        fleet.wait(lambda: not store.zcard(f"{P}schedule"), "all lanes are done")
     assert [fleet.notes(number) for number in numbers] == [["noted: scheduled"]] * 60
     assert fleet.notes(other) == []
     assert "scheduled: found for test.nudge" in fleet.history(numbers[0])

@@ -34,7 +34,7 @@ def noted(fleet: Fleet, number: int) -> list[str]:
     return [text.removeprefix("noted: ") for text in fleet.notes(number) if text.startswith("noted")]
 
 
-def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(deploy: Callable[..., Fleet]) -> None:
+def test_the_call_in_progress_is_finished_and_the_next_worker_continues_at_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL)
     fleet.start_web()
     first = fleet.ready_worker(FOXHOOKS_LEASE_SECONDS="60")
@@ -53,7 +53,7 @@ def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(depl
     assert successor.output.count("turn settled") >= 2
 
 
-def test_a_worker_ends_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
+def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     hold = fleet.folder / "hold-1"
     hold.touch()
     fleet.open_ticket(text="nobody decides this")
@@ -98,7 +98,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
         worker.kill()
     else:
         os.kill(pid, signal.SIGKILL)
-    fleet.wait(lambda: len(fleet.calls("GET", READ)) > 1, "somebody else reads the ticket")
+    fleet.wait(lambda: len(fleet.calls("GET", READ)) > 1, "another worker reads the ticket")
     # Without its master a worker ends in order: its read fails at the time limit, and is made again after 5 s.
     limit = 3 * LEASE + (TIMEOUT + 5 if victim == "its master alone" else 0)
     assert fleet.calls("GET", READ)[1].arrived - died < limit
@@ -134,13 +134,13 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     with fleet.redis() as client:
         assert client.zcard(f"{P}turns") == turns
     assert noted(fleet, 1) == ["words for a frozen one"]
-    # It is well again, and works on.
+    # It runs again, and continues to work.
     fleet.workers[1].kill()
     fleet.reply(1, "more words for it")
-    fleet.wait(lambda: len(noted(fleet, 1)) == 2, "the thawed worker works")
+    fleet.wait(lambda: len(noted(fleet, 1)) == 2, "the resumed worker works")
 
 
-def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) -> None:
+def test_workers_that_freeze_and_resume_keep_the_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")

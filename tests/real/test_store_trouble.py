@@ -61,7 +61,7 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
     assert not any(call.overlapped for call in fleet.calls())
 
 
-def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..., Fleet]) -> None:
+def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -91,7 +91,7 @@ def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
 
 
-def test_a_worker_that_finds_its_store_replaced_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
+def test_a_worker_with_a_replaced_store_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.start_web()
     worker = fleet.ready_worker()

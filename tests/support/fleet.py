@@ -212,7 +212,7 @@ class Fleet:
 
     def settle(self, seconds: float = 60.0) -> None:
         """Wait until no work is left."""
-        self.wait(self.idle, "all lanes are worked off", seconds)
+        self.wait(self.idle, "all lanes are done", seconds)
 
     def history(self, ticket: int) -> str:
         """Return the history of a ticket."""
