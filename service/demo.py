@@ -25,7 +25,7 @@ from service.embedded import Embedded
 from service.errors import CommandError
 from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
-from workers.engine.plan import Record, read_record, split
+from workers.engine.plan import Record, read_record, split_by_handler
 from workers.settings import load
 from workers.store.client import Store
 from workers.store.keys import prefix
@@ -395,9 +395,9 @@ def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
 
 def _actions(record: Record, handler: str) -> Iterator[str]:
     for effect in record.effects:
-        for part in split(effect):
+        for part in split_by_handler(effect):
             if handler in part.handlers:
-                yield f'{part.words}: "{part.text}"' if part.text else part.words
+                yield f'{part.summary}: "{part.text}"' if part.text else part.summary
 
 
 def _call_lines(calls: Sequence[Json]) -> Iterator[RenderableType]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.engine.context import AccountConfig
 from workers.engine.plan import EVERYONE
-from workers.engine.steps import Call, Step, Steps
+from workers.engine.steps import Call, Step, drive
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
@@ -153,14 +153,14 @@ class Driver:
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
         """Takes one turn; gives what the claim made with its settling got, and when that call began."""
         self._leases.add(lane, began)
-        driven = _Driven(self, lane, began)
+        performer = _TimedPerformer(self, lane, began)
         try:
-            result = driven.run(take_turn(lane, self._config, nonce))
+            result = drive(take_turn(lane, self._config, nonce), performer.perform)
         finally:
             self._leases.drop(lane)
         _tell(lane, result)
         self._tell_denied(lane, result)
-        return result.next, driven.began
+        return result.next, performer.began
 
     def _tell_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
         """Names what a router may not do, with the line that would allow it, once for each."""
@@ -205,37 +205,26 @@ def _can_wait(step: Step) -> bool:
     return isinstance(step, Decide) or step.request.method == "GET"
 
 
-class _Driven:
-    """One run of a turn's generator; ``began`` is when its last step began.
+class _TimedPerformer:
+    """Performs the steps of one turn and notes when the last one ``began``.
 
-    ``granted`` is when its last script began, the claim at first: the permit of a call was taken by it, and what a
-    slow answer of the store took is no longer left for sending.
+    A call's permit was granted by the last script, at first by the claim. Time that the store took to answer is no
+    longer left for sending the call.
     """
 
     def __init__(self, driver: Driver, lane: ClaimedLane, granted: float) -> None:
-        self._driver, self._held = driver, lane
+        self._driver, self._lane = driver, lane
         self.began = self._granted = granted
 
-    def run(self, turn: Steps[TurnResult]) -> TurnResult:
-        """Drives the generator to its end."""
-        try:
-            step = next(turn)
-            while True:
-                self.began = monotonic()
-                if isinstance(step, Script):
-                    self._granted = self.began
-                elif isinstance(step, Call):
-                    late = int((self.began - self._granted) * 1000)
-                    step = replace(step, send_by=step.send_by - late)
-                try:
-                    sent = self._driver.perform(self._held, step)
-                except (NotNow, LeaseLost) as error:
-                    step = turn.throw(error)
-                else:
-                    step = turn.send(sent)
-        except StopIteration as stop:
-            result: TurnResult = stop.value
-            return result
+    def perform(self, step: Step) -> Any:
+        """Perform one step."""
+        self.began = monotonic()
+        if isinstance(step, Script):
+            self._granted = self.began
+        elif isinstance(step, Call):
+            late = int((self.began - self._granted) * 1000)
+            step = replace(step, send_by=step.send_by - late)
+        return self._driver.perform(self._lane, step)
 
 
 def _tell(lane: ClaimedLane, result: TurnResult) -> None:
@@ -253,6 +242,8 @@ def _tell(lane: ClaimedLane, result: TurnResult) -> None:
     log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
     for dead_letter in result.dead_letters:
         if dead_letter.handler == EVERYONE:
-            log.error("the fuse of a ticket blew, its handlers stop: see `foxhooks dead list`", extra=fields)
+            log.error(
+                "the loop guard stopped the handlers of a ticket: see `foxhooks dead list`", extra=fields
+            )
         else:
             log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": dead_letter.handler})

@@ -7,7 +7,7 @@ import threading
 import redis
 
 from workers.engine.schedules import NAMES, PeriodicTasks, TaskResult, run_due_task
-from workers.engine.steps import Call, Step, Steps
+from workers.engine.steps import Call, Step, drive
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.runner import AccountRuntime
 from workers.store.client import Store
@@ -36,7 +36,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begins in the background, if there is anything to do."""
-        if self._tasks.due(doubted=True):
+        if self._tasks.periods(doubted=True):
             name = f"rounds-{self._config.account}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -67,25 +67,16 @@ class Scheduler:
     def work(self) -> float:
         """Takes every round that is due now; gives the seconds until the next look."""
         while not self._stop.is_set():
-            ended = self._drive(run_due_task(self._config, self._tasks, secrets.token_hex(8), doubted=self._doubted))
+            task = run_due_task(self._config, self._tasks, secrets.token_hex(8), doubted=self._doubted)
+            ended = drive(task, self._perform)
             if not ended.name:
                 return min(ended.wait / 1000, LOOK) if ended.wait > 0 else LOOK if ended.wait < 0 else 0.01
             self._tell(ended)
         return 0
 
-    def _drive(self, round: Steps[TaskResult]) -> TaskResult:
-        try:
-            step = next(round)
-            while True:
-                if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("leave_task", "release")):
-                    step = round.throw(NotNow(0, "the worker ends"))
-                    continue
-                step = round.send(self._perform(step))
-        except StopIteration as stop:
-            ended: TaskResult = stop.value
-            return ended
-
     def _perform(self, step: Step) -> object:
+        if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("leave_task", "release")):
+            raise NotNow(0, "the worker ends")
         if isinstance(step, Script):
             return self._store.run(step)
         assert isinstance(step, Call)
@@ -99,7 +90,7 @@ class Scheduler:
         fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:
             self._doubted = False
-            for finding in ended.diff:
+            for finding in ended.new_findings:
                 log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})
         elif ended.why:
             if (ended.name, ended.why) not in self._told:

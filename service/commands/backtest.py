@@ -1,7 +1,8 @@
 """`foxhooks backtest`: run changed rules or handlers on past turns; nothing is called and nothing is stored."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +14,7 @@ import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
 from service.context import AccountName, Accounts, accounts_of, store_of
-from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, Take, peak
+from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
@@ -128,7 +129,7 @@ def _test(
             skipped += 1
         elif ticket in (None, record.number):
             first = min(first, record.at)
-            test.play(record)
+            test.decide_again(record)
     budget = account.budget
     return AccountResult(
         account=account.name,
@@ -136,7 +137,7 @@ def _test(
         skipped=skipped,
         since=first,
         named=len(lists) == len(names),
-        handlers=test.compare(),
+        handlers=test.comparisons(),
         posts=len(test.posts),
         made=len(test.made),
         peak=peak(test.posts, budget.window),
@@ -146,7 +147,18 @@ def _test(
     )
 
 
-def _sealed(limits: HandlerTimeouts) -> Take:
+def peak(times: Iterable[int], window: float) -> int:
+    """Return the most of these ascending times (ms) that fall into any window of this many seconds."""
+    most, recent = 0, deque[int]()
+    for at in times:
+        recent.append(at)
+        while recent[0] <= at - window * 1000:
+            recent.popleft()
+        most = max(most, len(recent))
+    return most
+
+
+def _sealed(limits: HandlerTimeouts) -> RunInvocation:
     """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
 
     def take(invocation: Callable[[], Decision]) -> Decision:
@@ -217,7 +229,7 @@ def _show_differences(title: str, sign: str, style: str, planned_actions: list[P
     if planned_actions:
         line((title, "bold"))
     for (ticket, at), same in groupby(planned_actions[:MOST], key=lambda action: (action.ticket, action.at)):
-        what = ", ".join(f'{action.words}: "{action.text}"' if action.text else action.words for action in same)
+        what = ", ".join(f'{action.summary}: "{action.text}"' if action.text else action.summary for action in same)
         line((f"  {sign} ticket {ticket}, {clock(at)}: {plain(what)}", style))
     if len(planned_actions) > MOST:
         line(f"  {len(planned_actions) - MOST:,} more; --json has them all")

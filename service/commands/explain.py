@@ -13,7 +13,7 @@ from service.commands.format import AsJson, ago, ahead, clock, details, line, pl
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
 from workers.engine import guards
-from workers.engine.decide import NOT_ASKED
+from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.plan import (
     EVERYONE,
     TICKET,
@@ -23,11 +23,11 @@ from workers.engine.plan import (
     Record,
     Verdict,
     decode_pending,
+    describe_handler,
     read_record,
-    split,
-    whom,
+    split_by_handler,
 )
-from workers.engine.settle import ENDS, effect_story, foreign_story, handed_story
+from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import denials
 from workers.settings import Account
 from workers.store.client import store_time
@@ -35,15 +35,6 @@ from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Snapshot, Timer
-
-#: How each state of a handler's verdict is shown.
-VERDICTS = {
-    "decided": "decided:",
-    "skipped": "skipped:",
-    "waits": "waiting:",
-    "retrying": "failed, will be retried:",
-    "dead": "failed for good:",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +139,7 @@ def _why_stopped(
             yield guards.describe_pause(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
-    if guards.tagged(snapshot.tags, account.off_tag):
+    if guards.has_pause_tag(snapshot.tags, account.off_tag):
         since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
@@ -186,9 +177,9 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
         yield "change", _change(change)
     for verdict in _verdicts(record.verdicts):
         yield "handler", verdict
-    for each in foreign_story(record.turn, record.external):
+    for each in describe_external(record.turn, record.external):
         yield "external", each
-    for each in handed_story(record.handed, record.dry):
+    for each in describe_handovers(record.handovers, record.dry):
         yield "other ticket", each
     for remark in record.remarks:
         yield "note", remark
@@ -212,20 +203,21 @@ def _change(change: Change) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Describe each decision; handlers that were not triggered share a line at the end."""
-    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_ASKED]
+    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_TRIGGERED]
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
-            yield f"{whom(each.handler)} {VERDICTS[each.state]} {each.reason}{attempt}{denials(each.denied)}"
+            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{denials(each.denied)}"
+            yield f"{describe_handler(each.handler)} {decision}"
     if idle:
-        yield f"{', '.join(whom(each.handler) for each in idle)}: not triggered by this event"
+        yield f"{', '.join(describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
 def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split(effect)):
+            for part, piece in enumerate(split_by_handler(effect)):
                 yield piece, record.journal.get(f"{index}.{part}")
         else:
             yield effect, entry
@@ -233,10 +225,10 @@ def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
 
 def _effect(effect: Effect, entry: Entry | None) -> str:
     if entry is None:
-        return f"{effect.words}: not started"
+        return f"{effect.summary}: not started"
     if entry.state == "dry":  # with its message, which HappyFox will not show
-        return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
-    return effect_story(effect, entry)
+        return f"{effect.summary}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
+    return describe_effect(effect, entry)
 
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
@@ -250,7 +242,11 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
         yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
     for each in status.pending:
-        work = f"{plural(each.changes, 'change')} for {whom(each.handler)}" if each.changes else whom(each.handler)
+        work = (
+            f"{plural(each.changes, 'change')} for {describe_handler(each.handler)}"
+            if each.changes
+            else describe_handler(each.handler)
+        )
         yield (
             f"{work}: queued until the pause ends." if each.paused else f"{work}: next attempt {ahead(each.due, now)}."
         )

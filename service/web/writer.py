@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
 from workers.settings import Durability
+from workers.store.client import command_for
 from workers.store.inbox import Acceptance, Arrival, accept
 from workers.store.keys import WAKE
 from workers.store.scripts import LibraryMissing, Script, is_missing, loading
@@ -295,7 +296,7 @@ class StoreWriter:
     async def _trip(
         self, connection: Connection, scripts: Sequence[Script[T]], wake: bool
     ) -> list[T | StoreUnavailable]:
-        commands: list[tuple[Any, ...]] = [script.command() for script in scripts]
+        commands: list[tuple[Any, ...]] = [command_for(script) for script in scripts]
         if wake:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
         if self._waits:

@@ -12,13 +12,13 @@ pytestmark = pytest.mark.timeout(120)
 
 #: What a contact writes to make a handler fail, and what the history says about it.
 FAULTS = {
-    "raise": "test.raises retrying: ValueError at handlers.py:",
-    "hang": "test.hangs retrying: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
-    "spin": "test.spins retrying: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
-    "recurse": "test.recurses retrying: RecursionError at handlers.py:",
-    "nonsense": "test.answers_nonsense dead: test.answers_nonsense returned a dict; a handler returns None",
-    "exit": "test.exits retrying: SystemExit at handlers.py:",
-    "interrupt": "test.interrupts retrying: KeyboardInterrupt at handlers.py:",
+    "raise": "test.raises failed, will be retried: ValueError at handlers.py:",
+    "hang": "test.hangs failed, will be retried: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "spin": "test.spins failed, will be retried: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
+    "recurse": "test.recurses failed, will be retried: RecursionError at handlers.py:",
+    "nonsense": "test.answers_nonsense failed for good: test.answers_nonsense returned a dict; a handler returns None",
+    "exit": "test.exits failed, will be retried: SystemExit at handlers.py:",
+    "interrupt": "test.interrupts failed, will be retried: KeyboardInterrupt at handlers.py:",
     "print": "test.prints decided: nothing",
 }
 

@@ -87,7 +87,7 @@ def count_events(history: History) -> Counter[str]:
     found = Counter(history.faults)
     for _, _, _, _, effect, entry in pieces(history):
         if entry is not None and entry.state == "done":
-            found[f"foxhooks does: {effect.sort}"] += 1
+            found[f"foxhooks does: {effect.kind}"] += 1
         elif entry is not None and entry.state in ENDS:
             found[ENDS[entry.state]] += 1
     for shown in history.witness.shown:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
-from workers.engine.plan import DeadLetter, Plan, split
+from workers.engine.plan import DeadLetter, Plan, split_by_handler
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import World
 
@@ -49,7 +49,7 @@ class Sent:
             return ""
         index, _, part = self.effect.partition(".")
         effect = self.plan.effects[int(index)]
-        return split(effect)[int(part)].sort if part else effect.sort
+        return split_by_handler(effect)[int(part)].kind if part else effect.kind
 
 
 @dataclass

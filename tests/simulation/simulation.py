@@ -39,8 +39,8 @@ class Simulation:
             options={"gets": budget.gets, "posts": budget.posts, "window": 10.0, "lockout": 40.0},
             loop_guard=1_000,
             allow=ALLOW,
-            life=TIMEOUT + SEND_BY,
-            doubt=DOUBT,
+            call_ms=TIMEOUT + SEND_BY,
+            doubt_ms=DOUBT,
         )
         faults = Faults(rng)
         handlers = [bound.handler for bound in world.config.handlers]

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
+from workers.engine.steps import drive
 from workers.errors import StoreUnavailable
 from workers.happyfox.messages import Answer
 from workers.plugins.router import Schedule
@@ -100,8 +101,8 @@ def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Re
 def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
     rounds = made(World(store), [])
     rounds.stop()
-    ended = cast(Any, rounds)._drive(run_due_task(World(store).config, SEARCH, "token"))
-    assert ended == TaskResult(0)
+    ended = drive(run_due_task(World(store).config, SEARCH, "token"), cast(Any, rounds)._perform)
+    assert ended == TaskResult()
     assert not store.exists(P + "periodic_tasks")
 
 

@@ -1,13 +1,13 @@
-"""Backtest: the turns of stored records decided again by other handlers, and held against what was decided then.
+"""Backtest: let other handlers decide the turns of stored records again, and compare the actions.
 
 The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
-its ticket shows what the handlers of then did, and not what those of now would have done. What is compared is what was
-decided, whatever became of it.
+its ticket shows what the handlers of then did, and not what those of now would have done. Only decisions
+are compared, whatever became of them.
 """
 
 import logging
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -16,15 +16,15 @@ import msgspec
 from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, Plan, Record, split
+from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
-from workers.engine.steps import Step, Steps
+from workers.engine.steps import Step, drive
 from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import AnyAction, Create, Move, Note, Set, Subscribe
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place
+from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place, stated
 from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
@@ -33,207 +33,59 @@ from workers.tickets.diff import ReadDiff
 from workers.tickets.model import items, mapping, number, read_ticket, text
 from workers.tickets.snapshot import Snapshot
 
-# Deeds: effects taken apart into what each handler wanted done, for holding one plan against another. Pure.
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAction:
-    """One thing that a handler wanted done: on which ticket, when (ms), in plain words, with the text of a message."""
+    """One action that a handler decided."""
 
     handler: str
     ticket: int
     at: int
-    words: str
+    """When its turn settled (ms)."""
+    summary: str
+    """What it does, as in ``tag +vip``."""
     text: str = ""
+    """The text of a message."""
 
     @property
     def key(self) -> tuple[str, int, str, str]:
-        """What makes two deeds the same, whatever their turns."""
-        return self.handler, self.ticket, self.words.casefold(), self.text
-
-
-def planned_actions(record: Record, plan: Plan | Record, *, values: bool) -> Iterator[PlannedAction]:
-    """Takes apart what a plan for a record's turn, or the record itself, did, into what each handler wanted.
-
-    What was only brought about there, replayed or wanted by another ticket's turn, is left out. With ``values`` a
-    custom field's value is a part of it; without the account's lists it cannot be compared.
-    """
-    ran = [verdict for verdict in plan.verdicts if verdict.state == "decided"]
-    brought = {verdict.handler for verdict in ran if verdict.reason.startswith((AGAIN, HANDED))}
-    brought -= {verdict.handler for verdict in ran if not verdict.reason.startswith((AGAIN, HANDED))}
-    for effect in plan.effects:
-        for part in split(effect):
-            for described, message in _things(part, values):
-                if part.handlers[0] not in brought:
-                    yield PlannedAction(part.handlers[0], record.number, record.at, described, message)
-    for each in plan.handed:
-        wanted = msgspec.json.encode(each.actions).decode()
-        yield PlannedAction(each.handler, record.number, record.at, each.words, wanted)
-    for handler, entries in plan.external.items():
-        for name, entry in entries.items():
-            if entry.turn == record.turn:
-                yield PlannedAction(handler, record.number, record.at, f"effect {name}")
-
-
-def _things(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
-    silent = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
-    if silent.words:
-        yield silent.words, part.text
-    yield from ((f"tag +{tag}", "") for tag in part.add)
-    yield from ((f"tag -{tag}", "") for tag in part.remove)
-    sole = Effect(sort="properties", names=part.names)
-    yield from ((msgspec.structs.replace(sole, set={name: value}).words, "") for name, value in part.set.items())
-    for name, value in part.fields.items():
-        yield msgspec.structs.replace(sole, fields={name: value}).words + (f" = {value}" if values else ""), ""
-
-
-# Makeshift: names and ids as tickets and effects show them, for when an account's lists are not stored. Pure.
-
-
-#: The lists of a directory, by the member of a ticket that shows one of its entries.
-SHOWN = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
-PROPERTIES = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
-
-
-class InferredDirectory:
-    """Learns names from what it is shown; a name that nothing showed gets an id below zero."""
-
-    def __init__(self) -> None:
-        self._lists: dict[str, dict[int, str]] = {name: {} for name in Directory.LISTS}
-
-    def see_ticket(self, raw: Mapping[str, Any]) -> None:
-        """Learns from a ticket as HappyFox answered it."""
-        for member, where in SHOWN.items():
-            self._see(where, mapping(raw.get(member)))
-        for custom in map(mapping, items(raw.get("custom_fields"))):
-            self._see("fields", custom)
-
-    def see_effect(self, effect: Effect) -> None:
-        """Learns from the names that stand in an effect beside its ids."""
-        for key, name in effect.names.items():
-            if key.startswith(("#", "@")):
-                self._see("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
-            elif key == "category":
-                self._see("categories", {"id": effect.category, "name": name})
-            elif isinstance(identity := effect.set.get(key), int):
-                self._see(PROPERTIES[key], {"id": identity, "name": name})
-
-    def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
-        """Gives lists as the store keeps them (JSON), with every name in these wishes."""
-        for asked in requested:
-            for action in asked.actions:
-                for where, name in _names(action):
-                    self._know(where, name)
-        return {
-            where: msgspec.json.encode([{"id": one, "name": name, "email": name} for one, name in names.items()])
-            for where, names in self._lists.items()
-        }
-
-    def _see(self, where: str, entry: Mapping[str, Any]) -> None:
-        identity, name = number(entry.get("id")), text(entry.get("name"))
-        if identity is None or not name:
-            return
-        names = self._lists[where]
-        for other in [one for one, known in names.items() if one < 0 and known.casefold() == name.casefold()]:
-            del names[other]
-        names[identity] = name
-
-    def _know(self, where: str, name: int | str) -> None:
-        names = self._lists[where]
-        known = {each.strip().casefold() for each in names.values()}
-        if isinstance(name, int):
-            names.setdefault(name, str(name))
-        elif name.strip().casefold() not in known:
-            names[min([0, *names]) - 1] = name.strip()
-
-
-def _names(action: AnyAction) -> list[tuple[str, int | str]]:
-    """Gives the names that an intent holds, each with the list it belongs to."""
-    if isinstance(action, Set):
-        own = [(PROPERTIES[key], value) for key, value in action.properties.items() if key in PROPERTIES]
-        return [(where, value) for where, value in own if value is not None] + [
-            ("fields", key) for key in action.fields
-        ]
-    if isinstance(action, Create):
-        draft = action.members
-        own = [(PROPERTIES[key], draft[key]) for key in PROPERTIES if key in draft]
-        return [("categories", draft["category"]), *own, *(("fields", name) for name in draft.get("fields", ()))]
-    if isinstance(action, Move):
-        return [("categories", action.category)]
-    if isinstance(action, Subscribe):
-        return [("staff", each) for each in action.staff]
-    if isinstance(action, Note) and action.alert is not None:
-        return [("staff", action.alert)]
-    return []
-
-
-# Tallies: what handlers wanted now and then, held against each other, and what it costs. Pure.
+        """The same for equal actions, whatever their turns."""
+        return self.handler, self.ticket, self.summary.casefold(), self.text
 
 
 @dataclass(slots=True)
 class HandlerComparison:
-    """What became of one handler: deeds that are the same now and then, that are new, that are gone; and why not.
-
-    ``acted`` counts turns; ``skipped``, ``denied`` and ``failed`` count reasons, the last two as in verdicts.
-    """
+    """What one handler decides now and decided then."""
 
     acted: int = 0
+    """In how many turns it acts now."""
     same: int = 0
     added: list[PlannedAction] = field(default_factory=list)
     missing: list[PlannedAction] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    """Why it was skipped, and how often."""
     denied: Counter[str] = field(default_factory=Counter)
+    """The settings that would permit what was left out."""
     failed: Counter[str] = field(default_factory=Counter)
 
 
-def compare(
-    now: Sequence[PlannedAction], then: Sequence[PlannedAction], comparisons: MutableMapping[str, HandlerComparison]
-) -> None:
-    """Adds to the tally of each handler which of its deeds are the same, added or missing."""
-    left = Counter(action.key for action in then)
-    for action in now:
-        comparison = comparisons.setdefault(action.handler, HandlerComparison())
-        if left[action.key]:
-            left[action.key] -= 1
-            comparison.same += 1
-        else:
-            comparison.added.append(action)
-    for action in then:
-        if left[action.key]:
-            left[action.key] -= 1
-            comparisons.setdefault(action.handler, HandlerComparison()).missing.append(action)
-
-
-def peak(times: Iterable[int], window: float) -> int:
-    """Gives the most of these times (ms, ascending) that fall into any window of so many seconds."""
-    most, waiting = 0, deque[int]()
-    for at in times:
-        waiting.append(at)
-        while waiting[0] <= at - window * 1000:
-            waiting.popleft()
-        most = max(most, len(waiting))
-    return most
-
-
-#: Runs a visit, under a limit of time if it likes.
-Take = Callable[[Callable[[], Decision]], Decision]
-
-#: The lists of the account as they are stored, by their names.
-Lists = Mapping[str, bytes]
+#: Runs a handler's invocation, perhaps under a time limit.
+RunInvocation = Callable[[Callable[[], Decision]], Decision]
 
 
 class Backtest:
-    """One pass over the records of an account, oldest first.
+    """One pass over the records of an account, oldest first."""
 
-    Without ``lists`` names are taken from what tickets show, and all others are believed.
-    """
-
-    def __init__(self, account: Account, handlers: Sequence[Bound], lists: Lists | None, take: Take) -> None:
+    def __init__(
+        self, account: Account, handlers: Sequence[Bound], lists: Mapping[str, bytes] | None, run: RunInvocation
+    ) -> None:
         self._config = _config(account, tuple(handlers))
-        self._lists, self._take = lists, take
+        #: The account's stored lists of names. Without them names come from tickets, and all others are accepted.
+        self._lists = lists
+        self._run = run
         self._routers = {bound.handler.router for bound in handlers}
         self._once = {bound.name for bound in handlers if bound.handler.once}
-        self._spent: defaultdict[int, set[str]] = defaultdict(set)
+        self._acted_once: defaultdict[int, set[str]] = defaultdict(set)
         self._inferred = InferredDirectory()
         self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
@@ -243,34 +95,47 @@ class Backtest:
         self.made: list[int] = []
         self.turns = 0
 
-    def play(self, record: Record) -> None:
-        """Decides the turn of a record again; one in which nothing happened has nothing to decide."""
-        then = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
+    def decide_again(self, record: Record) -> None:
+        """Decide the turn of a record again; one in which nothing happened has nothing to decide."""
+        own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
-        self.made += [record.at for effect in then if not (record.dry or effect.dry)]
-        self._inferred.see_ticket(record.ticket)
+        self.made += [record.at for effect in own if not (record.dry or effect.dry)]
+        self._inferred.learn_from_ticket(record.ticket)
         for effect in record.effects:
-            self._inferred.see_effect(effect)
-        if not record.ticket or not record.changes:
-            return
-        self.turns += 1
-        plan = self._decide(record)
-        self._count(plan, record)
-        self._now += self._planned_actions(record, plan)
-        self.posts += [record.at] * len(plan.effects)
+            self._inferred.learn_from_effect(effect)
+        if record.ticket and record.changes:
+            self.turns += 1
+            plan = self._plan(record)
+            self._count(plan, record)
+            self._now += self._planned_actions(record, plan)
+            self.posts += [record.at] * len(plan.effects)
 
-    def compare(self) -> Mapping[str, HandlerComparison]:
-        """Gives at the end what became of each handler, also of those that there only were then."""
-        compare(self._now, self._then, self._comparisons)
+    def comparisons(self) -> Mapping[str, HandlerComparison]:
+        """Return at the end the comparison of each handler, also of those that no longer exist."""
+        left = Counter(action.key for action in self._then)
+        for action in self._now:
+            comparison = self._of(action.handler)
+            if left[action.key]:
+                left[action.key] -= 1
+                comparison.same += 1
+            else:
+                comparison.added.append(action)
+        for action in self._then:
+            if left[action.key]:
+                left[action.key] -= 1
+                self._of(action.handler).missing.append(action)
         return self._comparisons
 
-    def _planned_actions(self, record: Record, plan: Plan | Record) -> Iterator[PlannedAction]:
-        found = planned_actions(record, plan, values=self._lists is not None)
-        return (each for each in found if router_of(each.handler) in self._routers)
+    def _of(self, handler: str) -> HandlerComparison:
+        return self._comparisons.setdefault(handler, HandlerComparison())
+
+    def _planned_actions(self, record: Record, decisions: TurnDecisions) -> Iterator[PlannedAction]:
+        found = planned_actions(record, decisions, values=self._lists is not None)
+        return (action for action in found if router_of(action.handler) in self._routers)
 
     def _count(self, plan: Plan, record: Record) -> None:
         for verdict in plan.verdicts:
-            comparison = self._comparisons.setdefault(verdict.handler, HandlerComparison())
+            comparison = self._of(verdict.handler)
             comparison.denied.update(verdict.denied)
             if verdict.state == "skipped":
                 comparison.skipped[verdict.reason] += 1
@@ -279,9 +144,9 @@ class Backtest:
             elif verdict.state == "decided" and verdict.reason != "nothing":
                 comparison.acted += 1
                 if verdict.handler in self._once:
-                    self._spent[record.number].add(verdict.handler)
+                    self._acted_once[record.number].add(verdict.handler)
 
-    def _decide(self, record: Record) -> Plan:
+    def _plan(self, record: Record) -> Plan:
         lane = ClaimedLane(
             account=record.account,
             ticket=record.number,
@@ -292,74 +157,176 @@ class Backtest:
             claims=1,
             events=record.events,
         )
-        snapshot = Snapshot(once=tuple(self._spent[record.number]))
+        snapshot = Snapshot(once=tuple(self._acted_once[record.number]))
         ticket = read_ticket(record.ticket, self._config.site)
         context = TurnContext(lane, self._config)
-        reading = Reading(ticket, ReadDiff(record.changes, snapshot), (), (), 0, record.at)
-        return self._drive(decide(context, reading, ()))
-
-    def _drive(self, deciding: Steps[Plan]) -> Plan:
+        diff = ReadDiff(record.changes, snapshot)
+        reading = Reading(ticket=ticket, diff=diff, handled=(), unexplained=(), recheck_in=0, at=record.at)
         requested: list[HandlerActions] = []
-        try:
-            step = next(deciding)
-            while True:
-                step = deciding.send(self._perform(step, requested))
-        except StopIteration as stop:
-            plan: Plan = stop.value
-            return plan
+        return drive(decide(context, reading, ()), lambda step: self._perform(step, requested))
 
     def _perform(self, step: Step, requested: list[HandlerActions]) -> Any:
         if isinstance(step, Decide):
-            said = self._ask(step)
-            if isinstance(said, Decision):
-                requested.append(HandlerActions(step.bound.name, said.actions))
-            return said
-        name = getattr(step, "name", "")
-        if name == "read_lists":  # the names that folding needs, and the handlers have said by now which those are
+            answer = self._invoke(step)
+            if isinstance(answer, Decision):
+                requested.append(HandlerActions(step.bound.name, answer.actions))
+            return answer
+        if getattr(step, "name", "") == "read_lists":  # folding needs names, and all handlers have decided by now
             lists = self._lists or self._inferred.lists(requested)
-            return [lists[each] for each in Directory.LISTS]
-        raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {name or step}")
+            return [lists[name] for name in Directory.LISTS]
+        return _refuse_step(step)
 
-    def _ask(self, step: Decide) -> Decision | Failure:
+    def _invoke(self, step: Decide) -> Decision | Failure:
         log = logging.getLogger(f"handlers.{step.bound.handler.router}")
-        invocation = Invocation(step, _nothing, _no_read, lambda: False, self._config.site, log)
-        said: Decision | Failure
+        invocation = Invocation(step, _refuse_step, _refuse_read, lambda: False, self._config.site, log)
+        answer: Decision | Failure
         try:
-            said = self._take(invocation.take)
+            answer = self._run(invocation.take)
         except Stopped as error:
-            said = error.failure
-        except Retry as error:
-            said = Failure(f"asks to run again: {error.reason}", error.after)
-        except GiveUp as error:
-            said = Failure(f"gives up: {error.reason}", final=True)
-        except (Exception, SystemExit) as error:
-            said = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
-        return invocation.end.failure if isinstance(invocation.end, Stopped) else said
+            answer = error.failure
+        except (Retry, GiveUp) as error:
+            answer = stated(error)
+        except (Exception, SystemExit) as error:  # whatever a handler raises is a result
+            answer = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
+        return invocation.end.failure if isinstance(invocation.end, Stopped) else answer
 
 
 def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
-    """Gives the account's terms in a dry run, at a standstill, since there is nothing to hold or to call."""
+    """Return the account's configuration for a dry run; nothing is claimed or called, so no time counts."""
     governor = Governor(account.name, account.budget)
     return AccountConfig(
         claim=ClaimConfig(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
         governor=governor,
-        staff=account.staff_id,
+        staff_id=account.staff_id,
         site=account.url,
         handlers=handlers,
         allow=account.allow,
         dry_run=True,
         loop_guard=account.loop_guard,
-        life=0,
-        doubt=0,
-        record_life=0,
+        call_ms=0,
+        doubt_ms=0,
+        record_ttl=0,
         clock=lambda: 0,
     )
 
 
-def _no_read(request: Request) -> Answer:
+def _refuse_read(request: Request) -> Answer:
     why = f"needs a read (ctx.happyfox, {request.path}), and a backtest makes no call"
     raise Stopped(Failure(why, final=True))
 
 
-def _nothing(step: Inner) -> NoReturn:
-    raise RuntimeError(f"a backtest makes no call and stores nothing, and was asked for {step.name}")
+def _refuse_step(step: Step | Inner) -> NoReturn:
+    raise RuntimeError(f"a backtest makes no call and stores nothing, but got {getattr(step, 'name', step)}")
+
+
+def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -> Iterator[PlannedAction]:
+    """Yield what each handler decided in a record's turn, whichever effect carries it.
+
+    What no handler of the turn decided, but a replay or another ticket's turn, is left out. With ``values`` a custom
+    field's value counts; without the account's lists it cannot be compared.
+    """
+
+    def action(handler: str, summary: str, text: str = "") -> PlannedAction:
+        return PlannedAction(handler=handler, ticket=record.number, at=record.at, summary=summary, text=text)
+
+    decided = [verdict for verdict in decisions.verdicts if verdict.state == "decided"]
+    ran = {verdict.handler for verdict in decided if not verdict.reason.startswith((AGAIN, HANDED))}
+    did_not_run = {verdict.handler for verdict in decided} - ran
+    for effect in decisions.effects:
+        for part in split_by_handler(effect):
+            handler = part.handlers[0]
+            if handler not in did_not_run:
+                yield from (action(handler, summary, text) for summary, text in _single_actions(part, values))
+    for handover in decisions.handovers:
+        yield action(handover.handler, handover.summary, msgspec.json.encode(handover.actions).decode())
+    for handler, entries in decisions.external.items():
+        for name, entry in entries.items():
+            if entry.turn == record.turn:
+                yield action(handler, f"effect {name}")
+
+
+def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
+    """Yield the summary and the message text of everything that a handler's part of an effect does."""
+    message = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
+    if message.summary:
+        yield message.summary, part.text
+    yield from ((f"tag +{tag}", "") for tag in part.add)
+    yield from ((f"tag -{tag}", "") for tag in part.remove)
+    for name, value in part.set.items():
+        yield Effect(kind="properties", names=part.names, set={name: value}).summary, ""
+    for field_id, value in part.fields.items():
+        summary = Effect(kind="properties", names=part.names, fields={field_id: value}).summary
+        yield (f"{summary} = {value}" if values else summary), ""
+
+
+#: The list of names behind each member of a ticket, and behind each property of an action.
+TICKET_LISTS = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
+PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
+
+
+class InferredDirectory:
+    """Names as tickets and effects show them, for an account whose lists are not stored.
+
+    A name that nothing showed gets an id below zero.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[str, dict[int, str]] = {name: {} for name in Directory.LISTS}
+
+    def learn_from_ticket(self, raw: Mapping[str, Any]) -> None:
+        """Learn names from a ticket as HappyFox returned it."""
+        for member, which in TICKET_LISTS.items():
+            self._learn(which, mapping(raw.get(member)))
+        for custom in map(mapping, items(raw.get("custom_fields"))):
+            self._learn("fields", custom)
+
+    def learn_from_effect(self, effect: Effect) -> None:
+        """Learn the names in an effect beside its ids."""
+        for key, name in effect.names.items():
+            if key.startswith(("#", "@")):
+                self._learn("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
+            elif key == "category":
+                self._learn("categories", {"id": effect.category, "name": name})
+            elif isinstance(value := effect.set.get(key), int):
+                self._learn(PROPERTY_LISTS[key], {"id": value, "name": name})
+
+    def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
+        """Return lists as the store keeps them (JSON), with every name in these actions."""
+        lists = {which: dict(names) for which, names in self._lists.items()}
+        for which, name in (pair for each in requested for action in each.actions for pair in _names(action)):
+            names = lists[which]
+            if isinstance(name, int):
+                names.setdefault(name, str(name))
+            elif name.strip().casefold() not in {known.strip().casefold() for known in names.values()}:
+                names[min([0, *names]) - 1] = name.strip()
+        return {
+            which: msgspec.json.encode([{"id": key, "name": name, "email": name} for key, name in names.items()])
+            for which, names in lists.items()
+        }
+
+    def _learn(self, which: str, entry: Mapping[str, Any]) -> None:
+        found, name = number(entry.get("id")), text(entry.get("name"))
+        if found is not None and name:
+            self._lists[which][found] = name
+
+
+def _names(action: AnyAction) -> list[tuple[str, int | str]]:
+    """Return the names in an action, each with the list it belongs to."""
+    if isinstance(action, Set):
+        found = [(PROPERTY_LISTS[key], value) for key, value in action.properties.items() if key in PROPERTY_LISTS]
+        return [*((which, name) for which, name in found if name is not None), *_field_names(action.fields)]
+    if isinstance(action, Create):
+        draft = action.members
+        found = [(which, draft[key]) for key, which in PROPERTY_LISTS.items() if key in draft]
+        return [("categories", draft["category"]), *found, *_field_names(draft.get("fields", {}))]
+    if isinstance(action, Move):
+        return [("categories", action.category)]
+    if isinstance(action, Subscribe):
+        return [("staff", name) for name in action.staff]
+    if isinstance(action, Note) and action.alert is not None:
+        return [("staff", action.alert)]
+    return []
+
+
+def _field_names(fields: Mapping[Any, Any]) -> list[tuple[str, int | str]]:
+    return [("fields", name) for name in fields]

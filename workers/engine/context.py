@@ -1,4 +1,4 @@
-"""What the turns of one account have in common, put together once at start."""
+"""What all turns of an account share, and the state of one turn while it runs."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,195 +6,180 @@ from typing import cast
 
 import msgspec
 
-from workers.engine import steps
-from workers.engine.plan import Entry, decode_entry
-from workers.engine.steps import Clock, Steps, ask, call
-from workers.errors import Unsent
+from workers.engine.plan import Entry
+from workers.engine.steps import Call, Clock, Steps
+from workers.engine.steps import Outcome as CallOutcome
+from workers.errors import LeaseLost, Unsent
 from workers.happyfox.messages import Answer, Request, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done, park
-from workers.store.permits import Governor, Outcome
+from workers.store.permits import Governor, Grant, Outcome
 from workers.tickets.model import TicketRead, read_ticket
 
+#: One day, in ms.
 DAY = 86_400_000
+
+#: The first byte of a call must leave within this time (ms) after its permit was granted, or the call is not made.
+SEND_BY = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig:
-    """One account's terms: who we write as, which handlers run in which order, and all times in ms.
-
-    ``life`` is the total time of one call, ``doubt`` how long after its deadline it may still land. ``clock`` counts ms
-    from an arbitrary point and never goes back; ``record_life`` is how long events and records are kept, ``handler``
-    how long a handler may run. ``dry_routers`` run dry while the others act. ``off_tag`` on a ticket pauses it, empty
-    for none; ``off_skips`` tells that what comes meanwhile is skipped.
-    """
+    """What all turns of one account share, built once at start. Times are in ms."""
 
     claim: ClaimConfig
     governor: Governor
-    staff: int
+    staff_id: int
+    """The staff member we write as."""
     site: str
     handlers: tuple[Bound, ...]
+    """In the order in which they run."""
     allow: frozenset[tuple[str, str]]
+    """Pairs of router and permission."""
     dry_run: bool
     loop_guard: int
-    life: int
-    doubt: int
-    record_life: int
+    """How many of our writes within an hour trip the loop guard of a ticket."""
+    call_ms: int
+    """The total time of one call."""
+    doubt_ms: int
+    """How long after its deadline an unanswered call may still take effect."""
+    record_ttl: int
+    """How long events and records are kept."""
     clock: Clock
-    handler: int = 30_000
-    seen_life: int = 90 * DAY
-    trail_life: int = 14 * DAY
+    """Starts anywhere and never goes back."""
+    handler_ms: int = 30_000
+    """How long a handler may run."""
+    snapshot_ttl: int = 90 * DAY
+    history_ttl: int = 14 * DAY
     dry_routers: frozenset[str] = frozenset()
+    """Routers in dry run while the others act."""
     off_tag: str = ""
+    """The tag that pauses a ticket; empty for none."""
     off_skips: bool = False
+    """Whether a ticket with that tag skips changes instead of queueing them."""
 
     def dry(self, handler: str) -> bool:
-        """Tells whether a handler, by its full name, or a router runs dry: what it wants is shown and not sent."""
+        """Return whether a router, or a handler by its full name, is in dry run."""
         return self.dry_run or router_of(handler) in self.dry_routers
 
     @property
-    def lives(self) -> dict[str, int]:
-        """How long last seen, the record and the trail are kept."""
-        return {"seen": self.seen_life, "record": self.record_life, "trail": self.trail_life}
-
-    @property
-    def creates(self) -> bool:
-        """Tells whether any router may create tickets."""
-        return any(permission == "create" for _, permission in self.allow)
+    def ttls(self) -> dict[str, int]:
+        """How long settling stores things, as ``lua/settle.lua`` reads it."""
+        return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
 
     @property
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
 
-    @property
-    def budget(self) -> bytes:
-        """The account's budget, as scripts take it."""
-        return self.governor.budget
-
-
-# The state of one turn while it runs: what it holds, what it has read, what its journal says.
-
-
-#: A permit's holder must let the first byte leave within this time (ms), or the call is not made.
-SEND_BY = 5_000
-
 
 class Parked(Exception):
-    """The turn ends here for now: the lane is given back and becomes due after ``delay`` ms."""
+    """The turn stops for now; the lane is given back and is due again after ``delay`` ms."""
 
     def __init__(self, delay: int, why: str) -> None:
         super().__init__(why)
         self.delay, self.why = delay, why
 
 
-class LaneLost(Exception):
-    """The lease is lost: whoever holds the lane now goes on, this turn does nothing more."""
-
-
 class TicketGone(Exception):
-    """HappyFox does not know the ticket; the text says why when that is for good: then the plan ends here."""
+    """HappyFox does not know the ticket. The text says why if that is final; the plan then ends here."""
 
 
 class TicketMerged(TicketGone):
-    """The ticket was merged into another one, of the number ``into``, 0 when that is not told."""
+    """The ticket was merged into ticket number ``into``, 0 if HappyFox does not say which."""
 
     def __init__(self, into: int) -> None:
         super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
 
 
 class TurnContext:
-    """One turn under way: the lane held, the account's terms, the permit of its read, the journal."""
+    """A turn in progress: its lane, the account's configuration, its read permit and its journal."""
 
     def __init__(self, lane: ClaimedLane, config: AccountConfig) -> None:
         self.lane, self.config = lane, config
-        self.read = ReadPermit(lane.permit)
+        self.read_permit = ReadPermit(lane.permit)
+        #: Journal entries by the position of their effect in the plan: "2", or "2.0" for a part of a split effect.
         self.journal: dict[str, Entry] = {}
-        self.posts = 0
-        self._started = config.clock()
-        self._calls = 0
-        self._arrived = 0
-
-    def resume(self) -> None:
-        """Takes up the stored journal; ``Unreadable`` when this version cannot read it."""
-        self.journal = {key: decode_entry(entry) for key, entry in self.lane.journal.items()}
+        #: How many writes this turn has sent.
+        self.writes = 0
+        self._claimed = config.clock()
+        self._permits = 0
+        self._answered = 0
 
     def now(self) -> int:
-        """Gives the store's time in ms, carried on from the claim by this process's own clock."""
-        return self.lane.now + self.config.clock() - self._started
+        """Return the store's time in ms: its time at the claim, continued by this process's own clock."""
+        return self.lane.now + self.config.clock() - self._claimed
 
-    def moment(self) -> datetime:
-        """Gives the time as handlers see it."""
+    def utc_now(self) -> datetime:
+        """Return the store's time as handlers see it."""
         return datetime.fromtimestamp(self.now() / 1000, UTC)
 
     def permit_id(self) -> str:
-        """Makes a new id for a permit: unique, since the token is, and known to this worker alone."""
-        self._calls += 1
-        return f"{self.lane.token}-{self._calls}"
+        """Return a new permit id, which is unique because the lane's token is."""
+        self._permits += 1
+        return f"{self.lane.token}-{self._permits}"
 
-    def age(self) -> int:
-        """Gives the ms since the last answer arrived."""
-        return max(0, self.now() - self._arrived)
+    def answer_age(self) -> int:
+        """Return the ms since the last answer arrived."""
+        return max(0, self.now() - self._answered)
 
     def take_read_permit(self) -> ReadPermit:
-        """Hands the read's permit to the script that settles it; after that the turn has none."""
-        read = self.read
+        """Hand the read permit to the script that settles it; the turn has none afterwards."""
+        read = self.read_permit
         if read.id is None:
             return read
-        self.read = ReadPermit(None)
-        return ReadPermit(read.id, read.outcome, self.age(), read.wait)
+        self.read_permit = ReadPermit(None)
+        return ReadPermit(read.id, read.outcome, self.answer_age(), read.wait)
 
     def release_read(self) -> Steps[None]:
-        """Settles the read's permit at once, when other calls are to be made before the plan is stored."""
+        """Settle the read permit now, because other calls come before the plan is stored."""
         read = self.take_read_permit()
         if read.id is not None:
-            yield from ask(
-                self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
-            )
+            yield self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
 
-    def call(self, request: Request, permit: str) -> Steps[steps.Outcome]:
-        """Makes a call and notes when its answer came."""
-        outcome = yield from call(request, permit, SEND_BY)
-        self._arrived = self.now()
+    def call(self, request: Request, permit: str) -> Steps[CallOutcome]:
+        """Make a call and note when its answer arrived."""
+        outcome: CallOutcome = yield Call(request, permit, SEND_BY)
+        self._answered = self.now()
         return outcome
 
-    def fetch(self) -> Steps[steps.Outcome]:
-        """Reads the ticket, with the permit that came with the claim or, later in the turn, with a fresh one."""
+    def fetch_ticket(self) -> Steps[CallOutcome]:
+        """Request the ticket with the permit of the claim or, once that is used, with a new one."""
         request = ticket(self.lane.ticket)
-        if self.read.id is None or self.read.outcome != UNUSED:
+        if self.read_permit.id is None or self.read_permit.outcome != UNUSED:
             return (yield from self.get(request))
-        outcome = yield from self.call(request, self.read.id)
+        outcome = yield from self.call(request, self.read_permit.id)
         result, wait = settlement("GET", outcome)
-        self.read = ReadPermit(self.read.id, result, 0, wait)
+        self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait)
         return outcome
 
-    def get(self, request: Request) -> Steps[steps.Outcome]:
-        """Makes a read beside the first one; parks the turn when there is no permit.
+    def get(self, request: Request) -> Steps[CallOutcome]:
+        """Make a read beyond the first one; park the turn if there is no permit.
 
-        It may use the slots that claims leave: else many claims could use up every slot for first reads, and no turn
-        that needs a second one would ever come to its end.
+        It is interactive, so it may use the slots that claims leave free. Otherwise many claims could use every slot
+        for first reads, and no turn that needs a second read would ever finish.
         """
         yield from self.release_read()
         id, governor = self.permit_id(), self.config.governor
-        grant = yield from ask(governor.permit("get", id, "interactive", self.config.life))
+        grant: Grant = yield governor.permit("get", id, "interactive", self.config.call_ms)
         if grant.wait:
             raise Parked(grant.wait, f"no permit ({grant.why})")
         outcome = yield from self.call(request, id)
         result, wait = settlement("GET", outcome)
-        yield from ask(governor.release("get", id, result, self.age(), wait))
+        yield governor.release("get", id, result, self.answer_age(), wait)
         return outcome
 
-    def ticket(self) -> Steps[TicketRead | None]:
-        """Reads the ticket for a look at it: None when it is gone; parks the turn when HappyFox gives no answer."""
-        outcome = yield from self.fetch()
-        return self.understand(outcome)
+    def read_ticket(self) -> Steps[TicketRead | None]:
+        """Read the ticket; return None if it is gone, park the turn if HappyFox does not answer."""
+        outcome = yield from self.fetch_ticket()
+        return self.parse_ticket(outcome)
 
-    def understand(self, outcome: steps.Outcome) -> TicketRead | None:
-        """Makes a ticket of what a read brought, None of a 404; parks the turn for everything else.
+    def parse_ticket(self, outcome: CallOutcome) -> TicketRead | None:
+        """Return the ticket in an answer, None for a 404; park the turn for anything else.
 
-        Raises ``Merged`` when it is merged: the answer says so, or is the surviving ticket.
+        Raise ``TicketMerged`` if the answer says that the ticket was merged, or is the surviving ticket.
         """
         if not isinstance(outcome, Answer):
             raise Parked(1_000 if isinstance(outcome, Unsent) else 5_000, f"the ticket could not be read: {outcome}")
@@ -218,26 +203,29 @@ class TurnContext:
             raise TicketMerged(into)
         return ticket
 
-    def enter(
+    def record_effect(
         self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0
     ) -> Steps[None]:
-        """Writes what became of an effect and settles its permit."""
+        """Write the result of an effect to the journal and settle its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-        script = done(self.lane, effect, stored, permit, outcome, self.age(), wait, self.config.budget)
-        if not (yield from ask(script)):
-            raise LaneLost
+        if not (
+            yield done(self.lane, effect, stored, permit, outcome, self.answer_age(), wait, self.config.claim.budget)
+        ):
+            raise LeaseLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry
         elif entry == b"":
             self.journal.pop(effect, None)
 
     def park(self, delay: int, why: str) -> Steps[bool]:
-        """Gives the lane back for ``delay`` ms."""
-        line = trail_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-        script = park(self.lane, delay, self.config.budget, self.take_read_permit(), line, self.config.trail_life)
-        return (yield from ask(script))
+        """Give the lane back for ``delay`` ms; return False if the lease is lost."""
+        line = history_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
+        kept: bool = yield park(
+            self.lane, delay, self.config.claim.budget, self.take_read_permit(), line, self.config.history_ttl
+        )
+        return kept
 
 
-def trail_line(at: int, turn: str, text: str) -> str:
-    """Writes one line of a ticket's trail."""
+def history_line(at: int, turn: str, text: str) -> str:
+    """Return one line of a ticket's history, as it is stored."""
     return msgspec.json.encode({"at": at, "turn": turn, "text": text}).decode()

@@ -1,15 +1,15 @@
-"""Effects in other systems: made by handlers through ``ctx.effect`` while they decide, each once.
+"""Effects in other systems: handlers make them with ``ctx.effect`` while they decide, each once.
 
-Such an effect runs at once, since the handler wants what it gives. So the turn is frozen before the first one: a later
-attempt shows its handlers the same, and what was done gives the same value again without being done. The journal of the
-turn says ``begun`` before the call and ``done`` with the value after it, both under the lease. Found ``begun`` by a
-later attempt, the effect is in doubt: only its author's ``landed``, or else a person, can tell whether it happened.
+Such an effect runs at once, because its handler needs the result. So the turn's reading is stored before the first
+one: a later attempt shows its handlers the same ticket and changes, and gets the same results without repeating the
+effects. The turn's journal says ``begun`` before the call, and ``done`` with its value after it, both under the lease.
+An effect that a later attempt finds ``begun`` is in doubt: only its ``landed``, or else a person, can find out whether
+it happened.
 """
 
 import json
-import re
 from collections.abc import Sequence
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import iscoroutine
 from typing import Any
 
 import msgspec
@@ -22,14 +22,11 @@ from workers.plugins.context import EffectRequest
 from workers.plugins.invoke import ExternalCall, Failure, InnerSteps, Stopped
 from workers.store.lanes import FORGET, store_external
 
-#: What an effect may be called. The name stands in trails and logs, so there is no room in it for a customer's words.
-NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
+#: The largest value of an effect, in bytes of JSON: it is stored with the turn and in its record.
+MAX_VALUE_BYTES = 64_000
 
-#: How large the value of an effect may be as JSON, in bytes: it is stored with the turn and in its record.
-LARGEST = 64_000
-
-#: How many effects a handler may have until it has succeeded: they are kept with what it is owed.
-MOST = 100
+#: How many effects a handler may have until it succeeds: they are stored with its pending work.
+MAX_EFFECTS = 100
 
 
 class ExternalEffects:
@@ -37,143 +34,121 @@ class ExternalEffects:
 
     def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
         self._context, self._reading = context, reading
-        self._frozen = context.lane.reading is not None
+        self._reading_stored = context.lane.reading is not None
         self._entries: dict[str, dict[str, ExternalEffect]] = {
             work.handler: dict(work.external) for work in pending if work.external
         }
 
     def of(self, handler: str) -> EffectsByName:
-        """Gives the effects of a handler by their names, those of its earlier attempts among them."""
+        """Return a handler's effects by name, including those of earlier attempts."""
         return dict(self._entries.get(handler, {}))
 
     def all(self) -> dict[str, EffectsByName]:
-        """Gives the effects of every handler that has any."""
+        """Return the effects of every handler that has any."""
         return {handler: dict(entries) for handler, entries in self._entries.items() if entries}
 
     def doubt(self, handler: str) -> str:
-        """Tells of an effect in doubt that nobody but a person can look up; empty when there is none."""
-        return next((undecided(name) for name, entry in self.of(handler).items() if _open(entry)), "")
+        """Describe an effect in doubt that only a person can check; return nothing if there is none."""
+        for name, entry in self.of(handler).items():
+            if entry.state == "begun" and not entry.can_check and not entry.replayed:
+                return _undecided(name)
+        return ""
 
-    def until(self, handler: str) -> int:
-        """Gives the time (ms) before which an effect in doubt is not made again, 0 when none is."""
-        return max((entry.until for entry in self.of(handler).values() if entry.state == "begun"), default=0)
+    def not_before(self, handler: str) -> int:
+        """Return the time (ms) before which an effect in doubt must not be repeated, 0 if there is none."""
+        return max((entry.not_before for entry in self.of(handler).values() if entry.state == "begun"), default=0)
 
-    def effect(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
-        """Brings an effect to its end and gives its value; ``Stopped`` or ``LeaseLost`` end the handler's run."""
-        check(wanted)
-        entries = self._entries.get(handler, {})
-        known = entries.get(wanted.name)
-        if known is None and len(entries) >= MOST:
-            raise InvalidAction(f"more than {MOST} effects of one handler: let one effect do several things")
+    def run(self, handler: str, request: EffectRequest) -> InnerSteps[Any]:
+        """Run an effect once and return its value; ``Stopped`` and ``LeaseLost`` end the handler's run."""
+        entries = self._entries.setdefault(handler, {})
+        known = entries.get(request.name)
+        if known is None and len(entries) >= MAX_EFFECTS:
+            raise InvalidAction(f"more than {MAX_EFFECTS} effects in one handler: do several things in one effect")
         if known is not None and known.state == "done":
-            return _value(wanted.name, known)
+            return _value(request.name, known)
         if self._context.config.dry(handler):
-            self._entries.setdefault(handler, {}).setdefault(
-                wanted.name, ExternalEffect("dry", self._context.lane.turn)
-            )
-            return wanted.dry
+            entries.setdefault(request.name, ExternalEffect(state="dry", turn=self._context.lane.turn))
+            return request.dry
         if known is not None and known.state == "begun":
-            found = yield from self._look(wanted, known)
+            found = yield from self._check_doubt(request, known)
             if found is not None:
-                return (yield from self._done(handler, wanted.name, found))
-        return (yield from self._make(handler, wanted))
+                return (yield from self._complete(handler, request.name, found))
+        return (yield from self._call(handler, request))
 
-    def _look(self, wanted: EffectRequest, known: ExternalEffect) -> InnerSteps[Any]:
-        """Finds out what became of an effect in doubt: gives its value, None when it can be made again."""
-        if wanted.landed is None:
-            if known.again:
+    def _check_doubt(self, request: EffectRequest, known: ExternalEffect) -> InnerSteps[Any]:
+        """Return the value of an effect in doubt, or None if it may be called again."""
+        if request.landed is None:
+            if known.replayed:
                 return None
-            raise Stopped(Failure(undecided(wanted.name), final=True))
-        found = yield ExternalCall(wanted.name, wanted.landed)
-        wait = known.until - self._context.now()
+            raise Stopped(Failure(_undecided(request.name), final=True))
+        found = yield ExternalCall(request.name, request.landed)
+        wait = known.not_before - self._context.now()
         if found is None and wait > 0:
-            raise Stopped(Failure(f"looks again whether its effect {wanted.name!r} landed", after=wait / 1000))
+            raise Stopped(Failure(f"checking again whether effect {request.name!r} happened", after=wait / 1000))
         return found
 
-    def _make(self, handler: str, wanted: EffectRequest) -> InnerSteps[Any]:
-        config, name = self._context.config, wanted.name
+    def _call(self, handler: str, request: EffectRequest) -> InnerSteps[Any]:
+        config, name = self._context.config, request.name
         begun = ExternalEffect(
-            "begun",
-            self._context.lane.turn,
-            until=self._context.now() + config.handler + config.doubt,
-            looks=wanted.landed is not None,
+            state="begun",
+            turn=self._context.lane.turn,
+            not_before=self._context.now() + config.handler_ms + config.doubt_ms,
+            can_check=request.landed is not None,
         )
-        yield from self._write(handler, name, begun)
+        yield from self._journal(handler, name, begun)
         try:
-            value = yield ExternalCall(name, wanted.call)
+            value = yield ExternalCall(name, request.call)
             if iscoroutine(value):
                 value.close()
-                raise InvalidAction(
-                    f"effect {name!r}: call gave a coroutine, which nobody runs; use a client that waits"
-                )
+                raise InvalidAction(f"effect {name!r}: call returned a coroutine; use a client that is not async")
         except (Retry, GiveUp):
-            yield from self._write(handler, name, None)
+            yield from self._journal(handler, name, None)
             raise
         except Exception:
-            # It came back, so it can land no later than calls do that got no answer.
-            yield from self._write(
-                handler, name, msgspec.structs.replace(begun, until=self._context.now() + config.doubt)
-            )
+            # The call has ended, so it cannot land later than a call that got no answer.
+            not_before = self._context.now() + config.doubt_ms
+            yield from self._journal(handler, name, msgspec.structs.replace(begun, not_before=not_before))
             raise
-        return (yield from self._done(handler, name, value))
+        return (yield from self._complete(handler, name, value))
 
-    def _done(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
-        kept, problem = _storable(value)
-        entry = ExternalEffect("done", self._context.lane.turn, value=kept, said=problem)
-        yield from self._write(handler, name, entry)
+    def _complete(self, handler: str, name: str, value: Any) -> InnerSteps[Any]:
+        stored, problem = _storable(value)
+        entry = ExternalEffect(state="done", turn=self._context.lane.turn, value=stored, problem=problem)
+        yield from self._journal(handler, name, entry)
         return _value(name, entry)
 
-    def _write(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
+    def _journal(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
+        """Write the state of an effect, or forget it; the first time, store the turn's reading too."""
         stored = FORGET if entry is None else msgspec.json.encode(entry)
-        reading = b"" if self._frozen else encode_reading(self._reading)
+        reading = b"" if self._reading_stored else encode_reading(self._reading)
         if not (yield store_external(self._context.lane, handler, name, stored, reading)):
             raise LeaseLost
-        self._frozen = True
-        entries = self._entries.setdefault(handler, {})
+        self._reading_stored = True
         if entry is None:
-            entries.pop(name, None)
+            self._entries[handler].pop(name, None)
         else:
-            entries[name] = entry
+            self._entries[handler][name] = entry
 
 
-def undecided(name: str) -> str:
-    """Says that nobody but a person can tell whether an effect happened."""
-    return f"its effect {name!r} may or may not have happened: look there; a replay makes it again"
-
-
-def _open(entry: ExternalEffect) -> bool:
-    return entry.state == "begun" and not entry.looks and not entry.again
-
-
-def check(wanted: EffectRequest) -> None:
-    """Refuses an effect that cannot be, with ``WrongIntent``."""
-    if not isinstance(wanted.name, str) or not NAME.fullmatch(wanted.name):
-        raise InvalidAction(
-            "the name of an effect: at most 64 of a-z, 0-9 and . _ : -, a letter or digit first, as in crm-42"
-        )
-    for what, function in (("call", wanted.call), *([] if wanted.landed is None else [("landed", wanted.landed)])):
-        if not callable(function):
-            raise InvalidAction(f"effect {wanted.name!r}: {what} is no function; write lambda: ... around it")
-        if iscoroutinefunction(function):
-            raise InvalidAction(f"effect {wanted.name!r}: {what} is `async def`; write `def`, with a client that waits")
+def _undecided(name: str) -> str:
+    return f"effect {name!r} may or may not have happened: check the other system; a replay repeats it"
 
 
 def _storable(value: Any) -> tuple[Any, str]:
-    """Gives a value as it comes back from the journal, or why it cannot be kept there."""
+    """Return a value as the journal will return it, or why it cannot be stored."""
     try:
-        kept = json.loads(json.dumps(value, allow_nan=False))
-        size = len(msgspec.json.encode(kept))
+        stored = json.loads(json.dumps(value, allow_nan=False))
+        size = len(msgspec.json.encode(stored))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None, f"a {type(value).__name__} that is not JSON"
-    if size > LARGEST:
-        return None, f"{size} bytes, and at most {LARGEST} can be kept"
-    return kept, ""
+    if size > MAX_VALUE_BYTES:
+        return None, f"{size} bytes, more than {MAX_VALUE_BYTES}"
+    return stored, ""
 
 
 def _value(name: str, entry: ExternalEffect) -> Any:
-    """Gives the value of an effect that is done; it is not done again for the sake of a value that was not kept."""
-    if entry.said and not entry.again:
-        raise Stopped(
-            Failure(f"its effect {name!r} is done, but gave {entry.said}; a replay gets None for it", final=True)
-        )
+    """Return the value of an effect that is done; it is not repeated because its value could not be stored."""
+    if entry.problem and not entry.replayed:
+        reason = f"effect {name!r} is done, but its value cannot be stored: {entry.problem}; a replay gets None for it"
+        raise Stopped(Failure(reason, final=True))
     return entry.value

@@ -1,8 +1,8 @@
-"""Folding: from the intents of all handlers to the fewest effects, in the order they will be performed. Pure.
+"""Merge the actions of all handlers into the fewest effects, in the order in which they will be performed.
 
-Messages are never merged or dropped, except equal notes of one turn. Order: tags, then messages as recorded, forwards
-and subscriptions, moves, deletion last. Properties ride on the last message, or make one staff update of their own.
-What the ticket already shows is left out: it would cost a call and change nothing.
+Messages are never merged or dropped, except equal notes of one turn. Order: tags, messages as recorded, forwards,
+subscriptions and new tickets, moves, deletion last. Properties go with the last message, or make one staff update of
+their own. What the ticket already shows is left out, because it would cost a call and change nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,187 +34,160 @@ from workers.plugins.actions import (
 from workers.tickets.model import TicketRead
 from workers.tickets.snapshot import properties
 
-# Naming: what handlers name goes to HappyFox by its id, and what a person reads in a plan has its name beside it.
-
-
-#: How the names of each property become ids.
-RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
-    "status": Directory.status,
-    "priority": Directory.priority,
-    "assignee": Directory.staff_member,
-}
-
-#: In which list each property's id has its name.
-SORTS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
-
-
-def named(action: AnyAction) -> bool:
-    """Tells whether an intent names a thing that HappyFox knows by an id."""
-    return isinstance(action, Set | Move | Subscribe | Create) or _alerts(action)
-
-
-def resolved(action: AnyAction, directory: Directory | None) -> AnyAction:
-    """Turns names into ids; without a directory there is nothing to turn."""
-    if directory is None:
-        return action
-    if isinstance(action, Set):
-        values = {
-            name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
-            for name, value in action.properties.items()
-        }
-        return Set(values, _fields(action.fields, directory))
-    if isinstance(action, Create):
-        return Create(_members(action.members, directory))
-    if isinstance(action, Move):
-        return Move(directory.category(action.category), action.note)
-    if isinstance(action, Subscribe):
-        return Subscribe(tuple(directory.staff_member(each) for each in action.staff))
-    if isinstance(action, Note) and action.alert is not None and _alerts(action):
-        return msgspec.structs.replace(action, alert=directory.staff_member(action.alert))
-    return action
-
-
-def _fields(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
-    return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
-
-
-def _members(members: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
-    """Turns the names among the members of a ticket to be created into ids."""
-    found = dict(members)
-    found["category"] = directory.category(members["category"])
-    found |= {name: RESOLVE[name](directory, found[name]) for name in ("priority", "assignee") if name in found}
-    if "fields" in found:
-        found["fields"] = _fields(found["fields"], directory)
-    return found
-
-
-def _alerts(action: AnyAction) -> bool:
-    return isinstance(action, Note) and isinstance(action.alert, str) and action.alert not in ("s", "c")
-
-
-def shown(effect: Effect, directory: Directory) -> Effect:
-    """Adds the names behind its ids, so that a person who reads the plan needs no list beside it."""
-    names = {
-        name: directory.name(sort, value)
-        for name, sort in SORTS.items()
-        if isinstance(value := effect.set.get(name), int)
-    }
-    names |= {f"#{identity}": directory.name("field", int(identity)) for identity in effect.fields}
-    names |= {f"@{one}": directory.name("staff", one) for one in effect.staff}
-    if effect.sort in ("move", "create"):
-        names["category"] = directory.name("category", effect.category)
-    return msgspec.structs.replace(effect, names=names) if names else effect
-
-
-# Wishes: what handlers want, before it is folded. Pure.
-
 
 @dataclass(frozen=True, slots=True)
 class HandlerActions:
-    """What one handler wants, in the order it recorded it; of an effect wanted again ``debt`` tells which."""
+    """The actions of one handler, in the order in which it recorded them."""
 
     handler: str
     actions: tuple[AnyAction, ...]
     work: Pending | None = None
+    """The pending work they come from, if the handler did not run for them."""
 
     @property
     def key(self) -> str:
-        """What it is called where several of a handler's must be told apart."""
+        """Tells several of a handler's apart."""
         return self.work.dead_letter if self.work else self.handler
-
-
-def needs_directory(requested: Sequence[HandlerActions]) -> bool:
-    """Tells whether any intent names a thing that HappyFox knows by an id."""
-    return any(named(each) for asked in requested for each in asked.actions)
-
-
-def calls(asked: HandlerActions) -> int:
-    """Counts the calls of a wish sent by itself: one for each intent, but the properties of a reply go with it."""
-    sent = [each for each in asked.actions if isinstance(each, TicketAction | Create)]
-    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
 
 
 @dataclass(slots=True)
 class Folded:
-    """The effects of a turn, by its key each wish whose names HappyFox does not know, and remarks for the trail.
-
-    ``saved`` counts the calls that folding saved: those of all wishes, had each been sent by itself, less the effects.
-    """
+    """The effects of a turn."""
 
     effects: list[Effect] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    """By key, why actions were left out: HappyFox does not know a name in them."""
     remarks: list[str] = field(default_factory=list)
-    saved: int = 0
+    """Lines for the ticket's history."""
+    calls_saved: int = 0
+    """How many calls less than if each action had been sent by itself."""
+
+
+#: An action with its handler.
+Asked = tuple[str, AnyAction]
 
 
 def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
-    """Folds the wishes, given in the order of the routers; a handler that names something unknown is left out whole."""
+    """Merge actions, given in the order of the routers; leave out all of a handler that uses an unknown name."""
     folded = Folded()
     known: list[HandlerActions] = []
-    for asked in requested:
+    for each in requested:
         try:
-            known.append(HandlerActions(asked.handler, tuple(resolved(each, directory) for each in asked.actions)))
+            actions = tuple(_with_ids(action, directory) for action in each.actions) if directory else each.actions
+            known.append(HandlerActions(each.handler, actions))
         except GiveUp as error:
-            folded.failed[asked.key] = str(error)
-    flat = [(asked.handler, each) for asked in known for each in asked.actions]
-    messages = _messages(flat, ticket)
-    folded.effects += _tags(flat, ticket, folded.remarks)
-    folded.effects += _with_properties(messages, _properties(flat, ticket, folded.remarks))
-    folded.effects += _others(flat, ticket)
-    if directory is not None:
-        folded.effects = [shown(effect, directory) for effect in folded.effects]
-    folded.saved = sum(map(calls, known)) - len(folded.effects)
+            folded.failed[each.key] = str(error)
+    asked = [(each.handler, action) for each in known for action in each.actions]
+    tags, properties = _tags(asked, ticket, folded.remarks), _properties(asked, ticket, folded.remarks)
+    folded.effects = [effect for effect in [tags, *_in_order(asked, ticket, properties)] if effect]
+    if directory:
+        folded.effects = [_with_names(effect, directory) for effect in folded.effects]
+    folded.calls_saved = sum(map(_count_calls, known)) - len(folded.effects)
     return folded
 
 
-def _tags(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead, remarks: list[str]) -> list[Effect]:
-    wanted: dict[str, tuple[str, str]] = {}
-    for handler, action in flat:
+def _count_calls(requested: HandlerActions) -> int:
+    """Count the calls of a handler's actions by themselves: one each, but the properties of a reply go with it."""
+    sent = [action for action in requested.actions if isinstance(action, TicketAction | Create)]
+    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
+
+
+def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
+    signs: dict[str, tuple[str, str]] = {}
+    for handler, action in asked:
         if isinstance(action, Tags):
-            wanted |= dict.fromkeys(action.add, ("+", handler))
-            wanted |= dict.fromkeys(action.remove, ("-", handler))
-    diff = {tag: sign for tag, sign in wanted.items() if (sign[0] == "+") != (tag in ticket.tags)}
-    remarks += [f"tag {sign}{tag}: already so" for tag, (sign, _) in wanted.items() if tag not in diff]
-    if not diff:
-        return []
-    return [
-        Effect(
-            sort="tags",
-            add=tuple(tag for tag, (sign, _) in diff.items() if sign == "+"),
-            remove=tuple(tag for tag, (sign, _) in diff.items() if sign == "-"),
-            owners={f"{sign}{tag}": handler for tag, (sign, handler) in diff.items()},
-        )
-    ]
+            signs |= dict.fromkeys(action.add, ("+", handler))
+            signs |= dict.fromkeys(action.remove, ("-", handler))
+    changed = {tag: sign for tag, (sign, _) in signs.items() if (sign == "+") != (tag in ticket.tags)}
+    remarks += [f"tag {sign}{tag}: already up to date" for tag, (sign, _) in signs.items() if tag not in changed]
+    if not changed:
+        return None
+    return Effect(
+        kind="tags",
+        add=tuple(tag for tag, sign in changed.items() if sign == "+"),
+        remove=tuple(tag for tag, sign in changed.items() if sign == "-"),
+        owners={f"{sign}{tag}": signs[tag][1] for tag, sign in changed.items()},
+    )
 
 
-def _messages(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead) -> list[Effect]:
-    found: list[Effect] = []
-    notes: set[str] = set()
-    for handler, action in flat:
+def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
+    """Merge properties and fields; of two values for one the later handler's wins, and the history says so."""
+    values: dict[str, tuple[Any, str]] = {}
+    for handler, action in asked:
+        if not isinstance(action, Set):
+            continue
+        fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
+        for name, value in {**action.properties, **fields}.items():
+            before = values.get(name)
+            if before is not None and before[0] != value and before[1] != handler:
+                remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
+            values[name] = value, handler
+    now = properties(ticket)
+    for name, (value, _) in list(values.items()):
+        if now.get(name) == ("" if value is None else str(value)):
+            remarks.append(f"{name}: already up to date")
+            del values[name]
+    if not values:
+        return None
+    return Effect(
+        kind="properties",
+        set={name: value for name, (value, _) in values.items() if not name.startswith("#")},
+        fields={name[1:]: value for name, (value, _) in values.items() if name.startswith("#")},
+        owners={name: handler for name, (_, handler) in values.items()},
+    )
+
+
+def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | None) -> list[Effect]:
+    """Return the effects of all other actions, with the properties where they belong."""
+    messages: list[Effect] = []
+    others: list[Effect] = []
+    moves: list[Effect] = []
+    deletion: list[Effect] = []
+    for handler, action in asked:
         if isinstance(action, Note):
-            if action.html in notes:
-                continue
-            notes.add(action.html)
-            found.append(Effect(sort="note", handler=handler, html=action.html, alert=action.alert))
+            if all(effect.kind != "note" or effect.html != action.html for effect in messages):
+                messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
         elif isinstance(action, Reply):
-            found.append(
-                Effect(
-                    sort="reply",
-                    handler=handler,
-                    html=action.html,
-                    notify=action.notify,
-                    cc=action.cc,
-                    bcc=action.bcc,
-                    last_staff_message=_last_staff_message(ticket),
-                )
+            messages.append(_reply(handler, action, ticket))
+        elif isinstance(action, Forward):
+            effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
+            others.append(effect)
+        elif isinstance(action, Subscribe):
+            others.append(
+                Effect(kind="subscribe", handler=handler, staff=tuple(int(member) for member in action.staff))
             )
-    return found
+        elif isinstance(action, Create):
+            draft = dict(action.members)
+            own = {name: draft.pop(name) for name in ("subject", "html", "category")}
+            others.append(Effect(kind="create", handler=handler, draft=draft, **own))
+        elif isinstance(action, Move) and action.category != ticket.category.id:
+            moves = [Effect(kind="move", handler=handler, category=int(action.category), html=action.note)]
+        elif isinstance(action, Delete):
+            deletion = [Effect(kind="delete", handler=handler)]
+    if properties and messages:
+        carried = {"set": properties.set, "fields": properties.fields, "owners": properties.owners}
+        messages[-1] = msgspec.structs.replace(messages[-1], **carried)
+    elif properties:
+        messages = [properties]
+    return [*messages, *others, *moves, *deletion]
+
+
+def _reply(handler: str, action: Reply, ticket: TicketRead) -> Effect:
+    return Effect(
+        kind="reply",
+        handler=handler,
+        html=action.html,
+        notify=action.notify,
+        cc=action.cc,
+        bcc=action.bcc,
+        last_staff_message=_last_staff_message(ticket),
+    )
 
 
 def _last_staff_message(ticket: TicketRead) -> int | None:
-    """Gives the newest message of a staff member, by which HappyFox may tell a collision (KB 1039).
+    """Return the newest message of a staff member, by which HappyFox may detect a collision (KB 1039).
 
-    Its id is that of its row where the message has none of its own (assumed).
+    Its id is that of its update if the message has none of its own (assumed).
     """
     for update in reversed(ticket.history):
         if update.author == "staff" and update.message is not None and not update.message.private:
@@ -223,115 +196,98 @@ def _last_staff_message(ticket: TicketRead) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Properties:
-    set: dict[str, int | str | None]
-    fields: dict[str, Any]
-    owners: dict[str, str]
+#: How the name of each property becomes an id.
+RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
+    "status": Directory.status,
+    "priority": Directory.priority,
+    "assignee": Directory.staff_member,
+}
+
+#: Which kind of name each property's id has.
+NAME_KINDS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
-def _properties(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead, remarks: list[str]) -> _Properties:
-    """Collects properties and fields; of two values for one the later handler's wins, and the loser is named."""
-    wanted: dict[str, tuple[Any, str]] = {}
-    for handler, action in flat:
-        if not isinstance(action, Set):
-            continue
-        values = {**action.properties, **{f"#{name}": value for name, value in action.fields.items()}}
-        for name, value in values.items():
-            before = wanted.get(name)
-            if before is not None and before[0] != value and before[1] != handler:
-                remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
-            wanted[name] = (value, handler)
-    now = properties(ticket)
-    same = {name for name, each in wanted.items() if now.get(name) == _comparable(each[0])}
-    remarks += [f"{name}: already so" for name in wanted if name in same]
-    wanted = {name: each for name, each in wanted.items() if name not in same}
-    return _Properties(
-        {name: value for name, (value, _) in wanted.items() if not name.startswith("#")},
-        {name[1:]: value for name, (value, _) in wanted.items() if name.startswith("#")},
-        {name: handler for name, (_, handler) in wanted.items()},
-    )
+def needs_directory(requested: Sequence[HandlerActions]) -> bool:
+    """Return whether any action names something that HappyFox knows by an id."""
+    actions = [action for each in requested for action in each.actions]
+    return any(isinstance(action, Set | Move | Subscribe | Create) or _alerts_staff(action) for action in actions)
 
 
-def _comparable(value: object) -> str:
-    return "" if value is None else str(value)
+def _alerts_staff(action: AnyAction) -> bool:
+    return isinstance(action, Note) and isinstance(action.alert, str) and action.alert not in ("s", "c")
 
 
-def _with_properties(messages: list[Effect], wanted: _Properties) -> list[Effect]:
-    if not wanted.owners:
-        return messages
-    last = messages[-1] if messages else Effect(sort="properties")
-    carrier = msgspec.structs.replace(
-        last, set=wanted.set, fields=wanted.fields, owners={**last.owners, **wanted.owners}
-    )
-    return [*messages[:-1], carrier]
+def _with_ids(action: AnyAction, directory: Directory) -> AnyAction:
+    """Replace the names in an action by ids."""
+    if isinstance(action, Set):
+        return Set(_property_ids(action.properties, directory), _field_ids(action.fields, directory))
+    if isinstance(action, Create):
+        members = _property_ids(action.members, directory)
+        members["category"] = directory.category(members["category"])
+        if "fields" in members:
+            members["fields"] = _field_ids(members["fields"], directory)
+        return Create(members)
+    if isinstance(action, Move):
+        return Move(directory.category(action.category), action.note)
+    if isinstance(action, Subscribe):
+        return Subscribe(tuple(directory.staff_member(name) for name in action.staff))
+    if isinstance(action, Note) and action.alert is not None and _alerts_staff(action):
+        return msgspec.structs.replace(action, alert=directory.staff_member(action.alert))
+    return action
 
 
-def _others(flat: Sequence[tuple[str, AnyAction]], ticket: TicketRead) -> list[Effect]:
-    forwards: list[Effect] = []
-    moves: list[Effect] = []
-    last: list[Effect] = []
-    for handler, action in flat:
-        if isinstance(action, Forward):
-            forwards.append(
-                Effect(sort="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
-            )
-        elif isinstance(action, Subscribe):
-            forwards.append(Effect(sort="subscribe", handler=handler, staff=tuple(int(each) for each in action.staff)))
-        elif isinstance(action, Create):
-            forwards.append(_creation(handler, action.members))
-        elif isinstance(action, Move) and action.category != ticket.category.id:
-            moves = [Effect(sort="move", handler=handler, category=int(action.category), html=action.note)]
-        elif isinstance(action, Delete):
-            last = [Effect(sort="delete", handler=handler)]
-    return [*forwards, *moves, *last]
+def _property_ids(values: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    return {
+        name: value if value is None or name not in RESOLVE else RESOLVE[name](directory, value)
+        for name, value in values.items()
+    }
 
 
-def _creation(handler: str, members: Mapping[str, Any]) -> Effect:
-    draft = dict(members)
-    subject, html, category = draft.pop("subject"), draft.pop("html"), draft.pop("category")
-    return Effect(sort="create", handler=handler, subject=subject, html=html, category=category, draft=draft)
+def _field_ids(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
 
 
-# Effects as calls: the one place that knows which endpoint carries which effect.
+def _with_names(effect: Effect, directory: Directory) -> Effect:
+    """Add the names of the ids, for people who read the plan."""
+    names = {
+        name: directory.name(kind, value)
+        for name, kind in NAME_KINDS.items()
+        if isinstance(value := effect.set.get(name), int)
+    }
+    names |= {f"#{field_id}": directory.name("field", int(field_id)) for field_id in effect.fields}
+    names |= {f"@{member}": directory.name("staff", member) for member in effect.staff}
+    if effect.kind in ("move", "create"):
+        names["category"] = directory.name("category", effect.category)
+    return msgspec.structs.replace(effect, names=names) if names else effect
 
 
 def request(effect: Effect, ticket: int, staff: int) -> Request:
-    """Gives the call that performs an effect on a ticket, written as a staff member."""
-    if effect.sort == "tags":
+    """Return the call that performs an effect on a ticket, written as a staff member."""
+    if effect.kind == "tags":
         return tickets.update_tags(ticket, effect.add, effect.remove, staff)
-    if effect.sort == "note":
-        return tickets.private_note(
-            ticket, staff=staff, html=effect.html, alert=_alert(effect.alert), **_property_members(effect)
-        )
-    if effect.sort == "reply":
-        return tickets.staff_update(
-            ticket,
-            staff=staff,
-            html=effect.html,
-            update_customer=effect.notify,
-            cc=effect.cc,
-            bcc=effect.bcc,
-            last_staff_message=effect.last_staff_message,
-            **_property_members(effect),
-        )
-    if effect.sort == "properties":
-        return tickets.staff_update(ticket, staff=staff, **_property_members(effect))
-    if effect.sort == "forward":
+    if effect.kind == "note":
+        alert: Any = effect.alert  # "s", "c" or a staff id: names were replaced
+        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_property_members(effect))
+    if effect.kind in ("reply", "properties"):
+        reply: dict[str, Any] = {}
+        if effect.kind == "reply":
+            reply = {"html": effect.html, "update_customer": effect.notify, "cc": effect.cc, "bcc": effect.bcc}
+            reply["last_staff_message"] = effect.last_staff_message
+        return tickets.staff_update(ticket, staff=staff, **reply, **_property_members(effect))
+    if effect.kind == "forward":
         return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
-    if effect.sort == "subscribe":
+    if effect.kind == "subscribe":
         return tickets.subscribe(ticket, staff_id=staff, others=effect.staff)
-    if effect.sort == "create":
-        return tickets.create_ticket(_draft(effect))
-    if effect.sort == "move":
+    if effect.kind == "create":
+        own = {"subject": effect.subject, "html": effect.html, "category": effect.category}
+        return tickets.create_ticket({**effect.draft, **own, "fields": _fields(effect.draft.get("fields", {}))})
+    if effect.kind == "move":
         return tickets.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
     return tickets.delete(ticket, staff_id=staff)
 
 
-def _draft(effect: Effect) -> dict[str, Any]:
-    draft = {**effect.draft, "subject": effect.subject, "html": effect.html, "category": effect.category}
-    values = draft.pop("fields", {})
-    return {**draft, "fields": {tickets.ticket_field(int(identity)): value for identity, value in values.items()}}
+def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {tickets.ticket_field(int(field_id)): value for field_id, value in values.items()}
 
 
 def _property_members(effect: Effect) -> dict[str, Any]:
@@ -341,10 +297,5 @@ def _property_members(effect: Effect) -> dict[str, Any]:
         "priority": effect.set.get("priority"),
         "assignee": effect.set.get("assignee", UNSET),
         "due_date": date.fromisoformat(due) if isinstance(due, str) else due,
-        "fields": {tickets.ticket_field(int(identity)): value for identity, value in effect.fields.items()},
+        "fields": _fields(effect.fields),
     }
-
-
-def _alert(alert: int | str | None) -> Any:
-    """Passes on ``s``, ``c`` or a staff id, which is all that is left after folding."""
-    return alert

@@ -1,8 +1,13 @@
-"""The fuse: it stops what goes round in circles, on one ticket, until a person has had a look. Pure.
+"""The guards that stop handlers: the loop guard of a ticket, and pauses.
 
-Echoes start nothing, so a circle always leads through somebody else: a rule of HappyFox, a contact's auto-responder,
-another tool. Each of them only answers, so that it is over when we fall silent. A contact's row is therefore no sign
-that all is well, and neither is a colleague's that comes in the moment in which the fuse blows.
+The loop guard stops a loop on one ticket until a person has looked at it. Our own changes start no handler, so a loop
+always leads through somebody else: a rule of HappyFox, a contact's auto-responder, another tool. Each of them only
+answers, and stops when we stop. So a contact's update does not prove that all is well, and neither does a colleague's
+that arrives just as the loop guard trips.
+
+While something is paused, tickets are still read and remembered, so nothing is lost and everything stays in order.
+Changes are queued once for all handlers that they concern, or skipped. A stored plan is carried out: it was decided
+before the pause.
 """
 
 from collections import Counter
@@ -12,123 +17,130 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from workers.engine.context import TurnContext
-from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, pieces
+from workers.engine.context import DAY, TurnContext
+from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause
 from workers.tickets.change import Change
+from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead
 from workers.tickets.snapshot import HOUR, ActingTurn, LoopGuard, Snapshot
 
-#: So many turns that acted, within so long (ms) and without anybody else's row, are a circle.
-TURNS, SPAN = 8, 600_000
+#: This many acting turns within this many ms, without anybody else's update, are a loop.
+MAX_TURNS, TURNS_SPAN = 8, 600_000
 
-#: A colleague's row that comes sooner after the blow (ms) than this may be a tool's last answer.
-ANSWER = 60_000
+#: A colleague's update that comes sooner (ms) after the loop guard tripped may be a tool's last answer.
+LAST_ANSWER = 60_000
 
-#: So many turns that acted are remembered, and of each so many letters.
-KEPT, LETTERS = 10, 160
+#: How many acting turns are remembered, and how many characters of each.
+KEPT_TURNS, KEPT_CHARACTERS = 10, 160
 
-#: What lets handlers run again, by the rule that stopped them.
+#: What resets the loop guard, by the limit that tripped it.
 RESETS = {
     "writes": "a colleague writes to the ticket, or an hour has passed",
     "turns": "a contact or a colleague writes to the ticket",
 }
 
+#: The end of a pause makes its lanes due, and so does the webhook about a removed tag. If those are lost, paused work
+#: is checked after this time (ms).
+PAUSE_RECHECK = DAY
+
+#: How many changes are queued for the handlers of a ticket; more become a dead letter that can be replayed.
+MAX_QUEUED = 500
+
 
 @dataclass(frozen=True, slots=True)
 class LoopGuardCheck:
-    """How the fuse is: the memory with it, why handlers must stop or nothing, and the letter when it has just blown."""
+    """The result of checking the loop guard of a ticket."""
 
     snapshot: Snapshot
+    """The snapshot with the loop guard's new state."""
     stopped: str = ""
+    """Why handlers must stop, or nothing."""
     dead_letter: DeadLetter | None = None
+    """Set if the loop guard has tripped in this turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoopGuardLimits:
-    """What the fuse of a ticket allows: so many writes an hour by us, who write as this staff member."""
+def check_loop_guard(context: TurnContext, diff: ReadDiff, *, has_work: bool, reset: bool) -> LoopGuardCheck:
+    """Check the loop guard of a ticket with the changes of a turn.
 
-    ticket: int
-    writes: int
-    staff: int
-
-
-def check_loop_guard(
-    snapshot: Snapshot, diff: Sequence[Change], waits: bool, now: int, bounds: LoopGuardLimits, reset: bool
-) -> LoopGuardCheck:
-    """Looks at the fuse of a ticket with the changes of a turn; ``now`` in ms.
-
-    ``waits`` tells that some handler has anything to do, ``mended`` that a person wants handlers to run again.
+    ``has_work`` says whether any handler has something to do, ``reset`` whether a person wants handlers to run again.
     """
-    contact = any(change.actor.kind == "contact" for change in diff)
-    colleague = any(change.actor.kind == "staff" and change.actor.id != bounds.staff for change in diff)
+    snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
+    contact = any(change.actor.kind == "contact" for change in diff.changes)
+    colleague = any(change.actor.kind == "staff" and change.actor.id != staff for change in diff.changes)
     loop_guard = snapshot.loop_guard
     if contact or colleague:
         loop_guard = msgspec.structs.replace(loop_guard, heard=now)
     if reset or (loop_guard.tripped and _resets(loop_guard, now, contact, colleague)):
-        # What was written until now does not count any more, or it would blow at once.
+        # Earlier writes no longer count; otherwise it would trip again at once.
         snapshot, loop_guard = msgspec.structs.replace(snapshot, writes=()), LoopGuard(heard=now)
-    elif not loop_guard.tripped and waits:
-        writes = sum(at > now - HOUR for at in snapshot.writes)
-        turns = [act for act in loop_guard.acts if act.at > max(loop_guard.heard, now - SPAN)]
-        if writes >= bounds.writes:
-            why = f"{writes} writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-            return _trip(snapshot, loop_guard, "writes", why, diff, now, bounds.ticket)
-        if len(turns) >= TURNS:
-            why = f"{len(turns)} turns of ours within {SPAN // 60_000} minutes, in which nobody else had a part"
-            return _trip(snapshot, loop_guard, "turns", why, diff, now, bounds.ticket)
+    elif not loop_guard.tripped and has_work and (limit := _reached_limit(context, snapshot, loop_guard)):
+        tripped = msgspec.structs.replace(loop_guard, tripped=limit[0], at=now)
+        snapshot = msgspec.structs.replace(snapshot, loop_guard=tripped)
+        dead_letter = _loop_dead_letter(snapshot, f"loop-guard-{context.lane.ticket}-{now}", limit[1], diff.changes)
+        return LoopGuardCheck(snapshot, f"the loop guard of this ticket tripped, until {RESETS[limit[0]]}", dead_letter)
     return LoopGuardCheck(msgspec.structs.replace(snapshot, loop_guard=loop_guard), describe_loop_guard(loop_guard))
 
 
 def describe_loop_guard(loop_guard: LoopGuard) -> str:
-    """Says since when a fuse has been blown and what mends it; nothing of one that is whole."""
+    """Describe since when a loop guard has stopped handlers and what resets it; return nothing if it has not."""
     if not loop_guard.tripped:
         return ""
-    when = datetime.fromtimestamp(loop_guard.at / 1000, UTC)
-    return f"the fuse of this ticket blew at {when:%Y-%m-%d %H:%M} UTC, until {RESETS[loop_guard.tripped]}"
+    at = datetime.fromtimestamp(loop_guard.at / 1000, UTC)
+    return f"the loop guard of this ticket tripped at {at:%Y-%m-%d %H:%M} UTC, until {RESETS[loop_guard.tripped]}"
 
 
 def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> bool:
     if loop_guard.tripped == "turns":
         return contact or colleague
-    return (colleague and now >= loop_guard.at + ANSWER) or now >= loop_guard.at + HOUR
+    return (colleague and now >= loop_guard.at + LAST_ANSWER) or now >= loop_guard.at + HOUR
 
 
-def _trip(
-    snapshot: Snapshot, loop_guard: LoopGuard, rule: str, why: str, diff: Sequence[Change], now: int, ticket: int
-) -> LoopGuardCheck:
-    snapshot = msgspec.structs.replace(snapshot, loop_guard=msgspec.structs.replace(loop_guard, tripped=rule, at=now))
-    circle = Counter(f"{act.cause} -> {act.did}" for act in loop_guard.acts)
-    told = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in circle.items())
-    reason = f"the fuse blew: {why}. The last turns: {told or 'not known any more'}. Handlers stop until {RESETS[rule]}"
+def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGuard) -> tuple[str, str] | None:
+    """Return the limit that is reached, as its name and a description."""
+    now = context.now()
+    writes = sum(at > now - HOUR for at in snapshot.writes)
+    if writes >= context.config.loop_guard:
+        return "writes", f"{writes} writes by us within an hour (FOXHOOKS_LOOP_GUARD)"
+    turns = sum(act.at > max(loop_guard.heard, now - TURNS_SPAN) for act in loop_guard.acts)
+    if turns >= MAX_TURNS:
+        return "turns", f"{turns} acting turns within {TURNS_SPAN // 60_000} minutes, with updates by nobody else"
+    return None
+
+
+def _loop_dead_letter(snapshot: Snapshot, id: str, why: str, changes: Sequence[Change]) -> DeadLetter:
+    """Return the dead letter that shows the loop: what caused each of the last turns, and what it did."""
+    loop_guard = snapshot.loop_guard
+    counts = Counter(f"{act.cause} -> {act.did}" for act in loop_guard.acts)
+    loop = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in counts.items())
     turns = [
         f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in loop_guard.acts
     ]
-    dead_letter = DeadLetter(
-        id=f"fuse-{ticket}-{now}",
+    return DeadLetter(
+        id=id,
         handler=EVERYONE,
-        reason=reason,
-        changes=tuple(diff),
+        reason=f"the loop guard tripped: {why}. Last turns: {loop or 'no longer known'}. "
+        f"Handlers stop until {RESETS[loop_guard.tripped]}",
+        changes=tuple(changes),
         evidence={"turns": turns, "writes": len(snapshot.writes)},
     )
-    return LoopGuardCheck(snapshot, f"the fuse of this ticket blew, until {RESETS[rule]}", dead_letter)
 
 
-def acted(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
-    """Tells what a turn did and why, None when it did nothing: kinds, names and numbers, nobody's words."""
+def acting_turn(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
+    """Describe what a turn did and why, in kinds, names and numbers only; return None if it did nothing."""
     done = [
-        f"{', '.join(effect.handlers)}: {effect.words}"
-        for _, effect, one in pieces(plan, journal)
-        if one.state == "done"
+        f"{', '.join(effect.handlers)}: {effect.summary}"
+        for _, effect, entry in journaled_effects(plan, journal)
+        if entry.state == "done"
     ]
     done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.external.items()]
     if not done:
         return None
-    ours = (change for shown in plan.shown.values() for change in shown if change.actor.kind == "us")
+    ours = (change for changes in plan.handler_changes.values() for change in changes if change.actor.kind == "us")
     others = (verdict.reason.partition(":")[0] for verdict in plan.verdicts if verdict.reason.startswith(HANDED))
-    causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["what was owed"]
-    return ActingTurn(plan.read_at, _brief(causes), _brief(done))
+    causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["pending work"]
+    return ActingTurn(plan.read_at, _shorten(causes), _shorten(done))
 
 
 def _cause(change: Change) -> str:
@@ -136,88 +148,75 @@ def _cause(change: Change) -> str:
     return f"{change.kind} by {change.actor.kind}{name}"
 
 
-def _brief(parts: Iterable[str]) -> str:
-    told = ", ".join(dict.fromkeys(parts))
-    return told if len(told) <= LETTERS else told[: LETTERS - 3] + "..."
-
-
-# Pausing: what a person has stopped runs no handler until it is resumed; what comes meanwhile waits, or is skipped.
-#
-# The ticket is read and remembered all the same, so that nothing is lost and everything stays in order. What waits is
-# kept once for all handlers that it concerns. A plan that is stored is carried out: it was decided before.
-
-
-#: The end of a pause makes its lanes due, and so does the webhook of a tag that was removed. Should it be lost, they
-#: are looked at again after so long (ms).
-LOOK = 86_400_000
-
-#: So many changes wait for the handlers of a ticket; then they become a dead letter, which can be replayed.
-MOST = 500
+def _shorten(parts: Iterable[str]) -> str:
+    text = ", ".join(dict.fromkeys(parts))
+    return text if len(text) <= KEPT_CHARACTERS else text[: KEPT_CHARACTERS - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
-    """Why handlers do not run, and whether what comes meanwhile is skipped."""
+class ActivePause:
+    """A pause that applies to a ticket."""
 
     why: str
     skip: bool
+    """Whether changes are skipped instead of queued."""
 
 
 @dataclass(frozen=True, slots=True)
-class Halts:
-    """What is paused for a ticket: everything, or the routers named."""
+class ActivePauses:
+    """What is paused for a ticket."""
 
-    everything: Halt | None
-    routers: dict[str, Halt]
+    everything: ActivePause | None
+    routers: dict[str, ActivePause]
 
 
-def halts(context: TurnContext, ticket: TicketRead) -> Halts:
-    """Tells what is paused for a ticket as it was read; where pauses meet, one that waits counts: it loses nothing."""
+def active_pauses(context: TurnContext, ticket: TicketRead) -> ActivePauses:
+    """Return what is paused for a ticket as it was read; a pause that queues beats one that skips: it loses nothing."""
     pauses, config = context.lane.pauses, context.config
-    found = []
-    if pauses.account:
-        found.append(_halt("the account", pauses.account))
-    if pauses.ticket:
-        found.append(_halt("the ticket", pauses.ticket))
-    if tagged(ticket.tags, config.off_tag):
-        found.append(Halt(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
-    routers = {name: _halt(f"the router {name}", pause) for name, pause in pauses.routers.items()}
-    return Halts(min(found, key=lambda halt: halt.skip, default=None), routers)
+    found = [
+        _active_pause(what, pause)
+        for what, pause in (("the account", pauses.account), ("the ticket", pauses.ticket))
+        if pause
+    ]
+    if has_pause_tag(ticket.tags, config.off_tag):
+        found.append(ActivePause(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
+    routers = {name: _active_pause(f"the router {name}", pause) for name, pause in pauses.routers.items()}
+    return ActivePauses(min(found, key=lambda pause: pause.skip, default=None), routers)
 
 
-def tagged(ticket_tags: Iterable[str], off_tag: str) -> bool:
-    """Tells whether a ticket has the tag that pauses it, in any case; an empty one pauses none."""
-    off = off_tag.strip().casefold()
-    return bool(off) and any(tag.strip().casefold() == off for tag in ticket_tags)
+def has_pause_tag(tags: Iterable[str], pause_tag: str) -> bool:
+    """Return whether a ticket has the tag that pauses it, in any case; an empty one pauses nothing."""
+    wanted = pause_tag.strip().casefold()
+    return bool(wanted) and any(tag.strip().casefold() == wanted for tag in tags)
 
 
 def describe_pause(what: str, pause: Pause) -> str:
-    """Says that something is paused, since when and by whom."""
+    """Describe what is paused, since when and by whom."""
     since = datetime.fromtimestamp(pause.since / 1000, UTC)
     return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
 
 
-def _halt(what: str, pause: Pause) -> Halt:
-    return Halt(describe_pause(what, pause), pause.skip)
+def _active_pause(what: str, pause: Pause) -> ActivePause:
+    return ActivePause(describe_pause(what, pause), pause.skip)
 
 
-def keep(
-    name: str, before: Pending | None, halt: Halt, changes: Sequence[Change], now: int, turn: str
-) -> tuple[Pending | None, DeadLetter | None]:
-    """Gives what is owed to those that ``name`` stands for while they wait, or the letter of more than can wait.
+def queue_changes(
+    context: TurnContext, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]
+) -> Pending | DeadLetter | None:
+    """Queue changes, unless the pause skips them, behind the work ``before`` that is queued already.
 
-    ``before`` is what they were owed already, ``changes`` is new; a pause that skips lets only the former wait.
+    ``name`` stands for the handlers that get them later. Too many changes become a dead letter.
     """
-    waiting = (*(before.changes if before else ()), *(() if halt.skip else changes))
-    if not waiting:
-        return None, None
-    if len(waiting) > MOST:
-        reason = f"{halt.why}, and {len(waiting)} changes wait: replay this when it is resumed"
-        return None, DeadLetter(id=f"{turn}.{name}", handler=name, reason=reason, changes=waiting)
-    first = before or Pending(name, (), 0, now, "", "", 0)
-    return msgspec.structs.replace(wait(first, now), changes=waiting), None
+    queued = (*(before.changes if before else ()), *(() if pause.skip else changes))
+    if not queued:
+        return None
+    if len(queued) > MAX_QUEUED:
+        reason = f"{pause.why}, and {len(queued)} changes are queued: replay this when it is resumed"
+        return DeadLetter(id=f"{context.lane.turn}.{name}", handler=name, reason=reason, changes=queued)
+    work = pause_work(before or Pending(handler=name, first_at=context.now()), context.now())
+    return msgspec.structs.replace(work, changes=queued)
 
 
-def wait(work: Pending, now: int) -> Pending:
-    """Lets what is owed wait for the end of a pause; no attempt is used."""
-    return msgspec.structs.replace(work, look=now + LOOK, paused=True, missing=0)
+def pause_work(work: Pending, now: int) -> Pending:
+    """Defer work to the end of a pause; this uses no attempt."""
+    return msgspec.structs.replace(work, check_at=now + PAUSE_RECHECK, paused=True, missing_since=0)

@@ -1,6 +1,6 @@
-"""Missing: what becomes of work whose ticket or whose handler is not to be found; neither may be so for good.
+"""What becomes of work whose ticket or handler cannot be found; either may be temporary.
 
-HappyFox may answer 404 by mistake, and while a new version is rolled out an old worker does not know its handlers.
+HappyFox may answer 404 by mistake, and during a rolling deploy an old worker does not have the new handlers.
 """
 
 from collections.abc import Sequence
@@ -8,33 +8,42 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.engine.context import TurnContext
-from workers.engine.plan import TICKET, DeadLetter, ExternalEffect, Pending, Plan, Verdict, decode_external
+from workers.engine.plan import (
+    TICKET,
+    DeadLetter,
+    ExternalEffect,
+    HandlerWork,
+    Pending,
+    Plan,
+    Verdict,
+    decode_external,
+)
 from workers.tickets.snapshot import decode
 
-#: The ms after the first 404 at which a ticket is looked at again; after the last one it is gone.
-AWAY = (5_000, 35_000, 155_000, 900_000)
+#: How long (ms) after the first 404 a ticket is read again. After the last time it is gone.
+RECHECKS = (5_000, 35_000, 155_000, 900_000)
 
-#: How long (ms) what is owed to a handler waits for a worker that knows it, and how often one is looked for.
+#: How long (ms) work waits for a worker that has its handler, and how often one is looked for.
 GRACE, SEARCH = 600_000, 60_000
 
-#: Why what is owed to a handler becomes a dead letter when nobody of its name is there to take it.
-RENAMED = "no handler of this name runs any more; it was renamed or taken out"
+#: Why work is dead-lettered if no worker has its handler.
+NO_HANDLER = "no handler with this name runs any more; it was renamed or removed"
 
-#: Why what is owed becomes a dead letter when its ticket is not there any more.
-GONE = "the ticket is gone: HappyFox answers 404 again and again"
+#: Why work is dead-lettered if its ticket is gone.
+GONE = "the ticket is gone: HappyFox repeatedly answered 404"
 
-#: The same for what a handler of another ticket wants of it.
-UNKNOWN = "HappyFox knows no such ticket: it answers 404 again and again; correct the number, or the handler"
+#: The same for the actions of another ticket's handler.
+NO_TICKET = "HappyFox has no such ticket: it repeatedly answered 404; correct the number or the handler"
 
 
-def part(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
-    """Parts what is owed to handlers from the note since when (ms) the ticket has been missing, 0 when it has not."""
-    since = next((work.missing for work in pending if work.handler == TICKET), 0)
+def split_missing_note(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
+    """Separate work from the note that the ticket is missing; return when that began (ms), 0 if it is not missing."""
+    since = next((work.missing_since for work in pending if work.handler == TICKET), 0)
     return tuple(work for work in pending if work.handler != TICKET), since
 
 
-def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ...]:
-    """Adds what earlier attempts of the turn did in other systems, so that it is not done again whoever takes it up."""
+def add_external_effects(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ...]:
+    """Add what earlier attempts of the turn did in other systems, so that no later run repeats it."""
     entries: dict[str, dict[str, ExternalEffect]] = {}
     for key, stored in context.lane.external.items():
         handler, _, name = key.partition(" ")
@@ -42,90 +51,83 @@ def begun(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ..
     if not entries:
         return tuple(pending)
     own = {work.handler: work for work in pending if not work.dead_letter}
-    for handler, done in entries.items():
-        work = own.get(handler, Pending(handler, (), 0, context.now(), "", "", 0))
-        own[handler] = msgspec.structs.replace(work, external={**work.external, **done})
+    for handler, effects in entries.items():
+        work = own.get(handler, Pending(handler=handler, first_at=context.now()))
+        own[handler] = msgspec.structs.replace(work, external={**work.external, **effects})
     return (*(work for work in pending if work.dead_letter), *own.values())
 
 
-def next_look(since: int, now: int) -> int:
-    """Gives the ms until a ticket that has been missing ``since`` (ms) is looked at again, 0 when it is gone."""
-    return next((since + age - now for age in AWAY if since + age > now), 0)
+def ms_until_recheck(since: int, now: int) -> int:
+    """Return the ms until a ticket that is missing ``since`` (ms) is read again, 0 if it is gone."""
+    return next((since + age - now for age in RECHECKS if since + age > now), 0)
 
 
 def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending], since: int) -> Plan:
-    """Gives the plan for a ticket that HappyFox does not show: everything waits, and in the end it is gone.
+    """Return the plan for a ticket that HappyFox does not have: work waits, until in the end it is dead-lettered.
 
-    Then what is owed becomes dead letters. Last seen stays: should the ticket come back, its next event brings all
-    changes since.
+    The snapshot stays: if the ticket comes back, its next event brings all changes since then.
     """
     now = context.now()
     first = since or now
-    look = next_look(first, now)
-    if not look:
-        dead_letters = tuple(dead_letter(empty.turn, work, UNKNOWN if work.actions else GONE) for work in pending)
+    delay = ms_until_recheck(first, now)
+    if not delay:
+        dead_letters = tuple(
+            make_dead_letter(empty.turn, work, NO_TICKET if work.actions else GONE) for work in pending
+        )
         return msgspec.structs.replace(empty, dead_letters=dead_letters, remarks=("the ticket is gone",))
-    note = Pending(TICKET, (), 0, first, "", "", 0, missing=first)
+    note = Pending(handler=TICKET, first_at=first, missing_since=first)
     return msgspec.structs.replace(
         empty,
-        # A replay leaves the lane: from here on it is owed.
+        # Events that carry a replay leave the lane: their work is pending from now on.
         handled=tuple(event.id for event in context.lane.events if event.work),
-        left=tuple(event.id for event in context.lane.events if not event.work),
-        look=look,
-        pending=tuple(msgspec.structs.replace(work, look=now + look) for work in (*pending, note)),
+        unexplained=tuple(event.id for event in context.lane.events if not event.work),
+        recheck_in=delay,
+        pending=tuple(msgspec.structs.replace(work, check_at=now + delay) for work in (*pending, note)),
         remarks=("HappyFox does not know the ticket (404)",),
     )
 
 
 def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
-    """Gives the plan for a ticket that was merged into another one: nothing runs, what is owed becomes dead letters.
+    """Return the plan for a ticket that was merged into another one: all work is dead-lettered.
 
-    Its timers end. The rest of last seen stays: the surviving ticket's turns tell by it what was shown here already.
+    Its timers end. The rest of the snapshot stays: it tells the surviving ticket's turns what was shown here already.
     """
     snapshot = decode(context.lane.snapshot)
     timers = snapshot.timers if snapshot else ()
     return msgspec.structs.replace(
         empty,
-        dead_letters=tuple(dead_letter(empty.turn, work, why) for work in pending),
-        verdicts=tuple(Verdict(work.handler, "dead", why, work.attempt) for work in pending),
-        remarks=(why, *(f"{timer.words}: ended, for {why}" for timer in timers)),
+        dead_letters=tuple(make_dead_letter(empty.turn, work, why) for work in pending),
+        verdicts=tuple(
+            Verdict(handler=work.handler, state="dead", reason=why, attempt=work.attempt) for work in pending
+        ),
+        remarks=(why, *(f"{timer.words}: ended, because {why}" for timer in timers)),
         snapshot=msgspec.structs.replace(snapshot, timers=()) if snapshot and timers else empty.snapshot,
     )
 
 
 def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pending]) -> Plan:
-    """Gives the plan of a worker that knows no handler at all."""
-    kept = [(work, search(context, work)) for work in pending]
-    dead_letters = tuple(dead_letter(empty.turn, work, RENAMED) for work, later in kept if later is None)
-    return msgspec.structs.replace(empty, dead_letters=dead_letters, pending=tuple(later for _, later in kept if later))
+    """Return the plan of a worker that has no handlers at all."""
+    waiting = [(work, wait_for_known_worker(context, work)) for work in pending]
+    dead_letters = tuple(make_dead_letter(empty.turn, work, NO_HANDLER) for work, later in waiting if later is None)
+    return msgspec.structs.replace(
+        empty, dead_letters=dead_letters, pending=tuple(later for _, later in waiting if later)
+    )
 
 
-def search(context: TurnContext, work: Pending) -> Pending | None:
-    """Lets what is owed to an unknown handler wait for a worker that knows it; None when it has waited long enough."""
+def wait_for_known_worker(context: TurnContext, work: Pending) -> Pending | None:
+    """Keep work for a worker that has its handler; return None if it has waited long enough."""
     now = context.now()
-    first = work.missing or now
-    return None if now >= first + GRACE else msgspec.structs.replace(work, missing=first, look=now + SEARCH)
+    first = work.missing_since or now
+    return None if now >= first + GRACE else msgspec.structs.replace(work, missing_since=first, check_at=now + SEARCH)
 
 
 def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:
-    """Tells whether no handler here asks for a kind of timer or schedule, due at ``since`` (ms), and another may."""
+    """Return whether a timer or schedule due at ``since`` (ms) has no handler here, but maybe elsewhere."""
     known = any(kind in bound.handler.kinds for bound in context.config.handlers)
     return not known and context.now() < since + GRACE
 
 
-def dead_letter(turn: str, work: Pending, reason: str) -> DeadLetter:
-    """Makes the dead letter of what is owed; of an effect that a person wanted again it is the letter it was before."""
-    return DeadLetter(
-        id=work.dead_letter or f"{turn}.{work.handler}",
-        handler=work.handler,
-        reason=reason,
-        attempts=work.attempt,
-        first_error=work.first_error,
-        last_error=work.last_error,
-        changes=work.changes,
-        effect=work.effect,
-        doubt=work.doubt,
-        external=work.external,
-        actions=work.actions,
-        origin=work.origin,
-    )
+def make_dead_letter(turn: str, work: Pending, reason: str) -> DeadLetter:
+    """Return the dead letter for work; a replayed effect keeps the id of its earlier one."""
+    shared = {name: getattr(work, name) for name in HandlerWork.__struct_fields__}
+    return DeadLetter(id=work.dead_letter or f"{turn}.{work.handler}", reason=reason, attempts=work.attempt, **shared)

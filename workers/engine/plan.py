@@ -1,4 +1,8 @@
-"""Effects: the API writes that intents are folded into, and the marks by which their rows are known."""
+"""The plan of a turn, its journal and its record: what is stored, and how it is read back.
+
+A turn stores its plan before its first effect, so that whoever resumes the turn needs nothing else. The journal says
+how far each effect got. When the turn settles, both become part of its record.
+"""
 
 import re
 import zlib
@@ -14,26 +18,30 @@ from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
 from workers.tickets.text import words
 
-#: An effect's sort. Messages carry the properties of the turn; ``properties`` is a staff update without message.
-Sort = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "create", "move", "delete"]
+#: The format of stored plans, records and journal entries that this version writes and reads.
+FORMAT = 1
+
+#: Messages carry the properties that the turn sets; ``properties`` is a staff update without a message.
+EffectKind = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "create", "move", "delete"]
+
+#: What people call the kinds of effects that carry a message or delete the ticket.
+KIND_NAMES = {"note": "private note", "reply": "reply", "forward": "forward", "delete": "delete"}
 
 
 class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One API write, names already resolved to ids.
+    """One API write that actions were merged into; names are resolved to ids."""
 
-    ``handler`` wanted the message, the move and so on; ``owners`` maps each tag (``+x``, ``-x``), property and field
-    (``#12``) to the handler that wanted it. ``set`` holds properties, ``fields`` custom fields by id, ``names`` what
-    the account calls the ids in it, by property, field (``#12``), ``category`` or staff member (``@7``). ``dry`` tells
-    that all who wanted it run dry. ``draft`` holds the members of a ticket to be created beside its subject and words.
-    """
-
-    sort: Sort
+    kind: EffectKind
     handler: str = ""
+    """The handler of the message, the move and so on; empty for tags and properties, see ``owners``."""
     owners: Mapping[str, str] = {}
+    """The handler of each tag (``+x``, ``-x``), property and field (``#12``)."""
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     set: Mapping[str, int | str | None] = {}
+    """Properties."""
     fields: Mapping[str, Any] = {}
+    """Custom fields by id."""
     html: str = ""
     alert: int | str | None = None
     notify: bool = False
@@ -44,138 +52,110 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     to: tuple[str, ...] = ()
     subject: str = ""
     staff: tuple[int, ...] = ()
+    """Staff members to subscribe."""
     names: Mapping[str, str] = {}
+    """What the account calls the ids: by property, field (``#12``), ``category`` or staff member (``@7``)."""
     dry: bool = False
+    """Whether all its handlers run dry."""
     draft: Mapping[str, Any] = {}
+    """Members of a ticket to create, except subject, text and category."""
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """Everyone who wanted a part of it, in order."""
+        """All handlers that asked for a part of it, in order."""
         return tuple(dict.fromkeys(name for name in (self.handler, *self.owners.values()) if name))
 
     @property
-    def words(self) -> str:
-        """What it does, in plain words, without what customers or handlers wrote."""
-        parts: list[str] = []
-        if self.sort in ("note", "reply", "forward", "delete"):
-            parts.append({"note": "private note", "forward": "forward", "delete": "delete"}.get(self.sort, "reply"))
+    def summary(self) -> str:
+        """What it does, without what customers or handlers wrote."""
+        parts = [KIND_NAMES[self.kind]] if self.kind in KIND_NAMES else []
         parts += [f"tag +{tag}" for tag in self.add] + [f"tag -{tag}" for tag in self.remove]
-        parts += [f"{name} = {self._value(name, value)}" for name, value in self.set.items()]
-        parts += [f"field {self.names.get(f'#{identity}', identity)}" for identity in self.fields]
-        if self.sort == "move":
+        parts += [
+            f"{name} = {'none' if value is None else self.names.get(name, value)}" for name, value in self.set.items()
+        ]
+        parts += [f"field {self.names.get(f'#{field_id}', field_id)}" for field_id in self.fields]
+        if self.kind == "move":
             parts.append(f"move to category {self.names.get('category', self.category)}")
-        if self.sort == "create":
+        if self.kind == "create":
             parts.append(f"create ticket in {self.names.get('category', self.category)}")
         if self.staff:
-            parts.append("subscribe " + ", ".join(self.names.get(f"@{one}", str(one)) for one in self.staff))
+            parts.append("subscribe " + ", ".join(self.names.get(f"@{member}", str(member)) for member in self.staff))
         return ", ".join(parts)
 
-    def _value(self, name: str, value: int | str | None) -> str:
-        return "none" if value is None else self.names.get(name, str(value))
-
     @property
-    def values(self) -> dict[str, str]:
-        """The properties it sets, as they are remembered: an id or a day as text, empty when cleared."""
-        return {name: "" if value is None else str(value) for name, value in self.set.items()}
+    def property_values(self) -> dict[str, str]:
+        """The properties it changes, as a snapshot has them: an id or a day as text, empty when cleared."""
+        values = {name: "" if value is None else str(value) for name, value in self.set.items()}
+        return {**values, "category": str(self.category)} if self.kind == "move" else values
 
     @property
     def text(self) -> str:
-        """The words of its message without markup, for whoever may read the ticket; never for logs."""
+        """Its message without markup, for people who may read the ticket; never for logs."""
         return unescape(re.sub(r"<[^>]+>", "", self.html)).strip()
 
 
 def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
-    """Gives the look of the row that an effect makes, None for effects that leave no row (KB 1039)."""
-    if effect.sort in ("note", "reply"):
-        return Fingerprint("staff", staff, False, effect.sort, words(effect.html), effect.values)
-    if effect.sort in ("tags", "properties"):
-        return Fingerprint("staff", staff, effect.sort == "tags", "", (), effect.values)
-    if effect.sort == "move":
-        said = words(effect.html)
-        return Fingerprint("staff", staff, False, "note" if said else "", said, {"category": str(effect.category)})
+    """Return what the effect's update will look like; None if it makes no update (KB 1039)."""
+    if effect.kind in ("note", "reply"):
+        return Fingerprint("staff", staff, False, effect.kind, words(effect.html), effect.property_values)
+    if effect.kind in ("tags", "properties"):
+        return Fingerprint("staff", staff, effect.kind == "tags", "", (), effect.property_values)
+    if effect.kind == "move":
+        note = words(effect.html)
+        return Fingerprint("staff", staff, False, "note" if note else "", note, effect.property_values)
     return None
 
 
-def left_out(wanted: Effect, effect: Effect) -> tuple[str, ...]:
-    """Names the properties and fields (``#12``) of an effect that what is sent of it leaves out."""
-    fields = {f"#{identity}" for identity in wanted.fields.keys() - effect.fields.keys()}
-    return tuple(sorted((wanted.set.keys() - effect.set.keys()) | fields))
+def omitted_parts(planned: Effect, sent: Effect) -> tuple[str, ...]:
+    """Name the properties and fields (``#12``) of a planned effect that are not sent."""
+    fields = {f"#{field_id}" for field_id in planned.fields.keys() - sent.fields.keys()}
+    return tuple(sorted((planned.set.keys() - sent.set.keys()) | fields))
 
 
-def less(effect: Effect, without: tuple[str, ...]) -> Effect:
-    """Gives what is left of an effect without those."""
-    if not without:
-        return effect
+def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
+    """Return the effect without these properties and fields (``#12``)."""
     return msgspec.structs.replace(
         effect,
-        set={name: value for name, value in effect.set.items() if name not in without},
-        fields={identity: value for identity, value in effect.fields.items() if f"#{identity}" not in without},
+        set={name: value for name, value in effect.set.items() if name not in names},
+        fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" not in names},
     )
 
 
-def split(effect: Effect) -> tuple[Effect, ...]:
-    """Takes a folded effect apart by handler, for when HappyFox refuses the whole: the message's part comes first."""
-    parts: list[Effect] = []
-    for name in effect.handlers:
-        own = {key for key, owner in effect.owners.items() if owner == name}
+def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
+    """Split an effect into one per handler, for when HappyFox refuses the whole; the message's part comes first."""
+    rest = Effect(kind="tags" if effect.kind == "tags" else "properties", names=effect.names, dry=effect.dry)
+    parts = []
+    for handler in effect.handlers:
+        own = [key for key, owner in effect.owners.items() if owner == handler]
         part = msgspec.structs.replace(
-            effect,
-            owners={key: name for key in effect.owners if key in own},
+            effect if handler == effect.handler else rest,
+            owners=dict.fromkeys(own, handler),
             add=tuple(tag for tag in effect.add if f"+{tag}" in own),
             remove=tuple(tag for tag in effect.remove if f"-{tag}" in own),
-            set={key: value for key, value in effect.set.items() if key in own},
-            fields={key: value for key, value in effect.fields.items() if f"#{key}" in own},
+            set={name: value for name, value in effect.set.items() if name in own},
+            fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" in own},
         )
-        if name != effect.handler:
-            sort: Sort = "tags" if effect.sort == "tags" else "properties"
-            part = msgspec.structs.replace(
-                part,
-                sort=sort,
-                handler="",
-                html="",
-                alert=None,
-                notify=False,
-                cc=(),
-                bcc=(),
-                last_staff_message=None,
-            )
         parts.append(part)
     return tuple(parts)
 
 
-# The owed: what handlers must still hear or do, and the dead letters of what we stopped trying. Pure.
-
-
-#: Stands for every handler, where something is theirs together: what they miss while the ticket's fuse is blown.
-EVERYONE = "*"
-
-#: The same for every handler of a router.
-ALL_OF = "{}.*"
-
-
-def whom(handler: str) -> str:
-    """Says who is meant by a handler's name, or by what stands for several."""
-    if handler == EVERYONE:
-        return "every handler"
-    return f"every handler of {handler[:-2]}" if handler.endswith(f".{EVERYONE}") else handler
-
-
-class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the journal says of an effect in another system, made by a handler in ``turn``.
-
-    One that is ``begun`` and never ended is in doubt: ``looks`` tells whether its handler can find out if it happened,
-    ``until`` is the time (ms) before which it is not made again. ``value`` is what it gave, ``said`` why that could not
-    be kept, ``again`` that a person replays its handler.
-    """
+class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The journal entry of an effect in another system; one that began and never ended is in doubt."""
 
     state: Literal["begun", "done", "dry"]
     turn: str
-    v: int = 1
+    format: int = 1
+    """May be left out while it is 1."""
     value: Any = None
-    until: int = 0
-    looks: bool = False
-    again: bool = False
-    said: str = ""
+    """What its call returned."""
+    problem: str = ""
+    """Why the value could not be stored."""
+    not_before: int = 0
+    """When it may be made again (ms), because an earlier call can no longer land."""
+    can_check: bool = False
+    """Whether its handler can find out if it happened."""
+    replayed: bool = False
+    """Whether a person replays its handler."""
 
 
 #: Effects in other systems by the names that their handler gave them.
@@ -183,109 +163,120 @@ EffectsByName = Mapping[str, ExternalEffect]
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What is needed to look once more for an effect of which nobody can tell whether it happened.
-
-    ``staff`` is whom it was written as. ``rows`` are those above ``floor`` that are surely not its own.
-    """
+    """What is needed to check once more for an effect that may or may not have happened."""
 
     staff: int
+    """The staff member it was written as."""
     floor: int
-    updates: tuple[int, ...]
+    """Its update is newer than this one."""
+    other_updates: tuple[int, ...]
+    """Newer updates that are surely not its own."""
 
+
+#: Stands for all handlers, where something is pending for them together.
+EVERYONE = "*"
+
+#: Stands for all handlers of a router.
+ALL_OF = "{}.*"
 
 #: Stands for the handler in the note that the ticket itself is missing; see ``missing``.
 TICKET = ""
 
 
-class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A handler that failed and must still run, with every change it has not seen yet. Times are ms.
+def describe_handler(name: str) -> str:
+    """Describe a handler, or what stands for several."""
+    if name == EVERYONE:
+        return "every handler"
+    return f"every handler of {name[:-2]}" if name.endswith(f".{EVERYONE}") else name
 
-    ``replay`` tells that a person asked for it. ``foreign`` is what it has done in other systems already. With an
-    ``effect``, of the letter ``letter``, nothing runs: the effect is brought about again. Neither does anything with a
-    ``wish``: that is what it wants of this ticket, decided on ticket ``origin``. ``missing`` is when its handler was
-    first not to be found, ``look`` the time before which nobody need look again. ``paused`` tells that it waits for the
-    end of a pause.
-    """
+
+class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a handler has to do or could not do."""
 
     handler: str
-    changes: tuple[Change, ...]
-    attempt: int
-    first_at: int
-    first_error: str
-    last_error: str
-    retry: int
-    replay: bool = False
+    changes: tuple[Change, ...] = ()
+    """All changes that the handler has not seen yet."""
+    first_error: str = ""
+    last_error: str = ""
     external: EffectsByName = {}
-    actions: tuple[TicketAction, ...] = ()
-    origin: int = 0
+    """What the handler has already done in other systems."""
     effect: Effect | None = None
+    """An effect to bring about without running the handler."""
     doubt: Doubt | None = None
-    dead_letter: str = ""
-    missing: int = 0
-    look: int = 0
+    """Set if ``effect`` may have happened already."""
+    actions: tuple[TicketAction, ...] = ()
+    """Actions for this ticket that the handler decided in a turn of ticket ``origin``; it does not run for them."""
+    origin: int = 0
+
+
+class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
+    """Work that is still to do for a handler; all times are ms."""
+
+    attempt: int = 0
+    """How often the handler has failed."""
+    first_at: int = 0
+    retry_at: int = 0
+    check_at: int = 0
+    """When to look again for what the work waits for: its ticket, its handler, or the end of a pause."""
+    missing_since: int = 0
+    """When no worker was first found to have the handler, or HappyFox first did not know the ticket."""
     paused: bool = False
+    """Whether it waits for the end of a pause."""
+    replay: bool = False
+    """Whether a person asked for it."""
+    dead_letter: str = ""
+    """The id of the dead letter that ``effect`` or ``actions`` come from."""
 
     @property
     def due(self) -> int:
-        """When its lane is to be claimed for it."""
-        return max(self.retry, self.look)
+        """When its lane must be claimed for it."""
+        return max(self.retry_at, self.check_at)
 
 
-class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A dead letter: a handler, an effect or a wish for which we stopped trying, with the evidence."""
+class DeadLetter(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
+    """A handler, an effect or actions that we gave up on."""
 
     id: str
-    handler: str
     reason: str
     attempts: int = 1
-    first_error: str = ""
-    last_error: str = ""
-    changes: tuple[Change, ...] = ()
-    effect: Effect | None = None
     evidence: Mapping[str, Any] = {}
-    doubt: Doubt | None = None
-    external: EffectsByName = {}
-    actions: tuple[TicketAction, ...] = ()
-    origin: int = 0
 
 
-def together(pending: Iterable[Pending]) -> tuple[Pending, ...]:
-    """Joins what one handler is owed several times over, so that it runs once, with every change in order.
+def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
+    """Merge the pending work of each handler, so that it runs once with every change in order.
 
-    Effects stay by themselves, each once.
+    Work from dead letters stays separate, once each.
     """
-    joined: dict[tuple[str, str], Pending] = {}
+    merged: dict[tuple[str, str], Pending] = {}
     for work in pending:
         key = work.handler, work.dead_letter
-        before = joined.get(key, work)
+        before = merged.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
-        joined[key] = msgspec.structs.replace(before, changes=changes, external=external)
-    return tuple(joined.values())
+        merged[key] = msgspec.structs.replace(before, changes=changes, external=external)
+    return tuple(merged.values())
 
 
-# The plan: what a turn will do and everything it needs to be resumed and explained, stored before the first effect.
+#: What became of a handler in a turn.
+VerdictState = Literal["decided", "skipped", "waits", "retrying", "dead"]
 
 
-#: What became of a handler: whether it runs again and whether anything is owed to it.
-Said = Literal["decided", "skipped", "waits", "retrying", "dead"]
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """What became of one handler in a turn.
 
-
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What became of one handler in a turn, in words for the trail.
-
-    Holds texts only, so the garbage collector need not look at the hundreds that a turn may have.
+    A turn may have hundreds. They hold text only, so the garbage collector need not look at them.
     """
 
     handler: str
-    state: Said
+    state: VerdictState
     reason: str = ""
     attempt: int = 1
     denied: tuple[str, ...] = ()
+    """The settings that would permit the actions that were left out."""
 
 
 class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a handler wants of another ticket; settling hands it over to that ticket's lane, unless it is ``dry``."""
+    """A handler's actions for another ticket; settling adds them to that ticket's lane, unless the handler is dry."""
 
     ticket: int
     handler: str
@@ -293,134 +284,126 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
     dry: bool = False
 
     @property
-    def words(self) -> str:
-        """What is wanted, in plain words."""
-        return f"{', '.join(dict.fromkeys(each.word for each in self.actions))} on ticket {self.ticket}"
+    def summary(self) -> str:
+        """What is asked for, without what handlers wrote."""
+        return f"{', '.join(dict.fromkeys(action.word for action in self.actions))} on ticket {self.ticket}"
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """A turn's plan. ``seen`` is the memory of the read it was made from, ``read_at`` the time of that read in ms.
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The journal entry of an effect: how far it got, or how it ended."""
 
-    ``shown`` holds the changes of the handlers that were owed some beside those of the turn, ``foreign`` what each
-    handler has done in other systems, ``handed`` what is wanted of other tickets.
-    ``handled`` and ``left`` are the ids of events that leave the lane and of those that nothing explains yet, ``look``
-    the ms until these are looked at again, ``ticket`` is the answer of that read. ``staff`` is whom the plan writes as,
-    0 in plans that were stored before it was a part of them; ``saved`` counts the calls that folding saved.
-    """
+    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
+    format: int = 1
+    """May be left out while it is 1."""
+    at: int = 0
+    """When it began, or when HappyFox first did not know the ticket (ms)."""
+    permit: str = ""
+    deadline: int = 0
+    """When its call ends (ms)."""
+    attempts: int = 0
+    newest_update: int = 0
+    """The newest update of the ticket before the call."""
+    omitted: tuple[str, ...] = ()
+    """Properties and fields (``#12``) that were not sent, because a person changed them meanwhile."""
+    updates: tuple[int, ...] = ()
+    """The updates it made."""
+    expected: bool = False
+    """Whether its update has not shown up yet."""
+    fields: Mapping[str, str] = {}
+    """The values of custom fields as HappyFox has them now."""
+    ticket: int = 0
+    """The number of the ticket it created."""
+    reason: str = ""
+    """Why it ended so; for ``done``: why there was nothing to do."""
+    evidence: Mapping[str, Any] = {}
+    """Facts for people who look at what was refused."""
+    doubt: Doubt | None = None
+    """Set if it was given up and may have happened all the same."""
+
+
+class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn was about and what was decided in it."""
 
     format: int
     turn: str
-    read_at: int
-    snapshot: Snapshot
-    changes: tuple[Change, ...]
-    verdicts: tuple[Verdict, ...]
-    effects: tuple[Effect, ...]
-    pending: tuple[Pending, ...]
-    dead_letters: tuple[DeadLetter, ...]
-    remarks: tuple[str, ...]
-    handled: tuple[str, ...]
-    left: tuple[str, ...]
-    look: int
-    dry: bool
-    ticket: Mapping[str, Any]
     events: tuple[EventSummary, ...]
-    shown: Mapping[str, tuple[Change, ...]] = {}
-    staff: int = 0
+    ticket: Mapping[str, Any]
+    """The ticket as HappyFox returned it to the turn's read."""
+    changes: tuple[Change, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    effects: tuple[Effect, ...] = ()
     external: Mapping[str, EffectsByName] = {}
-    handed: tuple[Handover, ...] = ()
-    saved: int = 0
+    """What each handler has done in other systems."""
+    handovers: tuple[Handover, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """Further lines for the ticket's history."""
+    dry: bool
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the journal says of an effect.
+class Plan(TurnDecisions, frozen=True, kw_only=True):
+    """What a turn will do, and everything that is needed to resume and settle it."""
 
-    ``begun`` entries carry permit, deadline (ms), tries and the newest row there was (``after``), ``missing`` ones
-    since when (``at``) HappyFox has not known the ticket; the others how it ended: ``rows`` made by it,
-    ``expected`` when its row has not shown up, ``fields`` the values of custom fields as HappyFox has them now,
-    ``evidence`` for whoever looks at what was ``refused``, ``doubt`` when that may have happened all the same,
-    ``without`` the properties and fields (``#12``) that were left out of it, ``ticket`` the number of one that it
-    created.
-    """
-
-    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
-    v: int = 1
-    permit: str = ""
-    at: int = 0
-    deadline: int = 0
-    tries: int = 0
-    after: int = 0
-    updates: tuple[int, ...] = ()
-    expected: bool = False
-    fields: Mapping[str, str] = {}
-    said: str = ""
-    evidence: Mapping[str, Any] = {}
-    without: tuple[str, ...] = ()
-    ticket: int = 0
-    doubt: Doubt | None = None
+    read_at: int
+    """When the ticket was read (ms)."""
+    snapshot: Snapshot
+    """The snapshot taken of that read."""
+    staff: int = 0
+    """The staff member that effects are written as."""
+    pending: tuple[Pending, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    handled: tuple[str, ...]
+    """Ids of the events that leave the lane."""
+    unexplained: tuple[str, ...] = ()
+    """Ids of the events that the read does not explain yet."""
+    recheck_in: int = 0
+    """When to read the ticket again for those (ms from settling)."""
+    handler_changes: Mapping[str, tuple[Change, ...]] = {}
+    """The changes shown to each handler that had pending ones beside those of the turn."""
+    calls_saved: int = 0
+    """How many calls merging the actions saved."""
 
 
-def pieces(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
-    """Gives each effect, or the parts it was split into, with its key in the journal and its entry there."""
+class Record(TurnDecisions, frozen=True, kw_only=True):
+    """A settled turn, kept to explain it, to replay from it, and to test changed handlers on it."""
+
+    account: str
+    number: int
+    """The ticket's number."""
+    at: int
+    """When the turn settled (ms)."""
+    journal: Mapping[str, Entry]
+
+
+def journaled_effects(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
+    """Yield each effect, or the parts it was split into, with its journal key and its entry."""
     for index, effect in enumerate(plan.effects):
         entry = journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split(effect)):
-                if (own := journal.get(f"{index}.{part}")) is not None:
-                    yield f"{index}.{part}", piece, own
+            for number, part in enumerate(split_by_handler(effect)):
+                if (own := journal.get(f"{index}.{number}")) is not None:
+                    yield f"{index}.{number}", part, own
         elif entry is not None:
             yield str(index), effect, entry
 
 
-class Record(msgspec.Struct, frozen=True):
-    """A settled turn, kept for explaining, replaying and testing changed rules against."""
-
-    format: int
-    account: str
-    number: int
-    turn: str
-    at: int
-    events: tuple[EventSummary, ...]
-    changes: tuple[Change, ...]
-    verdicts: tuple[Verdict, ...]
-    effects: tuple[Effect, ...]
-    journal: Mapping[str, Entry]
-    remarks: tuple[str, ...]
-    dry: bool
-    ticket: Mapping[str, Any]
-    external: Mapping[str, EffectsByName] = {}
-    handed: tuple[Handover, ...] = ()
-
-
-# Stored values, read again: by a later attempt at the turn, by another version, or by a person.
-
-
 T = TypeVar("T")
-
-#: The format of plans and records that this version writes and reads.
-FORMAT = 1
 
 
 class Unreadable(Exception):
-    """A stored value that this version cannot read; it says which and why."""
+    """A stored value that this version cannot read; the text says which and why."""
 
 
 def decode_plan(stored: bytes) -> Plan:
-    """Reads a stored plan; one of another format, or a broken one, is ``Unreadable``."""
-    plan = _decoded(stored, Plan, "the stored plan")
-    if plan.format != FORMAT:
-        raise Unreadable(f"the stored plan has format {plan.format}, this version reads {FORMAT}")
-    return plan
+    """Read a stored plan; raise Unreadable if it is broken or has another format."""
+    return _decode(stored, Plan, "the stored plan")
 
 
 def decode_record(stored: bytes) -> Record:
-    """Reads a stored record; one of another format, or a broken one, is ``Unreadable``."""
+    """Read a stored record; raise Unreadable if it is broken or has another format."""
     try:
-        record = _decoded(zlib.decompress(stored), Record, "the stored record")
+        return _decode(zlib.decompress(stored), Record, "the stored record")
     except zlib.error as error:
         raise Unreadable(f"the stored record cannot be read ({error})") from None
-    if record.format != FORMAT:
-        raise Unreadable(f"the stored record has format {record.format}, this version reads {FORMAT}")
-    return record
 
 
 def read_record(stored: bytes | None) -> Record | None:
@@ -432,46 +415,51 @@ def read_record(stored: bytes | None) -> Record | None:
 
 
 def decode_pending(stored: bytes | None) -> tuple[Pending, ...]:
-    """Reads what is owed; nothing stored is nothing owed."""
-    return _decoded(stored, tuple[Pending, ...], "what is owed") if stored else ()
+    """Read a lane's pending work."""
+    return _decode(stored, tuple[Pending, ...], "the pending work") if stored else ()
 
 
 def decode_replay(stored: bytes) -> Pending:
-    """Makes of a dead letter what is owed again, at once: its wish, its effect, or else a run of its handler.
+    """Turn a dead letter into work that is due at once: its actions, its effect, or a run of its handler.
 
-    Whoever replays it has looked: an effect in doubt that only a person could look up is made again.
+    The person who replays it has looked: an effect in doubt that only a person could check is made again.
     """
-    dead_letter = _decoded(stored, DeadLetter, "the dead letter")
-    external = {
-        name: msgspec.structs.replace(entry, until=0, again=True) for name, entry in dead_letter.external.items()
-    }
-    work = Pending(
-        dead_letter.handler, dead_letter.changes, 0, 0, dead_letter.first_error, dead_letter.reason, 0, True, external
+    dead_letter = _decode(stored, DeadLetter, "the dead letter")
+    effect, handler = dead_letter.effect, dead_letter.handler
+    parts = dict(zip(effect.handlers, split_by_handler(effect), strict=True)) if effect else {}
+    return Pending(
+        handler=handler,
+        changes=dead_letter.changes,
+        first_error=dead_letter.first_error,
+        last_error=dead_letter.reason,
+        replay=True,
+        external={
+            name: msgspec.structs.replace(entry, not_before=0, replayed=True)
+            for name, entry in dead_letter.external.items()
+        },
+        actions=dead_letter.actions,
+        origin=dead_letter.origin,
+        effect=parts.get(handler, effect),
+        doubt=dead_letter.doubt,
+        dead_letter=dead_letter.id if dead_letter.actions or effect else "",
     )
-    if dead_letter.actions:
-        return msgspec.structs.replace(
-            work, actions=dead_letter.actions, origin=dead_letter.origin, dead_letter=dead_letter.id
-        )
-    if dead_letter.effect is None:
-        return work
-    own = dict(zip(dead_letter.effect.handlers, split(dead_letter.effect), strict=True)).get(
-        dead_letter.handler, dead_letter.effect
-    )
-    return msgspec.structs.replace(work, effect=own, doubt=dead_letter.doubt, dead_letter=dead_letter.id)
 
 
 def decode_external(stored: bytes) -> ExternalEffect:
-    """Reads the journal entry of an effect in another system."""
-    return _decoded(stored, ExternalEffect, "the journal of another system")
+    """Read the journal entry of an effect in another system."""
+    return _decode(stored, ExternalEffect, "the journal of another system")
 
 
 def decode_entry(stored: bytes) -> Entry:
-    """Reads a journal entry."""
-    return _decoded(stored, Entry, "the journal")
+    """Read the journal entry of an effect."""
+    return _decode(stored, Entry, "the journal")
 
 
-def _decoded(stored: bytes, shape: type[T], what: str) -> T:
+def _decode(stored: bytes, shape: type[T], what: str) -> T:
     try:
-        return msgspec.json.decode(stored, type=shape)
-    except msgspec.DecodeError as error:  # a ValidationError is one, too
+        found = msgspec.json.decode(stored, type=shape)
+    except msgspec.DecodeError as error:  # ValidationError is a subclass
         raise Unreadable(f"{what} cannot be read ({error})") from None
+    if (number := getattr(found, "format", FORMAT)) != FORMAT:
+        raise Unreadable(f"{what} has format {number}, this version reads {FORMAT}")
+    return found

@@ -1,7 +1,6 @@
-"""Frozen: a reading as it is stored with its turn, once a handler has had an effect in another system."""
+"""Read the ticket once, find the changes since the last turn, and the waiting events that they explain."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import msgspec
 
 from workers.engine.context import Parked, TurnContext
-from workers.engine.create import ours
+from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
-from workers.engine.plan import Unreadable
-from workers.engine.steps import Outcome, Steps, ask
+from workers.engine.plan import FORMAT, Unreadable
+from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, read
@@ -31,101 +30,115 @@ from workers.tickets.diff import (
 from workers.tickets.model import TicketRead, read_ticket
 from workers.tickets.snapshot import Snapshot, decode, split_due
 
-# Reading: the ticket once, the changes since it was last seen, and which of the waiting events they explain.
+#: The first read of a ticket shows updates this much older than the oldest waiting event: clocks differ, and
+#: deliveries take time.
+FIRST_SIGHT_MARGIN = timedelta(seconds=120)
+
+#: The ages (ms) of an unexplained event at which its ticket is read again: its update may become visible late.
+RECHECK_AGES = (5_000, 35_000, 155_000)
 
 
-#: A first sight presents rows this much older than the oldest waiting event: clocks differ, deliveries take time.
-MARGIN = timedelta(seconds=120)
+class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reading and its stored form have in common."""
 
-#: The ages (ms) at which an event that nothing explains has its ticket looked at again: a row may show up late.
-LOOKS = (5_000, 35_000, 155_000)
+    handled: tuple[str, ...]
+    """Ids of the waiting events that are explained, or will never be."""
+    unexplained: tuple[str, ...]
+    """Ids of the waiting events that nothing explains yet."""
+    recheck_in: int
+    """The ms until the ticket is read again for those, 0 if there are none."""
+    at: int
+    """When the ticket was read (ms)."""
+    remarks: tuple[str, ...] = ()
+    """Lines for the history: timers that ended, a ticket that we created."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A read of the ticket, at ``at`` (ms), with what is new in it; ``left`` are events that nothing explains yet.
-
-    ``remarks`` tell of timers that ended and of a ticket that is our own doing.
-    """
+class Reading(ReadingFacts, frozen=True, kw_only=True):
+    """A read of the ticket and what is new in it."""
 
     ticket: TicketRead
     diff: ReadDiff
-    handled: tuple[str, ...]
-    left: tuple[str, ...]
-    look: int
-    at: int
-    remarks: tuple[str, ...] = ()
+
+
+class StoredReading(ReadingFacts, frozen=True, kw_only=True):
+    """A reading stored with its turn, after a handler had an effect in another system.
+
+    Later attempts of the turn show their handlers exactly this.
+    """
+
+    format: int
+    ticket: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    snapshot: Snapshot
+    unattributed: tuple[int, ...]
 
 
 def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
-    """Reads the ticket once and compares it with what was last seen; None when HappyFox does not know it (404)."""
-    outcome = yield from context.fetch()
-    ticket = context.understand(outcome)
+    """Read the ticket and compare it with its snapshot; return None if HappyFox does not know it (404)."""
+    outcome = yield from context.fetch_ticket()
+    ticket = context.parse_ticket(outcome)
     snapshot = decode(context.lane.snapshot)
     if ticket is None:
         return None
-    first, now, staff = _first_sight(context, outcome), context.moment(), context.config.staff
+    first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
-    old = (yield from _brought(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
-    found = diff_read(ticket, snapshot, first, now, staff, old)
+    known: frozenset[int] = frozenset()
+    if merged:
+        known = yield from _known_from_merge(context, ticket, snapshot, merged, first.since)
+    diff = diff_read(ticket, snapshot, first, now, staff, known)
     if merged and snapshot:
-        found = add_merge_changes(found, ticket, snapshot, merged, now)
-    found, created = yield from ours(context, ticket, found)
-    called, remarks = _called(context, found)
-    return _explain(context, ticket, called, (*created, *remarks))
+        diff = add_merge_changes(diff, ticket, snapshot, merged, now)
+    diff, created = yield from drop_own_creation(context, ticket, diff)
+    diff, ended = _add_due(context, diff)
+    return _explain_events(context, ticket, diff, (*created, *ended))
 
 
-def _brought(
+def _known_from_merge(
     context: TurnContext, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
 ) -> Steps[frozenset[int]]:
-    """Gives the rows that came with merged tickets and are no news, by what is remembered of these."""
-    stored = yield from ask(memories(context.lane.account, merged))
+    """Return the updates that came with merged tickets and are not new, by the snapshots of those tickets."""
+    stored: Sequence[bytes | None] = yield memories(context.lane.account, merged)
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
-    return updates_from_merge(
-        updates, opening_update(ticket), snapshot, [decode(each) for each in stored], named, since, context.config.staff
-    )
+    snapshots, staff = [decode(each) for each in stored], context.config.staff_id
+    return updates_from_merge(updates, opening_update(ticket), snapshot, snapshots, named, since, staff)
 
 
-def _called(context: TurnContext, found: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
-    """Adds what the clock brings behind what happened: timers that are due, schedules that found the ticket."""
+def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
+    """Add due timers and the schedules that found the ticket, behind what happened to it."""
     due = split_due(
-        found.snapshot.timers,
-        found.changes,
+        diff.snapshot.timers,
+        diff.changes,
         context.now(),
         context.config.dry,
         lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
     )
     scheduled = {
-        event.handler: Change(kind="scheduled", at=_moment(event.at), to=event.handler)
+        event.handler: Change(kind="scheduled", at=_utc(event.at), to=event.handler)
         for event in context.lane.events
-        if event.source == SCHEDULE and not _early(context, event)
+        if event.source == SCHEDULE and not _waits_for_worker(context, event)
     }
-    changes = (*found.changes, *due.changes, *scheduled.values())
-    return ReadDiff(changes, msgspec.structs.replace(found.snapshot, timers=due.left), found.unattributed), due.remarks
+    changes = (*diff.changes, *due.changes, *scheduled.values())
+    return ReadDiff(changes, msgspec.structs.replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
 
 
-def _early(context: TurnContext, event: EventSummary) -> bool:
-    """Tells whether an event is of a schedule that only other workers know, and waits for one of them."""
+def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
+    """Return whether an event comes from a schedule that only other workers have."""
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at / 1000, UTC)
-
-
-def _look(event: EventSummary, now: int) -> int:
-    """The ms until an event that nothing explains is worth another look, 0 when it never will be."""
-    return next((look - (now - event.at) for look in LOOKS if event.at + look > now), 0)
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
+    """Return what counts as new if the ticket has no snapshot."""
     events = context.lane.events
-    oldest = min((event.since or event.at for event in events), default=context.now())
-    since = _moment(oldest) + _skew(context, outcome) - MARGIN
+    oldest = min([event.since or event.at for event in events], default=context.now())
+    since = _utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
-        # What happened before this store began is history. Rows carry whole seconds.
-        since = max(since, datetime.fromtimestamp(context.lane.store_epoch / 1000 - 2, UTC))
+        # What happened before this store began is history. Updates have whole seconds.
+        since = max(since, _utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
         created=any(event.kind == "created" for event in events),
@@ -133,112 +146,87 @@ def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
     )
 
 
-def _skew(context: TurnContext, outcome: Outcome) -> timedelta:
-    """How far HappyFox's clock is ahead of the store's, by the answer's Date header; zero when it has none."""
-    stated = outcome.headers.get("date") if isinstance(outcome, Answer) else None
+def _clock_difference(context: TurnContext, outcome: Outcome) -> timedelta:
+    """Return how far HappyFox's clock is ahead of the store's, by the answer's Date header."""
+    date = outcome.headers.get("date") if isinstance(outcome, Answer) else None
     try:
-        return parsedate_to_datetime(stated) - context.moment() if stated else timedelta(0)
+        return parsedate_to_datetime(date) - context.utc_now() if date else timedelta(0)
     except (ValueError, TypeError):
         return timedelta(0)
 
 
-def _explain(context: TurnContext, ticket: TicketRead, found: ReadDiff, remarks: tuple[str, ...]) -> Reading:
-    """Tells which events the read explains.
+def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:
+    """Find the waiting events that the read explains.
 
-    A delivery that names a row is explained by that row. One that says "something changed" without naming it uses up
-    one change that no delivery has told of yet.
+    A delivery that names an update is explained by that update. One that only says that something changed uses up one
+    change that no delivery has announced yet.
     """
-    updates = {update.id for update in ticket.history}
-    undelivered = sorted(found.snapshot.undelivered)
-    left: dict[str, int] = {}
+    updates, now = {update.id for update in ticket.history}, context.now()
+    undelivered = sorted(diff.snapshot.undelivered)
+    unexplained: dict[str, int] = {}
     for event in context.lane.events:
-        look = _look(event, context.now())
-        if _early(context, event):
-            left[event.id] = SEARCH
+        recheck_in = next((age - (now - event.at) for age in RECHECK_AGES if event.at + age > now), 0)
+        if _waits_for_worker(context, event):
+            unexplained[event.id] = SEARCH
         elif event.update_id is not None:
-            if look and event.update_id not in updates and event.update_id > found.snapshot.floor:
-                left[event.id] = look
+            if recheck_in and event.update_id not in updates and event.update_id > diff.snapshot.floor:
+                unexplained[event.id] = recheck_in
         elif event.update or event.kind == "created":
             if undelivered:
                 undelivered.pop(0)
-            elif look and event.kind != "created":
-                left[event.id] = look
+            elif recheck_in and event.kind != "created":
+                unexplained[event.id] = recheck_in
+    snapshot = msgspec.structs.replace(diff.snapshot, undelivered=tuple(undelivered))
     return Reading(
-        ticket,
-        ReadDiff(found.changes, _heard(found.snapshot, undelivered), found.unattributed),
-        tuple(event.id for event in context.lane.events if event.id not in left),
-        tuple(left),
-        min(left.values(), default=0),
-        context.now(),
-        remarks,
+        ticket=ticket,
+        diff=ReadDiff(diff.changes, snapshot, diff.unattributed),
+        handled=tuple(event.id for event in context.lane.events if event.id not in unexplained),
+        unexplained=tuple(unexplained),
+        recheck_in=min(unexplained.values(), default=0),
+        at=now,
+        remarks=tuple(remarks),
     )
-
-
-def _heard(snapshot: Snapshot, undelivered: list[int]) -> Snapshot:
-    return msgspec.structs.replace(snapshot, undelivered=tuple(undelivered))
-
-
-class StoredReading(msgspec.Struct, frozen=True):
-    """A reading as it is stored with the turn: later attempts of the turn show their handlers exactly this."""
-
-    format: int
-    ticket: Mapping[str, Any]
-    changes: tuple[Change, ...]
-    snapshot: Snapshot
-    unattributed: tuple[int, ...]
-    handled: tuple[str, ...]
-    left: tuple[str, ...]
-    look: int
-    at: int
-    remarks: tuple[str, ...] = ()
 
 
 def encode_reading(reading: Reading) -> bytes:
-    """Writes a reading for the turn's later attempts."""
-    diff = reading.diff
-    unattributed = tuple(update.id for update in diff.unattributed)
-    return msgspec.json.encode(
-        StoredReading(
-            format=1,
-            ticket=reading.ticket.raw,
-            changes=diff.changes,
-            snapshot=diff.snapshot,
-            unattributed=unattributed,
-            handled=reading.handled,
-            left=reading.left,
-            look=reading.look,
-            at=reading.at,
-            remarks=reading.remarks,
-        )
+    """Encode a reading for later attempts of the turn."""
+    stored = StoredReading(
+        format=FORMAT,
+        ticket=reading.ticket.raw,
+        changes=reading.diff.changes,
+        snapshot=reading.diff.snapshot,
+        unattributed=tuple(update.id for update in reading.diff.unattributed),
+        **_facts(reading),
     )
+    return msgspec.json.encode(stored)
 
 
-def decode_reading(stored: bytes, site: str) -> Reading:
-    """Reads what ``freeze`` wrote; ``Unreadable`` when this version cannot."""
+def decode_reading(encoded: bytes, site: str) -> Reading:
+    """Decode a stored reading; raise ``Unreadable`` if this version cannot."""
     try:
-        kept = msgspec.json.decode(stored, type=StoredReading)
-        ticket = read_ticket(kept.ticket, site)
+        stored = msgspec.json.decode(encoded, type=StoredReading)
+        ticket = read_ticket(stored.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
-        raise Unreadable(f"what the turn's handlers were shown cannot be read ({error})") from None
-    unattributed = tuple(update for update in ticket.history if update.id in kept.unattributed)
-    diff = ReadDiff(kept.changes, kept.snapshot, unattributed)
-    return Reading(ticket, diff, kept.handled, kept.left, kept.look, kept.at, kept.remarks)
+        raise Unreadable(f"the turn's stored reading cannot be read ({error})") from None
+    unattributed = tuple(update for update in ticket.history if update.id in stored.unattributed)
+    return Reading(ticket=ticket, diff=ReadDiff(stored.changes, stored.snapshot, unattributed), **_facts(stored))
 
 
-# Listing: the account's directory, from the store or, when that is too old, from HappyFox.
+def _facts(reading: ReadingFacts) -> dict[str, Any]:
+    return {name: getattr(reading, name) for name in ReadingFacts.__struct_fields__}
 
 
-def directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
-    """Gives the account's names and ids; ``fresh`` takes only lists read within the last minute."""
+def read_directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
+    """Return the account's names and ids; with ``fresh``, use only lists that were read within the last minute."""
     names = list(Directory.LISTS)
-    stored = yield from ask(recall(context.lane.account, names, MISS if fresh else LIFE))
+    stored: Sequence[bytes | None] = yield recall(context.lane.account, names, MISS if fresh else LIFE)
     lists: dict[str, list[object]] = {}
     for name, kept in zip(names, stored, strict=True):
-        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _fetch(context, name))
+        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _read_list(context, name))
     return Directory(**lists)
 
 
-def _fetch(context: TurnContext, name: str) -> Steps[list[object]]:
+def _read_list(context: TurnContext, name: str) -> Steps[list[object]]:
     outcome = yield from context.get(Directory.LISTS[name])
     if not isinstance(outcome, Answer):
         raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
@@ -247,7 +235,7 @@ def _fetch(context: TurnContext, name: str) -> Steps[list[object]]:
     except HappyFoxError as error:
         raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
     if not isinstance(content, list):
-        # Kept for an hour, an empty answer would make every name an unknown one.
+        # Stored for an hour, an empty list would make every name unknown.
         raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield from ask(remember(context.lane.account, name, msgspec.json.encode(content)))
+    yield remember(context.lane.account, name, msgspec.json.encode(content))
     return content

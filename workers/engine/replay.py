@@ -1,7 +1,7 @@
-"""Replaying: a refused effect is brought about again by itself; its handler, which has had its say, is not asked.
+"""Replays: a refused effect is performed again by itself; its handler does not run.
 
-So is what a handler wants from another ticket's turn. Both go the way of every intent: permissions, names, what a
-person did meanwhile. What else the handler wanted then, and what of it has happened, stays as it is.
+The actions of another ticket's handler are treated the same way. Both pass the checks that all actions pass:
+permissions, names, what a person did meanwhile. The handler's other actions are not repeated.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, HandlerActions
 from workers.engine.plan import Effect, Pending, fingerprint
 from workers.engine.read import Reading
-from workers.engine.reconcile import forwards
+from workers.engine.reconcile import is_forward
 from workers.errors import UnknownName
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
@@ -19,57 +19,55 @@ from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
 from workers.tickets.snapshot import attribute
 
-#: How the verdicts begin that no run of a handler on this ticket has led to.
-AGAIN, HANDED = "replay:", "from ticket"
+#: How the reasons of verdicts begin that do not come from a run of a handler on this ticket.
+AGAIN, HANDED = PREFIXES = "replay:", "from ticket"
 
 
 def requested_actions(work: Pending) -> HandlerActions:
-    """Gives what brings the effect about again; what a handler of another ticket wants stands there as it is."""
+    """Return the actions that perform a dead letter's effect again, or those of another ticket's handler."""
     return HandlerActions(work.handler, work.actions if work.effect is None else _actions(work.effect), work)
 
 
-def words(work: Pending) -> str:
-    """Says what is wanted and why."""
+def summary(work: Pending) -> str:
+    """Describe what is to be done and why."""
     if work.effect is not None:
-        return f"{AGAIN} {work.effect.words}"
-    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(each.word for each in work.actions))}"
+        return f"{AGAIN} {work.effect.summary}"
+    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.word for action in work.actions))}"
 
 
-def refusal(context: TurnContext, wanted: HandlerActions, tripped: str) -> str:
-    """Says why it cannot be brought about now, or nothing."""
-    router = router_of(wanted.handler)
-    lines = [line for each in wanted.actions if (line := denied(each, router, context.config.allow))]
-    if lines:
-        return f"not allowed any more; add {' and '.join(lines)}"
-    return f"{tripped}; replay this then" if tripped else ""
+def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:
+    """Return why the actions must not be performed now, or nothing."""
+    router, allow = router_of(requested.handler), context.config.allow
+    missing = [line for action in requested.actions if (line := denied(action, router, allow))]
+    if missing:
+        return f"no longer allowed; add {' and '.join(missing)}"
+    return f"{stopped}; replay this then" if stopped else ""
 
 
-def landed(reading: Reading, work: Pending) -> int | None:
-    """Gives the row by which an effect that may have happened shows by now that it has."""
+def find_update(reading: Reading, work: Pending) -> int | None:
+    """Return the update that shows that an effect in doubt has happened after all."""
     if work.effect is None or work.doubt is None:
         return None
-    staff, effect = work.doubt.staff, work.effect
+    staff, effect, doubt = work.doubt.staff, work.effect, work.doubt
     updates = [
-        update
-        for update in reading.ticket.history
-        if update.id > work.doubt.floor and update.id not in work.doubt.updates
+        update for update in reading.ticket.history if update.id > doubt.floor and update.id not in doubt.other_updates
     ]
-    if effect.sort == "forward":
-        return next((update.id for update in updates if forwards(effect, update, staff)), None)
+    if effect.kind == "forward":
+        return next((update.id for update in updates if is_forward(effect, update, staff)), None)
     return attribute([fingerprint(effect, staff)], updates).get(0)
 
 
-def renew(wanted: HandlerActions, names: Directory | None) -> HandlerActions:
-    """Puts the ids that HappyFox does not know any more back into the names they had, so that these are looked up."""
-    if wanted.work is None or wanted.work.effect is None or names is None:
-        return wanted
-    return HandlerActions(wanted.handler, _actions(wanted.work.effect, names), wanted.work)
+def rename_unknown(requested: HandlerActions, names: Directory | None) -> HandlerActions:
+    """Replace ids that HappyFox no longer knows with the names they had, so that the names are resolved again."""
+    if requested.work is None or requested.work.effect is None or names is None:
+        return requested
+    return HandlerActions(requested.handler, _actions(requested.work.effect, names), requested.work)
 
 
 def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction, ...]:
-    """Gives the intents that an effect was folded from, as far as it is their handler's own."""
+    """Return the actions that the effect was merged from."""
 
-    def now(key: str, id: int, find: Callable[[Directory, int], object]) -> NameOrId:
+    def current(key: str, id: int, find: Callable[[Directory, int], object]) -> NameOrId:
         if names is None or key not in effect.names:
             return id
         try:
@@ -78,31 +76,32 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
             return effect.names[key]
         return id
 
-    found: list[AnyAction] = []
-    if effect.sort == "tags":
-        found.append(Tags(effect.add, effect.remove))
-    elif effect.sort == "note":
-        found.append(Note(effect.html, effect.alert))
-    elif effect.sort == "reply":
-        found.append(Reply(effect.html, effect.notify, effect.cc, effect.bcc))
-    elif effect.sort == "forward":
-        found.append(Forward(effect.to, effect.subject, effect.html))
-    elif effect.sort == "subscribe":
-        found.append(Subscribe(tuple(now(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
-    elif effect.sort == "move":
-        found.append(Move(now("category", effect.category, Directory.category), effect.html))
-    elif effect.sort == "create":
-        members = {**effect.draft, "subject": effect.subject, "html": effect.html}
-        members["category"] = now("category", effect.category, Directory.category)
-        members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
-        found.append(Create(members))
-    elif effect.sort == "delete":
-        found.append(Delete())
+    actions: list[AnyAction] = []
+    match effect.kind:
+        case "tags":
+            actions.append(Tags(effect.add, effect.remove))
+        case "note":
+            actions.append(Note(effect.html, effect.alert))
+        case "reply":
+            actions.append(Reply(effect.html, effect.notify, effect.cc, effect.bcc))
+        case "forward":
+            actions.append(Forward(effect.to, effect.subject, effect.html))
+        case "subscribe":
+            actions.append(Subscribe(tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
+        case "move":
+            actions.append(Move(current("category", effect.category, Directory.category), effect.html))
+        case "create":
+            members = {**effect.draft, "subject": effect.subject, "html": effect.html}
+            members["category"] = current("category", effect.category, Directory.category)
+            members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
+            actions.append(Create(members))
+        case "delete":
+            actions.append(Delete())
     properties = {
-        name: now(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value
+        name: current(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value
         for name, value in effect.set.items()
     }
-    fields: dict[Any, Any] = {now(f"#{id}", int(id), Directory.field): value for id, value in effect.fields.items()}
+    fields: dict[Any, Any] = {current(f"#{id}", int(id), Directory.field): value for id, value in effect.fields.items()}
     if properties or fields:
-        found.append(Set(properties, fields))
-    return tuple(found)
+        actions.append(Set(properties, fields))
+    return tuple(actions)

@@ -1,11 +1,11 @@
-"""A round as steps: a schedule's search, whose tickets get an event each; or a look at the account's names.
+"""Run one periodic task of an account: a schedule's search, or the check of the names in use.
 
-    take      the round that is due longest, with a lease; a worker that dies leaves it to the next one, where it was
-    search    one page after another, in class bulk; the tickets found are noted in the store
-    spread    an event into the lane of each; its turn reads the ticket and asks the handler, as ever
+    take       claim the task that has been due longest, under a lease; if its worker dies, the next one resumes it
+    search     read one page after another, with bulk priority; the store collects the tickets found
+    enqueue    add an event to the lane of each ticket; its turn reads the ticket and runs the handler, as always
 
-Events are made only when the search is over: else what handlers do to the first tickets would shift the pages behind.
-What keeps HappyFox from answering costs no call: the round waits for its permit, and goes on with the same page.
+Events are added only when the search is complete, because what handlers do to the first tickets would shift the pages
+behind. While HappyFox cannot answer, no call is made: the task waits for a permit and goes on with the same page.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from workers.engine.context import SEND_BY, AccountConfig
-from workers.engine.steps import Steps, ask, call
+from workers.engine.steps import Call, Outcome, Steps
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
@@ -23,135 +23,134 @@ from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
 from workers.store.periodic import Taken, found, leave, spread, take
+from workers.store.permits import Grant
 from workers.store.records import recall, remember
 from workers.tickets.model import mapping, number
 
-#: How many tickets of a search get an event at the most; the rest waits until those are no longer found.
+#: How many tickets of a search get an event at most; the rest waits until those are no longer found.
 MOST = 1_000
 
 #: Tickets on a page of a search, and how many get their events in one script.
 PAGE, BATCH = 50, 200
 
-#: How long (ms) a round is left to its taker beyond the longest call, and how long it rests when HappyFox has failed.
+#: The lease of a task beyond the longest call, and how long it rests after HappyFox failed (ms).
 LEASE, REST = 30_000, 60_000
 
-#: The name of the round that looks at the account's names, and how often that is (ms): daily, or when there is reason
-#: to doubt them.
+#: The task that checks the account's names, and its period (ms): daily, or sooner if there is reason to doubt them.
 NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
 
-#: How old (ms) the lists may be that names are held against: a busy account may need some windows to read them all.
+#: How old (ms) the lists of names may be: a busy account may need several windows to read them all.
 FRESH = 300_000
 
+#: Returns the names in use that an account does not know.
 Check = Callable[[Directory], Sequence[str]]
-"""Tells which names in use an account does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTasks:
-    """What the rounds of an account are for: schedules by their handler's name, and the names to be checked, if any."""
+    """The periodic tasks of an account."""
 
     schedules: tuple[tuple[str, Schedule], ...]
+    """Schedules with the names of their handlers."""
     check: Check | None = None
+    """Checks the names in use, if any are."""
 
-    def due(self, doubted: bool) -> list[tuple[str, int]]:
-        """Gives the rounds with their periods (ms)."""
-        rounds = [(name, schedule.period) for name, schedule in self.schedules]
-        return [*rounds, (NAMES, DOUBTED if doubted else DAILY)] if self.check else rounds
+    def periods(self, doubted: bool) -> list[tuple[str, int]]:
+        """Return the tasks with their periods (ms); ``doubted``: check the names soon."""
+        tasks = [(name, schedule.period) for name, schedule in self.schedules]
+        return [*tasks, (NAMES, DOUBTED if doubted else DAILY)] if self.check else tasks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What came of a round: how long (ms) to wait before the next look, -1 for ever; what to tell of it.
+    """The result of looking for a task that is due."""
 
-    ``over``: it came to its end, and was not given back for later.
-    """
-
-    wait: int
+    wait: int = 0
+    """How long until it is worth looking again (ms); -1: never."""
     name: str = ""
+    """The task that ran, if any."""
     over: bool = False
+    """Whether it is complete; otherwise it was given back for later."""
     put: int = 0
+    """How many tickets got an event."""
     cut: bool = False
+    """Whether the search found more tickets than it may take."""
     why: str = ""
-    told: tuple[str, ...] = ()
-    diff: tuple[str, ...] = ()
+    """Why it could not be completed."""
+    new_findings: tuple[str, ...] = ()
+    """Unknown names that the last check did not find."""
 
 
 def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> PeriodicTasks:
-    """Gives what the handlers of an account need done in rounds."""
+    """Return the periodic tasks that an account's handlers need."""
     return PeriodicTasks(tuple((each.name, each.handler.every) for each in handlers if each.handler.every), check)
 
 
 def run_due_task(
     config: AccountConfig, tasks: PeriodicTasks, token: str, *, doubted: bool = False
 ) -> Steps[TaskResult]:
-    """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
+    """Claim the task that has been due longest and bring it as far as possible; ``doubted``: check the names soon."""
     try:
-        taken = yield from ask(take(config.account, token, config.life + LEASE, tasks.due(doubted)))
+        taken: Taken | int = yield take(config.account, token, config.call_ms + LEASE, tasks.periods(doubted))
     except NotNow as ending:
-        return TaskResult(ending.wait)
+        return TaskResult(wait=ending.wait)
     if not isinstance(taken, Taken):
-        return TaskResult(taken)
-    round = _TaskRun(config, taken)
+        return TaskResult(wait=taken)
+    run = _TaskRun(config, taken)
     try:
         if taken.name == NAMES and tasks.check:
-            return (yield from round.names(tasks.check))
-        return (yield from round.run(dict(tasks.schedules)[taken.name]))
-    except _Left as left:
-        return (yield from round.leave(left.wait, left.why))
-    except NotNow as ending:
-        return (yield from round.leave(ending.wait, ""))
+            return (yield from run.check_names(tasks.check))
+        return (yield from run.search(dict(tasks.schedules)[taken.name]))
+    except (_Unfinished, NotNow) as ending:
+        why = ending.why if isinstance(ending, _Unfinished) else ""
+        yield leave(config.account, taken, ending.wait, why)
+        return TaskResult(name=taken.name, why=why)
 
 
-class _Left(Exception):
-    """The round cannot go on now: it is given back for ``wait`` ms, or over (-1)."""
+class _Unfinished(Exception):
+    """The task cannot go on now: it is given back for ``wait`` ms; with -1 this run is over."""
 
-    def __init__(self, wait: int, why: str) -> None:
+    def __init__(self, wait: int, why: str = "") -> None:
         super().__init__(why)
         self.wait, self.why = wait, why
 
 
 class _TaskRun:
-    """One round that this worker has taken up."""
+    """A task that this worker has claimed."""
 
     def __init__(self, config: AccountConfig, taken: Taken) -> None:
         self.config, self.taken, self.account = config, taken, config.account
-        self.lease = config.life + LEASE
+        self.lease = config.call_ms + LEASE
         self._calls = 0
 
-    def run(self, schedule: Schedule) -> Steps[TaskResult]:
-        """Searches, and spreads what was found."""
+    def search(self, schedule: Schedule) -> Steps[TaskResult]:
+        """Search page by page from where the last worker stopped, then add the events."""
         state = self.taken.state
-        page, phase, cut = state.page, state.phase, state.cut
-        count = state.found
+        page, phase, cut, count = state.page, state.phase, state.cut, state.found
         while phase == "search":
             numbers = yield from self._page(schedule.query(state.slot), page)
             last = len(numbers) < PAGE
-            if not (yield from ask(found(self.account, self.taken, self.lease, page, numbers, last, MOST))):
-                return TaskResult(0)
+            if not (yield found(self.account, self.taken, self.lease, page, numbers, last, MOST)):
+                return TaskResult()
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
-        keep = self.config.record_life // 1000
-        while (left := (yield from ask(spread(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
+        keep = self.config.record_ttl // 1000
+        while (left := (yield spread(self.account, self.taken, self.lease, BATCH, keep))) > 0:
             pass
-        return TaskResult(0) if left < 0 else TaskResult(0, self.taken.name, True, min(count, MOST), cut)
+        return TaskResult() if left < 0 else TaskResult(name=self.taken.name, over=True, put=min(count, MOST), cut=cut)
 
-    def names(self, check: Check) -> Steps[TaskResult]:
-        """Reads the account's lists and looks for names that it does not know."""
+    def check_names(self, check: Check) -> Steps[TaskResult]:
+        """Read the account's lists and find names in use that are not in them."""
         names = list(Directory.LISTS)
-        stored = yield from ask(recall(self.account, names, FRESH))
+        stored: list[bytes | None] = yield recall(self.account, names, FRESH)
         lists: dict[str, list[object]] = {}
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
-        told = tuple(check(Directory(**lists)))
-        yield from ask(leave(self.account, self.taken, -1, "", told))
-        diff = tuple(each for each in told if each not in self.taken.state.findings)
-        return TaskResult(0, self.taken.name, True, told=told, diff=diff)
-
-    def leave(self, wait: int, why: str) -> Steps[TaskResult]:
-        """Gives the round back, or ends it."""
-        yield from ask(leave(self.account, self.taken, wait, why))
-        return TaskResult(0, self.taken.name, why=why)
+        findings = tuple(check(Directory(**lists)))
+        yield leave(self.account, self.taken, -1, "", findings)
+        new = tuple(each for each in findings if each not in self.taken.state.findings)
+        return TaskResult(name=self.taken.name, over=True, new_findings=new)
 
     def _page(self, query: str, page: int) -> Steps[list[int]]:
         request = requests.tickets(page=page, size=PAGE, numbers_only=True, q=query)
@@ -160,38 +159,39 @@ class _TaskRun:
         except Gone:
             return []  # a page beyond the last
         except Refused as error:
-            raise _Left(-1, f"HappyFox refuses the search ({error}): correct find, try it in HappyFox first") from None
+            why = f"HappyFox rejects the search ({error}): correct find, and try it in HappyFox first"
+            raise _Unfinished(-1, why) from None
         return list(read_page(content, _number))
 
     def _list(self, name: str) -> Steps[list[object]]:
         content = yield from self._get(Directory.LISTS[name])
         if not isinstance(content, list):
-            raise _Left(REST, f"HappyFox answered the list of {name} with something other than a list")
-        yield from ask(remember(self.account, name, msgspec.json.encode(content)))
+            raise _Unfinished(REST, f"HappyFox answered the list of {name} with something other than a list")
+        yield remember(self.account, name, msgspec.json.encode(content))
         return content
 
     def _get(self, request: Request) -> Steps[object]:
-        """Makes a read in class bulk and gives its content; raises ``_Left`` when there is none to be had now."""
+        """Read with bulk priority and return the content; raise _Unfinished if HappyFox cannot give it now."""
         self._calls += 1
-        id, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
-        grant = yield from ask(governor.permit("get", id, "bulk", self.config.life))
+        permit, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
+        grant: Grant = yield governor.permit("get", permit, "bulk", self.config.call_ms)
         if grant.wait:
-            raise _Left(grant.wait, "")
-        outcome = yield from call(request, id, SEND_BY)
+            raise _Unfinished(grant.wait)
+        outcome: Outcome = yield Call(request, permit, SEND_BY)
         result, wait = settlement("GET", outcome)
-        yield from ask(governor.release("get", id, result, 0, wait))
+        yield governor.release("get", permit, result, 0, wait)
         if not isinstance(outcome, Answer):
-            raise _Left(REST, f"HappyFox could not be asked: {outcome}")
+            raise _Unfinished(REST, f"HappyFox could not be reached: {outcome}")
         try:
             return read(outcome)
         except Locked:
-            raise _Left(0, "") from None
+            raise _Unfinished(0) from None
         except CheckCredentials as error:
-            raise _Left(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
+            raise _Unfinished(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
         except Broken as error:
-            raise _Left(REST, str(error)) from None
+            raise _Unfinished(REST, str(error)) from None
 
 
 def _number(raw: object) -> int | None:
-    """Reads a bare number, or that of an object, for accounts that do not know ``minify_response``."""
+    """Read a bare number, or that of an object, for accounts that do not know ``minify_response``."""
     return number(mapping(raw).get("id") if mapping(raw) else raw)

@@ -1,34 +1,37 @@
-"""The steps of a turn: what the generator asks its driver to do, and what it is sent back. No step does I/O itself.
+"""The steps of a turn, and the loop that drives a generator of steps.
 
-    Script(...)                    -> the script's answer
-    Call(request, ...)             -> Answer, Unsent or InDoubt
-    Decide(handler, ticket, event) -> Decision or Failure
+A turn does no I/O. It yields steps; its driver performs each one and sends back the result:
 
-While a handler runs, what it changes in other systems has steps of its own (``Inner``): scripts and calls ``Outside``.
-A driver may throw ``NotNow`` at a ``Decide`` whose handler had no permit for a read, and at every step that can wait
-when the worker ends; ``LeaseLost`` at any step.
+    Script(...)  -> the script's answer
+    Call(...)    -> Answer, Unsent or InDoubt
+    Decide(...)  -> Decision or Failure
+
+While a handler runs, its effects in other systems have steps of their own (``Inner``).
+
+A driver may throw ``LeaseLost`` at any step. It may throw ``NotNow`` at a ``Decide`` whose handler got no permit for a
+read and, when the worker is stopping, at every step that can wait.
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from workers.errors import InDoubt, Unsent
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.invoke import Decide, T
 from workers.store.scripts import Script
 
+StepT = TypeVar("StepT")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to HappyFox, under a permit that the turn's scripts take and settle.
-
-    The first byte must leave within ``send_by`` ms from now and while the lease is held, or the call is ``Unsent``.
-    """
+    """One call to HappyFox, under a permit that the turn's scripts take and settle."""
 
     request: Request
     permit: str
     send_by: int
+    """The first byte must leave within this many ms and while the lease is held; otherwise the call is ``Unsent``."""
 
 
 Step = Script[Any] | Call | Decide
@@ -38,13 +41,20 @@ Outcome = Answer | Unsent | InDoubt
 Clock = Callable[[], int]
 
 
-def ask(script: Script[T]) -> Steps[T]:
-    """Yields a script and gives its typed answer."""
-    answer: T = yield script
-    return answer
+def drive(steps: Generator[StepT, Any, T], perform: Callable[[StepT], Any]) -> T:
+    """Run a generator of steps to its end and return its result.
 
-
-def call(request: Request, permit: str, send_by: int) -> Steps[Outcome]:
-    """Yields a call and gives what came of it."""
-    outcome: Outcome = yield Call(request, permit, send_by)
-    return outcome
+    An exception of ``perform`` is thrown into the generator, which handles it or ends with it.
+    """
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = perform(step)
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

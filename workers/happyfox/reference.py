@@ -10,7 +10,7 @@ from typing import Any, Final
 from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, number, text
+from workers.tickets.model import items, mapping, number, numbers, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")
@@ -139,7 +139,7 @@ def read_staff(raw: object) -> StaffRead | None:
         active=members.get("active") is not False,
         admin=members.get("is_account_admin") is True,
         role=text(mapping(members.get("role")).get("name")),
-        categories=_numbers(members.get("categories")),
+        categories=numbers(members.get("categories")),
         permissions=frozenset(map(text, items(members.get("permissions")))),
         raw=members,
     )
@@ -198,7 +198,7 @@ def read_field(raw: object) -> FieldRead | None:
         required=members.get("required") is True,
         needed_to_close=members.get("compulsory_on_completed") is True,
         staff_only=members.get("visible_to_staff_only") is True,
-        categories=_numbers([mapping(each).get("category") for each in items(members.get("categories"))]),
+        categories=numbers([mapping(each).get("category") for each in items(members.get("categories"))]),
         raw=members,
     )
 
@@ -209,7 +209,3 @@ def _choice(raw: object) -> ChoiceRead | None:
         return None
     dependants = tuple(items(members.get("dependant_fields")))
     return ChoiceRead(id=identity, name=text(members.get("text")), dependants=dependants, raw=members)
-
-
-def _numbers(raw: object) -> tuple[int, ...]:
-    return tuple(each for each in map(number, items(raw)) if each is not None)

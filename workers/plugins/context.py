@@ -1,8 +1,10 @@
 """What a handler finds in ``ctx``, beside ticket and event."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from inspect import iscoroutinefunction
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
@@ -15,6 +17,9 @@ from workers.plugins.router import Handler
 from workers.tickets.change import Change, check, matches
 from workers.tickets.snapshot import Timer, replace_timer
 
+#: Names of effects appear in histories and logs, so they leave no room for a customer's words.
+EFFECT_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
+
 
 @dataclass(frozen=True, slots=True)
 class EffectRequest:
@@ -24,6 +29,20 @@ class EffectRequest:
     call: Callable[[], Any]
     landed: Callable[[], Any] | None
     dry: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not EFFECT_NAME.fullmatch(self.name):
+            raise InvalidAction(
+                "the name of an effect takes at most 64 of a-z, 0-9 and . _ : -, "
+                "and begins with a letter or digit: crm-42"
+            )
+        for what, function in (("call", self.call), ("landed", self.landed)):
+            if not callable(function) and not (what == "landed" and function is None):
+                raise InvalidAction(f"effect {self.name!r}: {what} is not a function; write lambda: ... around it")
+            if iscoroutinefunction(function):
+                raise InvalidAction(
+                    f"effect {self.name!r}: {what} is `async def`; write `def`, with a client that is not async"
+                )
 
 
 # Timers as handlers ask for them: what `ctx.later` is given, checked; and what a turn's wishes make of them. Pure.

@@ -54,14 +54,14 @@ InnerSteps = Generator[Inner, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """One run of a handler, for one turn; ``effect`` gives the steps of an effect that it wants at once."""
+    """One run of a handler, for one turn; ``effect`` runs an effect now, by performing its steps with a function."""
 
     bound: Bound
     ticket: TicketRead
     event: Event
     now: datetime
     attempt: int
-    effect: Callable[[EffectRequest], InnerSteps[Any]]
+    effect: Callable[[EffectRequest, Callable[[Inner], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,25 +209,21 @@ class Invocation:
     def effect(self, wanted: EffectRequest) -> Any:
         """Brings an effect of the handler's to its end and gives its value."""
         self._check()
-        steps = self._step.effect(wanted)
         try:
             if self._stopped():
                 raise NotNow(0, "the worker ends")
-            step = next(steps)
-            while True:
-                try:
-                    sent = self._perform(step)
-                except BaseException as error:
-                    if isinstance(step, Script) and isinstance(error, StoreUnavailable):
-                        # What stands in the journal is not known: the turn begins anew from there.
-                        self.end = error
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(sent)
-        except StopIteration as stop:
-            return stop.value
+            return self._step.effect(wanted, self._perform_inner)
         except ENDS as error:
             self.end = error
+            raise
+
+    def _perform_inner(self, step: Inner) -> Any:
+        try:
+            return self._perform(step)
+        except StoreUnavailable as error:
+            if isinstance(step, Script):
+                # Nobody knows what is in the journal now: the turn starts again from there.
+                self.end = error
             raise
 
     def _check(self) -> None:

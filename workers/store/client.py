@@ -13,6 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
+from workers.store import scripts
 from workers.store.keys import WAKE, WORKER_LIFE
 from workers.store.scripts import Command, Script, is_missing, loading
 
@@ -97,7 +98,7 @@ class Store:
 
     def run(self, script: Script[T]) -> T:
         """Run a script and return its answer; raise ``StoreUnavailable`` if the store cannot do it now."""
-        command = script.command(b"" if self._clock is None else self._clock())
+        command = command_for(script, b"" if self._clock is None else self._clock())
         try:
             try:
                 raw = self._ask(command)
@@ -151,6 +152,11 @@ class Store:
                 self.client.hdel(key, *dead)
         except redis.exceptions.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+
+
+def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
+    """Return the command that runs a script at the store's own time, or at ``now`` (ms) in tests."""
+    return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, script.prefix, now, *script.args)
 
 
 def _trip(line: redis.Connection, command: Command) -> Any:

@@ -381,16 +381,7 @@ class Handed(msgspec.Struct, frozen=True, gc=False, rename={"work": "evidence"})
     work: str
 
 
-#: Field names as ``lua/settle.lua`` reads them, where they differ from the attributes.
-STORED_NAMES = {
-    "look": "recheck",
-    "quiet": "settling",
-    "handed": "for_others",
-    "trail": "history",
-}
-
-
-class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename=STORED_NAMES):
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
 
     What is at its default is not sent: an uneventful turn costs the store nothing for what it does not need.
@@ -402,16 +393,16 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rena
     handled: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    look: int = 0
-    quiet: int = 0
+    recheck: int = 0
+    settling: int = 0
     retry: int = 0
     timer: int = 0
     timed: bool = False
     paused: int = -1
     dead_letters: Mapping[str, str] = {}
     created: tuple[tuple[str, int], ...] = ()
-    handed: tuple[Handed, ...] = ()
-    trail: tuple[str, ...] = ()
+    for_others: tuple[Handed, ...] = ()
+    history: tuple[str, ...] = ()
     saved: int = 0
     permit: str = ""
     outcome: str = ""

@@ -39,10 +39,6 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     args: Sequence[bytes | str | int]
     read: Callable[[Any], T]
 
-    def command(self, now: bytes | int = b"") -> Command:
-        """Return the command that runs it at the store's own time, or at ``now`` (ms) in tests."""
-        return ("FCALL", f"foxhooks_{self.name}_{library().digest}", 1, self.prefix, now, *self.args)
-
 
 @dataclass(frozen=True, slots=True)
 class Library:

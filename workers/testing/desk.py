@@ -26,7 +26,7 @@ import redis
 
 from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
-from workers.engine.steps import Call, Step, Steps
+from workers.engine.steps import Call, Step, Steps, drive
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
@@ -97,19 +97,12 @@ class Player:
 
     def play(self, turn: Steps[T]) -> T:
         """Drives a generator of steps to its end and gives what it gives."""
-        try:
-            step = next(turn)
-            while True:
-                self.before(step)
-                try:
-                    answer = self.perform(step)
-                except (NotNow, LeaseLost) as error:
-                    step = turn.throw(error)
-                else:
-                    step = turn.send(self.after(step, answer))
-        except StopIteration as stop:
-            ended: T = stop.value
-            return ended
+
+        def perform(step: Step) -> Any:
+            self.before(step)
+            return self.after(step, self.perform(step))
+
+        return drive(turn, perform)
 
     def perform(self, step: Step) -> Any:
         """Performs one step."""
@@ -201,15 +194,15 @@ class World(Player):
             **{
                 "claim": ClaimConfig(ACCOUNT, self.lease, bool(handlers), self.governor.budget, 20_000),
                 "governor": self.governor,
-                "staff": BOT,
+                "staff_id": BOT,
                 "site": SITE,
                 "handlers": handlers,
                 "allow": frozenset((router.name, "reply") for router in routers),
                 "dry_run": False,
                 "loop_guard": 20,
-                "life": 20_000,
-                "doubt": 30_000,
-                "record_life": 3_600_000,
+                "call_ms": 20_000,
+                "doubt_ms": 30_000,
+                "record_ttl": 3_600_000,
                 "clock": lambda: self.now,
                 **config,
             }

@@ -49,6 +49,11 @@ def items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def numbers(value: object) -> tuple[int, ...]:
+    """Return the integers of a list, also from numeric strings."""
+    return tuple(each for each in map(number, items(value)) if each is not None)
+
+
 def time(value: object) -> datetime | None:
     """Reads a time stamp as an aware time in UTC, or None when there is none that can be read."""
     if not isinstance(value, str) or not value:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.commands.backtest import peak
 from tests.support.commands import refused, run, shown
 from tests.support.stores import untyped
 from workers.store.keys import Keys
@@ -124,8 +125,8 @@ def snapshot(store: redis.Redis) -> dict[bytes, bytes | None]:
     return {key: store.dump(key) for key in store.scan_iter()}
 
 
-def words(deeds: list[dict[str, Any]]) -> set[str]:
-    return {deed["words"] for deed in deeds}
+def summaries(actions: list[dict[str, Any]]) -> set[str]:
+    return {action["summary"] for action in actions}
 
 
 @pytest.mark.usefixtures("past")
@@ -134,24 +135,24 @@ def test_the_same_handlers_would_do_the_same() -> None:
     (handler,) = found["handlers"].values()
     assert (handler["acted"], handler["same"], handler["added"], handler["missing"]) == (2, 6, [], [])
     assert (found["turns"], found["posts"], found["made"], found["skipped"]) == (3, 4, 4, 0)
-    assert handler["skipped"] == {"no change of its kinds": 1}
+    assert handler["skipped"] == {"not triggered by this event": 1}
 
 
 @pytest.mark.usefixtures("past")
-def test_what_would_be_different_is_told_handler_by_handler() -> None:
+def test_differences_are_shown_handler_by_handler() -> None:
     handlers = replayed("vip_now:router", code=1)["handlers"]
     greet = handlers["vip.greet"]
     assert greet["same"] == 4  # the tag and, in whatever case it is written, the priority of both tickets
-    assert words(greet["added"]) == {"tag +gold"}
-    assert words(greet["missing"]) == {"private note"}
-    assert {deed["text"] for deed in greet["missing"]} == {"Answer within the hour."}
+    assert summaries(greet["added"]) == {"tag +gold"}
+    assert summaries(greet["missing"]) == {"private note"}
+    assert {action["text"] for action in greet["missing"]} == {"Answer within the hour."}
     assert greet["denied"] == {"FOXHOOKS_ALLOW=vip:reply": 2}
     assert handlers["vip.reopen"]["skipped"]["its `when` does not hold"] == 1
-    assert words(handlers["vip.tells"]["added"]) == {"effect chat"}
+    assert summaries(handlers["vip.tells"]["added"]) == {"effect chat"}
 
 
 @pytest.mark.usefixtures("past")
-def test_handlers_that_need_a_read_call_outside_or_raise_are_listed_and_not_fatal() -> None:
+def test_handlers_that_read_call_outside_or_raise_are_listed_and_not_fatal() -> None:
     found = replayed("vip_now:router", code=1)
     failed = {name: list(handler["failed"].items()) for name, handler in found["handlers"].items() if handler["failed"]}
     assert failed["vip.look"] == [("needs a read (ctx.happyfox, /ticket/3/), and a backtest makes no call", 2)]
@@ -169,7 +170,7 @@ def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis)
 
 
 @pytest.mark.usefixtures("past", "no_garbage_collection")
-def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
+def test_handlers_that_hang_exit_recurse_print_or_return_something_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FOXHOOKS_HANDLER_SECONDS", "1")
@@ -180,14 +181,14 @@ def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
         "bad.hangs": "ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
         "bad.exits": "SystemExit at bad.py:12",
         "bad.recurses": "RecursionError at bad.py:16",
-        "bad.gives": "gives up: bad.gives returned a str; a handler returns None: record actions on the ticket",
+        "bad.gives": "bad.gives returned a str; a handler returns None: record actions on the ticket",
         "bad.prints": "",
     }
-    assert words(handlers["bad.prints"]["added"]) == {"tag +printed"}
+    assert summaries(handlers["bad.prints"]["added"]) == {"tag +printed"}
 
 
 @pytest.mark.usefixtures("past")
-def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_for(
+def test_a_rules_file_is_tested_without_its_permissions_on_the_chosen_ticket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rules.toml").write_text(
@@ -200,7 +201,9 @@ def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "rules")
     monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
     rule = replayed("rules.toml", "--ticket", "1")["handlers"]["rules.help"]
-    assert [(deed["ticket"], deed["words"], deed["text"]) for deed in rule["added"]] == [(1, "reply", "Hello")]
+    assert [(action["ticket"], action["summary"], action["text"]) for action in rule["added"]] == [
+        (1, "reply", "Hello")
+    ]
     assert replayed("rules.toml", "--ticket", "2")["handlers"]["rules.help"]["skipped"] == {
         "subject does not match help": 1
     }
@@ -214,13 +217,11 @@ def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_pat
     )
     rule = replayed("rules.toml")["handlers"]["rules.calm"]
     assert len(rule["added"]) == 1
-    assert "it has acted on this ticket, and does so only once" in rule["skipped"]
+    assert "already acted on this ticket, and runs only once per ticket" in rule["skipped"]
 
 
 @pytest.mark.usefixtures("past")
-def test_names_that_happyfox_does_not_know_are_found_when_its_lists_are_stored(
-    store: redis.Redis, tmp_path: Path
-) -> None:
+def test_unknown_names_are_found_if_the_lists_are_stored(store: redis.Redis, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-created"\nset.status = "Opne"\n')
     found = replayed("rules.toml", code=1)
     assert found["named"]
@@ -230,17 +231,17 @@ def test_names_that_happyfox_does_not_know_are_found_when_its_lists_are_stored(
     store.delete(KEYS.directory)
     found = replayed("rules.toml")
     assert not found["named"]
-    assert words(found["handlers"]["rules.x"]["added"]) == {"status = Opne"}
+    assert summaries(found["handlers"]["rules.x"]["added"]) == {"status = Opne"}
 
 
-def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: redis.Redis) -> None:
+def test_without_stored_lists_names_come_from_the_records(past: Desk, store: redis.Redis) -> None:
     store.delete(KEYS.directory)
     (handler,) = replayed("vip_then:router")["handlers"].values()
     assert (handler["same"], handler["added"], handler["missing"]) == (6, [], [])
 
 
 @pytest.mark.usefixtures("past")
-def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
+def test_unreadable_records_are_skipped_and_counted(store: redis.Redis) -> None:
     first, second, _ = untyped(store).zrange(KEYS.turns, 0, -1)
     store.set(KEYS.record(first.decode()), b"rubbish")
     store.delete(KEYS.record(second.decode()))
@@ -249,7 +250,7 @@ def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
 
 
 @pytest.mark.usefixtures("past")
-def test_a_person_sees_it_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
+def test_output_for_people_has_no_terminal_control_characters(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nname = "hello"\non = "ticket-created"\n'
         'note = "{{ ticket.subject }} of {{ ticket.contact.name }} [red]x[/red]"\n'
@@ -262,7 +263,7 @@ def test_a_person_sees_it_without_what_a_terminal_would_obey(tmp_path: Path) -> 
     assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in told
 
 
-def test_what_cannot_be_loaded_is_told_with_its_cure(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_reported_with_its_fix(tmp_path: Path) -> None:
     assert "there is no module 'nothing'" in refused("backtest", "nothing:router")
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-creatd"\nnote = "x"\n')
     assert "did you mean 'ticket-created'" in refused("backtest", "rules.toml")
@@ -278,3 +279,11 @@ def test_only_turns_since_then_count(since: str, turns: int) -> None:
 @pytest.mark.parametrize("line", ["backtest", "backtest vip:router --since soon", "backtest vip:router --ticket 0"])
 def test_wrong_usage_is_exit_code_2(line: str) -> None:
     run(*line.split(), code=2)
+
+
+@pytest.mark.parametrize(
+    ("times", "most"),
+    [([], 0), ([0], 1), ([0, 59_999], 2), ([0, 60_000], 1), ([0, 1, 59_000, 60_000, 60_500, 130_000], 3)],
+)
+def test_the_peak_is_the_fullest_window_of_any_alignment(times: list[int], most: int) -> None:
+    assert peak(times, 60.0) == most

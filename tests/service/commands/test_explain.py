@@ -145,7 +145,7 @@ def test_what_is_done_elsewhere_is_told(store: redis.Redis) -> None:
     assert "action        create ticket in Billing: done (ticket 2)" in told
     record = shown("explain", str(number))["turns"][0]["record"]
     assert record["external"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
-    assert record["handed"][0]["ticket"] == 5
+    assert record["handovers"][0]["ticket"] == 5
 
 
 def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk) -> None:

@@ -12,7 +12,7 @@ CAUSES = (
     "no status 'Nonsense' in HappyFox",
     "HappyFox refused the call (400)",
     *("it may or may not", "HappyFox did not take it", "HappyFox answered 404"),
-    *("it ended the worker", "this turn broke off"),
+    *("the handler crashed the worker", "this turn was interrupted"),
 )
 
 #: The reason if the ticket was deleted.

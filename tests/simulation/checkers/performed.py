@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.engine.plan import Effect, Entry, Plan, Record, split
-from workers.engine.reconcile import UNDECIDED, UNTAKEN
+from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
+from workers.engine.reconcile import MAYBE, NOT_TAKEN, UNDECIDED
 from workers.plugins.actions import Note, Reply
 
 #: The reason if HappyFox kept answering that the ticket does not exist.
@@ -17,7 +17,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
     """Each effect of a stored plan was applied once, withheld for a valid reason, or became a dead letter."""
     applied = _applied(history)
     for turn, number, plan, key, effect, entry in pieces(history):
-        times, where = len(applied[turn, key]), f"ticket {number}: {effect.words} of turn {turn}"
+        times, where = len(applied[turn, key]), f"ticket {number}: {effect.summary} of turn {turn}"
         if times > 1:
             yield f"{where} happened {times} times"
         elif entry is None or entry.state == "begun":
@@ -26,7 +26,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} is said to be done and is not there"
         elif times and entry.state in ("withheld", "split", "dry"):
             yield f"{where} is said to be {entry.state} and happened"
-        elif times and entry.state == "refused" and entry.said != UNDECIDED:
+        elif times and entry.state == "refused" and entry.reason != UNDECIDED:
             yield f"{where} is said to be refused and happened"
         elif entry.state == "gone" and number not in history.removed:
             yield f"{where} ended with a ticket that is still there"
@@ -51,8 +51,8 @@ def effects_happen_in_order(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, _ in pieces(history):
         for sent in applied[turn, key]:
             if sent.number < before.get(turn, (0, ""))[0]:
-                yield f"ticket {number}: {effect.words} of turn {turn} went before {before[turn][1]}"
-            before[turn] = (sent.number, effect.words)
+                yield f"ticket {number}: {effect.summary} of turn {turn} went before {before[turn][1]}"
+            before[turn] = (sent.number, effect.summary)
 
 
 def messages_are_written_once(history: History) -> Iterator[str]:
@@ -69,11 +69,11 @@ def messages_are_written_once(history: History) -> Iterator[str]:
     for _, number, _, _, effect, entry in pieces(history):
         if (
             entry is not None
-            and effect.sort in ("note", "reply")
+            and effect.kind in ("note", "reply")
             and entry.state in ("withheld", "refused", "gone", "dry")
         ):
             excused[number, effect.html] += 1
-            undecided[number, effect.html] += entry.state == "gone" or entry.said == UNDECIDED
+            undecided[number, effect.html] += entry.state == "gone" or entry.reason == UNDECIDED
     for number, dead_letter in history.replayed:
         if dead_letter.effect is not None:  # it is brought about again, and nobody decides anew
             undecided[number, dead_letter.effect.html] += 1
@@ -101,9 +101,9 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
         if dead_letter.effect is not None
     }
     for turn, number, _, key, effect, entry in pieces(history):
-        where = f"ticket {number}: {effect.words} of turn {turn}"
+        where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            if (turn, key) not in refused and not entry.said.startswith((UNDECIDED, UNTAKEN, DENIED)):
+            if (turn, key) not in refused and not entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)):
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
                 if (turn, key, handler) not in dead_letters:
@@ -124,7 +124,7 @@ def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entr
                 continue
             yield turn, number, plan, str(index), effect, entry
             if entry is not None and entry.state == "split":
-                for part, piece in enumerate(split(effect)):
+                for part, piece in enumerate(split_by_handler(effect)):
                     key = f"{index}.{part}"
                     yield turn, number, plan, key, piece, record.journal.get(key) if record else None
 
@@ -148,9 +148,9 @@ def _applied(history: History) -> defaultdict[tuple[str, str], list[Sent]]:
 
 def _may_be_so(history: History, number: int, effect: Effect) -> bool:
     """Return whether somebody else may have done the same, so that no call was needed."""
-    if effect.sort == "delete":
+    if effect.kind == "delete":
         return number in history.removed
-    return effect.sort in ("tags", "properties", "move", "subscribe")
+    return effect.kind in ("tags", "properties", "move", "subscribe")
 
 
 def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
@@ -160,12 +160,12 @@ def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> boo
         said = update.shown["message"]
         if by_us(history, update) or knows(update.update_id):
             continue
-        if effect.sort == "delete":
+        if effect.kind == "delete":
             return True
-        if effect.sort == "reply" and update.shown["by"]["type"] == "staff" and said and said["message_type"] != "p":
+        if effect.kind == "reply" and update.shown["by"]["type"] == "staff" and said and said["message_type"] != "p":
             return True
         changed = {name for change, (_, name) in CHANGES.items() if update.shown[change]}
-        if changed & ({"target_category_id"} if effect.sort == "move" else effect.set.keys()):
+        if changed & ({"target_category_id"} if effect.kind == "move" else effect.set.keys()):
             return True
     values = history.staff_values.get(number, ())
     return any(str(written.field) in effect.fields for written in values)

@@ -150,7 +150,7 @@ def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
 
 @pytest.mark.parametrize(
     "plan",
-    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"sort": "telepathy"}]}'],
+    [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"kind": "telepathy"}]}'],
 )
 def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store: redis.Redis, plan: bytes) -> None:
     world = World(store, notes("a"))
@@ -229,7 +229,7 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
         world.now += world.lease
     world.work()
 
-    assert [dead_letter.reason[:27] for dead_letter in dead_letters(world)] == ["this turn broke off 10 time"]
+    assert [dead_letter.reason[:25] for dead_letter in dead_letters(world)] == ["this turn was interrupted"]
     assert "plan" in dead_letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
 

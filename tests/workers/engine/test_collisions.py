@@ -1,4 +1,4 @@
-"""Collisions: a person who answers while we do comes first, and it is said."""
+"""Collisions: if a person answers while we do, the person wins, and the history says so."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def answering(world_of: list[World], while_deciding: Any = None) -> Router:
 
 
 def play(store: redis.Redis, while_deciding: Any = None, **config: Any) -> World:
-    """Gives a world in which a contact wrote after a colleague had, and our handler answered."""
+    """Return a world in which a contact wrote after a colleague, and our handler answered."""
     worlds = list[World]()
     world = World(store, answering(worlds, while_deciding), **config)
     worlds.append(world)
@@ -46,7 +46,7 @@ def bodies(world: World) -> list[Any]:
 
 
 @pytest.mark.parametrize("ids", [False, True])
-def test_a_reply_tells_the_last_staff_message_that_we_know_of(store: redis.Redis, ids: bool) -> None:
+def test_a_reply_carries_the_last_staff_message_that_we_know(store: redis.Redis, ids: bool) -> None:
     world = play(store, options={"message_ids": ids, "last_staff_message": "refuse" if ids else "ignore"})
 
     [sent] = bodies(world)
@@ -55,7 +55,7 @@ def test_a_reply_tells_the_last_staff_message_that_we_know_of(store: redis.Redis
     assert "The robot answers." in str(world.ticket(1)["updates"])
 
 
-def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
+def test_a_reply_is_withheld_if_a_colleague_answered_first_and_the_history_says_so(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def colleague(world: World) -> None:
@@ -67,13 +67,13 @@ def test_a_reply_that_a_colleague_came_before_is_withheld_and_that_is_said(
     assert bodies(world) == []
     lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"foxhooks:{{{ACCOUNT}}}:history:1", 0, -1)]
     said = next(line for line in lines if "withheld" in line)
-    assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (row ")
+    assert said.startswith("reply, status = In Progress: withheld, Ada King answered meanwhile (update ")
     for name, value in {"HAPPYFOX_ACCOUNT": ACCOUNT, "HAPPYFOX_WEBHOOK_SECRETS": "x", "REDIS_URL": valkey_url}.items():
         monkeypatch.setenv(name, value)
     assert " ".join(said.split()) in " ".join(run("explain", "1").stdout.split())
 
 
-def test_a_private_note_of_a_colleague_is_no_answer(store: redis.Redis) -> None:
+def test_a_private_note_of_a_colleague_does_not_withhold_a_reply(store: redis.Redis) -> None:
     def colleague(world: World) -> None:
         world.now += 60_000
         world.simulator.staff_updates(1, staff=1, text="Nobody answers this one.", private=True)
@@ -81,7 +81,7 @@ def test_a_private_note_of_a_colleague_is_no_answer(store: redis.Redis) -> None:
     assert "The robot answers." in str(play(store, colleague).ticket(1)["updates"])
 
 
-def test_who_wanted_what_and_by_which_line_stands_in_the_trail(store: redis.Redis) -> None:
+def test_the_history_names_each_action_with_its_handler_and_its_permission(store: redis.Redis) -> None:
     key = f"foxhooks:{{{ACCOUNT}}}:history:1"
     assert len(bodies(play(store))) == 1
     allowed = str(store.lrange(key, 0, -1))
@@ -94,9 +94,7 @@ def test_who_wanted_what_and_by_which_line_stands_in_the_trail(store: redis.Redi
 
 
 @pytest.mark.parametrize("does", [{"text": "It works again."}, {"status": 3}])
-def test_what_the_answer_to_our_own_write_shows_of_a_colleague_is_minded(
-    store: redis.Redis, does: dict[str, Any]
-) -> None:
+def test_a_colleagues_update_in_the_answer_to_our_own_write_counts(store: redis.Redis, does: dict[str, Any]) -> None:
     router = Router("helper")
 
     @router.on("contact-replied")

@@ -1,6 +1,6 @@
-"""Die at every step, repeat every script, spoil every answer: the ticket ends as if nothing had happened.
+"""Crash at every step, repeat every script, break every answer: the ticket always ends the same.
 
-The points are those that an undisturbed run yields; none is written down here.
+The steps are those of an undisturbed run; none is listed here.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ PREFIX = f"foxhooks:{{{ACCOUNT}}}:"
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something that happens to a ticket, and the handlers that answer it; ``ready`` comes before, undisturbed."""
+    """Something that happens to a ticket and the handlers that react; ``ready`` runs before, undisturbed."""
 
     routers: Callable[[], tuple[Router, ...]]
     ready: Callable[[World], int]
@@ -117,7 +117,7 @@ def mover() -> tuple[Router, ...]:
 
 
 def outside(looks: bool = True) -> tuple[Router, ...]:
-    """Writes into another system, which remembers it, and then a note that says what was there already."""
+    """Write into another system, which remembers it, then a note that says what was there already."""
     router = Router("outside")
     updates: list[str] = []
 
@@ -161,7 +161,7 @@ def waiter() -> tuple[Router, ...]:
 
 
 def linker() -> tuple[Router, ...]:
-    """Writes on another ticket, whose own handler writes on this one."""
+    """Write on another ticket, whose own handler writes on this one."""
     router = Router("linker")
 
     @router.on("contact-replied", "tags-changed")
@@ -182,7 +182,7 @@ def two(world: World) -> int:
 
 
 def creator() -> tuple[Router, ...]:
-    """Creates a ticket for every one that a contact opens or answers, which would go on for ever with its own."""
+    """Create a ticket for each that a contact opens or answers; with its own it would never end."""
     router = Router("creator")
 
     @router.on("ticket-created", "contact-replied")
@@ -250,7 +250,7 @@ SCENARIOS = {
 
 
 class Run:
-    """One run of a scenario up to its end, with a witness; ``disturb`` is asked before and after each step."""
+    """One run of a scenario to its end, with a witness and hooks before and after each step."""
 
     def __init__(self, client: "redis.Redis", scenario: Scenario) -> None:
         client.flushdb()
@@ -283,7 +283,7 @@ class Run:
         return self
 
     def end(self) -> dict[str, Any]:
-        """Everything that must not depend on what happened on the way."""
+        """Return everything that must not depend on crashes on the way."""
         ticket = self.world.ticket(self.number)
         return {
             "tags": ticket["tags"],
@@ -320,7 +320,7 @@ def _row(update: dict[str, Any]) -> tuple[Any, ...]:
     return update["update_id"], update["by"]["name"], said and (said["text"], said["message_type"]), changes
 
 
-def test_a_scenario_does_what_it_is_there_for(store: redis.Redis) -> None:
+def test_each_scenario_does_what_it_is_meant_to_test(store: redis.Redis) -> None:
     ends = {name: Run(store, scenario).play().end() for name, scenario in SCENARIOS.items()}
 
     assert all(not end["left over"] for end in ends.values())
@@ -365,7 +365,7 @@ def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Red
             assert run.play().end() == expected, f"died {moment} step {point}, {undisturbed.steps[point]}"
 
 
-def test_another_system_that_cannot_be_looked_up_is_called_once_or_a_person_is_asked(store: redis.Redis) -> None:
+def test_an_uncheckable_external_effect_happens_once_or_becomes_a_dead_letter(store: redis.Redis) -> None:
     scenario = Scenario(lambda: outside(looks=False), known, replies)
     undisturbed = Run(store, scenario).play()
     asked = 0

@@ -1,4 +1,4 @@
-"""Tickets that handlers create: once each, known for our own doing, and looked for where the answer was lost."""
+"""Tickets that handlers create: once each, recognized as our own, and searched for if the answer was lost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,7 @@ def numbers(world: World) -> list[int]:
     return sorted(world.simulator.account.tickets)
 
 
-def test_the_ticket_has_what_was_wanted_with_names_in_place_of_ids_and_text_escaped(store: redis.Redis) -> None:
+def test_a_created_ticket_has_everything_asked_for_with_its_text_escaped(store: redis.Redis) -> None:
     world = opened(store, follow_up)
     world.settle_down()
 
@@ -81,7 +81,7 @@ def test_the_ticket_has_what_was_wanted_with_names_in_place_of_ids_and_text_esca
     assert "create ticket in Billing: done (ticket 2)" in trail(store)
 
 
-def test_a_ticket_that_we_created_calls_no_handler(store: redis.Redis) -> None:
+def test_a_ticket_that_we_created_starts_no_handler(store: redis.Redis) -> None:
     world = opened(store, follow_up)
     world.settle_down()
     world.deliver()
@@ -92,7 +92,7 @@ def test_a_ticket_that_we_created_calls_no_handler(store: redis.Redis) -> None:
     assert "foxhooks created this ticket" in trail(store, 2)
 
 
-def test_not_even_when_its_webhook_is_faster_than_the_answer(store: redis.Redis) -> None:
+def test_it_starts_none_even_if_its_webhook_is_faster_than_the_answer(store: redis.Redis) -> None:
     def hurry(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.path == "/tickets/" and step.request.method == "POST":
             world.deliver()
@@ -110,7 +110,7 @@ def test_not_even_when_its_webhook_is_faster_than_the_answer(store: redis.Redis)
     assert "foxhooks created this ticket" in trail(store, 2)
 
 
-def test_the_same_words_from_the_contact_are_news_once_ours_are_known_by_their_number(store: redis.Redis) -> None:
+def test_an_equal_ticket_by_the_contact_is_new_once_ours_is_known_by_its_number(store: redis.Redis) -> None:
     world = opened(store, lambda ticket, ctx: follow_up(ticket, ctx) if ticket.id == 1 else ticket.add_tags("seen"))
     world.settle_down()
     world.simulator.create_ticket("sam@bigcorp.example", subject="Follow-up <b>", text="Please call & ask\nfor it.")
@@ -120,7 +120,7 @@ def test_the_same_words_from_the_contact_are_news_once_ours_are_known_by_their_n
     assert world.ticket(3)["tags"] == "seen"
 
 
-def test_what_its_contact_writes_later_does_call_them(store: redis.Redis) -> None:
+def test_a_later_reply_of_its_contact_starts_handlers(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created", "contact-replied")
@@ -141,7 +141,7 @@ def test_what_its_contact_writes_later_does_call_them(store: redis.Redis) -> Non
     assert shown == [(1, "ticket-created"), (2, "contact-replied")]
 
 
-def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: redis.Redis) -> None:
+def test_a_loop_of_tickets_created_one_from_another_is_stopped(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -159,10 +159,10 @@ def test_tickets_created_one_from_another_are_a_circle_that_is_stopped(store: re
 
     assert numbers(world) == [1, 2, 3, 4, 5, 6]
     [dead_letter] = dead_letters(store)
-    assert "5 of them one from another: that is a circle" in dead_letter["reason"]
+    assert "5 in a row: that is a loop" in dead_letter["reason"]
 
 
-def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: redis.Redis) -> None:
+def test_a_different_ticket_of_the_same_contact_is_new(store: redis.Redis) -> None:
     world = opened(store, lambda ticket, ctx: follow_up(ticket, ctx) if ticket.id == 1 else ticket.add_tags("seen"))
     world.simulator.create_ticket("sam@bigcorp.example", subject="Follow-up <b>", text="I want to say something else.")
     world.deliver()
@@ -172,7 +172,7 @@ def test_a_ticket_of_the_same_contact_that_says_something_else_is_news(store: re
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_creation_in_doubt_is_looked_for_before_it_is_made_again(store: redis.Redis, before: bool) -> None:
+def test_a_creation_in_doubt_is_searched_for_before_it_is_repeated(store: redis.Redis, before: bool) -> None:
     world = opened(store, follow_up)
     world.simulator.faults.add(ApiFault("cut", method="POST", before=before))
     world.settle_down()
@@ -180,7 +180,7 @@ def test_a_creation_in_doubt_is_looked_for_before_it_is_made_again(store: redis.
     assert (numbers(world), dead_letters(store)) == ([1, 2], [])
 
 
-def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store: redis.Redis) -> None:
+def test_a_creation_in_doubt_does_not_claim_another_ticket_of_the_same_turn(store: redis.Redis) -> None:
     def twice(ticket: Ticket, ctx: Context) -> None:
         follow_up(ticket, ctx)
         follow_up(ticket, ctx)
@@ -199,7 +199,7 @@ def test_a_creation_in_doubt_does_not_take_another_one_of_ours_for_its_own(store
     assert (numbers(world), dead_letters(store)) == ([1, 2, 3], [])
 
 
-def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(store: redis.Redis) -> None:
+def test_a_creation_in_doubt_does_not_claim_a_ticket_of_an_earlier_turn(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -218,7 +218,7 @@ def test_a_creation_in_doubt_does_not_take_that_of_an_earlier_turn_for_its_own(s
     assert (numbers(world), dead_letters(store)) == ([1, 2, 3], [])
 
 
-def test_a_creation_that_may_be_either_of_two_tickets_is_a_dead_letter(store: redis.Redis) -> None:
+def test_a_creation_that_fits_two_tickets_is_a_dead_letter(store: redis.Redis) -> None:
     def twin(ticket: Ticket, ctx: Context) -> None:
         world.simulator.create_ticket("sam@bigcorp.example", subject="Follow-up <b>", text="Please call & ask\nfor it.")
         follow_up(ticket, ctx)
@@ -257,7 +257,7 @@ def test_a_refused_creation_can_be_replayed(store: redis.Redis) -> None:
     assert (world.ticket(2)["category"]["name"], world.ticket(2)["tags"]) == ("Billing", "follow-up,vip")
 
 
-def test_without_the_grant_it_is_denied_and_the_line_to_add_told(store: redis.Redis) -> None:
+def test_without_permission_it_is_denied_with_the_line_to_add(store: redis.Redis) -> None:
     world = opened(store, follow_up, allow=frozenset())
     world.settle_down()
 
@@ -265,7 +265,7 @@ def test_without_the_grant_it_is_denied_and_the_line_to_add_told(store: redis.Re
     assert "denied, add FOXHOOKS_ALLOW=clerk:create" in trail(store)
 
 
-def test_an_unknown_category_is_the_handlers_mistake(store: redis.Redis) -> None:
+def test_an_unknown_category_is_an_error_of_the_handler(store: redis.Redis) -> None:
     world = opened(store, lambda ticket, ctx: ctx.create_ticket(client=1, subject="x", text="y", category="Nowhere"))
     world.settle_down()
 
@@ -280,7 +280,7 @@ def test_a_dry_run_creates_nothing(store: redis.Redis) -> None:
     assert "create ticket in Billing: not sent (dry run)" in trail(store)
 
 
-def test_a_ticket_that_was_deleted_meanwhile_keeps_no_other_from_being_created(store: redis.Redis) -> None:
+def test_a_ticket_is_created_although_its_origin_was_deleted_meanwhile(store: redis.Redis) -> None:
     def both(ticket: Ticket, ctx: Context) -> None:
         ticket.note("Creates another.")
         follow_up(ticket, ctx)
@@ -304,7 +304,7 @@ def test_a_ticket_that_was_deleted_meanwhile_keeps_no_other_from_being_created(s
         ({"email": 5, "subject": "x", "text": "y", "category": 1}, "no e-mail address"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_cure(members: dict[str, Any], cure: str) -> None:
+def test_an_invalid_creation_is_refused_with_its_fix(members: dict[str, Any], cure: str) -> None:
     result = run(clerk(lambda ticket, ctx: ctx.create_ticket(**members)), ticket(), "ticket-created", allow=["create"])
 
     [error] = result.failed.values()
@@ -312,7 +312,7 @@ def test_what_cannot_be_is_told_with_its_cure(members: dict[str, Any], cure: str
         raise error
 
 
-def test_the_test_kit_shows_the_tickets_that_were_wanted() -> None:
+def test_the_test_kit_shows_the_tickets_to_create() -> None:
     result = run(
         clerk(
             lambda ticket, ctx: ctx.create_ticket(email="a@b.example", subject="x", text="1 < 2", category="Billing")

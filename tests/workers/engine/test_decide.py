@@ -11,7 +11,7 @@ import redis
 from tests.support.stores import untyped
 from tests.support.turns import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
-from workers.engine.decide import RETRIES
+from workers.engine.handlers import RETRY_DELAYS
 from workers.engine.plan import DeadLetter
 from workers.testing.desk import ACCOUNT, World
 
@@ -50,11 +50,11 @@ def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_let
     play(world)
 
     waits = [(later - sooner) * 1000 for (sooner, _), (later, _) in pairwise(runs)]
-    assert len(waits) == len(RETRIES)
-    assert all(least <= wait <= least * 1.2 + 10 for least, wait in zip(RETRIES, waits, strict=True))
+    assert len(waits) == len(RETRY_DELAYS)
+    assert all(least <= wait <= least * 1.2 + 10 for least, wait in zip(RETRY_DELAYS, waits, strict=True))
     assert [
         (dead_letter.handler, dead_letter.attempts, dead_letter.last_error) for dead_letter in dead_letters(world)
-    ] == [("fails.always", len(RETRIES) + 1, "ValueError")]
+    ] == [("fails.always", len(RETRY_DELAYS) + 1, "ValueError")]
 
 
 @pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])

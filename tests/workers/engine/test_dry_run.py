@@ -55,7 +55,7 @@ def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis
     assert ticket["status"]["name"] == "New"
     assert str(ticket["updates"]).count("Both say this.") == 2  # the text and the html of one note
     found = record(store)
-    assert {(effect.words, found.journal[str(at)].state) for at, effect in enumerate(found.effects)} == {
+    assert {(effect.summary, found.journal[str(at)].state) for at, effect in enumerate(found.effects)} == {
         ("tag +kept", "done"),
         ("private note, priority = High", "done"),
         ("tag +tried", "dry"),

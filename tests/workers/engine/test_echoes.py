@@ -17,7 +17,7 @@ EVERY = ("ticket-created", "ticket-updated")
 
 
 def clerk() -> Router:
-    """Does one of everything when a contact writes."""
+    """Return a router that does one of everything when a contact writes."""
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -59,7 +59,7 @@ def told(changes: list[Change]) -> list[tuple[str, str]]:
 OURS = [(kind, "us") for kind in ("tags-changed", "note-added", "status-changed", "field-changed", "moved")]
 
 
-def test_a_router_that_asks_hears_each_of_our_changes_once_and_others_none(store: redis.Redis) -> None:
+def test_a_router_with_echoes_gets_each_of_our_changes_once_and_others_get_none(store: redis.Redis) -> None:
     hears, deaf = list[Change](), list[Change]()
     world = World(
         store, clerk(), hearing("keen", hears, True), hearing("deaf", deaf, False), allow=frozenset({("clerk", "move")})
@@ -76,7 +76,7 @@ def test_a_router_that_asks_hears_each_of_our_changes_once_and_others_none(store
     assert sides == ["New", "In Progress", "5", "Default Category", "Billing"]
 
 
-def test_they_are_heard_although_no_webhook_tells_of_them(store: redis.Redis) -> None:
+def test_echoes_need_no_webhook(store: redis.Redis) -> None:
     hears = list[Change]()
     world = World(store, clerk(), hearing("keen", hears, True))
     world.simulator.create_ticket()
@@ -90,11 +90,11 @@ def test_they_are_heard_although_no_webhook_tells_of_them(store: redis.Redis) ->
 
     assert ("note-added", "us") in told(hears)
     trail = b"".join(untyped(store).lrange(f"foxhooks:{{{ACCOUNT}}}:history:1", 0, -1))
-    assert b"every handler of keen hears what we did: tags-changed, note-added" in trail
+    assert b"every handler of keen gets our own changes: tags-changed, note-added" in trail
 
 
 @pytest.mark.parametrize("name", ["settle", "plan", "claim"])
-def test_they_are_heard_once_although_workers_die(store: redis.Redis, name: str) -> None:
+def test_echoes_are_shown_once_although_workers_die(store: redis.Redis, name: str) -> None:
     hears = list[Change]()
     world = World(store, clerk(), hearing("keen", hears, True), allow=frozenset({("clerk", "move")}))
     struck: list[str] = []
@@ -112,14 +112,14 @@ def test_they_are_heard_once_although_workers_die(store: redis.Redis, name: str)
     assert ours == OURS
 
 
-def test_a_handler_that_fails_is_shown_them_again(store: redis.Redis) -> None:
+def test_a_handler_that_fails_gets_the_echoes_again(store: redis.Redis) -> None:
     hears = list[Change]()
     play(World(store, clerk(), hearing("keen", hears, True, fails=3), allow=frozenset({("clerk", "move")})))
 
     assert [each for each in told(hears) if each[1] == "us"] == OURS
 
 
-def test_what_did_not_happen_is_no_echo(store: redis.Redis) -> None:
+def test_effects_that_did_not_happen_make_no_echo(store: redis.Redis) -> None:
     hears = list[Change]()
     world = World(store, clerk(), hearing("keen", hears, True))
     world.simulator.create_ticket()
@@ -132,7 +132,7 @@ def test_what_did_not_happen_is_no_echo(store: redis.Redis) -> None:
     assert not world.client.exists(f"foxhooks:{{{ACCOUNT}}}:turn:1")
 
 
-def test_a_dry_run_makes_none(store: redis.Redis) -> None:
+def test_a_dry_run_makes_no_echo(store: redis.Redis) -> None:
     hears = list[Change]()
     play(World(store, clerk(), hearing("keen", hears, True), dry_run=True))
 

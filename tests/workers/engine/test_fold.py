@@ -1,10 +1,10 @@
-"""From the actions of all handlers to the fewest effects."""
+"""Merging the actions of all handlers into the fewest effects."""
 
 from typing import Any
 
 from tests.support.turns import ADA, ticket, update
 from workers.engine.fold import Folded, HandlerActions, fold
-from workers.engine.plan import Effect, split
+from workers.engine.plan import Effect, split_by_handler
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags
 from workers.simulator import seed
@@ -24,7 +24,7 @@ def folded(*requested: tuple[str, list[AnyAction]], read: TicketRead | None = No
 
 
 def sorts(found: Folded) -> list[str]:
-    return [effect.sort for effect in found.effects]
+    return [effect.kind for effect in found.effects]
 
 
 def test_tags_go_first_then_messages_in_order_then_forwards_moves_and_deletion() -> None:
@@ -36,7 +36,7 @@ def test_tags_go_first_then_messages_in_order_then_forwards_moves_and_deletion()
     assert sorts(found) == ["tags", "note", "reply", "forward", "move", "delete"]
 
 
-def test_properties_ride_on_the_last_message() -> None:
+def test_properties_go_with_the_last_message() -> None:
     found = folded(("a.a", [Set({"status": "In Progress"}), Note("<p>one</p>"), Note("<p>two</p>")]))
 
     assert [dict(effect.set) for effect in found.effects] == [{}, {"status": 2}]
@@ -45,12 +45,12 @@ def test_properties_ride_on_the_last_message() -> None:
 def test_properties_without_a_message_make_one_update() -> None:
     found = folded(("a.a", [Set({"status": 4})]), ("b.b", [Set({"priority": "high"}, {"Amount": 3})]))
 
-    assert [(effect.sort, dict(effect.set), dict(effect.fields)) for effect in found.effects] == [
+    assert [(effect.kind, dict(effect.set), dict(effect.fields)) for effect in found.effects] == [
         ("properties", {"status": 4, "priority": 3}, {"2": 3})
     ]
 
 
-def test_of_two_values_the_later_handler_s_wins_and_the_loser_is_named() -> None:
+def test_the_later_of_two_values_wins_and_the_overridden_handler_is_named() -> None:
     found = folded(("a.a", [Set({"status": 4})]), ("b.b", [Set({"status": 2})]))
 
     assert dict(found.effects[0].set) == {"status": 2}
@@ -63,13 +63,13 @@ def test_equal_notes_are_written_once_and_replies_are_never_merged() -> None:
     assert sorts(folded(("a.a", same), ("b.b", same))) == ["note", "reply", "reply"]
 
 
-def test_what_the_ticket_shows_already_is_left_out() -> None:
+def test_what_the_ticket_already_shows_is_left_out() -> None:
     read = ticket(tags="vip", status=2)
 
     assert sorts(folded(("a.a", [Tags(add=("vip",), remove=("late",)), Set({"status": 2})]), read=read)) == []
 
 
-def test_a_handler_with_an_unknown_name_is_left_out_whole_and_the_others_are_not() -> None:
+def test_only_the_handler_that_uses_an_unknown_name_is_left_out() -> None:
     found = folded(("a.a", [Note("<p>one</p>"), Set({"status": "Lost"})]), ("b.b", [Note("<p>two</p>")]))
 
     assert [effect.html for effect in found.effects] == ["<p>two</p>"]
@@ -87,10 +87,10 @@ def test_an_effect_is_split_by_handler_with_the_message_s_part_first() -> None:
         ("a.a", [Set({"status": 4}, {"Amount": 3})]), ("b.b", [Note("<p>x</p>"), Set({"priority": 3})])
     ).effects
 
-    first, second = split(whole)
+    first, second = split_by_handler(whole)
 
-    assert (first.sort, first.html, dict(first.set), first.handlers) == ("note", "<p>x</p>", {"priority": 3}, ("b.b",))
-    assert (second.sort, second.html, dict(second.set), dict(second.fields)) == (
+    assert (first.kind, first.html, dict(first.set), first.handlers) == ("note", "<p>x</p>", {"priority": 3}, ("b.b",))
+    assert (second.kind, second.html, dict(second.set), dict(second.fields)) == (
         "properties",
         "",
         {"status": 4},
@@ -101,16 +101,16 @@ def test_an_effect_is_split_by_handler_with_the_message_s_part_first() -> None:
 def test_tags_are_split_by_handler() -> None:
     (whole,) = folded(("a.a", [Tags(add=("x",))]), ("b.b", [Tags(remove=("late",))]), read=ticket(tags="late")).effects
 
-    assert split(whole) == (
-        Effect(sort="tags", add=("x",), owners={"+x": "a.a"}),
-        Effect(sort="tags", remove=("late",), owners={"-late": "b.b"}),
+    assert split_by_handler(whole) == (
+        Effect(kind="tags", add=("x",), owners={"+x": "a.a"}),
+        Effect(kind="tags", remove=("late",), owners={"-late": "b.b"}),
     )
 
 
-def test_the_calls_that_folding_saves_are_counted() -> None:
+def test_calls_saved_are_counted() -> None:
     reply: list[AnyAction] = [Reply("<p>x</p>"), Set({"status": "In Progress"})]
-    assert folded(("a.a", reply)).saved == 0  # one call by itself, too
+    assert folded(("a.a", reply)).calls_saved == 0  # one call by itself, too
     many = folded(("a.a", [Tags(add=("x",)), Tags(add=("y",)), Set({"priority": "High"})]), ("b.b", reply))
-    assert (len(many.effects), many.saved) == (2, 2)
-    assert folded(("a.a", [Set({"status": "New"})])).saved == 1  # it is so already
-    assert folded(("a.a", [Set({"status": "Opne"})])).saved == 0
+    assert (len(many.effects), many.calls_saved) == (2, 2)
+    assert folded(("a.a", [Set({"status": "New"})])).calls_saved == 1  # it is so already
+    assert folded(("a.a", [Set({"status": "Opne"})])).calls_saved == 0

@@ -10,7 +10,7 @@ import redis
 from tests.support.stores import untyped
 from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
-from workers.engine.guards import ANSWER, SPAN, TURNS
+from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
@@ -73,14 +73,14 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
 
     [dead_letter] = dead_letters(world)
     assert dead_letter.handler == "*"
-    why = "12 writes of ours within an hour (FOXHOOKS_LOOP_GUARD)"
-    assert dead_letter.reason.startswith(f"the fuse blew: {why}. The last turns:")
+    why = "12 writes by us within an hour (FOXHOOKS_LOOP_GUARD)"
+    assert dead_letter.reason.startswith(f"the loop guard tripped: {why}. Last turns:")
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
     assert len(dead_letter.evidence["turns"]) == 10
     assert "out of office" not in dead_letter.reason
     trail = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
-    assert "the fuse blew: 12 writes of ours within an hour" in trail
-    assert "loop.answer skipped: the fuse of this ticket blew, until a colleague writes to the ticket" in trail
+    assert "the loop guard tripped: 12 writes by us within an hour" in trail
+    assert "loop.answer skipped: the loop guard of this ticket tripped, until a colleague writes to the ticket" in trail
 
 
 def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_sooner(store: redis.Redis) -> None:
@@ -88,11 +88,11 @@ def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_soone
     number = opened(world)
 
     # The opening row is a contact's: the turn that it began does not count.
-    assert circle(world, number, most=40, rule=True) == TURNS + 1
+    assert circle(world, number, most=40, rule=True) == MAX_TURNS + 1
 
     [dead_letter] = dead_letters(world)
     assert dead_letter.reason.startswith(
-        "the fuse blew: 8 turns of ours within 10 minutes, in which nobody else had a part"
+        "the loop guard tripped: 8 acting turns within 10 minutes, with updates by nobody else"
     )
     assert "smart-rule by rule 'Ping-pong', note-added by rule -> loop.answer: reply (8 times)" in dead_letter.reason
 
@@ -101,13 +101,13 @@ def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: 
     world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
-    for turn in range(3 * TURNS):
+    for turn in range(3 * MAX_TURNS):
         if turn % 3 == 0:
             world.simulator.contact_replies(number, "And another thing.")
         circle(world, number, most=1, seconds=10, rule=True)
-    world.now += SPAN
-    for _ in range(2 * TURNS):
-        circle(world, number, most=1, seconds=SPAN // 1000 // TURNS + 1, rule=True)
+    world.now += TURNS_SPAN
+    for _ in range(2 * MAX_TURNS):
+        circle(world, number, most=1, seconds=TURNS_SPAN // 1000 // MAX_TURNS + 1, rule=True)
 
     assert dead_letters(world) == []
 
@@ -128,7 +128,7 @@ def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(sto
     world = World(store, ping, pong, loop_guard=1000)
     number = opened(world)
 
-    assert len(world.ticket(number)["updates"]) == 1 + 1 + TURNS
+    assert len(world.ticket(number)["updates"]) == 1 + 1 + MAX_TURNS
     [dead_letter] = dead_letters(world)
     assert "note-added by us -> pong.second: private note" in dead_letter.reason
 
@@ -154,7 +154,7 @@ def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) ->
     number = opened(world)
     circle(world, number, most=40)
 
-    world.now += 2 * ANSWER
+    world.now += 2 * LAST_ANSWER
     world.simulator.contact_replies(number, "I am still out of office.")
     finish(world)
     assert notes(world, number) == 3
@@ -226,7 +226,7 @@ def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> Non
     store.set(f"{P}store_epoch", world.now - 60_000)
 
     assert circle(world, number, most=40) == 5
-    assert "The last turns: " in dead_letters(world)[0].reason
+    assert "Last turns: " in dead_letters(world)[0].reason
 
 
 def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
@@ -256,7 +256,7 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
 
     assert shown == ["one", "two", "three", "four"]
     trail = b"\n".join(untyped(store).lrange(f"{P}history:1", 0, -1)).decode()
-    assert "the fuse of this ticket is whole again: a person replayed its letter" in trail
+    assert "the loop guard of this ticket was reset: a person replayed its dead letter" in trail
 
 
 def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown(store: redis.Redis) -> None:
@@ -269,7 +269,7 @@ def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown
     assert shown == ["one", "two"]
     [kept] = [dead_letter for dead_letter in dead_letters(world) if dead_letter.handler == "loop.*"]
     assert [change.text.strip() for change in kept.changes] == ["three", "four"]
-    assert "the fuse of this ticket blew" in kept.reason
+    assert "the loop guard of this ticket tripped" in kept.reason
     assert "replay this then" in kept.reason
 
     world.now += 3_600_000

@@ -91,7 +91,7 @@ def test_what_is_owed_to_handlers_of_a_merged_ticket_becomes_dead_letters(
     [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"]) == ("clerk.answer", "the ticket was merged into #2")
     assert [change["text"].strip() for change in dead["changes"]] == ["First."]
-    assert "clerk.answer dead: the ticket was merged into #2" in desk.trail(1)
+    assert "clerk.answer failed for good: the ticket was merged into #2" in desk.trail(1)
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
 
 
@@ -117,7 +117,7 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
 
     assert rung == [2]
     told = [line.text for line in AccountRecords(store, ACCOUNT).history(1)]
-    assert "timer remind of clerk: ended, for the ticket was merged into #2" in told
+    assert "timer remind of clerk: ended, because the ticket was merged into #2" in told
 
 
 @pytest.mark.parametrize("merged_updates", ROWS)

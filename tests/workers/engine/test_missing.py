@@ -140,7 +140,7 @@ def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_
 
     assert "Written once and for all." in str(world.ticket(1)["updates"])
     [dead] = dead_letters(store).values()
-    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, though the ticket is there"
+    assert dead["reason"] == "HappyFox answered 404 to it, sent 3 times, although the ticket exists"
     assert dead["effect"]["add"] == ["vip"]
 
 
@@ -256,6 +256,6 @@ def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: 
     old.settle_down()
 
     [dead] = dead_letters(store).values()
-    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler of this name ru")
+    assert (dead["handler"], dead["reason"][:26]) == ("clerk.file", "no handler with this name ")
     assert [change["kind"] for change in dead["changes"]] == ["ticket-created"]
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")

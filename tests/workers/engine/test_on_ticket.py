@@ -112,7 +112,7 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     rest(world)
 
     [dead_letter] = dead_letters(store)
-    assert dead_letter["reason"].startswith("HappyFox knows no such ticket: it answers 404 again and again")
+    assert dead_letter["reason"].startswith("HappyFox has no such ticket: it repeatedly answered 404")
     assert (dead_letter["handler"], dead_letter["origin"]) == ("clerk.file", 1)
     assert dead_letter["actions"] == [{"action": "tags", "add": ["linked"], "remove": []}]
     assert not store.zcard(f"{P}schedule")
@@ -230,7 +230,7 @@ def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redi
 
     assert world.ticket(3)["tags"] == "linked"
     [dead_letter] = dead_letters(store)
-    assert (dead_letter["reason"], dead_letter["handler"]) == ("wanted on ticket 1", "clerk.file")
+    assert (dead_letter["reason"], dead_letter["handler"]) == ("requested by a turn of ticket 1", "clerk.file")
 
 
 def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None:
@@ -271,4 +271,4 @@ def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     rest(world)
 
     assert "linked" in world.ticket(2)["tags"]
-    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.config.record_life
+    assert 0 < store.pttl(f"{P}event:{waiting.decode()}") <= world.config.record_ttl

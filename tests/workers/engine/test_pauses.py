@@ -111,7 +111,7 @@ def test_only_the_router_that_is_paused_waits(store: redis.Redis) -> None:
     halt(world, "router", "audit")
     write(world, "one", "two")
     assert (one, two) == (["Hello"], ["Hello", "one", "two"])
-    assert "every handler of audit waits: the router audit is paused since" in trail(store)
+    assert "every handler of audit waiting: the router audit is paused since" in trail(store)
 
     world.store.run(resume(ACCOUNT, "router", "audit"))
     settle(world)
@@ -318,7 +318,7 @@ def test_a_pause_is_no_backlog_that_costs_reads(store: redis.Redis) -> None:
 
 
 def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "MOST", 2)
+    monkeypatch.setattr(guards, "MAX_QUEUED", 2)
     world = opened(store, audit([]))
     halt(world, "ticket", "1")
     write(world, "one", "two", "three")
@@ -346,15 +346,15 @@ def test_what_waited_is_told_when_it_is_shown(store: redis.Redis) -> None:
     world = opened(store, audit([]), audit([], "other"))
     halt(world, "router", "audit")
     write(world, "one")
-    assert "hears what waited" not in trail(store)
+    assert "gets the queued changes" not in trail(store)
     halt(world, "ticket", "1")
     world.store.run(resume(ACCOUNT, "router", "audit"))
     settle(world)
-    assert "hears what waited" not in trail(store)
+    assert "gets the queued changes" not in trail(store)
     world.store.run(resume(ACCOUNT, "ticket", "1"))
     settle(world)
 
-    assert "every handler of audit hears what waited: contact-replied by contact (row 3)" in trail(store)
+    assert "every handler of audit gets the queued changes: contact-replied by contact (row 3)" in trail(store)
 
 
 def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(store: redis.Redis) -> None:
@@ -364,5 +364,5 @@ def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(sto
     world.work()
     write(world, "one")
 
-    assert trail(store).count("audit.hear retrying:") == 1
-    assert "audit.hear waits: for its retry at 2026-05-28 20:2" in trail(store)
+    assert trail(store).count("audit.hear failed, will be retried:") == 1
+    assert "audit.hear waiting: for its retry at 2026-05-28 20:2" in trail(store)

@@ -1,4 +1,4 @@
-"""Performing what was stored: a person's newer work comes first, and a dry run sends nothing whenever it begins."""
+"""Performing a stored plan: a person's newer work wins, and a dry run sends nothing, whenever it begins."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from workers.testing.desk import BOT, Crash, World
 
 
 def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> tuple[World, int]:
-    """Gives a world in which a worker died right after it had stored its plan; five minutes have passed."""
+    """Return a world in which a worker died right after it stored its plan, five minutes ago."""
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -48,7 +48,7 @@ def fields(world: World, number: int) -> dict[str, Any]:
     return {field["name"]: field["value"] for field in world.ticket(number)["custom_fields"]}
 
 
-def test_a_field_that_a_person_set_meanwhile_is_left_alone(store: redis.Redis) -> None:
+def test_a_field_that_a_person_set_meanwhile_is_not_overwritten(store: redis.Redis) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.set(fields={"Refund reason": "ours", "Amount": 5}))
     world.simulator.staff_updates(number, staff=1, fields={"Refund reason": "theirs"})
     world.settle_down()
@@ -61,7 +61,7 @@ def test_a_field_that_a_person_set_meanwhile_is_left_alone(store: redis.Redis) -
     assert "Refund reason is theirs" in str(world.ticket(number)["updates"])
 
 
-def test_a_ticket_that_a_person_wrote_to_meanwhile_is_not_deleted(store: redis.Redis) -> None:
+def test_a_ticket_that_a_person_updated_meanwhile_is_not_deleted(store: redis.Redis) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.delete())
     world.simulator.contact_replies(number, "Please keep this one.")
     world.settle_down()
@@ -78,7 +78,7 @@ def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) 
     assert world.client.zcard("foxhooks:{demo}:schedule") == 0
 
 
-def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis) -> None:
+def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -110,7 +110,7 @@ def test_tags_in_doubt_do_not_take_a_row_of_nobody_for_theirs(store: redis.Redis
     assert world.ticket(number)["tags"] == "vip"
 
 
-def test_an_effect_is_not_known_by_a_row_that_was_there_before_it_began(store: redis.Redis) -> None:
+def test_an_update_from_before_an_effect_began_does_not_prove_it(store: redis.Redis) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.add_tags("vip"))
     world.simulator.staff_updates(number, staff=7, fields={"Amount": 5})
     world.simulator.staff_updates(number, staff=1, fields={"Amount": 6})
@@ -120,7 +120,7 @@ def test_an_effect_is_not_known_by_a_row_that_was_there_before_it_began(store: r
     assert world.ticket(number)["tags"] == "vip"
 
 
-def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Redis) -> None:
+def test_the_age_of_a_plan_counts_from_its_read_not_from_the_end_of_its_handlers(store: redis.Redis) -> None:
     router = Router("slow")
 
     @router.on("contact-replied")
@@ -142,7 +142,7 @@ def test_a_plan_is_as_old_as_its_read_however_long_handlers_take(store: redis.Re
 
 
 def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: Any) -> tuple[World, int]:
-    """Gives a world in which the answer to a write that HappyFox took was cut off before anybody looked again."""
+    """Return a world in which the answer to a write that HappyFox applied was cut off, before the look-up."""
     world, number = dies_with_a_plan(store, wants)
     world.config = replace(world.config, **config)
     world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
@@ -169,7 +169,7 @@ def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: An
         ("Delivery date", "2026-03-01", "2026-03-02"),
     ],
 )
-def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
+def test_a_field_set_by_a_person_before_the_look_up_is_a_change_and_ours_is_not(
     store: redis.Redis, name: str, ours: Any, theirs: Any
 ) -> None:
     world, number = in_doubt(store, lambda ticket: ticket.set(fields={name: ours}))
@@ -186,27 +186,27 @@ def test_what_a_person_set_before_the_look_up_is_news_and_ours_is_not(
     assert f"{name} is {fields(world, number)[name]}" in str(world.ticket(number)["updates"])
 
 
-def test_another_staff_id_from_now_on_does_not_hide_what_the_former_wrote(store: redis.Redis) -> None:
+def test_changing_our_staff_id_does_not_hide_updates_made_under_the_old_one(store: redis.Redis) -> None:
     world, _ = in_doubt(store, lambda ticket: ticket.note("Written once and for all."))
-    world.config = replace(world.config, staff=1)
+    world.config = replace(world.config, staff_id=1)
     world.settle_down()
 
     assert [call.path.rsplit("/", 2)[-2] for call in world.simulator.log if call.method == "POST"] == ["staff_pvtnote"]
 
 
-def test_what_happyfox_never_took_is_told_as_such(store: redis.Redis) -> None:
+def test_an_effect_that_happyfox_never_applied_is_a_dead_letter_that_says_so(store: redis.Redis) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.note("Hello there, all of you."))
     world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
     world.settle_down()
 
     assert dead_letter(world)["reason"] == (
-        "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not landed"
+        "HappyFox did not take it, sent 3 times; each time the ticket showed that it had not happened"
     )
     assert len(world.ticket(number)["updates"]) == 1
 
 
 def dead_letter(world: World) -> dict[str, Any]:
-    """Gives the one dead letter that there is."""
+    """Return the only dead letter."""
     [identity] = untyped(world.client).zrange("foxhooks:{demo}:dead_letters", 0, -1)
     told: dict[str, Any] = msgspec.json.decode(
         untyped(world.client).hget(f"foxhooks:{{demo}}:dead_letter:{identity.decode()}", "evidence")
@@ -214,7 +214,7 @@ def dead_letter(world: World) -> dict[str, Any]:
     return told
 
 
-def test_a_subscription_in_doubt_is_seen_among_the_subscribers_and_not_sent_again(store: redis.Redis) -> None:
+def test_a_subscription_in_doubt_is_found_among_the_subscribers(store: redis.Redis) -> None:
     world, number = in_doubt(store, lambda ticket: ticket.subscribe("Lin Wu"))
     world.settle_down()
 
@@ -222,10 +222,10 @@ def test_a_subscription_in_doubt_is_seen_among_the_subscribers_and_not_sent_agai
     assert [one["first_name"] for one in world.ticket(number)["subscribers"]] == ["Foxhooks", "Lin"]
 
 
-def test_a_field_in_doubt_is_known_by_its_value_when_its_row_counts_as_that_of_something_else(
+def test_a_field_in_doubt_is_proven_by_its_value_if_another_effect_has_its_update(
     store: redis.Redis,
 ) -> None:
-    """A row without words looks like that of any tags; those of the first turn never made theirs."""
+    """An update without a message fits any tags; the tags of the first turn never made theirs."""
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -254,7 +254,7 @@ def test_a_field_in_doubt_is_known_by_its_value_when_its_row_counts_as_that_of_s
     assert "Somebody set a field" not in str(world.ticket(number)["updates"])
 
 
-def test_a_status_that_a_person_set_as_our_staff_member_does_not_prove_the_field_set_with_it(
+def test_a_status_set_by_a_person_as_our_staff_member_does_not_prove_our_field(
     store: redis.Redis,
 ) -> None:
     world, number = dies_with_a_plan(store, lambda ticket: ticket.set(status="Closed", fields={"Amount": 5}))
@@ -266,19 +266,19 @@ def test_a_status_that_a_person_set_as_our_staff_member_does_not_prove_the_field
     assert str(fields(world, number)["Amount"]) == "5"
 
 
-def test_a_look_up_asks_for_no_more_than_was_sent(store: redis.Redis) -> None:
-    """The person's field was left out of the write, so that the ticket never holds ours."""
+def test_a_look_up_checks_only_what_was_sent(store: redis.Redis) -> None:
+    """The person's field was left out of the write, so the ticket never shows ours."""
     world, number = dies_with_a_plan(store, lambda ticket: ticket.set(priority="Low", fields={"Refund reason": "ours"}))
     world.simulator.staff_updates(number, staff=1, fields={"Refund reason": "theirs"})
     world.simulator.faults.add(ApiFault("cut", path="*/staff_update", before=False))
     results = world.settle_down()
 
     (entry,) = next(result.journal for result in results if result.journal).values()
-    assert (entry.state, entry.without) == ("done", ("#1",))
+    assert (entry.state, entry.omitted) == ("done", ("#1",))
     assert sum(call.path.endswith("staff_update/") for call in world.simulator.log) == 1
 
 
-def test_a_row_that_an_earlier_turn_expects_and_that_comes_late_is_not_made_up_for_by_ours(store: redis.Redis) -> None:
+def test_a_late_update_of_an_earlier_turn_is_not_replaced_by_ours(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")

@@ -1,4 +1,4 @@
-"""Rounds: a schedule's search runs once in the fleet, its tickets get an event each; names are looked at as well."""
+"""Periodic tasks: a schedule's search runs once per fleet and each match gets an event; names are checked."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ import redis
 
 from tests.support.stores import untyped
 from workers import Context, Event, Router, Ticket
-from workers.engine import schedules as turns_rounds
+from workers.engine import schedules
 from workers.engine.schedules import TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, Step
 from workers.happyfox.directory import Directory
@@ -40,12 +40,12 @@ def on_hold(calls: list[int] | None = None, *, older_than: str | None = None, **
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns_rounds, "PAGE", 3)
-    monkeypatch.setattr(turns_rounds, "BATCH", 2)
+    monkeypatch.setattr(schedules, "PAGE", 3)
+    monkeypatch.setattr(schedules, "BATCH", 2)
 
 
 def tickets(world: World, count: int) -> list[int]:
-    """Makes tickets that foxhooks never hears of."""
+    """Make tickets without webhooks."""
     made = [world.simulator.create_ticket().id for _ in range(count)]
     for number in made:
         world.simulator.staff_updates(number, status="On Hold", staff=1)
@@ -78,7 +78,7 @@ def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Red
     assert [each.put for each in world.rounds()] == [3]
 
 
-def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis) -> None:
+def test_a_scheduled_event_is_for_its_own_handler_alone(store: redis.Redis) -> None:
     router, snapshot = on_hold(), []
 
     @router.on("ticket-updated", "ticket-created")
@@ -103,7 +103,7 @@ def test_the_event_is_of_its_kind_and_for_that_handler_alone(store: redis.Redis)
     assert tagged(world, [number]) == [number]
 
 
-def test_what_a_round_found_waits_for_a_worker_that_knows_the_schedule(store: redis.Redis) -> None:
+def test_matching_tickets_wait_for_a_worker_that_has_the_schedule(store: redis.Redis) -> None:
     world = World(store, on_hold(), Router("older"))
     (number,) = tickets(world, 1)
     world.rounds()
@@ -121,7 +121,7 @@ def test_what_a_round_found_waits_for_a_worker_that_knows_the_schedule(store: re
     assert tagged(world, [number]) == [number]
 
 
-def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> None:
+def test_a_scheduled_event_without_handler_leaves_its_lane_in_the_end(store: redis.Redis) -> None:
     world = World(store, on_hold())
     tickets(world, 1)
     world.rounds()
@@ -131,7 +131,7 @@ def test_what_a_round_found_for_nobody_leaves_its_lane(store: redis.Redis) -> No
     assert not store.zcard(P + "schedule")
 
 
-def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: redis.Redis) -> None:
+def test_a_ticket_without_webhook_gets_a_snapshot_and_no_change(store: redis.Redis) -> None:
     world = World(store, on_hold())
     (number,) = tickets(world, 1)
     world.now += HOUR
@@ -142,7 +142,7 @@ def test_a_ticket_that_nobody_spoke_of_is_remembered_without_a_change(store: red
     assert decode(untyped(world.client).get(f"{P}snapshot:{number}")) is not None
 
 
-def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
+def test_recently_changed_tickets_are_left_out(store: redis.Redis) -> None:
     world = World(store, on_hold(older_than="14d"))
     old = tickets(world, 1)
     world.now += 14 * DAY - 3 * HOUR
@@ -152,7 +152,7 @@ def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
     world.work()
 
     assert tagged(world, old + young) == old
-    # The search goes by whole days; who came along is told why.
+    # The search goes by whole days; a ticket that is too young is skipped with a reason.
     almost = World(store, on_hold(older_than="14d"))
     almost.client.flushdb()
     number = tickets(almost, 1)
@@ -164,7 +164,7 @@ def test_tickets_changed_lately_are_left_out(store: redis.Redis) -> None:
     assert verdict.reason == "the ticket was changed 13 d ago, wanted 14 d"
 
 
-def test_many_pages_are_searched_before_the_first_ticket_is_touched(store: redis.Redis) -> None:
+def test_all_pages_are_searched_before_the_first_ticket_is_handled(store: redis.Redis) -> None:
     world = World(store, on_hold())
     numbers = tickets(world, 8)
     world.rounds()
@@ -173,8 +173,8 @@ def test_many_pages_are_searched_before_the_first_ticket_is_touched(store: redis
     assert tagged(world, numbers) == numbers
 
 
-def test_a_round_takes_so_many_tickets_and_no_more(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns_rounds, "MOST", 6)
+def test_a_search_takes_a_limited_number_of_tickets(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "MOST", 6)
     world = World(store, on_hold())
     tickets(world, 7)
 
@@ -201,7 +201,7 @@ def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis)
     assert world.client.llen(f"{P}lane:{number}") == 1
 
 
-def test_of_rounds_that_were_missed_one_is_made_up_for(store: redis.Redis) -> None:
+def test_after_missed_periods_one_search_is_made(store: redis.Redis) -> None:
     world = World(store, on_hold())
     world.rounds()
     begun = state(world).slot
@@ -212,29 +212,29 @@ def test_of_rounds_that_were_missed_one_is_made_up_for(store: redis.Redis) -> No
     assert state(world).next == begun + 6 * HOUR
 
 
-def test_only_one_worker_is_at_a_round(store: redis.Redis) -> None:
+def test_only_one_worker_runs_a_task(store: redis.Redis) -> None:
     world = World(store, on_hold())
     tickets(world, 1)
     config, wanted = world.config, periodic_tasks(world.config.handlers)
     first = run_due_task(config, wanted, "one")
     step = next(first)
-    step = first.send(world.perform(step))  # it is taken, and asks for a permit
+    step = first.send(world.perform(step))  # claimed; asks for a permit
 
     second = run_due_task(config, wanted, "two")
     with pytest.raises(StopIteration) as stop:
         second.send(world.perform(next(second)))
-    assert stop.value.value == TaskResult(config.life + 30_000)
+    assert stop.value.value == TaskResult(wait=config.call_ms + 30_000)
 
-    world.now += config.life + 30_000
+    world.now += config.call_ms + 30_000
     assert [each.put for each in world.rounds()] == [1]
-    # Whoever comes back too late does nothing more.
+    # A worker that comes back too late does nothing more.
     ended = None
     try:
         while True:
             step = first.send(world.perform(step))
     except StopIteration as stop_:
         ended = stop_.value
-    assert ended == TaskResult(0)
+    assert ended == TaskResult()
     assert world.client.llen(f"{P}lane:1") == 1
 
 
@@ -259,7 +259,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
         try:
             world.rounds()
         except Crash:
-            world.now += world.config.life + 30_000
+            world.now += world.config.call_ms + 30_000
             world.rounds()
         world.before, world.after = (lambda step: None), (lambda step, result: result)
         events = sum(store.llen(f"{P}lane:{number}") for number in numbers)
@@ -287,7 +287,7 @@ def test_every_script_may_run_twice(store: redis.Redis) -> None:
     assert [store.llen(f"{P}lane:{number}") for number in numbers] == [1] * 5
 
 
-def test_a_lockout_costs_no_call_and_the_search_goes_on_where_it_was(store: redis.Redis) -> None:
+def test_a_lockout_costs_no_call_and_the_search_resumes_where_it_was(store: redis.Redis) -> None:
     world = World(store, on_hold())
     numbers = tickets(world, 5)
     calls: list[str] = []
@@ -334,7 +334,7 @@ def test_without_budget_it_waits_for_its_permit(store: redis.Redis) -> None:
         (Answer(200, {}, b"<html>"), "", 60_000),
     ],
 )
-def test_a_search_that_is_refused_waits_for_the_next_period_and_a_fault_for_a_minute(
+def test_a_rejected_search_waits_for_the_next_period_a_failed_one_for_a_minute(
     store: redis.Redis, answer: Answer, why: str, again: int
 ) -> None:
     world = World(store, on_hold())
@@ -365,7 +365,7 @@ def test_in_a_dry_run_nothing_is_sent(store: redis.Redis) -> None:
     assert tagged(world, numbers) == []
 
 
-def test_a_corrupt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> None:
+def test_a_corrupt_lane_affects_its_own_ticket_only(store: redis.Redis) -> None:
     world = World(store, on_hold())
     first, second = tickets(world, 2)
     store.set(f"{P}lane:{first}", "corrupt")
@@ -373,7 +373,7 @@ def test_a_corrupt_lane_concerns_its_own_ticket_alone(store: redis.Redis) -> Non
     assert store.llen(f"{P}lane:{second}") == 1
 
 
-def test_the_state_of_a_round_nobody_asks_for_is_forgotten(store: redis.Redis) -> None:
+def test_the_state_of_a_task_that_no_longer_exists_is_deleted(store: redis.Redis) -> None:
     world = World(store, on_hold())
     world.rounds()
     store.hset(P + "periodic_tasks", "gone.handler", store.hget(P + "periodic_tasks", "stale.close"))
@@ -382,7 +382,7 @@ def test_the_state_of_a_round_nobody_asks_for_is_forgotten(store: redis.Redis) -
     assert store.hkeys(P + "periodic_tasks") == [b"stale.close"]
 
 
-def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Redis) -> None:
+def test_names_are_checked_daily_and_sooner_in_doubt(store: redis.Redis) -> None:
     world = World(store, Router("empty"))
     told = ["rules.toml, line 3: when.status: no status 'Nwe' in demo; did you mean 'New'?"]
     asked: list[int] = []
@@ -393,13 +393,14 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     world.check = check
     (ended,) = world.rounds()
-    assert ended.told == ended.diff == tuple(told)
+    assert ended.new_findings == tuple(told)
     assert state(world, ":names").findings == tuple(told)
     world.now += DAY - 1
     assert world.rounds() == []
     world.now += 1
     (ended,) = world.rounds()
-    assert (ended.told, ended.diff) == (tuple(told), ())
+    assert ended.new_findings == ()
+    assert state(world, ":names").findings == tuple(told)
     told.clear()
 
     def doubted() -> TaskResult:
@@ -408,12 +409,12 @@ def test_names_are_looked_at_daily_and_soon_when_there_is_doubt(store: redis.Red
 
     assert doubted().name == ""
     world.now += 600_000
-    assert doubted().told == ()
+    assert doubted().name == ":names"
     assert state(world, ":names").findings == ()
     assert len(asked) == 3
 
 
-def test_a_faulty_answer_leaves_the_names_for_later(store: redis.Redis) -> None:
+def test_a_broken_answer_postpones_the_check_of_names(store: redis.Redis) -> None:
     world = World(store, Router("empty"))
     world.check = lambda directory: []
     world.simulator.faults.add(ApiFault("status", status=500))

@@ -34,7 +34,7 @@ def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_pa
 
     assert not world.ticket(number)["tags"]
     [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
-    assert [effect.words for effect in record.effects] == ["tag +vip", "private note, priority = High"]
+    assert [effect.summary for effect in record.effects] == ["tag +vip", "private note, priority = High"]
     assert [record.journal[key].state for key in ("0", "1")] == ["dry", "dry"]
     told = [line.text for line in AccountRecords(store, ACCOUNT).history(number)]
     assert "private note, priority = High: not sent (dry run)" in told
@@ -61,8 +61,8 @@ def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redi
     world.settle_down()
 
     [record] = map(decode_record, AccountRecords(store, ACCOUNT).records())
-    assert [effect.words for effect in record.effects] == ["private note"]
-    assert record.remarks == ("tag +vip: already so", "priority: already so")
+    assert [effect.summary for effect in record.effects] == ["private note"]
+    assert record.remarks == ("tag +vip: already up to date", "priority: already up to date")
 
 
 def test_own_writes_are_echoes(store: redis.Redis) -> None:

@@ -343,7 +343,7 @@ def test_in_a_dry_run_it_rings_and_nothing_is_sent(store: redis.Redis) -> None:
 
 
 def test_last_seen_is_kept_as_long_as_its_timers_run(store: redis.Redis) -> None:
-    play = Play(store, reminder([], wait="200d"), seen_life=90 * 86_400_000)
+    play = Play(store, reminder([], wait="200d"), snapshot_ttl=90 * 86_400_000)
     play.contact()
     life = play.world.client.pttl(f"{P}snapshot:{play.number}")
     assert life > 200 * 86_400_000
@@ -376,7 +376,7 @@ def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(st
     play.world.simulator.staff_updates(play.number, staff=1, remove_tags=["off"])
     play.settle()
     assert len(rang) == 1
-    assert not any("hears what we did" in line for line in play.trail)
+    assert not any("gets our own changes" in line for line in play.trail)
 
 
 def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:

@@ -72,7 +72,7 @@ def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Re
     assert {verdict.handler: (verdict.state, verdict.reason) for verdict in result.plan.verdicts} == {
         "rules.refunds": ("decided", "tags, note, set"),
         "rules.spam": ("skipped", "subject does not match \\bwin\\b"),
-        "rules.answer": ("skipped", "no change of its kinds"),
+        "rules.answer": ("skipped", "not triggered by this event"),
     }
     ticket = world.ticket(number)
     assert ticket["tags"] == "refund"

@@ -77,7 +77,7 @@ def test_commands_show_what_an_earlier_version_stored(sample: SampleAccount) -> 
 
 def test_records_of_an_earlier_version_can_be_read(sample: SampleAccount) -> None:
     records = [decode_record(stored) for stored in AccountRecords(sample.client, ACCOUNT).records()]
-    assert {effect.words for record in records for effect in record.effects} >= {"tag +seen"}
+    assert {effect.summary for record in records for effect in record.effects} >= {"tag +seen"}
 
 
 def test_a_worker_finishes_what_an_earlier_version_began(sample: SampleAccount) -> None:

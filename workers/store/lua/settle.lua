@@ -100,7 +100,7 @@ end
 
 -- Store what stays of the turn.
 local function store(P, now, lane, settlement, snapshot, record)
-  if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.seen) end
+  if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.snapshot) end
   if record ~= '' then
     redis.call('SET', P .. 'record:' .. settlement.turn, record, 'PX', settlement.lives.record)
     redis.call('ZADD', P .. 'turns', now, settlement.turn)
@@ -111,7 +111,7 @@ local function store(P, now, lane, settlement, snapshot, record)
   for id, evidence in pairs(settlement.dead_letters or {}) do
     add_dead_letter(P, now, id, lane, settlement.turn, evidence)
   end
-  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.trail) end
+  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end -- no counter is worth a turn
 end
 
@@ -132,7 +132,7 @@ end
 --         paused        if handlers wait for the end of a pause: how many had ended when the lane was claimed
 --         dead_letters  {id: evidence};  history: [lines];  saved: calls saved by folding
 --         permit, outcome, age          of the turn's read
---         lives         {seen, record, trail} (ms): how long snapshot, record and history are kept
+--         lives         {snapshot, record, history} (ms): how long each is kept
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}

@@ -77,8 +77,8 @@ register('begin', function(P, now, ARGV)
   local wait, why = permits.grant(P, now, cjson.decode(ARGV[7]), 'post', permit, ARGV[8], life)
   if wait > 0 then return {0, wait, why} end
   redis.call('HSET', turn, field, cjson.encode({
-    v = 1, state = 'begun', permit = permit, at = now, deadline = now + life, tries = tonumber(ARGV[9]) + 1,
-    without = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, after = tonumber(ARGV[11]),
+    format = 1, state = 'begun', permit = permit, at = now, deadline = now + life, attempts = tonumber(ARGV[9]) + 1,
+    omitted = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, newest_update = tonumber(ARGV[11]),
   }))
   return {1, now}
 end)
