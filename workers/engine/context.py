@@ -162,13 +162,13 @@ class TurnContext:
         for first reads, and no turn that needs a second read would ever finish.
         """
         yield from self.release_read()
-        id, governor = self.permit_id(), self.config.governor
-        grant: Grant = yield governor.permit("get", id, "interactive", self.config.call_ms)
+        permit, governor = self.permit_id(), self.config.governor
+        grant: Grant = yield governor.permit("get", permit, "interactive", self.config.call_ms)
         if grant.wait:
             raise Parked(grant.wait, f"no permit ({grant.why})")
-        outcome = yield from self.call(request, id)
+        outcome = yield from self.call(request, permit)
         result, wait = settlement("GET", outcome)
-        yield governor.release("get", id, result, self.answer_age(), wait)
+        yield governor.release("get", permit, result, self.answer_age(), wait)
         return outcome
 
     def read_ticket(self) -> Steps[TicketRead | None]:
@@ -208,9 +208,8 @@ class TurnContext:
     ) -> Steps[None]:
         """Write the result of an effect to the journal and settle its permit."""
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-        if not (
-            yield done(self.lane, effect, stored, permit, outcome, self.answer_age(), wait, self.config.claim.budget)
-        ):
+        budget, age = self.config.claim.budget, self.answer_age()
+        if not (yield done(self.lane, effect, stored, permit, outcome, age, wait, budget)):
             raise LeaseLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry

@@ -31,7 +31,7 @@ from workers.plugins.actions import (
     Tags,
     TicketAction,
 )
-from workers.tickets.model import TicketRead
+from workers.tickets.model import TicketRead, mapping
 from workers.tickets.snapshot import properties
 
 
@@ -191,7 +191,7 @@ def _last_staff_message(ticket: TicketRead) -> int | None:
     """
     for update in reversed(ticket.history):
         if update.author == "staff" and update.message is not None and not update.message.private:
-            own = update.raw.get("message", {}).get("id") if isinstance(update.raw.get("message"), dict) else None
+            own = mapping(update.raw.get("message")).get("id")
             return own if isinstance(own, int) else update.id
     return None
 

@@ -78,7 +78,7 @@ def check_loop_guard(context: TurnContext, diff: ReadDiff, *, has_work: bool, re
     elif not loop_guard.tripped and has_work and (limit := _reached_limit(context, snapshot, loop_guard)):
         tripped = msgspec.structs.replace(loop_guard, tripped=limit[0], at=now)
         snapshot = msgspec.structs.replace(snapshot, loop_guard=tripped)
-        dead_letter = _loop_dead_letter(snapshot, f"loop-guard-{context.lane.ticket}-{now}", limit[1], diff.changes)
+        dead_letter = _loop_dead_letter(context.lane.ticket, snapshot, limit[1], diff.changes)
         return LoopGuardCheck(snapshot, f"the loop guard of this ticket tripped, until {RESETS[limit[0]]}", dead_letter)
     return LoopGuardCheck(msgspec.structs.replace(snapshot, loop_guard=loop_guard), describe_loop_guard(loop_guard))
 
@@ -109,7 +109,7 @@ def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGua
     return None
 
 
-def _loop_dead_letter(snapshot: Snapshot, id: str, why: str, changes: Sequence[Change]) -> DeadLetter:
+def _loop_dead_letter(ticket: int, snapshot: Snapshot, why: str, changes: Sequence[Change]) -> DeadLetter:
     """Return the dead letter that shows the loop: what caused each of the last turns, and what it did."""
     loop_guard = snapshot.loop_guard
     counts = Counter(f"{act.cause} -> {act.did}" for act in loop_guard.acts)
@@ -118,7 +118,7 @@ def _loop_dead_letter(snapshot: Snapshot, id: str, why: str, changes: Sequence[C
         f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in loop_guard.acts
     ]
     return DeadLetter(
-        id=id,
+        id=f"loop-guard-{ticket}-{loop_guard.at}",
         handler=EVERYONE,
         reason=f"the loop guard tripped: {why}. Last turns: {loop or 'no longer known'}. "
         f"Handlers stop until {RESETS[loop_guard.tripped]}",

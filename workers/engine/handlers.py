@@ -186,9 +186,8 @@ class HandlerRunner:
         )
         doubt = self.external.doubt(name)
         if failure.final or doubt or pending.attempt > len(RETRY_DELAYS):
-            self.outcomes.dead_letter(
-                pending, "; ".join(dict.fromkeys(each for each in (failure.error, doubt) if each))
-            )
+            reasons = dict.fromkeys(each for each in (failure.error, doubt) if each)
+            self.outcomes.dead_letter(pending, "; ".join(reasons))
             return
         delay = RETRY_DELAYS[pending.attempt - 1]
         # The jitter comes from the turn's id, so that a repeated turn decides the same.

@@ -67,41 +67,41 @@ def rename_unknown(requested: HandlerActions, names: Directory | None) -> Handle
 def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction, ...]:
     """Return the actions that the effect was merged from."""
 
-    def current(key: str, id: int, find: Callable[[Directory, int], object]) -> NameOrId:
+    def current(key: str, identity: int, find: Callable[[Directory, int], object]) -> NameOrId:
         if names is None or key not in effect.names:
-            return id
+            return identity
         try:
-            find(names, id)
+            find(names, identity)
         except UnknownName:
             return effect.names[key]
-        return id
+        return identity
 
-    actions: list[AnyAction] = []
-    match effect.kind:
-        case "tags":
-            actions.append(Tags(effect.add, effect.remove))
-        case "note":
-            actions.append(Note(effect.html, effect.alert))
-        case "reply":
-            actions.append(Reply(effect.html, effect.notify, effect.cc, effect.bcc))
-        case "forward":
-            actions.append(Forward(effect.to, effect.subject, effect.html))
-        case "subscribe":
-            actions.append(Subscribe(tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)))
-        case "move":
-            actions.append(Move(current("category", effect.category, Directory.category), effect.html))
-        case "create":
-            members = {**effect.draft, "subject": effect.subject, "html": effect.html}
-            members["category"] = current("category", effect.category, Directory.category)
-            members["fields"] = {int(id): value for id, value in effect.draft.get("fields", {}).items()}
-            actions.append(Create(members))
-        case "delete":
-            actions.append(Delete())
+    def category() -> NameOrId:
+        return current("category", effect.category, Directory.category)
+
+    def create() -> Create:
+        fields = {int(key): value for key, value in effect.draft.get("fields", {}).items()}
+        texts = {"subject": effect.subject, "html": effect.html}
+        return Create({**effect.draft, **texts, "category": category(), "fields": fields})
+
+    make: dict[str, Callable[[], AnyAction]] = {
+        "tags": lambda: Tags(effect.add, effect.remove),
+        "note": lambda: Note(effect.html, effect.alert),
+        "reply": lambda: Reply(effect.html, effect.notify, effect.cc, effect.bcc),
+        "forward": lambda: Forward(effect.to, effect.subject, effect.html),
+        "subscribe": lambda: Subscribe(tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)),
+        "move": lambda: Move(category(), effect.html),
+        "create": create,
+        "delete": Delete,
+    }
+    actions = [make[effect.kind]()] if effect.kind in make else []
     properties = {
         name: current(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value
         for name, value in effect.set.items()
     }
-    fields: dict[Any, Any] = {current(f"#{id}", int(id), Directory.field): value for id, value in effect.fields.items()}
+    fields: dict[Any, Any] = {
+        current(f"#{key}", int(key), Directory.field): value for key, value in effect.fields.items()
+    }
     if properties or fields:
         actions.append(Set(properties, fields))
     return tuple(actions)

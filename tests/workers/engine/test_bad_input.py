@@ -1,4 +1,4 @@
-"""What is stored and cannot be used: one lane stops with a dead letter that names the trouble, the others go on."""
+"""Unusable stored data: one lane stops with a dead letter that names the problem, the others continue."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def written(world: World, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("key", ["lane", "turn", "snapshot", "joins"])
-def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: str) -> None:
+def test_a_key_of_the_wrong_type_stops_only_its_lane(store: redis.Redis, key: str) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
@@ -65,7 +65,7 @@ def test_a_key_of_the_wrong_type_stops_its_lane_only(store: redis.Redis, key: st
     ("key", "field"),
     [("turn", "retry"), ("turn", "claims"), ("event", "at"), ("event", "update_id"), ("event", "since")],
 )
-def test_a_number_that_is_none_stops_its_lane_only_and_is_named(store: redis.Redis, key: str, field: str) -> None:
+def test_a_broken_number_stops_only_its_lane_and_is_named(store: redis.Redis, key: str, field: str) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
@@ -87,7 +87,7 @@ def test_a_number_that_is_none_stops_its_lane_only_and_is_named(store: redis.Red
 
 
 @pytest.mark.parametrize("rubbish", [b"\xff\xfe", b"", "12 §".encode()])
-def test_an_event_id_that_is_none_stops_its_lane_only(store: redis.Redis, rubbish: bytes) -> None:
+def test_a_broken_event_id_stops_only_its_lane(store: redis.Redis, rubbish: bytes) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
@@ -101,7 +101,7 @@ def test_an_event_id_that_is_none_stops_its_lane_only(store: redis.Redis, rubbis
     assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
 
 
-def test_words_that_cannot_be_read_stop_nothing(store: redis.Redis) -> None:
+def test_text_that_is_not_unicode_stops_nothing(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -111,7 +111,7 @@ def test_words_that_cannot_be_read_stop_nothing(store: redis.Redis) -> None:
     assert [result.end for result in world.work()] == ["settled"]
 
 
-def test_broken_json_stops_its_lane_only(store: redis.Redis) -> None:
+def test_broken_json_stops_only_its_lane(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
@@ -138,7 +138,7 @@ def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> No
     assert written(world, number) == ["Read by a, all of it."]
 
 
-def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
+def test_a_history_of_the_wrong_type_starts_again(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -152,7 +152,7 @@ def test_a_trail_of_the_wrong_type_begins_anew(store: redis.Redis) -> None:
     "plan",
     [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"kind": "telepathy"}]}'],
 )
-def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store: redis.Redis, plan: bytes) -> None:
+def test_an_unreadable_plan_is_dead_lettered_and_the_lane_continues(store: redis.Redis, plan: bytes) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -168,7 +168,7 @@ def test_a_plan_that_cannot_be_read_is_a_dead_letter_and_the_lane_goes_on(store:
     assert {result.end for result in world.settle_down()} == {"settled"}
 
 
-def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
+def test_a_broken_snapshot_counts_as_none(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     store.set(f"{P}snapshot:{number}", "{")
@@ -179,7 +179,7 @@ def test_a_broken_memory_counts_as_a_first_sight(store: redis.Redis) -> None:
 
 
 def deadly(world: World, *killers: str) -> int:
-    """Works until nothing is due; ends the worker whenever one of the handlers runs; gives how often."""
+    """Work until nothing is due, crashing the worker whenever one of the handlers runs; return how often."""
     deaths = 0
 
     def kill(step: Any) -> None:
@@ -201,7 +201,7 @@ def deadly(world: World, *killers: str) -> int:
 
 
 @pytest.mark.parametrize("killers", [("notes.b",), ("notes.a", "notes.c")])
-def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
+def test_handlers_that_crash_the_worker_are_dead_lettered_and_the_others_run(
     store: redis.Redis, killers: tuple[str, ...]
 ) -> None:
     world = World(store, notes("a", "b", "c"))
@@ -213,7 +213,7 @@ def test_handlers_that_end_their_worker_are_dead_letters_and_the_others_run(
     assert written(world, number) == [f"Read by {name}, all of it." for name in names]
 
 
-def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis.Redis) -> None:
+def test_a_turn_that_always_crashes_its_worker_is_dead_lettered(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -234,7 +234,7 @@ def test_a_turn_that_ends_its_worker_whatever_runs_is_a_dead_letter(store: redis
     assert not store.exists(f"{P}turn:{number}")
 
 
-def test_what_was_owed_in_a_turn_that_cannot_go_on_can_be_replayed(store: redis.Redis) -> None:
+def test_pending_work_of_a_turn_that_is_given_up_can_be_replayed(store: redis.Redis) -> None:
     router = Router("notes")
 
     @router.on("ticket-created")

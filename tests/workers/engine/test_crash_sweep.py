@@ -3,7 +3,7 @@
 The steps are those of an undisturbed run; none is listed here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -347,13 +347,9 @@ def test_each_scenario_does_what_it_is_meant_to_test(store: redis.Redis) -> None
     }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Redis, name: str) -> None:
-    scenario = SCENARIOS[name]
-    undisturbed = Run(store, scenario).play()
-    expected = undisturbed.end()
-
-    for point in range(len(undisturbed.steps)):
+def crashed_runs(store: redis.Redis, scenario: Scenario) -> Iterator[tuple[str, Run]]:
+    """Play a scenario with a crash just before and just after each step of an undisturbed run."""
+    for point, crash_at in enumerate(Run(store, scenario).play().steps):
         for moment in ("before", "after"):
             run = Run(store, scenario)
 
@@ -362,30 +358,26 @@ def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Red
                     raise Crash
 
             setattr(run, moment, die)
-            assert run.play().end() == expected, f"died {moment} step {point}, {undisturbed.steps[point]}"
+            yield f"died {moment} step {point}, {crash_at}", run.play()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_worker_may_die_just_before_and_just_after_every_step(store: redis.Redis, name: str) -> None:
+    expected = Run(store, SCENARIOS[name]).play().end()
+    for where, run in crashed_runs(store, SCENARIOS[name]):
+        assert run.end() == expected, where
 
 
 def test_an_uncheckable_external_effect_happens_once_or_becomes_a_dead_letter(store: redis.Redis) -> None:
-    scenario = Scenario(lambda: outside(looks=False), known, replies)
-    undisturbed = Run(store, scenario).play()
-    asked = 0
-
-    for point in range(len(undisturbed.steps)):
-        for moment in ("before", "after"):
-            run = Run(store, scenario)
-
-            def die(index: int, step: Step | Inner, point: int = point) -> None:
-                if index == point:
-                    raise Crash
-
-            setattr(run, moment, die)
-            end = run.play().end()
-            told = "row-2 of 1" in str(end["rows"])
-            assert told != bool(end["dead"]), f"died {moment} step {point}, {undisturbed.steps[point]}"
-            assert not end["left over"]
-            asked += bool(end["dead"])
+    dead = 0
+    for where, run in crashed_runs(store, Scenario(lambda: outside(looks=False), known, replies)):
+        end = run.end()
+        happened_once = "row-2 of 1" in str(end["rows"])
+        assert happened_once != bool(end["dead"]), where
+        assert not end["left over"]
+        dead += bool(end["dead"])
     # At either effect: after its journal said begun, before and after the call, before its journal said done.
-    assert asked == 8
+    assert dead == 8
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -1,4 +1,4 @@
-"""What becomes of what handlers say: wishes, debts, dead letters."""
+"""The outcomes of handlers: actions, retries, dead letters."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -43,7 +43,7 @@ def play(world: World) -> int:
     return number
 
 
-def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_letter(store: redis.Redis) -> None:
+def test_a_failing_handler_is_retried_on_schedule_and_then_dead_lettered(store: redis.Redis) -> None:
     runs: list[tuple[float, int]] = []
     world = World(store, failing(ValueError(), runs))
 
@@ -58,7 +58,7 @@ def test_a_handler_that_raises_runs_again_by_the_schedule_and_then_is_a_dead_let
 
 
 @pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])
-def test_a_handler_may_say_when_it_wants_to_run_again(store: redis.Redis, after: str | float | timedelta) -> None:
+def test_a_handler_may_choose_when_it_runs_again(store: redis.Redis, after: str | float | timedelta) -> None:
     runs: list[tuple[float, int]] = []
 
     play(World(store, failing(Retry("later", after=after), runs)))
@@ -66,7 +66,7 @@ def test_a_handler_may_say_when_it_wants_to_run_again(store: redis.Redis, after:
     assert round(runs[1][0] - runs[0][0]) == 90
 
 
-def test_a_handler_that_gives_up_is_a_dead_letter_at_once(store: redis.Redis) -> None:
+def test_a_handler_that_gives_up_is_dead_lettered_at_once(store: redis.Redis) -> None:
     runs: list[tuple[float, int]] = []
     world = World(store, failing(GiveUp("no use"), runs))
 
@@ -107,7 +107,7 @@ def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store:
     assert snapshot == [["ticket-created"], ["ticket-created", "contact-replied"]]
 
 
-def test_an_intent_without_a_grant_is_left_out_and_the_others_go_ahead(store: redis.Redis) -> None:
+def test_an_action_without_permission_is_left_out_and_the_others_are_sent(store: redis.Redis) -> None:
     router = Router("bold")
 
     @router.on("ticket-created")
@@ -123,7 +123,7 @@ def test_an_intent_without_a_grant_is_left_out_and_the_others_go_ahead(store: re
     assert "FOXHOOKS_ALLOW=bold:delete" in trail
 
 
-def test_an_unknown_name_is_that_handler_s_dead_letter_and_lists_what_exists(store: redis.Redis) -> None:
+def test_an_unknown_name_dead_letters_its_handler_and_lists_what_exists(store: redis.Redis) -> None:
     one, two = Router("one"), Router("two")
 
     @one.on("ticket-created")

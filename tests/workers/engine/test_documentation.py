@@ -1,4 +1,4 @@
-"""docs/handlers.md tells the truth about what a handler finds in `ctx`."""
+"""docs/handlers.md describes `ctx` correctly."""
 
 import re
 from dataclasses import fields
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
 
 
 def examples() -> dict[str, Router]:
-    """Gives the routers of the page by their names."""
+    """Return the page's routers by name."""
     found = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         names: dict[str, Any] = {}
@@ -25,26 +25,26 @@ def examples() -> dict[str, Router]:
     return found
 
 
-def test_an_effect_of_the_page_is_made_and_used() -> None:
+def test_the_pages_effect_is_made_and_used() -> None:
     result = run(examples()["crm"], ticket(), "ticket-created")
 
     assert (result.effects, result.fields, result.failed) == ({"lead": {"id": 0}}, {"Lead": 0}, {})
 
 
-def test_a_ticket_of_the_page_is_created() -> None:
+def test_the_pages_ticket_is_created() -> None:
     result = run(examples()["returns"], ticket(tags=["return"]), "tags-changed", allow=["create"])
 
     assert [(each["category"], each["tags"]) for each in result.created] == [("Logistics", ("courier",))]
 
 
-def test_a_ticket_of_the_page_is_linked() -> None:
+def test_the_pages_ticket_is_linked() -> None:
     result = run(examples()["twins"], ticket(fields={"Same as": "12"}), "field-changed")
 
     assert (result.failed, result.on_tickets[12].tags_added) == ({}, {"has-twin"})
 
 
 def table(head: str) -> set[str]:
-    """Gives the names in the first column of the table with this head."""
+    """Return the names in the first column of the table with this header."""
     updates = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
     return {name for update in updates for name in re.findall(r"`(\w+)", update.split("|")[1])}
 
@@ -63,11 +63,11 @@ def members(of: type) -> set[str]:
         ("Action", Recorder),
     ],
 )
-def test_every_member_stands_on_the_page(head: str, of: type) -> None:
+def test_the_page_lists_every_member(head: str, of: type) -> None:
     assert table(head) == members(of) - {"field_values"}
 
 
-def test_a_handler_of_the_page_is_given_its_settings() -> None:
+def test_the_pages_handler_gets_its_settings() -> None:
     made = ticket(category="Support")
     result = run(examples()["team"], made, "ticket-created", settings={"name": "Night shift"})
     assert result.notes == ("For Night shift, ticket-created at 12:00 UTC.",)

@@ -1,4 +1,4 @@
-"""A dry run of one router: what it wants is stored and shown, and takes nothing away from the others."""
+"""A dry run of one router: its actions are stored and shown, and override nothing of the others."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ DRY = frozenset({"trial"})
 
 
 def routers() -> tuple[Router, Router]:
-    """Two routers that disagree: the later one, which runs dry, would win."""
+    """Return two routers that disagree; the later one, in dry run, would win."""
     proven, trial = Router("proven"), Router("trial")
 
     @proven.on("ticket-created")
@@ -45,7 +45,7 @@ def record(store: redis.Redis) -> Record:
     return next(each for each in map(decode_record, AccountRecords(store, ACCOUNT).records()) if each.effects)
 
 
-def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis.Redis) -> None:
+def test_only_its_own_effects_are_not_sent_and_it_overrides_nothing(store: redis.Redis) -> None:
     world = World(store, *routers(), dry_routers=DRY)
     number = opened(world)
     world.settle_down()
@@ -65,7 +65,7 @@ def test_only_its_own_effects_are_not_sent_and_what_it_overrides_is(store: redis
     assert "tag +tried: not sent (dry run)" in told
 
 
-def test_its_turn_stores_no_plan_when_nothing_else_is_to_be_sent(store: redis.Redis) -> None:
+def test_a_turn_with_only_dry_effects_stores_no_plan(store: redis.Redis) -> None:
     world = World(store, routers()[1], dry_routers=DRY)
     scripts: list[str] = []
 
@@ -81,7 +81,7 @@ def test_its_turn_stores_no_plan_when_nothing_else_is_to_be_sent(store: redis.Re
     assert [call for call in world.simulator.log if call.method == "POST"] == []
 
 
-def test_the_one_go_that_it_has_at_a_ticket_is_not_spent(store: redis.Redis) -> None:
+def test_a_handler_that_runs_once_may_still_run_after_the_dry_run(store: redis.Redis) -> None:
     trial = routers()[1]
     trial.handlers[0] = replace(trial.handlers[0], once=True, kinds=frozenset({"ticket-created", "contact-replied"}))
     world = World(store, trial, dry_routers=DRY)
@@ -95,7 +95,7 @@ def test_the_one_go_that_it_has_at_a_ticket_is_not_spent(store: redis.Redis) -> 
     assert world.ticket(number)["tags"] == "tried"
 
 
-def test_a_plan_stored_before_sends_what_the_others_want_of_it(store: redis.Redis) -> None:
+def test_a_plan_stored_before_the_dry_run_sends_the_parts_of_others(store: redis.Redis) -> None:
     world = World(store, *routers())
 
     def after(step: Any, result: Any) -> Any:

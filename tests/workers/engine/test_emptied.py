@@ -1,4 +1,4 @@
-"""A store that was emptied: what happened before is history, and nothing is done a second time."""
+"""An emptied store: earlier changes are history, and nothing is done a second time."""
 
 import pytest
 import redis
@@ -22,7 +22,7 @@ def clerk(runs: list[list[str]]) -> Router:
 
 
 def emptied(store: redis.Redis, runs: list[list[str]], since: int) -> tuple[World, list[bytes]]:
-    """Gives a world whose store lost everything so long (s) after its last turn, and all bodies delivered so far."""
+    """Return a world whose store was emptied some seconds after its last turn, and all bodies delivered so far."""
     bodies: list[bytes] = []
     world = World(store, clerk(runs))
     receive = world.receive
@@ -40,7 +40,7 @@ def emptied(store: redis.Redis, runs: list[list[str]], since: int) -> tuple[Worl
 
 
 @pytest.mark.parametrize("since", [0, 30, 600, 100_000])
-def test_deliveries_that_come_again_do_nothing_again(store: redis.Redis, since: int) -> None:
+def test_repeated_deliveries_do_nothing_again(store: redis.Redis, since: int) -> None:
     runs: list[list[str]] = []
     world, bodies = emptied(store, runs, since)
     before = world.ticket(1)["updates"]
@@ -52,7 +52,7 @@ def test_deliveries_that_come_again_do_nothing_again(store: redis.Redis, since: 
 
 
 @pytest.mark.parametrize("since", [0, 30, 600])
-def test_what_happens_from_then_on_is_news_once(store: redis.Redis, since: int) -> None:
+def test_later_changes_are_shown_once(store: redis.Redis, since: int) -> None:
     runs: list[list[str]] = []
     world, _ = emptied(store, runs, since)
     world.now += 5_000
@@ -63,7 +63,7 @@ def test_what_happens_from_then_on_is_news_once(store: redis.Redis, since: int) 
     assert runs == [["contact-replied"]]
 
 
-def test_what_waited_is_lost_and_the_next_event_brings_only_what_is_new(store: redis.Redis) -> None:
+def test_waiting_events_are_lost_and_the_next_one_brings_only_new_changes(store: redis.Redis) -> None:
     runs: list[list[str]] = []
     world, _ = emptied(store, runs, 60)
     world.simulator.contact_replies(1, "This one was accepted and is lost.")

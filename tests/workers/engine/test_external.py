@@ -1,4 +1,4 @@
-"""Effects in other systems: made once, whatever dies, fails or is replayed; nothing else is made at all."""
+"""Effects in other systems: each happens once, whatever crashes, fails or is replayed."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +23,7 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 class Crm:
-    """Another system: it counts its calls, and can be asked whether something landed there."""
+    """Another system that counts its calls and knows what has landed there."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -51,7 +51,7 @@ def clerk(handle: Callable[[Ticket, Event, Context], None]) -> Router:
 
 
 def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **config: Any) -> World:
-    """Gives a world in which a ticket was opened and HappyFox has told of it."""
+    """Return a world in which a ticket was opened and its webhook has arrived."""
     world = World(store, clerk(handle), **config)
     world.simulator.create_ticket()
     world.deliver()
@@ -59,7 +59,7 @@ def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None
 
 
 def dies(world: World, step: Callable[[Step | Inner], bool], after: bool = True) -> None:
-    """Lets a worker die at the first step of a sort; ten minutes later another one has done everything."""
+    """Crash a worker at the first matching step; ten minutes later another one has done everything."""
 
     def die(each: Step | Inner, result: Any = None) -> Any:
         if step(each):
@@ -79,7 +79,7 @@ def external(step: Step | Inner) -> bool:
 
 
 def journal(nth: int) -> Callable[[Step | Inner], bool]:
-    """Picks the nth script that writes into the journal of other systems."""
+    """Return a filter for the nth script that journals an effect in another system."""
     snapshot: list[object] = []
 
     def pick(step: Step | Inner) -> bool:
@@ -113,7 +113,7 @@ def put_back(world: World) -> None:
     world.settle_down()
 
 
-def test_an_effect_gives_what_its_call_gives_as_json_holds_it(store: redis.Redis) -> None:
+def test_an_effect_returns_the_value_of_its_call_as_json(store: redis.Redis) -> None:
     got: list[Any] = []
 
     world = opened(store, lambda ticket, event, ctx: got.append(ctx.effect("x", lambda: {"a": (1, None), "b": "é"})))
@@ -123,7 +123,7 @@ def test_an_effect_gives_what_its_call_gives_as_json_holds_it(store: redis.Redis
     assert "clerk.file effect x: done" in trail(store)
 
 
-def test_a_worker_that_died_after_the_journal_said_done_gives_the_value_again(store: redis.Redis) -> None:
+def test_after_a_crash_behind_done_the_value_is_returned_again(store: redis.Redis) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -133,7 +133,7 @@ def test_a_worker_that_died_after_the_journal_said_done_gives_the_value_again(st
     assert "CRM {'row': 1}" in texts(world)
 
 
-def test_a_worker_that_died_before_the_journal_said_begun_called_nothing(store: redis.Redis) -> None:
+def test_a_crash_before_begun_has_called_nothing(store: redis.Redis) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -143,7 +143,7 @@ def test_a_worker_that_died_before_the_journal_said_begun_called_nothing(store: 
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_landed_settles_what_a_dead_worker_left_in_doubt(store: redis.Redis, after: bool) -> None:
+def test_landed_settles_the_doubt_after_a_crash(store: redis.Redis, after: bool) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add, crm.find)}"))
@@ -154,7 +154,7 @@ def test_landed_settles_what_a_dead_worker_left_in_doubt(store: redis.Redis, aft
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_without_landed_doubt_is_a_dead_letter_and_never_a_second_call(store: redis.Redis, after: bool) -> None:
+def test_doubt_without_landed_is_dead_lettered_and_never_called_again(store: redis.Redis, after: bool) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -169,7 +169,7 @@ def test_without_landed_doubt_is_a_dead_letter_and_never_a_second_call(store: re
     assert "CRM" not in texts(world)
 
 
-def test_a_person_who_replays_it_has_looked_and_wants_it_made(store: redis.Redis) -> None:
+def test_a_replay_by_a_person_repeats_an_effect_in_doubt(store: redis.Redis) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -180,7 +180,7 @@ def test_a_person_who_replays_it_has_looked_and_wants_it_made(store: redis.Redis
     assert "CRM {'row': 1}" in texts(world)
 
 
-def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.Redis) -> None:
+def test_an_effect_is_not_repeated_while_the_first_call_may_still_land(store: redis.Redis) -> None:
     crm, times = Crm(), []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -204,7 +204,7 @@ def test_it_is_not_made_again_while_the_first_call_may_still_land(store: redis.R
     assert [at >= began + world.config.handler_ms + world.config.doubt_ms for at in times] == [True]
 
 
-def test_what_a_retry_has_done_already_is_given_again(store: redis.Redis) -> None:
+def test_a_retry_gets_the_value_of_an_effect_already_done(store: redis.Redis) -> None:
     crm, runs = Crm(), []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -222,7 +222,7 @@ def test_what_a_retry_has_done_already_is_given_again(store: redis.Redis) -> Non
     assert "clerk.file effect add: done in an earlier attempt" in trail(store)
 
 
-def test_what_was_done_before_a_handler_gave_up_is_given_again_in_its_replay(store: redis.Redis) -> None:
+def test_a_replay_gets_the_value_of_an_effect_done_before_giving_up(store: redis.Redis) -> None:
     crm, runs = Crm(), []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -237,7 +237,7 @@ def test_what_was_done_before_a_handler_gave_up_is_given_again_in_its_replay(sto
     assert (runs, crm.calls) == ([{"row": 1}] * 2, 1)
 
 
-def test_what_was_done_before_happyfox_refused_the_handlers_wish_is_given_again_in_its_replay(
+def test_a_replay_gets_the_value_of_an_effect_done_before_a_refusal(
     store: redis.Redis,
 ) -> None:
     crm, runs = Crm(), []
@@ -253,7 +253,7 @@ def test_what_was_done_before_happyfox_refused_the_handlers_wish_is_given_again_
     assert (len(runs), crm.calls, world.ticket(1)["status"]["name"]) == (2, 1, "Closed")
 
 
-def test_a_retry_out_of_the_call_says_that_it_did_not_happen(store: redis.Redis) -> None:
+def test_retry_raised_by_the_call_means_that_it_did_not_happen(store: redis.Redis) -> None:
     crm, tries = Crm(), []
 
     def add() -> dict[str, int]:
@@ -268,7 +268,7 @@ def test_a_retry_out_of_the_call_says_that_it_did_not_happen(store: redis.Redis)
     assert (len(tries), crm.calls, dead_letters(store)) == (2, 1, {})
 
 
-def test_any_other_error_of_the_call_is_doubt(store: redis.Redis) -> None:
+def test_any_other_error_of_the_call_leaves_doubt(store: redis.Redis) -> None:
     crm = Crm()
 
     def add() -> dict[str, int]:
@@ -283,7 +283,7 @@ def test_any_other_error_of_the_call_is_doubt(store: redis.Redis) -> None:
     assert crm.calls == 1
 
 
-def test_an_error_of_a_call_that_can_be_looked_up_is_settled_by_the_next_attempt(store: redis.Redis) -> None:
+def test_the_next_attempt_settles_an_error_of_a_call_that_can_be_checked(store: redis.Redis) -> None:
     crm = Crm()
 
     def add() -> dict[str, int]:
@@ -297,7 +297,7 @@ def test_an_error_of_a_call_that_can_be_looked_up_is_settled_by_the_next_attempt
     assert "CRM {'row': 1}" in texts(world)
 
 
-def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Redis) -> None:
+def test_no_attempt_is_made_while_the_first_call_may_still_land(store: redis.Redis) -> None:
     crm, runs = Crm(), []
 
     def add() -> None:
@@ -314,7 +314,7 @@ def test_no_attempt_is_used_while_the_first_call_may_still_land(store: redis.Red
     assert runs[1] >= runs[0] + world.config.doubt_ms
 
 
-def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) -> None:
+def test_a_handler_may_handle_the_error_of_its_call(store: redis.Redis) -> None:
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
         def add() -> None:
             raise TimeoutError
@@ -332,7 +332,7 @@ def test_a_handler_that_copes_with_the_error_itself_goes_on(store: redis.Redis) 
     assert "clerk.file effect add: may or may not have happened" in trail(store)
 
 
-def test_the_second_effect_of_a_name_gives_the_value_of_the_first(store: redis.Redis) -> None:
+def test_a_second_effect_with_the_same_name_returns_the_first_value(store: redis.Redis) -> None:
     got: list[Any] = []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -352,7 +352,7 @@ def test_the_second_effect_of_a_name_gives_the_value_of_the_first(store: redis.R
         ("x" * 70_000, "70002 bytes, more than 64000"),
     ],
 )
-def test_a_value_that_cannot_be_kept_is_said_and_the_call_not_made_again(
+def test_a_value_that_cannot_be_stored_is_reported_and_not_called_again(
     store: redis.Redis, value: Any, problem: str
 ) -> None:
     calls: list[int] = []
@@ -392,7 +392,7 @@ async def waits() -> int:
         (lambda: waits(), "call returned a coroutine; use a client that is not async"),
     ],
 )
-def test_a_call_that_cannot_be_made_is_not_said_to_have_happened(store: redis.Redis, call: Any, words: str) -> None:
+def test_an_impossible_call_is_not_reported_as_done(store: redis.Redis, call: Any, words: str) -> None:
     world = opened(store, lambda ticket, event, ctx: ctx.effect("add", call))
     world.settle_down()
 
@@ -401,7 +401,7 @@ def test_a_call_that_cannot_be_made_is_not_said_to_have_happened(store: redis.Re
     assert "may or may not" not in dead_letter["reason"]
 
 
-def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
+def test_a_handler_may_have_at_most_a_hundred_effects(store: redis.Redis) -> None:
     calls: list[int] = []
 
     def many(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -415,7 +415,7 @@ def test_a_handler_may_have_a_hundred_effects(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
-def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, config: dict[str, Any]) -> None:
+def test_a_dry_run_calls_nothing_and_returns_the_dry_value(store: redis.Redis, config: dict[str, Any]) -> None:
     crm, got = Crm(), []
 
     world = opened(
@@ -427,7 +427,7 @@ def test_a_dry_run_calls_nothing_and_gives_the_dry_value(store: redis.Redis, con
     assert "clerk.file effect add: not made (dry run)" in trail(store)
 
 
-def test_the_test_kit_calls_nothing_and_shows_what_was_wanted() -> None:
+def test_the_test_kit_calls_nothing_and_shows_the_requested_effects() -> None:
     crm = Crm()
     router = clerk(lambda ticket, event, ctx: ticket.note(str(ctx.effect("add", crm.add, dry={"row": 5}))))
 
@@ -436,7 +436,7 @@ def test_the_test_kit_calls_nothing_and_shows_what_was_wanted() -> None:
     assert (result.effects, result.notes, crm.calls) == ({"add": {"row": 5}}, ("{'row': 5}",), 0)
 
 
-def test_the_turn_is_frozen_by_its_first_effect(store: redis.Redis) -> None:
+def test_the_first_effect_stores_the_turns_reading(store: redis.Redis) -> None:
     shown: list[tuple[str, int]] = []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -479,7 +479,7 @@ def test_a_worker_that_lost_its_lease_calls_nothing(store: redis.Redis) -> None:
     assert crm.calls == 0
 
 
-def test_a_lease_lost_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+def test_a_lost_lease_ends_the_turn_even_if_the_handler_swallows_it(store: redis.Redis) -> None:
     crm = Crm()
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -498,7 +498,7 @@ def test_a_lease_lost_is_not_forgotten_when_the_handler_swallows_it(store: redis
     assert (crm.calls, "Went on." in texts(world)) == (0, False)
 
 
-def test_doubt_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+def test_doubt_ends_the_run_even_if_the_handler_swallows_it(store: redis.Redis) -> None:
     crm = Crm()
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -516,7 +516,7 @@ def test_doubt_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis)
     assert "Went on." not in texts(world)
 
 
-def test_effects_in_another_system_survive_a_dry_run_that_ends(store: redis.Redis) -> None:
+def test_external_effects_run_after_a_dry_run_ends(store: redis.Redis) -> None:
     crm, runs = Crm(), []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -532,7 +532,7 @@ def test_effects_in_another_system_survive_a_dry_run_that_ends(store: redis.Redi
     assert (runs, crm.calls) == ([{"row": 0}, {"row": 1}], 1)
 
 
-def test_a_turn_that_cannot_go_on_leaves_what_it_did_done(store: redis.Redis) -> None:
+def test_a_turn_that_is_given_up_does_not_repeat_its_external_effects(store: redis.Redis) -> None:
     crm = Crm()
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
 

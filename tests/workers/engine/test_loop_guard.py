@@ -1,4 +1,4 @@
-"""The fuse: what goes round in circles on a ticket is stopped, and only by what is no part of the circle let go on."""
+"""The loop guard: loops on a ticket are stopped until somebody outside the loop writes to it."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ def notes(world: World, number: int) -> int:
 
 
 def answering(*kinds: str) -> Router:
-    """A router that answers whatever it hears."""
+    """Return a router that answers every change."""
     router = Router("loop")
 
     @router.on(*kinds)
@@ -50,7 +50,7 @@ def opened(world: World) -> int:
 
 
 def circle(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
-    """Plays somebody who answers each answer of ours, as a machine does; gives how many answers there were."""
+    """Answer each of our answers, as a machine does; return how many answers we sent."""
     heard = 0
     for _ in range(most):
         if notes(world, number) == heard:
@@ -65,7 +65,7 @@ def circle(world: World, number: int, most: int, seconds: int = 30, rule: bool =
     return heard
 
 
-def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(store: redis.Redis) -> None:
+def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12)
     number = opened(world)
 
@@ -83,11 +83,11 @@ def test_a_contact_s_auto_responder_is_answered_no_more_than_the_fuse_allows(sto
     assert "loop.answer skipped: the loop guard of this ticket tripped, until a colleague writes to the ticket" in trail
 
 
-def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_sooner(store: redis.Redis) -> None:
+def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
-    # The opening row is a contact's: the turn that it began does not count.
+    # The opening update is a contact's: the turn that it started does not count.
     assert circle(world, number, most=40, rule=True) == MAX_TURNS + 1
 
     [dead_letter] = dead_letters(world)
@@ -97,7 +97,7 @@ def test_two_rules_that_answer_each_other_without_anybody_else_are_stopped_soone
     assert "smart-rule by rule 'Ping-pong', note-added by rule -> loop.answer: reply (8 times)" in dead_letter.reason
 
 
-def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: redis.Redis) -> None:
+def test_slow_turns_or_turns_with_people_between_them_are_no_loop(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
@@ -112,7 +112,7 @@ def test_turns_that_act_with_people_between_them_or_slowly_are_no_circle(store: 
     assert dead_letters(world) == []
 
 
-def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(store: redis.Redis) -> None:
+def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: redis.Redis) -> None:
     ping, pong = Router("ping", echoes=True), Router("pong", echoes=True)
 
     @ping.on("ticket-created", "note-added")
@@ -134,7 +134,7 @@ def test_routers_that_hear_our_own_changes_and_answer_each_other_are_stopped(sto
 
 
 @pytest.mark.parametrize("rule", [False, True])
-def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Redis, rule: bool) -> None:
+def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bool) -> None:
     world = World(
         store, answering("ticket-created", "contact-replied", "smart-rule"), loop_guard=3 if not rule else 1000
     )
@@ -149,7 +149,7 @@ def test_one_blow_is_one_dead_letter_however_much_comes_after_it(store: redis.Re
     assert len(dead_letters(world)) == 1
 
 
-def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) -> None:
+def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
@@ -166,13 +166,13 @@ def test_a_contact_does_not_release_what_a_colleague_does(store: redis.Redis) ->
     assert notes(world, number) == 4
 
 
-def test_a_tool_that_answers_as_a_colleague_does_not_release_its_own_circle(store: redis.Redis) -> None:
+def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5)
     number = opened(world)
     heard = 0
     while notes(world, number) > heard:
         heard = notes(world, number)
-        for _ in range(2):  # it always says two things, the second when the fuse may have blown already
+        for _ in range(2):  # it always writes twice, the second time when the loop guard may have tripped already
             world.now += 2_000
             world.simulator.staff_updates(number, staff=2, text=f"Noted by the other tool at {world.now}.")
             finish(world)
@@ -180,7 +180,7 @@ def test_a_tool_that_answers_as_a_colleague_does_not_release_its_own_circle(stor
     assert heard == 5
 
 
-def test_when_the_hour_has_passed_handlers_run_again(store: redis.Redis) -> None:
+def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
@@ -191,7 +191,7 @@ def test_when_the_hour_has_passed_handlers_run_again(store: redis.Redis) -> None
     assert notes(world, number) == 4
 
 
-def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(store: redis.Redis) -> None:
+def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
@@ -204,7 +204,7 @@ def test_a_replay_of_its_letter_mends_it_and_shows_handlers_what_made_it_blow(st
     assert dead_letters(world) == []
 
 
-def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis) -> None:
+def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     circle(world, number, most=40)
@@ -218,7 +218,7 @@ def test_a_fuse_that_has_blown_stays_so_when_the_worker_dies(store: redis.Redis)
     assert notes(other, number) == 3
 
 
-def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> None:
+def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5)
     number = opened(world)
     circle(world, number, most=4)
@@ -229,7 +229,7 @@ def test_a_store_that_lost_its_memory_counts_our_rows(store: redis.Redis) -> Non
     assert "Last turns: " in dead_letters(world)[0].reason
 
 
-def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
+def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True)
     number = opened(world)
     for _ in range(5):
@@ -241,7 +241,7 @@ def test_a_dry_run_never_blows_it(store: redis.Redis) -> None:
     assert told.count(b"not sent (dry run)") == 6
 
 
-def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_blows_then(store: redis.Redis) -> None:
+def test_its_dead_letter_has_the_changes_queued_by_a_pause_that_just_ended(store: redis.Redis) -> None:
     shown = list[str]()
     world = paused_in_a_circle(store, shown, "ticket", "1")
     replies(world, "three", "four")
@@ -259,7 +259,7 @@ def test_what_waited_for_the_end_of_a_pause_stands_in_the_letter_when_the_fuse_b
     assert "the loop guard of this ticket was reset: a person replayed its dead letter" in trail
 
 
-def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown(store: redis.Redis) -> None:
+def test_changes_queued_for_a_router_get_a_dead_letter_while_it_is_tripped(store: redis.Redis) -> None:
     shown, other = list[str](), list[str]()
     world = paused_in_a_circle(store, shown, "router", "loop", other)
     replies(world, "three", "four")
@@ -279,7 +279,7 @@ def test_what_waited_for_a_router_is_a_letter_of_its_own_while_the_fuse_is_blown
     assert shown == ["one", "two", "three", "four"]
 
 
-def test_a_circle_through_another_ticket_names_it(store: redis.Redis) -> None:
+def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> None:
     router = Router("pair", echoes=True)
 
     @router.on("note-added")
@@ -301,7 +301,7 @@ def test_a_circle_through_another_ticket_names_it(store: redis.Redis) -> None:
 def paused_in_a_circle(
     store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
 ) -> World:
-    """Pauses something after two writes of ours (or of two routers, four), with a fuse of as many."""
+    """Pause something after two of our writes (four of two routers), with a loop guard of as many."""
     routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
     world = World(store, *routers, loop_guard=2 * len(routers))
     opened(world)
@@ -311,7 +311,7 @@ def paused_in_a_circle(
 
 
 def hearing(name: str, shown: list[str]) -> Router:
-    """A router that notes what it is shown."""
+    """Return a router that notes what it is shown."""
     router = Router(name)
 
     @router.on("contact-replied")

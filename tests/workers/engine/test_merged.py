@@ -1,4 +1,4 @@
-"""Tickets that are merged: nothing happens under the number that is gone, and nothing twice on the one that stays."""
+"""Merged tickets: nothing happens on the ticket that is gone, and nothing twice on the one that stays."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ROWS = ["kept", "copied"]
 
 
 class Desk:
-    """A world whose handler answers every message; ``runs`` holds the ticket, kinds and texts of each run."""
+    """A world whose handler answers every message; ``runs`` has the ticket, kinds and texts of each run."""
 
     def __init__(self, store: redis.Redis, *, fails: int = 0, **options: Any) -> None:
         self.runs: list[tuple[int, list[str], list[str]]] = []
@@ -58,9 +58,7 @@ class Desk:
 
 
 @pytest.mark.parametrize("merged_reads", READS)
-def test_no_handler_runs_and_nothing_is_written_under_the_number_of_a_merged_ticket(
-    store: redis.Redis, merged_reads: str
-) -> None:
+def test_nothing_runs_and_nothing_is_written_on_a_merged_ticket(store: redis.Redis, merged_reads: str) -> None:
     desk = Desk(store, merged_reads=merged_reads)
     desk.opened("First.", "Second.")
     before, posts = decode(untyped(store).get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")), desk.posts()
@@ -77,9 +75,7 @@ def test_no_handler_runs_and_nothing_is_written_under_the_number_of_a_merged_tic
 
 
 @pytest.mark.parametrize("merged_reads", READS)
-def test_what_is_owed_to_handlers_of_a_merged_ticket_becomes_dead_letters(
-    store: redis.Redis, merged_reads: str
-) -> None:
+def test_pending_work_of_a_merged_ticket_is_dead_lettered(store: redis.Redis, merged_reads: str) -> None:
     desk = Desk(store, fails=1, merged_reads=merged_reads)
     desk.world.simulator.create_ticket(text="First.")
     desk.world.simulator.create_ticket(text="Second.")
@@ -122,7 +118,7 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
 
 @pytest.mark.parametrize("merged_updates", ROWS)
 @pytest.mark.parametrize("seconds", [1, 3600])
-def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(
+def test_messages_answered_on_the_merged_ticket_are_not_answered_again(
     store: redis.Redis, merged_updates: str, seconds: int
 ) -> None:
     desk = Desk(store, merged_updates=merged_updates)
@@ -142,7 +138,7 @@ def test_what_was_answered_on_the_merged_ticket_is_not_answered_again(
 
 
 @pytest.mark.parametrize("merged_updates", ROWS)
-def test_a_merge_is_told_once_and_what_comes_after_it_as_ever(store: redis.Redis, merged_updates: str) -> None:
+def test_a_merge_is_shown_once_and_later_changes_as_usual(store: redis.Redis, merged_updates: str) -> None:
     desk = Desk(store, merged_updates=merged_updates)
     desk.opened("First.", "Second.")
     desk.later()
@@ -154,7 +150,7 @@ def test_a_merge_is_told_once_and_what_comes_after_it_as_ever(store: redis.Redis
     assert desk.runs[-1] == (2, ["contact-replied"], ["Hello?"])
 
 
-def test_an_older_survivor_and_a_fresh_reply_of_its_own_in_the_same_turn(store: redis.Redis) -> None:
+def test_an_older_survivor_gets_its_own_new_reply_in_the_same_turn(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.opened("First.", "Second.")
     desk.later()
@@ -165,7 +161,7 @@ def test_an_older_survivor_and_a_fresh_reply_of_its_own_in_the_same_turn(store: 
     assert desk.runs[2:] == [(1, ["contact-replied", "ticket-updated"], ["Hello?"])]
 
 
-def test_what_nobody_answered_before_the_merge_is_answered_on_the_surviving_ticket(store: redis.Redis) -> None:
+def test_unanswered_messages_are_answered_on_the_surviving_ticket(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.opened("First.", "Second.")
     desk.later()
@@ -178,7 +174,7 @@ def test_what_nobody_answered_before_the_merge_is_answered_on_the_surviving_tick
     assert desk.world.ticket(2)["updates"][-1]["message"]["text"].strip() == "Answer to: Anybody?"
 
 
-def test_rows_of_a_merged_ticket_that_nothing_is_known_of_are_news_only_when_they_are_young(store: redis.Redis) -> None:
+def test_only_recent_updates_of_an_unknown_merged_ticket_are_new(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.opened("First.", "Second.")
     store.delete(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")
@@ -190,7 +186,7 @@ def test_rows_of_a_merged_ticket_that_nothing_is_known_of_are_news_only_when_the
     assert desk.runs[2:] == [(2, ["contact-replied", "ticket-updated"], ["Anybody?"])]
 
 
-def test_properties_of_a_merged_ticket_are_no_changes_of_the_surviving_one(store: redis.Redis) -> None:
+def test_properties_of_a_merged_ticket_do_not_change_the_surviving_one(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.opened("First.", "Second.")
     desk.later()
@@ -201,7 +197,7 @@ def test_properties_of_a_merged_ticket_are_no_changes_of_the_surviving_one(store
     assert desk.runs[2:] == [(2, ["staff-replied", "ticket-updated"], ["Goes on in the other ticket."])]
 
 
-def test_a_survivor_that_was_never_seen_is_not_answered_what_the_merged_ticket_was(store: redis.Redis) -> None:
+def test_an_unknown_survivor_gets_no_answers_that_the_merged_ticket_got(store: redis.Redis) -> None:
     desk = Desk(store)
     desk.world.simulator.hook_faults.add(HookFault("drop"))
     desk.opened("First.")
@@ -214,7 +210,7 @@ def test_a_survivor_that_was_never_seen_is_not_answered_what_the_merged_ticket_w
 
 
 @pytest.mark.parametrize("merged_reads", READS)
-def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merged_reads: str) -> None:
+def test_a_merge_ends_a_stored_plan_at_the_next_read(store: redis.Redis, merged_reads: str) -> None:
     desk = Desk(store, merged_reads=merged_reads)
     desk.opened("First.", "Second.")
     desk.world.simulator.contact_replies(1, "Hello?")
@@ -239,7 +235,7 @@ def test_a_merge_under_a_plan_ends_it_at_its_next_look(store: redis.Redis, merge
     ]
 
 
-def test_a_merged_ticket_that_answers_404_goes_the_way_of_those_that_are_gone(store: redis.Redis) -> None:
+def test_a_merged_ticket_that_answers_404_is_treated_as_deleted(store: redis.Redis) -> None:
     desk = Desk(store, merged_reads="missing")
     desk.opened("First.", "Second.")
     desk.later()

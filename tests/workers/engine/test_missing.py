@@ -1,4 +1,4 @@
-"""A ticket or a handler that is not to be found: what was accepted waits, and is a dead letter in the end."""
+"""Missing tickets and handlers: accepted work waits, and is dead-lettered in the end."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from workers.testing.desk import ACCOUNT, Crash, World
 
 
 def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
-    """Gives a router whose handler notes what it is shown, after so many failures."""
+    """Return a router whose handler fails a number of times, then notes what it is shown."""
     router = Router("clerk")
 
     @router.on("ticket-created", "contact-replied")
@@ -27,7 +27,7 @@ def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
 
 
 def snapshot(store: redis.Redis, router: Router) -> World:
-    """Gives a world whose ticket 1 was worked once."""
+    """Return a world in which ticket 1 has had a turn."""
     world = World(store, router)
     world.simulator.create_ticket()
     world.deliver()
@@ -36,7 +36,7 @@ def snapshot(store: redis.Redis, router: Router) -> World:
 
 
 def lost(world: World, seconds: int) -> None:
-    """Lets HappyFox not know the ticket for so long."""
+    """Make HappyFox answer 404 for the ticket for this long."""
     world.simulator.faults.add(ApiFault("status", method="GET", path="ticket/*", status=404, count=None))
     until = world.now + seconds * 1000
     while world.now < until:
@@ -46,7 +46,7 @@ def lost(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis, known: bool) -> None:
+def test_an_event_waits_for_a_ticket_that_is_temporarily_not_found(store: redis.Redis, known: bool) -> None:
     runs: list[list[str]] = []
     world = snapshot(store, reader(runs)) if known else World(store, reader(runs))
     if known:
@@ -54,7 +54,7 @@ def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.R
     else:
         world.simulator.create_ticket()
     world.deliver()
-    world.now += 700_000  # however long it waited before
+    world.now += 700_000  # the time it waited before does not count
     lost(world, 170)
     world.settle_down()
 
@@ -62,7 +62,7 @@ def test_an_event_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.R
     assert dead_letters(store) == {}
 
 
-def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: redis.Redis) -> None:
+def test_pending_work_waits_for_a_ticket_that_is_temporarily_not_found(store: redis.Redis) -> None:
     runs: list[list[str]] = []
     world = snapshot(store, reader(runs, fails=1))
     world.now += 60_000
@@ -73,7 +73,7 @@ def test_what_is_owed_outlasts_a_ticket_that_is_not_found_for_a_while(store: red
     assert dead_letters(store) == {}
 
 
-def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_comes_back(store: redis.Redis) -> None:
+def test_pending_work_is_dead_lettered_when_its_ticket_is_gone_and_replayable(store: redis.Redis) -> None:
     runs: list[list[str]] = []
     world = snapshot(store, reader(runs, fails=1))
     lost(world, 1_000)
@@ -85,7 +85,7 @@ def test_what_is_owed_is_a_dead_letter_when_the_ticket_is_gone_and_runs_when_it_
     assert runs == [["ticket-created"]] * 2
 
 
-def test_a_replay_outlasts_a_ticket_that_is_not_found_and_happens_once(store: redis.Redis) -> None:
+def test_a_replay_waits_for_a_ticket_not_found_and_happens_once(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -117,7 +117,7 @@ def writer() -> Router:
     return router
 
 
-def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
+def test_an_effect_survives_a_wrong_404(store: redis.Redis) -> None:
     world = World(store, writer())
     world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
     world.simulator.create_ticket()
@@ -129,7 +129,7 @@ def test_an_effect_outlasts_a_404_that_is_wrong(store: redis.Redis) -> None:
     assert dead_letters(store) == {}
 
 
-def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_letter(
+def test_an_effect_answered_404_each_time_is_dead_lettered_if_its_ticket_exists(
     store: redis.Redis,
 ) -> None:
     world = World(store, writer())
@@ -144,7 +144,7 @@ def test_an_effect_that_is_404_each_time_although_the_ticket_is_there_is_a_dead_
     assert dead["effect"]["add"] == ["vip"]
 
 
-def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_about(store: redis.Redis) -> None:
+def test_effects_of_a_ticket_that_is_gone_are_dead_lettered_and_replayable(store: redis.Redis) -> None:
     world = World(store, writer())
     world.simulator.create_ticket()
     world.deliver()
@@ -164,7 +164,7 @@ def test_effects_of_a_ticket_that_goes_are_dead_letters_that_a_replay_brings_abo
     assert dead_letters(store) == {}
 
 
-def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis) -> None:
+def test_a_ticket_that_is_gone_is_forgotten_without_a_dead_letter(store: redis.Redis) -> None:
     runs: list[list[str]] = []
     world = snapshot(store, reader(runs))
     world.simulator.contact_replies(1, "Hello?")
@@ -177,7 +177,7 @@ def test_a_ticket_that_is_gone_is_forgotten_without_a_letter(store: redis.Redis)
 
 
 def other(*names: str) -> tuple[Router, ...]:
-    """Gives routers that do not know the handler, or none at all."""
+    """Return routers without the handler, or none at all."""
     routers = tuple(map(Router, names))
     for router in routers:
 
@@ -189,7 +189,7 @@ def other(*names: str) -> tuple[Router, ...]:
 
 
 def handed(world: World, *routers: Router) -> World:
-    """Gives the same deployment, worked by a worker with other handlers."""
+    """Return the same deployment with a worker that has other handlers."""
     then = World(world.client, *routers)
     then.simulator, then.now = world.simulator, world.now
     then._nonce = world._nonce + 1000
@@ -197,7 +197,7 @@ def handed(world: World, *routers: Router) -> World:
 
 
 @pytest.mark.parametrize("names", [("older",), ()])
-def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis, names: tuple[str, ...]) -> None:
+def test_work_for_an_unknown_handler_waits_for_a_worker_that_has_it(store: redis.Redis, names: tuple[str, ...]) -> None:
     runs: list[list[str]] = []
     router = reader(runs, fails=1)
     world = snapshot(store, router)
@@ -215,7 +215,7 @@ def test_what_a_worker_does_not_know_waits_for_one_that_does(store: redis.Redis,
 
 @pytest.mark.parametrize("fails", [0, 1])
 @pytest.mark.parametrize("names", [("older",), ()])
-def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
+def test_its_external_effects_are_not_repeated_after_a_crash(
     store: redis.Redis, names: tuple[str, ...], fails: int
 ) -> None:
     router, runs, calls = Router("clerk"), list[str](), list[str]()
@@ -250,7 +250,7 @@ def test_what_it_did_elsewhere_before_its_worker_died_is_not_done_again(
 
 
 @pytest.mark.parametrize("names", [("older",), ()])
-def test_what_nobody_knows_for_long_is_a_dead_letter(store: redis.Redis, names: tuple[str, ...]) -> None:
+def test_work_that_no_worker_takes_in_time_is_dead_lettered(store: redis.Redis, names: tuple[str, ...]) -> None:
     world = snapshot(store, reader([], fails=9))
     old = handed(world, *other(*names))
     old.settle_down()

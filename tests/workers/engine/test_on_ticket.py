@@ -1,4 +1,4 @@
-"""What handlers want of other tickets: done in those tickets' own lanes, once, and calling no handler by itself."""
+"""Actions for other tickets: performed in those tickets' own lanes, once, without starting handlers there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
-    """A router whose handler is called for the replies of contacts."""
+    """Return a router whose handler runs for replies of contacts."""
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -30,14 +30,14 @@ def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
 
 
 def rest(world: World) -> None:
-    """Works and delivers until all is told and done."""
+    """Work and deliver until nothing is left to do."""
     for _ in range(3):
         world.deliver()
         world.settle_down()
 
 
 def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config: Any) -> World:
-    """Gives a world with three tickets, seen before if wanted, on the first of which the contact has replied."""
+    """Return a world with three tickets, optionally seen before; the contact has replied on the first."""
     world = World(store, *routers, **config)
     for subject in ("One", "Two", "Three"):
         world.simulator.create_ticket(subject=subject)
@@ -61,7 +61,7 @@ def trail(store: Any, number: int) -> str:
     return "\n".join(line.decode() for line in store.lrange(f"{P}history:{number}", 0, -1))
 
 
-def test_it_is_done_on_the_other_ticket_as_that_stands_there(store: redis.Redis) -> None:
+def test_actions_are_performed_on_the_other_ticket_as_it_is_now(store: redis.Redis) -> None:
     def link(ticket: Ticket, ctx: Context) -> None:
         other = ctx.on_ticket(2)
         other.add_tags("linked")
@@ -81,9 +81,7 @@ def test_it_is_done_on_the_other_ticket_as_that_stands_there(store: redis.Redis)
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_it_calls_no_handler_there_so_that_two_tickets_cannot_write_on_each_other_for_ever(
-    store: redis.Redis, snapshot: bool
-) -> None:
+def test_they_start_no_handler_there_so_two_tickets_cannot_loop(store: redis.Redis, snapshot: bool) -> None:
     router, calls = Router("clerk"), []
 
     @router.on("ticket-updated")
@@ -99,7 +97,7 @@ def test_it_calls_no_handler_there_so_that_two_tickets_cannot_write_on_each_othe
     assert "From 1." in str(world.ticket(2)["updates"])
 
 
-def test_the_handlers_own_ticket_is_simply_that(store: redis.Redis) -> None:
+def test_a_handler_may_name_its_own_ticket_too(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(ticket.id).add_tags("own")))
     rest(world)
 
@@ -107,7 +105,7 @@ def test_the_handlers_own_ticket_is_simply_that(store: redis.Redis) -> None:
     assert "handed over" not in trail(store, 1)
 
 
-def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: redis.Redis) -> None:
+def test_actions_for_a_ticket_that_does_not_exist_are_dead_lettered(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(99).add_tags("linked")))
     rest(world)
 
@@ -118,7 +116,7 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(store: re
     assert not store.zcard(f"{P}schedule")
 
 
-def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(store: redis.Redis) -> None:
+def test_an_unknown_name_is_dead_lettered_there_and_can_be_replayed(store: redis.Redis) -> None:
     calls: list[int] = []
 
     def hold(ticket: Ticket, ctx: Context) -> None:
@@ -138,7 +136,7 @@ def test_a_name_that_is_unknown_there_is_a_dead_letter_that_can_be_replayed(stor
     assert (world.ticket(2)["status"]["name"], dead_letters(store), calls) == ("Parked", [], [1])
 
 
-def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) -> None:
+def test_what_happyfox_refuses_is_dead_lettered_on_the_other_ticket(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).note("Linked.")))
     world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     rest(world)
@@ -151,7 +149,7 @@ def test_what_happyfox_refuses_there_is_a_dead_letter_there(store: redis.Redis) 
     assert dead_letters(store) == []
 
 
-def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
+def test_the_routers_permissions_apply_there_too(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).reply("Hello.")), allow=frozenset())
     rest(world)
 
@@ -160,7 +158,7 @@ def test_the_routers_own_grants_hold_there_too(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
-def test_a_dry_run_hands_nothing_over(store: redis.Redis, config: dict[str, Any]) -> None:
+def test_a_dry_run_hands_over_nothing(store: redis.Redis, config: dict[str, Any]) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")), **config)
     rest(world)
 
@@ -169,7 +167,7 @@ def test_a_dry_run_hands_nothing_over(store: redis.Redis, config: dict[str, Any]
     assert "clerk.file: tags on ticket 2: not sent (dry run)" in trail(store, 1)
 
 
-def test_a_handler_that_fails_over_a_name_hands_nothing_over(store: redis.Redis) -> None:
+def test_a_handler_that_fails_on_a_name_hands_over_nothing(store: redis.Redis) -> None:
     def both(ticket: Ticket, ctx: Context) -> None:
         ctx.on_ticket(2).add_tags("linked")
         ticket.set(status="Nowhere")
@@ -181,7 +179,7 @@ def test_a_handler_that_fails_over_a_name_hands_nothing_over(store: redis.Redis)
     assert len(dead_letters(store)) == 1
 
 
-def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Redis) -> None:
+def test_actions_of_the_other_tickets_own_handlers_come_later(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -203,7 +201,7 @@ def test_what_the_other_tickets_own_handlers_want_comes_after_it(store: redis.Re
 
 
 @pytest.mark.parametrize(("scope", "name"), [("ticket", "2"), ("router", "clerk")])
-def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Redis, scope: Scope, name: str) -> None:
+def test_actions_wait_while_that_ticket_or_its_router_is_paused(store: redis.Redis, scope: Scope, name: str) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
     world.deliver()
     lane = world.claim()
@@ -219,7 +217,7 @@ def test_it_waits_while_the_other_ticket_or_its_router_is_paused(store: redis.Re
     assert (waiting, world.ticket(2)["tags"], dead_letters(store)) == ("", "linked", [])
 
 
-def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redis) -> None:
+def test_an_unusable_lane_affects_only_its_own_ticket(store: redis.Redis) -> None:
     def both(ticket: Ticket, ctx: Context) -> None:
         ctx.on_ticket(2).add_tags("linked")
         ctx.on_ticket(3).add_tags("linked")
@@ -233,7 +231,7 @@ def test_a_lane_that_cannot_be_used_concerns_that_ticket_alone(store: redis.Redi
     assert (dead_letter["reason"], dead_letter["handler"]) == ("requested by a turn of ticket 1", "clerk.file")
 
 
-def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None:
+def test_one_run_may_act_on_at_most_two_hundred_tickets() -> None:
     def many(ticket: Ticket, ctx: Context) -> None:
         for number in range(1, 300):
             ctx.on_ticket(number).add_tags("linked")
@@ -244,13 +242,13 @@ def test_one_run_may_want_something_of_two_hundred_tickets_at_the_most() -> None
 
 
 @pytest.mark.parametrize("number", [0, -1, True, "12", None])
-def test_a_number_that_is_none_is_told_with_its_cure(number: Any) -> None:
+def test_a_wrong_ticket_number_is_reported_with_its_fix(number: Any) -> None:
     result = run(clerk(lambda ticket, ctx: ctx.on_ticket(number)), ticket(), "contact-replied")
 
     assert "give the ticket's number" in str(result.failed["clerk.file"])
 
 
-def test_the_test_kit_shows_what_is_wanted_of_other_tickets() -> None:
+def test_the_test_kit_shows_actions_for_other_tickets() -> None:
     def link(ticket: Ticket, ctx: Context) -> None:
         ctx.on_ticket(12).note("See 1.")
         ctx.on_ticket(12).add_tags("linked")
@@ -262,7 +260,7 @@ def test_the_test_kit_shows_what_is_wanted_of_other_tickets() -> None:
     assert (result.on_tickets[12].notes, result.on_tickets[12].tags_added) == (("See 1.",), {"linked"})
 
 
-def test_it_is_kept_however_long_it_waits(store: redis.Redis) -> None:
+def test_handed_over_actions_are_kept_however_long_they_wait(store: redis.Redis) -> None:
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
     world.deliver()
     world.drive(world.claim() or pytest.fail("nothing is due"))

@@ -1,4 +1,4 @@
-"""A person who works as the staff member that we write as: what they do is theirs, what we did stays ours."""
+"""A person who works as our own staff member: their changes are theirs, ours stay ours."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ Wish = Callable[[Ticket, Event], None]
 
 
 def world_of(store: redis.Redis, kinds: tuple[str, ...], asked: Wish) -> tuple[World, int, list[list[str]]]:
-    """Gives a world with a ticket seen before, and what its one handler is shown: kinds with their actors."""
+    """Return a world with a known ticket, and what its handler is shown: kinds with their actors."""
     router, shown = Router("clerk"), list[list[str]]()
 
     @router.on(*kinds)
@@ -34,7 +34,7 @@ def texts(world: World, number: int) -> list[str]:
     return [(update["message"] or {"text": ""})["text"] for update in world.ticket(number)["updates"]]
 
 
-def test_their_reply_runs_handlers_as_that_of_any_colleague(store: redis.Redis) -> None:
+def test_their_reply_runs_handlers_like_any_colleagues_reply(store: redis.Redis) -> None:
     world, number, shown = world_of(store, ("staff-replied",), lambda ticket, event: ticket.add_tags("answered"))
     world.simulator.staff_updates(number, staff=BOT, text="I take this one myself.")
     finish(world)
@@ -45,7 +45,7 @@ def test_their_reply_runs_handlers_as_that_of_any_colleague(store: redis.Redis) 
 
 def test_their_reply_withholds_ours(store: redis.Redis) -> None:
     def answer(ticket: Ticket, event: Event) -> None:
-        world.now += 60_000  # so that the plan is held against a fresh read
+        world.now += 60_000  # so that the plan is checked against a new read
         world.simulator.staff_updates(number, staff=BOT, text="I have answered you myself.")
         ticket.reply("The robot answers, too.")
 
@@ -58,7 +58,7 @@ def test_their_reply_withholds_ours(store: redis.Redis) -> None:
     assert b"answered meanwhile" in told
 
 
-def test_what_they_set_is_not_overwritten_and_is_news(store: redis.Redis) -> None:
+def test_their_changes_are_not_overwritten_and_run_handlers(store: redis.Redis) -> None:
     def file(ticket: Ticket, event: Event) -> None:
         if event.kind == "contact-replied":
             world.now += 60_000
@@ -74,7 +74,7 @@ def test_what_they_set_is_not_overwritten_and_is_news(store: redis.Redis) -> Non
     assert shown[-1] == [f"status-changed by staff {BOT}"]
 
 
-def test_rows_of_ours_that_show_late_or_twice_start_nothing(store: redis.Redis) -> None:
+def test_our_updates_that_appear_late_or_twice_start_nothing(store: redis.Redis) -> None:
     world, number, shown = world_of(
         store,
         ("contact-replied", "staff-replied", "note-added", "status-changed", "ticket-updated"),
@@ -94,7 +94,7 @@ def test_rows_of_ours_that_show_late_or_twice_start_nothing(store: redis.Redis) 
     assert shown == [["contact-replied by contact 1"]]
 
 
-def test_an_answer_that_dresses_our_words_up_is_known_as_ours(store: redis.Redis) -> None:
+def test_our_reply_is_recognized_when_happyfox_decorates_it(store: redis.Redis) -> None:
     world, number, shown = world_of(
         store, ("contact-replied", "staff-replied"), lambda ticket, event: ticket.note("VIP", alert=None)
     )

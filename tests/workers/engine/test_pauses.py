@@ -1,4 +1,4 @@
-"""Pauses: no handler runs until they end; what came meanwhile is handled then, once and in order, or was skipped."""
+"""Pauses: no handler runs until they end; changes are handled then, once and in order, or were skipped."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ EACH: list[tuple[Scope, str]] = [("account", ""), ("router", "audit"), ("ticket"
 
 
 def audit(shown: list[str], name: str = "audit", fails: int = 0) -> Router:
-    """Notes the texts that it is shown."""
+    """Return a router that notes the texts it is shown."""
     router, left = Router(name), [fails]
 
     @router.on(*KINDS)
@@ -47,7 +47,7 @@ def halt(world: World, scope: Scope, name: str, skip: bool = False) -> bool:
 
 
 def write(world: World, *texts: str) -> None:
-    """Lets the contact write, and everything come to rest for the moment."""
+    """Write as the contact and work until nothing is due."""
     for text in texts:
         world.simulator.contact_replies(1, text)
         world.now += 3_000
@@ -71,7 +71,7 @@ def trail(store: Any) -> str:
 
 
 @pytest.mark.parametrize(("scope", "name"), EACH)
-def test_what_comes_waits_and_is_handled_once_and_in_order_when_it_ends(
+def test_changes_are_queued_and_handled_once_and_in_order_after_the_pause(
     store: redis.Redis, scope: Scope, name: str
 ) -> None:
     shown = list[str]()
@@ -90,7 +90,7 @@ def test_what_comes_waits_and_is_handled_once_and_in_order_when_it_ends(
 
 
 @pytest.mark.parametrize(("scope", "name"), EACH)
-def test_what_comes_is_skipped_when_the_pause_says_so(store: redis.Redis, scope: Scope, name: str) -> None:
+def test_changes_are_skipped_if_the_pause_says_so(store: redis.Redis, scope: Scope, name: str) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
     halt(world, scope, name, skip=True)
@@ -105,7 +105,7 @@ def test_what_comes_is_skipped_when_the_pause_says_so(store: redis.Redis, scope:
     assert "paused since 2026-05-28 20:2" in trail(store)
 
 
-def test_only_the_router_that_is_paused_waits(store: redis.Redis) -> None:
+def test_only_the_paused_router_waits(store: redis.Redis) -> None:
     one, two = list[str](), list[str]()
     world = opened(store, audit(one), audit(two, "other"))
     halt(world, "router", "audit")
@@ -119,7 +119,7 @@ def test_only_the_router_that_is_paused_waits(store: redis.Redis) -> None:
     assert one == two
 
 
-def test_only_the_ticket_that_is_paused_waits(store: redis.Redis) -> None:
+def test_only_the_paused_ticket_waits(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
     halt(world, "ticket", "1")
@@ -130,7 +130,7 @@ def test_only_the_ticket_that_is_paused_waits(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("skips", [False, True])
-def test_a_tag_pauses_its_ticket_until_it_is_taken_off(store: redis.Redis, skips: bool) -> None:
+def test_a_tag_pauses_its_ticket_until_it_is_removed(store: redis.Redis, skips: bool) -> None:
     shown = list[str]()
     world = opened(store, audit(shown), off_tag="foxhooks-off", off_skips=skips)
     world.simulator.staff_updates(1, staff=1, add_tags=["Foxhooks-Off"])
@@ -154,7 +154,7 @@ def test_without_the_setting_the_tag_means_nothing(store: redis.Redis) -> None:
     assert shown == ["Hello", "tags-changed"]
 
 
-def test_a_handler_that_was_owed_keeps_its_attempt_and_its_changes(store: redis.Redis) -> None:
+def test_pending_work_keeps_its_attempt_and_its_changes(store: redis.Redis) -> None:
     shown = list[str]()
     world = World(store, audit(shown, fails=2))
     world.simulator.create_ticket(text="Hello")
@@ -173,7 +173,7 @@ def test_a_handler_that_was_owed_keeps_its_attempt_and_its_changes(store: redis.
     assert not store.zcard(f"{P}dead_letters")
 
 
-def test_where_two_pauses_meet_nothing_is_lost(store: redis.Redis) -> None:
+def test_nothing_is_lost_where_two_pauses_overlap(store: redis.Redis) -> None:
     one, two = list[str](), list[str]()
     world = opened(store, audit(one), audit(two, "other"))
     halt(world, "ticket", "1")
@@ -191,7 +191,7 @@ def test_where_two_pauses_meet_nothing_is_lost(store: redis.Redis) -> None:
     assert one == ["Hello", "one", "two"]
 
 
-def test_a_ticket_paused_while_its_router_is_keeps_the_order(store: redis.Redis) -> None:
+def test_a_ticket_paused_together_with_its_router_keeps_the_order(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
     halt(world, "router", "audit")
@@ -206,7 +206,7 @@ def test_a_ticket_paused_while_its_router_is_keeps_the_order(store: redis.Redis)
     assert shown == ["Hello", "one", "two", "three"]
 
 
-def test_a_plan_that_is_stored_is_carried_out(store: redis.Redis) -> None:
+def test_a_stored_plan_is_carried_out_during_a_pause(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
 
@@ -229,7 +229,7 @@ def test_a_plan_that_is_stored_is_carried_out(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(("scope", "name"), EACH[1:])
-def test_what_a_handler_did_elsewhere_before_its_worker_died_is_not_done_again(
+def test_external_effects_are_not_repeated_after_a_crash_and_a_pause(
     store: redis.Redis, scope: Scope, name: str
 ) -> None:
     router, calls, given = Router("audit"), list[str](), list[str | None]()
@@ -260,7 +260,7 @@ def test_what_a_handler_did_elsewhere_before_its_worker_died_is_not_done_again(
     assert str(world.ticket(1)["updates"]).count("Told.") == 2  # the text and the html of one note
 
 
-def test_a_pause_that_ends_while_a_turn_is_under_way_is_noticed(store: redis.Redis) -> None:
+def test_a_pause_that_ends_during_a_turn_is_noticed(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
     halt(world, "ticket", "1")
@@ -302,7 +302,7 @@ def test_nothing_is_lost_when_workers_die(store: redis.Redis, name: str) -> None
     assert shown == ["Hello", "one", "two", "three"]
 
 
-def test_a_pause_is_no_backlog_that_costs_reads(store: redis.Redis) -> None:
+def test_paused_lanes_cost_no_reads(store: redis.Redis) -> None:
     world = opened(store, audit([]), off_tag="foxhooks-off")
     world.simulator.staff_updates(1, staff=1, add_tags=["foxhooks-off"])
     settle(world)
@@ -317,7 +317,7 @@ def test_a_pause_is_no_backlog_that_costs_reads(store: redis.Redis) -> None:
     assert len(world.simulator.log) == before
 
 
-def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_queued_changes_become_a_dead_letter(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MAX_QUEUED", 2)
     world = opened(store, audit([]))
     halt(world, "ticket", "1")
@@ -331,7 +331,7 @@ def test_more_than_can_wait_becomes_a_dead_letter(store: redis.Redis, monkeypatc
     assert "replay this when it is resumed" in dead_letter["reason"]
 
 
-def test_pausing_twice_and_resuming_twice_is_once(store: redis.Redis) -> None:
+def test_pausing_or_resuming_twice_has_no_further_effect(store: redis.Redis) -> None:
     world = opened(store, audit([]))
     for scope, name in EACH:
         assert [halt(world, scope, name), halt(world, scope, name, skip=True)] == [False, True]
@@ -342,7 +342,7 @@ def test_pausing_twice_and_resuming_twice_is_once(store: redis.Redis) -> None:
     assert store.hkeys(f"{P}paused") == [b"ended"]
 
 
-def test_what_waited_is_told_when_it_is_shown(store: redis.Redis) -> None:
+def test_the_history_lists_queued_changes_when_handlers_get_them(store: redis.Redis) -> None:
     world = opened(store, audit([]), audit([], "other"))
     halt(world, "router", "audit")
     write(world, "one")
@@ -357,7 +357,7 @@ def test_what_waited_is_told_when_it_is_shown(store: redis.Redis) -> None:
     assert "every handler of audit gets the queued changes: contact-replied by contact (row 3)" in trail(store)
 
 
-def test_a_handler_that_waits_for_its_retry_is_not_told_to_have_failed_again(store: redis.Redis) -> None:
+def test_a_handler_waiting_for_its_retry_is_not_reported_as_failed_again(store: redis.Redis) -> None:
     world = World(store, audit([], fails=1))
     world.simulator.create_ticket(text="Hello")
     world.deliver()

@@ -1,4 +1,4 @@
-"""The class under which a turn writes: what a contact waits for goes first, bulk routers go last."""
+"""The priority of writes: a turn that a contact waits for goes first, bulk routers go last."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def tagging(*, bulk: bool) -> Router:
 
 
 @pytest.mark.parametrize(("bulk", "priority"), [(False, "interactive"), (True, "bulk")])
-def test_a_router_may_lower_its_own_class(store: redis.Redis, bulk: bool, priority: str) -> None:
+def test_a_router_may_lower_its_own_priority(store: redis.Redis, bulk: bool, priority: str) -> None:
     world = World(store, tagging(bulk=bulk))
     begun: list[Script[object]] = []
 

@@ -1,4 +1,4 @@
-"""Dead letters put back: nothing that a handler was owed is lost on the way, however often it fails."""
+"""Replayed dead letters: no change is lost, however often the handler fails."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def opened(store: redis.Redis, router: Router, **config: Any) -> World:
-    """Gives a world in which a ticket was opened and the first turn was taken."""
+    """Return a world in which a ticket was opened and had its first turn."""
     world = World(store, router, **config)
     world.simulator.create_ticket()
     world.deliver()
@@ -23,7 +23,7 @@ def opened(store: redis.Redis, router: Router, **config: Any) -> World:
     return world
 
 
-def test_a_replay_that_fails_is_a_replay_when_it_runs_again(store: redis.Redis) -> None:
+def test_a_failed_replay_is_still_a_replay_when_it_is_retried(store: redis.Redis) -> None:
     router = Router("clerk")
     runs: list[bool] = []
 
@@ -40,7 +40,7 @@ def test_a_replay_that_fails_is_a_replay_when_it_runs_again(store: redis.Redis) 
     assert runs == [False, True, True]
 
 
-def test_a_replay_that_names_something_unknown_again_keeps_its_changes(store: redis.Redis) -> None:
+def test_a_replay_with_an_unknown_name_keeps_its_changes(store: redis.Redis) -> None:
     router = Router("clerk")
     runs: list[int] = []
 
@@ -57,7 +57,7 @@ def test_a_replay_that_names_something_unknown_again_keeps_its_changes(store: re
     assert [len(dead_letter["changes"]) for dead_letter in dead_letters(store).values()] == [1]
 
 
-def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store: redis.Redis) -> None:
+def test_an_effect_refused_after_a_retry_keeps_its_changes(store: redis.Redis) -> None:
     router = Router("clerk")
     runs: list[int] = []
 
@@ -80,7 +80,7 @@ def test_an_effect_refused_after_a_retry_keeps_the_changes_that_led_to_it(store:
     assert dead_letters(store) == {}
 
 
-def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redis) -> None:
+def test_pending_work_is_dead_lettered_while_the_loop_guard_is_tripped(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -99,7 +99,7 @@ def test_what_is_owed_while_the_fuse_is_blown_is_a_dead_letter(store: redis.Redi
     assert [len(dead_letter["changes"]) for dead_letter in dead_letters(store).values()] == [1]
 
 
-def test_a_row_of_ours_without_words_does_not_stand_for_tags(store: redis.Redis) -> None:
+def test_an_update_of_ours_without_content_does_not_prove_tags(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")

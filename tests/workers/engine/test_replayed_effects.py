@@ -1,4 +1,4 @@
-"""A refused effect put back: it alone is brought about, and its handler is not asked again."""
+"""Replayed effects: only the refused effect is performed, and its handler does not run."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ def said(world: World) -> list[str]:
     return [update["message"]["text"].strip() for update in world.ticket(1)["updates"][1:] if update["message"]]
 
 
-def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redis.Redis) -> None:
+def test_a_replay_of_a_refused_effect_performs_only_that_effect(store: redis.Redis) -> None:
     router = Router("clerk")
     runs: list[int] = []
 
@@ -43,7 +43,7 @@ def test_a_replay_of_a_refused_effect_brings_about_that_effect_alone(store: redi
     assert dead_letters(store) == {}
 
 
-def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(store: redis.Redis) -> None:
+def test_each_dead_letter_of_a_shared_effect_performs_its_own_part(store: redis.Redis) -> None:
     one, two = Router("one"), Router("two")
 
     @one.on("ticket-created")
@@ -70,7 +70,7 @@ def test_each_letter_of_an_effect_of_two_handlers_brings_about_its_own_part(stor
     assert dead_letters(store) == {}
 
 
-def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(store: redis.Redis) -> None:
+def test_a_replayed_effect_uses_current_permissions_and_names(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -101,7 +101,7 @@ def test_a_replayed_effect_needs_its_permission_and_its_names_as_they_are_now(st
     assert dead_letters(store) == {}
 
 
-def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb_each_other(store: redis.Redis) -> None:
+def test_a_replayed_effect_and_its_handlers_new_actions_are_independent(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created", "contact-replied")
@@ -129,7 +129,7 @@ def test_a_replayed_effect_and_what_its_handler_decides_meanwhile_do_not_disturb
 
 
 @pytest.mark.parametrize("landed", [True, False])
-def test_a_replay_of_what_may_have_happened_looks_first(store: redis.Redis, landed: bool) -> None:
+def test_a_replay_of_an_effect_in_doubt_checks_first(store: redis.Redis, landed: bool) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")

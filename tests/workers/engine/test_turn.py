@@ -1,4 +1,4 @@
-"""A turn as a whole: from a delivery to the ticket in HappyFox."""
+"""A whole turn: from a delivery to the ticket in HappyFox."""
 
 import pytest
 import redis
@@ -26,7 +26,7 @@ def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
     assert [result.end for result in results] == ["settled"] * len(results)
 
 
-def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_parts(store: redis.Redis) -> None:
+def test_a_dry_run_sends_nothing_and_keeps_effects_with_names(store: redis.Redis) -> None:
     world = World(store, vip(), dry_run=True)
     number = world.simulator.create_ticket(subject="Printer").id
     world.deliver()
@@ -41,9 +41,7 @@ def test_a_dry_run_sends_nothing_and_keeps_every_effect_with_the_names_of_its_pa
 
 
 @pytest.mark.parametrize(("dry", "saved"), [(True, None), (False, b"1")])
-def test_calls_that_folding_saved_are_counted_once_and_not_in_a_dry_run(
-    store: redis.Redis, dry: bool, saved: bytes | None
-) -> None:
+def test_saved_calls_are_counted_once_and_not_in_a_dry_run(store: redis.Redis, dry: bool, saved: bytes | None) -> None:
     world = World(store, vip(), dry_run=dry)
     world.after = lambda step, result: (  # every script may run twice
         world.store.run(step) if isinstance(step, Script) and step.name == "settle" else result
@@ -54,7 +52,7 @@ def test_calls_that_folding_saved_are_counted_once_and_not_in_a_dry_run(
     assert store.get(f"foxhooks:{{{ACCOUNT}}}:calls_saved") == saved
 
 
-def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redis) -> None:
+def test_what_the_ticket_already_shows_is_reported_and_not_written(store: redis.Redis) -> None:
     world = World(store, vip(), dry_run=True)
     world.simulator.create_ticket(subject="Printer", tags=["vip"], priority="High")
     world.deliver()
@@ -65,7 +63,7 @@ def test_what_the_ticket_shows_already_is_not_written_and_said(store: redis.Redi
     assert record.remarks == ("tag +vip: already up to date", "priority: already up to date")
 
 
-def test_own_writes_are_echoes(store: redis.Redis) -> None:
+def test_our_own_writes_start_no_handler(store: redis.Redis) -> None:
     router = Router("loop")
     snapshot: list[str] = []
 
@@ -101,7 +99,7 @@ def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redi
     assert "on it again" in ticket["updates"][-1]["message"]["text"]
 
 
-def test_a_new_event_does_not_wait_for_the_next_look_at_one_that_nothing_explains(store: redis.Redis) -> None:
+def test_a_new_event_does_not_wait_for_the_recheck_of_an_unexplained_one(store: redis.Redis) -> None:
     world = World(store, vip())
     number = world.simulator.create_ticket().id
     world.deliver()
