@@ -1,6 +1,7 @@
 """Fixtures every test may ask for: real stores, emptied for each test, and a clean environment."""
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,10 @@ from tests.support.stores import Server
 
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
+
+# Measuring coverage leaves the plugin out (see the Makefile).
+if "workers.testing.fixtures" not in sys.modules:
+    from workers.testing.fixtures import clock, desk, simulator  # noqa: F401
 
 # Tests run in parallel, so how long an example takes depends on what else runs.
 hypothesis.settings.register_profile("parallel", deadline=None)
@@ -38,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each test to the next free worker, but those of the deployment to one, so that it builds one image."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Scheduling(LoadScopeScheduling):
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             return "deploy" if nodeid.startswith("tests/deploy/") else nodeid
 
@@ -121,6 +126,15 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., "Fleet"]]:
 
     with contextlib.ExitStack() as stack:
         yield lambda plugin, **options: stack.enter_context(deployed(plugin, tmp_path, **options))
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage during the test: a store collected at the bottom of a recursion could not be closed."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

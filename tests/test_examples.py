@@ -22,7 +22,7 @@ def test_the_readme_lists_every_example_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_has_a_test_and_its_docstring_shows_settings_that_fit(path: Path) -> None:
+def test_an_example_has_a_test_and_its_docstring_shows_valid_settings(path: Path) -> None:
     assert path.with_name(f"test_{path.name}").exists()
     module = importlib.import_module(path.stem)
     router: Any = getattr(module, "router", None)

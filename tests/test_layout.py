@@ -1,7 +1,8 @@
-"""The layout holds: floors import downwards, pure parts stay pure, and importing has no effect."""
+"""The layout: layers import lower ones only, pure parts stay pure, and importing has no side effects."""
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ LAYERS = (
     {"service.__main__"},
 )
 HEIGHT = {layer: height for height, layers in enumerate(LAYERS) for layer in layers}
-# Beside the layers, or narrower than its own: it imports exactly this of ours (and itself).
+# Outside the layers, or restricted: it imports only these modules of the project (and itself).
 ALLOWED = {
     "workers.simulator": {"workers.tickets", "workers.webhook"},
     "workers.handlers": {"workers"},
@@ -67,7 +68,7 @@ class Import:
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the two packages with its file."""
+    """Return every module of the two packages with its file."""
     found = {}
     for package in ("service", "workers"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -99,7 +100,7 @@ def within(name: str, part: str) -> bool:
 
 
 def layer_of(name: str) -> str:
-    """The layer of a module, or of a name out of a module: the deepest one that holds it."""
+    """Return the layer of a module or of a name in it: the deepest one that contains it."""
     while name not in HEIGHT and name not in ALLOWED:
         name, _, last = name.rpartition(".")
         assert last, "give every folder a layer"
@@ -133,6 +134,23 @@ def test_a_layer_imports_lower_layers_only() -> None:
     assert wrong == []
 
 
+def test_the_architecture_page_lists_the_layers_in_their_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("\n## The layers\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1:3] for row in page.splitlines() if re.match(r"\| \d", row)]
+    shown = {int(number): {dotted(path) for path in re.findall("`(.+?)`", paths)} for number, paths in rows}
+    engine = [layers for layers in LAYERS if not any(within(layer, "service") for layer in layers)]
+    assert shown == {**dict(enumerate(engine)), len(engine): {"service"}}
+    order = re.findall("`(.+?)`", page.partition("Within `service/`")[2].partition("\n\n")[0])
+    above = [layer for layers in LAYERS[len(engine) :] for layer in sorted(layers - {"service"})]
+    assert [dotted(path) for path in order] == above
+
+
+def dotted(path: str) -> str:
+    """Return the dotted name of a module or a folder."""
+    parts = path.removesuffix(".py").rstrip("/").split("/")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def test_modules_import_each_other_in_one_direction() -> None:
     edges = {module: {target(found.name) for found in imports(module)} - {module, ""} for module in modules()}
     done: set[str] = set()
@@ -149,27 +167,27 @@ def test_modules_import_each_other_in_one_direction() -> None:
 
 
 def target(name: str) -> str:
-    """The module that an import runs, empty when it is none of ours."""
+    """Return the module of the project that an import runs, empty for others."""
     return name if name in modules() else name.rpartition(".")[0] if name.rpartition(".")[0] in modules() else ""
 
 
-def test_httpx_is_imported_by_the_transport_alone() -> None:
+def test_only_the_transport_imports_httpx() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "httpx")}
     assert {name for name in importers if within(name, "workers")} <= TRANSPORT
 
 
-def test_the_engine_has_no_second_way_to_make_a_call() -> None:
+def test_only_the_transport_makes_http_calls() -> None:
     wrong = [
         str(found)
         for found in all_imports()
         if within(found.importer, "workers") and any(within(found.name, client) for client in OTHER_CLIENTS)
-        # httpcore is what the transport is made of; the parts that only it imports.
+        # The transport is built on httpcore.
         if not (found.importer in TRANSPORT and within(found.name, "httpcore"))
     ]
     assert wrong == []
 
 
-def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
+def test_only_the_service_uses_a_web_framework_and_the_terminal() -> None:
     wrong = [
         str(found)
         for found in all_imports()
@@ -178,14 +196,14 @@ def test_the_engine_knows_no_web_framework_and_no_terminal() -> None:
     assert wrong == []
 
 
-def test_pytest_is_for_fixtures_alone_and_the_kit_for_tests_alone() -> None:
+def test_only_fixtures_import_pytest_and_only_tests_import_the_test_kit() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "pytest")}
     assert importers == {"workers.testing.fixtures"}
     users = {found.importer for found in all_imports() if within(found.name, "workers.testing")}
     assert {name for name in users if not within(name, "workers.testing")} == set()
 
 
-def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
+def test_pure_parts_import_no_store_network_thread_or_clock() -> None:
     wrong = [
         str(found)
         for found in all_imports()
@@ -194,7 +212,7 @@ def test_pure_parts_import_no_store_no_network_no_thread_and_no_clock() -> None:
     assert wrong == []
 
 
-def test_pure_parts_ask_no_clock() -> None:
+def test_pure_parts_read_no_clock() -> None:
     wrong = [
         f"{module}, line {node.lineno}: {ast.unparse(node)}"
         for module in modules()
@@ -208,27 +226,27 @@ def test_pure_parts_ask_no_clock() -> None:
     assert wrong == []
 
 
-# Run in an interpreter of its own: prints what each import did, as JSON.
+# Run in an interpreter of its own: prints the side effects of each import as JSON.
 PROBE = """
 import json, os, sys, threading
 import urllib3  # asks the machine for IPv6 by binding a socket when it is imported; Sentry's client needs it
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_", "REDIS_URL", "SENTRY_DSN")
-module, deeds = None, []
+module, effects = None, []
 
 def audit(event, arguments):
     if module and event in {"socket.__new__", "socket.connect", "socket.bind", "subprocess.Popen", "os.fork"}:
-        deeds.append(f"{module}: {event}")
+        effects.append(f"{module}: {event}")
 
 class Watched(type(os.environ)):
     def __getitem__(self, key):
         if module and str(key).startswith(OURS):
-            deeds.append(f"{module}: reads {key}")
+            effects.append(f"{module}: reads {key}")
         return super().__getitem__(key)
 
     def __contains__(self, key):
         if module and str(key).startswith(OURS):
-            deeds.append(f"{module}: looks for {key}")
+            effects.append(f"{module}: looks for {key}")
         return super().__contains__(key)
 
 os.environ.__class__ = Watched
@@ -236,16 +254,16 @@ sys.addaudithook(audit)
 for module in json.loads(sys.argv[1]):
     __import__(module)
     if threading.active_count() > 1:
-        deeds.append(f"{module}: starts a thread")
+        effects.append(f"{module}: starts a thread")
         break
 if "dramatiq" in sys.modules and sys.modules["dramatiq"].broker.global_broker is not None:
-    deeds.append("a global broker is set")
+    effects.append("a global broker is set")
 module = None
-print(json.dumps(deeds))
+print(json.dumps(effects))
 """
 
 
-def deeds_of(names: list[str], folder: Path) -> list[str]:
+def effects_of(names: list[str], folder: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROBE, json.dumps(names)],
         cwd=folder,
@@ -259,12 +277,12 @@ def deeds_of(names: list[str], folder: Path) -> list[str]:
     return found
 
 
-def test_importing_any_module_opens_nothing_and_reads_no_setting() -> None:
-    assert deeds_of(list(modules()), ROOT) == []
+def test_importing_a_module_opens_nothing_and_reads_no_setting() -> None:
+    assert effects_of(list(modules()), ROOT) == []
 
 
 @pytest.mark.parametrize(
-    ("source", "deed"),
+    ("source", "effect"),
     [
         ("import socket; socket.socket().close()", "guilty: socket.__new__"),
         ("import os; os.environ.get('REDIS_URL')", "guilty: reads REDIS_URL"),
@@ -277,9 +295,9 @@ def test_importing_any_module_opens_nothing_and_reads_no_setting() -> None:
         ),
     ],
 )
-def test_an_import_with_an_effect_is_noticed(tmp_path: Path, source: str, deed: str) -> None:
+def test_an_import_with_a_side_effect_is_noticed(tmp_path: Path, source: str, effect: str) -> None:
     (tmp_path / "guilty.py").write_text(source)
-    assert deed in deeds_of(["guilty"], tmp_path)
+    assert effect in effects_of(["guilty"], tmp_path)
 
 
 def test_no_test_module_is_imported_by_another() -> None:

@@ -92,7 +92,7 @@ def test_the_workflow_runs_every_supported_python_and_store() -> None:
         assert all(("run" in step) != ("uses" in step) for step in job["steps"])
 
 
-@pytest.mark.parametrize("job", ["check", "test", "demo"])
+@pytest.mark.parametrize("job", ["check", "test", "coverage", "demo"])
 def test_the_workflow_runs_targets_that_the_makefile_has(job: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = [step["run"] for step in load(WORKFLOW)["jobs"][job]["steps"] if "run" in step]

@@ -21,7 +21,7 @@ def test_a_store_starts_empty_for_each_test(either_store: redis.Redis) -> None:
     either_store.set("left", "behind")
 
 
-def test_a_store_is_emptied_after_the_test_before(either_store: redis.Redis) -> None:
+def test_a_store_is_emptied_between_tests(either_store: redis.Redis) -> None:
     assert either_store.dbsize() == 0
     either_store.set("left", "behind")
 

@@ -1,4 +1,4 @@
-"""Runs every benchmark and prints one table of the figures that have to be reached.
+"""Run every benchmark and print one table of the figures with a bar.
 
 python -m tests.bench [NAME ...]
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-#: The word before a bar in a benchmark's output; such a line is a row of the table.
+#: The words before a bar in a benchmark's output; such a line is a row of the table.
 REACH = ", to reach "
 
 
@@ -25,12 +25,12 @@ class BenchRow:
 
 
 def names() -> list[str]:
-    """Gives the benchmarks there are."""
+    """Return the names of the benchmarks."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__main__")
 
 
 def run(name: str) -> tuple[bool, list[BenchRow]]:
-    """Runs one benchmark, shows what it prints, and gives whether it reached its bars, and its figures."""
+    """Run one benchmark and show its output; return whether it reached its bars, and its figures."""
     print(f"-- {name}", flush=True)
     command = [sys.executable, "-m", f"tests.bench.{name}"]
     updates = []

@@ -1,4 +1,4 @@
-"""Does a deployment keep to the limit, come back from a lockout, and wait cheaply?
+"""Does a deployment respect the limit, recover from a lockout, and wait cheaply?
 
     python -m tests.bench.deployment [live] [lockout] [parked] [--seconds 120] [--lanes 100000]
 
@@ -42,7 +42,7 @@ TIGHT = {
 
 @contextmanager
 def saturated(tickets: int) -> Iterator[Fleet]:
-    """A deployment of three workers with more to do than it may."""
+    """Run a deployment of three workers with more work than calls allowed."""
     with deployed(NOTING, gets=50, posts=POSTS, window=WINDOW, lockout=LOCKOUT) as fleet:
         fleet.start_web()
         fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -55,7 +55,7 @@ def saturated(tickets: int) -> Iterator[Fleet]:
 
 
 def live(seconds: int) -> bool:
-    """Prints what the simulator saw of saturated workers."""
+    """Print what the simulator saw of saturated workers."""
     with saturated(int(seconds / WINDOW * POSTS * 1.2) + 30) as fleet:
         time.sleep(seconds)
         posts = [call.arrived for call in fleet.calls("POST", "staff_pvtnote")]
@@ -68,7 +68,7 @@ def live(seconds: int) -> bool:
 
 
 def lockout() -> bool:
-    """Prints what reached the simulator after one call was answered 429."""
+    """Print what reached the simulator after one call was answered 429."""
     with saturated(60) as fleet:
         fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) >= 10, "ten writes")
         fleet.ask("POST", "lock", seconds=LOCKOUT)
@@ -90,7 +90,7 @@ def lockout() -> bool:
 
 
 def build(url: str) -> Any:
-    """A worker of two accounts; turns of beta read nothing, so that taking them up is all that is measured."""
+    """Build a worker of two accounts; turns of beta read nothing, so that only the pickup is measured."""
     from workers import worker as main
     from workers.settings import load
 
@@ -111,13 +111,13 @@ def build(url: str) -> Any:
 
 
 def lock(client: "redis.Redis") -> None:
-    """Locks acme out for an hour."""
+    """Lock acme out for an hour."""
     until = int(time.time() * 1000) + 3_600_000
     client.hset("foxhooks:{acme}:gate", mapping={"state": "locked", "why": "limited", "until": until})
 
 
 def pickup(url: str, lanes: int, samples: int) -> list[float]:
-    """Gives the part of a CPU that the store spends on so many waiting lanes, then the seconds of each pickup."""
+    """Return the share of a CPU that the store spends on waiting lanes, then the seconds of each pickup."""
     client = redis.Redis.from_url(url)
     lock(client)
     fill(client, "acme", map(body, range(1, lanes + 1)))
@@ -131,7 +131,7 @@ def pickup(url: str, lanes: int, samples: int) -> list[float]:
 
 
 def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:
-    """Prints how another account fares next to so many lanes that wait."""
+    """Print how fast another account is next to many lanes that wait."""
     found: dict[int, list[list[float]]] = {0: [], lanes: []}
     for number in range(rounds):
         for count in (0, lanes) if number % 2 else (lanes, 0):
@@ -150,7 +150,7 @@ def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=["live", "lockout", "parked", []], default=[])
     parser.add_argument("--seconds", type=int, default=120)

@@ -19,7 +19,7 @@ from workers.settings import Durability
 from workers.store.inbox import Arrival, accept, receive
 from workers.webhook import parse
 
-#: Level and options of a store that suits it; `fsync` once by a server that syncs every write, once by WAITAOF.
+#: Each level with options of a suitable store; `fsync` once with a server that syncs every write, once with WAITAOF.
 LEVELS: dict[str, tuple[Durability, tuple[str, ...]]] = {
     "memory": ("memory", ("--appendonly", "no")),
     "everysec": ("everysec", ("--appendfsync", "everysec")),
@@ -30,13 +30,13 @@ SLOW = "fsync (everysec, WAITAOF)"
 
 
 def arrival(number: int) -> Arrival:
-    """Gives a delivery like those of HappyFox."""
+    """Return a delivery like those of HappyFox."""
     body = b'{"event_type": "ticket-updated", "ticket_id": %d, "nonce": "%s"}' % (number, secrets.token_hex(8).encode())
     return receive(parse(body, "application/json", ""), body, "{}")
 
 
 async def measure(rounds: int, accepts: int) -> dict[str, list[float]]:
-    """Gives the seconds of every accept by level, shortest first."""
+    """Return the seconds of every accept by level, shortest first."""
     taken: dict[str, list[float]] = {level: [] for level in LEVELS}
     with contextlib.ExitStack() as running:
         writers = {

@@ -37,7 +37,7 @@ PREFIX = "foxhooks:{acme}:"
 
 
 def bare() -> Starlette:
-    """Verifies and parses, as anybody would write it with Starlette and the standard library, and stores nothing."""
+    """Verify and parse with Starlette and the standard library, and store nothing."""
 
     async def endpoint(request: Request) -> Response:
         signature = hmac.new(KEY.encode(), await request.body(), hashlib.sha1).hexdigest()
@@ -63,7 +63,7 @@ def request(number: int) -> bytes:
 
 
 def measure(rounds: int, seconds: float, connections: int) -> float:
-    """Prints the figures and gives the ratio of ours to bare."""
+    """Print the figures and return the ratio of our endpoint to the bare one."""
     folder = Path(tempfile.mkdtemp())
     speeds: dict[str, list[float]] = {"bare": [], "ours": []}
     costs: dict[str, list[float]] = {"bare": [], "ours": []}

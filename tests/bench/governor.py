@@ -1,4 +1,4 @@
-"""Does the governor keep to the limit, and use it, next to the limiters of other packages?
+"""Does the governor respect the limit, and use it, next to the limiters of other packages?
 
     python -m tests.bench.governor [--minutes 60] [--rounds 5]
 
@@ -40,16 +40,16 @@ from workers.store.permits import Class, Governor
 from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8
-#: The part of the budget that each class has to use.
+#: The share of the budget that each priority must use.
 PARTS: dict[Class, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
 #: Permit and settle, next to two plain scripts.
 RATIO = 0.7
 Ask = Callable[[float], bool]
-"""Asks a limiter for one call at a time of the caller's clock, in seconds."""
+"""Ask a limiter for one call at a time of the caller's clock, in seconds."""
 
 
 def fates(seed: int) -> Iterator[Fate]:
-    """What becomes of the calls."""
+    """Yield what happens to the calls."""
     chance = random.Random(seed)
     while True:
         late = chance.random() < 0.01
@@ -58,7 +58,7 @@ def fates(seed: int) -> Iterator[Fate]:
 
 
 def governed(client: redis.Redis, minutes: int, priority: Class) -> list[float]:
-    """Arrivals, in seconds, of calls under our permits."""
+    """Return the arrivals, in seconds, of calls with our permits."""
     client.flushall()
     fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, priority=priority)
     began = fleet.now
@@ -67,7 +67,7 @@ def governed(client: redis.Redis, minutes: int, priority: Class) -> list[float]:
 
 
 def limited(ask: Ask, minutes: int, skewed: bool = True) -> list[float]:
-    """Arrivals of calls that another limiter lets through."""
+    """Return the arrivals of calls that another limiter allows."""
     begin = 4_000_000_000.0  # ahead of the real clock, by which a thread of `limits` clears what has expired
     chance, calls, arrivals = random.Random(2), fates(1), []
     skew = [chance.uniform(-5, 5) if skewed else 0.0 for _ in range(CALLERS)]
@@ -141,23 +141,23 @@ def of_aiolimiter() -> Iterator[tuple[str, Ask]]:
 
 
 def refused(arrivals: list[float], shape: Literal["sliding", "fixed"]) -> int:
-    """How many calls HappyFox would refuse that counts in windows of this shape; without lockout, to count them all."""
+    """Count the calls that HappyFox would refuse with windows of this shape, without lockouts."""
     gate = RateGate(Options(posts=LIMIT, window=WINDOW, lockout=0.0, window_shape=shape))
     return sum(not gate.admit("POST", arrived) for arrived in sorted(arrivals))
 
 
 def update(name: str, arrivals: list[float]) -> tuple[int, float]:
-    """Prints one line: the worst window at any alignment, the part of the budget used, and what is refused."""
+    """Print one line: the worst window at any alignment, the share of the budget used, and the refused calls."""
     worst, part = worst_window(arrivals, WINDOW), used(arrivals, LIMIT, WINDOW)
     print(f"{name:40} {worst:12} {part:9.1%} {refused(arrivals, 'sliding'):12} {refused(arrivals, 'fixed'):12}")
     return worst, part
 
 
 def compare(minutes: int) -> bool:
-    """Prints the table."""
+    """Print the table."""
     print(f"{minutes} virtual minutes, {LIMIT} calls in any minute, {CALLERS} callers")
     print(f"{'limiter':40} {'worst window':>12} {'used':>9} {'429 sliding':>12} {'429 fixed':>12}")
-    found: dict[str, tuple[int, float]] = {}
+    found: dict[Class, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
         for priority in PARTS:
             found[priority] = update(f"foxhooks, {priority}", governed(client, minutes, priority))
@@ -178,7 +178,7 @@ PLAIN = "return redis.call('INCR', KEYS[1])"
 SHA = hashlib.sha1(PLAIN.encode(), usedforsecurity=False).hexdigest()
 
 
-class Plain(Script[int]):
+class Plain(Script[int], frozen=True):
     """A plain one-line script in place of a store function."""
 
     def command(self, now: bytes | int = b"") -> Command:
@@ -187,7 +187,7 @@ class Plain(Script[int]):
 
 
 def trips(url: str, which: str, calls: int, start: Any, spent: Any) -> None:
-    """One process that takes and settles permits, or runs two plain scripts instead, as fast as it can."""
+    """Take and release permits in one process, or run two plain scripts instead, as fast as possible."""
     store, me = Store(connect(url)), os.getpid()
     governor = Governor("acme", Budget(10**6, 10**6, 60, 600, 1.0, 1000))
     plain = Plain("plain", f"key-{me}", (), int)
@@ -205,20 +205,20 @@ def trips(url: str, which: str, calls: int, start: Any, spent: Any) -> None:
 
 
 def pairs(url: str, which: str, calls: int) -> float:
-    """Gives the pairs of scripts per second of 8 processes."""
+    """Return the pairs of scripts per second of 8 processes."""
     spawn = multiprocessing.get_context("spawn")
     start, spent = spawn.Barrier(CALLERS), spawn.Queue()
     workers = [spawn.Process(target=trips, args=(url, which, calls, start, spent)) for _ in range(CALLERS)]
     for worker in workers:
         worker.start()
-    slowest = max(spent.get() for _ in workers)
+    slowest: float = max(spent.get() for _ in workers)
     for worker in workers:
         worker.join()
     return CALLERS * calls / slowest
 
 
 def cost(rounds: int, calls: int = 1500) -> bool:
-    """Prints what permit and settle cost next to two plain scripts, on both stores."""
+    """Print what permit and release cost next to two plain scripts, on both stores."""
     reached = True
     for kind in ("valkey", "redis"):
         ratios, times = [], []
@@ -240,7 +240,7 @@ def cost(rounds: int, calls: int = 1500) -> bool:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)

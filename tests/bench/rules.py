@@ -63,7 +63,7 @@ CONDITIONS = (
 
 
 def rules(count: int) -> str:
-    """So many rules of every sort, none of which holds."""
+    """Return rules of every sort, none of which matches."""
     found = []
     for number in range(count):
         word, other = WORDS[number % len(WORDS)], WORDS[number // 5 % len(WORDS)]
@@ -74,7 +74,7 @@ def rules(count: int) -> str:
 
 @contextmanager
 def happyfox() -> Iterator[str]:
-    """The address of a simulated HappyFox without limits to speak of."""
+    """Run a simulated HappyFox with limits that nothing reaches; yield its URL."""
     (port,) = free_ports(1)
     options = ["--port", str(port), "--gets", "1000000", "--posts", "1000000"]
     process = subprocess.Popen(
@@ -99,7 +99,7 @@ def happyfox() -> Iterator[str]:
 
 
 def open_tickets(url: str, count: int) -> list[int]:
-    """Opens so many tickets."""
+    """Open tickets and return their numbers."""
     basic = b64encode(b"demo-key:demo-code").decode()
     text = "Hello, the thing I bought last week does not work as it should, and nobody could tell me why. " * 8
     with httpx.Client(trust_env=False, headers={"Authorization": f"Basic {basic}"}) as client:
@@ -119,7 +119,7 @@ def open_tickets(url: str, count: int) -> list[int]:
 
 
 def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[float]:
-    """Turns each ticket's lane once in this process; gives turns per second, and microseconds of CPU for each turn."""
+    """Take a turn per ticket in this process; return turns per second, and microseconds of CPU per turn."""
     import dramatiq
 
     from workers import worker as main
@@ -151,7 +151,7 @@ def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[floa
 
 
 def measure(rounds: int, turns: int, count: int) -> bool:
-    """Prints the figures; True if the bar is reached."""
+    """Print the figures; return whether the bar is reached."""
     found: dict[int, list[list[float]]] = {1: [], count: []}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as store, happyfox() as desk:
         tickets = open_tickets(desk, turns)
@@ -170,7 +170,7 @@ def measure(rounds: int, turns: int, count: int) -> bool:
         print(f"{which:4} rules: {speed:6.0f} turns/s ({least:.0f} to {most:.0f}), {spent:.0f} us of CPU each")
     ratio = medians[count][0] / medians[1][0]
     print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
-    return ratio >= BAR
+    return bool(ratio >= BAR)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ REQUEST = f"GET {PATH} HTTP/1.1\r\nhost: bench\r\nauthorization: Basic {AUTH}\r\
 
 
 def bare() -> Starlette:
-    """Answers JSON, and that is all."""
+    """Answer JSON and do nothing else."""
 
     async def endpoint(request: Request) -> JSONResponse:
         return JSONResponse({"id": 1})
@@ -39,7 +39,7 @@ def bare() -> Starlette:
 
 
 def ours() -> Starlette:
-    """A simulator with one ticket of five messages."""
+    """Return a simulator with one ticket of five messages."""
     simulator = Simulator(time.time, gets=10**9)
     simulator.create_ticket(subject="Printer on fire", text="It burns. " * 20, fields={"Product": "Printer"})
     for _ in range(2):
@@ -49,7 +49,7 @@ def ours() -> Starlette:
 
 
 def measure(rounds: int, seconds: float, connections: int) -> float:
-    """Prints the figures and gives the ratio of the simulator to bare."""
+    """Print the figures and return the ratio of the simulator to the bare endpoint."""
     speeds: dict[str, list[float]] = {"bare": [], "simulator": []}
     with (
         tempfile.TemporaryDirectory() as folder,

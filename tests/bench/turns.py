@@ -1,4 +1,4 @@
-"""How fast does a worker turn, next to plain Dramatiq? And how soon does an idle one begin?
+"""How many turns does a worker take, next to plain Dramatiq? And how soon does an idle one begin?
 
     python -m tests.bench.turns [--rounds 5] [--turns 10000] [--samples 200]
 
@@ -38,7 +38,7 @@ SCHED = "foxhooks:{acme}:schedule"
 
 
 def build(url: str) -> Any:
-    """Puts the worker process together as `foxhooks worker` does, with a router that has no handlers."""
+    """Build the worker process as `foxhooks worker` does, with a router that has no handlers."""
     from workers import worker as main
     from workers.settings import load
 
@@ -59,7 +59,7 @@ def build(url: str) -> Any:
 
 
 class Stopwatch:
-    """Times ``turns`` turns, and the processor time that this process and the store spend on them."""
+    """Measures turns, and the CPU time that this process and the store spend on them."""
 
     def __init__(self, client: "redis.Redis", turns: int) -> None:
         self._client, self._turns = client, turns
@@ -70,13 +70,13 @@ class Stopwatch:
         return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
     def stop(self) -> list[float]:
-        """Gives turns per second, and microseconds of CPU for each turn: of this process, of the store."""
+        """Return turns per second, and microseconds of CPU per turn: of this process, of the store."""
         taken, own = time.perf_counter() - self._began, time.process_time() - self._own
         return [self._turns / taken, own / self._turns * 1e6, (self._spent() - self._store) / self._turns * 1e6]
 
 
 def ours(url: str, turns: int) -> list[float]:
-    """Measures our worker."""
+    """Measure our worker."""
     import dramatiq
 
     client = redis.Redis.from_url(url)
@@ -90,7 +90,7 @@ def ours(url: str, turns: int) -> list[float]:
 
 
 def plain(url: str, turns: int) -> list[float]:
-    """Measures plain Dramatiq."""
+    """Measure plain Dramatiq."""
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
@@ -103,7 +103,7 @@ def plain(url: str, turns: int) -> list[float]:
         if not left[0]:
             all_done.set()
 
-    actor = dramatiq.actor(nothing, broker=broker)
+    actor: Any = dramatiq.actor(broker=broker)(nothing)
     for _ in range(turns):
         actor.send()
     worker = dramatiq.Worker(broker, worker_threads=THREADS)
@@ -114,12 +114,12 @@ def plain(url: str, turns: int) -> list[float]:
 
 
 def pickup(url: str, samples: int) -> list[float]:
-    """Gives the seconds from storing and waking to the first step of the turn, sorted."""
+    """Return the seconds from storing and waking to the first step of the turn, sorted."""
     return sorted(Pickup(redis.Redis.from_url(url), lambda: build(url)).samples(ACCOUNT, samples, 0.25))
 
 
 def run(which: str, url: str, count: int) -> list[float]:
-    """Runs one measurement in a process of its own and gives what it found."""
+    """Run one measurement in a process of its own and return its figures."""
     command = [sys.executable, "-m", "tests.bench.turns", "--run", which, "--url", url, "--turns", str(count)]
     done = subprocess.run(
         command,
@@ -133,7 +133,7 @@ def run(which: str, url: str, count: int) -> list[float]:
 
 
 def measure(rounds: int, turns: int, samples: int) -> bool:
-    """Prints the figures; True if both bars are reached."""
+    """Print the figures; return whether both bars are reached."""
     found: dict[str, list[list[float]]] = {"plain": [], "ours": []}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as store:
         pin(1, store.info("server")["process_id"])

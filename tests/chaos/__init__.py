@@ -1,1 +1,1 @@
-"""Real processes killed, frozen and cut off at random; what HappyFox shows afterwards is held against what it told."""
+"""Real processes killed, frozen and cut off at random; then HappyFox's tickets are compared with its webhooks."""

@@ -1,4 +1,4 @@
-"""Attacks a deployment for some minutes: ``python -m tests.chaos --events 20000 --tickets 500 --minutes 15``."""
+"""Attack a deployment for some minutes: ``python -m tests.chaos --events 20000 --tickets 500 --minutes 15``."""
 
 import argparse
 import secrets
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tests.chaos.chaos import run
 
-#: The part of the time in which contacts write; the rest is for what is left to do and for checking.
-TELLING = 0.8
+#: The part of the time in which contacts write; the rest is for finishing and checking.
+WRITING = 0.8
 
 
 def main() -> int:
-    """Runs and prints the report; 1 when a checker complains or a fault never struck."""
+    """Run and print the report; return 1 if a checker complains or a fault never struck."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--events", type=int, default=20_000, help="messages of contacts")
     parser.add_argument("--tickets", type=int, default=500)
@@ -23,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
     print(f"seed {seed}: {args.events} events on {args.tickets} tickets", flush=True)
-    report = run(seed, args.events, args.tickets, args.minutes * 60 * TELLING, args.quiet, 300, args.logs)
+    report = run(seed, args.events, args.tickets, args.minutes * 60 * WRITING, args.quiet, 300, args.logs)
     print("\n".join(report.lines()))
     for name, complaints in report.complaints.items():
         for line in complaints[:20]:
@@ -31,9 +31,9 @@ def main() -> int:
     for name, times in report.faults.items():
         if not times:
             print(f"never struck: {name}")
-    if not report.well:
+    if not report.passed:
         print(f"the logs of all processes are in {args.logs}")
-    return 0 if report.well else 1
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":

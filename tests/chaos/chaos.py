@@ -1,4 +1,4 @@
-"""One run: tells the story while the storm rages, waits until all is quiet, and gathers the evidence."""
+"""One run: contacts write while faults strike; then wait until all is quiet, and gather the evidence."""
 
 import time
 from collections import Counter
@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from tests.chaos import story
-from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, look, refusals
+from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
 from tests.chaos.storm import EVERY, Storm
 from tests.support.fleet import BOT, TIMEOUT, P
 
-#: What the call log and the courier tell of: what really struck, which has to be more than what was switched on.
+#: What really struck, as the call log and the courier show it.
 STRUCK = (
     "calls answered 429 or 5xx, nothing done",
     "calls refused in a lockout",
@@ -34,7 +34,7 @@ STRUCK = (
 
 @dataclass(slots=True)
 class Report:
-    """What a run gave: the complaints of each checker, how often each fault struck, other figures."""
+    """The result of a run: complaints by checker, how often each fault struck, and other figures."""
 
     seed: int
     complaints: dict[str, list[str]]
@@ -43,12 +43,12 @@ class Report:
     dead_letters: list[str]
 
     @property
-    def well(self) -> bool:
-        """Tells whether no checker complains and every fault has struck."""
+    def passed(self) -> bool:
+        """Return whether no checker complains and every fault has struck."""
         return not any(self.complaints.values()) and all(self.faults.values())
 
     def lines(self) -> list[str]:
-        """Writes the report as a table."""
+        """Return the report as a table."""
         updates = [(name, str(len(found))) for name, found in self.complaints.items()]
         updates += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
         width = max(len(name) for name, _ in updates)
@@ -59,22 +59,22 @@ class Report:
 
 
 def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
-    """Tells ``events`` messages in ``feed`` seconds, waits for ``quiet`` seconds without a write, and checks.
+    """Send ``events`` messages in ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
-    After ``patience`` more seconds what is missing counts as lost. ``logs``: a folder for what the processes printed
-    when a checker complains.
+    After ``patience`` more seconds, whatever is missing counts as lost. ``logs``: a folder for the output of the
+    processes if a checker complains.
     """
-    told = story.write(seed, events, tickets)
+    messages = story.write(seed, events, tickets)
     with deployed(seed) as deployment:
         began = time.monotonic()
-        storm = _feed(deployment, told, seed, feed)
+        storm = _feed(deployment, messages, seed, feed)
         fed = time.monotonic() - began
-        _settle(deployment, told, quiet, patience)
+        _settle(deployment, messages, quiet, patience)
         worked = time.monotonic() - began
-        evidence = _gather(deployment, told, storm)
-        dead_letters = _letters(deployment)
-        snapshot = look(evidence)
-        complaints = {name: list(checker(evidence, snapshot)) for name, checker in CHECKERS.items()}
+        evidence = _gather(deployment, messages, storm)
+        dead_letters = _dead_letters(deployment)
+        sorted_tickets = sort_updates(evidence)
+        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
         complaints["dead letters"] = [
             dead_letter
             for dead_letter in dead_letters
@@ -85,10 +85,10 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "dead letters that nobody can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
-            "events (messages of contacts)": str(len(told)),
+            "events (messages of contacts)": str(len(messages)),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
-            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in snapshot)),
+            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
             "calls to HappyFox": str(len(evidence.calls)),
             "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
             "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
@@ -98,31 +98,31 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "seconds from message to note, longest": f"{waits[-1]:.0f}",
             "leases lost": str(deployment.said('"turn lost"')),
             "turns failed": str(deployment.said('"a turn failed"')),
-            "seconds of telling": f"{fed:.0f}",
+            "seconds of writing": f"{fed:.0f}",
             "seconds until all was done": f"{worked:.0f}",
         }
         faults = _struck(evidence, storm, courier.counts)
         report = Report(seed, complaints, faults, figures, dead_letters)
-        if logs is not None and not report.well:
+        if logs is not None and not report.passed:
             _keep(deployment, evidence, logs)
         return report
 
 
 def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
-    """Writes everything into a folder that helps to find out what went wrong."""
+    """Write everything into a folder that helps to find the cause."""
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
-    trails = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
-    (folder / "trails.json").write_bytes(msgspec.json.encode(trails))
+    histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
+    (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
 
 
-def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds: float) -> Storm:
-    """Lets the contacts write at an even pace while the storm rages."""
+def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
+    """Let contacts write at an even pace while faults strike."""
     began, fleet = time.monotonic(), deployment.fleet
     storm = Storm(deployment, seed, seconds)
-    for index, message in enumerate(told):
-        due = began + seconds * index / len(told)
+    for index, message in enumerate(messages):
+        due = began + seconds * index / len(messages)
         while True:
             storm.run()
             wait = min(due, storm.next_at()) - time.monotonic()
@@ -141,8 +141,8 @@ def _feed(deployment: Deployment, told: list[story.Message], seed: int, seconds:
     return storm
 
 
-def _settle(deployment: Deployment, told: list[story.Message], quiet: float, patience: float) -> None:
-    """Waits until everything is noted and nothing has been written for a while, or until patience ends."""
+def _settle(deployment: Deployment, messages: list[story.Message], quiet: float, patience: float) -> None:
+    """Wait until everything is noted and nothing has been written for a while, or patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
     while time.monotonic() < give_up:
@@ -151,13 +151,13 @@ def _settle(deployment: Deployment, told: list[story.Message], quiet: float, pat
         if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
             last = time.monotonic()
         checked = len(log)
-        if time.monotonic() - last > quiet and _notes(deployment) >= len(told):
+        if time.monotonic() - last > quiet and _notes(deployment) >= len(messages):
             return
         time.sleep(0.2)
 
 
 def _notes(deployment: Deployment) -> int:
-    """Counts the notes of ours."""
+    """Count the notes by foxhooks."""
     tickets = list(deployment.fleet.simulator.account.tickets.values())
     return sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
 
@@ -168,24 +168,26 @@ def _is_note(update: dict[str, Any]) -> bool:
 
 
 def _waits(deployment: Deployment) -> list[float]:
-    """Gives the seconds from each message to its note, shortest first."""
+    """Return the seconds from each message to its note, shortest first."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        told = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
+        messages = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
-        waits += [after - before for before, after in zip(told, noted, strict=False)]
+        waits += [after - before for before, after in zip(messages, noted, strict=False)]
     return sorted(waits)
 
 
-def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> Evidence:
-    """Asks HappyFox for all it knows."""
+def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm) -> Evidence:
+    """Ask HappyFox for all it knows."""
     fleet = deployment.fleet
-    shown = {ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in told})}
+    shown = {
+        ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in messages})
+    }
     calls: list[dict[str, Any]] = []
     while page := fleet.ask("GET", f"calls?after={len(calls)}&limit=5000"):
         calls += page
     return Evidence(
-        story=told,
+        story=messages,
         tickets={ticket: found["updates"] for ticket, found in shown.items()},
         tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
         calls=calls,
@@ -194,7 +196,7 @@ def _gather(deployment: Deployment, told: list[story.Message], storm: Storm) -> 
         window=WINDOW,
         lockout=LOCKOUT,
         hits=storm.hits,
-        locks=len(storm.locks),
+        intended_lockouts=len(storm.intended_lockouts),
         lockouts=fleet.ask("GET", "budgets")["lockouts"],
     )
 
@@ -203,8 +205,8 @@ def _tags(shown: Any) -> list[str]:
     return [tag.strip() for tag in shown.split(",")] if isinstance(shown, str) else list(shown)
 
 
-def _letters(deployment: Deployment) -> list[str]:
-    """Reads the dead letters, each with its ticket and reason."""
+def _dead_letters(deployment: Deployment) -> list[str]:
+    """Read the dead letters, each with its ticket and reason."""
     found = []
     with deployment.fleet.redis() as client:
         dead_letters: Any = client.zrange(f"{P}dead_letters", 0, -1)
@@ -216,7 +218,7 @@ def _letters(deployment: Deployment) -> list[str]:
 
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
-    """Counts what struck: by what was done to processes, by HappyFox's call log, by what became of deliveries."""
+    """Count the strikes on processes, in HappyFox's call log, and among deliveries."""
     counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
     counts.update(storm.counts)
     counts.update(delivered)
@@ -225,7 +227,7 @@ def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counte
 
 
 def _fault(call: dict[str, Any]) -> str:
-    """Names what was done to a call; nothing for one that went well."""
+    """Name the fault of a call; empty for none."""
     fault, applied = call["fault"], call["applied"]
     if fault is None:
         return "calls refused in a lockout" if call["status"] == 429 else ""

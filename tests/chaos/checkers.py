@@ -1,6 +1,6 @@
-"""What must hold: HappyFox's own rows and calls against the deliveries that were answered 200.
+"""What must be true: HappyFox's updates and calls compared with the deliveries that were answered 200.
 
-Nothing here asks the engine or its store.
+Nothing here reads the engine or its store.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos.story import Message
 from tests.support.fleet import BOT
 
-#: Seconds after a 429 in which a call may still arrive that was on its way already.
+#: Seconds after a 429 in which a call that was already sent may still arrive.
 ON_ITS_WAY = 1.0
 NAME = re.compile(r"^(noted|answer to) (message (\d+) of ticket (\d+))$")
 
@@ -22,29 +22,31 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen from outside: the story told, tickets and calls as HappyFox has them, and the list of 200s.
-
-    ``accepted``: (ticket, ``update_id``). ``limits``: calls allowed in a window per class. ``hits``: from when
-    until when (epoch seconds) a worker or the store was away. ``locks``: lockouts that were asked for;
-    ``lockouts``: those that there were.
-    """
+    """What was seen from outside foxhooks."""
 
     story: Sequence[Message]
     tickets: dict[int, list[Json]]
     tags: dict[int, list[str]]
     calls: list[Json]
     accepted: set[tuple[int, int | None]]
+    """The deliveries that were answered 200: ticket and `update_id`."""
     limits: dict[str, int]
+    """Calls allowed in a window: get, post."""
     window: float
+    """Seconds of a window."""
     lockout: float
+    """Seconds of a lockout."""
     hits: list[tuple[float, float]] = field(default_factory=list)
-    locks: int = 0
+    """From when until when (epoch seconds) a worker or the store was away."""
+    intended_lockouts: int = 0
+    """Lockouts that the test started."""
     lockouts: int = 0
+    """All lockouts."""
 
 
 @dataclass(slots=True)
-class Seen:
-    """One ticket: the messages whose delivery was accepted, and what we wrote, both in the order of the rows."""
+class TicketEvidence:
+    """One ticket: its messages, those whose delivery was accepted, and what foxhooks wrote, in order."""
 
     number: int
     messages: list[Message] = field(default_factory=list)
@@ -55,16 +57,16 @@ class Seen:
     silent: int = 0
 
 
-def look(evidence: Evidence) -> list[Seen]:
-    """Takes the rows of every ticket apart."""
-    told: dict[int, list[Message]] = {}
+def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
+    """Sort the updates of every ticket."""
+    messages: dict[int, list[Message]] = {}
     for message in evidence.story:
-        told.setdefault(message.ticket, []).append(message)
-    return [_look(evidence, number, told[number]) for number in sorted(told)]
+        messages.setdefault(message.ticket, []).append(message)
+    return [_sort_ticket(evidence, number, messages[number]) for number in sorted(messages)]
 
 
-def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
-    snapshot, waiting = Seen(number), list(told)
+def _sort_ticket(evidence: Evidence, number: int, messages: list[Message]) -> TicketEvidence:
+    snapshot, waiting = TicketEvidence(number), list(messages)
     for index, update in enumerate(evidence.tickets.get(number, [])):
         said, by = update["message"], update["by"]
         if by["type"] == "user":
@@ -84,8 +86,8 @@ def _look(evidence: Evidence, number: int, told: list[Message]) -> Seen:
     return snapshot
 
 
-def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """Each message whose delivery was answered 200 has its note, its answer if it asked, its tag, its status."""
+def lost(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
+    """Each accepted message has its note, its answer if it asked for one, its tag and its status."""
     for snapshot in tickets:
         notes, replies = set(snapshot.notes), set(snapshot.replies)
         for message in snapshot.accepted:
@@ -101,8 +103,8 @@ def lost(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: its status is {now} and not {wanted[-1]}"
 
 
-def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """No note, answer or tag is there twice, and none that nobody asked for."""
+def doubled(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
+    """No note, answer or tag exists twice, and none without a message."""
     for snapshot in tickets:
         wanted = {f"noted {message.name}" for message in snapshot.messages}
         wanted |= {f"answer to {message.name}" for message in snapshot.messages if message.asks}
@@ -113,8 +115,8 @@ def doubled(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: the tag was written {snapshot.silent} times"
 
 
-def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """Notes and answers come in the order of the messages, statuses too."""
+def disordered(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
+    """Notes, answers and statuses are in the order of the messages."""
     for snapshot in tickets:
         for texts in (snapshot.notes, snapshot.replies):
             numbers = [int(match[3]) for text in texts if (match := NAME.match(text))]
@@ -126,25 +128,25 @@ def disordered(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
             yield f"ticket {snapshot.number}: the statuses {snapshot.statuses} are out of order"
 
 
-def overlapping(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
+def overlapping(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """No write to a ticket begins before another has ended."""
     for call in evidence.calls:
         if call["overlapped"]:
             yield f"call {call['number']} overlaps another write to ticket {call['ticket']}"
 
 
-def over_the_limit(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """No window holds more calls than allowed, and HappyFox never locked us out by itself."""
+def over_the_limit(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
+    """No window holds more calls than allowed, and only the test caused lockouts."""
     for kind, limit in evidence.limits.items():
         fullest = fullest_window(evidence, kind)
         if fullest > limit:
             yield f"{fullest} {kind} calls in a window, {limit} are allowed"
-    if evidence.lockouts != evidence.locks:
-        yield f"{evidence.lockouts - evidence.locks} lockouts that nobody asked for"
+    if evidence.lockouts != evidence.intended_lockouts:
+        yield f"{evidence.lockouts - evidence.intended_lockouts} lockouts that the test did not start"
 
 
-def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
-    """After a 429 no call arrives before the lockout is over, unless who got it may have died of a strike."""
+def while_locked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
+    """After a 429 no call arrives until the lockout ends, unless its caller may have been killed."""
     for first in refusals(evidence):
         since = first["answered"] + ON_ITS_WAY
         for call in evidence.calls:
@@ -154,7 +156,7 @@ def while_locked(evidence: Evidence, tickets: list[Seen]) -> Iterator[str]:
 
 
 def refusals(evidence: Evidence) -> list[Json]:
-    """Gives the calls that were answered 429 and whose caller lived to tell of it."""
+    """Return the calls that were answered 429 and whose caller survived."""
     return [
         call
         for call in evidence.calls
@@ -164,7 +166,7 @@ def refusals(evidence: Evidence) -> list[Json]:
 
 
 def fullest_window(evidence: Evidence, kind: str) -> int:
-    """Gives the most calls of a class that any window held."""
+    """Return the largest number of calls with one method in any window."""
     times = [
         call["arrived"] for call in evidence.calls if call["counted"] and (call["method"] == "GET") == (kind == "get")
     ]
@@ -176,7 +178,7 @@ def fullest_window(evidence: Evidence, kind: str) -> int:
     return most
 
 
-CHECKERS: dict[str, Callable[[Evidence, list[Seen]], Iterator[str]]] = {
+CHECKERS: dict[str, Callable[[Evidence, list[TicketEvidence]], Iterator[str]]] = {
     "lost accepted events": lost,
     "duplicate notes, replies, tags": doubled,
     "order violations": disordered,

@@ -1,4 +1,4 @@
-"""Carries the webhooks of the simulated HappyFox to either web process: twice, late, cut off, and again until taken."""
+"""Deliver webhooks to either web process: some twice, late or cut off, and each until it is accepted."""
 
 import asyncio
 import random
@@ -8,31 +8,30 @@ from urllib.parse import urlsplit
 
 from workers.simulator import Simulator, WebhookDelivery
 
-#: Seconds until an answer that does not come counts as none.
+#: Seconds to wait for an answer.
 PATIENCE = 5.0
 #: Seconds between two attempts.
 AGAIN = 0.3
-#: How many deliveries of a hundred meet each fate.
+#: How many of a hundred deliveries are sent twice, sent late or cut off.
 TWICE, LATE, CUT = 5, 5, 3
 
 
 class Courier:
-    """Delivers in the simulator's event loop; ``accepted`` are the deliveries that were answered 200.
-
-    ``accepted`` holds (ticket, ``update_id`` of the row that was told of); ``counts`` how often each fate struck.
-    """
+    """Delivers webhooks in the simulator's event loop."""
 
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self.ports = ports
         self.accepted: set[tuple[int, int | None]] = set()
+        """The deliveries that were answered 200: ticket, and `update_id` of the update."""
         self.answers = 0
         self.counts: Counter[str] = Counter()
+        """How often each kind of trouble happened."""
         self.busy: set[asyncio.Task[None]] = set()
         self._random = random.Random(f"{seed} courier")
         self._newest: dict[int, int] = {}
 
     def take(self, delivery: WebhookDelivery) -> None:
-        """Takes a delivery to bring to its end in the background."""
+        """Deliver in the background."""
         task = asyncio.get_running_loop().create_task(self._carry(delivery))
         self.busy.add(task)
         task.add_done_callback(self.busy.discard)
@@ -61,7 +60,7 @@ class Courier:
         self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))
 
     async def _post(self, delivery: WebhookDelivery, cut: bool = False) -> int:
-        """Sends one request; gives the status of the answer, 0 when there is none."""
+        """Send one request; return the status of the answer, 0 if there is none."""
         path = urlsplit(delivery.hook.url).path
         headers = {**delivery.headers, "Host": "test", "Connection": "close", "Content-Length": len(delivery.body)}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -80,18 +79,13 @@ class Courier:
                 writer.transport.abort()
 
 
-class Telling(Simulator):
-    """A simulated HappyFox whose webhooks a courier carries."""
+class CourierSimulator(Simulator):
+    """A simulated HappyFox whose webhooks a courier delivers."""
 
     courier: Courier
 
     def take_deliveries(self) -> list[WebhookDelivery]:
-        """Hands over what has to be sent; nothing is left for the simulator's own sending."""
+        """Hand all deliveries to the courier, so that the simulator sends none itself."""
         for delivery in super().take_deliveries():
             self.courier.take(delivery)
         return []
-
-    @property
-    def told(self) -> bool:
-        """Tells whether everything has been delivered."""
-        return not self.courier.busy and not self.webhooks.waiting

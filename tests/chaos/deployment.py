@@ -5,18 +5,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.courier import Courier, Telling
+from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
 from tests.support.fleet import Fleet
 from tests.support.plugins import CHAOTIC
 from tests.support.processes import Process, free_port, wait_until
 
 WORKERS = 3
-#: Calls that HappyFox takes in any window of so many seconds, and how long it refuses all after one too many. Every 429
-#: halves what is used of it for an hour, down to an eighth, which still has to do.
+#: Calls that HappyFox allows in any window (seconds), and how long it refuses all after one too many. Every 429
+#: halves the share that is used for an hour, down to an eighth, which must still suffice.
 GETS, POSTS, WINDOW = 1500, 2400, 6.0
 LOCKOUT = 3.0
-#: Seconds that a write takes.
+#: Seconds per write.
 LATENCY = 0.01
 
 LIMITS = {
@@ -30,19 +30,19 @@ LIMITS = {
 
 
 class Deployment:
-    """The processes by name; ``ended`` are those that were killed, kept for what they printed.
-
-    A frozen process is in ``frozen`` until it is thawed.
-    """
+    """The processes of the deployment."""
 
     def __init__(self, fleet: Fleet, courier: Courier) -> None:
         self.fleet, self.courier = fleet, courier
         self.processes: dict[str, Process] = {}
+        """Those that run, by name."""
         self.ended: list[tuple[str, Process]] = []
+        """Those that were killed, kept for their output."""
         self.frozen: set[str] = set()
+        """The names of those that are stopped (SIGSTOP) now."""
 
     def start(self, name: str) -> None:
-        """Starts the process of this name, ``web 0`` or ``worker 2``; it may take a second until it is ready."""
+        """Start a process, such as ``web 0`` or ``worker 2``; it is ready after about a second."""
         kind, _, number = name.partition(" ")
         if kind == "web":
             self.processes[name] = self.fleet.start_web(PORT=str(self.courier.ports[int(number)]))
@@ -50,7 +50,7 @@ class Deployment:
             self.processes[name] = self.fleet.start_worker(**LIMITS)
 
     def kill(self, name: str) -> None:
-        """Kills a process with all that it started."""
+        """Kill a process with everything it started."""
         process = self.processes[name]
         process.kill()
         del self.processes[name]
@@ -58,24 +58,24 @@ class Deployment:
         self.ended.append((name, process))
 
     def close(self) -> None:
-        """Kills everything that still runs."""
+        """Kill everything that still runs."""
         for name in list(self.processes):
             self.kill(name)
 
     def alive(self, kind: str) -> list[str]:
-        """Names the processes of a kind that run and are not frozen; fails when one ended by itself."""
+        """Return the running, unfrozen processes of a kind; fail if one ended by itself."""
         for name, process in self.processes.items():
             if process.code is not None:
                 raise AssertionError(f"{name} ended with {process.code}:\n{process.output[-5000:]}")
         return [name for name in self.processes if name.startswith(kind) and name not in self.frozen]
 
     def said(self, words: str) -> int:
-        """Counts the lines of all processes, living or ended, in which these words stand."""
+        """Count the lines with these words in the output of all processes, running or ended."""
         printed = [*self.processes.values(), *(process for _, process in self.ended)]
         return sum(words in line for process in printed for line in process.lines)
 
     def keep_logs(self, folder: Path) -> None:
-        """Writes what every process printed into a folder."""
+        """Write the output of every process into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for number, (name, process) in enumerate([*self.ended, *self.processes.items()]):
             (folder / f"{number:03} {name}.log").write_text(process.output + "\n")
@@ -84,7 +84,7 @@ class Deployment:
 @contextlib.contextmanager
 def deployed(seed: int) -> Iterator[Deployment]:
     """Start everything and wait until it is ready; it ends with the block."""
-    simulator = Telling(
+    simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)

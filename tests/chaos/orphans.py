@@ -15,13 +15,13 @@ from tests.support.fleet import Fleet, deployed
 from tests.support.plugins import NOTING
 from tests.support.processes import Process
 
-#: Seconds of a lease, and within how many the lanes have to run again at the 99th percentile.
+#: Seconds of a lease, and the bound on the 99th percentile until lanes run again.
 BOUNDS = {15: 15.0, 2: 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Seconds until each lane ran again, shortest first, and what was noted out of order."""
+    """Seconds until each lane ran again, shortest first, and the order violations."""
 
     lease: int
     seconds: list[float]
@@ -41,7 +41,7 @@ class Orphans:
 
 
 def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
-    """Kills a worker that holds so many lanes, so many times."""
+    """Kill a worker that holds many lanes, several times, and measure."""
     with deployed(NOTING) as deployment:
         return _Measurement(deployment, lease, lanes, seed).run(rounds)
 
@@ -49,7 +49,7 @@ def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
 class _Measurement:
     def __init__(self, fleet: Fleet, lease: int, lanes: int, seed: int) -> None:
         self.fleet, self.lease, self.lanes = fleet, lease, lanes
-        self.told = dict.fromkeys(range(1, lanes + 1), 1)
+        self.written = dict.fromkeys(range(1, lanes + 1), 1)
         self.random = random.Random(seed)
 
     def run(self, rounds: int) -> Orphans:
@@ -57,7 +57,7 @@ class _Measurement:
         fleet.start_web()
         fleet.wait(lambda: fleet.answers() == 200, "web is ready")
         holder = self._worker()
-        for number in self.told:
+        for number in self.written:
             assert fleet.open_ticket(text=f"words 0 of ticket {number}") == number
         self._all_noted()
         seconds: list[float] = []
@@ -65,7 +65,7 @@ class _Measurement:
             standby, waited = self._orphan(holder)
             seconds += waited
             holder = standby
-        found = [number for number, times in self.told.items() if fleet.notes(number) != _notes(number, times)]
+        found = [number for number, times in self.written.items() if fleet.notes(number) != _notes(number, times)]
         return Orphans(self.lease, sorted(seconds), [f"ticket {number}: {fleet.notes(number)}" for number in found])
 
     def _worker(self) -> Process:
@@ -77,7 +77,7 @@ class _Measurement:
         )
 
     def _orphan(self, holder: Process) -> tuple[Process, list[float]]:
-        """Kills the worker while it reads every ticket; gives the one that took over, and when it read each."""
+        """Kill the worker while it reads every ticket; return its successor, and when that read each."""
         fleet = self.fleet
         before = len(fleet.calls())
         fleet.fault("hang", method="GET", path="ticket/*", count=None, seconds=600)
@@ -99,13 +99,13 @@ class _Measurement:
         return standby, list(arrived.values())
 
     def _tell(self) -> None:
-        for number, times in self.told.items():
+        for number, times in self.written.items():
             self.fleet.reply(number, f"words {times} of ticket {number}")
-            self.told[number] += 1
+            self.written[number] += 1
 
     def _all_noted(self) -> None:
         def noted() -> bool:
-            return all(len(self.fleet.notes(number)) >= times for number, times in self.told.items())
+            return all(len(self.fleet.notes(number)) >= times for number, times in self.written.items())
 
         self.fleet.wait(noted, "everything is noted", 10 * self.lease + 60)
         self.fleet.wait(self.fleet.idle, "nothing is left to do", 200)
@@ -116,18 +116,18 @@ def _notes(number: int, times: int) -> list[str]:
 
 
 def main() -> int:
-    """Measures both leases; 1 when a bound is broken or an order."""
+    """Measure both leases; return 1 if a bound or the order is violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.orphans")
     parser.add_argument("--lanes", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    well = True
+    passed = True
     for lease, bound in BOUNDS.items():
         orphans = measure(lease, args.lanes, args.rounds, args.seed)
         print(orphans, flush=True)
-        well = well and orphans.worst <= bound and not orphans.disordered
-    return 0 if well else 1
+        passed = passed and orphans.worst <= bound and not orphans.disordered
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

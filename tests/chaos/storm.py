@@ -1,4 +1,4 @@
-"""What goes wrong, and when: kinds of trouble on a seeded timetable, each several times."""
+"""What goes wrong, and when: faults on a seeded timetable."""
 
 import heapq
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.deployment import LOCKOUT, Deployment
 from tests.support.fleet import LEASE
 
-#: Seconds between two strikes of a kind, on average; each strikes twice at least.
+#: Average seconds between two strikes of a kind; each strikes at least once.
 EVERY = {
     "worker killed (kill -9)": 10.0,
     "worker frozen past its lease (SIGSTOP)": 12.0,
@@ -34,46 +34,46 @@ EVERY = {
 }
 
 REFUSALS = ("429 storm", "lockout")
-#: Seconds after a 429 in which nobody is struck.
+#: Seconds after a 429 without a strike.
 CALM = 1.5
 
 
 class Storm:
-    """Strikes a deployment; ``counts`` tells how often each kind did.
-
-    ``hits`` tells from when until when (epoch seconds) a worker or the store was away, ``locks`` when the account was
-    locked out.
-    """
+    """Strikes a deployment."""
 
     def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
         self.deployment, self.fleet = deployment, deployment.fleet
         self.counts: Counter[str] = Counter()
+        """How often each kind struck."""
         self.hits: list[tuple[float, float]] = []
-        self.locks: list[float] = []
+        """From when until when (epoch seconds) a worker or the store was away."""
+        self.intended_lockouts: list[float] = []
+        """When the account was locked out (epoch seconds)."""
         self._random = random.Random(f"{seed} storm")
         self._order = count()
         self._timetable: list[tuple[float, int, Callable[[], None]]] = []
         self._stored = True
         self._calm = 0.0
         began = time.monotonic()
+        self._end = began + seconds
         for kind, every in EVERY.items():
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
-                # A 429 halves the share that is used for an hour: the first third runs at the whole of it.
+                # A 429 halves the share that is used for an hour, so the first third runs with the whole of it.
                 at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
                 self._at(began + at, partial(self._strike, kind))
 
     def pending(self) -> bool:
-        """Tells whether anything is left to strike or to be put right."""
+        """Return whether anything is left to strike or to repair."""
         return bool(self._timetable)
 
     def next_at(self) -> float:
-        """Gives the moment of the monotonic clock at which something is due next."""
+        """Return when something is due next, on the monotonic clock."""
         return self._timetable[0][0] if self._timetable else float("inf")
 
     def run(self) -> None:
-        """Does what is due."""
+        """Do what is due."""
         while self.next_at() <= time.monotonic():
             heapq.heappop(self._timetable)[2]()
 
@@ -84,7 +84,7 @@ class Storm:
         self._at(time.monotonic() + self._random.uniform(least, most), action)
 
     def _strike(self, kind: str) -> None:
-        # While all workers live to hear of a 429, silence can be asked for after it.
+        # The checker expects no call after a 429, so all workers must be running to receive it.
         away = not self._stored or any(name.startswith("worker") for name in self.deployment.frozen)
         waits = away if kind in REFUSALS else time.monotonic() < self._calm
         if not waits and self._struck(kind):
@@ -100,8 +100,7 @@ class Storm:
         if noun == "store":
             return self._strike_store(frozen="frozen" in kind)
         if noun == "lockout":
-            self.fleet.ask("POST", "lock", seconds=LOCKOUT)
-            self.locks.append(time.time())
+            self._lock_out()
             return True
         chance = self._random
         few = chance.randint(2, 5)
@@ -134,9 +133,27 @@ class Storm:
             },
         }
         self.fleet.ask("POST", "faults", **faults[kind])
-        # What has not struck by then would wait for the probes of a closed gate, one after another.
+        # A fault that is left over would strike the probes of a closed gate, one after another.
         self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
         return True
+
+    def _lock_out(self) -> None:
+        """Lock the account out, and again if no call has met the lockout.
+
+        Gates that are closed already, by a 429 or by a store that came back, may stay closed for longer than one
+        lockout. A call that starts on its own afterwards would show nothing.
+        """
+        log = self.fleet.simulator.log
+        before = len(log)
+        self.fleet.ask("POST", "lock", seconds=LOCKOUT)
+        self.intended_lockouts.append(time.time())
+
+        def check() -> None:
+            met = any(call.status == 429 and call.fault is None for call in log[before:])
+            if not met and time.monotonic() < self._end:
+                self._strike("lockout")
+
+        self._later(LOCKOUT, LOCKOUT + 0.5, check)
 
     def _strike_process(self, kind: str, frozen: bool) -> bool:
         alive = self.deployment.alive(kind)
@@ -152,12 +169,12 @@ class Storm:
         process.signal(signal.SIGSTOP)
         self.deployment.frozen.add(name)
 
-        def thaw() -> None:
+        def resume() -> None:
             process.signal(signal.SIGCONT)
             self.deployment.frozen.discard(name)
             self._hit(kind, began)
 
-        self._later(LEASE * 1.2, LEASE * 3, thaw)
+        self._later(LEASE * 1.2, LEASE * 3, resume)
         return True
 
     def _hit(self, kind: str, began: float) -> None:

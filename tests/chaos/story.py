@@ -1,6 +1,6 @@
-"""What contacts write: so many messages on so many tickets, which are opened all the time.
+"""What contacts write: messages on tickets, which are opened throughout the run.
 
-More than half of the tickets get one message or two and then stay quiet to the end: nothing that comes later heals what
+More than half of the tickets get one or two messages and then stay quiet, so that nothing later repairs what
 was lost there.
 """
 
@@ -23,34 +23,34 @@ class Message:
 
     @property
     def name(self) -> str:
-        """What everything that is written because of the message says."""
+        """The words in everything that is written because of the message."""
         return f"message {self.number} of ticket {self.ticket}"
 
 
 def write(seed: int, events: int, tickets: int) -> list[Message]:
-    """Writes the whole story: ``events`` messages in order of time."""
-    return list(_told(random.Random(f"{seed} story"), events, tickets))
+    """Return ``events`` messages in order of time."""
+    return list(_messages(random.Random(f"{seed} story"), events, tickets))
 
 
-def _told(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:
+def _messages(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:
     openings = _openings(chance, events, tickets)
     left: dict[int, int] = {}
-    told: dict[int, int] = {}
+    sent: dict[int, int] = {}
     for step in range(events):
         if openings and (openings[0][0] <= step or not left):
-            ticket = len(told) + 1
-            left[ticket], told[ticket] = openings.pop(0)[1], 0
+            ticket = len(sent) + 1
+            left[ticket], sent[ticket] = openings.pop(0)[1], 0
         else:
             ticket = chance.choice(list(left))
-        yield _message(chance, ticket, told[ticket])
-        told[ticket] += 1
+        yield _message(chance, ticket, sent[ticket])
+        sent[ticket] += 1
         left[ticket] -= 1
         if not left[ticket]:
             del left[ticket]
 
 
 def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[float, int]]:
-    """Gives for each ticket the step at which it is opened, and how many messages it gets; in order of the steps."""
+    """Return when each ticket is opened (a step) and how many messages it gets, in order."""
     short = [chance.choice((1, 1, 1, 2)) for _ in range(tickets * 6 // 10)]
     long = tickets - len(short)
     rest = events - sum(short)

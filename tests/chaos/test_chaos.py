@@ -14,7 +14,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path: Path) -> None:
     report = run(
         secrets.randbelow(1_000_000), events=2000, tickets=200, feed=45, quiet=6, patience=120, logs=tmp_path / "logs"
     )
-    told = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
-    print(told)
-    assert not any(report.complaints.values()), f"{told}\nlogs: {tmp_path / 'logs'}"
-    assert min(report.faults.values()) > 0, told
+    text = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
+    print(text)
+    assert not any(report.complaints.values()), f"{text}\nlogs: {tmp_path / 'logs'}"
+    assert min(report.faults.values()) > 0, text

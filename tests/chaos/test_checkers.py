@@ -1,11 +1,11 @@
-"""Each checker notices what it is there for, in evidence that is well otherwise."""
+"""Each checker notices its violation in evidence that is otherwise valid."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.chaos.checkers import CHECKERS, Evidence, look
+from tests.chaos.checkers import CHECKERS, Evidence, sort_updates
 from tests.chaos.story import Message, write
 from tests.support.fleet import BOT
 
@@ -41,7 +41,7 @@ def call(number: int, method: str = "POST", at: float = 0.0, status: int = 200, 
     }
 
 
-def well() -> Evidence:
+def valid_evidence() -> Evidence:
     contact, bot = {"type": "user", "id": 1}, {"type": "staff", "id": BOT}
     updates = [
         update(10, contact, STORY[0].text),
@@ -66,7 +66,7 @@ def well() -> Evidence:
 
 
 def complaints(evidence: Evidence) -> set[str]:
-    snapshot = look(evidence)
+    snapshot = sort_updates(evidence)
     return {name for name, checker in CHECKERS.items() if list(checker(evidence, snapshot))}
 
 
@@ -86,11 +86,11 @@ def swapped(evidence: Evidence) -> None:
     updates[5], updates[6] = updates[6], updates[5]
 
 
-def should_yield(evidence: Evidence) -> None:
+def overfill(evidence: Evidence) -> None:
     evidence.calls += [call(5, "GET", 5.0)]
 
 
-def struck(evidence: Evidence) -> None:
+def strike(evidence: Evidence) -> None:
     evidence.calls += [call(5, at=2.0)]
     evidence.hits = [(0.3, 0.6)]
 
@@ -111,26 +111,29 @@ BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
         lambda evidence: evidence.calls.append(call(5, overlapped=True)),
         "overlapping writes on a ticket",
     ),
-    "a window is too full": (should_yield, "windows over the limit"),
-    "a lockout that nobody asked for": (lambda evidence: setattr(evidence, "lockouts", 1), "windows over the limit"),
+    "a window is too full": (overfill, "windows over the limit"),
+    "a lockout that the test did not start": (
+        lambda evidence: setattr(evidence, "lockouts", 1),
+        "windows over the limit",
+    ),
     "a call in the lockout": (lambda evidence: evidence.calls.append(call(5, at=2.0)), "calls during a lockout"),
 }
 
 
-def test_nobody_complains_when_all_is_well() -> None:
-    assert complaints(well()) == set()
+def test_valid_evidence_has_no_complaints() -> None:
+    assert complaints(valid_evidence()) == set()
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_every_breakage_is_noticed(breakage: str) -> None:
-    evidence = well()
+    evidence = valid_evidence()
     change, checker = BREAKAGES[breakage]
     change(evidence)
     assert checker in complaints(evidence)
 
 
-def test_what_was_never_accepted_is_not_missed() -> None:
-    evidence = well()
+def test_a_message_that_was_never_accepted_may_be_missing() -> None:
+    evidence = valid_evidence()
     without("noted message 1")(evidence)
     without("answer to")(evidence)
     evidence.accepted -= {(1, 13), (1, 14)}
@@ -138,17 +141,17 @@ def test_what_was_never_accepted_is_not_missed() -> None:
 
 
 def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:
-    evidence = well()
+    evidence = valid_evidence()
     evidence.limits["post"] = 3
-    struck(evidence)
+    strike(evidence)
     assert complaints(evidence) == set()
 
 
-def test_a_story_is_told_anew_from_its_seed() -> None:
+def test_a_seed_gives_the_same_story_again() -> None:
     story = write(7, 300, 20)
     assert story == write(7, 300, 20)
     assert len(story) == 300
     for ticket in range(1, 21):
-        told = [message.number for message in story if message.ticket == ticket]
-        assert told == list(range(len(told)))
-        assert told
+        numbers = [message.number for message in story if message.ticket == ticket]
+        assert numbers == list(range(len(numbers)))
+        assert numbers

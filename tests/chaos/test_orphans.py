@@ -1,4 +1,4 @@
-"""The lanes of a killed worker run again when its leases end, in order. The bounds are ten times those of the bench."""
+"""The lanes of a killed worker run again in order after its leases expire; the bounds are ten times the bench's."""
 
 import pytest
 

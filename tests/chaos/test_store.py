@@ -1,4 +1,4 @@
-"""A store that comes back empty, is full or stands still: nobody restarts anything, and what was accepted is done."""
+"""A store that comes back empty, is full or hangs: nobody restarts anything, and accepted work is done."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def fleet(deploy: Callable[..., Fleet]) -> Fleet:
     return fleet
 
 
-def test_a_store_that_comes_back_empty_is_used_again_and_nothing_is_noted_twice(fleet: Fleet) -> None:
+def test_a_store_that_comes_back_empty_is_used_again_without_repeating_notes(fleet: Fleet) -> None:
     fleet.settle()
     fleet.store.kill()
     for name in os.listdir(fleet.store.folder):
@@ -42,11 +42,11 @@ def test_a_store_that_comes_back_empty_is_used_again_and_nothing_is_noted_twice(
     assert fleet.notes(2) == ["noted: words of a new ticket"]
 
 
-def test_a_full_store_refuses_deliveries_and_takes_them_when_there_is_room(fleet: Fleet) -> None:
+def test_a_full_store_refuses_deliveries_until_there_is_room(fleet: Fleet) -> None:
     with fleet.redis() as client:
         client.config_set("maxmemory", "1")
         fleet.reply(1, "words for a full store")
-        fleet.wait(lambda: fleet.answers() == 503, "web tells that it cannot store")
+        fleet.wait(lambda: fleet.answers() == 503, "web says that it cannot store")
         fleet.wait(lambda: any(each.status == 503 for each in fleet.simulator.deliveries), "the delivery is refused")
         client.config_set("maxmemory", "0")
     fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
@@ -54,16 +54,16 @@ def test_a_full_store_refuses_deliveries_and_takes_them_when_there_is_room(fleet
     assert fleet.answers() == 200
 
 
-def test_a_store_that_stands_still_is_waited_for(fleet: Fleet) -> None:
+def test_a_store_that_hangs_is_waited_for(fleet: Fleet) -> None:
     with fleet.redis() as client:
         pid = int(client.info("server")["process_id"])
     os.kill(pid, signal.SIGSTOP)
     try:
-        fleet.reply(1, "words while it stands still")
+        fleet.reply(1, "words while it hangs")
         began = time.monotonic()
         assert fleet.answers() == 503
         assert time.monotonic() - began < 10
     finally:
         os.kill(pid, signal.SIGCONT)
     fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
-    assert fleet.notes(1) == ["noted: words before the trouble", "noted: words while it stands still"]
+    assert fleet.notes(1) == ["noted: words before the trouble", "noted: words while it hangs"]

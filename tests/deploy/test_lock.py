@@ -15,7 +15,7 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["re
 
 def locked(name: str) -> dict[str, Requirement]:
     """Each locked requirement by its name; every one has hashes."""
-    found = {}
+    found: dict[str, Requirement] = {}
     text = (ROOT / name).read_text().replace("\\\n", " ")
     for line in text.splitlines():
         if line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Handlers that raise, hang, recurse, print or leave: the others go on, and so does the worker."""
+"""Handlers that raise, hang, recurse, print or exit: the other handlers and the worker go on."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from tests.support.plugins import FAULTY, NOTING
 
 pytestmark = pytest.mark.timeout(120)
 
-#: What a contact writes to make a handler go wrong, and what the trail says of it.
+#: What a contact writes to make a handler fail, and what the history says about it.
 FAULTS = {
     "raise": "test.raises failed, will be retried: ValueError at handlers.py:",
     "hang": "test.hangs failed, will be retried: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
@@ -31,7 +31,7 @@ def noted_twice(fleet: Fleet, number: int) -> bool:
     return len(fleet.notes(number)) == 2
 
 
-def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
+def test_a_handler_that_fails_is_reported_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAULTY)
     fleet.start_web()
     worker = fleet.ready_worker(FOXHOOKS_HANDLER_SECONDS="1")
@@ -47,7 +47,7 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     assert "printed by a handler" in worker.output
     assert "on both" in worker.output
     assert "ready" in worker.output.split("printed by a handler")[0]
-    # Not even the tickets that are owed something have to wait.
+    # Not even the tickets with pending work have to wait.
     for word, number in numbers.items():
         fleet.reply(number, f"once more after {word.upper()}")
     for word, number in numbers.items():
@@ -56,7 +56,9 @@ def test_a_handler_that_goes_wrong_is_told_and_harms_no_other(deploy: Callable[.
     assert worker.code == 0
 
 
-def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(deploy: Callable[..., Fleet]) -> None:
+def test_a_plug_in_that_cannot_be_imported_stops_only_the_worker(
+    deploy: Callable[..., Fleet],
+) -> None:
     fleet = deploy("import nothing_of_that_name\n")
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web takes deliveries")

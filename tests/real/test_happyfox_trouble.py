@@ -1,4 +1,4 @@
-"""HappyFox refusing, failing, silent or talking nonsense: it is told, nothing is lost or doubled, and it passes."""
+"""HappyFox refuses, fails, hangs or sends nonsense: that is reported, and nothing is lost or doubled."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.processes import free_port
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Faults of a read, and what the ticket's trail says of each.
+#: Faults of a read, and what the ticket's history says about each.
 READS: dict[str, tuple[dict[str, Any], str]] = {
     "not found": ({"kind": "status", "status": 404}, "HappyFox does not know the ticket (404)"),
     "server error": ({"kind": "status", "status": 500}, "something other than a ticket (500)"),
@@ -23,7 +23,7 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
     "a trickle": ({"kind": "trickle", "seconds": 0.5}, "the ticket could not be read"),
 }
 
-#: Faults of a note: half of them strike when it has been written already.
+#: Faults of a note; half of them strike after it has been written.
 WRITES: dict[str, dict[str, Any]] = {
     "not found": {"kind": "status", "status": 404},
     "server error": {"kind": "status", "status": 500},
@@ -51,8 +51,8 @@ def gate(fleet: Fleet) -> str:
     return state.decode()
 
 
-def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: Callable[..., Fleet]) -> None:
-    """With a long window no slot frees itself: at the end there is one for each call that arrived, and no more."""
+def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Callable[..., Fleet]) -> None:
+    """With a long window no slot becomes free: at the end there is exactly one per call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
     fleet.start_web()
     for _ in range(3):
@@ -70,15 +70,15 @@ def test_what_fails_is_told_and_made_good_and_every_call_has_its_permit(deploy: 
     for name, number in numbers.items():
         noted = [f"noted: {words} of ticket {number}" for words in ("words", "more words")]
         assert fleet.notes(number) == noted, (name, fleet.history(number))
-    for name, (_, told) in READS.items():
-        assert told in fleet.history(numbers[name]), name
+    for name, (_, line) in READS.items():
+        assert line in fleet.history(numbers[name]), name
     with fleet.redis() as client:
         assert client.zcard(f"{P}in_flight") == 0
         permits = {kind: client.zcard(f"{P}permits:{kind}") for kind in ("get", "post")}
     assert permits == {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
 
 
-def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
+def test_a_wrong_404_is_checked_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     fleet.fault("status", status=404, method="POST", path="ticket/1/staff_pvtnote")
     fleet.open_ticket(text="words of the first")
@@ -87,14 +87,14 @@ def test_a_404_that_is_wrong_is_looked_at_again_and_the_note_is_written_once(dep
     assert "HappyFox does not know the ticket (404)" in fleet.history(1)
 
 
-def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]) -> None:
+def test_a_deleted_ticket_stops_only_its_own_plan(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     (fleet.folder / "hold-1").touch()
     fleet.open_ticket(text="words of the first")
     fleet.wait((fleet.folder / "deciding-1").exists, "a handler has the ticket")
     fleet.simulator.account.remove(1)
     (fleet.folder / "hold-1").unlink()
-    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.history(1), "the trail tells")
+    fleet.wait(lambda: "HappyFox does not know the ticket (404)" in fleet.history(1), "the history says so")
     fleet.open_ticket(text="words of the second")
     fleet.wait(lambda: "answer to: words of the second" in fleet.notes(2), "the other ticket is answered")
     assert fleet.notes(2) == ["noted: words of the second", "answer to: words of the second"]
@@ -105,7 +105,7 @@ def test_a_ticket_that_is_gone_stops_its_plan_alone(deploy: Callable[..., Fleet]
 @pytest.mark.parametrize(
     ("status", "method", "state"), [(401, "GET", "denied"), (429, "GET", "locked"), (429, "POST", "locked")]
 )
-def test_a_refusal_of_every_call_closes_the_gate_and_passes(
+def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
     deploy: Callable[..., Fleet], status: int, method: str, state: str
 ) -> None:
     fleet = started(deploy(NOTING))
@@ -121,25 +121,25 @@ def test_a_refusal_of_every_call_closes_the_gate_and_passes(
     assert gate(fleet) == "open"
     for number in range(1, 5):
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
-    # What was under way already may still arrive; after it there is silence until the probe.
+    # A call that was already sent may still arrive; then there is silence until the probe.
     assert refused.answered is not None
     later = [call.arrived for call in fleet.calls() if call.arrived > refused.answered + 0.5]
     assert min(later) >= refused.answered + 2.0
     assert str(status) in fleet.workers[0].output
 
 
-def test_a_happyfox_that_cannot_be_reached_is_told(deploy: Callable[..., Fleet]) -> None:
+def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
-    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the trail tells")
+    fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the history says so")
     fleet.workers[0].terminate()
     fleet.ready_worker()
     fleet.settle()
     assert fleet.notes(1) == ["noted: words for nobody yet"]
 
 
-def test_no_window_holds_more_calls_than_allowed_whoever_dies(deploy: Callable[..., Fleet]) -> None:
-    """The simulator locks an account out at the first call too many."""
+def test_no_window_holds_more_calls_than_allowed_whichever_worker_dies(deploy: Callable[..., Fleet]) -> None:
+    """Set limits at which the simulator locks the account out."""
     fleet = deploy(NOTING, gets=60, posts=40, window=1.5, latency=0.02)
     limits = {
         "HAPPYFOX_GETS_PER_MINUTE": "60",

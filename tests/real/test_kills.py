@@ -1,4 +1,4 @@
-"""Workers killed at every step of a turn: each message is noted exactly once and in order, and nothing is lost."""
+"""Workers killed at every step of a turn: each message is noted exactly once and in order."""
 
 import random
 import time
@@ -13,8 +13,8 @@ from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(240)
 
-#: Where a call is held open while its worker is killed: method, end of the path, and whether it is applied only later,
-#: when its worker is dead already, or was applied before.
+#: The call during which the worker is killed: method, end of the path, and whether it is applied only later,
+#: after the worker's death, or was applied before.
 HELD = {
     "the read": ("GET", "", False),
     "the tags, applied afterwards": ("POST", "/update_tags", True),
@@ -32,33 +32,33 @@ REPLIES = 5
 
 
 class Story:
-    """What contacts wrote into each ticket, in order."""
+    """What contacts wrote on each ticket, in order."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.told: dict[int, list[str]] = {}
+        self.written: dict[int, list[str]] = {}
 
     def open(self) -> int:
-        """Lets a contact open the next ticket; its number is known before anybody hears of it."""
-        number = len(self.told) + 1
-        self.told[number] = [f"message 0 of ticket {number}"]
-        assert self.fleet.open_ticket(text=self.told[number][0]) == number
+        """Open the next ticket as a contact; its number is known before its webhook is sent."""
+        number = len(self.written) + 1
+        self.written[number] = [f"message 0 of ticket {number}"]
+        assert self.fleet.open_ticket(text=self.written[number][0]) == number
         return number
 
     def reply(self, number: int) -> None:
-        text = f"message {len(self.told[number])} of ticket {number}"
-        self.told[number].append(text)
+        text = f"message {len(self.written[number])} of ticket {number}"
+        self.written[number].append(text)
         self.fleet.reply(number, text)
 
     def check(self) -> None:
-        """Every message is noted once and in order, every turn answered once, the last message for certain."""
-        for number, told in self.told.items():
+        """Check that each message is noted once and in order, and each turn and the last message are answered once."""
+        for number, written in self.written.items():
             texts = self.fleet.notes(number)
             notes = [text for text in texts if text.startswith("noted")]
-            assert notes == [f"noted: {text}" for text in told], self.fleet.history(number)
-            answers = [told.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
+            assert notes == [f"noted: {text}" for text in written], self.fleet.history(number)
+            answers = [written.index(text.removeprefix("answer to: ")) for text in texts if text.startswith("answer")]
             assert all(before < after for before, after in pairwise(answers)), self.fleet.history(number)
-            assert answers[-1] == len(told) - 1, self.fleet.history(number)
+            assert answers[-1] == len(written) - 1, self.fleet.history(number)
 
 
 def kill(fleet: Fleet, worker: Process) -> None:
@@ -67,7 +67,7 @@ def kill(fleet: Fleet, worker: Process) -> None:
 
 
 def kill_while_deciding(fleet: Fleet, story: Story) -> None:
-    number = len(story.told) + 1
+    number = len(story.written) + 1
     hold = fleet.folder / f"hold-{number}"
     hold.touch()
     story.open()
@@ -77,7 +77,7 @@ def kill_while_deciding(fleet: Fleet, story: Story) -> None:
 
 
 def kill_while_calling(fleet: Fleet, story: Story, method: str, ending: str, late: bool) -> None:
-    number = len(story.told) + 1
+    number = len(story.written) + 1
     path = f"ticket/{number}{ending}"
     fleet.fault("hang", method=method, path=path, seconds=2.0 if late else 600.0, before=late)
     story.open()
@@ -88,10 +88,10 @@ def kill_while_calling(fleet: Fleet, story: Story, method: str, ending: str, lat
 
 
 def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
-    """Lets contacts write while workers die; connections are cut before and after a write was applied."""
+    """Let contacts write while workers are killed; connections are cut before and after a write was applied."""
     for _ in range(TICKETS):
         story.open()
-    waiting = [number for number in list(story.told)[-TICKETS:] for _ in range(REPLIES)]
+    waiting = [number for number in list(story.written)[-TICKETS:] for _ in range(REPLIES)]
     chance.shuffle(waiting)
     for before in (True, False):
         fleet.fault("cut", method="POST", count=6, before=before)
@@ -103,7 +103,7 @@ def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
         kill(fleet, chance.choice([worker for worker in alive if worker.ready()] or alive))
 
 
-def test_a_note_is_there_exactly_once_whatever_dies_and_whenever(deploy: Callable[..., Fleet]) -> None:
+def test_a_note_exists_exactly_once_whichever_process_dies_and_whenever(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.01)
     story = Story(fleet)
     fleet.start_web()

@@ -1,4 +1,4 @@
-"""Saturated workers of several processes keep to the limit, and a lockout is waited out together."""
+"""Saturated workers of several processes respect the limit, and wait for the end of a lockout together."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.callers import worst_window
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_three_workers_together_never_make_a_call_too_many() -> None:
+def test_three_workers_together_never_make_too_many_calls() -> None:
     with saturated(3 * POSTS) as fleet:
         fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) > 2 * POSTS, "two windows are full")
         posts = [call.arrived for call in fleet.calls("POST")]
@@ -16,5 +16,5 @@ def test_three_workers_together_never_make_a_call_too_many() -> None:
         assert not any(call.status == 429 for call in fleet.calls())
 
 
-def test_after_a_429_nobody_calls_before_the_gate_opens_and_then_one_probes() -> None:
+def test_after_a_429_nobody_calls_until_the_gate_opens_and_one_call_probes() -> None:
     assert lockout()

@@ -1,4 +1,4 @@
-"""A worker killed while a handler speaks to another system: that is told once, or a person is asked."""
+"""A worker killed while a handler calls another system: the call is made once, or a person is asked."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 
-#: Tells another system of each ticket; one whose words say so can be looked up there.
+#: Reports each ticket to another system, where some can be looked up.
 TELLING = """
 import os, httpx
 from workers import Router
@@ -24,7 +24,7 @@ URL = os.environ["TEST_OTHER"]
 
 
 @router.on("ticket-created")
-def tell(ticket, event, ctx):
+def report(ticket, event, ctx):
     key = ticket.first_message.strip()
 
     def add():
@@ -33,13 +33,13 @@ def tell(ticket, event, ctx):
     def find():
         return httpx.get(URL, params={"key": key}, timeout=30, trust_env=False).json() or None
 
-    told = ctx.effect("tell", add, find if "look" in key else None)
-    ticket.note(f"told: {told['key']}")
+    lead = ctx.effect("report", add, find if "look" in key else None)
+    ticket.note(f"reported: {lead['key']}")
 """
 
 
 class Other:
-    """Another system. It holds every first call of a key, having applied it or not, until that is let go."""
+    """Another system. It holds the first call of each key, applied or not, until it is released."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -73,10 +73,10 @@ class Other:
                     pass  # who asked is dead
 
             def log_message(self, *_: Any) -> None:
-                """Says nothing."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/rows"
+        self.url = f"http://127.0.0.1:{self.server.server_port}/leads"
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def other() -> Iterator[Other]:
         system.server.server_close()
 
 
-def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
+def test_another_system_gets_a_killed_workers_call_once_or_a_person_is_asked(
     deploy: Callable[..., Fleet], other: Other
 ) -> None:
     fleet = deploy(TELLING)
@@ -102,7 +102,7 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
     settings = {"TEST_OTHER": other.url, "FOXHOOKS_HANDLER_SECONDS": "5"}
     worker = fleet.ready_worker(**settings)
     numbers = {key: fleet.open_ticket(text=key) for key in ("look applied", "look lost", "applied", "lost")}
-    fleet.wait(lambda: all(other.calls[key] for key in numbers), "every call is under way")
+    fleet.wait(lambda: all(other.calls[key] for key in numbers), "every call is in progress")
     fleet.start_worker(**settings)
     worker.kill()
     fleet.settle(90)
@@ -110,8 +110,8 @@ def test_a_killed_worker_leaves_another_system_told_once_or_a_person_asked(
     assert other.calls == {"look applied": 1, "look lost": 2, "applied": 1, "lost": 1}
     assert other.updates == {"look applied": 1, "look lost": 1, "applied": 1}
     assert [fleet.notes(number) for number in numbers.values()] == [
-        ["told: look applied"],
-        ["told: look lost"],
+        ["reported: look applied"],
+        ["reported: look lost"],
         [],
         [],
     ]

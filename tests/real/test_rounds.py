@@ -1,4 +1,4 @@
-"""Schedules and the look at names, with real worker processes: once in the fleet, without any webhook."""
+"""Schedules and the check of names with real worker processes: once in the fleet, without a webhook."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ add_tags = ["x"]
 """
 
 
-def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deploy: Callable[..., Fleet]) -> None:
+def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(PLUGIN)
     numbers = [fleet.open_ticket(tags=["late"]) for _ in range(60)]
     other = fleet.open_ticket()
@@ -37,14 +37,16 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_told_once(deplo
 
     fleet.wait(lambda: all(fleet.notes(number) for number in numbers), "every ticket found has its note")
     with fleet.redis() as store:
-        fleet.wait(lambda: not store.zcard(f"{P}schedule"), "all lanes are worked off")
+        fleet.wait(lambda: not store.zcard(f"{P}schedule"), "all lanes are done")
     assert [fleet.notes(number) for number in numbers] == [["noted: scheduled"]] * 60
     assert fleet.notes(other) == []
     assert "scheduled: found for test.nudge" in fleet.history(numbers[0])
-    fleet.wait(lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the name is told")
-    told = "".join(worker.output for worker in workers)
-    assert told.count("a name in use is unknown to HappyFox") == 1
-    assert "no status 'Nwe' in" in told
+    fleet.wait(
+        lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the unknown name is reported"
+    )
+    output = "".join(worker.output for worker in workers)
+    assert output.count("a name in use is unknown to HappyFox") == 1
+    assert "no status 'Nwe' in" in output
     searches = [call for call in fleet.calls("GET") if call.path.endswith("/tickets/")]
     assert len(searches) == 2
     for worker in workers:

@@ -1,4 +1,4 @@
-"""What leaves the processes while a handler fails on a ticket full of personal words: none of them, and no secret."""
+"""A handler fails on a ticket full of personal words: neither they nor a secret leave the processes."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.support.sentry import FakeSentry
 
 pytestmark = pytest.mark.timeout(120)
 
-#: A handler with everything in its local variables and in its exceptions; the router's settings hold a token.
+#: A handler with everything in its local variables and exceptions; the router's settings hold a token.
 LEAKY = """
 from dataclasses import dataclass
 from workers import GiveUp, Router
@@ -50,7 +50,7 @@ WORDS = {
 SECRETS = ("demo-key", "demo-code", SECRET, TOKEN)
 
 
-def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
+def test_neither_reports_nor_logs_contain_a_persons_words_or_a_secret(
     deploy: Callable[..., Fleet], sentry: FakeSentry
 ) -> None:
     fleet = deploy(LEAKY)
@@ -71,7 +71,7 @@ def test_neither_reports_nor_logs_hold_a_persons_words_or_a_secret(
     fleet.store.kill()
     body = json.dumps({"ticket_id": number, "words": list(WORDS.values())})
     assert fleet.deliver(body.encode()).status_code == 503
-    fleet.wait(lambda: "unreachable" in worker.output, "the worker misses its store")
+    fleet.wait(lambda: "unreachable" in worker.output, "the worker reports that its store is unreachable")
     fleet.store.start()
     fleet.wait(lambda: fleet.answers() == 200, "the store is back")
     failures = [event for event in sentry.events() if "exception" in event]

@@ -1,4 +1,4 @@
-"""Workers that end in order, vanish or freeze: the next one goes on, in order, and the old one changes nothing more."""
+"""Workers that stop, vanish or freeze: the next one continues in order, and the old one changes nothing more."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.support.plugins import FAITHFUL
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Seconds a platform gives a process after SIGTERM, less some.
+#: Seconds that a platform gives a process after SIGTERM, with a margin.
 GRACE = 25.0
 NOTE = "ticket/1/staff_pvtnote"
 READ = "ticket/1"
@@ -30,11 +30,11 @@ def fleet(deploy: Callable[..., Fleet]) -> Fleet:
     return fleet
 
 
-def told(fleet: Fleet, number: int) -> list[str]:
+def noted(fleet: Fleet, number: int) -> list[str]:
     return [text.removeprefix("noted: ") for text in fleet.notes(number) if text.startswith("noted")]
 
 
-def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(deploy: Callable[..., Fleet]) -> None:
+def test_the_call_in_progress_is_finished_and_the_next_worker_continues_at_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL)
     fleet.start_web()
     first = fleet.ready_worker(FOXHOOKS_LEASE_SECONDS="60")
@@ -47,13 +47,13 @@ def test_the_call_under_way_is_finished_and_the_next_worker_goes_on_at_once(depl
     assert first.terminate() < GRACE
     assert first.code == 0
     fleet.settle(20)  # the first worker's lease would have held the lane for a minute
-    assert told(fleet, 1) == ["first words of all", "second words of all"]
+    assert noted(fleet, 1) == ["first words of all", "second words of all"]
     assert len(fleet.calls("POST", NOTE)) == 2
     assert "turn parked" in first.output
     assert successor.output.count("turn settled") >= 2
 
 
-def test_a_worker_ends_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
+def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     hold = fleet.folder / "hold-1"
     hold.touch()
     fleet.open_ticket(text="nobody decides this")
@@ -62,7 +62,7 @@ def test_a_worker_ends_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     hold.unlink()
     fleet.ready_worker()
     fleet.settle()
-    assert told(fleet, 1) == ["nobody decides this"]
+    assert noted(fleet, 1) == ["nobody decides this"]
 
 
 def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet]) -> None:
@@ -79,7 +79,7 @@ def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet
     assert first.code == 0
     fleet.settle()  # well before the leases of the first worker would have run out
     for number in expected:
-        assert told(fleet, number) == [f"words {which} of ticket {number}" for which in (0, 1)]
+        assert noted(fleet, number) == [f"words {which} of ticket {number}" for which in (0, 1)]
     assert not any(call.overlapped for call in fleet.calls())
 
 
@@ -98,13 +98,13 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
         worker.kill()
     else:
         os.kill(pid, signal.SIGKILL)
-    fleet.wait(lambda: len(fleet.calls("GET", READ)) > 1, "somebody else reads the ticket")
+    fleet.wait(lambda: len(fleet.calls("GET", READ)) > 1, "another worker reads the ticket")
     # Without its master a worker ends in order: its read fails at the time limit, and is made again after 5 s.
     limit = 3 * LEASE + (TIMEOUT + 5 if victim == "its master alone" else 0)
     assert fleet.calls("GET", READ)[1].arrived - died < limit
     fleet.settle()
     fleet.wait(lambda: worker.code is not None, "nothing of the killed worker is left")
-    assert told(fleet, 1) == ["orphaned words of one"]
+    assert noted(fleet, 1) == ["orphaned words of one"]
 
 
 @pytest.mark.parametrize("moment", ["deciding", "calling"])
@@ -123,24 +123,24 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     hold.unlink(missing_ok=True)
     fleet.ready_worker()
     fleet.settle()
-    calls, trail = len(fleet.calls()), fleet.history(1)
+    calls, history = len(fleet.calls()), fleet.history(1)
     with fleet.redis() as client:
         turns = client.zcard(f"{P}turns")
     frozen.signal(signal.SIGCONT)
     fleet.wait(lambda: "turn lost" in frozen.output, "the frozen worker notices")
     fleet.settle()
     assert len(fleet.calls()) == calls
-    assert fleet.history(1) == trail
+    assert fleet.history(1) == history
     with fleet.redis() as client:
         assert client.zcard(f"{P}turns") == turns
-    assert told(fleet, 1) == ["words for a frozen one"]
-    # It is well again, and works on.
+    assert noted(fleet, 1) == ["words for a frozen one"]
+    # It runs again, and continues to work.
     fleet.workers[1].kill()
     fleet.reply(1, "more words for it")
-    fleet.wait(lambda: len(told(fleet, 1)) == 2, "the thawed worker works")
+    fleet.wait(lambda: len(noted(fleet, 1)) == 2, "the resumed worker works")
 
 
-def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) -> None:
+def test_workers_that_freeze_and_resume_keep_the_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -157,6 +157,6 @@ def test_frozen_and_thawed_workers_keep_the_order(deploy: Callable[..., Fleet]) 
         sleeper.signal(signal.SIGCONT)
     fleet.settle(90)
     for number in numbers:
-        assert told(fleet, number) == [f"words {which} of ticket {number}" for which in range(4)]
+        assert noted(fleet, number) == [f"words {which} of ticket {number}" for which in range(4)]
         updates = [update.update_id for update in fleet.ticket(number).updates]
         assert all(before < after for before, after in pairwise(updates))

@@ -1,4 +1,4 @@
-"""The store away at the start, killed, back with its file: nothing accepted is lost, nobody restarts anything."""
+"""The store is down at the start, killed, or back with its file: nothing accepted is lost, nobody restarts anything."""
 
 import json
 import time
@@ -36,15 +36,15 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
     web = fleet.start_web()
     workers = [fleet.ready_worker(), fleet.ready_worker()]
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
-    told: dict[int, list[str]] = {}
+    written: dict[int, list[str]] = {}
     for number in range(1, 13):
-        told[number] = [f"message 0 of ticket {number}"]
-        fleet.open_ticket(text=told[number][0])
+        written[number] = [f"message 0 of ticket {number}"]
+        fleet.open_ticket(text=written[number][0])
     accepted = 0
     for round_ in range(1, 4):
         fleet.store.kill()
-        fleet.wait(lambda: fleet.answers() == 503, "web tells that it cannot store")
-        for number, texts in told.items():
+        fleet.wait(lambda: fleet.answers() == 503, "web says that it cannot store")
+        for number, texts in written.items():
             texts.append(f"message {round_} of ticket {number}")
             fleet.reply(number, texts[-1])
         fleet.store.start()
@@ -54,14 +54,14 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
         accepted += fleet.deliver(json.dumps({"ticket_id": round_, "again": round_}).encode()).status_code == 200
     fleet.settle(90)
     assert accepted == 3
-    for number, texts in told.items():
+    for number, texts in written.items():
         notes = [text for text in fleet.notes(number) if text.startswith("noted")]
         assert notes == [f"noted: {text}" for text in texts], fleet.history(number)
     assert [process.code for process in (web, *workers)] == [None] * 3
     assert not any(call.overlapped for call in fleet.calls())
 
 
-def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..., Fleet]) -> None:
+def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -91,7 +91,7 @@ def test_a_delivery_that_was_answered_200_outlives_the_store(deploy: Callable[..
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
 
 
-def test_a_worker_that_finds_its_store_replaced_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
+def test_a_worker_with_a_replaced_store_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.start_web()
     worker = fleet.ready_worker()

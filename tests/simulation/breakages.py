@@ -1,6 +1,6 @@
-"""Rules of the engine, each switched off alone: the simulation has to notice every one of them.
+"""Rules of the engine, each switched off alone: the simulation must notice every one.
 
-``python -m tests.simulation.breakages`` tells which seed noticed what.
+``python -m tests.simulation.breakages`` prints which seed noticed what.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from workers.tickets import diff, snapshot
 from workers.tickets.diff import FirstSight
 from workers.tickets.model import Update
 
-#: A breakage that so many seeds do not notice stays unnoticed.
+#: If this many seeds do not notice a breakage, it counts as unnoticed.
 SEEDS = 200
 
 Apply = Callable[[pytest.MonkeyPatch], None]
@@ -38,7 +38,7 @@ Apply = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True)
 class Noticed:
-    """The first seed that noticed a breakage, and what it complained of."""
+    """The first seed that noticed a breakage, and its complaints."""
 
     seed: int
     complaints: list[str]
@@ -68,7 +68,7 @@ def settles_first(patch: pytest.MonkeyPatch) -> None:
 def advances_too_far(patch: pytest.MonkeyPatch) -> None:
     answered = reconcile.UpdateAttribution.answered
 
-    def all_rows(
+    def all_updates(
         self: reconcile.UpdateAttribution,
         effect: Effect,
         updates: tuple[Update, ...],
@@ -78,10 +78,10 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
         entry = answered(self, effect, updates, shown, after)
         return msgspec.structs.replace(entry, updates=tuple(update.id for update in updates))
 
-    patch.setattr(reconcile.UpdateAttribution, "answered", all_rows)
+    patch.setattr(reconcile.UpdateAttribution, "answered", all_updates)
 
 
-def forgets_own_rows(patch: pytest.MonkeyPatch) -> None:
+def forgets_own_updates(patch: pytest.MonkeyPatch) -> None:
     advance = snapshot.advance
     patch.setattr(settle, "advance", lambda shot, **more: advance(shot, **{**more, "updates": (), "expected": ()}))
     patch.setattr(diff, "_by", lambda update, staff: False)
@@ -104,7 +104,7 @@ def never_revalidates(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(performing, "STALE", 10**12)
 
 
-def forgets_what_is_owed(patch: pytest.MonkeyPatch) -> None:
+def forgets_pending_work(patch: pytest.MonkeyPatch) -> None:
     close = settle.close
 
     def without(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[settle.Closed]:
@@ -118,11 +118,11 @@ def sends_late(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leases.Leases, "still_held", lambda self, lane: True)
 
 
-def never_waits_for_late_rows(patch: pytest.MonkeyPatch) -> None:
+def never_waits_for_late_updates(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshot, "LATE", 0)
 
 
-def takes_history_for_news(patch: pytest.MonkeyPatch) -> None:
+def takes_history_for_changes(patch: pytest.MonkeyPatch) -> None:
     first_sight = read._first_sight
 
     def everything(context: TurnContext, outcome: Outcome) -> FirstSight:
@@ -138,15 +138,15 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "a turn settles before its effects": settles_first,
     "leases are not renewed": no_renewal,
-    "last seen takes the rows of an answer": advances_too_far,
-    "own rows are forgotten": forgets_own_rows,
+    "the snapshot takes the updates of an answer": advances_too_far,
+    "own updates are forgotten": forgets_own_updates,
     "own tags are forgotten": forgets_own_tags,
     "an effect begins without a journal entry": lua(
         ("turns", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
     "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", "")),
-    "what is owed is not stored": forgets_what_is_owed,
+    "pending work is not stored": forgets_pending_work,
     "settling empties the lane": lua(
         (
             "settle",
@@ -154,10 +154,10 @@ BREAKAGES: dict[str, Apply] = {
             "redis.call('DEL', P .. 'lane:' .. lane)",
         )
     ),
-    "a stale plan is not held against a fresh read": never_revalidates,
+    "a stale plan is not compared with a fresh read": never_revalidates,
     "a frozen worker sends what it began": sends_late,
-    "rows that become visible late are below the floor": never_waits_for_late_rows,
-    "what was there before the store is news": takes_history_for_news,
+    "updates that become visible late are below the floor": never_waits_for_late_updates,
+    "what was there before the store counts as a change": takes_history_for_changes,
     "settling leaves the lane out of the schedule": lua(
         ("settle", "if due then redis.call('ZADD', P .. 'schedule', due, lane) else", "if due and false then else")
     ),
@@ -169,13 +169,13 @@ BREAKAGES: dict[str, Apply] = {
 
 
 def notice(client: "redis.Redis", name: str) -> Noticed | None:
-    """Plays seeds with a breakage until one complains."""
+    """Run seeds with a breakage until one complains."""
     with pytest.MonkeyPatch.context() as patch:
         BREAKAGES[name](patch)
         for seed in range(SEEDS):
             try:
                 complaints = check(Simulation(client, seed).run())
-            except Exception as error:  # an engine that falls over is noticed, too
+            except Exception as error:  # an engine that fails is noticed, too
                 complaints = [f"{type(error).__name__}: {error}"]
             if complaints:
                 return Noticed(seed, complaints)
@@ -183,13 +183,13 @@ def notice(client: "redis.Redis", name: str) -> Noticed | None:
 
 
 def report() -> Iterator[str]:
-    """Tells of every breakage what noticed it."""
+    """Yield a line per breakage: what noticed it."""
     with stores.running("valkey", "--appendonly", "no") as url, redis.Redis.from_url(url) as client:
         for name in BREAKAGES:
             began = time.monotonic()
             noticed = notice(client, name)
-            told = f"seed {noticed.seed}: {noticed.complaints[0][:140]}" if noticed else "NOT NOTICED"
-            yield f"{name} ({time.monotonic() - began:.1f} s): {told}"
+            text = f"seed {noticed.seed}: {noticed.complaints[0][:140]}" if noticed else "NOT NOTICED"
+            yield f"{name} ({time.monotonic() - began:.1f} s): {text}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The faults: which there are, how likely each strikes, and which strikes now."""
+"""The faults: how likely each of them is, and which one strikes now."""
 
 import random
 from collections import Counter
 
 from workers.simulator import ApiFault
 
-#: The faults of each sort, with how likely each strikes a step at most.
+#: The faults of each sort, with the highest probability of each per step.
 FAULTS = {
     "script": {
         "crash before a script": 0.006,
@@ -33,7 +33,7 @@ FAULTS = {
         "a page of html": 0.01,
         "an empty answer": 0.02,
         "broken JSON": 0.02,
-        "a late row": 0.03,
+        "a late update": 0.03,
     },
     "write": {"400 of a write": 0.02},
     "handler": {
@@ -44,10 +44,10 @@ FAULTS = {
         "slow handler": 0.01,
     },
     "delivery": {"dropped": 0.1, "duplicated": 0.2, "shuffled": 0.2, "accepted twice": 0.1},
-    "row": {"a person's row is late": 0.15},
+    "update": {"a person's update is late": 0.15},
 }
 
-#: What the simulated HappyFox does for the faults that it makes itself.
+#: How the simulated HappyFox makes its own faults.
 STRIKES = {
     "cut before it was applied": ApiFault("cut", before=True),
     "cut after it was applied": ApiFault("cut", before=False),
@@ -59,12 +59,12 @@ STRIKES = {
     "a page of html": ApiFault("html", status=200, before=False),
     "an empty answer": ApiFault("empty"),
     "broken JSON": ApiFault("broken"),
-    "a late row": ApiFault("late-update", seconds=20),
+    "a late update": ApiFault("late-update", seconds=20),
 }
 
 
 class Faults:
-    """The faults of one seed, which has some of them often and others never; ``calm`` ends them all."""
+    """The faults of one seed: some are frequent, others never strike; ``calm`` ends them all."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -72,16 +72,16 @@ class Faults:
             name: rate * rng.choice([0, 0.5, 1, 2]) for sort in FAULTS.values() for name, rate in sort.items()
         }
         self.calm = False
-        self.struck: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
-    def draws(self, sort: str) -> str:
-        """Draws the fault that strikes now, or none; in the end there are none."""
+    def draw(self, sort: str) -> str:
+        """Draw the fault that strikes now; empty for none, and always at the end."""
         drawn = self._rng.random()
         if self.calm:
             return ""
         for name in FAULTS[sort]:
             drawn -= self._rates[name]
             if drawn < 0:
-                self.struck[name] += 1
+                self.counts[name] += 1
                 return name
         return ""

@@ -1,4 +1,4 @@
-"""The history of one seed: everything that the checkers read."""
+"""The history of one seed: all that the checkers read."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ from workers.engine.plan import DeadLetter, Plan, split_by_handler
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import World
 
-#: A first sight shows what is no older (ms) than this before the delivery, and than the store (turns/reading.py).
+#: The first read of a ticket shows changes at most this much (ms) older than the delivery and the store
+#: (workers/engine/read.py).
 FIRST_SIGHT = 120_000 - 1_000
 
 
 class Written(NamedTuple):
-    """A person wrote a custom field, at (ms)."""
+    """A value that a person wrote into a custom field, and when (ms)."""
 
     field: int
     value: str
@@ -23,25 +24,27 @@ class Written(NamedTuple):
 
 @dataclass
 class Sent:
-    """A call that reached HappyFox: when its permit was taken, when it arrived (ms), for which effect of which turn.
-
-    ``number`` is that of HappyFox's log; ``effect`` the key in the journal.
-    """
+    """A call that reached HappyFox."""
 
     granted: int
+    """When (ms) its permit was granted."""
     arrived: int
+    """When (ms) it arrived."""
     method: str
     ticket: int
     body: Any
     turn: str
     effect: str
+    """The key in the journal."""
     plan: Plan | None
     number: int
+    """Its number in HappyFox's log."""
     dry: bool
+    """Whether its worker was in a dry run."""
 
     @property
     def sort(self) -> str:
-        """What sort of effect it performs, empty for a read."""
+        """The sort of effect it performs; empty for a read."""
         if self.method == "GET" or self.plan is None or not self.effect:
             return ""
         index, _, part = self.effect.partition(".")
@@ -51,51 +54,53 @@ class Sent:
 
 @dataclass
 class History:
-    """What happened in one seed; the checkers read nothing else.
-
-    ``faults`` counts faults and people's deeds; ``closings`` tells from and until when (ms) the gate was closed,
-    ``stray`` of lanes outside the schedule, ``lost`` of leases lost without a cause.
-    """
+    """What happened in one seed; the checkers read nothing else."""
 
     world: World
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
     staff_values: dict[int, list[Written]] = field(default_factory=dict)
     removed: dict[int, StoredTicket] = field(default_factory=dict)
-    as_us: set[int] = field(default_factory=set)
-    """Rows of a person who works as the staff member that we write as."""
+    as_our_staff: set[int] = field(default_factory=set)
+    """Updates by a person who works as the staff member that foxhooks writes as."""
     replayed: list[tuple[int, DeadLetter]] = field(default_factory=list)
     """Dead letters that a person replayed, with their tickets."""
     accepted: list[str] = field(default_factory=list)
     emptied: int = 0
     """When (ms) the store was emptied, 0 if it never was."""
-    heard: dict[int, int] = field(default_factory=dict)
+    first_heard: dict[int, int] = field(default_factory=dict)
     """When (ms) the first delivery of each ticket came after that."""
     lost_events: frozenset[str] = frozenset()
     """Accepted events that may have been lost with the store."""
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)
-    unattributed: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    """From when until when (ms) the gate was closed."""
+    unscheduled: list[str] = field(default_factory=list)
+    """Lanes with work that were not scheduled."""
+    lost_leases: list[str] = field(default_factory=list)
+    """Leases that were lost without a cause."""
     faults: Counter[str] = field(default_factory=Counter)
-    locks: int = 0
+    """How often each fault struck and people did each thing."""
+    lockouts: int = 0
+    """Lockouts that a fault made."""
     steps: int = 0
-    rest: bool = False
+    at_rest: bool = False
+    """Whether nothing was left to do at the end."""
 
-    def begin_anew(self) -> None:
-        """The store was emptied: what became durable is not any more, and the witness starts again."""
+    def restart(self) -> None:
+        """Start over, because the store was emptied and nothing that was durable still is."""
         self.emptied = self.world.now
         self.lost_events = frozenset(self.accepted)
         self.closings = [(at, min(until, self.emptied)) for at, until in self.closings]
         self.witness.forget()
 
     def unseen(self, number: int, at: float) -> bool:
-        """Tells whether what happened on a ticket at (ms) may never be seen, for the store was emptied."""
-        heard, again = self.heard.get(number, self.world.now), min(self.heard.values(), default=self.world.now)
-        return self.emptied > 0 and at <= max(again, heard - FIRST_SIGHT)
+        """Return whether foxhooks may never see what happened at (ms), because the store was emptied."""
+        again = min(self.first_heard.values(), default=self.world.now)
+        return self.emptied > 0 and at <= max(again, self.first_heard.get(number, self.world.now) - FIRST_SIGHT)
 
-    def strays(self, number: int) -> bool:
-        """Tells whether a write to a ticket was under way when the store was emptied: nobody knows it as ours."""
+    def has_unknown_write(self, number: int) -> bool:
+        """Return whether a write was in progress when the store was emptied, so that nobody knows it as ours."""
         return any(
             sent.ticket == number and sent.method != "GET" and sent.granted <= self.emptied <= sent.arrived + 1_000
             for sent in self.sent
@@ -103,5 +108,5 @@ class History:
 
     @property
     def tickets(self) -> dict[int, StoredTicket]:
-        """All tickets there ever were, those that were deleted as they were last."""
+        """All tickets that ever existed; deleted ones as they were last."""
         return {**self.removed, **self.world.simulator.account.tickets}

@@ -1,10 +1,10 @@
-"""The handlers of the simulation. Messages say which rows they answer, so that no two actions are alike by chance."""
+"""The handlers of the simulation. Messages name the updates they answer, so that no two are equal by chance."""
 
 from dataclasses import replace
 
 from workers import Event, GiveUp, Router, Ticket
 
-#: What each router may do beside what needs no grant.
+#: The grants of the routers.
 ALLOW = frozenset(
     {("helper", "reply"), ("sorter", "move"), ("scribe", "forward"), ("scribe", "subscribe"), ("reaper", "delete")}
 )
@@ -12,12 +12,12 @@ ALLOW = frozenset(
 #: The handlers that an older version does not know.
 NEWER = frozenset({"biller.bill"})
 
-#: What the handlers write into custom fields; people write other values.
+#: What handlers write into custom fields; people write other values.
 OURS = ("seen", "9000")
 
 
 def routers() -> tuple[Router, ...]:
-    """Routers that read everything, answer contacts, write equal notes, and use every kind of action."""
+    """Return routers that read everything, answer contacts, write equal notes, and use every kind of action."""
     return (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
 
 
@@ -95,7 +95,7 @@ def _scribe() -> Router:
 
 
 def _closer() -> Router:
-    """Closes tickets, which HappyFox refuses in the category Orders while the field Resolution is empty."""
+    """Close tickets, which HappyFox refuses in the category Orders while the field Resolution is empty."""
     closer = Router("closer")
 
     @closer.on("note-added", "assigned")
@@ -116,7 +116,7 @@ def _biller() -> Router:
 
 
 def _greeter() -> Router:
-    """Has a handler that acts once on each ticket."""
+    """Act once on each ticket."""
     greeter = Router("greeter")
 
     @greeter.on("ticket-created", "contact-replied")
@@ -128,7 +128,7 @@ def _greeter() -> Router:
 
 
 def _last() -> tuple[Router, Router]:
-    """Has a handler that gives up or names what does not exist, and one that deletes."""
+    """Return a handler that gives up or uses an unknown name, and one that deletes."""
     picky, reaper = Router("picky"), Router("reaper")
 
     @picky.on("status-changed", "contact-replied")
@@ -148,8 +148,8 @@ def _last() -> tuple[Router, Router]:
 
 
 def _mark(event: Event) -> str:
-    told = [change.update_id or "".join(sorted(change.added)) or change.field for change in event.matched]
-    return "-".join(map(str, told))
+    marks = [change.update_id or "".join(sorted(change.added)) or change.field for change in event.matched]
+    return "-".join(map(str, marks))
 
 
 def _rows_of(event: Event) -> str:

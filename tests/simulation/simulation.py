@@ -7,17 +7,12 @@ import random
 
 import redis
 
-from tests.simulation.accident import Accident
-from tests.simulation.agenda import Agenda
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
-from tests.simulation.maintainer import Maintainer
-from tests.simulation.operator import Operator
-from tests.simulation.people import People
+from tests.simulation.people import Maintainer, Operator, People, StoreLoss
 from tests.simulation.plugins import ALLOW, routers
-from tests.simulation.post import Post
-from tests.simulation.stage import Stage
-from tests.simulation.wire import DOUBT, TIMEOUT, Wire
+from tests.simulation.state import Agenda, SimulationState
+from tests.simulation.transport import DOUBT, TIMEOUT, DeliveryService, Transport
 from tests.simulation.workers import Worker
 from tests.support.witness import Witness
 from workers.engine.context import SEND_BY
@@ -51,22 +46,22 @@ class Simulation:
         handlers = [bound.handler for bound in world.config.handlers]
         once = frozenset(handler.name for handler in handlers if handler.once)
         witness = Witness({handler.name: handler.kinds for handler in handlers}, once)
-        history = History(world, witness, faults=faults.struck)
-        self._stage = Stage(client, rng, world, Agenda(world, rng), faults, history)
-        self._accident = Accident(self._stage, seed)
+        history = History(world, witness, faults=faults.counts)
+        self._state = SimulationState(client, rng, world, Agenda(world, rng), faults, history)
+        self._store_loss = StoreLoss(self._state, seed)
 
     def run(self) -> History:
-        """Plays the seed to its end."""
-        stage = self._stage
-        post = Post(stage)
-        wire = Wire(stage, post)
-        for number in range(stage.rng.choice([3, 3, 4])):
-            stage.agenda.spawn(Worker(stage, wire, f"w{number}").play())
-        stage.agenda.spawn(People(stage, post).play())
-        stage.agenda.spawn(Operator(stage).play())
-        stage.agenda.spawn(Maintainer(stage).play())
-        if self._accident.happens():
-            stage.agenda.spawn(self._accident.play())
-        while not stage.history.rest and stage.world.now < START + LIMIT and stage.history.steps < MOST:
-            stage.agenda.next()
-        return stage.history
+        """Run the seed to its end."""
+        state = self._state
+        deliveries = DeliveryService(state)
+        transport = Transport(state, deliveries)
+        for number in range(state.rng.choice([3, 3, 4])):
+            state.agenda.spawn(Worker(state, transport, f"w{number}").run())
+        state.agenda.spawn(People(state, deliveries).run())
+        state.agenda.spawn(Operator(state).run())
+        state.agenda.spawn(Maintainer(state).run())
+        if self._store_loss.happens():
+            state.agenda.spawn(self._store_loss.run())
+        while not state.history.at_rest and state.world.now < START + LIMIT and state.history.steps < MOST:
+            state.agenda.next()
+        return state.history

@@ -1,4 +1,4 @@
-"""The short form of the simulation; ``make soak`` plays more seeds, ``make mutations`` tells of the breakages."""
+"""The short form of the simulation; ``make soak`` runs more seeds, ``make mutations`` reports the breakages."""
 
 import pytest
 import redis
@@ -12,18 +12,18 @@ SEEDS, CHUNK = 50, 10
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(store: redis.Redis, first: int) -> None:
+def test_nothing_is_lost_doubled_or_out_of_order_whatever_crashes(store: redis.Redis, first: int) -> None:
     doubtful = 0
     for seed in range(first, first + CHUNK):
         history = Simulation(store, seed).run()
-        assert check(history) == [], f"again with: python -m tests.simulation --seed {seed}"
+        assert check(history) == [], f"run it again with: python -m tests.simulation --seed {seed}"
         assert len(set(history.accepted)) >= 20
         assert history.faults.total() >= 3
         doubtful += undecided(history)
-    assert doubtful <= 5  # a forward leaves no row by which anybody could tell
+    assert doubtful <= 5  # a forward leaves no update that would show it
 
 
-def test_a_seed_replays_exactly(store: redis.Redis) -> None:
+def test_a_seed_runs_the_same_way_again(store: redis.Redis) -> None:
     def digest(history: History) -> tuple[object, ...]:
         updates = [ticket.updates for ticket in history.world.simulator.account.tickets.values()]
         return history.steps, history.world.now, history.faults, history.sent, history.witness.shown, updates

@@ -1,11 +1,9 @@
-"""The workers of a seed: they claim lanes and take turns as the driver does, and die of it."""
+"""The workers of a seed: they claim lanes and take turns as the driver does, and crash."""
 
 from collections.abc import Generator
 
-from tests.simulation.agenda import Player
-from tests.simulation.process import Process
-from tests.simulation.stage import Stage
-from tests.simulation.wire import Turn, Wire
+from tests.simulation.state import Activity, SimulationState
+from tests.simulation.transport import Transport, Turn, WorkerProcess
 from workers.engine.perform import STALE
 from workers.engine.plan import decode_plan
 from workers.engine.steps import Step
@@ -18,23 +16,23 @@ from workers.testing.desk import START, Crash
 
 
 class Worker:
-    """Worker processes under one name; a new one follows one that died."""
+    """Worker processes with one name; a new one follows one that crashed."""
 
-    def __init__(self, stage: Stage, wire: Wire, name: str) -> None:
-        self._stage, self._wire, self._name = stage, wire, name
+    def __init__(self, state: SimulationState, transport: Transport, name: str) -> None:
+        self._state, self._transport, self._name = state, transport, name
 
-    def play(self) -> Player:
-        """Runs one process after another."""
+    def run(self) -> Activity:
+        """Run one process after another."""
         while True:
-            process = Process(self._stage, self._name)
+            process = WorkerProcess(self._state, self._name)
             try:
                 yield from self._live(process)
             except Crash:
-                yield self._stage.rng.uniform(200, 5_000)
+                yield self._state.rng.uniform(200, 5_000)
 
-    def _live(self, process: Process) -> Player:
-        """Claims and works lanes, and sleeps when there are none."""
-        world = self._stage.world
+    def _live(self, process: WorkerProcess) -> Activity:
+        """Claim lanes and take their turns; sleep while none is due."""
+        world = self._state.world
         while not self._replaced(process):
             try:
                 began = world.now / 1000
@@ -48,21 +46,21 @@ class Worker:
                 wait = 1_000
             yield -min(wait if wait >= 0 else 60_000, 60_000)
 
-    def _replaced(self, process: Process) -> bool:
-        """Tells whether a new version is to take the place of this process, in the roll-out or at its end."""
-        stage = self._stage
-        return process.config is not stage.config and (stage.faults.calm or stage.rng.random() < 0.5)
+    def _replaced(self, process: WorkerProcess) -> bool:
+        """Return whether a new version replaces this process now."""
+        state = self._state
+        return process.config is not state.config and (state.faults.calm or state.rng.random() < 0.5)
 
     def _turn(
-        self, process: Process, lane: ClaimedLane, began: float
+        self, process: WorkerProcess, lane: ClaimedLane, began: float
     ) -> Generator[float, None, ClaimedLane | NothingDue | None]:
-        """Takes the turn of a lane as the driver does."""
-        stage, world = self._stage, self._stage.world
+        """Take the turn of a lane as the driver does."""
+        state, world = self._state, self._state.world
         process.leases.add(lane, began)
         working = [True]
-        stage.agenda.spawn(process.renew(working), world.lease / 3)
-        stage.history.witness.begins(lane.token)
-        nonce = world.nonce() if stage.rng.random() < 0.5 and not self._replaced(process) else None
+        state.agenda.spawn(process.renew(working), world.lease / 3)
+        state.history.witness.begins(lane.token)
+        nonce = world.nonce() if state.rng.random() < 0.5 and not self._replaced(process) else None
         turn = Turn(lane, process.config.dry_run, decode_plan(lane.plan) if lane.plan else None)
         steps = take_turn(lane, process.config, nonce)
         try:
@@ -73,37 +71,37 @@ class Worker:
                 step = steps.send((yield from self._perform(process, turn, step)))
         except StopIteration as stop:
             # Parking again, after an answer that came late, finds the lease gone: no harm done.
-            excused = process.frozen_until >= began * 1000 or stage.history.emptied >= began * 1000
+            excused = process.frozen_until >= began * 1000 or state.history.emptied >= began * 1000
             if stop.value.end == "lost" and not stop.value.why and not excused:
-                stage.history.lost.append(f"lane {lane.name} by a turn claimed at {lane.now - START}")
+                state.history.lost_leases.append(f"lane {lane.name} by a turn claimed at {lane.now - START}")
             following: ClaimedLane | NothingDue | None = stop.value.next
             return following
         finally:
             working.clear()
             process.leases.drop(lane)
 
-    def _perform(self, process: Process, turn: Turn, step: Step) -> Player:
-        """Performs a step; what it brings, time and faults are drawn."""
-        self._stage.history.steps += 1
+    def _perform(self, process: WorkerProcess, turn: Turn, step: Step) -> Activity:
+        """Perform a step, with random time and faults."""
+        self._state.history.steps += 1
         if isinstance(step, Script):
             return (yield from process.script(turn.lane.token, step))
         if isinstance(step, Decide):
             return (yield from self._decide(turn.lane, step))
-        return (yield from self._wire.call(process, turn, step))
+        return (yield from self._transport.call(process, turn, step))
 
-    def _decide(self, lane: ClaimedLane, step: Decide) -> Player:
-        """Lets a handler decide, or fail."""
-        stage = self._stage
-        fault = stage.faults.draws("handler")
-        yield stage.rng.uniform(0, 30)
+    def _decide(self, lane: ClaimedLane, step: Decide) -> Activity:
+        """Run a handler, or let it fail."""
+        state = self._state
+        fault = state.faults.draw("handler")
+        yield state.rng.uniform(0, 30)
         if fault == "crash in a handler":
             raise Crash
         if fault == "slow handler":  # so slow that its plan is old when it is made
-            yield stage.rng.uniform(STALE + 1_000, 2 * STALE)
+            yield state.rng.uniform(STALE + 1_000, 2 * STALE)
         said = {
             "handler raises": Failure("Boom"),
-            "handler asks to retry": Failure("later", after=stage.rng.uniform(1, 60)),
+            "handler asks to retry": Failure("later", after=state.rng.uniform(1, 60)),
             "gives up": Failure("no use", final=True),
-        }.get(fault) or stage.world.decide(step)
-        stage.history.witness.saw(lane.token, step, said)
+        }.get(fault) or state.world.decide(step)
+        state.history.witness.saw(lane.token, step, said)
         return said

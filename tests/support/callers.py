@@ -97,7 +97,7 @@ def worst_window(arrivals: Sequence[float], window: float) -> int:
 
 
 def used(arrivals: Sequence[float], limit: int, window: float) -> float:
-    """Return the part of the budget that saturating work used: a window divided by the time `limit` calls took."""
+    """Return the share of the budget that saturating work used: a window divided by the time of `limit` calls."""
     ordered = sorted(arrivals)
     spans = [later - earlier for earlier, later in zip(ordered, ordered[limit:], strict=False)]
     return window * len(spans) / sum(spans)

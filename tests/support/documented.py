@@ -47,5 +47,5 @@ def missing(documented: Any, answered: Any, at: str = "answer") -> list[str]:
 
 
 def _best(documented: Any, answered: list[Any], at: str) -> list[str]:
-    """Return what is missing from the closest row; nothing if there are no rows."""
+    """Return what is missing from the closest entry; nothing if there are no entries."""
     return min((missing(documented, one, at) for one in answered), key=len, default=[])

@@ -145,7 +145,7 @@ class Fleet:
         self.ask("POST", "faults", kind=kind, **fault)
 
     def ticket(self, number: int) -> StoredTicket:
-        """Gives a ticket as HappyFox has it."""
+        """Return a ticket as HappyFox has it."""
         return self.simulator.account.tickets[number]
 
     def notes(self, number: int) -> list[str]:
@@ -158,7 +158,7 @@ class Fleet:
         ]
 
     def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:
-        """Gives the calls that arrived, oldest first."""
+        """Return the calls that arrived, oldest first."""
         return [
             call
             for call in list(self.simulator.log)
@@ -187,7 +187,7 @@ class Fleet:
             yield client
 
     def idle(self) -> bool:
-        """Tells whether HappyFox has told everything and no lane has anything left to do."""
+        """Return whether all webhooks are delivered and no lane has work left."""
         if any(delivery.finished is None for delivery in self.simulator.deliveries) or self.simulator.webhooks.waiting:
             return False
         with self.redis() as client:
@@ -206,13 +206,13 @@ class Fleet:
         return answer
 
     def lane(self, method: str, path: str) -> LoggedCall:
-        """Waits for a call and gives it, as far as it has come."""
+        """Wait for a call and return it in its current state."""
         self.wait(lambda: self.calls(method, path), f"the call {method} {path}")
         return self.calls(method, path)[0]
 
     def settle(self, seconds: float = 60.0) -> None:
         """Wait until no work is left."""
-        self.wait(self.idle, "all lanes are worked off", seconds)
+        self.wait(self.idle, "all lanes are done", seconds)
 
     def history(self, ticket: int) -> str:
         """Return the history of a ticket."""

@@ -31,8 +31,8 @@ class LaneAccount:
         self._calls += 1
         body = b'{"ticket_id":%d,"n":%d}' % (ticket, self._calls)
         arrival = receive(parse(body), body, source=SOURCES[priority])
-        told = {"kind": "created"} if priority == "interactive" else {"kind": "updated"}
-        arrival = type(arrival)(**{**{name: getattr(arrival, name) for name in arrival.__struct_fields__}, **told})
+        label = {"kind": "created"} if priority == "interactive" else {"kind": "updated"}
+        arrival = type(arrival)(**{**{name: getattr(arrival, name) for name in arrival.__struct_fields__}, **label})
         self.store.run(accept("acme", [arrival], keep=3600))
 
     def claim(self) -> ClaimedLane | NothingDue:

@@ -16,7 +16,7 @@ class Peer:
         self.behaviour = behaviour
         self.requests: list[bytes] = []
         self.over = threading.Event()
-        """Set at the end of the test; hanging connections end."""
+        """Set at the end of the test, so that hanging connections end."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()

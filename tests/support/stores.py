@@ -7,13 +7,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from workers.testing import stores
 from workers.testing.stores import flush, start
 
-__all__ = ["Server", "binary", "flush", "running"]
+__all__ = ["Server", "binary", "flush", "running", "untyped"]
 
 
 def binary(kind: str) -> str:
@@ -29,6 +31,11 @@ def binary(kind: str) -> str:
             pytest.fail("redis-server is not installed; CI needs it")
         pytest.skip("redis-server is not installed")
     return found
+
+
+def untyped(client: redis.Redis) -> Any:
+    """Return the client without types: redis-py types every answer as `bytes | str`, whatever the client decodes."""
+    return client
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Turns in tests: sample handlers, working until nothing is left, dead letters, tickets as HappyFox answers them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +11,9 @@ from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, Crash, World
 from workers.tickets.model import TicketRead, read_ticket
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -34,6 +38,16 @@ def vip() -> Router:
         ticket.reply("Thank you, we are on it again.", status="In Progress")
 
     return router
+
+
+def noting(calls: list[T], call: T, value: R) -> Callable[[], R]:
+    """Return a function that notes that it was called and returns ``value``."""
+
+    def noted() -> R:
+        calls.append(call)
+        return value
+
+    return noted
 
 
 def finish(world: World, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:
@@ -74,7 +88,7 @@ def put_back(world: World) -> None:
 
 
 def update(number: int, by: dict[str, Any], text: str = "", *, note: bool = False, minute: int = 0, **more: Any) -> Any:
-    """Return a row of a ticket's history; ``status=(old, new)`` and the like are changes of properties."""
+    """Return an update of a ticket; ``status=(old, new)`` and the like are changes of properties."""
     message = {"text": text, "html": "", "message_type": "p" if note else None} if text else None
     changes = {f"{name}_change": {"old": old, "new": new} for name, (old, new) in more.items()}
     return {
@@ -87,7 +101,7 @@ def update(number: int, by: dict[str, Any], text: str = "", *, note: bool = Fals
 
 
 def ticket(*updates: Any, tags: str = "", status: int = 1, fields: dict[int, str] | None = None) -> TicketRead:
-    """Return a ticket with these rows after the opening one, which is row 1."""
+    """Return a ticket with these updates after the opening one, which is update 1."""
     opening = update(1, SAM, "Please help.")
     values = [{"id": number, "name": f"field {number}", "value": value} for number, value in (fields or {}).items()]
     return read_ticket(

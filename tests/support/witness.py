@@ -1,7 +1,7 @@
-"""A witness of turns: it notes what became durable, from the scripts that ran, not from what the engine says of itself.
+"""A witness of turns: it records what became durable from the scripts that ran, not from what the engine reports.
 
-What handlers were shown counts from the moment in which a plan or a settling made it last; what a worker that died had
-shown its handlers before does not.
+What handlers were shown counts from the moment in which a plan or a settle stored it; what a crashed worker had
+shown to its handlers before does not count.
 """
 
 from collections.abc import Hashable, Mapping
@@ -22,7 +22,7 @@ from workers.tickets.snapshot import Snapshot, decode
 
 @dataclass(frozen=True)
 class Shown:
-    """What a handler was shown once and for all: by a run that counts, or as the evidence of a dead letter."""
+    """What a handler was shown: by a run that counts, or as the evidence of a dead letter."""
 
     ticket: int
     handler: str
@@ -36,13 +36,13 @@ class Shown:
 
     @property
     def matched(self) -> tuple[Change, ...]:
-        """The changes of kinds that the handler asked for."""
+        """The changes that match the handler."""
         return tuple(change for change in self.changes if matches(self.asked, change))
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A turn that ended: its ticket, the events it handled, what it left owed."""
+    """A turn that ended: its ticket, the events it handled, and the pending work it left."""
 
     ticket: int
     turn: str
@@ -64,20 +64,20 @@ class Witness:
         self._kept: set[str] = set()
 
     def forget(self) -> None:
-        """Nothing that became durable is so any more, nor will be what workers have under way."""
+        """Forget everything, because the store was emptied."""
         for memory in (self.shown, self.plans, self.settled, self.first, self._said):
             memory.clear()
 
     def begins(self, worker: Hashable) -> None:
-        """A worker takes up a lane: what it saw in earlier turns and did not keep is void."""
+        """Begin a turn of a worker; what it saw before and did not store is void."""
         self._said[worker] = []
 
     def saw(self, worker: Hashable, step: Step, answer: Any) -> None:
-        """A step was performed, whether or not its answer reached the worker."""
+        """Record a step that was performed, whether or not its answer reached the worker."""
         if isinstance(step, Decide) and isinstance(answer, Decision):
             handler = step.bound.handler
-            told = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
-            shown = Shown(*told, actions=answer.actions, replay=step.event.replay)
+            fields = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
+            shown = Shown(*fields, actions=answer.actions, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
             plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
@@ -88,18 +88,20 @@ class Witness:
             self._settle(worker, step)
 
     def _settle(self, worker: Hashable, step: Script[Any]) -> None:
-        told = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
-        if any(settled.turn == told.turn for settled in self.settled):
+        settlement = msgspec.json.decode(bytes(step.args[0]), type=Settlement)  # type: ignore[arg-type]
+        if any(settled.turn == settlement.turn for settled in self.settled):
             return
         dead_letters = tuple(
-            msgspec.json.decode(dead_letter, type=DeadLetter) for dead_letter in told.dead_letters.values()
+            msgspec.json.decode(dead_letter, type=DeadLetter) for dead_letter in settlement.dead_letters.values()
         )
         stored = bytes(step.args[3])  # type: ignore[arg-type]
         if (snapshot := decode(bytes(step.args[1]))) is not None:  # type: ignore[arg-type]
-            self.first.setdefault(int(told.lane), snapshot)
-        self._keep(worker, int(told.lane), told.turn, dead_letters)
+            self.first.setdefault(int(settlement.lane), snapshot)
+        self._keep(worker, int(settlement.lane), settlement.turn, dead_letters)
         pending = msgspec.json.decode(stored, type=tuple[Pending, ...]) if stored else ()
-        self.settled.append(Settled(int(told.lane), told.turn, tuple(told.handled), pending, dead_letters))
+        self.settled.append(
+            Settled(int(settlement.lane), settlement.turn, tuple(settlement.handled), pending, dead_letters)
+        )
 
     def _keep(self, worker: Hashable, ticket: int, turn: str, dead_letters: tuple[DeadLetter, ...]) -> None:
         if turn in self._kept:

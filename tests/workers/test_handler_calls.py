@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
-from workers.engine.steps import Step
 from workers.engine.turn import TurnResult
 from workers.errors import NotNow
 from workers.happyfox.http import ApiConnection
@@ -83,9 +83,13 @@ def reasons(store: Any) -> list[str]:
 def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: redis.Redis) -> None:
     names: list[str] = []
 
+    def add() -> int:
+        names.append(threading.current_thread().name)
+        return 7
+
     def file(ticket: Ticket, ctx: Context) -> None:
         names.append(threading.current_thread().name)
-        ticket.note(str(ctx.effect("add", lambda: names.append(threading.current_thread().name) or 7)))
+        ticket.note(str(ctx.effect("add", add)))
 
     world = Threads(store, clerk(file))
     world.work()
@@ -192,7 +196,7 @@ def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it
     world = Threads(store, clerk(file))
     world.before = lambda step: close(step)
 
-    def close(step: Step) -> None:
+    def close(step: Any) -> None:
         if isinstance(step, Decide):
             store.hset(f"{P}gate", mapping={"state": "locked", "until": world.now + 60_000, "epoch": 1})
 
@@ -218,9 +222,9 @@ class Hopeless(GiveUp):
         (lambda: Retry("wait", after=float("inf")), "Retry: after=inf cannot be; it is 366d at most"),
         (lambda: Retry("wait", after="soon"), "Retry: after='soon' is no wait; write it as 90s, 10m or 2h"),
         (lambda: Busy("wait", after="1e300d"), "Retry: after='1e300d' cannot be; it is 366d at most"),
-        (lambda: GiveUp(5), "5"),
-        (lambda: GiveUp(None), "GiveUp"),
-        (lambda: GiveUp(ValueError("no such lead")), "no such lead"),
+        (lambda: GiveUp(cast(str, 5)), "5"),
+        (lambda: GiveUp(cast(str, None)), "GiveUp"),
+        (lambda: GiveUp(cast(str, ValueError("no such lead"))), "no such lead"),
         (lambda: GiveUp("half \ud83d"), "half ?"),
         (lambda: GiveUp("x" * 5_000), "x" * 1_000 + "…"),
         (Hopeless, "Hopeless"),
@@ -249,5 +253,7 @@ def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redi
 
 
 def dead_letters(store: "redis.Redis") -> list[DeadLetter]:
-    ids = [each.decode() for each in store.zrange(f"{P}dead_letters", 0, -1)]
-    return [msgspec.json.decode(store.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids]
+    ids = [each.decode() for each in untyped(store).zrange(f"{P}dead_letters", 0, -1)]
+    return [
+        msgspec.json.decode(untyped(store).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+    ]

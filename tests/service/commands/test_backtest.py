@@ -8,6 +8,7 @@ import redis
 
 from service.commands.backtest import peak
 from tests.support.commands import refused, run, shown
+from tests.support.stores import untyped
 from workers.store.keys import Keys
 from workers.testing import Desk
 
@@ -168,7 +169,7 @@ def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis)
     assert snapshot(store) == before
 
 
-@pytest.mark.usefixtures("past")
+@pytest.mark.usefixtures("past", "no_garbage_collection")
 def test_handlers_that_hang_exit_recurse_print_or_return_something_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +242,7 @@ def test_without_stored_lists_names_come_from_the_records(past: Desk, store: red
 
 @pytest.mark.usefixtures("past")
 def test_unreadable_records_are_skipped_and_counted(store: redis.Redis) -> None:
-    first, second, _ = store.zrange(KEYS.turns, 0, -1)
+    first, second, _ = untyped(store).zrange(KEYS.turns, 0, -1)
     store.set(KEYS.record(first.decode()), b"rubbish")
     store.delete(KEYS.record(second.decode()))
     found = replayed("vip_then:router")

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from tests.support.commands import KEYS, refused, run, shown, take_in, wrong
+from tests.support.stores import untyped
 from workers.store.client import store_time
 
 pytestmark = pytest.mark.usefixtures("web_settings")
@@ -15,7 +16,7 @@ def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, 
     evidence = {"id": identity, "handler": handler, "reason": reason, "attempts": 6}
     store.zadd(KEYS.dead_letters, {identity: at})
     letter = {"v": 1, "at": at, "ticket": ticket, "turn": "t", "evidence": json.dumps(evidence)}
-    store.hset(KEYS.dead_letter(identity), mapping=letter)
+    untyped(store).hset(KEYS.dead_letter(identity), mapping=letter)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: st
 
 def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.Redis) -> None:
     take_in(store)
-    (identity,) = store.lrange(KEYS.quarantine, 0, -1)
+    (identity,) = untyped(store).lrange(KEYS.quarantine, 0, -1)
     assert "still cannot be read" in run("dead", "replay", identity.decode(), "--quarantine", code=1).stdout
     run("dead", "discard", identity.decode(), "--quarantine")
     assert store.llen(KEYS.quarantine) == 0

@@ -77,7 +77,7 @@ def test_an_account_that_cannot_be_stored_is_named_and_does_not_affect_the_other
             await commit.close()
 
     two = asyncio.run(both())
-    answer = json.loads(two.body)
+    answer = json.loads(bytes(two.body))
     assert (two.status_code, answer["status"]) == (200, "ready")
     assert "account acme: deliveries cannot be stored" in answer["degraded"][0]
     assert store.get("foxhooks:{beta}:batches") == b"1"

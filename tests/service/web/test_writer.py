@@ -11,10 +11,11 @@ import redis
 
 from service.web import writer
 from service.web.app import build
-from service.web.writer import Durability, GroupCommit, StoreWriter
+from service.web.writer import GroupCommit, StoreWriter
 from tests.support.intake import REPLY, P, client, counts, deliver, settings
 from tests.support.stores import Server
 from workers.errors import StoreUnavailable
+from workers.settings import Durability
 from workers.store.inbox import Acceptance, Arrival, receive, unreadable
 from workers.webhook import parse
 

@@ -1,7 +1,7 @@
-"""What must hold of a history, whatever happened in it: each checker gives its complaints, none when all is well.
+"""What must be true for every history; each checker yields its complaints.
 
-They compare what people did and what HappyFox shows with what became durable; the engine's own account of itself counts
-only where it says that it withheld or gave up something, and then its reason is checked.
+They compare what people did and what HappyFox shows with what became durable. The engine's own records count only
+where they say that it withheld or gave up something, and then the reason is checked.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from tests.simulation.checkers import calls, ended, performed, presented
 from tests.simulation.history import History
 
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
-    presented.rows_are_shown_once,
-    presented.rows_are_shown_in_order,
-    presented.properties_are_told_once,
+    presented.updates_are_shown_once,
+    presented.updates_are_shown_in_order,
+    presented.properties_are_shown_once,
     presented.tags_are_shown_once,
     presented.fields_are_shown,
     presented.no_echo_is_shown,
@@ -21,12 +21,12 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     calls.no_window_is_overrun,
     calls.no_call_while_closed,
     calls.nothing_is_sent_dry,
-    calls.nothing_goes_over_a_person,
+    calls.nothing_overwrites_a_person,
     performed.effects_happen_once,
     performed.nothing_is_written_again_to_an_emptied_store,
     performed.effects_happen_in_order,
     performed.messages_are_written_once,
-    performed.refusals_become_letters,
+    performed.refusals_become_dead_letters,
     ended.everything_ends,
     ended.dead_letters_have_a_cause,
     ended.lanes_are_scheduled,
@@ -35,14 +35,14 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
 
 
 def check(history: History) -> list[str]:
-    """Asks every checker."""
+    """Run every checker and return the complaints."""
     return [f"{checker.__name__}: {line}" for checker in CHECKERS for line in checker(history)]
 
 
 def undecided(history: History) -> int:
-    """Counts the effects of which nobody could tell whether they happened."""
+    """Count the effects in doubt that nobody could decide."""
     dead_letters = [dead_letter for settled in history.witness.settled for dead_letter in settled.dead_letters]
-    # An effect that several handlers wanted has a letter for each of them.
+    # An effect that several handlers asked for has a dead letter for each of them.
     return len(
         {
             dead_letter.id.rpartition(dead_letter.handler)[0]

@@ -1,17 +1,17 @@
-"""What HappyFox sees of us: no call too many, none at the wrong time, none over a person."""
+"""The calls that HappyFox sees: none too many, none at the wrong time, none that overwrites a person."""
 
 from collections.abc import Iterator
 
-from tests.simulation.checkers.looks import CHANGES, by_us, like_ours
+from tests.simulation.checkers.evidence import CHANGES, by_us, like_ours
 from tests.simulation.history import History
-from tests.simulation.wire import DOUBT, TIMEOUT
+from tests.simulation.transport import DOUBT, TIMEOUT
 from workers.testing.desk import START
 
 #: A write may go over what a person did this shortly before its permit (ms): a read counts as fresh for 30 s, and from
 #: the look at its age to the permit it takes a few scripts. The permit is the last moment at which the engine looks: it
 #: is taken in one step with the proof of the lease, the first byte leaves within 5 s of it or never does, and when it
 #: lands after that is out of our hands, up to the deadline and HAPPYFOX_DOUBT_SECONDS. So neither the way of the call
-#: nor its lateness widens what may be overwritten; a write judged by its arrival would be blamed for the wire.
+#: nor its lateness widens what may be overwritten; a write judged by its arrival would be blamed for the transport.
 WIDTH = 30_000 + 1_000
 
 
@@ -24,9 +24,9 @@ def one_writer_per_ticket(history: History) -> Iterator[str]:
 
 
 def no_window_is_overrun(history: History) -> Iterator[str]:
-    """HappyFox never had a reason to lock us out."""
-    if history.world.simulator.gate.lockouts != history.locks:
-        yield f"{history.world.simulator.gate.lockouts - history.locks} lockouts that no fault made"
+    """HappyFox never had a reason to lock foxhooks out."""
+    if history.world.simulator.gate.lockouts != history.lockouts:
+        yield f"{history.world.simulator.gate.lockouts - history.lockouts} lockouts that no fault made"
 
 
 def no_call_while_closed(history: History) -> Iterator[str]:
@@ -38,14 +38,14 @@ def no_call_while_closed(history: History) -> Iterator[str]:
 
 
 def nothing_is_sent_dry(history: History) -> Iterator[str]:
-    """A worker that runs dry writes nothing, whatever plan it finds."""
+    """A worker in a dry run writes nothing, whatever plan it finds."""
     for sent in history.sent:
         if sent.dry and sent.method != "GET":
             yield f"ticket {sent.ticket}: {sent.body} was sent in a dry run"
 
 
-def nothing_goes_over_a_person(history: History) -> Iterator[str]:
-    """No write sets what a person changed since the handlers' read; the width of a read aside."""
+def nothing_overwrites_a_person(history: History) -> Iterator[str]:
+    """No write overwrites what a person changed since the handlers' read, except within the width of a read."""
     for sent in history.sent:
         if sent.method == "GET" or sent.plan is None or not isinstance(sent.body, dict):
             continue
@@ -55,12 +55,12 @@ def nothing_goes_over_a_person(history: History) -> Iterator[str]:
                 continue
             for change, (_, name) in CHANGES.items():
                 if name in sent.body and update.shown[change]:
-                    yield f"ticket {sent.ticket}: {name} of row {update.update_id} was overwritten by {sent.body}"
+                    yield f"ticket {sent.ticket}: {name} of update {update.update_id} was overwritten by {sent.body}"
             if sent.sort == "delete":
-                yield f"ticket {sent.ticket} was deleted although somebody had just made row {update.update_id}"
+                yield f"ticket {sent.ticket} was deleted although somebody had just made update {update.update_id}"
             said = update.shown["message"]
             if sent.sort == "reply" and said and said["message_type"] != "p" and update.shown["by"]["type"] == "staff":
-                yield f"ticket {sent.ticket}: a reply followed that of a colleague in row {update.update_id}"
+                yield f"ticket {sent.ticket}: a reply followed that of a colleague in update {update.update_id}"
         for written in history.staff_values.get(sent.ticket, ()):
             newer = sent.plan.read_at < written.at < sent.granted - WIDTH
             if newer and f"t-cf-{written.field}" in sent.body:

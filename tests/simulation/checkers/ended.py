@@ -1,4 +1,4 @@
-"""How it ends: every event is done, owed or dead, and no lane is ever forgotten."""
+"""The end: every event is done or a dead letter, and no lane is ever forgotten."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tests.simulation.history import History
 from workers.testing.desk import ACCOUNT
 
-#: What dead letters may say: the words of a fault or of a handler, of HappyFox, of a doubt.
+#: The reasons that dead letters may have: from a fault, a handler, HappyFox, or a doubt.
 CAUSES = (
     *("no use", "Boom", "later", "hopeless"),
     "no status 'Nonsense' in HappyFox",
@@ -15,13 +15,13 @@ CAUSES = (
     *("the handler crashed the worker", "this turn was interrupted"),
 )
 
-#: What those say that are left when their ticket was deleted.
+#: The reason if the ticket was deleted.
 GONE = "the ticket is gone"
 
 
 def everything_ends(history: History) -> Iterator[str]:
-    """Every event is done, owed or dead, and in the end nothing waits."""
-    if not history.rest:
+    """Every event is done or a dead letter, and nothing waits in the end."""
+    if not history.at_rest:
         yield "the lanes did not come to rest"
     handled = Counter(event for settled in history.witness.settled for event in settled.handled)
     for event in set(history.accepted) - history.lost_events:
@@ -33,7 +33,7 @@ def everything_ends(history: History) -> Iterator[str]:
 
 
 def dead_letters_have_a_cause(history: History) -> Iterator[str]:
-    """Stopping to try has a reason that a fault gave; what cannot be decided is rare and counted by the run."""
+    """Each dead letter has a cause that a fault gave; undecided ones are rare, and the run counts them."""
     for settled in history.witness.settled:
         for dead_letter in settled.dead_letters:
             gone = dead_letter.reason.startswith(GONE) and settled.ticket in history.removed
@@ -42,10 +42,10 @@ def dead_letters_have_a_cause(history: History) -> Iterator[str]:
 
 
 def lanes_are_scheduled(history: History) -> Iterator[str]:
-    """A lane with an event, an unfinished turn or an owed handler is in the schedule, after every step."""
-    yield from history.unattributed[:5]
+    """A lane with an event, an unfinished turn or pending work is in the schedule after every step."""
+    yield from history.unscheduled[:5]
 
 
 def leases_last(history: History) -> Iterator[str]:
     """Only a worker that was frozen or died loses its lease."""
-    yield from history.lost[:5]
+    yield from history.lost_leases[:5]

@@ -1,21 +1,20 @@
-"""What became of the effects: each once and in order, none lost without a word."""
+"""The effects: each happens once and in order, and none is lost silently."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from tests.simulation.checkers.looks import CHANGES, by_us
-from tests.simulation.checkers.records import dry_turns, record_of
+from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
 from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
 from workers.engine.reconcile import MAYBE, NOT_TAKEN, UNDECIDED
 from workers.plugins.actions import Note, Reply
 
-#: What is said of an effect to which HappyFox answered again and again that there is no such ticket.
+#: The reason if HappyFox kept answering that the ticket does not exist.
 DENIED = "HappyFox answered 404 to it"
 
 
 def effects_happen_once(history: History) -> Iterator[str]:
-    """Every effect of a stored plan was applied once, or withheld for a reason that holds, or given up as evidence."""
+    """Each effect of a stored plan was applied once, withheld for a valid reason, or became a dead letter."""
     applied = _applied(history)
     for turn, number, plan, key, effect, entry in pieces(history):
         times, where = len(applied[turn, key]), f"ticket {number}: {effect.summary} of turn {turn}"
@@ -36,7 +35,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
 
 
 def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[str]:
-    """What we wrote before the store was emptied is not written a second time after it."""
+    """What was written before the store was emptied is not written again after it."""
     for number, ticket in history.tickets.items():
         ours = [update for update in ticket.updates if by_us(history, update) and update.shown["message"]]
         before = {update.shown["message"]["html"] for update in ours if update.at * 1000 <= history.emptied}
@@ -46,7 +45,7 @@ def nothing_is_written_again_to_an_emptied_store(history: History) -> Iterator[s
 
 
 def effects_happen_in_order(history: History) -> Iterator[str]:
-    """The effects of a plan are applied in its order: one begins when those before it have ended."""
+    """The effects of a plan are applied in its order, each after the previous one has ended."""
     applied = _applied(history)
     before: dict[str, tuple[int, str]] = {}
     for turn, number, _, key, effect, _ in pieces(history):
@@ -57,7 +56,7 @@ def effects_happen_in_order(history: History) -> Iterator[str]:
 
 
 def messages_are_written_once(history: History) -> Iterator[str]:
-    """Each note and reply that a handler decided stands in its ticket, once for each turn, unless a reason is told."""
+    """Each note and reply is on its ticket once per turn, unless a reason is given."""
     wanted: defaultdict[tuple[int, str], set[tuple[str, str]]] = defaultdict(set)
     dry = dry_turns(history)
     for shown in history.witness.shown:
@@ -89,8 +88,8 @@ def messages_are_written_once(history: History) -> Iterator[str]:
             yield f"ticket {number}: {html!r} was decided in {len(turns)} turns and stands there {times} times"
 
 
-def refusals_become_letters(history: History) -> Iterator[str]:
-    """An effect that HappyFox refused becomes a dead letter of each handler that wanted it, and nothing else does."""
+def refusals_become_dead_letters(history: History) -> Iterator[str]:
+    """A refused effect, and only that, becomes a dead letter of each handler that asked for it."""
     log = history.world.simulator.log
     refused = {
         (sent.turn, sent.effect) for sent in history.sent if sent.method != "GET" and log[sent.number - 1].status == 400
@@ -108,15 +107,15 @@ def refusals_become_letters(history: History) -> Iterator[str]:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
                 if (turn, key, handler) not in dead_letters:
-                    yield f"{where} was refused, and {handler} has no letter"
+                    yield f"{where} was refused, and {handler} has no dead letter"
         elif (entry is None or entry.state != "gone") and any(
             (turn, key, name) in dead_letters for name in effect.handlers
         ):
-            yield f"{where} was not refused and has a letter"
+            yield f"{where} was not refused and has a dead letter"
 
 
 def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entry | None]]:
-    """Gives the effects of all stored plans with their keys, those that were split both whole and in parts."""
+    """Yield the effects of all stored plans with their keys; split ones both whole and in parts."""
     for turn, (number, plan) in history.witness.plans.items():
         record = record_of(history, turn)
         for index, effect in enumerate(plan.effects):
@@ -131,14 +130,14 @@ def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entr
 
 
 def _after_the_end(plan: Plan, record: Record | None, index: int) -> bool:
-    """Tells whether the ticket was gone before the effect's turn came: then the plan ends there."""
+    """Return whether the ticket was gone before this effect, so that the plan ended earlier."""
     journal = record.journal if record else {}
     ended = [key for key, entry in journal.items() if entry.state == "gone"]
     return any(int(key.split(".")[0]) < index for key in ended)
 
 
 def _applied(history: History) -> defaultdict[tuple[str, str], list[Sent]]:
-    """Gives the calls that HappyFox applied, by turn and effect."""
+    """Return the calls that HappyFox applied, by turn and effect."""
     log = history.world.simulator.log
     applied: defaultdict[tuple[str, str], list[Sent]] = defaultdict(list)
     for sent in history.sent:
@@ -148,14 +147,14 @@ def _applied(history: History) -> defaultdict[tuple[str, str], list[Sent]]:
 
 
 def _may_be_so(history: History, number: int, effect: Effect) -> bool:
-    """Tells whether somebody else may have done what the effect wanted, so that it is done without a call."""
+    """Return whether somebody else may have done the same, so that no call was needed."""
     if effect.kind == "delete":
         return number in history.removed
     return effect.kind in ("tags", "properties", "move", "subscribe")
 
 
 def _overtaken(history: History, number: int, effect: Effect, plan: Plan) -> bool:
-    """Tells whether a person did something since the read over which the effect would have gone."""
+    """Return whether the effect would have overwritten what a person did since the read."""
     knows: Callable[[int], bool] = plan.snapshot.knows
     for update in history.tickets[number].updates:
         said = update.shown["message"]

@@ -1,11 +1,10 @@
-"""What handlers are shown: everything that others did, once and in order, and nothing of ours."""
+"""What handlers see: everything that others did, once and in order, and nothing of our own."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.simulation.checkers.calls import WIDTH
-from tests.simulation.checkers.looks import CHANGES, by_us, kinds, like_ours, silent
-from tests.simulation.checkers.records import dry_turns
+from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, kinds, like_ours, silent
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
 from tests.support.witness import Shown
@@ -14,19 +13,19 @@ from workers.testing.desk import START
 from workers.tickets.change import Change
 
 
-def rows_are_shown_once(history: History) -> Iterator[str]:
-    """Every row of a contact, a staff member or a rule is shown to each handler that asked for it, exactly once.
+def updates_are_shown_once(history: History) -> Iterator[str]:
+    """Each update by a contact, a staff member or a rule is shown exactly once to each handler that matches.
 
-    Of a ticket that was deleted, at most once: what it said last may not have been read any more.
+    For a deleted ticket at most once: its last updates may not have been read.
     """
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         for handler, asked in history.witness.kinds.items():
-            told = shown[number, handler]
-            times = Counter(update for each in told for update in {change.update_id for change in each.matched})
-            quiet = {change.kind for each in told for change in each.matched if change.update_id is None}
+            seen = shown[number, handler]
+            times = Counter(update for each in seen for update in {change.update_id for change in each.matched})
+            quiet = {change.kind for each in seen for change in each.matched if change.update_id is None}
             again = _again(history, number, handler)
-            acted = handler in history.witness.once and any(one.actions for one in told)
+            acted = handler in history.witness.once and any(one.actions for one in seen)
             over = acted or number in history.removed or handler in NEWER
             for index, update in enumerate(ticket.updates):
                 if by_us(history, update) or not asked & kinds(update, index == 0):
@@ -38,14 +37,14 @@ def rows_are_shown_once(history: History) -> Iterator[str]:
                 elif history.unseen(number, update.at * 1000):
                     continue
                 elif not times[update.update_id] and not over and not _excused(history, number, update, asked, quiet):
-                    yield f"ticket {number}: row {update.update_id} was never shown to {handler}"
+                    yield f"ticket {number}: update {update.update_id} was never shown to {handler}"
 
 
 def _excused(history: History, number: int, update: StoredUpdate, asked: frozenset[str], quiet: set[str]) -> bool:
-    """Tells why a row need not be shown.
+    """Return whether an update need not be shown.
 
-    It says nothing; or it became visible late, and what it says was told before it by the difference it made; or a
-    person who works as our staff member made it, and at first sight, or in what it set, it is as one of ours.
+    It is silent; or it became visible late, and the difference it made was shown before it; or a
+    person who works as our staff member made it, and it looks like one of ours.
     """
     if silent(update) or like_ours(history, number, update):
         return True
@@ -55,11 +54,11 @@ def _excused(history: History, number: int, update: StoredUpdate, asked: frozens
     if update.visible_at > update.at and wanted <= only and properties & quiet:
         return True
     first = history.witness.first.get(number)
-    return update.update_id in history.as_us and first is not None and first.knows(update.update_id)
+    return update.update_id in history.as_our_staff and first is not None and first.knows(update.update_id)
 
 
-def properties_are_told_once(history: History) -> Iterator[str]:
-    """A property's change is told by its row or by the difference it made, not by both."""
+def properties_are_shown_once(history: History) -> Iterator[str]:
+    """A change of a property is shown by its update or by the difference it made, not by both."""
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         made = Counter(
@@ -69,28 +68,28 @@ def properties_are_told_once(history: History) -> Iterator[str]:
             if update.shown[name] and not by_us(history, update)
         )
         for handler in history.witness.kinds:
-            told = [change for each in shown[number, handler] for change in each.matched]
+            seen = [change for each in shown[number, handler] for change in each.matched]
             times = Counter(
                 (change.kind, change.new.id if change.new else None)
-                for change in told
+                for change in seen
                 if change.kind in {kind for kind, _ in CHANGES.values()}
             )
-            for (kind, new), often in () if history.strays(number) else times.items():
+            for (kind, new), often in () if history.has_unknown_write(number) else times.items():
                 again = sum(
                     one.kind == kind and (one.new.id if one.new else None) == new
                     for each in _again(history, number, handler)
                     for one in each
                 )
                 if often > made[kind, new] + again:
-                    yield f"ticket {number}: {kind} to {new} was told to {handler} {often} times"
+                    yield f"ticket {number}: {kind} to {new} was shown to {handler} {often} times"
 
 
-def rows_are_shown_in_order(history: History) -> Iterator[str]:
-    """Rows are shown in the order of their ids, those that became visible late in the order of their appearance."""
+def updates_are_shown_in_order(history: History) -> Iterator[str]:
+    """Updates are shown in the order of their ids; late ones in the order in which they became visible."""
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         visible = {update.update_id: (update.at, update.visible_at) for update in ticket.updates}
-        if history.emptied:  # a creation that is told again, after something newer, is handled again
+        if history.emptied:  # a creation that is shown again, after something newer, is handled again
             visible[ticket.updates[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
@@ -99,12 +98,12 @@ def rows_are_shown_in_order(history: History) -> Iterator[str]:
                     update = change.update_id or before
                     at, snapshot = visible.get(update, (0, 0))
                     if update < before and snapshot == at:
-                        yield f"ticket {number}: {handler} was shown row {update} after row {before}"
+                        yield f"ticket {number}: {handler} was shown update {update} after update {before}"
                     before = max(before, update)
 
 
 def tags_are_shown_once(history: History) -> Iterator[str]:
-    """Every tag that a person set is news to a handler once, or was there when it first saw the ticket."""
+    """Each tag that a person set is new to a handler once, or was there when it first saw the ticket."""
     shown = _shown(history)
     for number, tags in history.staff_tags.items():
         for handler, asked in history.witness.kinds.items():
@@ -116,13 +115,13 @@ def tags_are_shown_once(history: History) -> Iterator[str]:
                 most = 1 + sum(any(tag in one.added for one in each) for each in _again(history, number, handler))
                 least = 0 if tag in known or number in history.removed else 1
                 if not least <= times[tag] <= (0 if tag in known else most):
-                    yield f"ticket {number}: the tag {tag} was news to {handler} {times[tag]} times"
+                    yield f"ticket {number}: the tag {tag} was new to {handler} {times[tag]} times"
 
 
 def fields_are_shown(history: History) -> Iterator[str]:
-    """A value that a person wrote is news at most once, and the last one is, unless ours came in between unseen.
+    """A value that a person wrote is new at most once; the last one is, unless ours overwrote it unseen.
 
-    That is within the width of a read; a value of theirs that was there for longer is shown before ours goes over it.
+    That can happen within the width of a read. A value that was there for longer is shown before ours replaces it.
     """
     shown = _shown(history)
     for number, written in history.staff_values.items():
@@ -135,9 +134,9 @@ def fields_are_shown(history: History) -> Iterator[str]:
             for each in written:
                 missed = each is last[each.field] and not times[each.value] and _must_be_shown(history, number, each)
                 again = _again(history, number, handler)
-                most = 1 + sum(any(one.new and one.new.name == each.value for one in told) for told in again)
+                most = 1 + sum(any(one.new and one.new.name == each.value for one in seen) for seen in again)
                 if times[each.value] > most or missed:
-                    yield f"ticket {number}: the value {each.value} was news to {handler} {times[each.value]} times"
+                    yield f"ticket {number}: the value {each.value} was new to {handler} {times[each.value]} times"
 
 
 def _must_be_shown(history: History, number: int, written: Written) -> bool:
@@ -156,23 +155,23 @@ def _must_be_shown(history: History, number: int, written: Written) -> bool:
 
 
 def no_echo_is_shown(history: History) -> Iterator[str]:
-    """Nothing that we did ourselves starts a handler."""
+    """Nothing that foxhooks did itself starts a handler."""
     ours = {
         number: {update.update_id for update in ticket.updates if by_us(history, update)}
         for number, ticket in history.tickets.items()
     }
     for shown in history.witness.shown:
-        if history.strays(shown.ticket):
+        if history.has_unknown_write(shown.ticket):
             continue
         theirs = {*history.staff_tags.get(shown.ticket, ())}
         for change in shown.changes:
             echoed = change.kind == "field-changed" and change.new and change.new.name.startswith(OURS)
             if change.update_id in ours[shown.ticket] or change.added - theirs or change.removed or echoed:
-                yield f"ticket {shown.ticket}: {shown.handler} was shown an echo, {change}"
+                yield f"ticket {shown.ticket}: {shown.handler} saw an echo, {change}"
 
 
 def some_act_only_once(history: History) -> Iterator[str]:
-    """A handler that acts once on each ticket does so once."""
+    """A handler that may act once per ticket does so once."""
     dry = dry_turns(history)  # what is only shown does not count
     acted = Counter(
         (shown.ticket, shown.handler)
@@ -185,7 +184,7 @@ def some_act_only_once(history: History) -> Iterator[str]:
 
 
 def _again(history: History, number: int, handler: str) -> list[tuple[Change, ...]]:
-    """Gives the changes that a person had replayed for a handler: it is shown these once more for each time."""
+    """Return the changes that were replayed for a handler, which sees them once more per replay."""
     return [
         dead_letter.changes
         for ticket, dead_letter in history.replayed

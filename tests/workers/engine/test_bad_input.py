@@ -1,12 +1,14 @@
 """Unusable stored data: one lane stops with a dead letter that names the problem, the others continue."""
 
+from typing import Any
+
 import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Event, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
-from workers.engine.steps import Step
 from workers.plugins.invoke import Decide
 from workers.testing.desk import ACCOUNT, Crash, World
 
@@ -26,9 +28,10 @@ def notes(*names: str) -> Router:
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
-        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+        msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
+        for each in ids
     ]
 
 
@@ -55,7 +58,7 @@ def test_a_key_of_the_wrong_type_stops_only_its_lane(store: redis.Redis, key: st
     assert written(world, sound) == ["Read by a, all of it."]
     assert [dead_letter.id for dead_letter in dead_letters(world)] == [f"lane-{broken}"]
     assert "WRONGTYPE" in dead_letters(world)[0].reason
-    assert store.zscore(f"{P}schedule", broken) > world.now
+    assert untyped(store).zscore(f"{P}schedule", broken) > world.now
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_a_broken_number_stops_only_its_lane_and_is_named(store: redis.Redis, ke
     world = World(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
-    [event] = store.lrange(f"{P}lane:{broken}", 0, -1)
+    [event] = untyped(store).lrange(f"{P}lane:{broken}", 0, -1)
     name = f"{P}turn:{broken}" if key == "turn" else f"{P}event:{event.decode()}"
     store.hset(name, field, "soon")
 
@@ -102,7 +105,7 @@ def test_text_that_is_not_unicode_stops_nothing(store: redis.Redis) -> None:
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
-    [event] = store.lrange(f"{P}lane:{number}", 0, -1)
+    [event] = untyped(store).lrange(f"{P}lane:{number}", 0, -1)
     store.hset(f"{P}event:{event.decode()}", mapping={"kind": b"\xff", "source": b"\xff"})
 
     assert [result.end for result in world.work()] == ["settled"]
@@ -153,7 +156,7 @@ def test_an_unreadable_plan_is_dead_lettered_and_the_lane_continues(store: redis
     world = World(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
-    events = msgspec.json.encode([each.decode() for each in store.lrange(f"{P}lane:{number}", 0, -1)])
+    events = msgspec.json.encode([each.decode() for each in untyped(store).lrange(f"{P}lane:{number}", 0, -1)])
     store.hset(f"{P}turn:{number}", mapping={"id": "t", "plan": plan, "events": events})
 
     world.settle_down()
@@ -179,7 +182,7 @@ def deadly(world: World, *killers: str) -> int:
     """Work until nothing is due, crashing the worker whenever one of the handlers runs; return how often."""
     deaths = 0
 
-    def kill(step: Step) -> None:
+    def kill(step: Any) -> None:
         nonlocal deaths
         if isinstance(step, Decide) and step.bound.name in killers:
             deaths += 1
@@ -215,7 +218,7 @@ def test_a_turn_that_always_crashes_its_worker_is_dead_lettered(store: redis.Red
     number = world.simulator.create_ticket().id
     world.deliver()
 
-    def kill(step: Step) -> None:
+    def kill(step: Any) -> None:
         if getattr(step, "name", "") == "begin":
             raise Crash
 

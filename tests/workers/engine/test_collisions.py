@@ -9,7 +9,6 @@ import redis
 from tests.support.commands import run
 from tests.support.turns import finish
 from workers import Event, Router, Ticket
-from workers.engine.steps import Step
 from workers.simulator import LoggedCall
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, World
@@ -103,7 +102,7 @@ def test_a_colleagues_update_in_the_answer_to_our_own_write_counts(store: redis.
         ticket.add_tags("seen")
         ticket.reply("The robot answers.", status="In Progress")
 
-    def before(step: Step) -> None:
+    def before(step: Any) -> None:
         if isinstance(step, Script) and step.name == "begin" and not met:
             met.append(world.simulator.staff_updates(1, staff=1, **does))
 

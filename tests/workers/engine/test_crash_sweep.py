@@ -14,7 +14,7 @@ from tests.support.turns import finish, vip
 from tests.support.witness import Witness
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine.steps import Call, Step
-from workers.plugins.invoke import Inner
+from workers.plugins.invoke import ExternalCall, Inner
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, START, Crash, World
@@ -270,7 +270,8 @@ class Run:
         self.before(len(self.steps) - 1, step)
 
     def _after(self, step: Step | Inner, result: Any) -> Any:
-        self.witness.saw(self, step, result)
+        if not isinstance(step, ExternalCall):
+            self.witness.saw(self, step, result)
         # While a handler runs, its effects in other systems take steps of their own.
         self.after(next(n for n in range(len(self.steps) - 1, -1, -1) if self.steps[n] is step), step)
         return result

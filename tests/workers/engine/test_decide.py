@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from tests.support.turns import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.engine.handlers import RETRY_DELAYS
@@ -18,9 +19,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
-        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+        msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
+        for each in ids
     ]
 
 
@@ -117,7 +119,7 @@ def test_an_action_without_permission_is_left_out_and_the_others_are_sent(store:
     number = play(world)
 
     assert "Not deleted" in world.ticket(number)["updates"][-1]["message"]["text"]
-    history = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1)).decode()
+    history = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
     assert "FOXHOOKS_ALLOW=bold:delete" in history
 
 

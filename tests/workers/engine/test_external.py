@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 import redis
 
+from tests.support.turns import noting
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step
 from workers.plugins.invoke import ExternalCall, Inner
@@ -357,7 +359,7 @@ def test_a_value_that_cannot_be_stored_is_reported_and_not_called_again(
     got: list[Any] = []
 
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
-        got.append(ctx.effect("add", lambda: calls.append(1) or value))
+        got.append(ctx.effect("add", noting(calls, 1, value)))
 
     world = opened(store, file)
     world.settle_down()
@@ -404,7 +406,7 @@ def test_a_handler_may_have_at_most_a_hundred_effects(store: redis.Redis) -> Non
 
     def many(ticket: Ticket, event: Event, ctx: Context) -> None:
         for number in range(200):
-            ctx.effect(f"row-{number}", lambda number=number: calls.append(number))
+            ctx.effect(f"row-{number}", partial(calls.append, number))
 
     opened(store, many).settle_down()
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
@@ -19,9 +20,10 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 def dead_letters(world: World) -> list[DeadLetter]:
-    ids = [each.decode() for each in world.client.zrange(f"{P}dead_letters", 0, -1)]
+    ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
-        msgspec.json.decode(world.client.hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
+        msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
+        for each in ids
     ]
 
 
@@ -76,7 +78,7 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
     assert len(dead_letter.evidence["turns"]) == 10
     assert "out of office" not in dead_letter.reason
-    history = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1)).decode()
+    history = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
     assert "the loop guard tripped: 12 writes by us within an hour" in history
     assert "loop.answer skipped: the loop guard of this ticket tripped, until a colleague" in history
 
@@ -235,7 +237,7 @@ def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
         finish(world)
 
     assert dead_letters(world) == []
-    told: Any = b"\n".join(store.lrange(f"{P}history:{number}", 0, -1))
+    told: Any = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1))
     assert told.count(b"not sent (dry run)") == 6
 
 
@@ -253,7 +255,7 @@ def test_its_dead_letter_has_the_changes_queued_by_a_pause_that_just_ended(store
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
-    history = b"\n".join(store.lrange(f"{P}history:1", 0, -1)).decode()
+    history = b"\n".join(untyped(store).lrange(f"{P}history:1", 0, -1)).decode()
     assert "the loop guard of this ticket was reset: a person replayed its dead letter" in history
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from tests.support.turns import dead_letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.simulator import HookFault
@@ -60,7 +61,7 @@ class Desk:
 def test_nothing_runs_and_nothing_is_written_on_a_merged_ticket(store: redis.Redis, merged_reads: str) -> None:
     desk = Desk(store, merged_reads=merged_reads)
     desk.opened("First.", "Second.")
-    before, posts = decode(store.get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")), desk.posts()
+    before, posts = decode(untyped(store).get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")), desk.posts()
     desk.later()
     desk.world.simulator.contact_replies(1, "Hello?")
     desk.world.simulator.merge(1, into=2)
@@ -69,7 +70,7 @@ def test_nothing_runs_and_nothing_is_written_on_a_merged_ticket(store: redis.Red
     assert [number for number, _, _ in desk.runs] == [1, 2, 2]
     assert not [path for path in desk.posts()[len(posts) :] if "ticket/1/" in path]
     assert "the ticket was merged into #2" in desk.history(1)
-    assert decode(store.get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")) == before
+    assert decode(untyped(store).get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")) == before
     assert dead_letters(store) == {}
 
 

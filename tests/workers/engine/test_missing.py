@@ -1,11 +1,12 @@
 """Missing tickets and handlers: accepted work waits, and is dead-lettered in the end."""
 
+from typing import Any
+
 import pytest
 import redis
 
-from tests.support.turns import dead_letters, put_back
+from tests.support.turns import dead_letters, noting, put_back
 from workers import Context, Event, Retry, Router, Ticket
-from workers.engine.steps import Step
 from workers.simulator import ApiFault
 from workers.store.records import replay
 from workers.store.scripts import Script
@@ -224,13 +225,13 @@ def test_its_external_effects_are_not_repeated_after_a_crash(
         runs.append(event.kind)
         if len(runs) <= fails:
             raise Retry("later", after="1m")
-        ticket.note(ctx.effect("crm-1", lambda: calls.append("called") or "Filed."))
+        ticket.note(str(ctx.effect("crm-1", noting(calls, "called", "Filed."))))
 
     world = World(store, router)
     world.simulator.create_ticket()
     world.deliver()
 
-    def die(step: Step) -> None:
+    def die(step: Any) -> None:
         if isinstance(step, Script) and step.name == "plan":
             raise Crash
 

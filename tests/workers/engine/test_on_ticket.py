@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Context, Event, Router, Ticket
 from workers.simulator import ApiFault
 from workers.store.lanes import Pause, Scope, pause, resume
@@ -263,7 +264,7 @@ def test_handed_over_actions_are_kept_however_long_they_wait(store: redis.Redis)
     world = desk(store, clerk(lambda ticket, ctx: ctx.on_ticket(2).add_tags("linked")))
     world.deliver()
     world.drive(world.claim() or pytest.fail("nothing is due"))
-    (waiting,) = store.lrange(f"{P}lane:2", 0, -1)
+    (waiting,) = untyped(store).lrange(f"{P}lane:2", 0, -1)
     assert store.ttl(f"{P}event:{waiting.decode()}") == -1
     rest(world)
 

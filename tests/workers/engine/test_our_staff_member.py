@@ -8,7 +8,7 @@ import redis
 
 from tests.support.turns import finish
 from workers import Event, Router, Ticket
-from workers.engine.steps import Call, Step
+from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.testing.desk import BOT, World
 
@@ -99,7 +99,7 @@ def test_our_reply_is_recognized_when_happyfox_decorates_it(store: redis.Redis) 
         store, ("contact-replied", "staff-replied"), lambda ticket, event: ticket.note("VIP", alert=None)
     )
 
-    def signs(step: Step, result: Any) -> Any:
+    def signs(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
             body = result.body.replace(b"VIP", b"Acme support: VIP. Yours, the robot")
             tickets = world.simulator.account.tickets

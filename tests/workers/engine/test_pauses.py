@@ -6,10 +6,10 @@ import msgspec
 import pytest
 import redis
 
-from tests.support.turns import finish
+from tests.support.stores import untyped
+from tests.support.turns import finish, noting
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine import guards
-from workers.engine.steps import Step
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, World
@@ -210,7 +210,7 @@ def test_a_stored_plan_is_carried_out_during_a_pause(store: redis.Redis) -> None
     shown = list[str]()
     world = opened(store, audit(shown))
 
-    def after(step: Step, result: Any) -> Any:
+    def after(step: Any, result: Any) -> Any:
         if isinstance(step, Script) and step.name == "plan":
             raise Crash
         return result
@@ -232,14 +232,14 @@ def test_a_stored_plan_is_carried_out_during_a_pause(store: redis.Redis) -> None
 def test_external_effects_are_not_repeated_after_a_crash_and_a_pause(
     store: redis.Redis, scope: Scope, name: str
 ) -> None:
-    router, calls, given = Router("audit"), list[str](), list[str]()
+    router, calls, given = Router("audit"), list[str](), list[str | None]()
 
     @router.on("contact-replied")
     def tell(ticket: Ticket, event: Event, ctx: Context) -> None:
-        given.append(ctx.effect("crm-1", lambda: calls.append("called") or "done"))
+        given.append(ctx.effect("crm-1", noting(calls, "called", "done")))
         ticket.note("Told.")
 
-    def after(step: Step, result: Any) -> Any:
+    def after(step: Any, result: Any) -> Any:
         if isinstance(step, Script) and step.name == "plan":
             raise Crash
         return result
@@ -268,7 +268,7 @@ def test_a_pause_that_ends_during_a_turn_is_noticed(store: redis.Redis) -> None:
     world.deliver()
     ended: list[bool] = []
 
-    def before(step: Step) -> None:
+    def before(step: Any) -> None:
         if isinstance(step, Script) and step.name == "settle" and not ended:
             ended.append(world.store.run(resume(ACCOUNT, "ticket", "1")))
 
@@ -285,7 +285,7 @@ def test_nothing_is_lost_when_workers_die(store: redis.Redis, name: str) -> None
     world = opened(store, audit(shown))
     struck: list[str] = []
 
-    def after(step: Step, result: Any) -> Any:
+    def after(step: Any, result: Any) -> Any:
         if isinstance(step, Script) and step.name == name and len(struck) < 4:
             struck.append(step.name)
             raise Crash
@@ -324,8 +324,8 @@ def test_too_many_queued_changes_become_a_dead_letter(store: redis.Redis, monkey
     write(world, "one", "two", "three")
 
     [dead_letter] = [
-        msgspec.json.decode(store.hget(f"{P}dead_letter:{each.decode()}", "evidence"))
-        for each in store.zrange(f"{P}dead_letters", 0, -1)
+        msgspec.json.decode(untyped(store).hget(f"{P}dead_letter:{each.decode()}", "evidence"))
+        for each in untyped(store).zrange(f"{P}dead_letters", 0, -1)
     ]
     assert (dead_letter["handler"], len(dead_letter["changes"])) == ("*", 3)
     assert "replay this when it is resumed" in dead_letter["reason"]

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Event, Router, Ticket
-from workers.engine.steps import Call, Step
+from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
 from workers.testing.desk import BOT, Crash, World
@@ -27,7 +28,7 @@ def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> t
     def tell(ticket: Ticket, event: Event) -> None:
         ticket.note("; ".join(f"{change.field} is {change.new and change.new.name}" for change in event.matched))
 
-    def after(step: Step, result: Any) -> Any:
+    def after(step: Any, result: Any) -> Any:
         if isinstance(step, Script) and step.name == "plan":
             raise Crash
         return result
@@ -92,7 +93,7 @@ def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis) ->
     world.deliver()
     world.simulator.faults.add(ApiFault("cut", method="POST", before=True))
 
-    def somebody_writes(step: Step, result: Any) -> Any:
+    def somebody_writes(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
             tickets = world.simulator.account.tickets
             ticket = world.simulator.staff_updates(number, staff=1, fields={"Amount": 5})
@@ -146,7 +147,7 @@ def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: An
     world.config = replace(world.config, **config)
     world.simulator.faults.add(ApiFault("cut", method="POST", before=False))
 
-    def dies(step: Step, result: Any) -> Any:
+    def dies(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST":
             raise Crash
         return result
@@ -206,9 +207,9 @@ def test_an_effect_that_happyfox_never_applied_is_a_dead_letter_that_says_so(sto
 
 def dead_letter(world: World) -> dict[str, Any]:
     """Return the only dead letter."""
-    [identity] = world.client.zrange("foxhooks:{demo}:dead_letters", 0, -1)
+    [identity] = untyped(world.client).zrange("foxhooks:{demo}:dead_letters", 0, -1)
     told: dict[str, Any] = msgspec.json.decode(
-        world.client.hget(f"foxhooks:{{demo}}:dead_letter:{identity.decode()}", "evidence")
+        untyped(world.client).hget(f"foxhooks:{{demo}}:dead_letter:{identity.decode()}", "evidence")
     )
     return told
 

@@ -1,10 +1,11 @@
 """The priority of writes: a turn that a contact waits for goes first, bulk routers go last."""
 
+from typing import Any
+
 import pytest
 import redis
 
 from workers import Event, Router, Ticket
-from workers.engine.steps import Step
 from workers.store.scripts import Script
 from workers.testing.desk import World
 
@@ -24,7 +25,7 @@ def test_a_router_may_lower_its_own_priority(store: redis.Redis, bulk: bool, pri
     world = World(store, tagging(bulk=bulk))
     begun: list[Script[object]] = []
 
-    def note(step: Step) -> None:
+    def note(step: Any) -> None:
         if isinstance(step, Script) and step.name == "begin":
             begun.append(step)
 

@@ -8,7 +8,7 @@ import redis
 
 from tests.support.turns import P, dead_letters, put_back
 from workers import Event, Router, Ticket
-from workers.engine.steps import Call, Step
+from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, World
@@ -136,7 +136,7 @@ def test_a_replay_of_an_effect_in_doubt_checks_first(store: redis.Redis, landed:
     def file(ticket: Ticket, event: Event) -> None:
         ticket.forward("partner@example.com", "A case for you", "Please have a look at this case.")
 
-    def hide(step: Step, result: Any) -> Any:
+    def hide(step: Any, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method == "POST" and landed:
             ticket = world.simulator.account.tickets[1]
             late = replace(ticket.updates[-1], visible_at=ticket.updates[-1].visible_at + 120)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Context, Event, Router, Ticket
 from workers.engine import schedules
 from workers.engine.schedules import TaskResult, periodic_tasks, run_due_task
@@ -57,7 +58,7 @@ def tagged(world: World, numbers: list[int]) -> list[int]:
 
 
 def state(world: World, name: str = "stale.close") -> periodic.State:
-    return periodic.decode(world.client.hget(P + "periodic_tasks", name))
+    return periodic.decode(untyped(world.client).hget(P + "periodic_tasks", name))
 
 
 def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Redis) -> None:
@@ -138,7 +139,7 @@ def test_a_ticket_without_webhook_gets_a_snapshot_and_no_change(store: redis.Red
     (result,) = world.work()
 
     assert [change.kind for change in result.plan.changes] == ["scheduled"]  # type: ignore[union-attr]
-    assert decode(world.client.get(f"{P}snapshot:{number}")) is not None
+    assert decode(untyped(world.client).get(f"{P}snapshot:{number}")) is not None
 
 
 def test_recently_changed_tickets_are_left_out(store: redis.Redis) -> None:
@@ -293,7 +294,7 @@ def test_a_lockout_costs_no_call_and_the_search_resumes_where_it_was(store: redi
 
     def count(step: Any, result: Any) -> Any:
         if isinstance(step, Call):
-            calls.append(step.request.query["page"])
+            calls.append(str(step.request.query["page"]))
             if len(calls) == 2:
                 return Answer(429, {}, b"")
         return result
@@ -422,4 +423,4 @@ def test_a_broken_answer_postpones_the_check_of_names(store: redis.Redis) -> Non
     world.now += 60_000
     (ended,) = world.rounds()
     assert not ended.why
-    assert msgspec.json.decode(store.hget(P + "periodic_tasks", ":names"))["phase"] == "done"
+    assert msgspec.json.decode(untyped(store).hget(P + "periodic_tasks", ":names"))["phase"] == "done"

@@ -40,7 +40,7 @@ def test_the_rest_needs_a_grant_for_this_router(action: AnyAction, permission: s
 
 
 def test_what_is_wanted_is_said_with_the_line_that_allows_it() -> None:
-    actions = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), OnOtherTicket(12, Move("Billing"))]
+    actions: list[AnyAction] = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), OnOtherTicket(12, Move("Billing"))]
 
     assert wants(actions, "vip") == (
         "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -97,8 +97,8 @@ def yields(ticket: Ticket) -> Iterator[int]:
         (lambda router: router.on("later", name=5)(note), "the name of a timer is a text of 64"),
         (lambda router: router.every("1h", find="a\nb")(note), "a search has one line"),
         (lambda router: router.every(True, find="x")(note), "a period True cannot be read"),
-        (lambda router: Router(None), "router name None"),
-        (lambda router: Router("crm", settings=Crm()), "settings must be a dataclass, the class itself"),
+        (lambda router: Router(cast(str, None)), "router name None"),
+        (lambda router: Router("crm", settings=cast(Any, Crm())), "settings must be a dataclass, the class itself"),
     ],
 )
 def test_a_slip_of_the_author_is_told_when_the_module_is_loaded(

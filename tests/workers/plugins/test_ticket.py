@@ -1,6 +1,7 @@
 """Intents that cannot be are the handler's mistake: told in words, and not tried again."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,11 @@ def test_a_wrong_intent_is_given_up_with_the_cure(wrong: Callable[[Ticket], None
 
 
 def test_a_wrong_intent_does_not_repeat_what_may_be_a_customers_words() -> None:
-    for wrong in (lambda it: it.add_tags("my, secret"), lambda it: it.set(due_date="my secret")):
+    wrongs: tuple[Callable[[Ticket], None], ...] = (
+        lambda it: it.add_tags("my, secret"),
+        lambda it: it.set(due_date="my secret"),
+    )
+    for wrong in wrongs:
         with pytest.raises(GiveUp) as told:
             wrong(for_handler(ticket(), []))
         assert "secret" not in str(told.value)
@@ -86,7 +91,8 @@ def test_handlers_do_not_see_each_others_intents() -> None:
 
 
 def test_plain_text_is_escaped_wherever_it_is_sent() -> None:
-    recorder = for_handler(ticket(subject="<script>x</script>\nBcc: a@b.example", name="<b>Sam</b>"), actions := [])
+    actions: list[Any] = []
+    recorder = for_handler(ticket(subject="<script>x</script>\nBcc: a@b.example", name="<b>Sam</b>"), actions)
     recorder.note(recorder.contact.name)
     recorder.reply(recorder.contact.name)
     recorder.move("Billing", recorder.contact.name + "\n&")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step, Steps
 from workers.engine.turn import TurnResult, take_turn
@@ -87,7 +88,8 @@ class Play:
     def alone(self) -> list[str]:
         """The lanes noted as waiting for a timer alone and for nothing else."""
         return [
-            lane.decode() for lane in self.world.client.zrangebyscore(P + "schedule:timers", self.world.now, "+inf")
+            lane.decode()
+            for lane in untyped(self.world.client).zrangebyscore(P + "schedule:timers", self.world.now, "+inf")
         ]
 
 
@@ -191,7 +193,8 @@ def test_a_reply_before_the_one_that_sets_it_does_not(store: redis.Redis) -> Non
 
 
 def test_our_own_writes_do_not_end_it(store: redis.Redis) -> None:
-    router = reminder(rang := [], unless=("staff-replied", "note-added", "tags-changed"))
+    rang: list[Any] = []
+    router = reminder(rang, unless=("staff-replied", "note-added", "tags-changed"))
 
     @router.on("contact-replied", "status-changed")
     def answer(ticket: Ticket, event: Event) -> None:
@@ -258,7 +261,7 @@ def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) ->
     play = Play(store, router)
     play.contact()
 
-    stored = decode(play.world.client.get(f"{P}snapshot:{play.number}"))
+    stored = decode(untyped(play.world.client).get(f"{P}snapshot:{play.number}"))
     assert stored is not None
     assert stored.timers == ()
 
@@ -316,8 +319,8 @@ def test_a_mistake_is_that_handlers_error_and_tells_the_cure(
     play.contact()
 
     (dead_letter,) = (
-        msgspec.json.decode(play.world.client.hget(f"{P}dead_letter:{each.decode()}", "evidence"))
-        for each in play.world.client.zrange(P + "dead_letters", 0, -1)
+        msgspec.json.decode(untyped(play.world.client).hget(f"{P}dead_letter:{each.decode()}", "evidence"))
+        for each in untyped(play.world.client).zrange(P + "dead_letters", 0, -1)
     )
     assert dead_letter["handler"] == "vip.wrong"
     assert cure in dead_letter["reason"]

@@ -2,6 +2,7 @@
 
 import redis
 
+from tests.support.stores import untyped
 from workers import Event, GiveUp, Router, Ticket
 from workers.store.records import discard, replay
 from workers.testing.desk import ACCOUNT, World
@@ -33,7 +34,7 @@ def dead(world: World, fragile: Fragile) -> tuple[int, str]:
     world.simulator.contact_replies(number, "Hello?")
     world.deliver()
     world.settle_down()
-    (dead_letter,) = world.client.zrange(P + "dead_letters", 0, -1)
+    (dead_letter,) = untyped(world.client).zrange(P + "dead_letters", 0, -1)
     return number, dead_letter.decode()
 
 
@@ -74,7 +75,7 @@ def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) ->
     world.store.run(replay(ACCOUNT, dead_letter))
     world.settle_down()
 
-    (again,) = store.zrange(P + "dead_letters", 0, -1)
+    (again,) = untyped(store).zrange(P + "dead_letters", 0, -1)
     assert again.decode() != dead_letter
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers.errors import StoreUnavailable
 from workers.store import inbox
 from workers.store.client import Store
@@ -207,7 +208,7 @@ def test_deliveries_are_counted_with_the_time_of_the_last(engine: Store, clock: 
     take(engine, first, delivery(3), unreadable("not-json", b"{"), refused={"bad-signature": 7})
     clock.now += 1000
     take(engine, delivery(4))
-    counts = {name.decode(): int(value) for name, value in engine.client.hgetall(P + "counts").items()}
+    counts = {name.decode(): int(value) for name, value in untyped(engine.client).hgetall(P + "counts").items()}
     assert counts == {
         "accepted": 2,
         "accepted:at": NOW + 1000,

@@ -1,9 +1,11 @@
 """The outlook tells what waits and when it will be worked off."""
 
+from typing import Any
+
 import redis
 
 from workers import Context, Event, Router, Ticket
-from workers.engine.steps import Call, Step
+from workers.engine.steps import Call
 from workers.happyfox.messages import Answer
 from workers.settings import Budget
 from workers.store.permits import outlook
@@ -39,7 +41,7 @@ def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
     world.simulator.create_ticket()
     world.deliver()
 
-    def locked_out(step: Step, result: object) -> object:
+    def locked_out(step: Any, result: object) -> object:
         return Answer(429, {}, b"") if isinstance(step, Call) and step.request.method == "POST" else result
 
     world.after = locked_out

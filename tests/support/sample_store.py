@@ -1,0 +1,222 @@
+"""A store with one of everything, kept as a file to prove that later versions go on from it.
+
+    python -m tests.support.sample_store
+
+writes the file of `VERSION`. Run it when stored formats change before that version is released, and never after: the
+files of released versions show what their workers stored. When a release is out, set `VERSION` to the next one.
+"""
+
+import base64
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support import stores
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
+from workers.engine.steps import Call, Step
+from workers.plugins.invoke import ExternalCall, Inner
+from workers.store.inbox import accept, unreadable
+from workers.store.keys import WORKERS, Keys
+from workers.store.lanes import Pause, pause
+from workers.testing.desk import ACCOUNT, Crash, World
+
+VERSION = "0.2.0"
+FOLDER = Path(__file__).parents[1] / "samples" / "store"
+
+#: What happens to the tickets, in their order; it is also their subject.
+FATES = (
+    "settled",
+    "pending",
+    "dead",
+    "creating",
+    "paused",
+    "quiet",
+    "unfinished",
+    "external",
+    "in doubt",
+    "locked",
+    "waiting",
+)
+
+
+def routers() -> tuple[Router, ...]:
+    """Return handlers that do what the subject of a ticket says."""
+    main, quiet = Router("main"), Router("quiet")
+
+    @main.on("ticket-created")
+    def handle(ticket: Ticket, event: Event, ctx: Context) -> None:
+        if ticket.subject == "pending":
+            raise Retry("the CRM is down", after="1h")
+        if ticket.subject == "dead":
+            raise GiveUp("the contact is unknown")
+        if ticket.subject in ("creating", "in doubt"):
+            ctx.create_ticket(client=ticket.contact.id, subject="pick-up", text="Please come.", category="Billing")
+            if ticket.subject == "in doubt":
+                return
+        if ticket.subject == "external":
+            ctx.effect("lead", lambda: {"id": 17}, landed=lambda: {"id": 17})
+        ticket.add_tags("seen")
+        ticket.note(f"noted: {ticket.subject}")
+        ticket.set(priority="High")
+        ctx.later("2d", "remind", unless=["staff-replied"])
+
+    @main.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.note("reminded")
+
+    @main.every("1d", find='status:"On Hold"')
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="Closed")
+
+    @quiet.on("ticket-created")
+    def stay_quiet(ticket: Ticket, event: Event) -> None:
+        if ticket.subject == "quiet":
+            ticket.note("resumed")
+
+    return main, quiet
+
+
+class SampleAccount:
+    """An account whose work has stopped in the middle of everything; ``tickets`` are the numbers by fate."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client, self.keys = client, Keys(ACCOUNT)
+        self.world = World(client, *routers(), allow=frozenset({("main", "create")}))
+        self.tickets: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Do one of everything, and let the worker die wherever that leaves something behind."""
+        world = self.world
+        on_hold = world.simulator.create_ticket(subject="on hold").id
+        world.simulator.staff_updates(on_hold, status="On Hold", staff=1)
+        world.simulator.take_deliveries()  # lost: only the schedule finds this ticket
+        for fate in FATES[:4]:
+            self._open(fate)
+        world.settle_down(60_000)
+        world.store.run(accept(ACCOUNT, [unreadable("not JSON", b"?")], 604_800, {"bad-signature": 2}))
+        for fate in FATES[4:6]:
+            self._open(fate)
+        world.store.run(pause(ACCOUNT, "ticket", str(self.tickets["paused"]), Pause(world.now, "ada on desk-1")))
+        world.store.run(pause(ACCOUNT, "router", "quiet", Pause(world.now, "ada on desk-1")))
+        world.settle_down(60_000)
+        for fate in FATES[6:9]:
+            self._open(fate)
+        self._crash_in_turns()
+        self._crash_in_a_schedule()
+        world.simulator.gate.lock(world.clock.seconds())
+        self._open("locked")
+        world.work()
+        waiting = self._open("waiting")
+        world.receive(b'{"ticket_id":%d}' % waiting)
+        world.store.beat(WORKERS, "desk-1-17-a1b2c3")
+
+    def work_on(self) -> None:
+        """Let another worker do whatever is due within an hour and a half."""
+        self.world.now += self.world.lease
+        self.world.settle_down(3_600_000)
+        self.world.rounds()
+        self.world.settle_down(1_800_000)
+
+    def _open(self, fate: str) -> int:
+        self.tickets[fate] = self.world.simulator.create_ticket(subject=fate).id
+        self.world.deliver()
+        return self.tickets[fate]
+
+    def _crash_in_turns(self) -> None:
+        """Die when the first write of a plan, an external effect and a creation are made and nobody knows it yet."""
+
+        def after(step: Step | Inner, result: Any) -> Any:
+            if isinstance(step, ExternalCall) or (isinstance(step, Call) and step.request.method != "GET"):
+                raise Crash
+            return result
+
+        with self._dying(after):
+            for _ in FATES[6:9]:
+                with contextlib.suppress(Crash):
+                    self.world.work()
+
+    def _crash_in_a_schedule(self) -> None:
+        """Die with matches of which no events have been made."""
+
+        def after(step: Step | Inner, result: Any) -> Any:
+            if self.client.exists(self.keys.matches("main.close")):
+                raise Crash
+            return result
+
+        with self._dying(after), contextlib.suppress(Crash):
+            self.world.rounds()
+
+    @contextlib.contextmanager
+    def _dying(self, after: Callable[[Step | Inner, Any], Any]) -> Iterator[None]:
+        self.world.after = after
+        try:
+            yield
+        finally:
+            self.world.after = lambda step, result: result
+
+
+def dump(client: redis.Redis) -> list[dict[str, Any]]:
+    """Return every key with its type, its value and the milliseconds it has left."""
+    untyped: Any = client
+    read: dict[str, Callable[[bytes], Any]] = {
+        "string": lambda key: _text(untyped.get(key)),
+        "list": lambda key: [_text(value) for value in untyped.lrange(key, 0, -1)],
+        "hash": lambda key: {name.decode(): _text(value) for name, value in sorted(untyped.hgetall(key).items())},
+        "set": lambda key: sorted(member.decode() for member in untyped.smembers(key)),
+        "zset": lambda key: {member.decode(): score for member, score in untyped.zrange(key, 0, -1, withscores=True)},
+    }
+    found = []
+    for key in sorted(untyped.scan_iter(count=1000)):
+        kind, left = untyped.type(key).decode(), untyped.pttl(key)
+        entry = {"key": key.decode(), "type": kind, "value": read[kind](key)}
+        found.append(entry if left < 0 else {**entry, "expires_in": left})
+    return found
+
+
+def restore(client: redis.Redis, entries: Sequence[dict[str, Any]]) -> None:
+    """Write the keys of a dump into an empty store."""
+    untyped: Any = client
+    write: dict[str, Callable[[str, Any], Any]] = {
+        "string": lambda key, value: untyped.set(key, _bytes(value)),
+        "list": lambda key, value: untyped.rpush(key, *map(_bytes, value)),
+        "hash": lambda key, value: untyped.hset(key, mapping={name: _bytes(each) for name, each in value.items()}),
+        "set": lambda key, value: untyped.sadd(key, *value),
+        "zset": lambda key, value: untyped.zadd(key, value),
+    }
+    for entry in entries:
+        write[entry["type"]](entry["key"], entry["value"])
+        if "expires_in" in entry:
+            untyped.pexpire(entry["key"], entry["expires_in"])
+
+
+def _text(value: bytes) -> str | dict[str, str]:
+    """Return a value as JSON can hold it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def _bytes(shown: str | dict[str, str]) -> bytes:
+    return shown.encode() if isinstance(shown, str) else base64.b64decode(shown["base64"])
+
+
+def main() -> None:
+    """Write the file of this version."""
+    with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
+        sample = SampleAccount(client)
+        sample.run()
+        keys = dump(client)
+    stored = {"version": VERSION, "now": sample.world.now, "keys": keys}
+    path = FOLDER / f"{VERSION}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(stored, ensure_ascii=False, indent=2) + "\n")
+    print(f"{path.relative_to(FOLDER.parents[2])}: {len(keys)} keys, {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()
