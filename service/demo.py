@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import httpx
 import redis
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -80,12 +81,23 @@ COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", 
 OK, FAILED = "[green]✓[/green]", "[red]✗[/red]"
 
 
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop by itself; exit code 0 only if everything worked.")
+    ] = False,
+) -> None:
+    """Show everything working, with a simulated HappyFox in a temporary folder.
+
+    Needs no settings.
+    """
+    raise typer.Exit(run(once))
+
+
 def run(once: bool, handlers: str = HANDLERS) -> int:
     """Play the demo; return 0 if the simulator's tickets show every effect.
 
     Without ``once``, keep everything running until Ctrl-C.
     """
-    console = Console(highlight=False)
     with TemporaryDirectory(prefix="foxhooks-demo-", ignore_cleanup_errors=True) as name:
         setup = Setup(Path(name).resolve(), handlers)
         store = Embedded(setup.folder / ".foxhooks", bound=True)
@@ -93,11 +105,11 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
             supervisor = Supervisor(setup.children(), store, Output(log))
             with supervisor.running(), redis.Redis.from_url(store.url) as client, setup.simulator() as simulator:
                 try:
-                    demo = Demo(setup=setup, supervisor=supervisor, client=client, simulator=simulator, console=console)
-                    return demo.play(once)
+                    return Demo(setup, supervisor, client, simulator).play(once)
                 except KeyboardInterrupt:
                     return 1
                 except (CommandError, httpx.HTTPError, redis.RedisError) as error:
+                    console = Console(highlight=False)
                     console.print(f"\n{FAILED} {escape(str(error))}\n\n[dim]The last lines of the processes:[/dim]")
                     for line in setup.log.read_text().splitlines()[-25:]:
                         console.print(f"  {escape(line)}", style="dim", soft_wrap=True)
@@ -153,16 +165,8 @@ def free_ports(count: int) -> list[int]:
 class Demo:
     """Three scenes, one after another; each waits until every event has been handled."""
 
-    def __init__(
-        self,
-        *,
-        setup: Setup,
-        supervisor: Supervisor,
-        client: redis.Redis,
-        simulator: httpx.Client,
-        console: Console,
-    ) -> None:
-        self._setup, self._supervisor, self._console = setup, supervisor, console
+    def __init__(self, setup: Setup, supervisor: Supervisor, client: redis.Redis, simulator: httpx.Client) -> None:
+        self._setup, self._supervisor, self._console = setup, supervisor, Console(highlight=False)
         self._client, self._simulator = client, simulator
         self._deliveries_shown = self._calls_shown = self._turns_shown = 0
 
