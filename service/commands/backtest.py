@@ -192,18 +192,17 @@ def _show(result: AccountResult) -> None:
         return
     columns: dict[str, Callable[[tuple[str, HandlerComparison]], object]] = {
         "handler": lambda row: row[0],
-        "turns it acts in": lambda row: row[1].acted,
+        "acts in": lambda row: plural(row[1].acted, "turn"),
         "same": lambda row: row[1].same,
         "added": lambda row: len(row[1].added),
         "missing": lambda row: len(row[1].missing),
-        "most often skipped because": lambda row: "".join(
-            f"{why} ({count})" for why, count in row[1].skipped.most_common(1)
-        ),
     }
     show(list(result.handlers.items()), columns)
     for name, comparison in result.handlers.items():
         _show_differences(f"added by {name}", "+", "green", comparison.added)
         _show_differences(f"missing from {name}", "-", "red", comparison.missing)
+        for reason, count in comparison.skipped.most_common(1):
+            line(f"{name} most often skipped ({plural(count, 'time')}): {reason}")
         for reason, count in comparison.failed.most_common():
             line((f"{name} failed {plural(count, 'time')}: {reason}", "yellow"))
         for grant, count in comparison.denied.most_common():

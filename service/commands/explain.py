@@ -145,7 +145,7 @@ def _why_stopped(
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
-            yield guards.describe_pause(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
+            yield guards.describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
     if guards.tagged(snapshot.tags, account.off_tag):
@@ -203,7 +203,7 @@ def _change(change: Change) -> str:
     what = ""
     if change.added or change.removed:
         what = ", ".join([f"+{tag}" for tag in sorted(change.added)] + [f"-{tag}" for tag in sorted(change.removed)])
-    elif change.old or change.new:
+    elif change.kind != "smart-rule" and (change.old or change.new):  # a rule is named as the actor already
         sides = [side.name or str(side.id) if side else "none" for side in (change.old, change.new)]
         what = f"{change.field} {' → '.join(sides)}".strip()
     update = f" (update {change.update_id})" if change.update_id else ""

@@ -100,8 +100,9 @@ def send(
     try:
         answer = httpx.post(url, content=content, headers=headers, timeout=15, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as failed:
-        event = "is `foxhooks up` or `foxhooks web` running there?"
-        raise CommandError(f"{url} does not answer ({type(failed).__name__}); {event}") from None
+        raise CommandError(
+            f"{url} does not answer ({type(failed).__name__}): is `foxhooks up` or `foxhooks web` running there?"
+        ) from None
     print(f"{answer.status_code} {answer.text.strip()}")
     raise typer.Exit(0 if answer.is_success else 1)
 

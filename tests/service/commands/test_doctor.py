@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.doctor import CheckResult, check, check_store
+from service.commands.doctor import Finding, check, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def errors(findings: list[CheckResult]) -> list[CheckResult]:
+def errors(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level == "error"]
 
 
@@ -95,7 +95,7 @@ def test_handlers_are_looked_at_although_other_settings_are_missing(
         monkeypatch.delenv(name)
     found = list(check(offline=True))
     assert {finding.subject for finding in errors(found)} == {"settings"}
-    assert found[-1] == CheckResult("ok", "handlers", "the account runs, in this order: quiet")
+    assert found[-1] == Finding("ok", "handlers", "the account runs, in this order: quiet")
     (project / "broken.py").write_text("import nowhere\n")
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "broken:router")
     assert "No module named 'nowhere'" in list(check(offline=True))[-1].text
@@ -136,7 +136,7 @@ def test_what_happyfox_refuses_is_an_error_with_its_fix(
     assert fix in found[0].fix
 
 
-def judge(*options: str, **environ: str) -> list[CheckResult]:
+def judge(*options: str, **environ: str) -> list[Finding]:
     """What the doctor says of a new store with these options."""
     with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
         settings: Settings = load("store", {"REDIS_URL": url, **environ}, Path("/nowhere"))
