@@ -29,7 +29,7 @@ from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from workers.engine.plan import Record, read_record, split
 from workers.settings import load
 from workers.store.client import Store
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords
 
@@ -168,7 +168,7 @@ class Demo:
     def __init__(self, setup: Setup, supervisor: Supervisor, client: redis.Redis, simulator: httpx.Client) -> None:
         self._setup, self._supervisor, self._console = setup, supervisor, Console(highlight=False)
         self._client, self._simulator = client, simulator
-        self._deliveries_shown = self._calls_shown = self._turns_shown = 0
+        self._deliveries_shown = self._calls_shown = self._records_shown = 0
 
     def play(self, once: bool) -> int:
         """Play the scenes; return 0 if all of them had their effects."""
@@ -257,7 +257,7 @@ class Demo:
         before = self._get("/deliveries")
         if not before or any(delivery["finished"] is None for delivery in before):
             return False
-        idle = self._client.zcard(prefix(ACCOUNT) + "schedule") == 0
+        idle = self._client.zcard(Keys(ACCOUNT).schedule) == 0
         return idle and len(self._get("/deliveries")) == len(before)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -278,12 +278,10 @@ class Demo:
             "[bold]foxhooks demo[/bold]\n"
             "Embedded store, simulated HappyFox, web and worker: all running on this machine.\n"
         )
-        rows = {
-            "HappyFox": f"{self._setup.happyfox} [dim](simulated)[/dim]",
-            "Webhooks": self._setup.hook,
-            "Folder": escape(str(self._setup.folder)),
-        }
-        self._console.print(_sections((label, [value]) for label, value in rows.items()))
+        happyfox, folder = f"{self._setup.happyfox} [dim](simulated)[/dim]", escape(str(self._setup.folder))
+        self._console.print(
+            _sections([("HappyFox", [happyfox]), ("Webhooks", [self._setup.hook]), ("Folder", [folder])])
+        )
 
     def _report(self, title: str, story: str, ticket: Json, checks: Mapping[str, bool]) -> bool:
         """Show one scene; return whether the ticket shows every effect."""
@@ -305,10 +303,9 @@ class Demo:
 
     def _new_records(self) -> list[Record]:
         """Return the records of the turns since the last scene; a turn caused by our own writes has none."""
-        turns = cast(list[bytes], self._client.zrange(prefix(ACCOUNT) + "turns", self._turns_shown, -1))
-        self._turns_shown += len(turns)
-        records = AccountRecords(self._client, ACCOUNT)
-        return [record for turn in turns if (record := read_record(records.record(turn.decode()))) is not None]
+        stored = list(AccountRecords(self._client, ACCOUNT).records(oldest_first=True))
+        new, self._records_shown = stored[self._records_shown :], len(stored)
+        return [record for each in new if (record := read_record(each)) is not None]
 
     def _show_budget(self) -> None:
         budget = load("worker", {}, self._setup.folder).accounts[ACCOUNT].budget
@@ -370,7 +367,7 @@ def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
         yield f"{delivery['label']}{f' ({escape(details)})' if details else ''}, signed, answered {answer}"
     if own:
         webhooks = "1 webhook" if own == 1 else f"{own} webhooks"
-        yield f"[dim]{webhooks} caused by our own writes: recognised, no handler runs[/dim]"
+        yield f"[dim]{webhooks} caused by our own writes: recognized, no handler runs[/dim]"
 
 
 def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:

@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Annotated, Any
 
 import msgspec
-import redis
 import typer
 
 from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
@@ -97,8 +96,9 @@ def explain(
     chosen = accounts.chosen(account)
     with store_of(accounts.settings) as client:
         for each in chosen:
-            turns = list(_turns(AccountRecords(client, each.name), ticket))
-            status = read_status(client, each, ticket)
+            records = AccountRecords(client, each.name)
+            turns = list(_turns(records, ticket))
+            status = read_status(records, each, ticket)
             if not turns and status.due is None:
                 continue
             found = True
@@ -116,9 +116,8 @@ def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
         yield TurnEntry(turn, history[0].at, read_record(records.record(turn)), history)
 
 
-def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketStatus:
+def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
     """Read the present state of a ticket."""
-    records = AccountRecords(client, account.name)
     state, pauses = records.ticket(ticket), records.pauses()
     pending, whole = decode_pending(state.pending), pauses.get(("account", ""))
     return TicketStatus(
