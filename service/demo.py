@@ -279,9 +279,7 @@ class Demo:
             "Embedded store, simulated HappyFox, web and worker: all running on this machine.\n"
         )
         happyfox, folder = f"{self._setup.happyfox} [dim](simulated)[/dim]", escape(str(self._setup.folder))
-        self._console.print(
-            _sections([("HappyFox", [happyfox]), ("Webhooks", [self._setup.hook]), ("Folder", [folder])])
-        )
+        self._console.print(_grid([("HappyFox", happyfox), ("Webhooks", self._setup.hook), ("Folder", folder)], "dim"))
 
     def _report(self, title: str, story: str, ticket: Json, checks: Mapping[str, bool]) -> bool:
         """Show one scene; return whether the ticket shows every effect."""
@@ -298,7 +296,7 @@ class Demo:
             "API calls": _call_lines(calls),
             "Result": (f"{OK if passed else FAILED} {escape(effect)}" for effect, passed in checks.items()),
         }
-        self._console.print(_sections(sections.items()))
+        self._console.print(_grid(((label, Group(*lines)) for label, lines in sections.items()), "dim"))
         return all(checks.values())
 
     def _new_records(self) -> list[Record]:
@@ -339,18 +337,14 @@ class Demo:
             self._console.print(f"\n  [dim]# {comment}[/dim]\n  {escape(command)}", soft_wrap=True)
 
 
-def _sections(sections: Iterable[tuple[str, Iterable[RenderableType]]]) -> Padding:
-    """Lay out labelled lines in two columns."""
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=9)
+def _grid(rows: Iterable[tuple[str, RenderableType]], style: str = "") -> Padding:
+    """Lay out labels and texts in two columns, indented."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style=style, no_wrap=True, min_width=9)
     table.add_column()
-    for label, lines in sections:
-        table.add_row(label, Group(*lines))
-    return _indented(table)
-
-
-def _indented(renderable: RenderableType) -> Padding:
-    return Padding(renderable, (0, 0, 0, 2), expand=False)
+    for row in rows:
+        table.add_row(*row)
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
@@ -374,9 +368,7 @@ def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
     """Show the changes of each turn, and what each handler decided about them."""
     for record in records:
         changes = ", ".join(f"{change.kind} by {change.actor.name or change.actor.kind}" for change in record.changes)
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column()
+        rows: list[tuple[str, RenderableType]] = []
         idle = []
         for verdict in record.verdicts:
             if verdict.state == "decided":
@@ -385,13 +377,13 @@ def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
                 result = "" if verdict.state == "skipped" else f"{verdict.state}: {verdict.reason}"
             result += "".join(f" (denied; to allow it, add {line})" for line in verdict.denied)
             if result:
-                table.add_row(f"[bold]{escape(verdict.handler)}[/bold]", escape(result))
+                rows.append((f"[bold]{escape(verdict.handler)}[/bold]", escape(result)))
             else:
                 idle.append(verdict.handler)
         yield f"on [cyan]{escape(changes)}[/cyan]"
-        yield _indented(table)
+        yield _grid(rows)
         if idle:
-            yield _indented(f"[dim]no action: {escape(', '.join(idle))}[/dim]")
+            yield Padding(f"[dim]no action: {escape(', '.join(idle))}[/dim]", (0, 0, 0, 2))
 
 
 def _actions(record: Record, handler: str) -> Iterator[str]:

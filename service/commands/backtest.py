@@ -3,16 +3,16 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-import redis
 import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
-from service.context import AccountName, Accounts, accounts_of, store_of
+from service.commands.rules import stored_lists
+from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, Take, peak
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
@@ -22,7 +22,7 @@ from workers.plugins.loading import settings_of as router_settings
 from workers.rules import file as rules_file
 from workers.settings import Account
 from workers.store.client import Store, store_time
-from workers.store.records import AccountRecords, recall
+from workers.store.records import AccountRecords
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 #: Lists of names are used whatever their age (ms): old names are as good as today's.
@@ -80,10 +80,15 @@ def backtest(
     chosen = accounts.chosen(account)
     limits = HandlerTimeouts(accounts.settings.handler_seconds, lambda: False)
     handlers = {each.name: _handlers(tested, each) for each in chosen}
-    with store_of(accounts.settings) as client:
-        now = store_time(client)
-        after = now - int(seconds * 1000) if seconds else 0
-        results = [_test(client, each, handlers[each.name], after, ticket, now, accounts, limits) for each in chosen]
+    with store_of(accounts.settings) as client, Store(client) as store:
+        after = store_time(client) - int(seconds * 1000) if seconds else 0
+        results = []
+        for each in chosen:
+            lists = stored_lists(store, each.name, AGES)
+            known = lists if len(lists) == len(Directory.LISTS) else None
+            test = Backtest(each, handlers[each.name], known, _sealed(limits))
+            result = _test(AccountRecords(client, each.name), test, each, after, ticket, known is not None)
+            results.append(result if accounts.budgets else replace(result, limit=None))
     if json:
         print_json(results)
     else:
@@ -107,22 +112,12 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
 
 
 def _test(
-    client: redis.Redis,
-    account: Account,
-    handlers: list[Bound],
-    after: int,
-    ticket: int | None,
-    now: int,
-    accounts: Accounts,
-    limits: HandlerTimeouts,
+    records: AccountRecords, test: Backtest, account: Account, after: int, ticket: int | None, named: bool
 ) -> AccountResult:
-    names = list(Directory.LISTS)
-    with Store(client) as store:
-        kept = store.run(recall(account.name, names, AGES))
-    lists = {name: each for name, each in zip(names, kept, strict=True) if each is not None}
-    test = Backtest(account, handlers, lists if len(lists) == len(names) else None, _sealed(limits))
-    skipped, first = 0, now
-    for stored in AccountRecords(client, account.name).records(after, oldest_first=True):
+    """Play the turns of an account since ``after`` (ms), of one ticket if given."""
+    now = first = store_time(records.client)
+    skipped = 0
+    for stored in records.records(after, oldest_first=True):
         record = read_record(stored)
         if record is None:
             skipped += 1
@@ -135,13 +130,13 @@ def _test(
         turns=test.turns,
         skipped=skipped,
         since=first,
-        named=len(lists) == len(names),
+        named=named,
         handlers=test.compare(),
         posts=len(test.posts),
         made=len(test.made),
         peak=peak(test.posts, budget.window),
         mean=len(test.posts) / max(1.0, (now - first) / 60_000),
-        limit=int(budget.posts * budget.share) if accounts.budgets else None,
+        limit=int(budget.posts * budget.share),
         window=budget.window,
     )
 

@@ -157,50 +157,43 @@ def show(dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id."
     raise CommandError(f"there is no dead letter {dead_letter!r}; `foxhooks dead list` lists them")
 
 
-@dead.command("replay")
-def replay_(
-    ids: Ids = None,
-    handler: OfHandler = "",
-    error: OfError = "",
-    ticket: OfTicket = None,
-    since: Since = "",
-    quarantine: InQuarantine = False,
-) -> None:
+def _add_command(verb: Literal["replay", "discard"], done: str, description: str) -> None:
+    """Add a command that does something to every selected entry."""
+
+    @dead.command(verb, help=description)
+    def act(
+        ids: Ids = None,
+        handler: OfHandler = "",
+        error: OfError = "",
+        ticket: OfTicket = None,
+        since: Since = "",
+        quarantine: InQuarantine = False,
+    ) -> None:
+        chosen = DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since))
+        if chosen == DeadLetterFilter():
+            usage = f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since"
+            raise typer.BadParameter(usage)
+        failed = False
+        with _select(chosen, quarantine) as found:
+            if not found.entries:
+                raise CommandError("no such dead letter; `foxhooks dead list` lists them")
+            for entry in reversed(found.entries):  # oldest first: handlers see changes in order
+                problem = found.replay(entry) if verb == "replay" else found.discard(entry)
+                print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
+                failed = failed or bool(problem)
+        raise typer.Exit(int(failed))
+
+
+_add_command(
+    "replay",
+    "Requeued.",
     """Run failed work again, on the ticket as it is now.
 
     A handler runs once more with the changes that it missed, and `event.replay` is true. An effect is sent again
     without its handler: check first whether an effect that may have happened did.
-    """
-    _act("replay", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
-
-
-@dead.command("discard")
-def discard_(
-    ids: Ids = None,
-    handler: OfHandler = "",
-    error: OfError = "",
-    ticket: OfTicket = None,
-    since: Since = "",
-    quarantine: InQuarantine = False,
-) -> None:
-    """Delete dead letters that need no more work."""
-    _act("discard", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
-
-
-def _act(verb: Literal["replay", "discard"], chosen: DeadLetterFilter, quarantine: bool) -> None:
-    """Replay or discard what is selected; exit code 1 if there is nothing or something could not be done."""
-    if chosen == DeadLetterFilter():
-        raise typer.BadParameter(f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
-    failed = False
-    with _select(chosen, quarantine) as found:
-        if not found.entries:
-            raise CommandError("no such dead letter; `foxhooks dead list` lists them")
-        for entry in reversed(found.entries):  # oldest first: handlers see changes in order
-            problem = found.replay(entry) if verb == "replay" else found.discard(entry)
-            done = "Requeued." if verb == "replay" else "Discarded."
-            print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
-            failed = failed or bool(problem)
-    raise typer.Exit(int(failed))
+    """,
+)
+_add_command("discard", "Discarded.", "Delete dead letters that need no more work.")
 
 
 def _summary(entry: DeadLetterEntry) -> dict[str, object]:

@@ -122,7 +122,7 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
     for account in accounts:
         routers = [each.router for each in loaded[account.name]]
         order = ", ".join(each.name + " (dry run)" * (each.name in account.dry_routers) for each in routers) or "none"
-        yield ok("handlers", f"{account.name or 'the account'} runs, in this order: {order}")
+        yield ok("handlers", f"{account.name or 'the account'} runs in this order: {order}")
         yield from (_empty(each.name) for each in routers if not each.handlers)
         if account.dry_run:
             text = f"dry run of {account.name} (FOXHOOKS_DRY_RUN): plans are stored and shown, nothing is sent"
@@ -136,7 +136,7 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
 
 def _empty(router: str) -> Finding:
     if router == RULES:
-        return warning("rules", "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
+        return warning(RULES, "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
     fix = "put @router.on(KIND) above its functions, or remove it from FOXHOOKS_HANDLERS"
     return warning("handlers", f"router {router} has no handler: it will never run", fix)
 

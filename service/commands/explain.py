@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -103,7 +103,9 @@ def explain(
                 continue
             found = True
             if json:
-                print_json(_data(each.name, ticket, turns, status))
+                timers = [msgspec.structs.asdict(timer) for timer in status.timers]
+                present = msgspec.to_builtins(status) | {"timers": timers}
+                print_json({"account": each.name, "ticket": ticket, "turns": turns, "now": present})
             else:
                 _show(each.name, ticket, turns, status, store_time(client))
     if not found:
@@ -155,12 +157,6 @@ def _why_stopped(
         yield tripped
 
 
-def _data(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus) -> dict[str, Any]:
-    now = msgspec.to_builtins(status)
-    now["timers"] = [msgspec.structs.asdict(timer) for timer in status.timers]
-    return {"account": account, "ticket": ticket, "turns": turns, "now": now}
-
-
 def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus, now: int) -> None:
     line((f"Ticket {ticket}", "bold"), f" of {account}")
     for turn in turns:
@@ -191,8 +187,13 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
         yield "other ticket", each
     for remark in record.remarks:
         yield "note", remark
-    for effect, entry in _effects(record):
-        yield "dry run" if entry is not None and entry.state == "dry" else "action", _effect(effect, entry)
+    for index, effect in enumerate(record.effects):
+        entry = record.journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(split(effect)):
+                yield _effect(piece, record.journal.get(f"{index}.{part}"))
+        else:
+            yield _effect(effect, entry)
 
 
 def _change(change: Change) -> str:
@@ -220,22 +221,12 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"{', '.join(whom(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
-    for index, effect in enumerate(record.effects):
-        entry = record.journal.get(str(index))
-        if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split(effect)):
-                yield piece, record.journal.get(f"{index}.{part}")
-        else:
-            yield effect, entry
-
-
-def _effect(effect: Effect, entry: Entry | None) -> str:
+def _effect(effect: Effect, entry: Entry | None) -> tuple[str, str]:
     if entry is None:
-        return f"{effect.words}: not started"
+        return "action", f"{effect.words}: not started"
     if entry.state == "dry":  # with its message, which HappyFox will not show
-        return f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
-    return effect_story(effect, entry)
+        return "dry run", f"{effect.words}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
+    return "action", effect_story(effect, entry)
 
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
@@ -250,9 +241,7 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
     for each in status.pending:
         work = f"{plural(each.changes, 'change')} for {whom(each.handler)}" if each.changes else whom(each.handler)
-        yield (
-            f"{work}: queued until the pause ends." if each.paused else f"{work}: next attempt {ahead(each.due, now)}."
-        )
+        yield f"{work}: " + ("queued until the pause ends." if each.paused else f"next attempt {ahead(each.due, now)}.")
     for timer in status.timers:
         unless = f", unless {' or '.join(timer.unless)} comes first" if timer.unless else ""
         yield f"{timer.words[:1].upper()}{timer.words[1:]}: due {ahead(timer.due, now)}{unless}."

@@ -24,7 +24,7 @@ from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
 from workers.store.permits import Governor
-from workers.store.records import recall, remember
+from workers.store.records import LIFE, recall, remember
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 
@@ -104,18 +104,24 @@ def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterato
 
 def _directory(client: redis.Redis, account: Account) -> Directory:
     """Return the account's names: recent lists from the store, the others from HappyFox. Raises NoNames."""
-    names = list(Directory.LISTS)
     with Store(client) as store:
-        kept = store.run(recall(account.name, names))
-        lists = {name: msgspec.json.decode(each) for name, each in zip(names, kept, strict=True) if each is not None}
-        if len(lists) < len(names):
+        lists: dict[str, Any] = {
+            name: msgspec.json.decode(each) for name, each in stored_lists(store, account.name).items()
+        }
+        if missing := [name for name in Directory.LISTS if name not in lists]:
             try:
-                lists |= fetch_lists(store, account, [name for name in names if name not in lists])
+                lists |= fetch_lists(store, account, missing)
             except NotNow as closed:
                 raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
             except (HappyFoxError, Unsent, InDoubt) as error:
                 raise NoNames(f"HappyFox cannot be called: {error}") from None
     return Directory(**lists)
+
+
+def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes]:
+    """Return the lists of names that the store has, at most ``age`` ms old."""
+    kept = store.run(recall(account, list(Directory.LISTS), age))
+    return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}
 
 
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:

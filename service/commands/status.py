@@ -193,7 +193,10 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "timers", f"{plural(status.timers.tickets, 'ticket')} waiting for a timer only, first due {first}"
     for name, schedule in status.schedules.items():
         yield "schedule", Text(f"{plain(name)}: ").append_text(_describe_schedule(schedule, now))
-    yield from _describe_names(status.names, now)
+    if status.names is not None and status.names.error:
+        yield "names", f"not checked: {status.names.error}. Next attempt {ahead(status.names.next, now)}."
+    elif status.names is not None:
+        yield from (("names", Text(plain(finding), "red")) for finding in status.names.findings)
     if status.dry_run:
         dry = ", ".join(status.dry_run) if isinstance(status.dry_run, tuple) else "all routers"
         yield "dry run", f"{dry}. Plans are stored and shown; nothing is sent."
@@ -235,11 +238,3 @@ def _describe_schedule(schedule: ScheduleStatus, now: int) -> Text:
     if now - schedule.next > OVERDUE:  # only the workers' settings say whether its router still runs
         due = f"next search was due {ago(schedule.next, now)}: no worker runs, or none has this schedule"
     return Text(f"{matches} {ago(schedule.ended, now)}{more}; {due}")
-
-
-def _describe_names(names: ScheduleStatus | None, now: int) -> Iterator[tuple[str, object]]:
-    if names is not None and names.error:
-        yield "names", f"not checked: {names.error}. Next attempt {ahead(names.next, now)}."
-    elif names is not None:
-        for finding in names.findings:
-            yield "names", Text(plain(finding), "red")

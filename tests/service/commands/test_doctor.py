@@ -95,7 +95,7 @@ def test_handlers_are_looked_at_although_other_settings_are_missing(
         monkeypatch.delenv(name)
     found = list(check(offline=True))
     assert {finding.subject for finding in errors(found)} == {"settings"}
-    assert found[-1] == Finding("ok", "handlers", "the account runs, in this order: quiet")
+    assert found[-1] == Finding("ok", "handlers", "the account runs in this order: quiet")
     (project / "broken.py").write_text("import nowhere\n")
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "broken:router")
     assert "No module named 'nowhere'" in list(check(offline=True))[-1].text
