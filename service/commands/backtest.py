@@ -171,7 +171,7 @@ class _Seal:
         finally:
             self._closed = False
 
-    def _refuse(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _refuse(self, event: str, _arguments: tuple[Any, ...]) -> None:
         if self._closed and event in OUTSIDE:
             raise ConnectionRefusedError("a backtest makes no call")
 

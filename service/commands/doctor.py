@@ -112,7 +112,7 @@ def _loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
 
 
 def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
-    """Import plug-ins and rules as the worker does: do they load, do settings fit, do grants name loaded routers?"""
+    """Import plug-ins and rules as the worker does, which also checks their settings and grants."""
     try:
         loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
     except LoadError as wrong:

@@ -137,7 +137,7 @@ def test_the_same_handlers_would_do_the_same() -> None:
 
 
 @pytest.mark.usefixtures("past")
-def test_what_would_be_different_is_told_handler_by_handler() -> None:
+def test_differences_are_shown_handler_by_handler() -> None:
     handlers = replayed("vip_now:router", code=1)["handlers"]
     greet = handlers["vip.greet"]
     assert greet["same"] == 4  # the tag and, in whatever case it is written, the priority of both tickets
@@ -168,7 +168,7 @@ def test_nothing_is_called_and_nothing_is_stored(past: Desk, store: redis.Redis)
 
 
 @pytest.mark.usefixtures("past")
-def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
+def test_handlers_that_hang_exit_recurse_print_or_return_something_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FOXHOOKS_HANDLER_SECONDS", "1")
@@ -186,7 +186,7 @@ def test_handlers_that_hang_exit_recurse_print_or_give_something_harm_nobody(
 
 
 @pytest.mark.usefixtures("past")
-def test_a_rules_file_is_tested_with_what_it_lacks_and_only_on_the_ticket_asked_for(
+def test_a_rules_file_is_tested_on_one_ticket_and_its_missing_grants_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rules.toml").write_text(
@@ -232,14 +232,14 @@ def test_names_that_happyfox_does_not_know_are_found_when_its_lists_are_stored(
     assert words(found["handlers"]["rules.x"]["added"]) == {"status = Opne"}
 
 
-def test_without_lists_the_names_of_then_are_those_of_now(past: Desk, store: redis.Redis) -> None:
+def test_without_stored_lists_names_are_taken_from_the_records(past: Desk, store: redis.Redis) -> None:
     store.delete(KEYS.directory)
     (handler,) = replayed("vip_then:router")["handlers"].values()
     assert (handler["same"], handler["added"], handler["missing"]) == (6, [], [])
 
 
 @pytest.mark.usefixtures("past")
-def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
+def test_unreadable_records_are_skipped_and_counted(store: redis.Redis) -> None:
     first, second, _ = store.zrange(KEYS.turns, 0, -1)
     store.set(KEYS.record(first.decode()), b"rubbish")
     store.delete(KEYS.record(second.decode()))
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_skipped_and_counted(store: redis.Redis) -> None:
 
 
 @pytest.mark.usefixtures("past")
-def test_a_person_sees_it_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
+def test_text_by_customers_cannot_control_the_terminal_of_a_backtest(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nname = "hello"\non = "ticket-created"\n'
         'note = "{{ ticket.subject }} of {{ ticket.contact.name }} [red]x[/red]"\n'
@@ -261,7 +261,7 @@ def test_a_person_sees_it_without_what_a_terminal_would_obey(tmp_path: Path) -> 
     assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in told
 
 
-def test_what_cannot_be_loaded_is_told_with_its_cure(tmp_path: Path) -> None:
+def test_a_router_or_file_that_cannot_be_loaded_is_reported_with_a_fix(tmp_path: Path) -> None:
     assert "there is no module 'nothing'" in refused("backtest", "nothing:router")
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-creatd"\nnote = "x"\n')
     assert "did you mean 'ticket-created'" in refused("backtest", "rules.toml")

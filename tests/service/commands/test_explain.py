@@ -45,7 +45,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
         (False, ("action    tag +vip: done", "action    private note, priority = High: done")),
     ],
 )
-def test_every_effect_is_shown_with_its_parts(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
+def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
     world = World(store, vip, dry_run=dry)
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -191,7 +191,7 @@ def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> Non
     assert "in 23 h" not in last
 
 
-def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(store: redis.Redis) -> None:
+def test_events_are_found_by_kind_and_a_misspelled_kind_is_refused(store: redis.Redis) -> None:
     world = World(store, vip)
     world.simulator.create_ticket()
     world.deliver()

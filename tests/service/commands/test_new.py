@@ -107,7 +107,7 @@ def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_pat
     sound(tmp_path)
 
 
-def test_the_next_two_commands_are_told(folder: Path) -> None:
+def test_the_next_two_commands_are_shown(folder: Path) -> None:
     lines = run("new", "after-hours").stdout.splitlines()
     assert sorted(path.name for path in folder.iterdir()) == ["after_hours.py", "test_after_hours.py"]
     assert lines[1:] == [
@@ -138,6 +138,6 @@ def test_nothing_is_overwritten(folder: Path, there: str) -> None:
         ("workers", "is used by"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused_with_the_cure(folder: Path, name: str, problem: str) -> None:
+def test_an_unusable_name_is_refused_with_a_fix(folder: Path, name: str, problem: str) -> None:
     assert re.search(problem, refused("new", name))
     assert list(folder.iterdir()) == []
