@@ -1,4 +1,4 @@
-"""What a person without the right Python is told by make."""
+"""What `make` says if Python is missing or too old."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def make(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
-    """Runs `make check` on an empty checkout with a Python that is this shell script."""
+    """Run `make check` on an empty checkout with a Python that is this shell script."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     shutil.copy(ROOT / "Makefile", folder)
@@ -23,7 +23,7 @@ def make(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_an_old_python_is_refused_with_the_cure(tmp_path: Path) -> None:
+def test_an_old_python_is_refused_with_a_fix(tmp_path: Path) -> None:
     done = make(tmp_path, "exit 1")
     assert done.returncode != 0
     assert "foxhooks needs Python 3.11 or newer; name one with: make PYTHON=" in done.stderr

@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def run(*command: str, folder: Path, **environ: str) -> str:
-    """What a command prints; one that fails fails the test."""
+    """Run a command and return what it prints; fail the test if the command fails."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -137,7 +137,7 @@ def test_a_call_that_happyfox_rejects_is_an_error_with_its_fix(
 
 
 def judge(*options: str, **environ: str) -> list[Finding]:
-    """What the doctor says of a new store with these options."""
+    """Return what the doctor finds in a new store with these options."""
     with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
         settings: Settings = load("store", {"REDIS_URL": url, **environ}, Path("/nowhere"))
         return [finding for finding in check_store(client, settings) if finding.level != "ok"]
