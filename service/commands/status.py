@@ -161,11 +161,11 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
 
 
 def _schedule(state: State) -> ScheduleStatus:
-    retries = bool(state.why) and state.phase != "done"
+    running = state.phase != "done"
     return ScheduleStatus(
         started=state.slot,
-        next=state.till if retries else state.next,
-        running=state.phase != "done",
+        next=state.till if running and state.why else state.next,
+        running=running,
         matches=state.found,
         truncated=state.cut,
         error=state.why,
