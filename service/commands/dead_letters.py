@@ -2,12 +2,11 @@
 
 import json as jsonlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Annotated, Literal
 
-import redis
 import typer
 
 from service.commands.format import AsJson, ago, details, duration, line, print_json
@@ -63,11 +62,10 @@ class DeadLetterFilter:
 class Selection:
     """The entries that a filter selects, newest first, and what can be done with each."""
 
-    def __init__(self, client: redis.Redis, settings: Settings, chosen: DeadLetterFilter, quarantine: bool) -> None:
-        self.now = store_time(client)
-        self._client, self._store = client, Store(client)
+    def __init__(self, store: Store, settings: Settings, chosen: DeadLetterFilter, quarantine: bool) -> None:
+        self.now, self._store = store_time(store.client), store
         self._retention = int(settings.retention_hours * 3600)
-        self._records = {name: AccountRecords(client, name) for name in settings.accounts}
+        self._records = {name: AccountRecords(store.client, name) for name in settings.accounts}
         stored = chain.from_iterable(
             records.quarantined() if quarantine else records.dead_letters() for records in self._records.values()
         )
@@ -81,7 +79,7 @@ class Selection:
             return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
         if not self._store.run(replay(entry.account, entry.id)):
             return GONE
-        wake(self._client)
+        wake(self._store.client)
         return ""
 
     def _read_again(self, entry: DeadLetterEntry) -> str:
@@ -94,7 +92,7 @@ class Selection:
         except Unreadable as error:
             return f"it still cannot be read ({error.reason})"
         self._store.run(accept(entry.account, [arrival], self._retention))
-        wake(self._client)
+        wake(self._store.client)
         return self.discard(entry)
 
     def discard(self, entry: DeadLetterEntry) -> str:
@@ -105,16 +103,12 @@ class Selection:
             done = self._store.run(discard(entry.account, entry.id))
         return "" if done else GONE
 
-    def close(self) -> None:
-        """Close the connections of its own."""
-        self._store.close()
-
 
 @contextmanager
 def _select(chosen: DeadLetterFilter, quarantine: bool) -> Iterator[Selection]:
     settings = accounts_of().settings
-    with store_of(settings) as client, closing(Selection(client, settings, chosen, quarantine)) as found:
-        yield found
+    with store_of(settings) as client, Store(client) as store:
+        yield Selection(store, settings, chosen, quarantine)
 
 
 @dead.command("list")

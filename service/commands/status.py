@@ -183,7 +183,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
-    if status.drained is not None and status.lanes:
+    if status.drained and status.lanes:
         planned = f"{plural(status.planned, 'write')} planned, " if status.planned else ""
         yield "forecast", f"{planned}done in about {status.drained:.0f} s at the current limits"
     if status.calls_saved:
