@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -166,16 +167,12 @@ def _persistence(client: redis.Redis, settings: Settings) -> Finding:
 
 
 def _can_fsync(client: redis.Redis) -> bool:
-    try:
+    with suppress(redis.exceptions.ResponseError):
         client.waitaof(0, 0, 0)
-    except redis.exceptions.ResponseError:
-        pass
-    else:
         return True
-    try:
+    with suppress(redis.exceptions.ResponseError):
         return bool(client.config_get("appendfsync").get("appendfsync") == "always")
-    except redis.exceptions.ResponseError:
-        return False
+    return False
 
 
 def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
@@ -229,12 +226,12 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
 
 def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[Finding]:
     """Find names in rules and settings that the account does not know."""
-    rules_know_all = True
+    subjects = set()
     for complaint in unknown_here(account, loaded, directory):
         subject = "handlers" if complaint.setting.startswith("router.") else RULES
-        rules_know_all = rules_know_all and subject != RULES
+        subjects.add(subject)
         yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.fix)
-    if account.rules and rules_know_all:
+    if account.rules and RULES not in subjects:
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 
 
