@@ -1,7 +1,7 @@
 """The command `foxhooks`: its help and its list of commands.
 
-A command's module is imported only when that command runs, so that help is fast. Each module in ``service.commands``
-owns its options and its output; a new command is such a module and a line in ``COMMANDS``.
+A command's module is imported only when that command runs, so that help is fast. Each module owns the options and the
+output of its commands; a new command is a function or a Typer app of its name and a line in ``COMMANDS``.
 """
 
 from importlib import import_module
@@ -26,33 +26,41 @@ class CommandEntry(NamedTuple):
     """A command before its module is imported."""
 
     module: str
-    """The module in ``service.commands``, which has a function or a Typer app of the command's name."""
+    """The module in ``service`` that has a function or a Typer app of the command's name."""
     summary: str
     """The first line of its help."""
 
 
 RUN = {
-    "up": CommandEntry("start", "Run store, web and worker in one process tree, with your settings."),
-    "demo": CommandEntry("start", "Show everything working, with a simulated HappyFox in a temporary folder."),
-    "web": CommandEntry("start", "Run the web process, which receives HappyFox's webhooks."),
-    "worker": CommandEntry("start", "Run the worker process, which runs your handlers and calls HappyFox."),
-    "simulator": CommandEntry("start", "Run a simulated HappyFox to try handlers on, all in memory."),
-    "pause": CommandEntry("pause", "Stop the handlers of a router, a ticket or an account."),
-    "resume": CommandEntry("pause", "End a pause and process the events that were queued."),
+    "up": CommandEntry("processes.entrypoints", "Run store, web and worker in one process tree, with your settings."),
+    "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
+    "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
+    "worker": CommandEntry(
+        "processes.entrypoints", "Run the worker process, which runs your handlers and calls HappyFox."
+    ),
+    "simulator": CommandEntry("processes.entrypoints", "Run a simulated HappyFox to try handlers on, all in memory."),
+    "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
+    "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }
 INSPECT = {
-    "doctor": CommandEntry("doctor", "Check settings, handlers, store and credentials; show how to fix each problem."),
-    "send": CommandEntry("send", "Sign a delivery and send it to the web process: a file, or a sample."),
-    "status": CommandEntry("status", "Show deliveries, call budget and backlog of each account."),
-    "events": CommandEntry("events", "List recent events and what they led to, newest first."),
-    "explain": CommandEntry("explain", "Show a ticket's history: what was received, decided and done, and why."),
-    "api": CommandEntry("api", "List the calls of HappyFox's API, or make one within the limits."),
-    "new": CommandEntry("new", "Write a plug-in and its test into the current folder."),
-    "backtest": CommandEntry(
-        "backtest", "Run changed rules or handlers on past turns and show what would be different."
+    "doctor": CommandEntry(
+        "commands.doctor", "Check settings, handlers, store and credentials; show how to fix each problem."
     ),
-    "dead": CommandEntry("dead_letters", "List, show, replay and discard dead letters: work that failed for good."),
-    "rules": CommandEntry("rules", "Check rules: automation in TOML, without code."),
+    "send": CommandEntry("commands.send", "Sign a delivery and send it to the web process: a file, or a sample."),
+    "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account."),
+    "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
+    "explain": CommandEntry(
+        "commands.explain", "Show a ticket's history: what was received, decided and done, and why."
+    ),
+    "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
+    "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
+    "backtest": CommandEntry(
+        "commands.backtest", "Run changed rules or handlers on past turns and show what would be different."
+    ),
+    "dead": CommandEntry(
+        "commands.dead_letters", "List, show, replay and discard dead letters: work that failed for good."
+    ),
+    "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
 
@@ -79,7 +87,7 @@ class Commands(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command and return it."""
-    module = import_module(f"service.commands.{COMMANDS[name].module}")
+    module = import_module(f"service.{COMMANDS[name].module}")
     command = getattr(module, name)
     if not isinstance(command, typer.Typer):
         function, command = command, typer.Typer(add_completion=False)

@@ -34,7 +34,7 @@ class Accounts:
 
     def chosen(self, name: str) -> list[Account]:
         """Return the account of that name, or all without one."""
-        return [_account(self.settings, name)] if name else list(self.settings.accounts.values())
+        return [one_account(self.settings, name)] if name else list(self.settings.accounts.values())
 
 
 def accounts_of() -> Accounts:
@@ -52,10 +52,7 @@ def one_account(settings: Settings, name: str) -> Account:
     """Return the account of that name, or the only one there is."""
     if not name and len(settings.accounts) > 1:
         raise CommandError(f"there are several accounts: choose one with --account, of {', '.join(settings.accounts)}")
-    return _account(settings, name or next(iter(settings.accounts)))
-
-
-def _account(settings: Settings, name: str) -> Account:
+    name = name or next(iter(settings.accounts))
     if name not in settings.accounts:
         raise CommandError(f"there is no account {name!r}; {suggest(name, settings.accounts)}")
     return settings.accounts[name]

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import httpx
 import redis
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -28,7 +29,7 @@ from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from workers.engine.plan import Record, read_record, split_by_handler
 from workers.settings import load
 from workers.store.client import Store
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords
 
@@ -80,12 +81,23 @@ COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", 
 OK, FAILED = "[green]✓[/green]", "[red]✗[/red]"
 
 
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop by itself; exit code 0 only if everything worked.")
+    ] = False,
+) -> None:
+    """Show everything working, with a simulated HappyFox in a temporary folder.
+
+    Needs no settings.
+    """
+    raise typer.Exit(run(once))
+
+
 def run(once: bool, handlers: str = HANDLERS) -> int:
     """Play the demo; return 0 if the simulator's tickets show every effect.
 
     Without ``once``, keep everything running until Ctrl-C.
     """
-    console = Console(highlight=False)
     with TemporaryDirectory(prefix="foxhooks-demo-", ignore_cleanup_errors=True) as name:
         setup = Setup(Path(name).resolve(), handlers)
         store = Embedded(setup.folder / ".foxhooks", bound=True)
@@ -93,11 +105,11 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
             supervisor = Supervisor(setup.children(), store, Output(log))
             with supervisor.running(), redis.Redis.from_url(store.url) as client, setup.simulator() as simulator:
                 try:
-                    demo = Demo(setup=setup, supervisor=supervisor, client=client, simulator=simulator, console=console)
-                    return demo.play(once)
+                    return Demo(setup, supervisor, client, simulator).play(once)
                 except KeyboardInterrupt:
                     return 1
                 except (CommandError, httpx.HTTPError, redis.RedisError) as error:
+                    console = Console(highlight=False)
                     console.print(f"\n{FAILED} {escape(str(error))}\n\n[dim]The last lines of the processes:[/dim]")
                     for line in setup.log.read_text().splitlines()[-25:]:
                         console.print(f"  {escape(line)}", style="dim", soft_wrap=True)
@@ -153,18 +165,10 @@ def free_ports(count: int) -> list[int]:
 class Demo:
     """Three scenes, one after another; each waits until every event has been handled."""
 
-    def __init__(
-        self,
-        *,
-        setup: Setup,
-        supervisor: Supervisor,
-        client: redis.Redis,
-        simulator: httpx.Client,
-        console: Console,
-    ) -> None:
-        self._setup, self._supervisor, self._console = setup, supervisor, console
+    def __init__(self, setup: Setup, supervisor: Supervisor, client: redis.Redis, simulator: httpx.Client) -> None:
+        self._setup, self._supervisor, self._console = setup, supervisor, Console(highlight=False)
         self._client, self._simulator = client, simulator
-        self._deliveries_shown = self._calls_shown = self._turns_shown = 0
+        self._deliveries_shown = self._calls_shown = self._records_shown = 0
 
     def play(self, once: bool) -> int:
         """Play the scenes; return 0 if all of them had their effects."""
@@ -253,7 +257,7 @@ class Demo:
         before = self._get("/deliveries")
         if not before or any(delivery["finished"] is None for delivery in before):
             return False
-        idle = self._client.zcard(prefix(ACCOUNT) + "schedule") == 0
+        idle = self._client.zcard(Keys(ACCOUNT).schedule) == 0
         return idle and len(self._get("/deliveries")) == len(before)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -274,12 +278,8 @@ class Demo:
             "[bold]foxhooks demo[/bold]\n"
             "Embedded store, simulated HappyFox, web and worker: all running on this machine.\n"
         )
-        rows = {
-            "HappyFox": f"{self._setup.happyfox} [dim](simulated)[/dim]",
-            "Webhooks": self._setup.hook,
-            "Folder": escape(str(self._setup.folder)),
-        }
-        self._console.print(_sections((label, [value]) for label, value in rows.items()))
+        happyfox, folder = f"{self._setup.happyfox} [dim](simulated)[/dim]", escape(str(self._setup.folder))
+        self._console.print(_grid([("HappyFox", happyfox), ("Webhooks", self._setup.hook), ("Folder", folder)], "dim"))
 
     def _report(self, title: str, story: str, ticket: Json, checks: Mapping[str, bool]) -> bool:
         """Show one scene; return whether the ticket shows every effect."""
@@ -296,15 +296,14 @@ class Demo:
             "API calls": _call_lines(calls),
             "Result": (f"{OK if passed else FAILED} {escape(effect)}" for effect, passed in checks.items()),
         }
-        self._console.print(_sections(sections.items()))
+        self._console.print(_grid(((label, Group(*lines)) for label, lines in sections.items()), "dim"))
         return all(checks.values())
 
     def _new_records(self) -> list[Record]:
         """Return the records of the turns since the last scene; a turn caused by our own writes has none."""
-        turns = cast(list[bytes], self._client.zrange(prefix(ACCOUNT) + "turns", self._turns_shown, -1))
-        self._turns_shown += len(turns)
-        records = AccountRecords(self._client, ACCOUNT)
-        return [record for turn in turns if (record := read_record(records.record(turn.decode()))) is not None]
+        stored = list(AccountRecords(self._client, ACCOUNT).records(oldest_first=True))
+        new, self._records_shown = stored[self._records_shown :], len(stored)
+        return [record for each in new if (record := read_record(each)) is not None]
 
     def _show_budget(self) -> None:
         budget = load("worker", {}, self._setup.folder).accounts[ACCOUNT].budget
@@ -338,18 +337,14 @@ class Demo:
             self._console.print(f"\n  [dim]# {comment}[/dim]\n  {escape(command)}", soft_wrap=True)
 
 
-def _sections(sections: Iterable[tuple[str, Iterable[RenderableType]]]) -> Padding:
-    """Lay out labelled lines in two columns."""
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=9)
+def _grid(rows: Iterable[tuple[str, RenderableType]], style: str = "") -> Padding:
+    """Lay out labels and texts in two columns, indented."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style=style, no_wrap=True, min_width=9)
     table.add_column()
-    for label, lines in sections:
-        table.add_row(label, Group(*lines))
-    return _indented(table)
-
-
-def _indented(renderable: RenderableType) -> Padding:
-    return Padding(renderable, (0, 0, 0, 2), expand=False)
+    for row in rows:
+        table.add_row(*row)
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
@@ -366,16 +361,14 @@ def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
         yield f"{delivery['label']}{f' ({escape(details)})' if details else ''}, signed, answered {answer}"
     if own:
         webhooks = "1 webhook" if own == 1 else f"{own} webhooks"
-        yield f"[dim]{webhooks} caused by our own writes: recognised, no handler runs[/dim]"
+        yield f"[dim]{webhooks} caused by our own writes: recognized, no handler runs[/dim]"
 
 
 def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
     """Show the changes of each turn, and what each handler decided about them."""
     for record in records:
         changes = ", ".join(f"{change.kind} by {change.actor.name or change.actor.kind}" for change in record.changes)
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column()
+        rows: list[tuple[str, RenderableType]] = []
         idle = []
         for verdict in record.verdicts:
             if verdict.state == "decided":
@@ -384,13 +377,13 @@ def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
                 result = "" if verdict.state == "skipped" else f"{verdict.state}: {verdict.reason}"
             result += "".join(f" (denied; to allow it, add {line})" for line in verdict.denied)
             if result:
-                table.add_row(f"[bold]{escape(verdict.handler)}[/bold]", escape(result))
+                rows.append((f"[bold]{escape(verdict.handler)}[/bold]", escape(result)))
             else:
                 idle.append(verdict.handler)
         yield f"on [cyan]{escape(changes)}[/cyan]"
-        yield _indented(table)
+        yield _grid(rows)
         if idle:
-            yield _indented(f"[dim]no action: {escape(', '.join(idle))}[/dim]")
+            yield Padding(f"[dim]no action: {escape(', '.join(idle))}[/dim]", (0, 0, 0, 2))
 
 
 def _actions(record: Record, handler: str) -> Iterator[str]:

@@ -1,3 +1,3 @@
 """The version: a module of its own so that packaging and the command line read it without the engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -50,8 +51,8 @@ def api(
         return
     names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS]
     if method not in names:
-        event = suggest(method, names, "`foxhooks api` lists them")
-        raise typer.BadParameter(f"there is no method {method}; {event}", param_hint="METHOD")
+        fix = suggest(method, names, "`foxhooks api` lists them")
+        raise typer.BadParameter(f"there is no method {method}; {fix}", param_hint="METHOD")
     positional, named = read_arguments(getattr(HappyFox, method), arguments or [])
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, priority="interactive") as client:
@@ -75,19 +76,17 @@ def api(
 
 
 def _list(as_json: bool) -> None:
-    rows = [
-        {
-            "method": f"{each.name}{_signature(each.name)}",
-            "call": f"{each.method} {each.path}",
-            "document": each.source,
-        }
-        for each in ENDPOINTS
-    ]
-    show(rows, {name: _column(name) for name in rows[0]}, as_json)
-    if not as_json:
-        line()
-        line("Whole lists: " + ", ".join(WALKS))
-        line("Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi")
+    rows = [(f"{each.name}{_signature(each.name)}", f"{each.method} {each.path}", each.source) for each in ENDPOINTS]
+    if as_json:
+        print_json([dict(zip(("method", "call", "document"), row, strict=True)) for row in rows])
+        return
+    for method, call, document in rows:
+        name, bracket, arguments = method.partition("(")
+        line((name, "bold"), bracket + arguments)
+        line((f"    {call}, {document}", "dim"))
+    line()
+    line("Whole lists: " + ", ".join(WALKS))
+    line("Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi")
 
 
 def _signature(name: str) -> str:
@@ -106,7 +105,7 @@ def _show(result: Any, as_json: bool) -> None:
     if not as_json and rows and all(isinstance(row, Mapping) for row in rows):
         present = [name for name in COLUMNS if any(row.get(name) not in (None, "", []) for row in rows)]
         others = [name for name in rows[0] if name not in COLUMNS] if len(present) < FEW_COLUMNS else []
-        show(rows, {name: _column(name) for name in (present + others)[:MOST_COLUMNS]})
+        show(rows, {name: partial(_cell, name) for name in (present + others)[:MOST_COLUMNS]})
         if isinstance(result, Page) and result.total is not None:
             line(f"{len(result)} of {result.total}")
         return
@@ -122,49 +121,51 @@ def _raw(value: Any) -> Any:
     return getattr(value, "raw", value)
 
 
-def _column(name: str) -> Callable[[Mapping[str, Any]], object]:
-    return lambda row: _cell(row.get(name))
+def _cell(name: str, row: Mapping[str, Any]) -> str:
+    return _text(row.get(name))
 
 
-def _cell(value: Any) -> str:
-    """Return a member as one line; an object is shown by its name."""
+def _text(value: Any) -> str:
+    """Return a value as one line; an object is shown by its name."""
     if isinstance(value, Mapping):
         value = value.get("name", value.get("id"))
     if isinstance(value, list | tuple):
-        value = ", ".join(map(_cell, value))
+        value = ", ".join(map(_text, value))
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
     return "" if value is None else " ".join(str(value).splitlines())
 
 
 def read_arguments(method: Callable[..., Any], typed: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """Read values, in the method's order, and NAME=VALUE pairs; days are written 2026-03-01."""
-    events, order = _hints(method)
+    types, order = _hints(method)
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for argument in typed:
         pair = re.match(r"([a-z_]+)=", argument)
         if pair:
-            named[pair[1]] = _value(pair[1], argument[pair.end() :], events.get(pair[1], Any))
+            named[pair[1]] = _value(pair[1], argument[pair.end() :], types.get(pair[1], Any))
         else:
             name = order[min(len(positional), len(order) - 1)] if order else ""
-            positional.append(_value(name, argument, events.get(name, Any)))
+            positional.append(_value(name, argument, types.get(name, Any)))
     return positional, named
 
 
 def _hints(method: Callable[..., Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the type of each argument by name, and the names in order; the last may be for all others."""
-    events: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     order = []
     for parameter in inspect.signature(method).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            events |= get_type_hints(get_args(parameter.annotation)[0])
+            types |= get_type_hints(get_args(parameter.annotation)[0])
         elif parameter.name != "self":
-            events[parameter.name] = parameter.annotation
+            types[parameter.name] = parameter.annotation
             order += [] if parameter.kind is parameter.KEYWORD_ONLY else [parameter.name]
-    return events, order
+    return types, order
 
 
-def _value(name: str, typed: str, event: Any) -> Any:
-    kinds = set(_kinds(event))
+def _value(name: str, typed: str, expected: Any) -> Any:
+    kinds = set(_kinds(expected))
     if date in kinds and str not in kinds:
         try:
             return date.fromisoformat(typed)
@@ -181,22 +182,22 @@ def _value(name: str, typed: str, event: Any) -> Any:
     return [value] if "list" in kinds else value
 
 
-def _kinds(event: Any) -> Iterator[Any]:
+def _kinds(expected: Any) -> Iterator[Any]:
     """Yield the types that an argument may have: `list` for several values, also `texts` if they are texts."""
-    origin = get_origin(event)
+    origin = get_origin(expected)
     if origin in (Union, UnionType):
-        for each in get_args(event):
+        for each in get_args(expected):
             yield from _kinds(each)
     elif origin is Literal:
-        yield from map(type, get_args(event))
+        yield from map(type, get_args(expected))
     elif origin in (Iterable, Sequence):
         yield "list"
-        if {str, Path, File} & set(_kinds(get_args(event)[0])):
+        if {str, Path, File} & set(_kinds(get_args(expected)[0])):
             yield "texts"
-    elif origin is Mapping or is_typeddict(event):
+    elif origin is Mapping or is_typeddict(expected):
         yield dict
     else:
-        yield event
+        yield expected
 
 
 def _json_kinds(value: Any) -> set[Any]:

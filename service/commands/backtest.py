@@ -4,16 +4,16 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-import redis
 import typer
 
 from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
-from service.context import AccountName, Accounts, accounts_of, store_of
+from service.commands.rules import stored_lists
+from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
@@ -23,7 +23,7 @@ from workers.plugins.loading import settings_of as router_settings
 from workers.rules import file as rules_file
 from workers.settings import Account
 from workers.store.client import Store, store_time
-from workers.store.records import AccountRecords, recall
+from workers.store.records import AccountRecords
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 #: Lists of names are used whatever their age (ms): old names are as good as today's.
@@ -81,10 +81,15 @@ def backtest(
     chosen = accounts.chosen(account)
     limits = HandlerTimeouts(accounts.settings.handler_seconds, lambda: False)
     handlers = {each.name: _handlers(tested, each) for each in chosen}
-    with store_of(accounts.settings) as client:
-        now = store_time(client)
-        after = now - int(seconds * 1000) if seconds else 0
-        results = [_test(client, each, handlers[each.name], after, ticket, now, accounts, limits) for each in chosen]
+    with store_of(accounts.settings) as client, Store(client) as store:
+        after = store_time(client) - int(seconds * 1000) if seconds else 0
+        results = []
+        for each in chosen:
+            lists = stored_lists(store, each.name, AGES)
+            known = lists if len(lists) == len(Directory.LISTS) else None
+            test = Backtest(each, handlers[each.name], known, _sealed(limits))
+            result = _test(AccountRecords(client, each.name), test, each, after, ticket, known is not None)
+            results.append(result if accounts.budgets else replace(result, limit=None))
     if json:
         print_json(results)
     else:
@@ -108,22 +113,12 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
 
 
 def _test(
-    client: redis.Redis,
-    account: Account,
-    handlers: list[Bound],
-    after: int,
-    ticket: int | None,
-    now: int,
-    accounts: Accounts,
-    limits: HandlerTimeouts,
+    records: AccountRecords, test: Backtest, account: Account, after: int, ticket: int | None, named: bool
 ) -> AccountResult:
-    names = list(Directory.LISTS)
-    with Store(client) as store:
-        kept = store.run(recall(account.name, names, AGES))
-    lists = {name: each for name, each in zip(names, kept, strict=True) if each is not None}
-    test = Backtest(account, handlers, lists if len(lists) == len(names) else None, _sealed(limits))
-    skipped, first = 0, now
-    for stored in AccountRecords(client, account.name).records(after, oldest_first=True):
+    """Play the turns of an account since ``after`` (ms), of one ticket if given."""
+    now = first = store_time(records.client)
+    skipped = 0
+    for stored in records.records(after, oldest_first=True):
         record = read_record(stored)
         if record is None:
             skipped += 1
@@ -136,13 +131,13 @@ def _test(
         turns=test.turns,
         skipped=skipped,
         since=first,
-        named=len(lists) == len(names),
+        named=named,
         handlers=test.comparisons(),
         posts=len(test.posts),
         made=len(test.made),
         peak=peak(test.posts, budget.window),
         mean=len(test.posts) / max(1.0, (now - first) / 60_000),
-        limit=int(budget.posts * budget.share) if accounts.budgets else None,
+        limit=int(budget.posts * budget.share),
         window=budget.window,
     )
 
@@ -188,7 +183,7 @@ class _Seal:
         finally:
             self._closed = False
 
-    def _refuse(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _refuse(self, event: str, _arguments: tuple[Any, ...]) -> None:
         if self._closed and event in OUTSIDE:
             raise ConnectionRefusedError("a backtest makes no call")
 
@@ -204,18 +199,17 @@ def _show(result: AccountResult) -> None:
         return
     columns: dict[str, Callable[[tuple[str, HandlerComparison]], object]] = {
         "handler": lambda row: row[0],
-        "turns it acts in": lambda row: row[1].acted,
+        "acts in": lambda row: plural(row[1].acted, "turn"),
         "same": lambda row: row[1].same,
         "added": lambda row: len(row[1].added),
         "missing": lambda row: len(row[1].missing),
-        "most often skipped because": lambda row: "".join(
-            f"{why} ({count})" for why, count in row[1].skipped.most_common(1)
-        ),
     }
     show(list(result.handlers.items()), columns)
     for name, comparison in result.handlers.items():
         _show_differences(f"added by {name}", "+", "green", comparison.added)
         _show_differences(f"missing from {name}", "-", "red", comparison.missing)
+        for reason, count in comparison.skipped.most_common(1):
+            line(f"{name} most often skipped ({plural(count, 'time')}): {reason}")
         for reason, count in comparison.failed.most_common():
             line((f"{name} failed {plural(count, 'time')}: {reason}", "yellow"))
         for grant, count in comparison.denied.most_common():

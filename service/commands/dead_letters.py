@@ -4,14 +4,15 @@ import json as jsonlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Annotated, Literal
 
-import redis
 import typer
 
 from service.commands.format import AsJson, ago, details, duration, line, print_json
 from service.context import accounts_of, store_of
 from service.errors import CommandError
+from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
@@ -19,6 +20,8 @@ from workers.webhook import Unreadable, parse
 
 #: How many are listed for a person.
 MOST = 1_000
+#: Why nothing can be done with an entry that somebody else has replayed or discarded.
+GONE = "it no longer exists"
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
 OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
@@ -56,26 +59,56 @@ class DeadLetterFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Selection:
-    """What a filter selected, newest first."""
+    """The entries that a filter selects, newest first, and what can be done with each."""
 
-    client: redis.Redis
-    entries: list[DeadLetterEntry]
-    now: int
-    keep: int
-    """The retention in seconds."""
+    def __init__(self, store: Store, settings: Settings, chosen: DeadLetterFilter, quarantine: bool) -> None:
+        self.now, self._store = store_time(store.client), store
+        self._retention = int(settings.retention_hours * 3600)
+        self._records = {name: AccountRecords(store.client, name) for name in settings.accounts}
+        stored = chain.from_iterable(
+            records.quarantined() if quarantine else records.dead_letters() for records in self._records.values()
+        )
+        self.entries = sorted((each for each in stored if chosen.selects(each, self.now)), key=lambda each: -each.at)
+
+    def replay(self, entry: DeadLetterEntry) -> str:
+        """Requeue an entry; return why that is not possible, or nothing."""
+        if entry.ticket is None:
+            return self._read_again(entry)
+        if not entry.handler:
+            return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+        if not self._store.run(replay(entry.account, entry.id)):
+            return GONE
+        wake(self._store.client)
+        return ""
+
+    def _read_again(self, entry: DeadLetterEntry) -> str:
+        """Accept a delivery from quarantine if this version can read it."""
+        body = self._records[entry.account].quarantined_body(entry.id)
+        if body is None:
+            return GONE
+        try:
+            arrival = receive(parse(body), body, source="replay")
+        except Unreadable as error:
+            return f"it still cannot be read ({error.reason})"
+        self._store.run(accept(entry.account, [arrival], self._retention))
+        wake(self._store.client)
+        return self.discard(entry)
+
+    def discard(self, entry: DeadLetterEntry) -> str:
+        """Delete an entry; return why that is not possible, or nothing."""
+        if entry.ticket is None:
+            done = self._records[entry.account].discard_quarantined(entry.id)
+        else:
+            done = self._store.run(discard(entry.account, entry.id))
+        return "" if done else GONE
 
 
 @contextmanager
 def _select(chosen: DeadLetterFilter, quarantine: bool) -> Iterator[Selection]:
     settings = accounts_of().settings
-    with store_of(settings) as client:
-        now = store_time(client)
-        accounts = [AccountRecords(client, name) for name in settings.accounts]
-        stored = [each for one in accounts for each in (one.quarantined() if quarantine else one.dead_letters())]
-        entries = sorted((each for each in stored if chosen.selects(each, now)), key=lambda each: -each.at)
-        yield Selection(client, entries, now, int(settings.retention_hours * 3600))
+    with store_of(settings) as client, Store(client) as store:
+        yield Selection(store, settings, chosen, quarantine)
 
 
 @dead.command("list")
@@ -118,88 +151,43 @@ def show(dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id."
     raise CommandError(f"there is no dead letter {dead_letter!r}; `foxhooks dead list` lists them")
 
 
-@dead.command("replay")
-def replay_(
-    ids: Ids = None,
-    handler: OfHandler = "",
-    error: OfError = "",
-    ticket: OfTicket = None,
-    since: Since = "",
-    quarantine: InQuarantine = False,
-) -> None:
+def _add_command(verb: Literal["replay", "discard"], done: str, description: str) -> None:
+    """Add a command that does something to every selected entry."""
+
+    @dead.command(verb, help=description)
+    def act(
+        ids: Ids = None,
+        handler: OfHandler = "",
+        error: OfError = "",
+        ticket: OfTicket = None,
+        since: Since = "",
+        quarantine: InQuarantine = False,
+    ) -> None:
+        chosen = DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since))
+        if chosen == DeadLetterFilter():
+            usage = f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since"
+            raise typer.BadParameter(usage)
+        failed = False
+        with _select(chosen, quarantine) as found:
+            if not found.entries:
+                raise CommandError("no such dead letter; `foxhooks dead list` lists them")
+            for entry in reversed(found.entries):  # oldest first: handlers see changes in order
+                problem = found.replay(entry) if verb == "replay" else found.discard(entry)
+                print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
+                failed = failed or bool(problem)
+        raise typer.Exit(int(failed))
+
+
+_add_command(
+    "replay",
+    "Requeued.",
     """Run failed work again, on the ticket as it is now.
 
     A handler runs once more with the changes that it missed, and `event.replay` is true. An effect is sent again
     without its handler: check first whether an effect that may have happened did.
-    """
-    _act("replay", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
-
-
-@dead.command("discard")
-def discard_(
-    ids: Ids = None,
-    handler: OfHandler = "",
-    error: OfError = "",
-    ticket: OfTicket = None,
-    since: Since = "",
-    quarantine: InQuarantine = False,
-) -> None:
-    """Delete dead letters that need no more work."""
-    _act("discard", DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since)), quarantine)
-
-
-def _act(verb: Literal["replay", "discard"], chosen: DeadLetterFilter, quarantine: bool) -> None:
-    """Replay or discard what is selected; exit code 1 if there is nothing or something could not be done."""
-    if chosen == DeadLetterFilter():
-        raise typer.BadParameter(f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since")
-    failed = False
-    with _select(chosen, quarantine) as found:
-        if not found.entries:
-            raise CommandError("no such dead letter; `foxhooks dead list` lists them")
-        for entry in reversed(found.entries):  # oldest first: handlers see changes in order
-            problem = _replay(found, entry) if verb == "replay" else _discard(found, entry)
-            done = "Requeued." if verb == "replay" else "Discarded."
-            print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
-            failed = failed or bool(problem)
-    raise typer.Exit(int(failed))
-
-
-def _replay(found: Selection, entry: DeadLetterEntry) -> str:
-    """Requeue an entry; return why that is not possible, or nothing."""
-    if entry.ticket is None:
-        return _read_again(found, entry)
-    if not entry.handler:
-        return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
-    with Store(found.client) as store:
-        if not store.run(replay(entry.account, entry.id)):
-            return "it no longer exists"
-    wake(found.client)
-    return ""
-
-
-def _read_again(found: Selection, entry: DeadLetterEntry) -> str:
-    """Accept a delivery from quarantine if this version can read it."""
-    body = AccountRecords(found.client, entry.account).quarantined_body(entry.id)
-    if body is None:
-        return "it no longer exists"
-    try:
-        arrival = receive(parse(body), body, source="replay")
-    except Unreadable as error:
-        return f"it still cannot be read ({error.reason})"
-    with Store(found.client) as store:
-        store.run(accept(entry.account, [arrival], found.keep))
-    wake(found.client)
-    return _discard(found, entry)
-
-
-def _discard(found: Selection, entry: DeadLetterEntry) -> str:
-    """Delete an entry; return why that is not possible, or nothing."""
-    if entry.ticket is None:
-        done = AccountRecords(found.client, entry.account).discard_quarantined(entry.id)
-    else:
-        with Store(found.client) as store:
-            done = store.run(discard(entry.account, entry.id))
-    return "" if done else "it no longer exists"
+    """,
+)
+_add_command("discard", "Discarded.", "Delete dead letters that need no more work.")
 
 
 def _summary(entry: DeadLetterEntry) -> dict[str, object]:

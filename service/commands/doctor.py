@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +21,7 @@ from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts
-from workers.store.client import Store, connect
+from workers.store.client import Store, connect, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -32,29 +34,18 @@ STORE = "store"
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class Finding:
     """The result of one check."""
 
     level: Literal["ok", "warning", "error"]
     subject: str
     text: str
     fix: str = ""
-    """What to do, unless all is well."""
+    """What to do; empty if all is well."""
 
 
-def ok(subject: str, text: str) -> CheckResult:
-    """Return that something is as it should be."""
-    return CheckResult("ok", subject, text)
-
-
-def warning(subject: str, text: str, fix: str) -> CheckResult:
-    """Return a problem that does not prevent foxhooks from working."""
-    return CheckResult("warning", subject, text, fix)
-
-
-def error(subject: str, text: str, fix: str) -> CheckResult:
-    """Return a problem that does."""
-    return CheckResult("error", subject, text, fix)
+#: An error prevents foxhooks from working, a warning does not.
+ok, warning, error = partial(Finding, "ok"), partial(Finding, "warning"), partial(Finding, "error")
 
 
 def doctor(
@@ -75,7 +66,7 @@ def doctor(
     raise typer.Exit(int(any(finding.level == "error" for finding in findings)))
 
 
-def check(offline: bool) -> Iterator[CheckResult]:
+def check(offline: bool) -> Iterator[Finding]:
     """Check everything; with ``offline`` HappyFox is not called and the store may be down."""
     try:
         settings = settings_of("all")
@@ -88,17 +79,16 @@ def check(offline: bool) -> Iterator[CheckResult]:
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
     yield from check_handlers(settings.accounts.values())
-    yield from _outside(settings, offline)
+    yield from _check_running(settings, offline)
 
 
-def _outside(settings: Settings, offline: bool) -> Iterator[CheckResult]:
+def _check_running(settings: Settings, offline: bool) -> Iterator[Finding]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
     if settings.redis_url is None and Embedded(settings.data).answer() is None:
         text = "REDIS_URL is not set, and no embedded store is running"
         yield warning(STORE, text, "start `foxhooks up`, or set REDIS_URL; then run `foxhooks doctor` again")
         return
-    url = settings.redis_url or Embedded(settings.data).url
-    client = connect(url, connections=2)
+    client = connect(url_of(settings.redis_url, settings.data), connections=2)
     try:
         yield from check_store(client, settings)
         if not offline:
@@ -122,23 +112,19 @@ def _loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
         return {}
 
 
-def check_handlers(accounts: Collection[Account]) -> Iterator[CheckResult]:
-    """Import plug-ins and rules as the worker does: do they load, do settings fit, do grants name loaded routers?"""
+def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
+    """Import plug-ins and rules as the worker does, which also checks their settings and grants."""
     try:
         loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
     except LoadError as wrong:
         for complaint in wrong.problems:
             yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.fix)
         return
-    dry = {account.name: account.dry_routers for account in accounts}
-    for name, routers in loaded.items():
-        names = [each.router.name for each in routers]
-        order = ", ".join(f"{each} (dry run)" if each in dry[name] else each for each in names) or "none"
-        yield ok("handlers", f"{name or 'the account'} runs, in this order: {order}")
-        for each in routers:
-            if not each.router.handlers:
-                yield _empty(each.router.name)
     for account in accounts:
+        routers = [each.router for each in loaded[account.name]]
+        order = ", ".join(each.name + " (dry run)" * (each.name in account.dry_routers) for each in routers) or "none"
+        yield ok("handlers", f"{account.name or 'the account'} runs in this order: {order}")
+        yield from (_empty(each.name) for each in routers if not each.handlers)
         if account.dry_run:
             text = f"dry run of {account.name} (FOXHOOKS_DRY_RUN): plans are stored and shown, nothing is sent"
             yield ok("handlers", text)
@@ -149,14 +135,14 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[CheckResult]:
                 yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.fix)
 
 
-def _empty(router: str) -> CheckResult:
+def _empty(router: str) -> Finding:
     if router == RULES:
-        return warning("rules", "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
+        return warning(RULES, "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
     fix = "put @router.on(KIND) above its functions, or remove it from FOXHOOKS_HANDLERS"
     return warning("handlers", f"router {router} has no handler: it will never run", fix)
 
 
-def check_store(client: redis.Redis, settings: Settings) -> Iterator[CheckResult]:
+def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
     server: dict[str, Any] = client.info("server")
     name = "Valkey" if "valkey_version" in server else "Redis"
@@ -166,7 +152,7 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[CheckResult
     yield _connections(client.info("clients"), settings)
 
 
-def _persistence(client: redis.Redis, settings: Settings) -> CheckResult:
+def _persistence(client: redis.Redis, settings: Settings) -> Finding:
     level = settings.durability
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
@@ -181,19 +167,15 @@ def _persistence(client: redis.Redis, settings: Settings) -> CheckResult:
 
 
 def _can_fsync(client: redis.Redis) -> bool:
-    try:
+    with suppress(redis.exceptions.ResponseError):
         client.waitaof(0, 0, 0)
-    except redis.exceptions.ResponseError:
-        pass
-    else:
         return True
-    try:
+    with suppress(redis.exceptions.ResponseError):
         return bool(client.config_get("appendfsync").get("appendfsync") == "always")
-    except redis.exceptions.ResponseError:
-        return False
+    return False
 
 
-def _eviction(memory: dict[str, Any], settings: Settings) -> CheckResult:
+def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
     policy = memory.get("maxmemory_policy", "")
     if not policy:
         return warning(STORE, "its eviction policy cannot be read", "make sure that maxmemory-policy is noeviction")
@@ -204,7 +186,7 @@ def _eviction(memory: dict[str, Any], settings: Settings) -> CheckResult:
     return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
 
 
-def _connections(clients: dict[str, Any], settings: Settings) -> CheckResult:
+def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
     ours = settings.web_concurrency * WEB + settings.processes * WORKER + PERSON
     most = clients.get("maxclients")
     if most is None:
@@ -216,7 +198,7 @@ def _connections(clients: dict[str, Any], settings: Settings) -> CheckResult:
     return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)
 
 
-def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[CheckResult]:
+def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:
     """Check credentials, our staff member and the names that ``loaded`` routers use; one GET for each list."""
     subject = f"HappyFox ({account.name})"
     try:
@@ -242,25 +224,26 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         yield from _names(account, loaded, Directory(**lists))
 
 
-def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[CheckResult]:
+def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> Iterator[Finding]:
     """Find names in rules and settings that the account does not know."""
-    rules_know_all = True
+    subjects = set()
     for complaint in unknown_here(account, loaded, directory):
         subject = "handlers" if complaint.setting.startswith("router.") else RULES
-        rules_know_all = rules_know_all and subject != RULES
+        subjects.add(subject)
         yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.fix)
-    if account.rules and rules_know_all:
+    if account.rules and RULES not in subjects:
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 
 
-def _staff(subject: str, staff: list[Any], number: int) -> CheckResult:
+def _staff(subject: str, staff: list[Any], number: int) -> Finding:
     members = [one for one in staff if isinstance(one, dict)]
     known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
     for one in members:
-        if one.get("id") == number:
-            if one.get("active") is False:
-                fix = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
-                return error(subject, f"HAPPYFOX_STAFF_ID {number} is {one.get('name')}, who is not active", fix)
+        if one.get("id") != number:
+            continue
+        if one.get("active") is not False:
             return ok(subject, f"changes are made as {one.get('name')} (HAPPYFOX_STAFF_ID {number})")
+        fix = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
+        return error(subject, f"HAPPYFOX_STAFF_ID {number} is {one.get('name')}, who is not active", fix)
     fix = f"set it to the id of a staff member, preferably one for the bot alone ({known})"
     return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", fix)

@@ -67,15 +67,13 @@ def events(
 
 
 def _events(records: AccountRecords, after: int) -> Iterator[EventLine]:
+    name = records.account
     for each in records.waiting_events():
-        yield EventLine(each.id, records.account, each.ticket, each.at, each.source, each.kind, "waiting", ())
-    for stored in records.records(after, most=MOST):
-        if (record := read_record(stored)) is not None:
-            changes = tuple(dict.fromkeys(change.kind for change in record.changes))
-            for event in record.events:
-                yield EventLine(
-                    event.id, records.account, record.number, event.at, event.source, event.kind, "settled", changes
-                )
+        yield EventLine(each.id, name, each.ticket, each.at, each.source, each.kind, "waiting", ())
+    for record in filter(None, map(read_record, records.records(after, most=MOST))):
+        kinds = tuple(dict.fromkeys(change.kind for change in record.changes))
+        for event in record.events:
+            yield EventLine(event.id, name, record.number, event.at, event.source, event.kind, "settled", kinds)
 
 
 def _led_to(changes: Iterable[str], kind: str) -> bool:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import redis
 import typer
 
 from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
@@ -88,13 +87,16 @@ def explain(
     chosen = accounts.chosen(account)
     with store_of(accounts.settings) as client:
         for each in chosen:
-            turns = list(_turns(AccountRecords(client, each.name), ticket))
-            status = read_status(client, each, ticket)
+            records = AccountRecords(client, each.name)
+            turns = list(_turns(records, ticket))
+            status = read_status(records, each, ticket)
             if not turns and status.due is None:
                 continue
             found = True
             if json:
-                print_json(_data(each.name, ticket, turns, status))
+                timers = [msgspec.structs.asdict(timer) for timer in status.timers]
+                present = msgspec.to_builtins(status) | {"timers": timers}
+                print_json({"account": each.name, "ticket": ticket, "turns": turns, "now": present})
             else:
                 _show(each.name, ticket, turns, status, store_time(client))
     if not found:
@@ -107,9 +109,8 @@ def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
         yield TurnEntry(turn, history[0].at, read_record(records.record(turn)), history)
 
 
-def read_status(client: redis.Redis, account: Account, ticket: int) -> TicketStatus:
+def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
     """Read the present state of a ticket."""
-    records = AccountRecords(client, account.name)
     state, pauses = records.ticket(ticket), records.pauses()
     pending, whole = decode_pending(state.pending), pauses.get(("account", ""))
     return TicketStatus(
@@ -136,7 +137,7 @@ def _why_stopped(
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
-            yield guards.describe_pause(f"the {scope} {name}" if scope == "router" else f"the {scope}", pause)
+            yield guards.describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
     if guards.has_pause_tag(snapshot.tags, account.off_tag):
@@ -145,12 +146,6 @@ def _why_stopped(
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
     if tripped := guards.describe_loop_guard(snapshot.loop_guard):
         yield tripped
-
-
-def _data(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus) -> dict[str, Any]:
-    now = msgspec.to_builtins(status)
-    now["timers"] = [msgspec.structs.asdict(timer) for timer in status.timers]
-    return {"account": account, "ticket": ticket, "turns": turns, "now": now}
 
 
 def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatus, now: int) -> None:
@@ -183,8 +178,13 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
         yield "other ticket", each
     for remark in record.remarks:
         yield "note", remark
-    for effect, entry in _effects(record):
-        yield "dry run" if entry is not None and entry.state == "dry" else "action", _effect(effect, entry)
+    for index, effect in enumerate(record.effects):
+        entry = record.journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(split_by_handler(effect)):
+                yield _effect(piece, record.journal.get(f"{index}.{part}"))
+        else:
+            yield _effect(effect, entry)
 
 
 def _change(change: Change) -> str:
@@ -194,7 +194,7 @@ def _change(change: Change) -> str:
     what = ""
     if change.added or change.removed:
         what = ", ".join([f"+{tag}" for tag in sorted(change.added)] + [f"-{tag}" for tag in sorted(change.removed)])
-    elif change.old or change.new:
+    elif change.kind != "smart-rule" and (change.old or change.new):  # a rule is named as the actor already
         sides = [side.name or str(side.id) if side else "none" for side in (change.old, change.new)]
         what = f"{change.field} {' → '.join(sides)}".strip()
     update = f" (update {change.update_id})" if change.update_id else ""
@@ -213,22 +213,12 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"{', '.join(describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effects(record: Record) -> Iterator[tuple[Effect, Entry | None]]:
-    for index, effect in enumerate(record.effects):
-        entry = record.journal.get(str(index))
-        if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split_by_handler(effect)):
-                yield piece, record.journal.get(f"{index}.{part}")
-        else:
-            yield effect, entry
-
-
-def _effect(effect: Effect, entry: Entry | None) -> str:
+def _effect(effect: Effect, entry: Entry | None) -> tuple[str, str]:
     if entry is None:
-        return f"{effect.summary}: not started"
+        return "action", f"{effect.summary}: not started"
     if entry.state == "dry":  # with its message, which HappyFox will not show
-        return f"{effect.summary}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
-    return describe_effect(effect, entry)
+        return "dry run", f"{effect.summary}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
+    return "action", describe_effect(effect, entry)
 
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
@@ -242,14 +232,9 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
         yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
     for each in status.pending:
-        work = (
-            f"{plural(each.changes, 'change')} for {describe_handler(each.handler)}"
-            if each.changes
-            else describe_handler(each.handler)
-        )
-        yield (
-            f"{work}: queued until the pause ends." if each.paused else f"{work}: next attempt {ahead(each.due, now)}."
-        )
+        handler = describe_handler(each.handler)
+        work = f"{plural(each.changes, 'change')} for {handler}" if each.changes else handler
+        yield f"{work}: " + ("queued until the pause ends." if each.paused else f"next attempt {ahead(each.due, now)}.")
     for timer in status.timers:
         unless = f", unless {' or '.join(timer.unless)} comes first" if timer.unless else ""
         yield f"{timer.words[:1].upper()}{timer.words[1:]}: due {ahead(timer.due, now)}{unless}."

@@ -40,7 +40,9 @@ def show(
     elif not rows:
         line(empty)
     else:
-        table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in columns:
+            table.add_column(title, overflow="fold")  # a person may copy what is in a cell: never cut it
         for row in rows:
             table.add_row(*(_cell(make(row)) for make in columns.values()))
         Console(highlight=False).print(table)

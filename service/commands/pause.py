@@ -32,7 +32,7 @@ class Target:
     name: str
 
     def __str__(self) -> str:
-        return f"the account {self.account}" if self.scope == "account" else f"the {self.scope} {self.name}"
+        return f"{self.scope} {self.name or self.account}"
 
 
 def pause(

@@ -21,10 +21,10 @@ from workers.happyfox.messages import read
 from workers.rules import file as rules_file
 from workers.rules.names import unknown
 from workers.rules.rule import RuleProblem
-from workers.settings import Account, RulesFile, Settings, SettingsError, load, rules_files
+from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
 from workers.store.permits import Governor
-from workers.store.records import recall, remember
+from workers.store.records import LIFE, recall, remember
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 
@@ -75,34 +75,27 @@ def _reports(given: str) -> Iterator[Report]:
         raise CommandError(
             "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
         )
-    settings, why = _settings(given)
-    files = dict.fromkeys(each.path for each in here if each.path)
-    for one in files:
-        yield _report(one, [each for each in here if each.path == one], settings, why)
+    for one in dict.fromkeys(each.path for each in here if each.path):
+        yield _report(one, [each for each in here if each.path == one])
 
 
-def _settings(given: str) -> tuple[Settings | None, str]:
-    """Return what is needed to call HappyFox, or why it is not available."""
-    try:
-        return load("worker", {**os.environ, **({"FOXHOOKS_RULES": given} if given else {})}, Path.cwd()), ""
-    except SettingsError as wrong:
-        return None, f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
-
-
-def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: str) -> Report:
+def _report(path: Path, used: list[RulesFile]) -> Report:
     text = rules_file.content(path)
     found = [rules_file.read(text, rules_file.granted(each.allow)) for each in used]
-    faults = dict.fromkeys(fault for each in found for fault in each.faults)
-    if settings is not None:
-        try:
-            faults |= dict.fromkeys(_unknown(found[0], {each.account for each in used}, settings))
-        except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
-            why = str(error)
+    faults, unchecked = dict.fromkeys(fault for each in found for fault in each.faults), ""
+    try:
+        faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
+    except SettingsError as wrong:
+        unchecked = f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
+    except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
+        unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
-    return Report(path, replace(found[0], faults=ordered), why)
+    return Report(path, replace(found[0], faults=ordered), unchecked)
 
 
-def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) -> Iterator[RuleProblem]:
+def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
+    """Find the names that HappyFox does not know; raise if it or the store cannot be asked."""
+    settings = load("worker", {**os.environ, "FOXHOOKS_RULES": str(path)}, Path.cwd())
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:
@@ -111,18 +104,24 @@ def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) ->
 
 def _directory(client: redis.Redis, account: Account) -> Directory:
     """Return the account's names: recent lists from the store, the others from HappyFox. Raises NoNames."""
-    names = list(Directory.LISTS)
     with Store(client) as store:
-        kept = store.run(recall(account.name, names))
-        lists = {name: msgspec.json.decode(each) for name, each in zip(names, kept, strict=True) if each is not None}
-        if len(lists) < len(names):
+        lists: dict[str, Any] = {
+            name: msgspec.json.decode(each) for name, each in stored_lists(store, account.name).items()
+        }
+        if missing := [name for name in Directory.LISTS if name not in lists]:
             try:
-                lists |= fetch_lists(store, account, [name for name in names if name not in lists])
+                lists |= fetch_lists(store, account, missing)
             except NotNow as closed:
                 raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
             except (HappyFoxError, Unsent, InDoubt) as error:
                 raise NoNames(f"HappyFox cannot be called: {error}") from None
     return Directory(**lists)
+
+
+def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes]:
+    """Return the lists of names that the store has, at most ``age`` ms old."""
+    kept = store.run(recall(account, list(Directory.LISTS), age))
+    return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}
 
 
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -144,16 +143,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
 def _data(report: Report) -> dict[str, object]:
     return {
         "file": str(report.path),
-        "faults": [
-            {
-                "line": fault.line,
-                "rule": fault.rule,
-                "problem": fault.problem,
-                "fix": fault.fix,
-                "warning": fault.warning,
-            }
-            for fault in report.rules.faults
-        ],
+        "faults": report.rules.faults,
         "rules": [
             {
                 "name": rule.name,
@@ -171,9 +161,8 @@ def _show(report: Report) -> None:
     faults, name = report.rules.faults, report.path.name
     for fault in faults:
         mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")
-        line(
-            mark, (f"{name}, line {fault.line}", "bold"), f", {fault.rule}" if fault.rule else "", f": {fault.problem}"
-        )
+        where = (f"{name}, line {fault.line}", "bold")
+        line(mark, where, f", {fault.rule}" if fault.rule else "", f": {fault.problem}")
         line(f"    → {fault.fix}")
     if not faults:
         columns = {

@@ -23,6 +23,7 @@ Body = dict[str, Any]
 
 CONTACT = {"name": "Sam Reed", "email": "sam@bigcorp.example"}
 SUBJECT = "A delivery by foxhooks send"
+STATUS = {"id": 1, "name": "New"}
 RULE = "Unresponded for 60 min"
 
 #: Who did what, as the flat shape says it.
@@ -37,45 +38,18 @@ def body(sample: Sample, ticket: int, shape: Shape) -> bytes:
     """Return the body of a delivery about a ticket; only the ticket's number matters."""
     update = UPDATES[sample]
     label = "ticket-updated" if update else "ticket-created"
-    written = {"flat": _flat, "rest": _rest, "wrapped": _wrapped}[shape](label, ticket, update)
+    written: Body = {"event_type": label, "display_id": f"#DC{ticket:08}", "subject": SUBJECT}
+    if shape == "flat":
+        written |= {"ticket_id": ticket, "priority_name": "Medium", "assignee_name": None}
+        written |= {"client_details": CONTACT, "update": update}
+    elif shape == "rest":
+        message = {"text": SUBJECT, "message_type": None}
+        written |= {"id": ticket, "status": STATUS, "user": CONTACT}
+        written["updates"] = [{"by": update["by"], "message": message}] if update else []
+    else:
+        inner = {"id": ticket, "subject": SUBJECT, "status": STATUS, "user": CONTACT}
+        written = {"event": label.replace("-", "_"), "ticket": inner | ({"update": update} if update else {})}
     return json.dumps(written, ensure_ascii=False).encode()
-
-
-def _display(ticket: int) -> str:
-    return f"#DC{ticket:08}"
-
-
-def _flat(label: str, ticket: int, update: Body | None) -> Body:
-    return {
-        "event_type": label,
-        "ticket_id": ticket,
-        "display_id": _display(ticket),
-        "subject": SUBJECT,
-        "priority_name": "Medium",
-        "assignee_name": None,
-        "client_details": CONTACT,
-        "update": update,
-    }
-
-
-def _rest(label: str, ticket: int, update: Body | None) -> Body:
-    rows = [{"by": update["by"], "message": {"text": SUBJECT, "message_type": None}}] if update else []
-    return {
-        "event_type": label,
-        "id": ticket,
-        "display_id": _display(ticket),
-        "subject": SUBJECT,
-        "status": {"id": 1, "name": "New"},
-        "user": CONTACT,
-        "updates": rows,
-    }
-
-
-def _wrapped(label: str, ticket: int, update: Body | None) -> Body:
-    inner: Body = {"id": ticket, "subject": SUBJECT, "status": {"id": 1, "name": "New"}, "user": CONTACT}
-    if update:
-        inner["update"] = update
-    return {"event": label.replace("-", "_"), "ticket": inner}
 
 
 def send(
@@ -100,8 +74,9 @@ def send(
     try:
         answer = httpx.post(url, content=content, headers=headers, timeout=15, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as failed:
-        event = "is `foxhooks up` or `foxhooks web` running there?"
-        raise CommandError(f"{url} does not answer ({type(failed).__name__}); {event}") from None
+        raise CommandError(
+            f"{url} does not answer ({type(failed).__name__}): is `foxhooks up` or `foxhooks web` running there?"
+        ) from None
     print(f"{answer.status_code} {answer.text.strip()}")
     raise typer.Exit(0 if answer.is_success else 1)
 

@@ -109,8 +109,11 @@ def status(
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
-    none = Text.from_markup("[red]none[/red]. Start `foxhooks worker` or `foxhooks up`.")
-    details([("workers alive", len(alive) or none)])
+    line(
+        f"{plural(len(alive), 'worker')} alive."
+        if alive
+        else "No worker alive. Start `foxhooks worker` or `foxhooks up`."
+    )
 
 
 def _probe() -> None:
@@ -158,11 +161,11 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
 
 
 def _schedule(state: State) -> ScheduleStatus:
-    retries = bool(state.why) and state.phase != "done"
+    running = state.phase != "done"
     return ScheduleStatus(
         started=state.slot,
-        next=state.till if retries else state.next,
-        running=state.phase != "done",
+        next=state.till if running and state.why else state.next,
+        running=running,
         matches=state.found,
         truncated=state.cut,
         error=state.why,
@@ -178,26 +181,29 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
     yield from _describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
-    events, lanes = plural(status.events, "waiting event"), plural(status.lanes, "ticket")
-    yield "backlog", f"{events} in {lanes}, {status.due} due{oldest}"
-    if status.drained is not None and status.lanes:
+    waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
+    yield "waiting", waiting if status.events or status.lanes else "no events"
+    if status.drained and status.lanes:
         planned = f"{plural(status.planned, 'write')} planned, " if status.planned else ""
         yield "forecast", f"{planned}done in about {status.drained:.0f} s at the current limits"
     if status.calls_saved:
-        yield "folding", f"API calls saved: {status.calls_saved}"
+        yield "API calls saved", status.calls_saved
     if status.timers.next is not None:
         first = ahead(status.timers.next, now)
         yield "timers", f"{plural(status.timers.tickets, 'ticket')} waiting for a timer only, first due {first}"
     for name, schedule in status.schedules.items():
         yield "schedule", Text(f"{plain(name)}: ").append_text(_describe_schedule(schedule, now))
-    yield from _describe_names(status.names, now)
+    if status.names is not None and status.names.error:
+        yield "names", f"not checked: {status.names.error}. Next attempt {ahead(status.names.next, now)}."
+    elif status.names is not None:
+        yield from (("names", Text(plain(finding), "red")) for finding in status.names.findings)
     if status.dry_run:
         dry = ", ".join(status.dry_run) if isinstance(status.dry_run, tuple) else "all routers"
         yield "dry run", f"{dry}. Plans are stored and shown; nothing is sent."
     for pause in status.pauses:
-        what = f"the {pause.scope} {pause.name}".strip()
+        what = f"{pause.scope} {pause.name or status.account}"
         events = "skipped" if pause.skip else "queued"
-        yield "paused", f"{what}, {ago(pause.since, now)}, by {pause.by}. New events are {events}."
+        yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     if status.dead_letters:
@@ -212,13 +218,13 @@ def _describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, o
         return
     share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
     left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
-    yield "budget", f"{left}{share}; {budget.in_flight} in flight"
+    yield "budget", f"{left}{share}; {plural(budget.in_flight, 'call')} in flight"
     if budget.gate == "locked":
         until = clock(now + int(budget.reopens * 1000), "%H:%M")
         yield "calls", Text(f"locked out until {until}. {blocked(budget.why, budget.reopens)}", "red")
     elif budget.gate != "open":
-        event = " Run `foxhooks doctor`." if budget.why == "denied" else ""
-        yield "calls", Text(blocked(budget.why, budget.reopens) + event, "red")
+        fix = " Run `foxhooks doctor`." if budget.why == "denied" else ""
+        yield "calls", Text(blocked(budget.why, budget.reopens) + fix, "red")
 
 
 def _describe_schedule(schedule: ScheduleStatus, now: int) -> Text:
@@ -232,11 +238,3 @@ def _describe_schedule(schedule: ScheduleStatus, now: int) -> Text:
     if now - schedule.next > OVERDUE:  # only the workers' settings say whether its router still runs
         due = f"next search was due {ago(schedule.next, now)}: no worker runs, or none has this schedule"
     return Text(f"{matches} {ago(schedule.ended, now)}{more}; {due}")
-
-
-def _describe_names(names: ScheduleStatus | None, now: int) -> Iterator[tuple[str, object]]:
-    if names is not None and names.error:
-        yield "names", f"not checked: {names.error}. Next attempt {ahead(names.next, now)}."
-    elif names is not None:
-        for finding in names.findings:
-            yield "names", Text(plain(finding), "red")

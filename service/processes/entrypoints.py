@@ -1,15 +1,23 @@
-"""The entry points of the long-running commands: `web`, `worker`, `simulator`, and `up` for all in one tree."""
+"""The commands that keep running: `up`, `web`, `worker` and `simulator`.
+
+Each imports only what its process needs: a web process never loads the engine.
+"""
 
 import fcntl
+import math
 import os
+import re
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
 
 from service.context import require_store, settings_of
 from service.embedded import Embedded
@@ -21,80 +29,18 @@ LOOPBACK = "127.0.0.1"
 #: The staff member of the simulated account that foxhooks writes as, "Foxhooks Bot".
 BOT_ID = 7
 
+#: Longest time that the simulator accepts as an option, in seconds.
+DAY = 86_400
 
-def run_web(child: bool) -> None:
-    """Receive webhooks until a signal; import no handler."""
-    settings = _with_store(settings_of("web"))
-    from service.web.app import serve
-
-    listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
-    _end_on_signal(child)
-    serve(settings, [listener])
+#: A child of `up` or `demo`, which ends with its parent.
+IsChild = Annotated[bool, typer.Option("--child", hidden=True)]
 
 
-def run_worker(child: bool) -> int:
-    """Work on events until a signal; return the exit code."""
-    settings = _with_store(settings_of("worker"))
-    from workers.worker import run
+def up() -> None:
+    """Run store, web and worker in one process tree, with your settings.
 
-    _end_on_signal(child)
-    return run(settings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatorOptions:
-    """How to run the simulator."""
-
-    host: str
-    port: int
-    account: str
-    key: str
-    """The API key it accepts."""
-    code: str
-    """The auth code it accepts."""
-    hook: str
-    """Where it sends webhooks; empty for nowhere."""
-    secret: str
-    """The signing key of its webhooks."""
-    limits: Mapping[str, float]
-    """Options of `workers.simulator.Simulator`: gets, posts, window, lockout, latency."""
-
-
-def run_simulator(options: SimulatorOptions, child: bool) -> None:
-    """Simulate HappyFox until a signal."""
-    from service.processes.simulator import serve
-    from workers.simulator import Hook, Simulator
-
-    _end_on_signal(child)
-    hooks = [Hook(options.hook, options.secret)] if options.hook else []
-    listener = listen(options.host, options.port, "--port or --host (PORT or HOST)")
-    simulator = Simulator(
-        time.time, hooks, account=options.account, key=options.key, code=options.code, **options.limits
-    )
-    if not child:  # a first ticket to try things on; `foxhooks send --sample` uses it
-        simulator.create_ticket(subject="A ticket to try things on")
-    serve(simulator, listener, announce=lambda url: print(_announcement(options, url, child), flush=True))
-
-
-def _announcement(options: SimulatorOptions, url: str, child: bool) -> str:
-    """Describe how to use the simulator; a person also sees its keys, which open nothing else."""
-    headline = f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)"
-    if child:
-        return headline
-    return f"""\
-{headline}
-
-Settings for foxhooks:
-  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={options.account} HAPPYFOX_STAFF_ID={BOT_ID}
-  HAPPYFOX_API_KEY={options.key} HAPPYFOX_AUTH_CODE={options.code} HAPPYFOX_WEBHOOK_SECRETS={options.secret}
-
-Ticket 1 is already open. To open another one:
-  curl {url}/simulator/tickets -d '{{"email": "sam@bigcorp.example", "text": "I want a refund."}}'
-"""
-
-
-def run_up() -> None:
-    """Run store, web and worker until Ctrl-C or SIGTERM."""
+    Ctrl-C stops all of it.
+    """
     settings = settings_of("all")
     store = Embedded(settings.data) if settings.redis_url is None else None
     with nullcontext() if store is None else _only_one(store):
@@ -116,6 +62,102 @@ def run_up() -> None:
             while not supervisor.stopping:
                 supervisor.poll(0.5)
             output.say("stopping; press Ctrl-C again to stop at once")
+
+
+def web(child: IsChild = False) -> None:
+    """Run the web process, which receives HappyFox's webhooks."""
+    settings = _with_store(settings_of("web"))
+    from service.web.app import serve
+
+    listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
+    _end_on_signal(child)
+    serve(settings, [listener])
+
+
+def worker(child: IsChild = False) -> None:
+    """Run the worker process, which runs your handlers and calls HappyFox."""
+    settings = _with_store(settings_of("worker"))
+    from workers.worker import run
+
+    _end_on_signal(child)
+    raise typer.Exit(run(settings))
+
+
+def _seconds(value: float) -> float:
+    """Refuse nan, which is neither below nor above any limit."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number of seconds")
+    return value
+
+
+def _account_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", value):
+        raise typer.BadParameter("use only a to z, 0 to 9 and hyphens, such as acme")
+    return value
+
+
+def _url_or_empty(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if value and not valid:
+        raise typer.BadParameter("write a URL, such as http://127.0.0.1:8000/webhooks/demo/")
+    return value
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
+    hook: Annotated[
+        str, typer.Option(help="URL to send webhooks to.", show_default="none", callback=_url_or_empty)
+    ] = "",
+    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",
+    account: Annotated[str, typer.Option(help="Name of the account.", callback=_account_name)] = "demo",
+    key: Annotated[str, typer.Option(help="API key to accept.")] = "demo-key",
+    code: Annotated[str, typer.Option(help="Auth code to accept.")] = "demo-code",
+    gets: Annotated[int, typer.Option(help="GET calls allowed in a window.", min=1)] = 500,
+    posts: Annotated[int, typer.Option(help="POST calls allowed in a window.", min=1)] = 300,
+    window: Annotated[
+        float, typer.Option(help="Length of a window in seconds.", min=0.001, max=DAY, callback=_seconds)
+    ] = 60,
+    lockout: Annotated[
+        float, typer.Option(help="Length of a lockout in seconds.", min=0, max=DAY, callback=_seconds)
+    ] = 600,
+    latency: Annotated[float, typer.Option(help="Seconds that a write takes.", min=0, max=DAY, callback=_seconds)] = 0,
+    child: IsChild = False,
+) -> None:
+    """Run a simulated HappyFox to try handlers on, all in memory.
+
+    It has tickets, rate limits and webhooks.
+    """
+    from service.processes.simulator import serve
+    from workers.simulator import Hook, Simulator
+
+    _end_on_signal(child)
+    listener = listen(host, port, "--port or --host (PORT or HOST)")
+    limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
+    hooks = [Hook(hook, secret)] if hook else []
+    happyfox = Simulator(time.time, hooks, account=account, key=key, code=code, **limits)
+    if not child:  # a first ticket to try things on; `foxhooks send --sample` uses it
+        happyfox.create_ticket(subject="A ticket to try things on")
+
+    def announce(url: str) -> None:
+        """Show how to use it; a person also sees its keys, which open nothing else."""
+        print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
+        if not child:
+            print(
+                f"\nSettings for foxhooks:\n"
+                f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
+                f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
+                f"Ticket 1 is already open. To open another one:\n"
+                f"  curl {url}/simulator/tickets "
+                """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
+                flush=True,
+            )
+
+    serve(happyfox, listener, announce=announce)
 
 
 @contextmanager

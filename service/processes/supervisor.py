@@ -18,7 +18,7 @@ from typing import Literal, TextIO
 from service.embedded import Embedded
 from service.errors import CommandError
 
-#: The option that tells a command it is a child: its standard input closes when the parent ends.
+#: The option of a command that runs as a child: its standard input closes when the parent ends.
 CHILD_OPTION = "--child"
 #: The name under which the supervisor writes its own lines.
 OWN_NAME = "foxhooks"
@@ -73,7 +73,9 @@ class Child:
         """How often it ended in a row."""
         self.restart_at: float | None = None
         self._arguments = [*arguments, CHILD_OPTION]
-        self._environ = _with_package(environ)
+        # With the folder of this package, for a checkout that is not installed.
+        paths = [str(Path(__file__).parents[2]), environ.get("PYTHONPATH", "")]
+        self._environ = {**environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
         self._folder = folder
         self._started = 0.0
         self._process: subprocess.Popen[str] | None = None
@@ -147,12 +149,6 @@ class Child:
                 self._process.stdin.close()
         if self._reader is not None:
             self._reader.join(1.0)
-
-
-def _with_package(environ: Mapping[str, str]) -> dict[str, str]:
-    """Add the folder of this package to the module path, for a checkout that is not installed."""
-    paths = [str(Path(__file__).parents[2]), environ.get("PYTHONPATH", "")]
-    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
 
 
 def end_with_parent() -> None:

@@ -29,7 +29,7 @@ from workers.errors import StoreUnavailable
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
-from workers.store.keys import WORKER_LIFE, WORKERS, prefix
+from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.webhook import Verifier
 
 #: Seconds to finish open requests after SIGTERM.
@@ -168,53 +168,34 @@ class Health:
             reasons = list(dict.fromkeys(map(str, failed.values())))
             return JSONResponse({"status": "unavailable", "reasons": reasons}, 503, {"retry-after": "5"})
         degraded = [f"account {account}: deliveries cannot be stored: {error}" for account, error in failed.items()]
-        return JSONResponse({"status": "ready", "degraded": degraded + await self._degraded()})
+        try:
+            degraded += [finding async for finding in self._findings()]
+        except (RedisError, OSError) as error:
+            degraded.append(f"the state of the store could not be read ({type(error).__name__})")
+        return JSONResponse({"status": "ready", "degraded": degraded})
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.aclose()
 
-    async def _degraded(self) -> list[str]:
-        """List what needs attention but does not prevent storing."""
-        try:
-            return [
-                *await self._workers(),
-                *await self._gates(),
-                *await self._eviction_policy(),
-                *await self._append_only_file(),
-            ]
-        except (RedisError, OSError) as error:
-            return [f"the state of the store could not be read ({type(error).__name__})"]
-
-    async def _workers(self) -> list[str]:
+    async def _findings(self) -> AsyncIterator[str]:
+        """Yield what needs attention but does not prevent storing."""
         last_signs = await self._client.hvals(WORKERS)
         seconds, _ = await self._client.time()
-        if any(int(sign) > seconds * 1000 - WORKER_LIFE for sign in last_signs):
-            return []
-        return ["no worker is running: deliveries are stored and wait; start `foxhooks worker`"]
-
-    async def _gates(self) -> list[str]:
-        degraded = []
+        if not any(int(sign) > seconds * 1000 - WORKER_LIFE for sign in last_signs):
+            yield "no worker is running: deliveries are stored and wait; start `foxhooks worker`"
         for account in self._accounts:
-            state, until, why = await self._client.hmget(prefix(account) + "gate", "state", "until", "why")
+            state, until, why = await self._client.hmget(Keys(account).gate, "state", "until", "why")
             if (state or "open") != "open":
-                end = datetime.fromtimestamp(int(until or 0) / 1000, UTC)
-                degraded.append(
-                    f"account {account}: {CLOSED.get(str(why), 'locked out of HappyFox')} until {end:%H:%M} UTC, "
-                    "see `foxhooks status`; deliveries are still stored"
-                )
-        return degraded
-
-    async def _eviction_policy(self) -> list[str]:
+                closed = CLOSED.get(str(why), "locked out of HappyFox")
+                end = f"{datetime.fromtimestamp(int(until or 0) / 1000, UTC):%H:%M} UTC"
+                yield f"account {account}: {closed} until {end}, see `foxhooks status`; deliveries are still stored"
         try:
-            found = await self._client.config_get("maxmemory-policy")
+            policy = (await self._client.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
         except ResponseError:
-            return [f"the store does not allow reading its eviction policy; {POLICY_FIX}"]
-        policy = found.get("maxmemory-policy", "unknown")
-        return [] if policy == "noeviction" else [f"the store's eviction policy is {policy}; {POLICY_FIX}"]
-
-    async def _append_only_file(self) -> list[str]:
-        found = await self._client.info("persistence")
-        if found.get("aof_enabled") == 1:
-            return []
-        return ["the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"]
+            yield f"the store does not allow reading its eviction policy; {POLICY_FIX}"
+        else:
+            if policy != "noeviction":
+                yield f"the store's eviction policy is {policy}; {POLICY_FIX}"
+        if (await self._client.info("persistence")).get("aof_enabled") != 1:
+            yield "the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"

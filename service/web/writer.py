@@ -74,8 +74,7 @@ class GroupCommit:
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False
         self._task: asyncio.Task[None] | None = None
-        self._healthy = True  # each change is logged once, as for the accounts below
-        self._failing_accounts: set[str] = set()
+        self._failing: set[str] = set()  # accounts whose deliveries cannot be stored; "" stands for all
 
     async def store(self, account: str, arrival: Arrival) -> Acceptance:
         """Store an arrival. Raise ``StoreUnavailable`` if it may not be durable."""
@@ -167,21 +166,19 @@ class GroupCommit:
             answers = await self._writer.run(scripts, wake)
         except Exception as error:
             text = str(error)
-            if not isinstance(error, StoreUnavailable):
+            if isinstance(error, StoreUnavailable):
+                self._log_change("", text)
+            else:
                 _log.exception("a batch of deliveries could not be stored")
                 text = "the batch could not be stored"
-            elif self._healthy:
-                _log.error("deliveries cannot be stored and are answered with 503", extra={"error": text})
-            self._healthy = False
+                self._failing.add("")
             for account, requests in batches.items():
                 _fail(requests, text)
                 self._restore_counts(account, refused)
             return
-        if not self._healthy:
-            _log.info("deliveries are stored again")
-        self._healthy = True
+        self._log_change("")
         for (account, requests), answer in zip(batches.items(), answers, strict=True):
-            self._log_account(account, answer)
+            self._log_change(account, str(answer) if isinstance(answer, StoreUnavailable) else "")
             if isinstance(answer, StoreUnavailable):
                 _fail(requests, str(answer))
                 self._restore_counts(account, refused)
@@ -193,15 +190,16 @@ class GroupCommit:
         if account in refused:
             self._refused.setdefault(account, Counter()).update(refused[account])
 
-    def _log_account(self, account: str, answer: object) -> None:
-        """Log once when the store starts to reject one account's deliveries, and once when it stops."""
-        if isinstance(answer, StoreUnavailable) and account not in self._failing_accounts:
-            fields = {"account": account, "error": str(answer)}
-            _log.error("deliveries of an account cannot be stored and are answered with 503", extra=fields)
-            self._failing_accounts.add(account)
-        elif account in self._failing_accounts and not isinstance(answer, StoreUnavailable):
-            _log.info("deliveries of an account are stored again", extra={"account": account})
-            self._failing_accounts.remove(account)
+    def _log_change(self, account: str, error: str = "") -> None:
+        """Log once when deliveries start to fail, and once when they are stored again."""
+        deliveries = "deliveries of an account" if account else "deliveries"
+        fields = {"account": account} if account else {}
+        if error and account not in self._failing:
+            _log.error(f"{deliveries} cannot be stored and are answered with 503", extra=fields | {"error": error})
+            self._failing.add(account)
+        elif not error and account in self._failing:
+            _log.info(f"{deliveries} are stored again", extra=fields)
+            self._failing.remove(account)
 
 
 def _size(arrival: Arrival | None) -> int:

@@ -29,7 +29,7 @@ VOLUMES = {
 
 
 def breaches(spec: dict[str, Any]) -> list[str]:
-    """What of a pod breaks the restricted Pod Security Standard of Kubernetes (its page of that name)."""
+    """Return what in a pod breaks the restricted Pod Security Standard of Kubernetes (its page of that name)."""
     found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     found += [f"volume {volume['name']}" for volume in spec.get("volumes", []) if not VOLUMES & volume.keys()]
     whole = spec.get("securityContext", {})

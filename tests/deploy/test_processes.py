@@ -235,7 +235,7 @@ def test_a_release_passes_its_check(deployment: Platform) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_web_process_takes_deliveries_and_stops_when_told(deployment: Platform) -> None:
+def test_the_web_process_accepts_deliveries_and_stops_on_a_signal(deployment: Platform) -> None:
     url = deployment.start_web()
     body = b'{"ticket_id": 1}'
     answer = httpx.post(f"{url}/webhooks/demo", content=body, headers={HEADER: sign(SECRET, body)})

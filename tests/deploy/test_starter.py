@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def run(*command: str, folder: Path, **environ: str) -> str:
-    """What a command prints; one that fails fails the test."""
+    """Run a command and return what it prints; fail the test if the command fails."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,7 +52,7 @@ def test_it_is_installed_from_the_wheel_beside_it_and_passes_the_doctor(tmp_path
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
     told = run(str(python.with_name("foxhooks")), "doctor", "--offline", folder=project, **SETTINGS)
-    assert "acme runs, in this order: vip, rules" in told
+    assert "acme runs in this order: vip, rules" in told
     assert "0 errors" in told
     where = run(str(python), "-P", "-c", "import workers; print(workers.__file__)", folder=project)
     assert Path(where).is_relative_to(packages)

@@ -41,7 +41,7 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_help(name: str) -> No
 
 
 @pytest.mark.parametrize("path", ["dead list", "dead show", "dead replay", "dead discard", "rules check"])
-def test_help_of_a_command_in_a_group_tells_its_usage(path: str) -> None:
+def test_help_of_a_command_in_a_group_shows_its_usage(path: str) -> None:
     assert f"Usage: foxhooks {path} [OPTIONS]" in run(*path.split(), "--help").stdout
 
 
@@ -50,7 +50,7 @@ def test_a_rules_file_is_checked(project: Project) -> None:
     assert "did you mean 'ticket-created'?" in run("rules", "check", "rules.toml", code=1).stdout
 
 
-def test_a_misspelt_command_names_the_nearest() -> None:
+def test_a_misspelled_command_names_the_nearest() -> None:
     assert "Did you mean 'status'?" in wrong("statsu")
 
 
@@ -101,7 +101,7 @@ def test_every_wrong_setting_is_listed_without_a_traceback(
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("line", ["web", "worker", "status", "status --worker", "dead list"])
-def test_without_a_store_they_say_how_to_get_one(line: str) -> None:
+def test_commands_without_a_store_say_how_to_start_one(line: str) -> None:
     assert "start `foxhooks up`, or set REDIS_URL" in refused(*line.split())
 
 
@@ -117,13 +117,15 @@ def running(project: Project, valkey_url: str) -> Iterator["subprocess.Popen[byt
             end(process)
 
 
-def test_web_imports_no_handler_and_ends_well_when_asked(project: Project, running: "subprocess.Popen[bytes]") -> None:
+def test_web_imports_no_handler_and_exits_with_0_on_a_signal(
+    project: Project, running: "subprocess.Popen[bytes]"
+) -> None:
     assert project.deliver(3).status_code == 200
     assert not (project.folder / "imported").exists()
     assert end(running) == 0
 
 
-def test_a_simulator_answers_and_ends_well_when_asked(tmp_path: Path) -> None:
+def test_a_simulator_answers_and_exits_with_0_on_a_signal(tmp_path: Path) -> None:
     project = Project(tmp_path)
     process = project.up("simulator", PORT=str(project.happyfox))
     try:

@@ -100,7 +100,7 @@ def test_numbers_lists_and_null_are_read_where_they_are_wanted(simulator: Simula
 
 
 @pytest.mark.parametrize("method", [*(each.name for each in ENDPOINTS), *WALKS])
-def test_every_method_tells_how_its_arguments_are_read(method: str) -> None:
+def test_the_arguments_of_every_method_can_be_read(method: str) -> None:
     positional, named = read_arguments(getattr(HappyFox, method), ["1", "unknown=1"])
     assert (positional in ([1], ["1"], [[1]]), named) == (True, {"unknown": 1})
 
@@ -115,7 +115,7 @@ def test_every_method_tells_how_its_arguments_are_read(method: str) -> None:
         (("sla_entries", "1", "start=yesterday", "end=2023-11-30"), "is not a day"),
     ],
 )
-def test_wrong_usage_is_told(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_says_what_is_expected(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
     assert said in wrong("api", *arguments)
     assert list(simulator.log) == []
 
@@ -128,6 +128,6 @@ def test_wrong_usage_is_told(simulator: Simulator, arguments: tuple[str, ...], s
         (("inline_attachment", "nothing.png"), "nothing was sent"),
     ],
 )
-def test_what_happyfox_refuses_is_told(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
+def test_an_error_of_happyfox_is_shown(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
     simulator.create_ticket()
     assert said in refused("api", *arguments)

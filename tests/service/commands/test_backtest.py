@@ -95,7 +95,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def load(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Writes a plug-in and imports it from the folder alone."""
+    """Write a plug-in and import it from the folder alone."""
     (folder / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
     return __import__(name)

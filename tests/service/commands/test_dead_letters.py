@@ -40,7 +40,7 @@ def test_dead_letters_are_listed_newest_first_and_filtered(
     assert [letter["id"] for letter in shown("dead", "list", *options)] == found
 
 
-def test_filters_see_all_letters_and_a_long_list_says_how_many_more_there_are(
+def test_filters_see_all_dead_letters_and_a_long_list_counts_the_rest(
     store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.commands.dead_letters.MOST", 2)
@@ -53,9 +53,7 @@ def test_filters_see_all_letters_and_a_long_list_says_how_many_more_there_are(
     assert run("dead", "replay", "--handler", "crm").stdout == "letter-4: Requeued.\n"
 
 
-def test_the_id_of_a_letter_can_be_copied_from_a_narrow_terminal(
-    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_id_of_a_dead_letter_is_never_wrapped(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     identity = "b891d834434ecea3.0.after-hours.create_pick_up"
     bury(
@@ -68,21 +66,21 @@ def test_the_id_of_a_letter_can_be_copied_from_a_narrow_terminal(
     assert identity in run("dead", "list").stdout
 
 
-def test_a_letter_is_shown_as_it_is(store: redis.Redis) -> None:
+def test_text_of_a_dead_letter_cannot_control_the_terminal(store: redis.Redis) -> None:
     bury(store, "c", store_time(store), "crm.pull", "[red]odd[/red]\x1b[2J")
     told = run("dead", "list").stdout + run("dead", "show", "c").stdout
     assert told.count("[red]odd[/red] [2J") == 2
     assert "\x1b[2J" not in told
 
 
-def test_what_could_not_be_read_is_listed_on_request(store: redis.Redis) -> None:
+def test_unreadable_deliveries_are_listed_on_request(store: redis.Redis) -> None:
     take_in(store)
     assert "No dead letters." in run("dead", "list").stdout
     (kept,) = shown("dead", "list", "--quarantine")
     assert kept["reason"] == "not JSON"
 
 
-def test_a_letter_is_put_back_into_its_lane(store: redis.Redis) -> None:
+def test_a_replayed_dead_letter_is_in_its_lane_again(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
     assert run("dead", "replay", "a").stdout == "a: Requeued.\n"
     assert store.zcard(KEYS.dead_letters) == 0
@@ -90,14 +88,14 @@ def test_a_letter_is_put_back_into_its_lane(store: redis.Redis) -> None:
     assert store.lrange(KEYS.lane(4), 0, -1) == [b"replay-a"]
 
 
-def test_letters_are_put_back_in_the_order_in_which_they_died(store: redis.Redis) -> None:
+def test_dead_letters_are_requeued_in_the_order_in_which_they_failed(store: redis.Redis) -> None:
     bury(store, "newer", store_time(store), "crm.push", "Timeout", ticket=4)
     bury(store, "older", store_time(store) - 60_000, "crm.push", "Timeout", ticket=4)
     run("dead", "replay", "--handler", "crm.push")
     assert store.lrange(KEYS.lane(4), 0, -1) == [b"replay-older", b"replay-newer"]
 
 
-def test_a_letter_without_a_handler_is_not_replayed(store: redis.Redis) -> None:
+def test_a_dead_letter_without_a_handler_is_not_replayed(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "", "the loop guard")
     assert "names no handler" in run("dead", "replay", "a", code=1).stdout
     assert store.zcard(KEYS.dead_letters) == 1
@@ -112,7 +110,7 @@ def test_discarding_deletes_only_what_is_asked_for(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("verb", ["replay", "discard"])
-def test_nothing_is_done_to_all_letters_by_accident(store: redis.Redis, verb: str) -> None:
+def test_replay_and_discard_need_a_selection(store: redis.Redis, verb: str) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout")
     assert "choose some: `foxhooks dead" in wrong("dead", verb)
     assert store.zcard(KEYS.dead_letters) == 1
@@ -126,7 +124,7 @@ def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.R
     assert store.llen(KEYS.quarantine) == 0
 
 
-def test_a_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
+def test_a_dead_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
     told = run("dead", "show", "a").stdout
     assert all(word in told for word in ("crm.push", "Timeout", "explain 4"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.doctor import CheckResult, check, check_store
+from service.commands.doctor import Finding, check, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
@@ -30,7 +30,7 @@ def look(ticket, event):
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the current one, with sound settings in the environment and a handler in it."""
+    """A folder that is the current one, with valid settings in the environment and a handler in it."""
     (tmp_path / "doctored.py").write_text(HANDLER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HAPPYFOX_ACCOUNT", "acme")
@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def errors(findings: list[CheckResult]) -> list[CheckResult]:
+def errors(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level == "error"]
 
 
@@ -70,7 +70,7 @@ def test_a_router_without_handlers_is_a_warning(project: Path, monkeypatch: pyte
     ]
 
 
-def test_offline_makes_no_call_and_forgives_a_store_that_is_away(
+def test_offline_makes_no_call_and_a_missing_store_is_only_a_warning(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_ports(1)[0]}")
@@ -88,14 +88,14 @@ def test_every_wrong_setting_is_a_finding(project: Path, monkeypatch: pytest.Mon
     assert len(found) == 2
 
 
-def test_handlers_are_looked_at_although_other_settings_are_missing(
+def test_handlers_are_checked_even_if_other_settings_are_missing(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HAPPYFOX_ACCOUNT", "HAPPYFOX_URL", "HAPPYFOX_API_KEY", "HAPPYFOX_STAFF_ID"):
         monkeypatch.delenv(name)
     found = list(check(offline=True))
     assert {finding.subject for finding in errors(found)} == {"settings"}
-    assert found[-1] == CheckResult("ok", "handlers", "the account runs, in this order: quiet")
+    assert found[-1] == Finding("ok", "handlers", "the account runs in this order: quiet")
     (project / "broken.py").write_text("import nowhere\n")
     monkeypatch.setenv("FOXHOOKS_HANDLERS", "broken:router")
     assert "No module named 'nowhere'" in list(check(offline=True))[-1].text
@@ -124,7 +124,7 @@ def test_a_plug_in_that_does_not_load_is_an_error(
         ("HAPPYFOX_URL", "http://127.0.0.1:9", "HAPPYFOX_URL"),
     ],
 )
-def test_what_happyfox_refuses_is_an_error_with_its_fix(
+def test_a_call_that_happyfox_rejects_is_an_error_with_its_fix(
     project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, fix: str
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey_url)
@@ -136,14 +136,14 @@ def test_what_happyfox_refuses_is_an_error_with_its_fix(
     assert fix in found[0].fix
 
 
-def judge(*options: str, **environ: str) -> list[CheckResult]:
-    """What the doctor says of a new store with these options."""
+def judge(*options: str, **environ: str) -> list[Finding]:
+    """Return what the doctor finds in a new store with these options."""
     with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
         settings: Settings = load("store", {"REDIS_URL": url, **environ}, Path("/nowhere"))
         return [finding for finding in check_store(client, settings) if finding.level != "ok"]
 
 
-def test_a_store_without_a_file_is_judged_by_what_a_200_promises() -> None:
+def test_a_store_without_a_file_is_an_error_only_if_a_200_promises_fsync() -> None:
     off = ("--appendonly", "no")
     assert [finding.level for finding in judge(*off, FOXHOOKS_DURABILITY="fsync")] == ["error"]
     assert [finding.level for finding in judge(*off, FOXHOOKS_DURABILITY="everysec")] == ["warning"]

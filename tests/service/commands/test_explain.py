@@ -45,7 +45,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
         (False, ("action    tag +vip: done", "action    private note, priority = High: done")),
     ],
 )
-def test_every_effect_is_told_with_its_parts(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
+def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
     world = World(store, vip, dry_run=dry)
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -55,7 +55,7 @@ def test_every_effect_is_told_with_its_parts(store: redis.Redis, dry: bool, line
     assert [line for line in lines if line not in told] == []
 
 
-def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk) -> None:
+def test_an_included_handler_says_why_it_did_not_run(desk: Desk) -> None:
     match = [{"text": "refund", "tags": ["refund"]}, {"priority": "High", "tags": ["high"]}]
     desk.use(auto_tag.router, settings={"auto-tag": {"match": match}})
     number = desk.simulator.create_ticket(text="Hello", priority="Low").id
@@ -66,7 +66,7 @@ def test_why_a_shipped_handler_did_not_run_is_told(desk: Desk) -> None:
     assert f"handler   auto-tag.tag skipped: {reason}" in told
 
 
-def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis) -> None:
+def test_handlers_that_were_not_triggered_share_a_line(store: redis.Redis) -> None:
     router = Router("crew")
     for name in ("first", "second"):
 
@@ -88,7 +88,7 @@ def test_handlers_that_were_not_meant_are_told_together(store: redis.Redis) -> N
     assert "handler crew.greet decided: tags handler crew.first, crew.second: not triggered by this event" in told
 
 
-def test_timers_are_told_and_are_no_backlog(store: redis.Redis) -> None:
+def test_timers_are_shown_and_are_not_in_the_backlog(store: redis.Redis) -> None:
     router = Router("wait")
 
     @router.on("ticket-created")
@@ -120,11 +120,11 @@ def test_timers_are_told_and_are_no_backlog(store: redis.Redis) -> None:
     assert (first["router"], first["name"], first["unless"]) == ("wait", "remind", ["staff-replied"])
 
     told = run("status").stdout
-    assert "0 waiting events in 0 tickets, 0 due" in told
+    assert "waiting       no events" in told
     assert "1 ticket waiting for a timer only, first due in 1 h" in told
 
 
-def test_what_is_done_elsewhere_is_told(store: redis.Redis) -> None:
+def test_effects_in_other_systems_and_on_other_tickets_are_shown(store: redis.Redis) -> None:
     router = Router("clerk")
 
     @router.on("ticket-created")
@@ -148,7 +148,7 @@ def test_what_is_done_elsewhere_is_told(store: redis.Redis) -> None:
     assert record["handovers"][0]["ticket"] == 5
 
 
-def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk) -> None:
+def test_text_by_customers_cannot_control_the_terminal(desk: Desk) -> None:
     desk.use(auto_tag.router)
     evil = "\x1b]0;owned\x07[red]Kim[/red] <script>alert(1)</script>"
     number = desk.simulator.create_ticket("kim@example.org", name=evil).id
@@ -159,7 +159,7 @@ def test_what_people_wrote_does_not_steer_the_terminal(desk: Desk) -> None:
     assert "\x1b]" not in told
 
 
-def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis) -> None:
+def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> None:
     def told() -> str:
         return run("explain", "1").stdout
 
@@ -191,7 +191,7 @@ def test_what_waits_is_told_with_what_it_waits_for(store: redis.Redis) -> None:
     assert "in 23 h" not in last
 
 
-def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(store: redis.Redis) -> None:
+def test_events_are_found_by_kind_and_a_misspelled_kind_is_refused(store: redis.Redis) -> None:
     world = World(store, vip)
     world.simulator.create_ticket()
     world.deliver()
@@ -211,6 +211,6 @@ def test_events_of_a_kind_are_found_and_a_misspelt_one_is_refused(store: redis.R
     assert all(word in text for word in ("received", ACCOUNT, "webhook", "settled", "contact-replied"))
 
 
-def test_a_ticket_that_no_webhook_named_and_an_unknown_account_are_explained() -> None:
+def test_a_ticket_without_webhooks_and_an_unknown_account_are_refused() -> None:
     assert refused("explain", "9") == "foxhooks: No webhook received for ticket 9 yet."
     assert "there is no account 'nobody'" in refused("explain", "9", "--account", "nobody")

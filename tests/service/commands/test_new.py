@@ -79,7 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shell(command: str, folder: Path) -> str:
-    """Runs a command as a person would type it in a shell with foxhooks in its path."""
+    """Run a command as a person would type it in a shell with foxhooks in its path."""
     path = os.pathsep.join([str(BIN), os.environ["PATH"]])
     environ = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(folder), **SETTINGS}
     done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, check=False)
@@ -87,8 +87,8 @@ def shell(command: str, folder: Path) -> str:
     return done.stdout
 
 
-def sound(folder: Path) -> None:
-    """Checks the files of a folder as strictly as our own."""
+def check_files(folder: Path) -> None:
+    """Check the files of a folder as strictly as our own."""
     settings = f"--config {ROOT / 'pyproject.toml'}"
     shell(f"{sys.executable} -m ruff check {settings} --config 'src = [\".\"]' .", folder)
     shell(f"{sys.executable} -m ruff format --check {settings} .", folder)
@@ -104,10 +104,10 @@ def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_pat
     (tmp_path / "test_vip.py").write_text(TEST)
     (tmp_path / "typed.py").write_text(TYPED.lstrip())
     assert "2 passed" in shell(COMMANDS[1], tmp_path)
-    sound(tmp_path)
+    check_files(tmp_path)
 
 
-def test_the_next_two_commands_are_told(folder: Path) -> None:
+def test_the_next_two_commands_are_shown(folder: Path) -> None:
     lines = run("new", "after-hours").stdout.splitlines()
     assert sorted(path.name for path in folder.iterdir()) == ["after_hours.py", "test_after_hours.py"]
     assert lines[1:] == [
@@ -138,6 +138,6 @@ def test_nothing_is_overwritten(folder: Path, there: str) -> None:
         ("workers", "is used by"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused_with_the_cure(folder: Path, name: str, problem: str) -> None:
+def test_an_unusable_name_is_refused_with_a_fix(folder: Path, name: str, problem: str) -> None:
     assert re.search(problem, refused("new", name))
     assert list(folder.iterdir()) == []

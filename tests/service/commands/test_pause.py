@@ -46,7 +46,7 @@ def paused(store: Any) -> dict[Any, bool]:
     ("options", "what"),
     [((), ("account", "")), (("--router", "clerk"), ("router", "clerk")), (("--ticket", "3"), ("ticket", "3"))],
 )
-def test_what_is_paused_is_listed_until_it_is_resumed(
+def test_a_pause_is_listed_until_it_is_resumed(
     store: redis.Redis, options: tuple[str, ...], what: tuple[str, str]
 ) -> None:
     told = run("pause", *options, "--skip").stdout
@@ -58,32 +58,32 @@ def test_what_is_paused_is_listed_until_it_is_resumed(
     assert (pause["scope"], pause["name"], pause["skip"]) == (*what, True)
     assert pause["by"].startswith("ada on ")
     text = " ".join(run("status").stdout.split())
-    assert f"paused the {' '.join(what).strip()}, 0 s ago, by ada on" in text
+    assert f"paused {what[0]} {what[1] or 'acme'}, 0 s ago by ada on" in text
     assert "New events are skipped." in text
 
     assert "Queued events are processed now." in run("resume", *options).stdout
     assert paused(store) == {}
 
 
-def test_pausing_again_changes_what_becomes_of_what_comes(store: redis.Redis) -> None:
-    assert "Paused the account acme. New events are skipped until you resume." in run("pause", "--skip").stdout
+def test_pausing_again_decides_whether_new_events_are_skipped_or_queued(store: redis.Redis) -> None:
+    assert "Paused account acme. New events are skipped until you resume." in run("pause", "--skip").stdout
     told = run("pause").stdout
-    assert "Updated the pause of the account acme. New events are queued until you resume." in told
+    assert "Updated the pause of account acme. New events are queued until you resume." in told
     assert paused(store) == {("account", ""): False}
 
 
-def test_what_is_not_there_is_refused_with_the_nearest_name(store: redis.Redis) -> None:
+def test_an_unknown_target_is_refused_with_the_nearest_name(store: redis.Redis) -> None:
     assert refused("pause", "--router", "clark") == ("foxhooks: no router 'clark' runs for acme; did you mean 'clerk'?")
     assert "there is no account 'acm'; did you mean 'acme'?" in refused("pause", "--account", "acm")
     assert "no webhook received for ticket 4 of acme yet; --ticket takes" in refused("pause", "--ticket", "4")
-    assert "the account acme is not paused; nothing is paused" in refused("resume")
+    assert "account acme is not paused; nothing is paused" in refused("resume")
     run("pause", "--router", "clerk")
-    assert refused("resume", "--ticket", "3").endswith("is not paused; paused now: the router clerk")
+    assert refused("resume", "--ticket", "3").endswith("is not paused; paused now: router clerk")
     assert "use --router or --ticket, not both" in wrong("pause", "--router", "clerk", "--ticket", "3")
     assert paused(store) == {("router", "clerk"): False}
 
 
-def test_with_several_accounts_one_has_to_be_named(store: redis.Redis, tmp_path: Path) -> None:
+def test_with_several_accounts_one_must_be_named(store: redis.Redis, tmp_path: Path) -> None:
     table = FILE.partition("\n")[2]
     (tmp_path / "foxhooks.toml").write_text(FILE + table.replace("acme", "beta"))
 
@@ -104,7 +104,7 @@ def test_a_router_cannot_be_paused_where_only_the_web_process_has_its_settings(
     assert paused(store) == {("account", ""): False}
 
 
-def test_explain_tells_what_keeps_the_handlers_of_a_ticket_from_running() -> None:
+def test_explain_lists_every_pause_that_stops_the_handlers_of_a_ticket() -> None:
     run("pause")
     run("pause", "--router", "clerk")
     run("pause", "--ticket", "3")
@@ -118,7 +118,7 @@ def test_explain_tells_what_keeps_the_handlers_of_a_ticket_from_running() -> Non
     assert len(stopped) == 4
 
 
-def test_tickets_that_wait_for_the_end_of_a_pause_are_no_backlog(store: redis.Redis) -> None:
+def test_tickets_that_wait_for_the_end_of_a_pause_are_not_in_the_backlog(store: redis.Redis) -> None:
     store.sadd(KEYS.waiting_for_resume, "3")
     [account] = shown("status")["accounts"]
 

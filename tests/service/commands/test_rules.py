@@ -27,7 +27,7 @@ UNKNOWN = GOOD.replace('"New"', '"Nwe"') + 'set.priority = "Hgih"\n'
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one, with a sound rules file."""
+    """An empty folder that is the current one, with a valid rules file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.toml").write_text(GOOD)
     return tmp_path
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> Path:
-    """The same with sound settings; HappyFox does not answer."""
+    """The same with valid settings; HappyFox does not answer."""
     settings = {
         "HAPPYFOX_ACCOUNT": "acme",
         "HAPPYFOX_URL": f"http://127.0.0.1:{free_ports(1)[0]}",
@@ -51,7 +51,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> P
     return folder
 
 
-def test_a_sound_file_is_shown_as_a_table_also_without_any_setting(folder: Path) -> None:
+def test_a_correct_file_is_shown_as_a_table_even_without_settings(folder: Path) -> None:
     text = run("rules", "check", "rules.toml").stdout
     assert "refunds" in text
     assert "ticket-created" in text
@@ -59,7 +59,7 @@ def test_a_sound_file_is_shown_as_a_table_also_without_any_setting(folder: Path)
     assert "1 rule, no problems." in text
 
 
-def test_a_mistake_is_shown_with_line_and_cure(folder: Path) -> None:
+def test_a_mistake_is_shown_with_line_and_fix(folder: Path) -> None:
     (folder / "rules.toml").write_text(GOOD.replace("ticket-created", "ticket-creatd"))
     text = run("rules", "check", "rules.toml", code=1).stdout
     assert "rules.toml, line 3, rule 'refunds': no kind" not in text
@@ -68,9 +68,7 @@ def test_a_mistake_is_shown_with_line_and_cure(folder: Path) -> None:
     assert "rules.toml: 1 problem." in text
 
 
-def test_grants_are_those_of_the_settings_whatever_else_is_missing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grants_are_read_even_if_other_settings_are_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "rules.toml").write_text(REPLY)
     text = run("rules", "check", "rules.toml", code=1).stdout
     assert "! rules.toml, line 6, rule 'refunds': reply needs the grant rules:reply" in text
@@ -89,7 +87,9 @@ def test_each_account_that_lacks_the_grant_is_a_finding(folder: Path) -> None:
     assert [fault["problem"] for fault in report["faults"]] == ["reply needs the grant rules:reply"]
 
 
-def test_names_are_asked_of_happyfox_once_and_then_of_the_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_read_from_happyfox_once_and_then_from_the_store(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project / "rules.toml").write_text(UNKNOWN)
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
@@ -124,7 +124,7 @@ def test_without_a_file_it_says_how_to_name_one(folder: Path) -> None:
     assert "cannot be read: No such file" in refused("rules", "check", "gone.toml")
 
 
-def test_the_doctor_tells_mistakes_warnings_and_unknown_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_mistakes_warnings_and_unknown_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "rules.toml").write_text(UNKNOWN + 'reply = "x"\n')
     with running(Simulator(time.time)) as url:
         monkeypatch.setenv("HAPPYFOX_URL", url)
@@ -153,9 +153,7 @@ match = [{ on = "assigned", to = "Ada Kong", note = "Welcome.", alert = "s" }, {
 """
 
 
-def test_the_doctor_tells_unknown_names_in_the_tables_of_handlers(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_finds_unknown_names_in_router_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "foxhooks.toml").write_text(TABLES)
     shipped = "workers.handlers.staff_update:router,workers.handlers.private_note:router"
     monkeypatch.setenv("FOXHOOKS_HANDLERS", shipped)

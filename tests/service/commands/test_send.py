@@ -54,12 +54,12 @@ def test_a_refusal_is_exit_code_1(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("project")
-def test_without_a_ticket_only_a_happyfox_on_this_machine_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_ticket_only_a_simulated_happyfox_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAPPYFOX_URL", "https://acme.happyfox.example")
     assert "--ticket" in refused("send", "--sample", "created")
 
 
 @pytest.mark.usefixtures("project")
-def test_a_web_process_that_is_not_there_and_a_file_that_is_not_there_are_explained() -> None:
+def test_a_missing_web_process_and_a_missing_file_are_reported() -> None:
     assert "foxhooks up" in refused("send", "--sample", "created", "--ticket", "1")
     assert "cannot be read" in refused("send", "nowhere.json")

@@ -32,7 +32,7 @@ def test_the_supervisors_own_lines_have_time_and_level_like_all_others() -> None
     assert (line["level"], line["logger"]) == ("warning", "service.processes.supervisor")
 
 
-def test_a_child_finds_this_package_and_nothing_inside_it_under_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_plug_in_may_have_the_name_of_one_of_our_modules(tmp_path: Path) -> None:
     """With the folder `service` itself on the path, a plug-in called `web` would be `service.web`."""
     child = Child("web", ["web"], {"PYTHONPATH": "/mine"}, tmp_path)
     assert child._environ["PYTHONPATH"] == f"{ROOT}:/mine"

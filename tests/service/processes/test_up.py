@@ -41,7 +41,7 @@ def stop(project: Project, process: "subprocess.Popen[bytes]") -> None:
     store.stop()
 
 
-def test_it_runs_store_web_and_worker_and_ends_all_of_them(project: Project, up: "subprocess.Popen[bytes]") -> None:
+def test_it_runs_store_web_and_worker_and_stops_all_of_them(project: Project, up: "subprocess.Popen[bytes]") -> None:
     wait_until(project.worker_alive, "the worker is alive")
     idle = '"message": "a router has no handlers", "account": "acme", "router": "quiet"'
     wait_until(lambda: idle in project.printed(), "the worker warns of the idle router")
@@ -53,7 +53,7 @@ def test_it_runs_store_web_and_worker_and_ends_all_of_them(project: Project, up:
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "store"])
-def test_a_part_that_is_killed_is_started_again(project: Project, up: "subprocess.Popen[bytes]", part: str) -> None:
+def test_a_killed_process_is_restarted(project: Project, up: "subprocess.Popen[bytes]", part: str) -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
     assert project.deliver(3).status_code == 200
     before = children_of(up.pid)[part]
@@ -63,7 +63,7 @@ def test_a_part_that_is_killed_is_started_again(project: Project, up: "subproces
     assert project.status()["deliveries"]["accepted"]["count"] == 1
 
 
-def test_after_a_kill_of_its_head_nothing_is_lost_and_a_new_one_takes_over(
+def test_a_new_supervisor_takes_over_after_one_was_killed_and_nothing_is_lost(
     project: Project, up: "subprocess.Popen[bytes]"
 ) -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
@@ -85,7 +85,7 @@ def test_after_a_kill_of_its_head_nothing_is_lost_and_a_new_one_takes_over(
         stop(project, second)
 
 
-def test_a_part_that_does_not_end_in_time_is_killed(project: Project, up: "subprocess.Popen[bytes]") -> None:
+def test_a_process_that_does_not_end_in_time_is_killed(project: Project, up: "subprocess.Popen[bytes]") -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
     children = children_of(up.pid)
     os.kill(children["web"], signal.SIGSTOP)
@@ -102,7 +102,7 @@ def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subpr
     assert up.poll() is None
 
 
-def test_a_plug_in_that_does_not_import_stops_the_worker_and_not_the_intake(project: Project) -> None:
+def test_a_plug_in_that_does_not_import_stops_the_worker_but_not_the_web_process(project: Project) -> None:
     (project.folder / "quiet.py").write_text("import nowhere_to_be_found\n")
     process = project.up()
     try:

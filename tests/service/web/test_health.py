@@ -26,7 +26,7 @@ def ask(url: str, path: str = "/readyz", **more: str) -> httpx.Response:
     return asyncio.run(main())
 
 
-def test_the_process_is_alive_whatever_the_store_does(server: Callable[..., Server]) -> None:
+def test_healthz_is_200_whatever_the_store_does(server: Callable[..., Server]) -> None:
     assert ask(server().url, "/healthz").status_code == 200
 
 

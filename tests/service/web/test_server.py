@@ -146,7 +146,7 @@ def test_a_body_over_the_limit_gets_its_answer(valkey_url: str, announced: bool)
 
 
 @pytest.mark.parametrize(("path", "status"), [(b"/webhooks/acme", b"413"), (b"/webhooks/unknown", b"404")])
-def test_a_sender_that_closes_the_connection_still_reads_why_a_large_body_is_rejected(
+def test_a_sender_that_closes_the_connection_can_read_why_its_body_is_rejected(
     valkey_url: str, path: bytes, status: bytes
 ) -> None:
     length = 20 * 1024 * 1024
