@@ -242,8 +242,6 @@ def _tell(lane: ClaimedLane, result: TurnResult) -> None:
     log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
     for dead_letter in result.dead_letters:
         if dead_letter.handler == EVERYONE:
-            log.error(
-                "the loop guard stopped the handlers of a ticket: see `foxhooks dead list`", extra=fields
-            )
+            log.error("the loop guard stopped the handlers of a ticket: see `foxhooks dead list`", extra=fields)
         else:
             log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": dead_letter.handler})
