@@ -46,7 +46,7 @@ class HandlerActions:
 
     @property
     def key(self) -> str:
-        """Tells several of a handler's apart."""
+        """Different for each replayed dead letter of a handler."""
         return self.work.dead_letter if self.work else self.handler
 
 

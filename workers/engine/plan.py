@@ -173,18 +173,18 @@ class Doubt(msgspec.Struct, frozen=True):
     """Newer updates that are surely not its own."""
 
 
-#: Stands for all handlers, where something is pending for them together.
+#: The name for all handlers, if work is pending for them together.
 EVERYONE = "*"
 
-#: Stands for all handlers of a router.
+#: The name for all handlers of a router.
 ALL_OF = "{}.*"
 
-#: Stands for the handler in the note that the ticket itself is missing; see ``missing``.
+#: In place of a handler's name: the note that HappyFox does not know the ticket; see ``missing``.
 TICKET = ""
 
 
 def describe_handler(name: str) -> str:
-    """Describe a handler, or what stands for several."""
+    """Describe one handler, or several by the name for them."""
     if name == EVERYONE:
         return "every handler"
     return f"every handler of {name[:-2]}" if name.endswith(f".{EVERYONE}") else name

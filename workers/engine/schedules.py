@@ -173,7 +173,7 @@ class _TaskRun:
     def _get(self, request: Request) -> Steps[object]:
         """Read with bulk priority and return the content; raise _Unfinished if HappyFox cannot give it now."""
         self._calls += 1
-        permit, governor = f"round-{self.taken.token}-{self._calls}", self.config.governor
+        permit, governor = f"task-{self.taken.token}-{self._calls}", self.config.governor
         grant: Grant = yield governor.permit("get", permit, "bulk", self.config.call_ms)
         if grant.wait:
             raise _Unfinished(grant.wait)

@@ -119,8 +119,8 @@ def test_an_action_without_permission_is_left_out_and_the_others_are_sent(store:
     number = play(world)
 
     assert "Not deleted" in world.ticket(number)["updates"][-1]["message"]["text"]
-    trail = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
-    assert "FOXHOOKS_ALLOW=bold:delete" in trail
+    history = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
+    assert "FOXHOOKS_ALLOW=bold:delete" in history
 
 
 def test_an_unknown_name_dead_letters_its_handler_and_lists_what_exists(store: redis.Redis) -> None:

@@ -99,7 +99,7 @@ def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     return {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
 
 
-def trail(store: Any) -> str:
+def history(store: Any) -> str:
     return "\n".join(line.decode() for line in store.lrange(f"{P}history:1", 0, -1))
 
 
@@ -120,7 +120,7 @@ def test_an_effect_returns_the_value_of_its_call_as_json(store: redis.Redis) -> 
     world.settle_down()
 
     assert got == [{"a": [1, None], "b": "é"}]
-    assert "clerk.file effect x: done" in trail(store)
+    assert "clerk.file effect x: done" in history(store)
 
 
 def test_after_a_crash_behind_done_the_value_is_returned_again(store: redis.Redis) -> None:
@@ -219,7 +219,7 @@ def test_a_retry_gets_the_value_of_an_effect_already_done(store: redis.Redis) ->
 
     assert runs == [{"row": 1}] * 3
     assert crm.calls == 1
-    assert "clerk.file effect add: done in an earlier attempt" in trail(store)
+    assert "clerk.file effect add: done in an earlier attempt" in history(store)
 
 
 def test_a_replay_gets_the_value_of_an_effect_done_before_giving_up(store: redis.Redis) -> None:
@@ -329,7 +329,7 @@ def test_a_handler_may_handle_the_error_of_its_call(store: redis.Redis) -> None:
 
     assert dead_letters(store) == {}
     assert "The CRM did not answer." in texts(world)
-    assert "clerk.file effect add: may or may not have happened" in trail(store)
+    assert "clerk.file effect add: may or may not have happened" in history(store)
 
 
 def test_a_second_effect_with_the_same_name_returns_the_first_value(store: redis.Redis) -> None:
@@ -424,7 +424,7 @@ def test_a_dry_run_calls_nothing_and_returns_the_dry_value(store: redis.Redis, c
     world.settle_down()
 
     assert (got, crm.calls, crm.asked) == ([{"row": 0}], 0, 0)
-    assert "clerk.file effect add: not made (dry run)" in trail(store)
+    assert "clerk.file effect add: not made (dry run)" in history(store)
 
 
 def test_the_test_kit_calls_nothing_and_shows_the_requested_effects() -> None:

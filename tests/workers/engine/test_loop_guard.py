@@ -38,7 +38,7 @@ def answering(*kinds: str) -> Router:
 
     @router.on(*kinds)
     def answer(ticket: Ticket, event: Event) -> None:
-        ticket.reply(f"Our answer to row {event.changes[-1].update_id}.")
+        ticket.reply(f"Our answer to update {event.changes[-1].update_id}.")
 
     return router
 
@@ -49,7 +49,7 @@ def opened(world: World) -> int:
     return number
 
 
-def circle(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
+def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
     """Answer each of our answers, as a machine does; return how many answers we sent."""
     heard = 0
     for _ in range(most):
@@ -69,7 +69,7 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12)
     number = opened(world)
 
-    assert circle(world, number, most=40) == 12
+    assert play_loop(world, number, most=40) == 12
 
     [dead_letter] = dead_letters(world)
     assert dead_letter.handler == "*"
@@ -78,9 +78,9 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
     assert "contact-replied by contact -> loop.answer: reply (10 times)" in dead_letter.reason
     assert len(dead_letter.evidence["turns"]) == 10
     assert "out of office" not in dead_letter.reason
-    trail = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
-    assert "the loop guard tripped: 12 writes by us within an hour" in trail
-    assert "loop.answer skipped: the loop guard of this ticket tripped, until a colleague writes to the ticket" in trail
+    history = b"\n".join(untyped(store).lrange(f"{P}history:{number}", 0, -1)).decode()
+    assert "the loop guard tripped: 12 writes by us within an hour" in history
+    assert "loop.answer skipped: the loop guard of this ticket tripped, until a colleague" in history
 
 
 def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis) -> None:
@@ -88,7 +88,7 @@ def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis)
     number = opened(world)
 
     # The opening update is a contact's: the turn that it started does not count.
-    assert circle(world, number, most=40, rule=True) == MAX_TURNS + 1
+    assert play_loop(world, number, most=40, rule=True) == MAX_TURNS + 1
 
     [dead_letter] = dead_letters(world)
     assert dead_letter.reason.startswith(
@@ -104,10 +104,10 @@ def test_slow_turns_or_turns_with_people_between_them_are_no_loop(store: redis.R
     for turn in range(3 * MAX_TURNS):
         if turn % 3 == 0:
             world.simulator.contact_replies(number, "And another thing.")
-        circle(world, number, most=1, seconds=10, rule=True)
+        play_loop(world, number, most=1, seconds=10, rule=True)
     world.now += TURNS_SPAN
     for _ in range(2 * MAX_TURNS):
-        circle(world, number, most=1, seconds=TURNS_SPAN // 1000 // MAX_TURNS + 1, rule=True)
+        play_loop(world, number, most=1, seconds=TURNS_SPAN // 1000 // MAX_TURNS + 1, rule=True)
 
     assert dead_letters(world) == []
 
@@ -139,7 +139,7 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
         store, answering("ticket-created", "contact-replied", "smart-rule"), loop_guard=3 if not rule else 1000
     )
     number = opened(world)
-    answers = circle(world, number, most=40, rule=rule)
+    answers = play_loop(world, number, most=40, rule=rule)
     for _ in range(3):
         world.now += 5_000
         world.simulator.fire_rule(number, "Ping-pong", note="Once more")
@@ -152,7 +152,7 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
 def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
-    circle(world, number, most=40)
+    play_loop(world, number, most=40)
 
     world.now += 2 * LAST_ANSWER
     world.simulator.contact_replies(number, "I am still out of office.")
@@ -183,7 +183,7 @@ def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: re
 def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
-    circle(world, number, most=40)
+    play_loop(world, number, most=40)
     world.now += 3_600_000
     world.simulator.contact_replies(number, "Here I am again.")
     finish(world)
@@ -194,7 +194,7 @@ def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
 def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
-    circle(world, number, most=40)
+    play_loop(world, number, most=40)
     [dead_letter] = dead_letters(world)
 
     world.store.run(replay(ACCOUNT, dead_letter.id))
@@ -207,7 +207,7 @@ def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(stor
 def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
-    circle(world, number, most=40)
+    play_loop(world, number, most=40)
 
     other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     other.simulator, other.now = world.simulator, world.now + 10_000
@@ -221,11 +221,11 @@ def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
 def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
     world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5)
     number = opened(world)
-    circle(world, number, most=4)
+    play_loop(world, number, most=4)
     store.flushdb()
     store.set(f"{P}store_epoch", world.now - 60_000)
 
-    assert circle(world, number, most=40) == 5
+    assert play_loop(world, number, most=40) == 5
     assert "Last turns: " in dead_letters(world)[0].reason
 
 
@@ -243,7 +243,7 @@ def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
 
 def test_its_dead_letter_has_the_changes_queued_by_a_pause_that_just_ended(store: redis.Redis) -> None:
     shown = list[str]()
-    world = paused_in_a_circle(store, shown, "ticket", "1")
+    world = paused_in_a_loop(store, shown, "ticket", "1")
     replies(world, "three", "four")
     world.store.run(resume(ACCOUNT, "ticket", "1"))
     finish(world, hours=1)
@@ -255,13 +255,13 @@ def test_its_dead_letter_has_the_changes_queued_by_a_pause_that_just_ended(store
     finish(world, hours=1)
 
     assert shown == ["one", "two", "three", "four"]
-    trail = b"\n".join(untyped(store).lrange(f"{P}history:1", 0, -1)).decode()
-    assert "the loop guard of this ticket was reset: a person replayed its dead letter" in trail
+    history = b"\n".join(untyped(store).lrange(f"{P}history:1", 0, -1)).decode()
+    assert "the loop guard of this ticket was reset: a person replayed its dead letter" in history
 
 
 def test_changes_queued_for_a_router_get_a_dead_letter_while_it_is_tripped(store: redis.Redis) -> None:
     shown, other = list[str](), list[str]()
-    world = paused_in_a_circle(store, shown, "router", "loop", other)
+    world = paused_in_a_loop(store, shown, "router", "loop", other)
     replies(world, "three", "four")
     assert (shown, len(other), len(dead_letters(world))) == (["one", "two"], 2, 1)
     world.store.run(resume(ACCOUNT, "router", "loop"))
@@ -284,7 +284,7 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
 
     @router.on("note-added")
     def pass_on(ticket: Ticket, event: Event, ctx: Context) -> None:
-        ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} rows.")
+        ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} updates.")
 
     world = World(store, router)
     assert (opened(world), opened(world)) == (1, 2)
@@ -298,7 +298,7 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     )
 
 
-def paused_in_a_circle(
+def paused_in_a_loop(
     store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
 ) -> World:
     """Pause something after two of our writes (four of two routers), with a loop guard of as many."""

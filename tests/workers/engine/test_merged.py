@@ -50,7 +50,7 @@ class Desk:
     def later(self, seconds: int = 3600) -> None:
         self.world.now += seconds * 1000
 
-    def trail(self, number: int) -> list[str]:
+    def history(self, number: int) -> list[str]:
         return [line.text for line in AccountRecords(self.world.client, ACCOUNT).history(number)]
 
     def posts(self) -> list[str]:
@@ -69,7 +69,7 @@ def test_nothing_runs_and_nothing_is_written_on_a_merged_ticket(store: redis.Red
 
     assert [number for number, _, _ in desk.runs] == [1, 2, 2]
     assert not [path for path in desk.posts()[len(posts) :] if "ticket/1/" in path]
-    assert "the ticket was merged into #2" in desk.trail(1)
+    assert "the ticket was merged into #2" in desk.history(1)
     assert decode(untyped(store).get(f"foxhooks:{{{ACCOUNT}}}:snapshot:1")) == before
     assert dead_letters(store) == {}
 
@@ -87,7 +87,7 @@ def test_pending_work_of_a_merged_ticket_is_dead_lettered(store: redis.Redis, me
     [dead] = dead_letters(store).values()
     assert (dead["handler"], dead["reason"]) == ("clerk.answer", "the ticket was merged into #2")
     assert [change["text"].strip() for change in dead["changes"]] == ["First."]
-    assert "clerk.answer failed for good: the ticket was merged into #2" in desk.trail(1)
+    assert "clerk.answer failed for good: the ticket was merged into #2" in desk.history(1)
     assert not store.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule")
 
 
@@ -134,7 +134,7 @@ def test_messages_answered_on_the_merged_ticket_are_not_answered_again(
     [change] = desk.events[-1].changes
     assert (change.name, change.new and change.new.id) == ("merged", 1)
     assert desk.posts() == posts
-    assert "ticket-updated: #1 was merged into this ticket" in desk.trail(2)
+    assert "ticket-updated: #1 was merged into this ticket" in desk.history(2)
 
 
 @pytest.mark.parametrize("merged_updates", ROWS)
@@ -229,7 +229,7 @@ def test_a_merge_ends_a_stored_plan_at_the_next_read(store: redis.Redis, merged_
 
     [dead] = dead_letters(store).values()
     assert dead["reason"] == "the ticket was merged into #2"
-    assert "reply: not sent, the ticket was merged into #2" in desk.trail(1)
+    assert "reply: not sent, the ticket was merged into #2" in desk.history(1)
     assert not [
         update for update in desk.world.simulator.account.tickets[1].updates[2:] if update.shown["by"]["id"] == BOT
     ]
@@ -243,5 +243,5 @@ def test_a_merged_ticket_that_answers_404_is_treated_as_deleted(store: redis.Red
     desk.world.simulator.merge(1, into=2)
     desk.told()
 
-    assert desk.trail(1)[-1] == "the ticket is gone"
+    assert desk.history(1)[-1] == "the ticket is gone"
     assert [number for number, _, _ in desk.runs] == [1, 2, 2]

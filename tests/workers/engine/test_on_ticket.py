@@ -57,7 +57,7 @@ def dead_letters(store: Any) -> list[dict[str, Any]]:
     ]
 
 
-def trail(store: Any, number: int) -> str:
+def history(store: Any, number: int) -> str:
     return "\n".join(line.decode() for line in store.lrange(f"{P}history:{number}", 0, -1))
 
 
@@ -76,8 +76,8 @@ def test_actions_are_performed_on_the_other_ticket_as_it_is_now(store: redis.Red
     assert [world.ticket(number)["tags"] for number in (1, 2, 3)] == ["", "linked", "linked"]
     assert world.ticket(2)["status"]["name"] == "On Hold"
     assert f"See {world.ticket(1)['display_id']}." in str(world.ticket(2)["updates"])
-    assert "clerk.file: tags, note, set on ticket 2: handed over to its lane" in trail(store, 1)
-    assert "clerk.file decided: from ticket 1: tags, note, set" in trail(store, 2)
+    assert "clerk.file: tags, note, set on ticket 2: handed over to its lane" in history(store, 1)
+    assert "clerk.file decided: from ticket 1: tags, note, set" in history(store, 2)
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
@@ -102,7 +102,7 @@ def test_a_handler_may_name_its_own_ticket_too(store: redis.Redis) -> None:
     rest(world)
 
     assert world.ticket(1)["tags"] == "own"
-    assert "handed over" not in trail(store, 1)
+    assert "handed over" not in history(store, 1)
 
 
 def test_actions_for_a_ticket_that_does_not_exist_are_dead_lettered(store: redis.Redis) -> None:
@@ -154,7 +154,7 @@ def test_the_routers_permissions_apply_there_too(store: redis.Redis) -> None:
     rest(world)
 
     assert "Hello." not in str(world.ticket(2)["updates"])
-    assert "denied, add FOXHOOKS_ALLOW=clerk:reply" in trail(store, 1)
+    assert "denied, add FOXHOOKS_ALLOW=clerk:reply" in history(store, 1)
 
 
 @pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])
@@ -163,8 +163,8 @@ def test_a_dry_run_hands_over_nothing(store: redis.Redis, config: dict[str, Any]
     rest(world)
 
     assert world.ticket(2)["tags"] == ""
-    assert "from ticket 1" not in trail(store, 2)
-    assert "clerk.file: tags on ticket 2: not sent (dry run)" in trail(store, 1)
+    assert "from ticket 1" not in history(store, 2)
+    assert "clerk.file: tags on ticket 2: not sent (dry run)" in history(store, 1)
 
 
 def test_a_handler_that_fails_on_a_name_hands_over_nothing(store: redis.Redis) -> None:

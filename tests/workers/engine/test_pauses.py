@@ -65,7 +65,7 @@ def settle(world: World) -> None:
             world.now += world.lease
 
 
-def trail(store: Any) -> str:
+def history(store: Any) -> str:
     lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"{P}history:1", 0, -1)]
     return "\n".join(lines)
 
@@ -100,9 +100,9 @@ def test_changes_are_skipped_if_the_pause_says_so(store: redis.Redis, scope: Sco
     write(world, "three")
 
     assert shown == ["Hello", "three"]
-    assert "did" not in trail(store)
-    assert "skipped: the" in trail(store)
-    assert "paused since 2026-05-28 20:2" in trail(store)
+    assert "did" not in history(store)
+    assert "skipped: the" in history(store)
+    assert "paused since 2026-05-28 20:2" in history(store)
 
 
 def test_only_the_paused_router_waits(store: redis.Redis) -> None:
@@ -111,7 +111,7 @@ def test_only_the_paused_router_waits(store: redis.Redis) -> None:
     halt(world, "router", "audit")
     write(world, "one", "two")
     assert (one, two) == (["Hello"], ["Hello", "one", "two"])
-    assert "every handler of audit waiting: the router audit is paused since" in trail(store)
+    assert "every handler of audit waiting: the router audit is paused since" in history(store)
 
     world.store.run(resume(ACCOUNT, "router", "audit"))
     settle(world)
@@ -137,7 +137,7 @@ def test_a_tag_pauses_its_ticket_until_it_is_removed(store: redis.Redis, skips: 
     settle(world)
     write(world, "one", "two")
     assert shown == ["Hello"]
-    assert "the ticket is paused by its tag foxhooks-off" in trail(store)
+    assert "the ticket is paused by its tag foxhooks-off" in history(store)
 
     world.simulator.staff_updates(1, staff=1, remove_tags=["Foxhooks-Off"])
     settle(world)
@@ -346,15 +346,15 @@ def test_the_history_lists_queued_changes_when_handlers_get_them(store: redis.Re
     world = opened(store, audit([]), audit([], "other"))
     halt(world, "router", "audit")
     write(world, "one")
-    assert "gets the queued changes" not in trail(store)
+    assert "gets the queued changes" not in history(store)
     halt(world, "ticket", "1")
     world.store.run(resume(ACCOUNT, "router", "audit"))
     settle(world)
-    assert "gets the queued changes" not in trail(store)
+    assert "gets the queued changes" not in history(store)
     world.store.run(resume(ACCOUNT, "ticket", "1"))
     settle(world)
 
-    assert "every handler of audit gets the queued changes: contact-replied by contact (row 3)" in trail(store)
+    assert "every handler of audit gets the queued changes: contact-replied by contact (row 3)" in history(store)
 
 
 def test_a_handler_waiting_for_its_retry_is_not_reported_as_failed_again(store: redis.Redis) -> None:
@@ -364,5 +364,5 @@ def test_a_handler_waiting_for_its_retry_is_not_reported_as_failed_again(store: 
     world.work()
     write(world, "one")
 
-    assert trail(store).count("audit.hear failed, will be retried:") == 1
-    assert "audit.hear waiting: for its retry at 2026-05-28 20:2" in trail(store)
+    assert history(store).count("audit.hear failed, will be retried:") == 1
+    assert "audit.hear waiting: for its retry at 2026-05-28 20:2" in history(store)

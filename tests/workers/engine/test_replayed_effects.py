@@ -35,7 +35,7 @@ def test_a_replay_of_a_refused_effect_performs_only_that_effect(store: redis.Red
     world.settle_down()
     assert (world.ticket(1)["tags"], said(world)) == ("", ["Written at once."])
     put_back(world)
-    assert len(dead_letters(store)) == 1, "it is refused again and again a letter"
+    assert len(dead_letters(store)) == 1, "it is refused again, and is one dead letter again"
     world.simulator.faults.clear()
     put_back(world)
 
