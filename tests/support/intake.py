@@ -1,24 +1,18 @@
-"""The account acme in tests of the web process and of commands: settings, deliveries, a client, what was counted."""
+"""The account acme in tests of the web process: settings, a client, deliveries, and what was counted."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-import redis
 from starlette.applications import Starlette
 
 from workers.settings import Settings, load
-from workers.store.client import Store
-from workers.store.inbox import accept, receive, unreadable
-from workers.webhook import HEADER, parse, sign
+from workers.webhook import HEADER, sign
 
 KEY = "hf-test-signing-key"
 REPLY = b'{"ticket_id":3,"update":{"message_type":"Client Reply"}}'
 P = "foxhooks:{acme}:"
-DAY = 86_400
 
 
 def settings(url: str, **more: str) -> Settings:
@@ -45,15 +39,3 @@ def counts(store: Any) -> dict[str, int]:
     """Return what was counted, without the times."""
     found = store.hgetall(P + "counts")
     return {name.decode(): int(value) for name, value in found.items() if not name.endswith(b":at")}
-
-
-def take_in(store: redis.Redis) -> None:
-    """Store deliveries of two tickets, one of them twice, one unreadable, two refused."""
-    bodies = [b'{"ticket_id": 3}', b'{"ticket_id": 3}', b'{"ticket_id": 4}']
-    arrivals = [*(receive(parse(body), body) for body in bodies), unreadable("not JSON", b"?")]
-    Store(store).run(accept("acme", arrivals, DAY, {"bad-signature": 2}))
-
-
-def shown(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Return the JSON that a command has printed."""
-    return json.loads(capsys.readouterr().out)

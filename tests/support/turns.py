@@ -72,18 +72,15 @@ def finish(world: World, witness: Witness | None = None, worker: Any = None, hou
 
 def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     """Return the dead letters of single handlers by their id."""
-    found = {
-        id.decode(): store.hget(f"{P}dead_letter:{id.decode()}", "evidence")
-        for id in store.zrange(f"{P}dead_letters", 0, -1)
-    }
-    decoded = {id: msgspec.json.decode(evidence) for id, evidence in found.items()}
-    return {id: dead_letter for id, dead_letter in decoded.items() if dead_letter["handler"] not in ("", "*")}
+    names = [name.decode() for name in store.zrange(f"{P}dead_letters", 0, -1)]
+    found = {name: msgspec.json.decode(store.hget(f"{P}dead_letter:{name}", "evidence")) for name in names}
+    return {name: dead_letter for name, dead_letter in found.items() if dead_letter["handler"] not in ("", "*")}
 
 
 def put_back(world: World) -> None:
     """Replay the only dead letter and work until nothing is left."""
-    [id] = dead_letters(world.client)
-    world.store.run(replay(ACCOUNT, id))
+    [name] = dead_letters(world.client)
+    world.store.run(replay(ACCOUNT, name))
     world.settle_down()
 
 
