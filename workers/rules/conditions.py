@@ -20,7 +20,7 @@ from workers.rules.checks import (
     All,
     AnyOf,
     Attribute,
-    CheckResult,
+    CheckOutcome,
     ConditionCheck,
     Equals,
     Expressions,
@@ -51,7 +51,7 @@ KIND_NAMES = {
     "assigned": "staff member",
 }
 
-NO_CHANGE = CheckResult(False, "no change of the requested kinds")
+NO_CHANGE = CheckOutcome(False, "no change of the requested kinds")
 
 Value = TypeVar("Value")
 
