@@ -60,7 +60,7 @@ def check(
     else:
         for report in reports:
             _show(report)
-    raise typer.Exit(int(any(report.rules.faults for report in reports)))
+    raise typer.Exit(int(any(report.rules.problems for report in reports)))
 
 
 def _reports(given: str) -> Iterator[Report]:
@@ -92,14 +92,14 @@ def _settings(given: str) -> tuple[Settings | None, str]:
 def _report(path: Path, used: list[RulesFile], settings: Settings | None, why: str) -> Report:
     text = rules_file.content(path)
     found = [rules_file.read(text, rules_file.granted(each.allow)) for each in used]
-    faults = dict.fromkeys(fault for each in found for fault in each.faults)
+    faults = dict.fromkeys(fault for each in found for fault in each.problems)
     if settings is not None:
         try:
             faults |= dict.fromkeys(_unknown(found[0], {each.account for each in used}, settings))
         except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
             why = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
-    return Report(path, replace(found[0], faults=ordered), why)
+    return Report(path, replace(found[0], problems=ordered), why)
 
 
 def _unknown(rules: rules_file.Rules, accounts: set[str], settings: Settings) -> Iterator[RuleProblem]:
@@ -152,7 +152,7 @@ def _data(report: Report) -> dict[str, object]:
                 "fix": fault.fix,
                 "warning": fault.warning,
             }
-            for fault in report.rules.faults
+            for fault in report.rules.problems
         ],
         "rules": [
             {
@@ -168,7 +168,7 @@ def _data(report: Report) -> dict[str, object]:
 
 
 def _show(report: Report) -> None:
-    faults, name = report.rules.faults, report.path.name
+    faults, name = report.rules.problems, report.path.name
     for fault in faults:
         mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")
         line(

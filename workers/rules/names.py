@@ -31,8 +31,8 @@ def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Director
             used = rules.read(rules.content(account.rules), rules.granted(account.allow)).names
         except LoadError:
             used = ()
-        for fault in unknown(used, directory, account.name):
-            yield fault.in_file(account.rules.name)
+        for wrong in unknown(used, directory, account.name):
+            yield wrong.in_file(account.rules.name)
     for each in loaded:
         for where, name in _used_by(each):
             for problem, fix in _problems(name, directory, account.name):
