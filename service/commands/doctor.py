@@ -130,7 +130,7 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
             yield ok("handlers", text)
         if account.rules:
             found = rules_file.read(rules_file.content(account.rules), rules_file.granted(account.allow))
-            for fault in found.faults:
+            for fault in found.problems:
                 complaint = fault.in_file(account.rules.name)
                 yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.fix)
 

@@ -60,7 +60,7 @@ def check(
     else:
         for report in reports:
             _show(report)
-    raise typer.Exit(int(any(report.rules.faults for report in reports)))
+    raise typer.Exit(int(any(report.rules.problems for report in reports)))
 
 
 def _reports(given: str) -> Iterator[Report]:
@@ -82,7 +82,7 @@ def _reports(given: str) -> Iterator[Report]:
 def _report(path: Path, used: list[RulesFile]) -> Report:
     text = rules_file.content(path)
     found = [rules_file.read(text, rules_file.granted(each.allow)) for each in used]
-    faults, unchecked = dict.fromkeys(fault for each in found for fault in each.faults), ""
+    faults, unchecked = dict.fromkeys(fault for each in found for fault in each.problems), ""
     try:
         faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
     except SettingsError as wrong:
@@ -90,7 +90,7 @@ def _report(path: Path, used: list[RulesFile]) -> Report:
     except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
         unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
-    return Report(path, replace(found[0], faults=ordered), unchecked)
+    return Report(path, replace(found[0], problems=ordered), unchecked)
 
 
 def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
@@ -143,7 +143,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
 def _data(report: Report) -> dict[str, object]:
     return {
         "file": str(report.path),
-        "faults": report.rules.faults,
+        "faults": report.rules.problems,
         "rules": [
             {
                 "name": rule.name,
@@ -158,7 +158,7 @@ def _data(report: Report) -> dict[str, object]:
 
 
 def _show(report: Report) -> None:
-    faults, name = report.rules.faults, report.path.name
+    faults, name = report.rules.problems, report.path.name
     for fault in faults:
         mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")
         where = (f"{name}, line {fault.line}", "bold")

@@ -4,15 +4,24 @@ Writing needs an active staff member with the right to manage assets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Confirmation, Page, Resource, read_confirmation, walk
+from workers.happyfox.base import (
+    BaseClient,
+    Confirmation,
+    FieldedResource,
+    Page,
+    Resource,
+    read_confirmation,
+    reader,
+    walk,
+)
 from workers.happyfox.messages import Request, field_members, given, known, paging, segment
 from workers.happyfox.reference import FieldRead, read_field
-from workers.tickets.model import FieldValue, Named, field_values, items, mapping, named, number, text, time
+from workers.tickets.model import Named, named
 
 #: Most characters of an asset's name.
 NAME_LENGTH = 200
@@ -33,7 +42,7 @@ class AssetMembers(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssetRead(Resource):
+class AssetRead(FieldedResource):
     """An asset."""
 
     display_id: str
@@ -41,7 +50,6 @@ class AssetRead(Resource):
     """Its type; missing in the answer to its creation."""
     contacts: tuple[Named, ...]
     groups: tuple[Named, ...]
-    field_values: tuple[FieldValue, ...] = field(repr=False)
     created_by: int | None
     """A staff id."""
     updated_by: int | None
@@ -49,11 +57,6 @@ class AssetRead(Resource):
     created_at: datetime | None
     """Only in answers to writes, like ``updated_at``."""
     updated_at: datetime | None
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The values of custom fields by field name."""
-        return {each.name: each.value for each in self.field_values}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,37 +136,10 @@ def _body(members: AssetMembers) -> dict[str, Any]:
     return given(name=members.get("name"), display_id=members.get("display_id"), custom_fields=written, **lists)
 
 
-def read_asset(raw: object) -> AssetRead | None:
-    """Return an asset; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    kind = members.get("asset_type")
-    return AssetRead(
-        id=identity,
-        name=text(members.get("name")),
-        display_id=text(members.get("display_id")),
-        kind=named(kind) if kind else None,
-        contacts=tuple(map(named, items(members.get("contacts")))),
-        groups=tuple(map(named, items(members.get("contact_groups")))),
-        field_values=tuple(field_values(members.get("custom_fields"))),
-        created_by=number(members.get("created_by")),
-        updated_by=number(members.get("updated_by")),
-        created_at=time(members.get("created_at")),
-        updated_at=time(members.get("updated_at")),
-        raw=members,
-    )
-
-
-def read_asset_type(raw: object) -> AssetTypeRead | None:
-    """Return an asset type; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return AssetTypeRead(
-        id=identity,
-        name=text(members.get("name")),
-        description=text(members.get("description")),
-        settings=mapping(members.get("settings")),
-        raw=members,
-    )
+read_asset = reader(
+    AssetRead,
+    kind=lambda raw: named(raw["asset_type"]) if raw.get("asset_type") else None,
+    groups="contact_groups",
+    field_values="custom_fields",
+)
+read_asset_type = reader(AssetTypeRead)

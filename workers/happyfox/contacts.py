@@ -9,9 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Required, TypedDict, Unpack
 
-from workers.happyfox.base import BaseClient, ItemResult, Page, Resource, in_hundreds, read_results, walk
+from workers.happyfox.base import (
+    BaseClient,
+    FieldedResource,
+    ItemResult,
+    Page,
+    Resource,
+    in_hundreds,
+    numbers,
+    read_all,
+    read_results,
+    reader,
+    walk,
+)
 from workers.happyfox.messages import Request, at_most, commas, field_members, given, known, paging, segment
-from workers.tickets.model import FieldValue, comma_list, field_values, items, mapping, number, text, time
+from workers.tickets.model import Raw, comma_list, items, mapping, numbers
 
 
 class FieldsReset(UserWarning):
@@ -57,6 +69,7 @@ class Phone:
     kind: str
     """``mo`` mobile, ``w`` work, ``m`` main, ``h`` home or ``o`` other."""
     number: str
+    raw: Raw = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,23 +86,17 @@ class GroupRead(Resource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContactRead(Resource):
+class ContactRead(FieldedResource):
     """A contact as it was read; texts are empty if HappyFox has none, times are in UTC."""
 
     email: str
     phones: tuple[Phone, ...]
     primary_phone: Phone | None
     groups: tuple[GroupRead, ...]
-    field_values: tuple[FieldValue, ...] = field(repr=False)
     tickets: int | None
     pending_tickets: int | None
     created_at: datetime | None
     updated_at: datetime | None
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The values of custom fields by field name."""
-        return {each.name: each.value for each in self.field_values}
 
 
 class Contacts(BaseClient):
@@ -240,48 +247,20 @@ def _warn(reset: bool) -> None:
         warnings.warn(message, FieldsReset, stacklevel=3)
 
 
-def read_contact(raw: object) -> ContactRead | None:
-    """Return a contact; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    primary = members.get("primary_phone")
-    return ContactRead(
-        id=identity,
-        name=text(members.get("name")),
-        email=text(members.get("email")),
-        phones=tuple(map(_phone, items(members.get("phones")))),
-        primary_phone=_phone(primary) if mapping(primary) else None,
-        groups=tuple(each for each in map(read_group, items(members.get("contact_groups"))) if each is not None),
-        field_values=tuple(field_values(members.get("custom_fields"))),
-        tickets=number(members.get("tickets_count")),
-        pending_tickets=number(members.get("pending_tickets_count")),
-        created_at=time(members.get("created_at")),
-        updated_at=time(members.get("updated_at")),
-        raw=members,
-    )
-
-
-def read_group(raw: object) -> GroupRead | None:
-    """Return a contact group; None without an id.
-
-    Its members may be contacts or ids; KB 1092 does not show which.
-    """
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    listed = [number(mapping(each).get("id") if mapping(each) else each) for each in items(members.get("contacts"))]
-    return GroupRead(
-        id=identity,
-        name=text(members.get("name")),
-        description=text(members.get("description")),
-        domains=tuple(comma_list(members.get("tagged_domains"))),
-        contacts=tuple(each for each in listed if each is not None),
-        sees_all=members.get("access_all_tickets_in_group") is True,
-        raw=members,
-    )
-
-
-def _phone(raw: object) -> Phone:
-    members = mapping(raw)
-    return Phone(number(members.get("id")), text(members.get("type")), text(members.get("number")))
+read_phone = reader(Phone, kind="type")
+read_group = reader(
+    GroupRead,
+    domains=lambda raw: tuple(comma_list(raw.get("tagged_domains"))),
+    # Contacts or ids; KB 1092 does not show which.
+    contacts=lambda raw: numbers([mapping(each).get("id", each) for each in items(raw.get("contacts"))]),
+    sees_all="access_all_tickets_in_group",
+)
+read_contact = reader(
+    ContactRead,
+    phones=lambda raw: read_all(read_phone, raw.get("phones")),
+    primary_phone=lambda raw: read_phone(raw["primary_phone"]) if mapping(raw.get("primary_phone")) else None,
+    groups=lambda raw: read_all(read_group, raw.get("contact_groups")),
+    field_values="custom_fields",
+    tickets="tickets_count",
+    pending_tickets="pending_tickets_count",
+)

@@ -6,9 +6,9 @@ is what one call returns.
 
 from dataclasses import dataclass
 
-from workers.happyfox.base import BaseClient, Resource
+from workers.happyfox.base import BaseClient, Resource, read_all, reader
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, number, text
+from workers.tickets.model import text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +57,9 @@ def _spellings(what: str, id: int) -> list[Request]:
     return [Request("GET", path), Request("GET", f"{path}/")]
 
 
-def read_article(raw: object) -> ArticleRead | None:
-    """Return an article; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    name = text(members.get("title") or members.get("name"))
-    return ArticleRead(id=identity, name=name, contents=text(members.get("contents")), raw=members)
-
-
-def read_section(raw: object) -> SectionRead | None:
-    """Return a section; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    inside = tuple(each for each in map(read_article, items(members.get("articles"))) if each is not None)
-    return SectionRead(
-        id=identity, name=text(members.get("name") or members.get("title")), articles=inside, raw=members
-    )
+read_article = reader(ArticleRead, name=lambda raw: text(raw.get("title") or raw.get("name")))
+read_section = reader(
+    SectionRead,
+    name=lambda raw: text(raw.get("name") or raw.get("title")),
+    articles=lambda raw: read_all(read_article, raw.get("articles")),
+)

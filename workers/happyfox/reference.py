@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Resource
+from workers.happyfox.base import BaseClient, Resource, read_all, reader
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, number, numbers, text
+from workers.tickets.model import items, mapping, numbers, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")
@@ -127,85 +127,22 @@ class Reference(BaseClient):
         return self._one(request, read_field)
 
 
-def read_staff(raw: object) -> StaffRead | None:
-    """Return a staff member; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return StaffRead(
-        id=identity,
-        name=text(members.get("name")),
-        email=text(members.get("email")),
-        active=members.get("active") is not False,
-        admin=members.get("is_account_admin") is True,
-        role=text(mapping(members.get("role")).get("name")),
-        categories=numbers(members.get("categories")),
-        permissions=frozenset(map(text, items(members.get("permissions")))),
-        raw=members,
-    )
-
-
-def read_status(raw: object) -> StatusRead | None:
-    """Return a status; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return StatusRead(
-        id=identity,
-        name=text(members.get("name")),
-        closed=text(members.get("behavior")) == "completed",
-        color=text(members.get("color")),
-        order=number(members.get("order")),
-        default=members.get("default") is True,
-        raw=members,
-    )
-
-
-def read_priority(raw: object) -> PriorityRead | None:
-    """Return a priority; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    order, default = number(members.get("order")), members.get("default") is True
-    return PriorityRead(id=identity, name=text(members.get("name")), order=order, default=default, raw=members)
-
-
-def read_category(raw: object) -> CategoryRead | None:
-    """Return a category; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return CategoryRead(
-        id=identity,
-        name=text(members.get("name")),
-        description=text(members.get("description")),
-        public=members.get("public") is True,
-        time_spent_mandatory=members.get("time_spent_mandatory") is True,
-        raw=members,
-    )
-
-
-def read_field(raw: object) -> FieldRead | None:
-    """Return the definition of a custom field; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return FieldRead(
-        id=identity,
-        name=text(members.get("name")),
-        kind=text(members.get("type")).lower(),
-        choices=tuple(each for each in map(_choice, items(members.get("choices"))) if each is not None),
-        required=members.get("required") is True,
-        needed_to_close=members.get("compulsory_on_completed") is True,
-        staff_only=members.get("visible_to_staff_only") is True,
-        categories=numbers([mapping(each).get("category") for each in items(members.get("categories"))]),
-        raw=members,
-    )
-
-
-def _choice(raw: object) -> ChoiceRead | None:
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    dependants = tuple(items(members.get("dependant_fields")))
-    return ChoiceRead(id=identity, name=text(members.get("text")), dependants=dependants, raw=members)
+read_staff = reader(
+    StaffRead,
+    active=lambda raw: raw.get("active") is not False,
+    admin="is_account_admin",
+    role=lambda raw: text(mapping(raw.get("role")).get("name")),
+    permissions=lambda raw: frozenset(map(text, items(raw.get("permissions")))),
+)
+read_status = reader(StatusRead, closed=lambda raw: text(raw.get("behavior")) == "completed")
+read_priority = reader(PriorityRead)
+read_category = reader(CategoryRead)
+read_choice = reader(ChoiceRead, name="text", dependants=lambda raw: tuple(items(raw.get("dependant_fields"))))
+read_field = reader(
+    FieldRead,
+    kind=lambda raw: text(raw.get("type")).lower(),
+    choices=lambda raw: read_all(read_choice, raw.get("choices")),
+    needed_to_close="compulsory_on_completed",
+    staff_only="visible_to_staff_only",
+    categories=lambda raw: numbers([mapping(each).get("category") for each in items(raw.get("categories"))]),
+)

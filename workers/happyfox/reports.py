@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Literal, TypedDict, Unpack, get_args
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Page, Resource
+from workers.happyfox.base import BaseClient, Page, Resource, reader, real
 from workers.happyfox.messages import Request, day, given, known, one_of, paging, segment
 from workers.tickets.model import Raw, items, mapping, number, text
 
@@ -176,14 +176,7 @@ def _period(period: Period, keys: Sequence[str] = ("name",)) -> dict[str, str]:
     )
 
 
-def read_report(raw: object) -> ReportRead | None:
-    """Return a report of the list; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    return ReportRead(
-        id=identity, name=text(members.get("name")), description=text(members.get("description")), raw=members
-    )
+read_report = reader(ReportRead)
 
 
 def read_counts(raw: object) -> ReportCounts | None:
@@ -203,22 +196,12 @@ def read_counts(raw: object) -> ReportCounts | None:
     )
 
 
-def read_report_ticket(raw: object) -> ReportTicket | None:
-    """Return a row of tabular data; None without an id."""
-    members = mapping(raw)
-    if (identity := number(members.get("id"))) is None:
-        return None
-    assignee = text(members.get("assignee"))
-    return ReportTicket(
-        id=identity,
-        display_id=text(members.get("display_id")),
-        subject=text(members.get("subject")),
-        status_id=number(members.get("status_id")),
-        status=text(members.get("status_name")),
-        assignee="" if assignee == "-" else assignee,
-        due_date=_day(members.get("due_date")),
-        raw=members,
-    )
+read_report_ticket = reader(
+    ReportTicket,
+    status="status_name",
+    assignee=lambda raw: "" if raw.get("assignee") == "-" else text(raw.get("assignee")),
+    due_date=lambda raw: _day(raw.get("due_date")),
+)
 
 
 def read_stat(raw: object) -> ResponseStat | None:
@@ -229,7 +212,7 @@ def read_stat(raw: object) -> ResponseStat | None:
         return None
     return ResponseStat(
         name=name,
-        average=_float(members.get("avg")),
+        average=real(members.get("avg")),
         unit=text(members.get("unit")),
         sentences=tuple(map(text, items(members.get(name)))),
         raw=members,
@@ -239,7 +222,7 @@ def read_stat(raw: object) -> ResponseStat | None:
 def read_person(raw: object) -> ReportPerson | None:
     """Return the row of a staff member or contact."""
     members = mapping(raw)
-    values = {key: _float(value) for key, value in members.items() if key not in ("staff_id", "contact_id")}
+    values = {key: real(value) for key, value in members.items() if key not in ("staff_id", "contact_id")}
     return ReportPerson(
         id=number(members.get("staff_id", members.get("contact_id"))),
         name=text(members.get("name")),
@@ -249,26 +232,8 @@ def read_person(raw: object) -> ReportPerson | None:
     )
 
 
-def read_sla(raw: object) -> SlaEntry | None:
-    """Return the row of an agreement, the only one in camel case."""
-    members = mapping(raw)
-    return SlaEntry(
-        name=text(members.get("name")),
-        target=_float(members.get("target")),
-        achieved=_float(members.get("achieved")),
-        tickets_checked=number(members.get("ticketsChecked")),
-        tickets_breached=number(members.get("ticketsBreached")),
-        raw=members,
-    )
-
-
-def _float(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
-    except ValueError:
-        return None
+#: The row of an agreement, the only one in camel case.
+read_sla = reader(SlaEntry, tickets_checked="ticketsChecked", tickets_breached="ticketsBreached")
 
 
 def _day(value: object) -> date | None:

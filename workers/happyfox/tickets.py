@@ -47,6 +47,9 @@ from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
 #: 1039 has ``ccf-`` and its example ``c-cf-``.
 TICKET_FIELDS = ("t-cf-", "c-cf-", "ccf-")
 
+#: The members of a reply that are sent as they are given.
+REPLY_OPTIONS = ("update_customer", "subject", "send_survey", "parent_update", "last_staff_message")
+
 #: The codes of ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
     "assigneea", "assigneed", "categorya", "categoryd", "clienta", "clientd", "createa", "created", "due",
@@ -204,15 +207,8 @@ def staff_update(n: int, *, staff: int, **reply: Unpack[ReplyMembers]) -> Reques
     body = {
         "staff": staff,
         **_message(reply),
-        **given(
-            update_customer=reply.get("update_customer"),
-            cc=commas(reply.get("cc") or ()),
-            bcc=commas(reply.get("bcc") or ()),
-            subject=reply.get("subject"),
-            send_survey=reply.get("send_survey"),
-            parent_update=reply.get("parent_update"),
-            last_staff_message=reply.get("last_staff_message"),
-        ),
+        **given(cc=commas(reply.get("cc") or ()), bcc=commas(reply.get("bcc") or ())),
+        **given(**{name: reply.get(name) for name in REPLY_OPTIONS}),
         **_properties(reply),
     }
     return _post(n, "staff_update", body, uploads(reply.get("files")))
@@ -339,19 +335,13 @@ class Tickets(BaseClient):
         By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again until
         it did not change meanwhile.
         """
-
-        def fetch(page: int, size: int) -> Page[TicketRead]:
-            return self.tickets(page=page, size=size, **listing)
-
-        return (climb if _climbs(listing) else walk)(fetch, lambda ticket: ticket.id)
+        step = climb if _climbs(listing) else walk
+        return step(lambda page, size: self.tickets(page=page, size=size, **listing), lambda ticket: ticket.id)
 
     def all_ticket_numbers(self, **listing: Unpack[Listing]) -> Iterator[int]:
         """Read the numbers of all tickets of a list, like ``all_tickets``."""
-
-        def fetch(page: int, size: int) -> Page[int]:
-            return self.ticket_numbers(page=page, size=size, **listing)
-
-        return (climb if _climbs(listing) else walk)(fetch, lambda number: number)
+        step = climb if _climbs(listing) else walk
+        return step(lambda page, size: self.ticket_numbers(page=page, size=size, **listing), lambda number: number)
 
     def ticket(self, n: int) -> TicketRead:
         """Read one ticket with all its updates (KB 1039, 3); ``n`` is its number. Raises ``Gone``."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from workers.errors import suggest
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
-from workers.rules.conditions import NAMES, NameUse
+from workers.rules.conditions import NAMES, NameUse, as_list
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
 
 Variables = Mapping[str, TemplateView]
@@ -109,7 +109,7 @@ class ActionReader:
             self._problem((key,), f"{key} is not a table", fix)
             return _nothing
         self._members(key, value, ("to", "subject", "message"), ())
-        to = tuple(self._address((key, "to"), one) for one in _each(value.get("to", "")))
+        to = tuple(self._address((key, "to"), one) for one in as_list(value.get("to", "")))
         subject = self._template((key, "subject"), value.get("subject", "-"))
         message = self._template((key, "message"), value.get("message", "-"))
         return lambda ticket, variables: ticket.forward(
@@ -117,7 +117,7 @@ class ActionReader:
         )
 
     def _subscribe(self, key: str, value: object) -> Run:
-        staff = tuple(self._name("staff member", (key,), one) for one in _each(value))
+        staff = tuple(self._name("staff member", (key,), one) for one in as_list(value))
         if not staff:
             self._problem((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
         return lambda ticket, _: ticket.subscribe(*staff)
@@ -248,10 +248,6 @@ class ActionReader:
     def _problem(self, path: Path, problem: str, fix: str) -> None:
         self._mistakes += 1
         self._report(path, problem, fix)
-
-
-def _each(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _nothing(ticket: Ticket, variables: Variables) -> None:

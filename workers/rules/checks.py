@@ -46,7 +46,7 @@ Found = tuple[frozenset[str | int], str]
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckOutcome:
     """Whether a check holds, and why. None means unknown, because an expression took too long."""
 
     holds: bool | None
@@ -59,7 +59,7 @@ class CheckResult:
 class ConditionCheck(Protocol):
     """One check, or several in one."""
 
-    def check(self, context: "MatchContext") -> CheckResult:
+    def check(self, context: "MatchContext") -> CheckOutcome:
         """Return the result for this context."""
 
 
@@ -194,7 +194,7 @@ class Equals:
     keys: frozenset[str | int] = field(init=False, repr=False)
     shown: str = field(init=False, repr=False)
     label: str = field(init=False, repr=False)
-    failures: dict[str, CheckResult] = field(default_factory=dict, repr=False)
+    failures: dict[str, CheckOutcome] = field(default_factory=dict, repr=False)
     """By what is shown of the value: nothing, or a name that the account chose."""
 
     def __post_init__(self) -> None:
@@ -202,17 +202,17 @@ class Equals:
         self.shown = _either(self.expected)
         self.label = self.attribute.label
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         keys, names = context.known.get(self.label) or context.find(self.attribute)
         if not self.keys.isdisjoint(keys):
             same = next(each for each in self.expected if key(each) in keys)
-            return CheckResult(True, f"{self.label} is {_shown(same)}")
+            return CheckOutcome(True, f"{self.label} is {_shown(same)}")
         failure = self.failures.get(names)
         return self._failure(names) if failure is None else failure
 
-    def _failure(self, names: str) -> CheckResult:
+    def _failure(self, names: str) -> CheckOutcome:
         reason = f"{self.label} is {names}, expected {self.shown}" if names else f"{self.label} is not {self.shown}"
-        return self.failures.setdefault(names, CheckResult(False, reason))
+        return self.failures.setdefault(names, CheckOutcome(False, reason))
 
 
 # Regular expressions
@@ -299,24 +299,24 @@ class Expressions:
     text: Callable[[MatchContext], str]
     expressions: Sequence[Expression]
     slow: set[str] = field(default_factory=set)
-    failure: CheckResult = field(init=False, repr=False)
+    failure: CheckOutcome = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         patterns = _either(each.pattern.pattern for each in self.expressions)
-        self.failure = CheckResult(False, f"{self.label} does not match {patterns}")
+        self.failure = CheckOutcome(False, f"{self.label} does not match {patterns}")
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         text, folded = context.texts.get(self.label) or context.read(self.label, self.text)
         slow = ""
         for each in self.expressions:
             try:
                 if each.matches(text, folded):
-                    return CheckResult(True, f"{self.label} matches {each.pattern.pattern!r}")
+                    return CheckOutcome(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
                 slow = each.pattern.pattern
                 self._report(slow)
         if slow:
-            return CheckResult(None, f"{self.label}: {slow!r} took longer than {LIMIT * 1000:.0f} ms and was ignored")
+            return CheckOutcome(None, f"{self.label}: {slow!r} took longer than {LIMIT * 1000:.0f} ms and was ignored")
         return self.failure
 
     @property
@@ -361,7 +361,7 @@ def hours(text: str) -> Hours:
     if found is None:
         raise ValueError(f"{text!r} cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin")
     days, start, end = _days(found[1] or "mon-sun"), _minute(found[2]), _minute(found[3])
-    if start == end or start == 24 * 60:
+    if start in (end, 24 * 60):
         raise ValueError(f"{text!r} is an empty span of time; a whole day is 00:00-24:00")
     return Hours(days, start, end, _zone(found[4]))
 
@@ -405,9 +405,9 @@ class Within:
     texts: tuple[str, ...]
     hours: tuple[Hours, ...]
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         holds = any(each.contain(context.now) for each in self.hours)
-        return CheckResult(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
+        return CheckOutcome(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
 
 
 # Combinations
@@ -419,12 +419,12 @@ class Not:
 
     negated: ConditionCheck
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         result = self.negated.check(context)
         if result.holds is None:
             return result
         reason = result.reason if not result.holds else f"{result.reason}, which is excluded"
-        return CheckResult(not result.holds, reason)
+        return CheckOutcome(not result.holds, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,14 +433,14 @@ class All:
 
     checks: tuple[ConditionCheck, ...]
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         reasons = []
         for each in self.checks:
             result = each.check(context)
             if not result.holds:
                 return result
             reasons.append(result.reason)
-        return CheckResult(True, ", ".join(reasons) or "there is no condition")
+        return CheckOutcome(True, ", ".join(reasons) or "there is no condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +449,7 @@ class AnyOf:
 
     checks: tuple[ConditionCheck, ...]
 
-    def check(self, context: MatchContext) -> CheckResult:
+    def check(self, context: MatchContext) -> CheckOutcome:
         results = []
         for each in self.checks:
             result = each.check(context)
@@ -457,7 +457,7 @@ class AnyOf:
                 return result
             results.append(result)
         holds = None if any(result.holds is None for result in results) else False
-        return CheckResult(holds, f"no alternative holds ({'; '.join(result.reason for result in results)})")
+        return CheckOutcome(holds, f"no alternative holds ({'; '.join(result.reason for result in results)})")
 
 
 def _either(values: Iterable[object]) -> str:

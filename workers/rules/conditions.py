@@ -20,7 +20,7 @@ from workers.rules.checks import (
     All,
     AnyOf,
     Attribute,
-    CheckResult,
+    CheckOutcome,
     ConditionCheck,
     Equals,
     Expressions,
@@ -51,7 +51,7 @@ KIND_NAMES = {
     "assigned": "staff member",
 }
 
-NO_CHANGE = CheckResult(False, "no change of the requested kinds")
+NO_CHANGE = CheckOutcome(False, "no change of the requested kinds")
 
 Value = TypeVar("Value")
 
@@ -168,7 +168,7 @@ class _Compiler:
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
         """Read one value, or each of a list, and report what cannot be read."""
-        values = value if isinstance(value, list) else [value]
+        values = as_list(value)
         found = []
         if not values:
             self.report(f"{given} is an empty list, which never holds", "name one, or remove it")
@@ -186,6 +186,11 @@ class _Compiler:
 
     def report(self, problem: str, fix: str) -> None:
         self.problems.append(SettingProblem(self.where, problem, fix))
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, anything else as the one item of a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
@@ -243,17 +248,13 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
         return
     if key == "fields":
         for name, one in value.items():
-            yield NameUse("field", name, (*path, name), tuple(_each(one)))
+            yield NameUse("field", name, (*path, name), tuple(as_list(one)))
         return
     what = NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:
         what = KIND_NAMES.get(kinds[0], "")
-    for one in _each(value):
+    for one in as_list(value):
         if key == "tag":
             yield TagUse(one, path)
         elif what and one != "":
             yield NameUse(what, one, path)
-
-
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

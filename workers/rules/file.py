@@ -55,15 +55,15 @@ class Rules:
     """The valid rules of a file, everything that is wrong with it by line, and the names it uses."""
 
     rules: tuple[Rule, ...] = ()
-    faults: tuple[RuleProblem, ...] = ()
+    problems: tuple[RuleProblem, ...] = ()
     names: tuple[LocatedName, ...] = ()
 
 
 def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
     """Read a file to run it: like `router_of`, and log the warnings."""
-    for fault in read(content(path), granted(allow)).faults:
-        if fault.warning:
-            logger.warning("A rule may be wrong.", extra={"reason": str(fault.in_file(path.name))})
+    for problem in read(content(path), granted(allow)).problems:
+        if problem.warning:
+            logger.warning("A rule may be wrong.", extra={"reason": str(problem.in_file(path.name))})
     return router_of(path, allow)
 
 
@@ -73,7 +73,7 @@ def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
     Raises LoadError with every mistake that is more than a warning.
     """
     found = read(content(path), granted(allow))
-    if wrong := [fault.in_file(path.name) for fault in found.faults if not fault.warning]:
+    if wrong := [problem.in_file(path.name) for problem in found.problems if not problem.warning]:
         raise LoadError(wrong)
     router = Router(RULES)
     router.handlers += map(_handler, found.rules)
@@ -121,28 +121,28 @@ def read(text: str, granted: frozenset[str]) -> Rules:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         return _broken(text, error, granted)
     found = _rules(parsed, KeyLines(text), granted)
-    return replace(found, faults=_sorted(found.faults))
+    return replace(found, problems=_sorted(found.problems))
 
 
 def _rules(parsed: Mapping[str, Any], lines: "KeyLines", granted: frozenset[str]) -> Rules:
-    faults = [
+    problems = [
         RuleProblem(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"
     ]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
         fix = "write [[rule]], with two pairs of brackets"
-        faults.append(RuleProblem(lines.of("rule"), "", "rule is not a list of tables", fix))
-        return Rules(faults=tuple(faults))
+        problems.append(RuleProblem(lines.of("rule"), "", "rule is not a list of tables", fix))
+        return Rules(problems=tuple(problems))
     cache = ContextCache()
     readers = [
         RuleReader(number + 1, table, lambda *path, at=number: lines.of("rule", at, *path), cache)
         for number, table in enumerate(tables)
     ]
     rules = [rule for reader in readers if (rule := reader.read())]
-    faults += [fault for reader in readers for fault in (*reader.problems, *reader.missing_grants(granted))]
-    faults += [*_duplicates(readers), *_misspelt_tags(readers)]
+    problems += [problem for reader in readers for problem in (*reader.problems, *reader.missing_grants(granted))]
+    problems += [*_duplicates(readers), *_misspelt_tags(readers)]
     names = [LocatedName(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
-    return Rules(tuple(rules), tuple(faults), tuple(names))
+    return Rules(tuple(rules), tuple(problems), tuple(names))
 
 
 def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
@@ -169,8 +169,8 @@ def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
                 )
 
 
-def _sorted(faults: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
-    return tuple(sorted(faults, key=lambda fault: fault.line))
+def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
+    return tuple(sorted(problems, key=lambda problem: problem.line))
 
 
 # Invalid TOML
@@ -179,7 +179,7 @@ def _sorted(faults: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
 def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
     """Report where a file is invalid; parse each rule alone, so that one broken rule does not hide the next."""
     starts = [0, *(found.start() for found in _HEADER.finditer(text))]
-    faults: list[RuleProblem] = []
+    problems: list[RuleProblem] = []
     broken = 0
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         before = text.count("\n", 0, start)
@@ -188,13 +188,13 @@ def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
             parsed = tomllib.loads(part)
         except (tomllib.TOMLDecodeError, RecursionError) as wrong:
             broken += 1
-            faults.append(_invalid_toml(wrong, part, before))
+            problems.append(_invalid_toml(wrong, part, before))
         else:
-            found = _rules(parsed, KeyLines(part), granted).faults
-            faults += [replace(each, line=each.line + before) for each in found]
+            found = _rules(parsed, KeyLines(part), granted).problems
+            problems += [replace(each, line=each.line + before) for each in found]
     if not broken:
-        return Rules(faults=(_invalid_toml(error, text, 0),))
-    return Rules(faults=_sorted(faults))
+        return Rules(problems=(_invalid_toml(error, text, 0),))
+    return Rules(problems=_sorted(problems))
 
 
 def _invalid_toml(error: Exception, text: str, before: int) -> RuleProblem:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from workers.plugins.loading import FitError, fit
-from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, compile, uses
+from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, as_list, compile, uses
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check, event_for
 from workers.tickets.model import TicketRead
@@ -132,7 +132,7 @@ def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUs
 
 
 def _kinds(value: object, where: str, problems: list[SettingProblem]) -> frozenset[str]:
-    kinds = value if isinstance(value, list) else [value]
+    kinds = as_list(value)
     if not kinds:
         problems.append(SettingProblem(where, "on is empty", 'name a kind, for example on = "ticket-created"'))
     for kind in kinds:

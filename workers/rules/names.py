@@ -1,6 +1,6 @@
 """Names in rules and settings that an account does not know: they would fail a rule, or never hold."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 
 from workers.errors import GiveUp
@@ -31,8 +31,8 @@ def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Director
             used = rules.read(rules.content(account.rules), rules.granted(account.allow)).names
         except LoadError:
             used = ()
-        for fault in unknown(used, directory, account.name):
-            yield fault.in_file(account.rules.name)
+        for wrong in unknown(used, directory, account.name):
+            yield wrong.in_file(account.rules.name)
     for each in loaded:
         for where, name in _used_by(each):
             for problem, fix in _problems(name, directory, account.name):
@@ -65,17 +65,14 @@ def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tup
 
 
 def _errors(name: NameUse, directory: Directory) -> Iterator[GiveUp]:
+    finders: dict[str, Callable[[str | int], object]] = {
+        "status": directory.status,
+        "priority": directory.priority,
+        "category": directory.category,
+        "staff member": directory.staff_member,
+    }
     try:
-        if name.what == "status":
-            directory.status(name.name)
-        elif name.what == "priority":
-            directory.priority(name.name)
-        elif name.what == "category":
-            directory.category(name.name)
-        elif name.what == "staff member":
-            directory.staff_member(name.name)
-        else:
-            directory.field(name.name)
+        finders.get(name.what, directory.field)(name.name)
     except GiveUp as error:
         yield error
         return

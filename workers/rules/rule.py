@@ -12,7 +12,18 @@ from workers.plugins.context import Context
 from workers.plugins.router import Schedule, schedule
 from workers.rules.actions import GRANTS, ActionReader, RuleAction
 from workers.rules.checks import ConditionCheck, ContextCache
-from workers.rules.conditions import KEYS, NO_CHANGE, Condition, ConditionError, NameUse, TagUse, all_of, compile, uses
+from workers.rules.conditions import (
+    KEYS,
+    NO_CHANGE,
+    Condition,
+    ConditionError,
+    NameUse,
+    TagUse,
+    all_of,
+    as_list,
+    compile,
+    uses,
+)
 from workers.rules.templates import views
 from workers.settings import SettingProblem
 from workers.tickets.change import CALLS, Event, check
@@ -186,7 +197,7 @@ class RuleReader:
 
     def _kinds(self) -> tuple[str, ...]:
         given = self.table.get("on")
-        kinds = given if isinstance(given, list) else [given]
+        kinds = as_list(given)
         if given is None:
             fix = 'say when it runs: on = ["ticket-created", "contact-replied"], or every = "1d" with find'
             self.report((), "on is missing", fix)

@@ -12,11 +12,7 @@ Part = Literal["web", "worker", "all", "calls", "store"]
 """Who loads settings: the web process, the worker, both in one process, a script that calls HappyFox, or a command
 that needs the store alone."""
 
-WEB, WORKER, BOTH = (
-    frozenset({"web", "all"}),
-    frozenset({"worker", "all"}),
-    frozenset({"web", "worker", "all"}),
-)
+WEB, WORKER, BOTH = (frozenset({"web", "all"}), frozenset({"worker", "all"}), frozenset({"web", "worker", "all"}))
 CALLS = WORKER | {"calls"}
 EVERY = BOTH | CALLS | {"store"}
 
@@ -143,12 +139,7 @@ ALLOW = Setting(
     also=("permissions",),
 )
 REDIS = Setting(
-    "REDIS_URL",
-    "deployment",
-    EVERY,
-    parse.redis_url,
-    "the Redis or Valkey server",
-    shown="the embedded store",
+    "REDIS_URL", "deployment", EVERY, parse.redis_url, "the Redis or Valkey server", shown="the embedded store"
 )
 DATA = Setting("FOXHOOKS_DATA", "deployment", EVERY, parse.path, "folder of the embedded store", Path(".foxhooks"))
 DURABILITY = Setting(
@@ -200,22 +191,8 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         required=WORKER,
     ),
-    Setting(
-        "HAPPYFOX_GETS_PER_MINUTE",
-        "account",
-        CALLS,
-        parse.whole(10**6),
-        "GET calls allowed in any window",
-        500,
-    ),
-    Setting(
-        "HAPPYFOX_POSTS_PER_MINUTE",
-        "account",
-        CALLS,
-        parse.whole(10**6),
-        "POST calls allowed in any window",
-        300,
-    ),
+    Setting("HAPPYFOX_GETS_PER_MINUTE", "account", CALLS, parse.whole(10**6), "GET calls allowed in any window", 500),
+    Setting("HAPPYFOX_POSTS_PER_MINUTE", "account", CALLS, parse.whole(10**6), "POST calls allowed in any window", 300),
     Setting("HAPPYFOX_WINDOW_SECONDS", "account", CALLS, parse.decimal(_DAY), "length of the window", 60.0),
     Setting(
         "HAPPYFOX_LOCKOUT_SECONDS",
@@ -249,13 +226,7 @@ SETTINGS: tuple[Setting, ...] = (
     ALLOW,
     Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, parse.dry_run, "plan and show everything, send nothing", False),
     Setting(
-        "FOXHOOKS_OFF_TAG",
-        "shared",
-        WORKER,
-        parse.tag,
-        "the tag that pauses its ticket",
-        "foxhooks-off",
-        blank=True,
+        "FOXHOOKS_OFF_TAG", "shared", WORKER, parse.tag, "the tag that pauses its ticket", "foxhooks-off", blank=True
     ),
     Setting(
         "FOXHOOKS_OFF",
@@ -278,22 +249,8 @@ SETTINGS: tuple[Setting, ...] = (
     DATA,
     DURABILITY,
     Setting("FOXHOOKS_LEASE_SECONDS", "deployment", WORKER, parse.decimal(_DAY), "how long a lane is leased", 15.0),
-    Setting(
-        "FOXHOOKS_HANDLER_SECONDS",
-        "deployment",
-        WORKER,
-        parse.decimal(_DAY),
-        "time limit of one handler",
-        30.0,
-    ),
-    Setting(
-        "FOXHOOKS_RETENTION_HOURS",
-        "deployment",
-        EVERY,
-        parse.decimal(87_600),
-        "how long events are kept",
-        168.0,
-    ),
+    Setting("FOXHOOKS_HANDLER_SECONDS", "deployment", WORKER, parse.decimal(_DAY), "time limit of one handler", 30.0),
+    Setting("FOXHOOKS_RETENTION_HOURS", "deployment", EVERY, parse.decimal(87_600), "how long events are kept", 168.0),
     Setting("FOXHOOKS_THREADS", "deployment", WORKER, parse.whole(1000), "handler threads of a worker process", 8),
     Setting("FOXHOOKS_PROCESSES", "deployment", WORKER, parse.whole(1000), "worker processes", 1),
     Setting("WEB_CONCURRENCY", "deployment", WEB, parse.whole(1000), "web processes", 1),
@@ -315,14 +272,7 @@ SETTINGS: tuple[Setting, ...] = (
         shown="`0.0.0.0` for `web`, `127.0.0.1` for `up`, `demo` and `simulator`",
     ),
     Setting("SENTRY_DSN", "deployment", EVERY, parse.sentry_dsn, "where errors are reported"),
-    Setting(
-        "LOG_LEVEL",
-        "deployment",
-        EVERY,
-        parse.choice(*_LEVELS),
-        "the least serious line that is logged",
-        "INFO",
-    ),
+    Setting("LOG_LEVEL", "deployment", EVERY, parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
     Setting("LOG_FORMAT", "deployment", EVERY, parse.choice("json", "console"), "how a line is logged", "json"),
     Setting("FOXHOOKS_ADMIN_PASSWORD", "deployment", WEB, parse.secret, "switches the dashboard on"),
 )

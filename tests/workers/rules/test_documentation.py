@@ -26,7 +26,7 @@ EXAMPLES = [
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_every_example_is_a_valid_rule(text: str) -> None:
     found = read(text, ALL)
-    assert found.faults == ()
+    assert found.problems == ()
     assert len(found.rules) == 1
 
 
@@ -55,4 +55,4 @@ def test_what_the_page_says_of_actions_can_be_written() -> None:
     assert len(written) >= 8
     for code in written:
         text = f'[[rule]]\nname = "x"\non = "moved"\n{code}\n'
-        assert read(text, ALL).faults == (), code
+        assert read(text, ALL).problems == (), code

@@ -49,7 +49,7 @@ def rule(body: str, name: str = "it", on: str = "ticket-created") -> str:
 def reported(text: str, granted: frozenset[str] = frozenset({"reply", "forward", "move", "subscribe"})) -> list[str]:
     return [
         f"{fault.line}{'!' if fault.warning else ''} {fault.rule}: {fault.problem}; {fault.fix}"
-        for fault in read(text, granted).faults
+        for fault in read(text, granted).problems
     ]
 
 
@@ -369,7 +369,7 @@ def test_any_table_becomes_a_rule_or_faults(table: dict[str, Any]) -> None:
 @given(st.text() | st.lists(st.sampled_from(CONTRACT.splitlines(keepends=True)), max_size=12).map("".join))
 def test_no_text_crashes_the_reader(text: str) -> None:
     found = read(text, frozenset())
-    assert all(1 <= fault.line <= text.count("\n") + 1 for fault in found.faults)
+    assert all(1 <= fault.line <= text.count("\n") + 1 for fault in found.problems)
 
 
 # Lines

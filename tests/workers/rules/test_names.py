@@ -56,7 +56,7 @@ BAD: list[tuple[str, str]] = [
 def reported(line: str, on: str = "ticket-created") -> list[str]:
     text = f'[[rule]]\nname = "it"\non = "{on}"\n{line}\nadd_tags = ["x"]\n'
     found = read(text, frozenset({"move", "subscribe"}))
-    assert found.faults == ()
+    assert found.problems == ()
     return [f"{each.line} {each.problem}; {each.fix}" for each in unknown(found.names, DIRECTORY, "acme")]
 
 
