@@ -15,7 +15,7 @@ from service.errors import CommandError
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.webhook import Unreadable, parse
+from workers.webhook import UnreadableBody, parse
 
 #: How many are listed for a person.
 MOST = 1_000
@@ -184,7 +184,7 @@ def _read_again(found: Selection, entry: DeadLetterEntry) -> str:
         return "it no longer exists"
     try:
         arrival = receive(parse(body), body, source="replay")
-    except Unreadable as error:
+    except UnreadableBody as error:
         return f"it still cannot be read ({error.reason})"
     with Store(found.client) as store:
         store.run(accept(entry.account, [arrival], found.keep))
