@@ -66,7 +66,7 @@ class Result:
 
 
 def folded(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
-    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
+    """Fold as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
 
     `has` are the tags of the ticket, None when they are not known.
     """
@@ -132,7 +132,7 @@ def ticket(
     unresponded: bool = True,
     raw: Mapping[str, Any] | None = None,
 ) -> TicketRead:
-    """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
+    """Make a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
 
     Statuses, priorities and so on have a name and no id here, the contact's is 1.
     `closed` tells the behaviour of the status; without it
@@ -189,7 +189,7 @@ def run(
     now: datetime | None = None,
     allow: Iterable[str] = (),
 ) -> Result:
-    """Runs the handlers of a router on one turn and gives what they wanted.
+    """Run the handlers of a router on one turn and gives what they wanted.
 
     The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
     are then all there is. Of the kind `later` it is the timer of this `name`, of the kind `scheduled` the schedules of
