@@ -1,4 +1,4 @@
-"""Intents: what a handler wants done to the ticket, recorded and not performed."""
+"""Actions: what a handler asks for, and the ticket whose methods record them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,11 +15,11 @@ from workers.tickets.model import TicketRead
 
 
 class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
-    """The base of all intents; ``permission`` names the grant that it needs, empty when none."""
+    """The base of all actions."""
 
     @property
     def permission(self) -> str:
-        """The grant this intent needs, or an empty text."""
+        """The permission this action needs, or ""."""
         return ""
 
     @property
@@ -147,9 +147,6 @@ class OnOtherTicket(Action, frozen=True):
 AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
-# Permissions: what a router may want without a grant, and what needs one. Pure.
-
-
 def line(action: AnyAction, router: str) -> str:
     """Return the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
     return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
@@ -172,9 +169,6 @@ def wants(actions: Sequence[AnyAction], router: str) -> str:
 def denials(lines: Sequence[str]) -> str:
     """Describe what was denied, and which lines would allow it; begins with a semicolon, empty when nothing was."""
     return "".join(f"; {each.rpartition(':')[2]} denied, add {each}" for each in lines)
-
-
-# Recorders: the methods by which a handler says what it wants done to a ticket.
 
 
 Must = NameOrId | UnsetType
@@ -285,9 +279,6 @@ class OnTicket(Recorder):
 
     def _want(self, action: TicketAction) -> None:
         self._actions.append(action if self._own else OnOtherTicket(self.id, action))
-
-
-# The ticket that handlers are given: as read at the start of the turn, with methods that record intents.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""Arguments of intents, checked where a handler gives them: what makes no sense is a ``InvalidAction`` with its cure.
+"""Check the arguments of actions where a handler passes them; raise ``InvalidAction`` with the fix.
 
-Complaints tell the sort of a value, not its words: a handler may have taken them from a customer.
+Errors name the type of a value, not its content, which may come from a customer.
 """
 
 import html as markup

@@ -223,7 +223,7 @@ class Context(Generic[Settings]):
         ``wait`` is a number of seconds, a text such as ``"10m"``, ``"2h"``, ``"3d"``, or a timedelta; 1 s at least,
         366 days at most. A change of a kind in ``unless`` ends the timer; what foxhooks does itself is no change. A
         ticket has one timer of each name for a router: a new one takes the place of the old. Nothing is set when the
-        handler fails. Timers are lost with the store's memory. Raises ``InvalidAction`` for a wait, a kind or a name that
-        cannot be, also for one that no handler of the router receives.
+        handler fails. Timers are lost with the store's memory. Raise ``InvalidAction`` for an invalid wait, kind or
+        name, also for a name that no handler of the router receives.
         """
         self.actions.append(timer(wait, name, unless, self.timers))

@@ -89,9 +89,6 @@ class Stopped(BaseException):
         self.failure = failure
 
 
-# Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through.
-
-
 #: How much a handler may want in one run, in bytes as stored: the plan is one value of the store.
 LARGEST = 5_000_000
 

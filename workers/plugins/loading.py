@@ -1,4 +1,4 @@
-"""Fitting: from a table of the settings file to the frozen dataclass that it must fit, with every problem at once."""
+"""Load the routers that FOXHOOKS_HANDLERS names, with their settings; report every problem at once."""
 
 import importlib
 import sys
@@ -186,9 +186,6 @@ def _line(error: BaseException) -> str:
     external = [each for each in frames if each[0].parent not in engine and not each[0].name.startswith("<")]
     own = [f"{path}:{line}" for path, line in external if path.parent == external[0][0].parent]
     return own[-1] if own else ""
-
-
-# Loading: the routers that FOXHOOKS_HANDLERS names with their settings, and every problem at once.
 
 
 __all__ = ["LoadError", "Loaded", "ReadRules", "load_accounts", "settings_of"]

@@ -12,9 +12,6 @@ from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, check, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
-# Schedules: how often a search runs, for which tickets. Pure.
-
-
 #: The shortest and the longest period (s): a search costs calls, and what comes once in a year nobody waits for.
 SHORTEST_PERIOD, LONGEST_PERIOD = 60.0, 366 * 86_400.0
 

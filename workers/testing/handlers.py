@@ -1,4 +1,4 @@
-"""The result of a test's run: what handlers wanted, folded and given by name."""
+"""Run a router's handlers on one event, without a store, a network or a clock."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,9 +105,6 @@ def _others(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
     return wanted
 
 
-# Samples: tickets made by hand, as HappyFox would answer them.
-
-
 #: The time in tests unless another is given: noon of a Monday, UTC.
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -168,9 +165,6 @@ def ticket(
         "updates": [],
     }
     return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
-
-
-# Running handlers on one event: no store, no network, no clock.
 
 
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]

@@ -1,4 +1,4 @@
-"""From a read and what was last seen to the changes: the ticket is the truth, deliveries are hints. Pure."""
+"""Compare a read with the snapshot: the ticket is the truth, deliveries are hints. Pure."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -20,9 +20,6 @@ from workers.tickets.snapshot import (
     take_snapshot,
 )
 from workers.tickets.text import same_value
-
-# Differences: what changed on a ticket without a row of its own, by the snapshot that was last seen. Pure.
-
 
 #: The kind of change that each property makes.
 KIND_OF = {

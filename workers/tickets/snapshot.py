@@ -1,4 +1,4 @@
-"""Last seen: what we knew of a ticket after its previous turn.
+"""Snapshot: what we knew of a ticket after its previous turn.
 
 It is the snapshot that the handlers were given, plus our own confirmed operations; never the answer of a write, never
 a later read. So a change that a person makes while a turn runs is news to the next one.
@@ -71,9 +71,6 @@ def _update_text(side: Named | None) -> str:
     if side is None:
         return ""
     return str(side.id) if side.id is not None else side.name
-
-
-# Marks: what the row of one of our effects looks like, so that it is known when it appears.
 
 
 #: So many words of a message are enough to know it again in what a ticket remembers of it.
