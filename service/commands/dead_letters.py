@@ -16,7 +16,7 @@ from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.webhook import Unreadable, parse
+from workers.webhook import UnreadableBody, parse
 
 #: How many are listed for a person.
 MOST = 1_000
@@ -89,7 +89,7 @@ class Selection:
             return GONE
         try:
             arrival = receive(parse(body), body, source="replay")
-        except Unreadable as error:
+        except UnreadableBody as error:
             return f"it still cannot be read ({error.reason})"
         self._store.run(accept(entry.account, [arrival], self._retention))
         wake(self._store.client)

@@ -17,7 +17,7 @@ from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
 from workers.store.inbox import Arrival, unreadable
 from workers.store.inbox import receive as arrival_of
-from workers.webhook import HEADER, Unreadable, Verifier, parse
+from workers.webhook import HEADER, UnreadableBody, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
 BODY_LIMIT: Final = 5 * 1024 * 1024
@@ -129,7 +129,7 @@ class WebhookEndpoint:
         headers = _headers_as_json(tuple(kept))
         try:
             return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
-        except Unreadable as error:
+        except UnreadableBody as error:
             return unreadable(error.reason, body, headers)
         except Exception as error:
             # Our own mistake must not lose a delivery. Log the type alone: the text may quote a customer.

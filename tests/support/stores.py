@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from workers.testing import stores
-from workers.testing.stores import flush, start
+from workers.store import embedded
 
 __all__ = ["Server", "binary", "flush", "running", "untyped"]
 
@@ -24,7 +23,7 @@ def binary(kind: str) -> str:
     Where redis-server is not installed the test is skipped; in CI that is an error.
     """
     if kind == "valkey":
-        return stores.valkey()
+        return embedded.valkey()
     found = shutil.which("redis-server")
     if found is None:
         if os.environ.get("CI"):
@@ -41,8 +40,14 @@ def untyped(client: redis.Redis) -> Any:
 @contextlib.contextmanager
 def running(kind: str, *options: str) -> Iterator[str]:
     """Run a new, empty store that writes an append-only file until the block ends; yield its URL."""
-    with stores.running(binary(kind), "--appendonly", "yes", "--appendfsync", "everysec", *options) as url:
+    with embedded.running(binary(kind), "--appendonly", "yes", "--appendfsync", "everysec", *options) as url:
         yield url
+
+
+def flush(url: str) -> None:
+    """Empty a store."""
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
 
 
 class Server:
@@ -57,7 +62,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        self._guardian = start(self._server, self.folder, *self._options, keep=True)
+        self._guardian = embedded.start(self._server, self.folder, *self._options, keep=True)
 
     def kill(self) -> None:
         """Kill it, if it runs."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.webhook import LARGEST, Delivery, Unreadable, parse
+from workers.webhook import LARGEST, Delivery, UnreadableBody, parse
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "deliveries"
 
@@ -51,7 +51,7 @@ def body(**members: Any) -> bytes:
 
 
 def refused(raw: bytes, content_type: str = "") -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableBody) as caught:
         parse(raw, content_type)
     assert caught.value.__context__ is None, "the decoder's error would carry the payload along"
     return caught.value.reason
@@ -359,7 +359,7 @@ def test_whatever_else_is_said_a_ticket_id_is_enough(members: dict[str, object],
 def read_or_refuse(raw: bytes, content_type: str) -> None:
     try:
         delivery = parse(raw, content_type)
-    except Unreadable:
+    except UnreadableBody:
         return
     assert 1 <= delivery.ticket <= LARGEST
     assert delivery.update_id is None or 1 <= delivery.update_id <= LARGEST

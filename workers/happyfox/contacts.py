@@ -16,7 +16,6 @@ from workers.happyfox.base import (
     Page,
     Resource,
     in_hundreds,
-    numbers,
     read_all,
     read_results,
     reader,

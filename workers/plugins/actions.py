@@ -1,4 +1,4 @@
-"""Intents: what a handler wants done to the ticket, recorded and not performed."""
+"""Actions: what a handler asks for, and the ticket whose methods record them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,16 +15,16 @@ from workers.tickets.model import TicketRead
 
 
 class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
-    """The base of all intents; ``permission`` names the grant that it needs, empty when none."""
+    """The base of all actions."""
 
     @property
     def permission(self) -> str:
-        """The grant this intent needs, or an empty text."""
+        """The permission this action needs, or ""."""
         return ""
 
     @property
     def word(self) -> str:
-        """What it is called in the trail."""
+        """What it is called in the ticket history."""
         return type(self).__name__.lower()
 
 
@@ -147,16 +147,13 @@ class OnOtherTicket(Action, frozen=True):
 AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
-# Permissions: what a router may want without a grant, and what needs one. Pure.
-
-
 def line(action: AnyAction, router: str) -> str:
-    """Gives the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
+    """Return the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
     return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Gives the line that would allow the intent; empty when it is allowed.
+    """Return the line that would allow the intent; empty when it is allowed.
 
     `allow` holds the grants as (router, permission).
     """
@@ -164,17 +161,14 @@ def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) ->
 
 
 def wants(actions: Sequence[AnyAction], router: str) -> str:
-    """Says what a router's handler wants and may do, in plain words, with the lines that allow it."""
+    """Describe what a router's handler wants and may do, in plain words, with the lines that allow it."""
     told = (f"{each.word} (allowed by {by})" if (by := line(each, router)) else each.word for each in actions)
     return ", ".join(dict.fromkeys(told)) or "nothing"
 
 
 def denials(lines: Sequence[str]) -> str:
-    """Says what was denied, and which lines would allow it; begins with a semicolon, empty when nothing was."""
+    """Describe what was denied, and which lines would allow it; begins with a semicolon, empty when nothing was."""
     return "".join(f"; {each.rpartition(':')[2]} denied, add {each}" for each in lines)
-
-
-# Recorders: the methods by which a handler says what it wants done to a ticket.
 
 
 Must = NameOrId | UnsetType
@@ -183,7 +177,7 @@ Day = date | str | None | UnsetType
 
 
 class Recorder:
-    """Records what is wanted; nothing recorded shows anywhere.
+    """Record what is wanted; nothing recorded shows anywhere.
 
     What is recorded on the ticket of the turn and what is recorded on another one go different ways: see ``_want``.
     """
@@ -192,17 +186,17 @@ class Recorder:
         raise NotImplementedError  # Ticket keeps it for the turn, OnTicket sends it to the other ticket's lane
 
     def add_tags(self, *names: str) -> None:
-        """Wants tags added; those the ticket has already cost no call."""
+        """Request tags added; those the ticket has already cost no call."""
         if names:
             self._want(Tags(add=arguments.tags(names)))
 
     def remove_tags(self, *names: str) -> None:
-        """Wants tags removed."""
+        """Request tags removed."""
         if names:
             self._want(Tags(remove=arguments.tags(names)))
 
     def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
-        """Wants a private note: ``text`` is plain, ``html`` is markup and wins.
+        """Request a private note: ``text`` is plain, ``html`` is markup and wins.
 
         ``alert`` is whom HappyFox tells of it: a staff member, ``"s"`` the subscribers, ``"c"`` the category's staff.
         """
@@ -223,7 +217,7 @@ class Recorder:
         due_date: Day = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Wants an answer to the contact, with properties in the same call; ``notify`` also mails it."""
+        """Request an answer to the contact, with properties in the same call; ``notify`` also mails it."""
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
         self._want(Reply(arguments.body("reply", text, html), bool(notify), *copies))
         self._set(status, priority, assignee, due_date, fields)
@@ -237,26 +231,26 @@ class Recorder:
         due_date: Day = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Wants properties set; ``None`` clears the assignee or the due date. Texts are names, integers ids."""
+        """Request properties set; ``None`` clears the assignee or the due date. Texts are names, integers ids."""
         self._set(status, priority, assignee, due_date, fields)
 
     def move(self, category: NameOrId, note: str = "") -> None:
-        """Wants the ticket moved to another category, with a private note in plain text."""
+        """Request the ticket moved to another category, with a private note in plain text."""
         self._want(Move(arguments.name("category", category), arguments.escaped("note", note)))
 
     def forward(self, to: Iterable[str], subject: str, message: str) -> None:
-        """Wants the ticket sent to addresses outside; the subject is one line, the message plain text."""
+        """Request the ticket sent to addresses outside; the subject is one line, the message plain text."""
         if not (whom := arguments.addresses("to", to)):
             raise InvalidAction("a forward to nobody: give it an address")
         self._want(Forward(whom, arguments.line("subject", subject), arguments.escaped("message", message)))
 
     def subscribe(self, *staff: NameOrId) -> None:
-        """Wants staff members subscribed."""
+        """Request staff members subscribed."""
         if staff:
             self._want(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
 
     def delete(self) -> None:
-        """Wants the ticket deleted."""
+        """Request the ticket deleted."""
         self._want(Delete())
 
     def _set(
@@ -277,7 +271,7 @@ class Recorder:
 
 
 class OnTicket(Recorder):
-    """Records what is wanted of the ticket ``id``, by a handler whose own it is not, or is after all."""
+    """Record what is wanted of the ticket ``id``, by a handler whose own it is not, or is after all."""
 
     def __init__(self, id: int, actions: list[AnyAction], *, own: bool) -> None:
         self.id = id
@@ -285,9 +279,6 @@ class OnTicket(Recorder):
 
     def _want(self, action: TicketAction) -> None:
         self._actions.append(action if self._own else OnOtherTicket(self.id, action))
-
-
-# The ticket that handlers are given: as read at the start of the turn, with methods that record intents.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,5 +292,5 @@ class Ticket(TicketRead, Recorder):
 
 
 def for_handler(ticket: TicketRead, actions: list[AnyAction]) -> Ticket:
-    """Gives a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
+    """Return a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
     return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, actions=actions)

@@ -1,6 +1,6 @@
-"""Arguments of intents, checked where a handler gives them: what makes no sense is a ``WrongIntent`` with its cure.
+"""Check the arguments of actions where a handler passes them; raise ``InvalidAction`` with the fix.
 
-Complaints tell the sort of a value, not its words: a handler may have taken them from a customer.
+Errors name the type of a value, not its content, which may come from a customer.
 """
 
 import html as markup
@@ -24,7 +24,7 @@ ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
 
 
 def tags(names: Iterable[str]) -> tuple[str, ...]:
-    """Checks names of tags; a single text is one tag."""
+    """Check names of tags; a single text is one tag."""
     return tuple(_tag(name) for name in ([names] if isinstance(names, str) else several("tags", names)))
 
 
@@ -41,7 +41,7 @@ def _tag(name: object) -> str:
 
 
 def body(what: str, text: str, html: str | None) -> str:
-    """Gives the message as markup: plain text is escaped and keeps its lines."""
+    """Return the message as markup: plain text is escaped and keeps its lines."""
     body = escaped(what, text) if html is None else _text(what, html)
     if not body.strip():
         raise InvalidAction(f"an empty {what}: give it a text")
@@ -49,12 +49,12 @@ def body(what: str, text: str, html: str | None) -> str:
 
 
 def escaped(what: str, text: str) -> str:
-    """Gives plain text as markup, which may be empty."""
+    """Return plain text as markup, which may be empty."""
     return markup.escape(_text(what, text), quote=False).replace("\n", "<br>")
 
 
 def line(what: str, text: str) -> str:
-    """Gives plain text on one line, which may be empty."""
+    """Return plain text on one line, which may be empty."""
     return " ".join(_text(what, text).split())
 
 
@@ -67,7 +67,7 @@ def _text(what: str, text: object) -> str:
 
 
 def name(what: str, value: object) -> NameOrId:
-    """Checks a name or an id."""
+    """Check a name or an id."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InvalidAction(f"{what} that is {_sort(value)}: give a name (str) or an id (int)")
     if isinstance(value, str) and not 0 < len(value.strip()) <= LONGEST_NAME:
@@ -76,7 +76,7 @@ def name(what: str, value: object) -> NameOrId:
 
 
 def day(value: object) -> str:
-    """Writes a day as HappyFox takes it."""
+    """Write a day as HappyFox takes it."""
     try:
         return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()[:10]
     except ValueError:
@@ -84,7 +84,7 @@ def day(value: object) -> str:
 
 
 def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:
-    """Takes one address, several, or several in one text; none is an empty text."""
+    """Take one address, several, or several in one text; none is an empty text."""
     given = value.split(",") if isinstance(value, str) else several(what, value)
     listed = tuple(each.strip() if isinstance(each, str) else each for each in given)
     if isinstance(value, str) and not value.strip():
@@ -98,7 +98,7 @@ def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:
 
 
 def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Takes custom fields by name; what their values must be, HappyFox's lists tell."""
+    """Take custom fields by name; what their values must be, HappyFox's lists tell."""
     if values is None:
         return {}
     if not isinstance(values, Mapping):
@@ -107,7 +107,7 @@ def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def several(what: str, values: Iterable[str]) -> tuple[Any, ...]:
-    """Takes several values one after another."""
+    """Take several values one after another."""
     try:
         return tuple(values)
     except TypeError:

@@ -53,7 +53,7 @@ SHORTEST, LONGEST = 1.0, 366 * 86_400.0
 
 
 def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
-    """Makes the intent of a timer. ``received`` are the names that the router receives. Raises ``WrongIntent``."""
+    """Make the intent of a timer. ``received`` are the names that the router receives. Raises ``InvalidAction``."""
     given = arguments.several("ctx.later, unless: kinds", [unless] if isinstance(unless, str) else unless)
     for kind in given:
         try:
@@ -87,7 +87,7 @@ def run_on(
     now: int,
     dry: bool,
 ) -> tuple[tuple[Timer, ...], list[str]]:
-    """Gives the timers that run after a handler had its say, and remarks for the trail.
+    """Return the timers that run after a handler had its say, and remarks for the ticket history.
 
     ``changes`` are those it was shown. What came behind the last one that it asked for may end a timer at once, as it
     would had it come a turn later: how many changes one turn holds makes no difference.
@@ -155,7 +155,7 @@ class Context(Generic[Settings]):
     ) -> Value | None: ...
 
     def effect(self, name: str, call: Any, landed: Any = None, dry: Any = None) -> Any:
-        """Changes something in another system, once: calls ``call`` and gives its value, JSON of at most 64 kB.
+        """Change something in another system, once: calls ``call`` and gives its value, JSON of at most 64 kB.
 
         ``name`` tells the effects of a handler apart (``a-z``, ``0-9`` and ``. _ : -``). Until the handler has
         succeeded, also after a retry, a crash or a replay, a name that is done gives its first value and calls nothing.
@@ -185,7 +185,7 @@ class Context(Generic[Settings]):
         fields: Mapping[str, Any] | None = None,
         visible_only_staff: bool = False,
     ) -> None:
-        """Wants a ticket created, which needs the grant ``create``; the members are HappyFox's (KB 1039).
+        """Request a ticket created, which needs the grant ``create``; the members are HappyFox's (KB 1039).
 
         The contact goes by ``client``, the id of one that exists, or by ``email`` and ``name``. ``text`` is plain,
         ``html`` is markup and wins. ``fields`` are custom fields by name. Our handlers are not called for a ticket that
@@ -223,7 +223,7 @@ class Context(Generic[Settings]):
         )
 
     def on_ticket(self, number: int) -> Recorder:
-        """Gives a recorder of intents for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
+        """Return a recorder of intents for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
 
         They become an event in that ticket's own lane, are done there in their turn, under this router's grants, and
         call no handler. A ticket that does not exist makes a dead letter. The handler's own ticket is simply that. At
@@ -237,12 +237,12 @@ class Context(Generic[Settings]):
         return OnTicket(number, self.actions, own=number == self.ticket)
 
     def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
-        """Wants this router called again for this ticket: ``@router.on("later", name=name)`` receives it.
+        """Request this router called again for this ticket: ``@router.on("later", name=name)`` receives it.
 
         ``wait`` is a number of seconds, a text such as ``"10m"``, ``"2h"``, ``"3d"``, or a timedelta; 1 s at least,
         366 days at most. A change of a kind in ``unless`` ends the timer; what foxhooks does itself is no change. A
         ticket has one timer of each name for a router: a new one takes the place of the old. Nothing is set when the
-        handler fails. Timers are lost with the store's memory. Raises ``WrongIntent`` for a wait, a kind or a name that
-        cannot be, also for one that no handler of the router receives.
+        handler fails. Timers are lost with the store's memory. Raise ``InvalidAction`` for an invalid wait, kind or
+        name, also for a name that no handler of the router receives.
         """
         self.actions.append(timer(wait, name, unless, self.timers))

@@ -89,15 +89,12 @@ class Stopped(BaseException):
         self.failure = failure
 
 
-# Asking one handler: whether it wants to run, and what it wants done. Pure; whatever it raises goes through.
-
-
 #: How much a handler may want in one run, in bytes as stored: the plan is one value of the store.
 LARGEST = 5_000_000
 
 
 def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, settings: object = None) -> str:
-    """Tells why the handler's `when` does not hold, empty when it does; `event` is already of a kind it asked for.
+    """Return why the handler's `when` does not hold, empty when it does; `event` is already of a kind it asked for.
 
     `when` is given the ticket without the methods that record intents: it looks, the handler decides. `settings` are
     the router's.
@@ -116,9 +113,9 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
 
 
 def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyAction, ...]:
-    """Calls the handler with a ticket of its own and gives what it recorded, in order.
+    """Call the handler with a ticket of its own and gives what it recorded, in order.
 
-    Raises what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
+    Raise what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
     """
     context.actions.clear()
     recorder = for_handler(ticket, context.actions)
@@ -135,7 +132,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
 
 
 def _storable(actions: Sequence[AnyAction]) -> tuple[AnyAction, ...]:
-    """Gives what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
+    """Return what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
     if not all(isinstance(action, Action) for action in actions):
         raise InvalidAction("something that is no action was recorded: use the methods of the ticket")
     try:
@@ -198,7 +195,7 @@ class Invocation:
             self._over = True
 
     def read(self, request: Request) -> Answer:
-        """Makes a read for the handler; one that there is no permit for ends the run."""
+        """Make a read for the handler; one that there is no permit for ends the run."""
         self._check()
         try:
             return self._read(request)
@@ -234,7 +231,7 @@ class Invocation:
 
 
 def stated(error: Retry | GiveUp) -> Failure:
-    """Makes a failure of what a handler raised on purpose. Its author may have put anything into a class of his own."""
+    """Make a failure of what a handler raised on purpose. Its author may have put anything into a class of his own."""
     said = getattr(error, "reason", None)
     words = str(type(error).__name__ if said is None else said).encode("utf-8", "replace").decode()
     reason = words if len(words) <= REASON else f"{words[:REASON]}…"
@@ -247,7 +244,7 @@ def stated(error: Retry | GiveUp) -> Failure:
 
 
 def place(error: BaseException, handler: Handler) -> str:
-    """Names the line that failed, as in ` at vip.py:12`: the handler's own, if one of its file was under way."""
+    """Name the line that failed, as in ` at vip.py:12`: the handler's own, if one of its file was under way."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", place.__code__).co_filename

@@ -1,4 +1,4 @@
-"""Fitting: from a table of the settings file to the frozen dataclass that it must fit, with every problem at once."""
+"""Load the routers that FOXHOOKS_HANDLERS names, with their settings; report every problem at once."""
 
 import importlib
 import sys
@@ -33,7 +33,7 @@ class FitError(ValueError):
 
 
 def fit(table: object, into: type[Fitted], where: str) -> Fitted:
-    """Makes an instance of the dataclass `into` of a table; `where` names the table in problems.
+    """Make an instance of the dataclass `into` of a table; `where` names the table in problems.
 
     Members may be whatever msgspec converts, dataclasses again, or types with a class method
     `from_settings(value, where, *type_arguments)`. Raises FitError.
@@ -102,7 +102,7 @@ class LoadError(SettingsError):
 
 
 def append(folder: Path) -> Iterator[SettingProblem]:
-    """Appends a folder to Python's path; complains of modules in it that ours would hide."""
+    """Append a folder to Python's path; complains of modules in it that ours would hide."""
     for name in ("workers", "service"):
         for path in (folder / name, folder / f"{name}.py"):
             if path.exists() and path.resolve() != HOME / name:
@@ -113,7 +113,7 @@ def append(folder: Path) -> Iterator[SettingProblem]:
 
 
 def find(name: str, folder: Path) -> Router:
-    """Imports the router that a name means. Raises LoadError."""
+    """Import the router that a name means. Raises LoadError."""
     where = f"FOXHOOKS_HANDLERS: {name}"
     module, _, attribute = (name if ":" in name else _registered(name, folder, where)).partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
@@ -122,7 +122,7 @@ def find(name: str, folder: Path) -> Router:
 
 
 def fault(error: BaseException) -> str:
-    """Tells an exception by its type, its words and the line of the plug-in it came from.
+    """Return an exception by its type, its words and the line of the plug-in it came from.
 
     For loading only: an exception of a handler that runs may hold a customer's words.
     """
@@ -136,7 +136,7 @@ def _error(where: str, problem: str, fix: str) -> LoadError:
 
 
 def _registered(name: str, folder: Path, where: str) -> str:
-    """Gives the import string that is registered under a name."""
+    """Return the import string that is registered under a name."""
     known = entry_points(group=GROUP)
     values = sorted({each.value for each in known.select(name=name)})
     if len(values) == 1:
@@ -178,7 +178,7 @@ def _router(module: ModuleType, attribute: str, folder: Path, where: str) -> Rou
 
 
 def _line(error: BaseException) -> str:
-    """Gives the last line in the traceback that lies in the plug-in's own folder, empty when there is none."""
+    """Return the last line in the traceback that lies in the plug-in's own folder, empty when there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
@@ -188,13 +188,10 @@ def _line(error: BaseException) -> str:
     return own[-1] if own else ""
 
 
-# Loading: the routers that FOXHOOKS_HANDLERS names with their settings, and every problem at once.
-
-
 __all__ = ["LoadError", "Loaded", "ReadRules", "load_accounts", "settings_of"]
 
 ReadRules = Callable[[Path, frozenset[tuple[str, str]]], Router]
-"""Makes a router of a rules file and the account's grants; raises LoadError."""
+"""Make a router of a rules file and the account's grants; raises LoadError."""
 
 #: The name among the handlers that stands for the rules file, and the name of its router.
 RULES = "rules"
@@ -209,11 +206,11 @@ class Loaded:
 
 
 def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRules) -> dict[str, list[Loaded]]:
-    """Loads the routers of several accounts by the account's name, in the order of their names.
+    """Load the routers of several accounts by the account's name, in the order of their names.
 
     `folder` is appended to Python's path. The name `rules` stands for the account's rules file. The `[router.NAME]`
     tables are common to all: one is unknown only when no account loads its router.
-    Raises LoadError with every problem.
+    Raise LoadError with every problem.
     """
     accounts = list(accounts)
     tables = {name: table for each in accounts for name, table in each.router_settings.items()}
@@ -227,7 +224,7 @@ def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRul
 
 
 def settings_of(router: Router, table: Mapping[str, Any]) -> Any:
-    """Makes the router's settings of its table; None when it asked for none. Raises FitError."""
+    """Make the router's settings of its table; None when it asked for none. Raises FitError."""
     where = f"router.{router.name}"
     if router.settings is not None:
         return fit(table, router.settings, where)
@@ -287,7 +284,7 @@ class _Loading:
         return None
 
     def finish(self, allow: frozenset[tuple[str, str]], dry: frozenset[str]) -> None:
-        """Reports what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
+        """Report what is for unknown routers, unless one that was not found may be meant; raises LoadError."""
         if not self.lost:
             for table in sorted(self.tables.keys() - self.routers):
                 self.report(f"router.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))

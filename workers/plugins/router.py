@@ -12,9 +12,6 @@ from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, check, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
-# Schedules: how often a search runs, for which tickets. Pure.
-
-
 #: The shortest and the longest period (s): a search costs calls, and what comes once in a year nobody waits for.
 SHORTEST_PERIOD, LONGEST_PERIOD = 60.0, 366 * 86_400.0
 
@@ -32,12 +29,12 @@ class Schedule:
 
     @property
     def words(self) -> str:
-        """Says how often it searches, and for what."""
+        """Describe how often it searches, and for what."""
         age = f", older than {_told(timedelta(milliseconds=self.older_than))}" if self.older_than else ""
         return f"{_told(timedelta(milliseconds=self.period))}: {self.find}{age}"
 
     def query(self, now: int) -> str:
-        """Gives the search as HappyFox takes it at ``now`` (ms).
+        """Return the search as HappyFox takes it at ``now`` (ms).
 
         It compares whole days in a time zone that is not documented: a day more lets none slip through, and
         ``refusal`` looks at the time of each ticket.
@@ -48,7 +45,7 @@ class Schedule:
         return f'{self.find} last-modified-on-or-before:"{day:%Y/%m/%d}"'
 
     def refusal(self, ticket: TicketRead, now: datetime) -> str:
-        """Tells why the ticket, as read, is not meant; empty when it is."""
+        """Return why the ticket, as read, is not meant; empty when it is."""
         if not self.older_than or ticket.modified_at is None:
             return ""
         age = now - ticket.modified_at
@@ -58,7 +55,7 @@ class Schedule:
 
 
 def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
-    """Makes a schedule of what a handler or a rule gives. Raises ValueError: what is wrong; the cure."""
+    """Make a schedule of what a handler or a rule gives. Raises ValueError: what is wrong; the cure."""
     if not isinstance(find, str) or not find.strip():
         raise ValueError("find is empty; write a search, as find='status:\"On Hold\"'")
     if not find.strip().isprintable() or len(find) > LARGEST:
@@ -138,7 +135,7 @@ class Handler:
 
 
 def router_of(handler: str) -> str:
-    """Gives the name of the router in a handler's full name, or in what stands for all of its handlers."""
+    """Return the name of the router in a handler's full name, or in what stands for all of its handlers."""
     return handler.partition(".")[0]
 
 
@@ -177,7 +174,7 @@ class Router:
     def on(
         self, *kinds: str, when: Callable[..., object] | None = None, name: str = ""
     ) -> Callable[[Function], Function]:
-        """Registers a function for kinds of change; ``when`` must hold as well.
+        """Register a function for kinds of change; ``when`` must hold as well.
 
         ``when`` takes ``ticket`` and, if it names them, ``event``, ``now`` (the time of the turn) and ``settings`` (the
         router's). What it returns counts by its truth; when that is an object with a ``reason``, as ``Matches.holds``
@@ -207,7 +204,7 @@ class Router:
         older_than: float | str | timedelta | None = None,
         when: Callable[..., object] | None = None,
     ) -> Callable[[Function], Function]:
-        """Registers a function that is called for each ticket that a search finds, time and again.
+        """Register a function that is called for each ticket that a search finds, time and again.
 
         ``period`` is as for ``Retry``, a minute at least. ``find`` is a search as HappyFox's own: ``status:"On Hold"``.
         ``older_than`` leaves out tickets that anybody, foxhooks included, has changed within that time. All processes

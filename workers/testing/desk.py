@@ -64,11 +64,11 @@ class Clock:
         return datetime.fromtimestamp(self.ms / 1000, UTC)
 
     def seconds(self) -> float:
-        """Gives epoch seconds, as the simulator wants them."""
+        """Return epoch seconds, as the simulator wants them."""
         return self.ms / 1000
 
     def advance(self, span: float | str) -> None:
-        """Moves it on by a number of seconds, or by ``"90s"``, ``"10m"``, ``"2h"``, ``"1d"``."""
+        """Move it on by a number of seconds, or by ``"90s"``, ``"10m"``, ``"2h"``, ``"1d"``."""
         self.ms += int(seconds(span) * 1000)
 
 
@@ -88,7 +88,7 @@ class Crash(BaseException):
 
 
 class Player:
-    """Performs steps. ``before`` is called with each, ``after`` with its result too; either may raise ``Crash``."""
+    """Perform steps. ``before`` is called with each, ``after`` with its result too; either may raise ``Crash``."""
 
     def __init__(self, store: Store, simulator: Simulator) -> None:
         self.store, self.simulator = store, simulator
@@ -96,7 +96,7 @@ class Player:
         self.after: Callable[[Step | Inner, Any], Any] = lambda step, result: result
 
     def play(self, turn: Steps[T]) -> T:
-        """Drives a generator of steps to its end and gives what it gives."""
+        """Drive a generator of steps to its end and return its result."""
 
         def perform(step: Step) -> Any:
             self.before(step)
@@ -105,7 +105,7 @@ class Player:
         return drive(turn, perform)
 
     def perform(self, step: Step) -> Any:
-        """Performs one step."""
+        """Perform one step."""
         if isinstance(step, Script):
             return self.store.run(step)
         if isinstance(step, Call):
@@ -225,34 +225,34 @@ class World(Player):
     # -- HappyFox's side
 
     def deliver(self) -> list[Acceptance]:
-        """Takes every webhook that HappyFox has to send by now into the inbox."""
+        """Take every webhook that HappyFox has to send by now into the inbox."""
         self._post += self.simulator.take_deliveries()
         ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
         self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
         return [taken for delivery in ready for taken in self.receive(delivery.body)]
 
     def posted(self) -> list[int]:
-        """Gives the times (ms) at which HappyFox sends the webhooks that wait to be sent."""
+        """Return the times (ms) at which HappyFox sends the webhooks that wait to be sent."""
         self._post += self.simulator.take_deliveries()
         return [ceil(delivery.due * 1000) for delivery in self._post]
 
     def receive(self, body: bytes) -> list[Acceptance]:
-        """Takes one delivery into the inbox."""
+        """Take one delivery into the inbox."""
         return self.store.run(accept(ACCOUNT, [receive(parse(body), body)], keep=604_800))
 
     def ticket(self, number: int) -> Mapping[str, Any]:
-        """Reads a ticket as the API shows it, without a call being counted."""
+        """Read a ticket as the API shows it, without a call being counted."""
         return updates.ticket_json(self.simulator.account, self.simulator.account.tickets[number])
 
     # -- the worker's side
 
     def nonce(self) -> str:
-        """Gives a nonce that no claim has had."""
+        """Return a nonce that no claim has had."""
         self._nonce += 1
         return f"n{self._nonce}"
 
     def claim(self) -> ClaimedLane | None:
-        """Claims the next due lane."""
+        """Claim the next due lane."""
         got = self.store.run(claim(self.config.claim, self.nonce()))
         return got if isinstance(got, ClaimedLane) else None
 
@@ -275,22 +275,22 @@ class World(Player):
         return results
 
     def rounds(self) -> list[TaskResult]:
-        """Takes every round that is due: schedules search, and the tickets found get their events."""
+        """Take every round that is due: schedules search, and the tickets found get their events."""
         ends: list[TaskResult] = []
         while (ended := self.round()).name:
             ends.append(ended)
         return ends
 
     def round(self) -> TaskResult:
-        """Takes the round that is due longest, if one is."""
+        """Take the round that is due longest, if one is."""
         return self.play(run_due_task(self.config, periodic_tasks(self.config.handlers, self.check), self.nonce()))
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
-        """Takes the turn of a claimed lane."""
+        """Take the turn of a claimed lane."""
         return self.run(take_turn(lane, self.config))
 
     def run(self, turn: Steps[TurnResult]) -> TurnResult:
-        """Drives a turn to its end."""
+        """Run a turn to its end."""
         return self.play(turn)
 
 
@@ -345,15 +345,15 @@ class Desk:
         self.clock.ms = end
 
     def ticket(self, number: int) -> TicketRead:
-        """Reads a ticket as it is now, as a handler would see it."""
+        """Read a ticket as it is now, as a handler would see it."""
         return read_ticket(dict(self._world.ticket(number)), self._world.config.site)
 
     def notes(self, number: int) -> list[str]:
-        """Gives the texts of the private notes that foxhooks wrote on a ticket, oldest first."""
+        """Return the texts of the private notes that foxhooks wrote on a ticket, oldest first."""
         return self._said(number, private=True)
 
     def replies(self, number: int) -> list[str]:
-        """Gives the texts of the answers that foxhooks wrote to the contact, oldest first."""
+        """Return the texts of the answers that foxhooks wrote to the contact, oldest first."""
         return self._said(number, private=False)
 
     def _said(self, number: int, *, private: bool) -> list[str]:

@@ -9,32 +9,32 @@ import pytest
 import redis
 
 from workers.simulator import Simulator
+from workers.store.embedded import running, valkey
 from workers.testing.desk import Clock, Desk
-from workers.testing.stores import flush, running, valkey
 
 
 @pytest.fixture(scope="session")
 def foxhooks_store() -> Iterator[str]:
-    """URL of a store of the tests' own; it starts with the first test that needs it and ends with the last."""
+    """Return the URL of a store for the tests, which runs from the first test that needs it to the last."""
     with running(valkey()) as url:
         yield url
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still until the test moves it, as by `clock.advance("2h")`."""
+    """Return a clock that stands still until the test moves it with `clock.advance("2h")`."""
     return Clock()
 
 
 @pytest.fixture
 def simulator(clock: Clock) -> Simulator:
-    """A simulated HappyFox on that clock, in memory: tickets, contacts, staff, and what people do to them."""
+    """Return a simulated HappyFox on that clock, in memory: tickets, contacts, staff, and their actions."""
     return Simulator(clock.seconds)
 
 
 @pytest.fixture
 def desk(foxhooks_store: str, clock: Clock, simulator: Simulator) -> Iterator[Desk]:
-    """A help desk: the real engine on an empty store, with that simulated HappyFox and that clock."""
-    flush(foxhooks_store)
+    """Return a help desk: the real engine on an empty store, with that simulator and that clock."""
     with redis.Redis.from_url(foxhooks_store) as client:
+        client.flushall()
         yield Desk(client, clock, simulator)

@@ -1,4 +1,4 @@
-"""The result of a test's run: what handlers wanted, folded and given by name."""
+"""Run a router's handlers on one event, without a store, a network or a clock."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ class Result:
 
 
 def folded(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
-    """Folds as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
+    """Fold as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
 
     `has` are the tags of the ticket, None when they are not known.
     """
@@ -104,9 +104,6 @@ def _others(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
     return wanted
 
 
-# Samples: tickets made by hand, as HappyFox would answer them.
-
-
 #: The time in tests unless another is given: noon of a Monday, UTC.
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -131,7 +128,7 @@ def ticket(
     unresponded: bool = True,
     raw: Mapping[str, Any] | None = None,
 ) -> TicketRead:
-    """Makes a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
+    """Make a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
 
     Statuses, priorities and so on have a name and no id here, the contact's is 1.
     `closed` tells the behaviour of the status; without it
@@ -169,9 +166,6 @@ def ticket(
     return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
 
 
-# Running handlers on one event: no store, no network, no clock.
-
-
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 
 
@@ -188,7 +182,7 @@ def run(
     now: datetime | None = None,
     allow: Iterable[str] = (),
 ) -> Result:
-    """Runs the handlers of a router on one turn and gives what they wanted.
+    """Run the handlers of a router on one turn and gives what they wanted.
 
     The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
     are then all there is. Of the kind `later` it is the timer of this `name`, of the kind `scheduled` the schedules of

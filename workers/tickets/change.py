@@ -1,4 +1,4 @@
-"""Changes: what happened to a ticket since it was last seen, and the event that handlers are called with."""
+"""Changes since the last snapshot, and the event that handlers are called with."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Final, Literal
 from workers.errors import suggest
 from workers.tickets.model import Attachment, Named
 
-#: The name of the change that tells of a merge.
+#: The name of the change for a merge.
 MERGED = "merged"
 
 
@@ -22,19 +22,13 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that happened to a ticket.
-
-    ``at`` is aware, in UTC. ``update_id`` is the row that tells of it, None for changes that leave no row of their own.
-    ``old`` and ``new`` are set for property changes, ``added`` and ``removed`` for tags, ``field`` names the custom
-    field, ``text`` and ``html`` hold a message. ``name`` is that of the timer that made a ``later``; it is ``merged``
-    where another ticket was merged into this one, which ``new`` names. ``to`` tells who alone is shown it: the router
-    that set the timer, or the handler whose schedule found the ticket. Nobody made these two, so that their actor is
-    unknown.
-    """
+    """One thing that happened to a ticket; timers and schedules have an unknown actor."""
 
     kind: str
     at: datetime
+    """Aware, in UTC."""
     update_id: int | None = None
+    """The update that shows the change; None if it has no update of its own."""
     actor: Actor = Actor("unknown")
     old: Named | None = None
     new: Named | None = None
@@ -44,28 +38,32 @@ class Change:
     html: str = ""
     attachments: tuple[Attachment, ...] = ()
     field: str = ""
+    """The name of the custom field."""
     name: str = ""
+    """The timer's name of a ``later``; ``merged`` if the ticket in ``new`` was merged into this one."""
     to: str = ""
+    """The only recipient: the router that set the timer, or the handler of the schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What a handler is called with, beside the ticket.
-
-    ``kind`` is the kind that called it, ``at`` the time of the last change it asked for, ``changes`` all changes of the
-    turn, oldest first, ``matched`` those of the kinds it asked for, ``replay`` whether a person asked for this.
-    """
+    """What a handler is called with, together with the ticket."""
 
     account: str
     kind: str
+    """The kind that triggered the handler."""
     at: datetime
+    """The time of the latest matching change."""
     changes: tuple[Change, ...]
+    """All changes of the turn, oldest first."""
     matched: tuple[Change, ...]
+    """The changes of the kinds that the handler asked for."""
     replay: bool = False
+    """Whether a person requested this."""
 
 
 def describe(change: Change) -> str:
-    """Tells of a timer, a schedule or a merge in plain words; empty for what a row or a difference tells."""
+    """Describe a timer, a schedule or a merge; return "" for any other change."""
     merge = change.name == MERGED
     if not change.to:
         return f"{change.kind}: {change.new.name} was merged into this ticket" if merge and change.new else ""
@@ -75,25 +73,25 @@ def describe(change: Change) -> str:
 
 
 def brief(change: Change) -> str:
-    """Tells what happened and through whom, without anybody's words."""
+    """Describe what happened and who did it, without the text of messages."""
     update = f" (row {change.update_id})" if change.update_id else ""
     return describe(change) or f"{change.kind} by {change.actor.kind}{update}"
 
 
 def timer_kind(router: str, name: str) -> str:
-    """Gives what a handler asks for that receives the timer of its router by this name."""
+    """Return the kind that a handler of this router's timer is registered for."""
     return f"later {router} {name}"
 
 
 def schedule_kind(handler: str) -> str:
-    """Gives what a handler asks for that has a schedule; ``handler`` is its full name."""
+    """Return the kind that a scheduled handler is registered for, by its full name."""
     return f"scheduled {handler}"
 
 
 def matches(kinds: frozenset[str], change: Change) -> bool:
-    """Tells whether a change is of one of the kinds; ``ticket-updated`` is any change but the creation.
+    """Return whether a change is of one of the kinds.
 
-    What is for somebody alone, a timer or a schedule, matches only where it is asked for by name.
+    ``ticket-updated`` matches any change but the creation. Timers and schedules match only by name.
     """
     if change.to:
         return (schedule_kind(change.to) if change.kind == "scheduled" else timer_kind(change.to, change.name)) in kinds
@@ -103,9 +101,9 @@ def matches(kinds: frozenset[str], change: Change) -> bool:
 def event_for(
     account: str, kinds: frozenset[str], changes: tuple[Change, ...], *, replay: bool = False
 ) -> Event | None:
-    """Makes the event for a handler that asked for ``kinds``, or None when no change is of them.
+    """Return the event for a handler of these kinds, or None if no change matches.
 
-    What is for others alone does not show in it.
+    It does not contain other recipients' timers and schedules.
     """
     matched = tuple(change for change in changes if matches(kinds, change))
     if not matched:
@@ -116,9 +114,7 @@ def event_for(
     return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay)
 
 
-# The kinds of events a handler may ask for.
-
-
+#: The kinds that a handler may ask for.
 KINDS: Final = (
     "ticket-created",
     "ticket-updated",  # any change but the creation
@@ -135,8 +131,7 @@ KINDS: Final = (
     "smart-rule",
 )
 
-#: The kinds that are nobody's doing: a timer that a handler set, and a schedule that found the ticket. Each is for one
-#: alone, and a handler asks for them in the way told here.
+#: The kinds that nobody causes, and how a handler registers for each: each has exactly one recipient.
 CALLS: Final = {
     "later": 'a timer has a name: write @router.on("later", name="...")',
     "scheduled": 'write @router.every("1h", find="...") above the handler',
@@ -144,9 +139,9 @@ CALLS: Final = {
 
 
 def check(kind: str) -> str:
-    """Returns the kind as it is, if it is one that something which happened to a ticket may have.
+    """Return the kind unchanged if a handler can ask for it.
 
-    Raises ValueError otherwise: it names the nearest kind, or lists them all when none is near.
+    Raise ValueError otherwise, naming the nearest kind, or all kinds if none is similar.
     """
     if not isinstance(kind, str):
         cure = 'write each as a text, one after another: on("ticket-created", "moved")'

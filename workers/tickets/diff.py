@@ -1,4 +1,4 @@
-"""From a read and what was last seen to the changes: the ticket is the truth, deliveries are hints. Pure."""
+"""Compare a read with the snapshot: the ticket is the truth, deliveries are hints. Pure."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -21,9 +21,6 @@ from workers.tickets.snapshot import (
 )
 from workers.tickets.text import same_value
 
-# Differences: what changed on a ticket without a row of its own, by the snapshot that was last seen. Pure.
-
-
 #: The kind of change that each property makes.
 KIND_OF = {
     "status": "status-changed",
@@ -43,7 +40,7 @@ def _teller(ticket: TicketRead, silent: list[Update], now: datetime) -> tuple[da
 
 
 def tag_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], now: datetime) -> list[Change]:
-    """Tells the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
+    """Return the tags that were added and removed; ``bare`` are the new rows that say nothing themselves."""
     added, removed = ticket.tags - set(snapshot.tags), frozenset(snapshot.tags) - ticket.tags
     if not added and not removed:
         return []
@@ -52,7 +49,7 @@ def tag_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], no
 
 
 def field_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], now: datetime) -> list[Change]:
-    """Tells the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
+    """Return the custom fields that hold something else; what we sent ourselves is held against what HappyFox shows."""
     at, update, actor = _teller(ticket, silent, now)
     found = []
     for field in ticket.field_values:
@@ -77,7 +74,7 @@ def field_changes(ticket: TicketRead, snapshot: Snapshot, silent: list[Update], 
 
 
 def property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> list[Change]:
-    """Tells the properties that differ; used only when the read shows no new row, since rows tell more."""
+    """Return the properties that differ; used only when the read shows no new row, since rows tell more."""
     names = labels(ticket)
     found = []
     for name, new in properties(ticket).items():
@@ -95,7 +92,7 @@ def property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> l
 
 
 def labels(ticket: TicketRead) -> dict[str, str]:
-    """Gives the names of status, priority, assignee and category, and the due date, empty when there is none."""
+    """Return the names of status, priority, assignee and category, and the due date, empty when there is none."""
     return {
         "status": ticket.status.name,
         "priority": ticket.priority.name,
@@ -106,7 +103,7 @@ def labels(ticket: TicketRead) -> dict[str, str]:
 
 
 def named(name: str, value: str, label: str) -> Named | None:
-    """Makes the value of a property, an id or a day as text and what it is called, into one side of its change."""
+    """Make the value of a property, an id or a day as text and what it is called, into one side of its change."""
     if not value:
         return None
     return Named(None, value) if name == "due_date" else Named(int(value), label)
@@ -145,7 +142,7 @@ def diff_read(
     staff: int,
     brought: frozenset[int] = frozenset(),
 ) -> ReadDiff:
-    """Compares a read with what was last seen; what we did ourselves, as ``staff``, is left out.
+    """Compare a read with what was last seen; what we did ourselves, as ``staff``, is left out.
 
     A person may work as the same staff member: a row by it is ours when an effect made it or, of late, one that looks
     like it. All others are that person's, but those that say nothing: such a row never is news by itself. Neither are
@@ -234,7 +231,7 @@ def _creation(
 
 
 def opening_update(ticket: TicketRead) -> Update | None:
-    """Gives the row that opened the ticket; those of tickets that were merged into it may be older."""
+    """Return the row that opened the ticket; those of tickets that were merged into it may be older."""
     at = ticket.created_at if ticket.merged else None
     updates = (update for update in ticket.history if at is None or update.at is None or update.at >= at)
     return next(updates, ticket.history[0] if ticket.history else None)
@@ -310,7 +307,7 @@ def _ms(moment: datetime) -> int:
 
 
 def merged_since(ticket: TicketRead, snapshot: Snapshot | None) -> tuple[int, ...]:
-    """Gives the tickets that were merged into this one since it was last seen; on first sight all there are."""
+    """Return the tickets that were merged into this one since it was last seen; on first sight all there are."""
     if snapshot is None:
         return ticket.merged
     # A memory from before merges were known of cannot tell which are new.
@@ -326,7 +323,7 @@ def updates_from_merge(
     since: datetime,
     staff: int,
 ) -> frozenset[int]:
-    """Gives those of the new ``rows`` that came with a merge and are no news.
+    """Return those of the new ``rows`` that came with a merge and are no news.
 
     ``first`` is the row that opened the ticket. ``memories`` are those of the merged tickets, None for one that nothing
     is known of; ``named`` the rows that this ticket's own deliveries named. Rows before ``since`` are old, and
@@ -355,7 +352,7 @@ def updates_from_merge(
 def add_merge_changes(
     found: ReadDiff, ticket: TicketRead, snapshot: Snapshot, merged: Sequence[int], now: datetime
 ) -> ReadDiff:
-    """Adds the changes that tell of a merge; ``found`` is what else is new to a ticket that was seen before.
+    """Add the changes that tell of a merge; ``found`` is what else is new to a ticket that was seen before.
 
     A row of a merged ticket tells of that ticket's properties: its changes count only where this one's have changed.
     """

@@ -1,13 +1,10 @@
-"""The ticket as HappyFox answers it (KB 1039)."""
+"""The ticket as HappyFox returns it (KB 1039), and lenient readers for its members."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
-
-# Readers for single values as HappyFox writes them: lenient, because every member may be missing or null.
-
 
 Raw = Mapping[str, Any]
 
@@ -22,14 +19,14 @@ TIMES = (
 
 
 def text(value: object) -> str:
-    """Gives a text, empty when there is none; numbers become their digits."""
+    """Return text, or "" if there is none; a number becomes its digits."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def number(value: object) -> int | None:
-    """Gives an integer, also from a numeric string, or None."""
+    """Return an integer, also from a numeric string, or None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -40,12 +37,12 @@ def number(value: object) -> int | None:
 
 
 def mapping(value: object) -> Raw:
-    """Gives an object, empty when there is none."""
+    """Return the object, or an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def items(value: object) -> list[Any]:
-    """Gives a list, empty when there is none."""
+    """Return the list, or an empty one."""
     return value if isinstance(value, list) else []
 
 
@@ -55,7 +52,7 @@ def numbers(value: object) -> tuple[int, ...]:
 
 
 def time(value: object) -> datetime | None:
-    """Reads a time stamp as an aware time in UTC, or None when there is none that can be read."""
+    """Read a time stamp as an aware time in UTC, or None."""
     if not isinstance(value, str) or not value:
         return None
     for spelling in TIMES:
@@ -67,7 +64,7 @@ def time(value: object) -> datetime | None:
 
 
 def day(value: object) -> date | None:
-    """Reads a date written ``YYYY-MM-DD``, also from the beginning of a time stamp, or None."""
+    """Read a date ``YYYY-MM-DD``, also at the start of a time stamp, or None."""
     try:
         return date.fromisoformat(value[:10]) if isinstance(value, str) else None
     except ValueError:
@@ -75,29 +72,25 @@ def day(value: object) -> date | None:
 
 
 def comma_list(value: object) -> list[str]:
-    """Splits a comma string, as HappyFox writes tags, into trimmed, non-empty parts in order, each once."""
+    """Split a comma-separated string, such as tags, into distinct trimmed parts in order."""
     parts = value if isinstance(value, list) else text(value).split(",")
     return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
 
 
-# Custom fields with their values (KB 1039, KB 579).
-
-
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """A custom field on a ticket or contact; ``value`` is what a person reads, several choices joined by a comma.
-
-    ``told`` is what can be held against a value that was sent: the ids of choices, else the value as it came.
-    """
+    """A custom field on a ticket or contact (KB 1039, KB 579)."""
 
     id: int
     name: str
     value: str
+    """The value as a person reads it; several choices are joined by a comma."""
     told: object = None
+    """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
 
 
 def field_values(raw: object) -> list[FieldValue]:
-    """Reads the list of custom fields of a ticket or contact; those without an id are left out."""
+    """Read the custom fields of a ticket or contact; skip those without an id."""
     found = []
     for item in map(mapping, items(raw)):
         identity = number(item.get("id"))
@@ -109,7 +102,7 @@ def field_values(raw: object) -> list[FieldValue]:
 
 
 def readable(value: object) -> str:
-    """Gives a field's value as one text, so that two reads of one value compare equal."""
+    """Return a field's value as text, so that two reads of the same value are equal."""
     if isinstance(value, list):
         return ", ".join(readable(part) for part in value)
     if isinstance(value, dict):
@@ -121,12 +114,9 @@ def readable(value: object) -> str:
     return text(value).strip()
 
 
-# Contacts and staff members (KB 1092, KB 360).
-
-
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A staff member, as HappyFox names the people who answer."""
+    """A staff member (KB 360)."""
 
     id: int | None
     name: str
@@ -135,7 +125,7 @@ class Staff:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """The person who opened the ticket; texts are empty when HappyFox has none."""
+    """The person who opened the ticket (KB 1092)."""
 
     id: int | None
     name: str
@@ -146,12 +136,12 @@ class Contact:
 
     @property
     def domain(self) -> str:
-        """The part of the e-mail address behind the @, in lower case."""
+        """The part of the e-mail address after the @, in lower case."""
         return self.email.rpartition("@")[2].lower() if "@" in self.email else ""
 
 
 def staff(raw: object) -> Staff | None:
-    """Reads a staff member; None stays None."""
+    """Read a staff member; None stays None."""
     members = mapping(raw)
     if not members:
         return None
@@ -160,7 +150,7 @@ def staff(raw: object) -> Staff | None:
 
 
 def contact(raw: object) -> Contact:
-    """Reads a contact, also one without name or e-mail."""
+    """Read a contact, also one without a name or an e-mail address."""
     members = mapping(raw)
     return Contact(
         id=number(members.get("id")),
@@ -172,12 +162,9 @@ def contact(raw: object) -> Contact:
     )
 
 
-# Statuses, priorities, categories: what an account calls its states (KB 1039, KB 360).
-
-
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Anything with an id and a name; ``id`` is None where HappyFox tells only the name."""
+    """Anything with an id and a name; ``id`` is None if HappyFox sends only the name."""
 
     id: int | None
     name: str
@@ -191,7 +178,7 @@ class Status(Named):
 
 
 def named(raw: object) -> Named:
-    """Reads ``{id, name}``, or a bare name."""
+    """Read ``{id, name}``, or a bare name."""
     if isinstance(raw, str):
         return Named(None, raw)
     members = mapping(raw)
@@ -199,19 +186,16 @@ def named(raw: object) -> Named:
 
 
 def status(raw: object) -> Status:
-    """Reads a status; without a behaviour it counts as open."""
+    """Read a status; without a behaviour it counts as open."""
     thing = named(raw)
     return Status(thing.id, thing.name, text(mapping(raw).get("behavior")) == "completed")
 
 
-# The rows of a ticket's history, which HappyFox calls updates (KB 1039).
-
-
-#: Who made a row. ``smartrule`` is a rule of HappyFox (seen in deliveries); anything else is unknown.
+#: Who made an update. ``smartrule`` is a rule of HappyFox (seen in deliveries); anything else is unknown.
 Author = Literal["contact", "staff", "rule", "unknown"]
 AUTHORS: dict[str, Author] = {"user": "contact", "staff": "staff", "smartrule": "rule"}
 
-#: Members of a row that tell a change of one property, and the property's name here.
+#: Members of an update that describe the change of a property, and the property's name here.
 PROPERTIES = {
     "status_change": "status",
     "priority_change": "priority",
@@ -223,7 +207,7 @@ PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file on a message; ``url`` is a signed link that dies after some minutes (KB 1039: five). It is not shown."""
+    """A file on a message; ``url`` is a signed link that expires in minutes (KB 1039: five), so never shown."""
 
     id: int | None
     filename: str
@@ -232,7 +216,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was said: ``private`` for a note, ``forwarded`` when it went to a third party."""
+    """A message: ``private`` for a note, ``forwarded`` if it went to a third party."""
 
     text: str
     html: str
@@ -243,7 +227,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class PropertyChange:
-    """One property going from ``old`` to ``new``; None where it was or became empty."""
+    """The change of a property from ``old`` to ``new``; None means empty."""
 
     old: Named | None
     new: Named | None
@@ -251,7 +235,7 @@ class PropertyChange:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One row: who, when, what was said, which properties changed. ``id`` rises within the account."""
+    """An entry in the history of a ticket (KB 1039); ``id`` increases within the account."""
 
     id: int
     at: datetime | None
@@ -264,7 +248,7 @@ class Update:
 
 
 def read_update(raw: Raw) -> Update | None:
-    """Reads a row; one without an id cannot be told from another and gives None."""
+    """Read an update; return None without an id, because it cannot be identified."""
     identity = number(raw.get("update_id"))
     if identity is None:
         return None
@@ -300,7 +284,7 @@ def _message(raw: object) -> Message | None:
 
 
 def _property(raw: object) -> PropertyChange | None:
-    """Reads ``{new, new_name, old, old_name}``; integers are ids, texts are names (deliveries carry names)."""
+    """Read ``{new, new_name, old, old_name}``; integers are ids, text is a name (in deliveries)."""
     members = mapping(raw)
     if not members or members.get("new") == members.get("old"):
         return None
@@ -317,11 +301,9 @@ def _side(members: Raw, side: str) -> Named | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketRead:
-    """A ticket as it was when it was read; nothing here changes afterwards.
+    """A ticket as it was read.
 
-    Texts are empty and objects None where HappyFox has nothing; times are aware, in UTC. ``history`` holds the rows in
-    order of their ids, ``fields`` the values of custom fields by name, ``raw`` the answer itself. ``merged`` are the
-    tickets that were merged into this one, ``merged_to`` is the one into which this was, 0 when its number is not told.
+    Text is empty and objects are None where HappyFox has no value; times are aware, in UTC.
     """
 
     id: int
@@ -342,9 +324,13 @@ class TicketRead:
     unresponded: bool
     url: str
     merged: tuple[int, ...] = ()
+    """The numbers of the tickets that were merged into this one."""
     merged_to: int | None = None
+    """The number of the ticket that this one was merged into; 0 if HappyFox does not say."""
     history: tuple[Update, ...] = field(repr=False)
+    """The updates, in order of their ids."""
     raw: Raw = field(repr=False)
+    """The response itself."""
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -359,10 +345,10 @@ class TicketRead:
 
 
 def read_ticket(raw: Raw, site: str = "") -> TicketRead:
-    """Reads the answer of ``GET /ticket/<n>/``; ``site`` is the account's address, for the link that staff opens."""
+    """Read the response of ``GET /ticket/<n>/``; ``site`` is the address for the staff link."""
     identity = number(raw.get("id"))
     if identity is None:
-        raise ValueError("the answer is not a ticket: it has no id")
+        raise ValueError("the response is not a ticket: it has no id")
     return TicketRead(
         id=identity,
         display_id=text(raw.get("display_id")),
@@ -389,13 +375,13 @@ def read_ticket(raw: Raw, site: str = "") -> TicketRead:
 
 
 def read_updates(raw: object) -> tuple[Update, ...]:
-    """Reads a list of rows, oldest id first; an id that occurs twice counts once."""
+    """Read a list of updates in order of their ids, each id once."""
     updates = {each.id: each for each in map(read_update, map(mapping, items(raw))) if each is not None}
     return tuple(updates[identity] for identity in sorted(updates))
 
 
 def _merged(raw: object) -> int:
-    """Reads which ticket was merged, as a number, an object or a display id (KB 1039 shows none); 0: not told."""
+    """Read a merged ticket's number, object or display id (KB 1039 shows none); 0 if unknown."""
     shown = mapping(raw)
     told = raw if not shown else shown.get("id") or shown.get("display_id")
     digits = re.search(r"[0-9]{1,18}$", text(told).strip())

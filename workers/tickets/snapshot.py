@@ -1,4 +1,4 @@
-"""Last seen: what we knew of a ticket after its previous turn.
+"""Snapshot: what we knew of a ticket after its previous turn.
 
 It is the snapshot that the handlers were given, plus our own confirmed operations; never the answer of a write, never
 a later read. So a change that a person makes while a turn runs is news to the next one.
@@ -34,14 +34,14 @@ class EarlyAnnouncement(msgspec.Struct, frozen=True, array_like=True):
 
 
 def differences(old: dict[str, str], new: dict[str, str], at: int) -> tuple[EarlyAnnouncement, ...]:
-    """Gives what differs between two snapshots' properties."""
+    """Return what differs between two snapshots' properties."""
     return tuple(EarlyAnnouncement(at, name, old[name], now) for name, now in new.items() if old.get(name, now) != now)
 
 
 def match_announced(
     updates: Iterable[Update], told: Sequence[EarlyAnnouncement]
 ) -> tuple[dict[int, frozenset[str]], tuple[EarlyAnnouncement, ...]]:
-    """Gives for each row the properties whose change in it was told already, and what still waits for its row.
+    """Return for each row the properties whose change in it was told already, and what still waits for its row.
 
     A difference may stand for several rows: each that goes on from where it began is a part of it.
     """
@@ -73,9 +73,6 @@ def _update_text(side: Named | None) -> str:
     return str(side.id) if side.id is not None else side.name
 
 
-# Marks: what the row of one of our effects looks like, so that it is known when it appears.
-
-
 #: So many words of a message are enough to know it again in what a ticket remembers of it.
 TELLING = 24
 
@@ -102,7 +99,7 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
 
 
 def fits(fingerprint: Fingerprint, update: Update) -> bool:
-    """Tells whether a row may be the one that the marked effect made."""
+    """Return whether a row may be the one that the marked effect made."""
     if not _author_fits(fingerprint, update):
         return False
     if any(_new(change) != fingerprint.changes.get(name) for name, change in update.changes.items()):
@@ -116,7 +113,7 @@ def fits(fingerprint: Fingerprint, update: Update) -> bool:
 
 
 def answers(fingerprint: Fingerprint, update: Update) -> bool:
-    """Tells whether a new row in the answer to the marked effect is its row, whatever HappyFox made of it.
+    """Return whether a new row in the answer to the marked effect is its row, whatever HappyFox made of it.
 
     It may have put a signature or a banner around our words, and have changed more, as a status that follows a reply.
     """
@@ -150,7 +147,7 @@ def _new(change: PropertyChange) -> str:
 
 
 def attribute(fingerprints: Sequence[Fingerprint | None], updates: Iterable[Update]) -> dict[int, int]:
-    """Gives each mark, in order, the lowest fitting row that no other has: index of the mark -> id of the row.
+    """Return each mark, in order, the lowest fitting row that no other has: index of the mark -> id of the row.
 
     A None among the marks stands for an effect that leaves no row.
     """
@@ -181,13 +178,13 @@ class Timer(msgspec.Struct, frozen=True, array_like=True):
     dry: bool = False
 
     def ended_by(self, changes: Iterable[Change]) -> str:
-        """Gives the kind of the first change that ends it, empty when none does."""
+        """Return the kind of the first change that ends it, empty when none does."""
         kinds = frozenset(self.unless)
         return next((change.kind for change in changes if matches(kinds, change)), "")
 
     @property
     def words(self) -> str:
-        """Which timer it is, for the trail."""
+        """Which timer it is, for the ticket history."""
         return f"timer {self.name} of {self.router}"
 
 
@@ -207,7 +204,7 @@ def split_due(
     dry: Callable[[str], bool],
     waits: Callable[[Timer], bool] = lambda _: False,
 ) -> DueTimers:
-    """Looks at the timers in a turn with these changes, at ``now`` (ms); ``dry`` tells which routers run dry.
+    """Check the timers in a turn with these changes, at ``now`` (ms); ``dry`` tells which routers run dry.
 
     ``waits`` tells which of those that are due wait for a worker that knows who receives them.
 
@@ -229,7 +226,7 @@ def split_due(
 
 
 def replace_timer(timers: Sequence[Timer], new: Timer) -> tuple[Timer, ...]:
-    """Adds a timer, which takes the place of the one of the same router and name."""
+    """Add a timer, which takes the place of the one of the same router and name."""
     return (*(each for each in timers if (each.router, each.name) != (new.router, new.name)), new)
 
 
@@ -304,7 +301,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     merged: tuple[int, ...] | None = None
 
     def made(self, update: Update, staff: int) -> bool:
-        """Tells whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
+        """Return whether one of our recent effects may have made a row; ``staff`` is whom we write as."""
         at = 0 if update.at is None else int(update.at.timestamp() * 1000)
         if (
             self.untrusted_until
@@ -316,12 +313,12 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return any(at <= then + LATE and fits(fingerprint, update) for then, fingerprint in self.fingerprints)
 
     def knows(self, update: int) -> bool:
-        """Tells whether a row is seen or ours."""
+        """Return whether a row is seen or ours."""
         return update <= self.floor or update in self.ids
 
 
 def take_snapshot(ticket: TicketRead) -> Snapshot:
-    """Gives the memory of exactly this read."""
+    """Return the memory of exactly this read."""
     floor, ids = _compact(ticket.history, {update.id for update in ticket.history}, 0)
     return Snapshot(
         floor=floor,
@@ -334,7 +331,7 @@ def take_snapshot(ticket: TicketRead) -> Snapshot:
 
 
 def properties(ticket: TicketRead) -> dict[str, str]:
-    """Gives status, priority, assignee, category and due date as comparable texts, empty when there is none."""
+    """Return status, priority, assignee, category and due date as comparable texts, empty when there is none."""
     return {
         "status": _text(ticket.status.id),
         "priority": _text(ticket.priority.id),
@@ -349,7 +346,7 @@ def _text(value: object) -> str:
 
 
 def _compact(history: Iterable[Update], known: set[int], floor: int) -> tuple[int, tuple[int, ...]]:
-    """Moves the floor up to the newest row that is old enough, and keeps the ids above it."""
+    """Move the floor up to the newest row that is old enough, and keeps the ids above it."""
     dated = [(update.at.timestamp() * 1000, update.id) for update in history if update.at is not None]
     if dated:
         line = max(at for at, _ in dated) - LATE
@@ -371,7 +368,7 @@ def advance(
     writes: Iterable[int] = (),
     undelivered: Iterable[int] = (),
 ) -> Snapshot:
-    """Adds our own confirmed operations to a snapshot: the rows they made, tags, fields and properties they set."""
+    """Add our own confirmed operations to a snapshot: the rows they made, tags, fields and properties they set."""
     members: dict[str, Any] = {
         "ids": tuple(sorted({*shot.ids, *(update for update in updates if update > shot.floor)})),
         "tags": tuple(sorted(({*shot.tags} | set(tags_added)) - set(tags_removed))),
@@ -387,7 +384,7 @@ def advance(
 
 
 def carry(snapshot: Snapshot | None, shot: Snapshot, now: int) -> Snapshot:
-    """Takes over into a new snapshot what the previous memory knew beyond the read; times out what is old."""
+    """Take over into a new snapshot what the previous memory knew beyond the read; times out what is old."""
     if snapshot is None:
         return shot
     floor = max(snapshot.floor, shot.floor)
@@ -413,12 +410,12 @@ _DECODER = msgspec.json.Decoder(Snapshot)
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """Writes the memory as compact JSON."""
+    """Write the memory as compact JSON."""
     return msgspec.json.encode(snapshot)
 
 
 def decode(stored: bytes | None) -> Snapshot | None:
-    """Reads a stored memory; one that cannot be read counts as none, so that the ticket is seen for the first time."""
+    """Read a stored memory; one that cannot be read counts as none, so that the ticket is seen for the first time."""
     if not stored:
         return None
     try:

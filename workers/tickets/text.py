@@ -1,6 +1,6 @@
-"""The words of a message as a person reads them, so that what we sent is known again however it comes back.
+"""Compare text as a person reads it, to recognize what we sent however HappyFox returns it.
 
-The scanner is our own because contacts write what it reads, and it only ever moves forward: Python's
+The scanner is our own because contacts write its input, and it only moves forward: Python's
 ``html.parser`` takes quadratic time for ``<a <a <a`` and raises on ``<![<``.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from workers.tickets.model import readable
 
-_FEWEST: Final = 3  # fewer words than these say too little to be recognised by their beginning
+_FEWEST: Final = 3  # fewer words are not distinctive enough to be recognized by their beginning
 _CHUNK: Final = 128  # characters normalised at a time: ordering combining marks takes quadratic time
 
-#: A date as fields are sent it; HappyFox may show it in another form.
+#: A date as it is sent in fields; HappyFox may show it in another form.
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 _NAME: Final = re.compile(r"/?([a-zA-Z][^\s/>]*)")
@@ -30,29 +30,29 @@ _INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f
 
 
 def words(text_or_html: str) -> tuple[str, ...]:
-    """Splits a text or HTML into words: markup, scripts and styles gone, NFKC, case folded.
+    """Split text or HTML into words: no markup, scripts or styles; NFKC, case folded.
 
-    Takes time in proportion to the length, whatever a contact wrote. Never raises.
+    Takes time proportional to the length for any input. Never raises.
     """
     return tuple(_folded("".join(_pieces(text_or_html))))
 
 
 def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Tells whether theirs say what ours say; HappyFox may have appended to ours, as with a signature.
+    """Return whether theirs are our words, perhaps with something appended, such as a signature.
 
-    With fewer than three words of ours only equal words count.
+    Fewer than three words must be equal.
     """
     return ours == theirs or (len(ours) >= _FEWEST and ours == theirs[: len(ours)])
 
 
 def within(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Tells whether theirs hold ours as they are, however few, with more before or behind them."""
+    """Return whether theirs contain our words, however few, with anything before or after."""
     starts = range(len(theirs) - len(ours) + 1)
     return bool(ours) and any(theirs[at] == ours[0] and theirs[at : at + len(ours)] == ours for at in starts)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yields what stands between the tags, unescaped, and a space for each tag that ends a word."""
+    """Yield the text between tags, unescaped, and a space for each tag that ends a word."""
     at = 0
     while (start := text.find("<", at)) >= 0:
         yield _unescaped(text[at:start])
@@ -68,7 +68,7 @@ def _pieces(text: str) -> Iterator[str]:
             at = end + 1
         elif tag := _NAME.match(text, start + 1):
             end = _end_of_tag(text, tag.end())
-            if end < 0:  # no tag after all, and there is no other to come
+            if end < 0:  # not a tag after all, and no other follows
                 at = start
                 break
             name = tag[1].lower()
@@ -86,7 +86,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _end_of_tag(text: str, at: int) -> int:
-    """Finds the ``>`` that ends a tag, not one in a quoted value; -1 when there is none."""
+    """Return the position of the ``>`` that ends a tag, outside quoted values; -1 if there is none."""
     while found := _QUOTE_OR_END.search(text, at):
         at = found.start()
         if text[at] == ">":
@@ -109,12 +109,12 @@ def _folded(text: str) -> Iterator[str]:
         return
     for word in text.translate(_INVISIBLE).split():
         chunks = (word[at : at + _CHUNK] for at in range(0, len(word), _CHUNK))
-        # Normalising may bring in spaces, as for an accent that stands alone.
+        # Normalizing may add spaces, for example for a lone accent.
         yield from "".join(unicodedata.normalize("NFKC", chunk) for chunk in chunks).casefold().split()
 
 
 def same_value(wanted: Any, told: object) -> bool | None:
-    """Tells whether a custom field holds what was sent: a text, a number, a choice's id or several; None: who knows."""
+    """Return whether a custom field has the value that was sent; None if that is unclear."""
     if wanted is None:
         return not readable(told)
     if isinstance(wanted, list):
