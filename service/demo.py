@@ -28,7 +28,7 @@ from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from workers.engine.plan import Record, read_record, split
 from workers.settings import load
 from workers.store.client import Store
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords
 
@@ -253,7 +253,7 @@ class Demo:
         before = self._get("/deliveries")
         if not before or any(delivery["finished"] is None for delivery in before):
             return False
-        idle = self._client.zcard(prefix(ACCOUNT) + "schedule") == 0
+        idle = self._client.zcard(Keys(ACCOUNT).schedule) == 0
         return idle and len(self._get("/deliveries")) == len(before)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -301,7 +301,7 @@ class Demo:
 
     def _new_records(self) -> list[Record]:
         """Return the records of the turns since the last scene; a turn caused by our own writes has none."""
-        turns = cast(list[bytes], self._client.zrange(prefix(ACCOUNT) + "turns", self._turns_shown, -1))
+        turns = cast(list[bytes], self._client.zrange(Keys(ACCOUNT).turns, self._turns_shown, -1))
         self._turns_shown += len(turns)
         records = AccountRecords(self._client, ACCOUNT)
         return [record for turn in turns if (record := read_record(records.record(turn.decode()))) is not None]

@@ -77,7 +77,7 @@ class Scheduler:
         try:
             step = next(round)
             while True:
-                if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("leave_task", "release")):
+                if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("release_task", "release")):
                     step = round.throw(NotNow(0, "the worker ends"))
                     continue
                 step = round.send(self._perform(step))

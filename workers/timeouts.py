@@ -53,7 +53,10 @@ class HandlerTimeouts:
         self._stuck: set[threading.Thread] = set()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Gives what the function gives or raises what it raises; ``HandlerTimeout``, or ``NotNow`` when the worker ends."""
+        """Return or raise what the function does.
+
+        Raise ``HandlerTimeout`` if it is over its limit, or ``NotNow`` if the worker ends.
+        """
         companion: _Companion | None = getattr(self._local, "companion", None)
         if companion is None:
             companion = self._local.companion = _Companion()

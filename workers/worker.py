@@ -34,7 +34,7 @@ from workers.settings import Settings, SettingsError, load
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
 from workers.store.permits import Governor
@@ -65,7 +65,7 @@ class Boot(dramatiq.Middleware):
         try:
             for account in self._accounts:
                 seconds, micros = self._store.client.time()
-                self._store.client.set(f"{prefix(account)}store_epoch", seconds * 1000 + micros // 1000, nx=True)
+                self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
             self._leases.sign_of_life()
         except (redis.RedisError, StoreUnavailable) as error:
             log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})

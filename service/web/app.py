@@ -29,7 +29,7 @@ from workers.errors import StoreUnavailable
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
-from workers.store.keys import WORKER_LIFE, WORKERS, prefix
+from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.webhook import Verifier
 
 #: Seconds to finish open requests after SIGTERM.
@@ -196,7 +196,7 @@ class Health:
     async def _gates(self) -> list[str]:
         degraded = []
         for account in self._accounts:
-            state, until, why = await self._client.hmget(prefix(account) + "gate", "state", "until", "why")
+            state, until, why = await self._client.hmget(Keys(account).gate, "state", "until", "why")
             if (state or "open") != "open":
                 end = datetime.fromtimestamp(int(until or 0) / 1000, UTC)
                 degraded.append(

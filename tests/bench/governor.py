@@ -36,12 +36,13 @@ from workers.settings import Budget
 from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
 from workers.store.client import Store, connect
-from workers.store.permits import Class, Governor
+from workers.store.keys import Keys
+from workers.store.permits import Governor, Priority
 from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8
 #: The part of the budget that each class has to use.
-PARTS: dict[Class, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
+PARTS: dict[Priority, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
 #: Permit and settle, next to two plain scripts.
 RATIO = 0.7
 Ask = Callable[[float], bool]
@@ -57,7 +58,7 @@ def fates(seed: int) -> Iterator[Fate]:
         yield Fate(latency * chance.random(), latency, 2)
 
 
-def governed(client: redis.Redis, minutes: int, priority: Class) -> list[float]:
+def governed(client: redis.Redis, minutes: int, priority: Priority) -> list[float]:
     """Arrivals, in seconds, of calls under our permits."""
     client.flushall()
     fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, priority=priority)
@@ -183,7 +184,7 @@ class Plain(Script[int]):
 
     def command(self, now: bytes | int = b"") -> Command:
         """Return the command that runs it."""
-        return ("EVALSHA", SHA, 1, self.prefix)
+        return ("EVALSHA", SHA, 1, Keys(self.account).prefix)
 
 
 def trips(url: str, which: str, calls: int, start: Any, spent: Any) -> None:

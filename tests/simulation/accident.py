@@ -25,7 +25,7 @@ class Accident:
         stage = self._stage
         yield self._rng.uniform(PLAY / 4, PLAY)
         stage.client.flushdb()
-        stage.world.store.run(stage.world.governor.distrust())
+        stage.world.store.run(stage.world.governor.close_gates())
         stage.history.begin_anew()
         stage.look("the store was emptied")
         stage.faults.struck["the store is emptied"] += 1

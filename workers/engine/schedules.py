@@ -22,7 +22,7 @@ from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
-from workers.store.periodic import Taken, found, leave, spread, take
+from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
 from workers.store.records import recall, remember
 from workers.tickets.model import mapping, number
 
@@ -86,10 +86,10 @@ def run_due_task(
 ) -> Steps[TaskResult]:
     """Takes up the round that is due longest and brings it as far as it goes; ``doubted``: look at the names soon."""
     try:
-        taken = yield from ask(take(config.account, token, config.life + LEASE, tasks.due(doubted)))
+        taken = yield from ask(claim_task(config.account, token, config.life + LEASE, tasks.due(doubted)))
     except NotNow as ending:
         return TaskResult(ending.wait)
-    if not isinstance(taken, Taken):
+    if not isinstance(taken, ClaimedTask):
         return TaskResult(taken)
     round = _TaskRun(config, taken)
     try:
@@ -113,7 +113,7 @@ class _Left(Exception):
 class _TaskRun:
     """One round that this worker has taken up."""
 
-    def __init__(self, config: AccountConfig, taken: Taken) -> None:
+    def __init__(self, config: AccountConfig, taken: ClaimedTask) -> None:
         self.config, self.taken, self.account = config, taken, config.account
         self.lease = config.life + LEASE
         self._calls = 0
@@ -126,13 +126,13 @@ class _TaskRun:
         while phase == "search":
             numbers = yield from self._page(schedule.query(state.slot), page)
             last = len(numbers) < PAGE
-            if not (yield from ask(found(self.account, self.taken, self.lease, page, numbers, last, MOST))):
+            if not (yield from ask(add_matches(self.account, self.taken, self.lease, page, numbers, last, MOST))):
                 return TaskResult(0)
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
         keep = self.config.record_life // 1000
-        while (left := (yield from ask(spread(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
+        while (left := (yield from ask(enqueue_matches(self.account, self.taken, self.lease, BATCH, keep)))) > 0:
             pass
         return TaskResult(0) if left < 0 else TaskResult(0, self.taken.name, True, min(count, MOST), cut)
 
@@ -144,13 +144,13 @@ class _TaskRun:
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
         told = tuple(check(Directory(**lists)))
-        yield from ask(leave(self.account, self.taken, -1, "", told))
+        yield from ask(release_task(self.account, self.taken, -1, "", told))
         diff = tuple(each for each in told if each not in self.taken.state.findings)
         return TaskResult(0, self.taken.name, True, told=told, diff=diff)
 
     def leave(self, wait: int, why: str) -> Steps[TaskResult]:
         """Gives the round back, or ends it."""
-        yield from ask(leave(self.account, self.taken, wait, why))
+        yield from ask(release_task(self.account, self.taken, wait, why))
         return TaskResult(0, self.taken.name, why=why)
 
     def _page(self, query: str, page: int) -> Steps[list[int]]:

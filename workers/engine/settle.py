@@ -31,7 +31,7 @@ from workers.engine.plan import (
 from workers.engine.steps import Steps, ask
 from workers.plugins.actions import denials
 from workers.plugins.invoke import Bound
-from workers.store.lanes import ClaimedLane, Handed, NothingDue, Settlement, settle
+from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, labels, named
 from workers.tickets.model import Named, TicketRead, read_ticket
@@ -186,8 +186,8 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         handled=plan.handled,
         taken=taken,
         left=plan.left,
-        look=plan.look,
-        quiet=QUIET if context.posts else 0,
+        recheck=plan.look,
+        settling=QUIET if context.posts else 0,
         retry=min((work.due for work in pending), default=0),
         timer=min((_due(context, plan, timer) for timer in timers), default=0),
         timed=context.lane.retry is not None,
@@ -196,10 +196,10 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
             dead_letter.id: msgspec.json.encode(dead_letter).decode()
             for dead_letter in dead_letters(plan, context.journal)
         },
-        trail=trail,
+        history=trail,
         saved=plan.saved,
         created=tuple(_created(plan, context.journal)),
-        handed=tuple(_handed(context, plan)),
+        for_others=tuple(_handed(context, plan)),
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
@@ -250,7 +250,7 @@ def dead_letters(plan: Plan, journal: dict[str, Entry]) -> Iterator[DeadLetter]:
             )
 
 
-def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
+def _handed(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
     """Gives the events for the lanes of other tickets; what runs dry, also since the plan was stored, is left out."""
     for number, each in enumerate(plan.handed):
         if not each.dry and not plan.dry and not context.config.dry(each.handler):
@@ -261,7 +261,7 @@ def _handed(context: TurnContext, plan: Plan) -> Iterator[Handed]:
                 actions=each.actions,
                 origin=context.lane.ticket,
             )
-            yield Handed(dead_letter.id, each.ticket, msgspec.json.encode(dead_letter).decode())
+            yield EventForOther(dead_letter.id, each.ticket, msgspec.json.encode(dead_letter).decode())
 
 
 def _created(plan: Plan, journal: dict[str, Entry]) -> Iterator[tuple[str, int]]:

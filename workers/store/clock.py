@@ -15,6 +15,7 @@ import redis
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Watch:
         if wrong:
             log.warning("calls pause for one window: %s", wrong)
             for governor in self._governors:
-                self._store.run(governor.distrust())
+                self._store.run(governor.close_gates())
         self._before = look
         return wrong
 
@@ -81,7 +82,7 @@ class Watch:
         return ""
 
     def _look(self) -> _Look:
-        births = [f"{governor.prefix}store_epoch" for governor in self._governors]
+        births = [Keys(governor.account).store_epoch for governor in self._governors]
         try:
             info = self._store.client.info("server")
             began = self._clock()

@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from workers.store.keys import prefix
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
@@ -99,7 +98,7 @@ def accept(
     # Bodies travel beside the rest: the store's msgpack takes texts, and a body may be any bytes.
     updates = _pack([_row(arrival) for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
-    return Script("accept", prefix(account), (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
+    return Script("accept", account, (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
 
 
 def _row(a: Arrival) -> tuple[str | bool, ...]:

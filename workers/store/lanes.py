@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from workers.store.keys import prefix
 from workers.store.scripts import Args, Script
 
 # Pauses: what of an account a person has stopped for a while, as the store keeps it and as claims are told.
@@ -47,12 +46,12 @@ def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
 
 def pause(account: str, scope: Scope, name: str, entry: Pause) -> Script[bool]:
     """Pauses something; tells whether it was paused before. A pause takes the place of the one before it."""
-    return Script("pause", prefix(account), [scope, name, msgspec.json.encode(entry)], bool)
+    return Script("pause", account, [scope, name, msgspec.json.encode(entry)], bool)
 
 
 def resume(account: str, scope: Scope, name: str) -> Script[bool]:
     """Ends a pause; what waited for it becomes due. False when there was none."""
-    return Script("pause", prefix(account), [scope, name, b""], bool)
+    return Script("pause", account, [scope, name, b""], bool)
 
 
 def listed(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pause]:
@@ -176,12 +175,12 @@ def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
     -1 stands for "not known".
     """
     args: Args = [most, int(config.read), config.budget]
-    return Script("due", prefix(config.account), args, lambda raw: (int(raw[0]), int(raw[1])))
+    return Script("due", config.account, args, lambda raw: (int(raw[0]), int(raw[1])))
 
 
 def claim(config: ClaimConfig, nonce: str) -> Script[ClaimedLane | NothingDue]:
     """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
-    return Script("claim", prefix(config.account), config.args(nonce), lambda raw: claimed(config, nonce, raw))
+    return Script("claim", config.account, config.args(nonce), lambda raw: claimed(config, nonce, raw))
 
 
 def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingDue:
@@ -281,24 +280,24 @@ def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script
     args: Args = [lease]
     for lane, token in leases:
         args += [lane, token]
-    return Script("renew", prefix(account), args, lambda raw: [lane.decode() for lane in raw])
+    return Script("renew", account, args, lambda raw: [lane.decode() for lane in raw])
 
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
     """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
     args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", prefix(lane.account), args, bool)
+    return Script("park", lane.account, args, bool)
 
 
 def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
     """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
     args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
-    return Script("plan", prefix(lane.account), args, bool)
+    return Script("plan", lane.account, args, bool)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
     """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
-    return Script("mark", prefix(lane.account), [lane.name, lane.token, handler], bool)
+    return Script("mark", lane.account, [lane.name, lane.token, handler], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +335,7 @@ def begin(
     """
     left = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, left, after]
-    return Script("begin", prefix(lane.account), args, _begun)
+    return Script("begin", lane.account, args, _begun)
 
 
 def _begun(raw: Any) -> Begun | Refusal:
@@ -358,7 +357,7 @@ def done(
 ) -> Script[bool]:
     """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
     args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("finish", prefix(lane.account), args, bool)
+    return Script("finish", lane.account, args, bool)
 
 
 def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
@@ -367,30 +366,21 @@ def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, rea
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
     args: Args = [lane.name, lane.token, f"{handler} {name}", entry, reading, lane.event_ids]
-    return Script("external", prefix(lane.account), args, bool)
+    return Script("external", lane.account, args, bool)
 
 
 # Settling: a turn ends, and the next lane is claimed in the same trip.
 
 
-class Handed(msgspec.Struct, frozen=True, gc=False, rename={"work": "evidence"}):
-    """An event for the lane of another ticket: ``work`` is what is wanted there, as a dead letter would keep it."""
+class EventForOther(msgspec.Struct, frozen=True, gc=False):
+    """An event for the lane of another ticket: ``evidence`` is what is wanted there, as a dead letter would keep it."""
 
     id: str
     ticket: int
-    work: str
+    evidence: str
 
 
-#: Field names as ``lua/settle.lua`` reads them, where they differ from the attributes.
-STORED_NAMES = {
-    "look": "recheck",
-    "quiet": "settling",
-    "handed": "for_others",
-    "trail": "history",
-}
-
-
-class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename=STORED_NAMES):
+class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What settling a turn writes besides blobs; see ``lua/settle.lua``. Times are ms, ``retry`` is absolute.
 
     What is at its default is not sent: an uneventful turn costs the store nothing for what it does not need.
@@ -402,16 +392,16 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rena
     handled: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    look: int = 0
-    quiet: int = 0
+    recheck: int = 0
+    settling: int = 0
     retry: int = 0
     timer: int = 0
     timed: bool = False
     paused: int = -1
     dead_letters: Mapping[str, str] = {}
     created: tuple[tuple[str, int], ...] = ()
-    handed: tuple[Handed, ...] = ()
-    trail: tuple[str, ...] = ()
+    for_others: tuple[EventForOther, ...] = ()
+    history: tuple[str, ...] = ()
     saved: int = 0
     permit: str = ""
     outcome: str = ""
@@ -434,4 +424,4 @@ def settle(
     def read(raw: Any) -> tuple[bool, ClaimedLane | NothingDue | None]:
         return bool(raw[0]), claimed(config, nonce, raw[1]) if nonce is not None and raw[1] else None
 
-    return Script("settle", prefix(account), args, read)
+    return Script("settle", account, args, read)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from workers.settings import Budget
-from workers.store.keys import prefix
 from workers.store.scripts import Script
 
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
-Class = Literal["interactive", "normal", "bulk"]
+Priority = Literal["interactive", "normal", "bulk"]
 
 #: How a call ended, as far as the governor is concerned; ``lua/permits.lua`` says what each does.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
@@ -81,13 +80,13 @@ class Governor:
     """Builds the scripts of one account's governor; ``budget`` is the argument that other scripts pass on."""
 
     def __init__(self, account: str, budget: Budget) -> None:
-        self.prefix = prefix(account)
+        self.account = account
         self.budget = argument(budget)
         self.in_flight = budget.in_flight
         self.lockout = budget.lockout
         self.window = budget.window
 
-    def permit(self, method: str, id: str, priority: Class, life: int) -> Script[Grant]:
+    def permit(self, method: str, id: str, priority: Priority, life: int) -> Script[Grant]:
         """Asks for a permit for a call that is over ``life`` ms from now, come what may.
 
         ``id`` names the call: asking again with it is answered alike, and a call made again takes another.
@@ -98,7 +97,7 @@ class Governor:
         """Settles a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
         return self._script("release", _nothing, _kind(method), id, outcome, age, wait)
 
-    def distrust(self) -> Script[None]:
+    def close_gates(self) -> Script[None]:
         """Closes the gate for one window, because the store's clock or its memory cannot be trusted."""
         return self._script("close_gate", _nothing)
 
@@ -107,7 +106,7 @@ class Governor:
         return self._script("forecast", _forecast)
 
     def _script(self, name: str, read: Any, *args: str | int) -> Script[Any]:
-        return Script(name, self.prefix, (self.budget, *args), read)
+        return Script(name, self.account, (self.budget, *args), read)
 
 
 def argument(budget: Budget) -> bytes:
@@ -203,4 +202,4 @@ def outlook(store: Store, governor: Governor) -> Outlook:
 
 def _backlog(governor: Governor) -> Script[tuple[int, int, int, int]]:
     read: Callable[[Any], tuple[int, int, int, int]] = tuple
-    return Script("backlog", governor.prefix, (SAMPLE,), read)
+    return Script("backlog", governor.account, (SAMPLE,), read)

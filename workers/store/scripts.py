@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from redis.exceptions import ResponseError
 
+from workers.store.keys import prefix
+
 T = TypeVar("T")
 
 #: The files of ``lua/`` in the order in which they build on each other.
@@ -35,13 +37,13 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One run of a function: ``read`` turns the store's raw answer into a ``T``."""
 
     name: str
-    prefix: str
+    account: str
     args: Sequence[bytes | str | int]
     read: Callable[[Any], T]
 
     def command(self, now: bytes | int = b"") -> Command:
         """Return the command that runs it at the store's own time, or at ``now`` (ms) in tests."""
-        return ("FCALL", f"foxhooks_{self.name}_{library().digest}", 1, self.prefix, now, *self.args)
+        return ("FCALL", f"foxhooks_{self.name}_{library().digest}", 1, prefix(self.account), now, *self.args)
 
 
 @dataclass(frozen=True, slots=True)
