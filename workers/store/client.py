@@ -36,12 +36,12 @@ REFUSALS = (
 
 
 def url_of(redis_url: str | None, data: Path) -> str:
-    """Gives the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
+    """Return the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
     return redis_url or f"unix://{(data / SOCKET).absolute()}"
 
 
 def connect(url: str, connections: int = POOL) -> "redis.Redis":
-    """Makes a client with a bounded pool; nothing is sent before its first use.
+    """Build a client with a bounded pool; nothing is sent before its first use.
 
     A call that finds no free connection waits for one. A lost connection is tried again twice: scripts survive it.
     """
@@ -142,7 +142,7 @@ class Store:
             self._lines.put(line)
 
     def beat(self, key: str, worker: str) -> None:
-        """Writes a worker's sign of life at the store's own time and forgets workers that are long dead."""
+        """Write a worker's sign of life at the store's own time and forgets workers that are long dead."""
         try:
             now = store_time(self.client)
             self.client.hset(key, worker, now)

@@ -28,7 +28,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def monotonic() -> float:
-    """Gives seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
+    """Return seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -43,7 +43,7 @@ class _Look:
 
 
 class Watch:
-    """Compares each look at the store with the one before, and closes the gates of all accounts on a
+    """Compare each look at the store with the one before, and closes the gates of all accounts on a
     difference.
 
     ``durable`` tells that the store confirms writes only once they are on disk, so that a restart forgets
@@ -61,7 +61,7 @@ class Watch:
         self._before: _Look | None = None
 
     def check(self) -> str:
-        """Takes a look; gives what is wrong, for which the gates were closed, or an empty text."""
+        """Take a look; return what is wrong, for which the gates were closed, or an empty text."""
         look = self._look()
         wrong = self._compare(self._before, look) if self._before else ""
         if wrong:

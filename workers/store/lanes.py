@@ -37,7 +37,7 @@ NONE = Pauses()
 
 
 def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
-    """Reads what a claim's reply tells of pauses."""
+    """Read what a claim's reply tells of pauses."""
     if not raw or not any(raw):
         return NONE
     account, routers, ticket, ended = raw
@@ -45,17 +45,17 @@ def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
 
 
 def pause(account: str, scope: Scope, name: str, entry: Pause) -> Script[bool]:
-    """Pauses something; tells whether it was paused before. A pause takes the place of the one before it."""
+    """Pause something; tells whether it was paused before. A pause takes the place of the one before it."""
     return Script("pause", account, [scope, name, msgspec.json.encode(entry)], bool)
 
 
 def resume(account: str, scope: Scope, name: str) -> Script[bool]:
-    """Ends a pause; what waited for it becomes due. False when there was none."""
+    """End a pause; what waited for it becomes due. False when there was none."""
     return Script("pause", account, [scope, name, b""], bool)
 
 
 def listed(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pause]:
-    """Reads every pause of an account, by scope and name, from the hash that holds them."""
+    """Read every pause of an account, by scope and name, from the hash that holds them."""
     found: dict[tuple[Scope, str], Pause] = {}
     if (account := _one(stored.get(b"account"))) is not None:
         found["account", ""] = account
@@ -165,12 +165,12 @@ class ClaimConfig:
     life: int
 
     def args(self, nonce: str) -> Args:
-        """Gives the arguments of a claim."""
+        """Return the arguments of a claim."""
         return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
-    """Counts the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
+    """Count the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
 
     -1 stands for "not known".
     """
@@ -179,12 +179,12 @@ def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
 
 
 def claim(config: ClaimConfig, nonce: str) -> Script[ClaimedLane | NothingDue]:
-    """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
+    """Claim one due lane; the same ``nonce`` gets the same lane again till another claims it."""
     return Script("claim", config.account, config.args(nonce), lambda raw: claimed(config, nonce, raw))
 
 
 def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingDue:
-    """Reads what a claim answers, by itself or behind a settling."""
+    """Read what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
     _, number, token, now, fields, snapshot, events, store_epoch, priority, paused = raw
@@ -207,7 +207,7 @@ def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingD
 
 
 def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
-    """Gives what the store says of a turn that was claimed before, or whose lane is owed something."""
+    """Return what the store says of a turn that was claimed before, or whose lane is owed something."""
     turn = {_text(name): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
     return {
         "turn": _text(turn["id"]),
@@ -247,7 +247,7 @@ def _hint(event: Sequence[bytes | None]) -> EventSummary:
 
 
 def _text(value: bytes) -> str:
-    """Reads a text; bytes that are none, which nobody but a person's hand can have stored, stop no lane."""
+    """Read a text; bytes that are none, which nobody but a person's hand can have stored, stop no lane."""
     return value.decode("utf-8", "replace")
 
 
@@ -271,7 +271,7 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
     wait: int = 0
 
     def args(self) -> Args:
-        """Gives the arguments (permit, outcome, age) as the scripts take them."""
+        """Return the arguments (permit, outcome, age) as the scripts take them."""
         return [self.id or "", self.outcome, self.age]
 
 
@@ -284,19 +284,19 @@ def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script
 
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
-    """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
+    """Return the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
     args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
     return Script("park", lane.account, args, bool)
 
 
 def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
-    """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
+    """Store the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
     args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
     return Script("plan", lane.account, args, bool)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
-    """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
+    """Record that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
     return Script("mark", lane.account, [lane.name, lane.token, handler], bool)
 
 
@@ -328,7 +328,7 @@ def begin(
     without: Sequence[str],
     after: int,
 ) -> Script[Begun | Refusal]:
-    """Writes that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline.
+    """Write that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` is how often it was sent before, ``after`` the newest row there was then. ``without`` names the parts of
     the effect that are not sent, so that a look-up asks for no more than was sent.
@@ -355,13 +355,13 @@ LEAVE = b"-"
 def done(
     lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
 ) -> Script[bool]:
-    """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
+    """Write an effect's result and settles its permit in one step. False: the lease is lost."""
     args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
     return Script("finish", lane.account, args, bool)
 
 
 def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
-    """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
+    """Write what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
 
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
@@ -418,7 +418,7 @@ def settle(
     config: ClaimConfig,
     nonce: str | None,
 ) -> Script[tuple[bool, ClaimedLane | NothingDue | None]]:
-    """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
+    """End the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
     args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, ClaimedLane | NothingDue | None]:

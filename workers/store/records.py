@@ -23,7 +23,7 @@ DEEPEST = 5
 
 
 def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bool]:
-    """Writes the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
+    """Write the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
 
     False: that one is the last of too many created one from another.
     """
@@ -31,7 +31,7 @@ def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bo
 
 
 def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
-    """Gives those of the tickets that are known to be our own doing, and the looks of those being created."""
+    """Return those of the tickets that are known to be our own doing, and the looks of those being created."""
     return Script(
         "our_creations", account, list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
     )
@@ -41,7 +41,7 @@ def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], li
 
 
 def replay(account: str, dead_letter: str) -> Script[int]:
-    """Puts a letter back into its ticket's lane; gives the ticket, 0 when there is no such letter.
+    """Put a letter back into its ticket's lane; return the ticket, 0 when there is no such letter.
 
     The handler it names will run once more, on the freshly read ticket, with the letter's changes.
     """
@@ -64,12 +64,12 @@ MISS = 60_000
 
 
 def recall(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
-    """Gives the stored lists that are younger than ``age`` ms, None for the others."""
+    """Return the stored lists that are younger than ``age`` ms, None for the others."""
     return Script("read_lists", account, [age, *names], list)
 
 
 def remember(account: str, name: str, stored: bytes) -> Script[bool]:
-    """Stores a list as JSON."""
+    """Store a list as JSON."""
     return Script("store_list", account, [name, stored], bool)
 
 
@@ -77,7 +77,7 @@ def remember(account: str, name: str, stored: bytes) -> Script[bool]:
 
 
 def memories(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
-    """Gives what was last seen of each ticket, None for one that nothing is known of."""
+    """Return what was last seen of each ticket, None for one that nothing is known of."""
     return Script("snapshots", account, list(tickets), list)
 
 

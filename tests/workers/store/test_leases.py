@@ -76,4 +76,4 @@ def test_a_watch_that_fails_stops_no_renewal(store: redis.Redis, caplog: pytest.
 
     with running(store, broken):
         wait(lambda: store.hexists(WORKERS, "worker-1"))
-    assert "the store could not be looked at" in caplog.text
+    assert "The store could not be checked" in caplog.text
