@@ -21,9 +21,6 @@ from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
-# Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile.
-
-
 log = logging.getLogger(__name__)
 
 

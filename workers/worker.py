@@ -83,9 +83,6 @@ class Boot(dramatiq.Middleware):
         self._store.close()
 
 
-# The worker process, wired: settings in, Dramatiq's threads taking turns out. Nothing else builds these parts.
-
-
 #: What threads may still finish after SIGTERM, in ms: the call under way. With Dramatiq's own waits of a second or
 #: so before and after, the process ends within 25 s; Heroku kills after 30 s.
 SHUTDOWN = 21_000

@@ -1,5 +1,8 @@
 """The broker: brings invitations to Dramatiq's threads as messages on the queue ``lanes``.
 
+Invitations tell the threads of a worker process that lanes are due; there are at most as many as threads are free. An
+invitation is no lease: the thread claims by itself, and what a killed process was invited to is still due.
+
 Ack, nack and requeue of an invitation mean nothing. Dramatiq's own prefetch, delays and redelivery are not used for
 lanes: they lose order and take minutes to recover a killed worker. All other queues are Dramatiq's as they are, for
 actors of users.
@@ -22,12 +25,6 @@ from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
-
-# Invitations: how the threads of a worker process learn that lanes are due.
-#
-# There are at most as many invitations as threads are free. One is no lease: the thread claims by itself, and what a
-# killed process had been invited to is simply still due.
-
 
 #: The longest sleep (s) of an idle worker: what a lost wake-up costs.
 POLL = 1.0

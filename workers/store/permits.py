@@ -160,9 +160,6 @@ def _forecast(raw: Any) -> Forecast:
     )
 
 
-# What waits in an account, and when it is worked off: one function for `foxhooks status` and whoever else asks.
-
-
 T = TypeVar("T")
 
 #: So many lanes are looked into for planned calls; what more lanes have planned is taken to be alike.
