@@ -150,7 +150,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(duration: float | str | timedelta) -> float:
-    """Reads a duration: a number of seconds, a number with one of ``ms s m h d`` behind it, or a timedelta."""
+    """Read a duration: a number of seconds, a number with one of ``ms s m h d`` behind it, or a timedelta."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     if isinstance(duration, int | float) and not isinstance(duration, bool):

@@ -1,17 +1,15 @@
-"""What leaves a process besides its work: logs and error reports, without a customer's words or a secret.
+"""Logs and error reports, without customers' words and without secrets.
 
-Log lines are constant sentences; what they are about stands in a few known fields, passed as ``extra``. All
-else that is passed is left out, and so is the text of exceptions, in which a handler may put a customer's
-words.
+Log lines are constant sentences with a few known fields, passed as ``extra``. Other fields are left out, and so is
+the text of exceptions, because a handler may put a customer's words there.
 """
 
+import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
-
-import structlog
 
 from workers.settings import Settings
 
@@ -23,18 +21,7 @@ Part = Literal["web", "worker"]
 #: The fields a log line or a report may carry.
 FIELDS = frozenset(
     {
-        *(
-            "account",
-            "ticket",
-            "event",
-            "kind",
-            "handler",
-            "router",
-            "permission",
-            "attempt",
-            "effect",
-            "turn",
-        ),
+        *("account", "ticket", "event", "kind", "handler", "router", "permission", "attempt", "effect", "turn"),
         *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path"),
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
@@ -43,12 +30,16 @@ FIELDS = frozenset(
 HEADERS = frozenset({"content-length", "content-type", "user-agent"})
 #: Loggers whose sentences are ours, and therefore constant.
 OURS = ("workers", "service")
-#: Libraries that tell every call and its address at INFO.
+#: Libraries that log every call and its address at INFO.
 TALKATIVE = ("httpx", "httpcore", "asyncio")
 
 
+#: ANSI colors of the levels on a terminal.
+LEVEL_COLORS = {"info": 32, "debug": 32, "warning": 33, "error": 31, "critical": 31}
+
+
 def init_logging(settings: Settings) -> None:
-    """Sends every log line of the process to the standard error, as JSON or for a person's eyes."""
+    """Write every log line of the process to stderr, as JSON or for a person."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(settings.log_format))
     root = logging.getLogger()
@@ -61,15 +52,11 @@ def init_logging(settings: Settings) -> None:
 
 
 class _Lines(logging.Formatter):
-    """Makes a line of a record: when, how grave, who, what, and the known fields."""
+    """Format a record as a line: time, level, logger, message and the known fields."""
 
     def __init__(self, style: Literal["json", "console"]) -> None:
         super().__init__()
-        self._render: Any = structlog.processors.JSONRenderer()
-        if style == "console":
-            self._render = structlog.dev.ConsoleRenderer(
-                timestamp_key="at", event_key="message", colors=sys.stderr.isatty(), sort_keys=False
-            )
+        self._console, self._colors = style == "console", sys.stderr.isatty()
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -81,18 +68,35 @@ class _Lines(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
         if record.exc_info and record.exc_info[1] is not None:
             line["raised"] = _frames(record.exc_info[1])
-        return str(self._render(None, "", line))
+        return self._for_a_person(line) if self._console else json.dumps(line, default=repr)
+
+    def _for_a_person(self, line: dict[str, Any]) -> str:
+        at, level, logger, message, *_ = line.values()
+        fields = [
+            f"{self._paint(36, name)}={self._paint(35, _quoted(value))}" for name, value in list(line.items())[4:]
+        ]
+        level = self._paint(LEVEL_COLORS.get(level, 0), f"{level:<9}")
+        return " ".join([self._paint(2, at), f"[{level}]", self._paint(1, f"{message:<30}"), f"[{logger}]", *fields])
+
+    def _paint(self, color: int, text: str) -> str:
+        return f"\x1b[{color}m{text}\x1b[0m" if self._colors else text
+
+
+def _quoted(value: object) -> str:
+    """Return a value as text, quoted if it is not a single word."""
+    text = str(value)
+    return text if isinstance(value, str) and not set(text) & set(" \t=\r\n\"'") else repr(value)
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Tells where an exception came from and of which type it is, but not what it says."""
+    """Return where an exception came from and its type, but not its text."""
     found = traceback.extract_tb(error.__traceback__)
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
     return [*frames, type(error).__qualname__]
 
 
 def init_sentry(settings: Settings, part: Part) -> None:
-    """Starts error reports when a DSN is set; to be called before the broker or the application is built."""
+    """Start error reports if a DSN is set; call it before building the broker or the application."""
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # slow to import, and most processes have no DSN
@@ -112,7 +116,7 @@ def init_sentry(settings: Settings, part: Part) -> None:
 
 
 def _integration(part: Part) -> "Integration":
-    """Gives the part's integration; the worker knows no web framework, the web process no broker."""
+    """Return the part's integration; the worker has no web framework, the web process no broker."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration
 
@@ -123,7 +127,7 @@ def _integration(part: Part) -> "Integration":
 
 
 def _scrub(event: Any, _hint: Any) -> Any:
-    """Takes out of a report whatever could hold a customer's words or a secret."""
+    """Remove from a report whatever could hold a customer's words or a secret."""
     request = event.pop("request", None)
     if request:
         headers = request.get("headers") or {}

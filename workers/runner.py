@@ -21,9 +21,6 @@ from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
-# Visits: the runs of handlers in a worker process, each under its limit, and what they ask of the engine meanwhile.
-
-
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +33,7 @@ class AccountRuntime:
 
 
 class InvocationRunner:
-    """Runs the handlers of one account; ``stopped`` tells when no further effect may be begun."""
+    """Run the handlers of one account; ``stopped`` tells when no further effect may be begun."""
 
     def __init__(
         self,
@@ -50,7 +47,7 @@ class InvocationRunner:
         self._store, self._leases, self._timeouts, self._stopped = store, leases, timeouts, stopped
 
     def take(self, lane: ClaimedLane, step: Decide) -> Decision | Failure:
-        """Runs a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
+        """Run a handler in a thread of its own; raises what ends the turn, even if the handler swallowed it."""
         handler = step.bound.handler
         fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler.name}
         invocation = Invocation(
@@ -82,7 +79,7 @@ class InvocationRunner:
         return self._timeouts.engine(lambda: self._wire.send(request, still_held=lambda: self._leases.still_held(lane)))
 
     def _perform(self, lane: ClaimedLane, inner: Inner) -> Any:
-        """Performs a step of an effect: the engine's own under its guard, the author's function under the limit."""
+        """Perform a step of an effect: the engine's own under its guard, the author's function under the limit."""
         if isinstance(inner, Script):
             return self._timeouts.engine(lambda: self._store.run(inner))
         # A process that was frozen since the journal was written may have lost its lane to another one.
@@ -92,32 +89,32 @@ class InvocationRunner:
 
 
 def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
-    """Makes a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
+    """Build a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
     where = "" if isinstance(error, HandlerTimeout) else place(error, step.bound.handler)
     fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
-        log.info("a handler asks to run again", extra=fields)
+        log.info("Handler asked for a retry", extra=fields)
         return stated(error)
     if isinstance(error, GiveUp):
-        log.warning("a handler gives up", extra=fields)
+        log.warning("Handler gave up", extra=fields)
         return stated(error)
     # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
     said = f": {error}" if isinstance(error, HandlerTimeout) else ""
-    log.log(level, "a handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
+    log.log(level, "Handler failed", exc_info=error, extra={**fields, "error": f"{type(error).__name__}{where}"})
     return Failure(f"{type(error).__name__}{said}{where}")
 
 
 #: Answers that concern the whole account, and what they mean. The gate lets few of them happen.
 GATES = {
-    401: "HappyFox refuses the API key or the auth code; calls wait: run `foxhooks doctor`",
-    429: "HappyFox has locked the account out; every call waits until that is over",
+    401: "HappyFox rejected the API key or the auth code; run `foxhooks doctor`",
+    429: "HappyFox locked the account out; calls wait until the lockout ends",
 }
 
 
 class Driver:
-    """Works the lanes of one account: claims, drives the turn, and goes on while lanes are due.
+    """Work the lanes of one account: claims, drives the turn, and goes on while lanes are due.
 
     ``stopped`` tells when no further lane may be claimed, and no further read, handler or effect begun. ``doubt`` is
     told when HappyFox has refused a write: a name may not be what it was.
@@ -139,7 +136,7 @@ class Driver:
         self._denied: set[str] = set()
 
     def work(self, seconds: float, should_yield: Callable[[], bool] = lambda: False) -> None:
-        """Works due lanes, one after another; returns when none is due, it is ``crowded`` or so long has passed."""
+        """Work due lanes, one after another; returns when none is due, it is ``crowded`` or so long has passed."""
         nonce = secrets.token_hex(8)
         began = monotonic()
         until = began + seconds
@@ -151,7 +148,7 @@ class Driver:
     def _turn(
         self, lane: ClaimedLane, began: float, nonce: str | None
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
-        """Takes one turn; gives what the claim made with its settling got, and when that call began."""
+        """Take one turn; return what the claim made with its settling got, and when that call began."""
         self._leases.add(lane, began)
         performer = _TimedPerformer(self, lane, began)
         try:
@@ -163,16 +160,16 @@ class Driver:
         return result.next, performer.began
 
     def _tell_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
-        """Names what a router may not do, with the line that would allow it, once for each."""
+        """Name what a router may not do, with the line that would allow it, once for each."""
         for verdict in result.plan.verdicts if result.plan else ():
             for line in verdict.denied:
                 if line not in self._denied:
                     self._denied.add(line)
                     fields = {"account": lane.account, "handler": verdict.handler, "permission": line}
-                    log.warning("a handler may not do what it wants; set the permission to allow it", extra=fields)
+                    log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
 
     def perform(self, lane: ClaimedLane, step: Step) -> Any:
-        """Performs one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
+        """Perform one step and gives what the turn is sent; a worker on its way out gives the lane back instead."""
         if self._stopped() and _can_wait(step):
             raise NotNow(0, "the worker ends")
         if isinstance(step, Script):
@@ -199,7 +196,7 @@ class Driver:
 
 
 def _can_wait(step: Step) -> bool:
-    """Tells whether a turn may end before this step: nothing is under way, and another worker can go on from here."""
+    """Return whether a turn may end before this step: nothing is under way, and another worker can go on from here."""
     if isinstance(step, Script):
         return step.name == "begin"
     return isinstance(step, Decide) or step.request.method == "GET"
@@ -228,20 +225,20 @@ class _TimedPerformer:
 
 
 def _tell(lane: ClaimedLane, result: TurnResult) -> None:
-    """Writes one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
+    """Write one line for the turn, at DEBUG when nothing came of it, and one for each dead letter."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
     if not log.isEnabledFor(level) and not result.dead_letters:
         return
     fields = {"account": lane.account, "ticket": lane.ticket, "turn": lane.turn, "attempt": lane.claims}
     if result.end != "settled":
-        log.info("turn %s", result.end, extra={**fields, "reason": result.why})
+        log.info("Turn %s", result.end, extra={**fields, "reason": result.why})
         return
     ends = [entry.state for entry in (result.journal or {}).values()]
     kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""
-    log.log(level, "turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
+    log.log(level, "Turn settled", extra={**fields, "kind": kinds or "nothing new", "effect": ",".join(ends)})
     for dead_letter in result.dead_letters:
         if dead_letter.handler == EVERYONE:
-            log.error("the loop guard stopped the handlers of a ticket: see `foxhooks dead list`", extra=fields)
+            log.error("Loop guard tripped; the ticket's handlers stop: see `foxhooks dead list`", extra=fields)
         else:
-            log.error("dead letter: see `foxhooks dead list`", extra={**fields, "handler": dead_letter.handler})
+            log.error("Dead letter added: see `foxhooks dead list`", extra={**fields, "handler": dead_letter.handler})

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Takes the rounds of one account when they are due, once in the fleet."""
+    """Take the rounds of one account when they are due, once in the fleet."""
 
     def __init__(self, account: AccountRuntime, store: Store, tasks: PeriodicTasks) -> None:
         self._config, self._wire, self._store, self._tasks = account.config, account.wire, store, tasks
@@ -35,18 +35,18 @@ class Scheduler:
         self._told: set[tuple[str, str]] = set()
 
     def start(self) -> None:
-        """Begins in the background, if there is anything to do."""
+        """Start in the background, if there is anything to do."""
         if self._tasks.periods(doubted=True):
             name = f"rounds-{self._config.account}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Ends; a round under way is given back before its next step."""
+        """End; a round under way is given back before its next step."""
         self._stop.set()
         self._wake.set()
 
     def doubt(self) -> None:
-        """Tells that HappyFox has refused something: a name that is in use may not exist any more."""
+        """Report that HappyFox has refused something: a name that is in use may not exist any more."""
         if not self._doubted:
             self._doubted = True
             self._wake.set()
@@ -56,16 +56,16 @@ class Scheduler:
             try:
                 wait = self.work()
             except (StoreUnavailable, redis.RedisError) as error:
-                log.debug("the store could not be asked for rounds", extra={"error": str(error)})
+                log.debug("The store could not be asked for periodic tasks", extra={"error": str(error)})
                 wait = REST
             except Exception:
-                log.exception("a round failed; it goes on when its lease has run out")
+                log.exception("Periodic task failed; it continues when its lease expires")
                 wait = REST
             self._wake.wait(wait)
             self._wake.clear()
 
     def work(self) -> float:
-        """Takes every round that is due now; gives the seconds until the next look."""
+        """Take every round that is due now; return the seconds until the next look."""
         while not self._stop.is_set():
             task = run_due_task(self._config, self._tasks, secrets.token_hex(8), doubted=self._doubted)
             ended = drive(task, self._perform)
@@ -75,7 +75,7 @@ class Scheduler:
         return 0
 
     def _perform(self, step: Step) -> object:
-        if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("leave_task", "release")):
+        if self._stop.is_set() and not (isinstance(step, Script) and step.name in ("release_task", "release")):
             raise NotNow(0, "the worker ends")
         if isinstance(step, Script):
             return self._store.run(step)
@@ -86,17 +86,17 @@ class Scheduler:
             return error
 
     def _tell(self, ended: TaskResult) -> None:
-        """Writes what came of a round; what keeps it from going on is told once by each process."""
+        """Write what came of a round; what keeps it from going on is told once by each process."""
         fields = {"account": self._config.account, "round": ended.name}
         if ended.name == NAMES and ended.over:
             self._doubted = False
             for finding in ended.new_findings:
-                log.warning("a name in use is unknown to HappyFox", extra={**fields, "reason": finding})
+                log.warning("A name in use is unknown to HappyFox", extra={**fields, "reason": finding})
         elif ended.why:
             if (ended.name, ended.why) not in self._told:
                 self._told.add((ended.name, ended.why))
-                log.warning("a round could not be ended", extra={**fields, "reason": ended.why})
+                log.warning("Periodic task could not finish", extra={**fields, "reason": ended.why})
         elif ended.put or ended.cut:
-            log.info("a schedule found tickets", extra={**fields, "count": ended.put})
+            log.info("Schedule matched tickets", extra={**fields, "count": ended.put})
             if ended.cut:
-                log.warning("a schedule found more tickets than it takes at once", extra={**fields, "count": ended.put})
+                log.warning("Schedule matched more tickets than one run takes", extra={**fields, "count": ended.put})

@@ -42,7 +42,7 @@ class _Stop(Exception):
 
 
 class HandlerTimeouts:
-    """Runs functions with a limit of ``seconds``, each calling thread with a companion thread of its own.
+    """Run functions with a limit of ``seconds``, each calling thread with a companion thread of its own.
 
     ``stopped`` tells that the worker is on its way out.
     """
@@ -70,7 +70,7 @@ class HandlerTimeouts:
         return result
 
     def engine(self, function: Callable[[], T]) -> T:
-        """Runs the engine's own code for a handler, in the handler's thread: it is not broken off in the middle."""
+        """Run the engine's own code for a handler, in the handler's thread: it is not broken off in the middle."""
         companion: _Companion | None = getattr(_here, "companion", None)
         if companion is None:
             raise RuntimeError("ctx works only in the thread that its handler runs in")
@@ -100,7 +100,7 @@ class HandlerTimeouts:
             raise_thread_exception(companion.thread.ident, _Stop)  # type: ignore[no-untyped-call]
             companion.guard.release()
         if len(self._stuck) > STUCK:
-            log.error("too many handlers hang, so this worker process ends", extra={"count": len(self._stuck)})
+            log.error("Too many handlers hang; this worker process stops", extra={"count": len(self._stuck)})
             os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -34,7 +34,7 @@ from workers.settings import Settings, SettingsError, load
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
 from workers.store.permits import Governor
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class Boot(dramatiq.Middleware):
-    """Starts the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
+    """Start the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
 
     def __init__(self, store: Store, leases: Leases, accounts: Iterable[str], rounds: Sequence[Scheduler]) -> None:
         self._store, self._leases, self._accounts, self._rounds = store, leases, accounts, rounds
@@ -65,14 +65,14 @@ class Boot(dramatiq.Middleware):
         try:
             for account in self._accounts:
                 seconds, micros = self._store.client.time()
-                self._store.client.set(f"{prefix(account)}store_epoch", seconds * 1000 + micros // 1000, nx=True)
+                self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
             self._leases.sign_of_life()
         except (redis.RedisError, StoreUnavailable) as error:
-            log.error("the store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
+            log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
         self._leases.start()
         for each in self._rounds:
             each.start()
-        log.info("worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
+        log.info("Worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
         for each in self._rounds:
@@ -81,9 +81,6 @@ class Boot(dramatiq.Middleware):
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         self._leases.stop()
         self._store.close()
-
-
-# The worker process, wired: settings in, Dramatiq's threads taking turns out. Nothing else builds these parts.
 
 
 #: What threads may still finish after SIGTERM, in ms: the call under way. With Dramatiq's own waits of a second or
@@ -99,7 +96,7 @@ SLICE = 1.0
 
 
 def run(settings: Settings) -> int:
-    """Runs worker processes through Dramatiq's own command line until a signal ends them; gives its exit code."""
+    """Run worker processes through Dramatiq's own command line until a signal ends them; return its exit code."""
     arguments = [
         "workers.worker:start",
         *("--processes", str(settings.processes), "--threads", str(settings.threads)),
@@ -111,7 +108,7 @@ def run(settings: Settings) -> int:
 
 
 def start() -> None:
-    """Builds the broker of this worker process from its environment; Dramatiq calls it in each process it makes."""
+    """Build the broker of this worker process from its environment; Dramatiq calls it in each process it makes."""
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:
@@ -121,7 +118,7 @@ def start() -> None:
 
 
 def build(settings: Settings) -> LaneBroker:
-    """Puts a worker process together: store, governor and wire of each account, leases, limits, broker."""
+    """Put a worker process together: store, governor and wire of each account, leases, limits, broker."""
     init_logging(settings)
     # Sentry's integration changes what a broker is built of, so it comes first.
     init_sentry(settings, "worker")
@@ -163,7 +160,7 @@ def _warn_of_idle(loaded: Mapping[str, list[Loaded]]) -> None:
     for account, routers in loaded.items():
         for each in routers:
             if not each.router.handlers:
-                log.warning("a router has no handlers", extra={"account": account, "router": each.router.name})
+                log.warning("Router has no handlers", extra={"account": account, "router": each.router.name})
 
 
 def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> AccountRuntime:
@@ -199,7 +196,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
 
 
 def _tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
-    """Gives what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
+    """Return what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
 
     def check(directory: Directory) -> list[str]:
         return [str(complaint) for complaint in unknown_here(account, loaded, directory)]
@@ -209,16 +206,16 @@ def _tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]
 
 def _declare(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
-        """Takes turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
+        """Take turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
         config = readiness.accept()
         try:
             if config is not None:
                 drivers[config.account].work(SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
-            log.error("a turn was broken off; its lane goes on when its lease has run out", extra={"error": str(error)})
+            log.error("Turn interrupted; its lane continues when its lease expires", extra={"error": str(error)})
             time.sleep(1.0)
         except Exception:
-            log.exception("a turn failed; its lane goes on when its lease has run out")
+            log.exception("Turn failed; its lane continues when its lease expires")
             time.sleep(1.0)
         finally:
             readiness.leave(config)

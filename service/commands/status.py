@@ -16,7 +16,7 @@ from workers.engine.schedules import NAMES
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.keys import WORKER_LIFE
-from workers.store.periodic import State
+from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 
@@ -160,7 +160,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
     )
 
 
-def _schedule(state: State) -> ScheduleStatus:
+def _schedule(state: TaskState) -> ScheduleStatus:
     running = state.phase != "done"
     return ScheduleStatus(
         started=state.slot,

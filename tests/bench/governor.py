@@ -36,12 +36,13 @@ from workers.settings import Budget
 from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
 from workers.store.client import Store, connect
-from workers.store.permits import Class, Governor
+from workers.store.keys import Keys
+from workers.store.permits import Governor, Priority
 from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8
 #: The share of the budget that each priority must use.
-PARTS: dict[Class, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
+PARTS: dict[Priority, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
 #: Permit and settle, next to two plain scripts.
 RATIO = 0.7
 Ask = Callable[[float], bool]
@@ -57,7 +58,7 @@ def fates(seed: int) -> Iterator[Fate]:
         yield Fate(latency * chance.random(), latency, 2)
 
 
-def governed(client: redis.Redis, minutes: int, priority: Class) -> list[float]:
+def governed(client: redis.Redis, minutes: int, priority: Priority) -> list[float]:
     """Return the arrivals, in seconds, of calls with our permits."""
     client.flushall()
     fleet = Callers(client, Governor("acme", Budget(500, LIMIT, WINDOW, 600, 1.0, CALLERS)), 15_000, priority=priority)
@@ -157,7 +158,7 @@ def compare(minutes: int) -> bool:
     """Print the table."""
     print(f"{minutes} virtual minutes, {LIMIT} calls in any minute, {CALLERS} callers")
     print(f"{'limiter':40} {'worst window':>12} {'used':>9} {'429 sliding':>12} {'429 fixed':>12}")
-    found: dict[Class, tuple[int, float]] = {}
+    found: dict[Priority, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
         for priority in PARTS:
             found[priority] = update(f"foxhooks, {priority}", governed(client, minutes, priority))
@@ -183,7 +184,7 @@ class Plain(Script[int], frozen=True):
 
     def command(self, now: bytes | int = b"") -> Command:
         """Return the command that runs it."""
-        return ("EVALSHA", SHA, 1, self.prefix)
+        return ("EVALSHA", SHA, 1, Keys(self.account).prefix)
 
 
 def trips(url: str, which: str, calls: int, start: Any, spent: Any) -> None:

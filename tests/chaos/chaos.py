@@ -96,7 +96,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
             "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
             "seconds from message to note, longest": f"{waits[-1]:.0f}",
-            "leases lost": str(deployment.said('"turn lost"')),
+            "leases lost": str(deployment.said('"Turn lost"')),
             "turns failed": str(deployment.said('"a turn failed"')),
             "seconds of writing": f"{fed:.0f}",
             "seconds until all was done": f"{worked:.0f}",

@@ -102,6 +102,6 @@ def deployed(seed: int) -> Iterator[Deployment]:
 
 def _wait_for(deployment: Deployment, name: str) -> None:
     process = deployment.processes[name]
-    words = "worker is ready" if name.startswith("worker") else "startup complete"
+    words = "Worker is ready" if name.startswith("worker") else "startup complete"
     wait_until(lambda: words in process.output or process.code is not None, f"{name} is ready")
     assert process.code is None, f"{name} did not start:\n{process.output}"

@@ -49,8 +49,8 @@ def test_the_call_in_progress_is_finished_and_the_next_worker_continues_at_once(
     fleet.settle(20)  # the first worker's lease would have held the lane for a minute
     assert noted(fleet, 1) == ["first words of all", "second words of all"]
     assert len(fleet.calls("POST", NOTE)) == 2
-    assert "turn parked" in first.output
-    assert successor.output.count("turn settled") >= 2
+    assert "Turn parked" in first.output
+    assert successor.output.count("Turn settled") >= 2
 
 
 def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
@@ -86,7 +86,7 @@ def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet
 @pytest.mark.parametrize("victim", ["the process group", "the worker process alone", "its master alone"])
 def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim: str) -> None:
     worker = fleet.workers[0]
-    match = re.search(r'"worker is ready".*"pid": (\d+)', worker.output)
+    match = re.search(r'"Worker is ready".*"pid": (\d+)', worker.output)
     assert match is not None
     pid = {"the worker process alone": int(match[1]), "its master alone": worker.pid}.get(victim)
     fleet.fault("hang", method="GET", path=READ, seconds=600)
@@ -127,7 +127,7 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, momen
     with fleet.redis() as client:
         turns = client.zcard(f"{P}turns")
     frozen.signal(signal.SIGCONT)
-    fleet.wait(lambda: "turn lost" in frozen.output, "the frozen worker notices")
+    fleet.wait(lambda: "Turn lost" in frozen.output, "the frozen worker notices")
     fleet.settle()
     assert len(fleet.calls()) == calls
     assert fleet.history(1) == history

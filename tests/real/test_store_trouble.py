@@ -21,7 +21,7 @@ def test_web_and_worker_wait_for_a_store_that_comes_later(deploy: Callable[..., 
     answer = fleet.deliver(b'{"ticket_id": 1}')
     assert (answer.status_code, fleet.answers()) == (503, 503)
     assert int(answer.headers["retry-after"]) > 0
-    assert "the store is unreachable" in worker.output
+    assert "The store is unreachable" in worker.output
     fleet.open_ticket(text="waiting for the store")
     fleet.store.start()
     fleet.wait(lambda: fleet.notes(1), "the worker works")

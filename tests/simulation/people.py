@@ -262,7 +262,7 @@ class StoreLoss:
         state = self._state
         yield self._rng.uniform(DURATION / 4, DURATION)
         state.client.flushdb()
-        state.world.store.run(state.world.governor.distrust())
+        state.world.store.run(state.world.governor.close_gates())
         state.history.restart()
         state.check_schedule("the store was emptied")
         state.faults.counts["the store is emptied"] += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import redis
 
 from workers.store.client import Store
-from workers.store.permits import Class, Governor, Grant, Outcome
+from workers.store.permits import Governor, Grant, Outcome, Priority
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Callers:
     life: int
     now: float = 1_700_000_000_000.0
     method: str = "POST"
-    priority: Class = "interactive"
+    priority: Priority = "interactive"
     arrivals: list[float] = field(default_factory=list)
     asked: int = 0
 

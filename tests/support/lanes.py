@@ -6,7 +6,7 @@ from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
 from workers.store.lanes import ClaimConfig, ClaimedLane, NothingDue, ReadPermit, claim, due, park
-from workers.store.permits import Class, Governor
+from workers.store.permits import Governor, Priority
 from workers.webhook import parse
 
 START = 1_700_000_000_000
@@ -26,7 +26,7 @@ class LaneAccount:
         self.store = Store(client, lambda: self.now)
         self._calls = 0
 
-    def event(self, ticket: int, priority: Class) -> None:
+    def event(self, ticket: int, priority: Priority) -> None:
         """Store an event of a class."""
         self._calls += 1
         body = b'{"ticket_id":%d,"n":%d}' % (ticket, self._calls)

@@ -177,7 +177,7 @@ class Process:
         """Return whether a worker has said that it is ready; fail if it ended instead."""
         if self.code is not None:
             pytest.fail(f"ended with {self.code}:\n{self.output}")
-        return "worker is ready" in self.output
+        return "Worker is ready" in self.output
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""

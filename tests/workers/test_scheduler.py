@@ -36,7 +36,7 @@ def test_it_takes_what_is_due_and_looks_again_soon(store: redis.Redis, caplog: p
     caplog.set_level(logging.INFO, "workers.scheduler")
     world = World(store)
     assert made(world, [FOUND]).work() == LOOK
-    assert lines(caplog) == [("INFO", "a schedule found tickets")]
+    assert lines(caplog) == [("INFO", "Schedule matched tickets")]
     assert store.llen(f"{P}lane:3") == store.llen(f"{P}lane:4") == 1
     world.now += 3_595_000
     assert made(world, []).work() == 5.0
@@ -63,7 +63,7 @@ def test_unknown_names_are_told_once(store: redis.Redis, caplog: pytest.LogCaptu
     for _ in range(2):
         made(world, lists.copy(), tasks).work()
         world.now += 86_400_000
-    assert lines(caplog) == [("WARNING", "a name in use is unknown to HappyFox no status 'Nwe'")]
+    assert lines(caplog) == [("WARNING", "A name in use is unknown to HappyFox no status 'Nwe'")]
 
 
 def test_a_refused_write_has_the_names_looked_at_soon(store: redis.Redis) -> None:
@@ -139,7 +139,7 @@ def test_the_thread_outlives_a_store_that_is_away_and_what_nobody_foresaw(
     rounds.start()
     assert ends.wait(10)
     rounds.stop()
-    assert lines(caplog) == [("ERROR", "a round failed; it goes on when its lease has run out")]
+    assert lines(caplog) == [("ERROR", "Periodic task failed; it continues when its lease expires")]
 
 
 def test_without_anything_to_do_there_is_no_thread(store: redis.Redis) -> None:

@@ -22,7 +22,7 @@ from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
-from workers.store.periodic import Taken, found, leave, spread, take
+from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
 from workers.store.permits import Grant
 from workers.store.records import recall, remember
 from workers.tickets.model import mapping, number
@@ -91,10 +91,12 @@ def run_due_task(
 ) -> Steps[TaskResult]:
     """Claim the task that has been due longest and bring it as far as possible; ``doubted``: check the names soon."""
     try:
-        taken: Taken | int = yield take(config.account, token, config.call_ms + LEASE, tasks.periods(doubted))
+        taken: ClaimedTask | int = yield claim_task(
+            config.account, token, config.call_ms + LEASE, tasks.periods(doubted)
+        )
     except NotNow as ending:
         return TaskResult(wait=ending.wait)
-    if not isinstance(taken, Taken):
+    if not isinstance(taken, ClaimedTask):
         return TaskResult(wait=taken)
     run = _TaskRun(config, taken)
     try:
@@ -103,7 +105,7 @@ def run_due_task(
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
     except (_Unfinished, NotNow) as ending:
         why = ending.why if isinstance(ending, _Unfinished) else ""
-        yield leave(config.account, taken, ending.wait, why)
+        yield release_task(config.account, taken, ending.wait, why)
         return TaskResult(name=taken.name, why=why)
 
 
@@ -118,7 +120,7 @@ class _Unfinished(Exception):
 class _TaskRun:
     """A task that this worker has claimed."""
 
-    def __init__(self, config: AccountConfig, taken: Taken) -> None:
+    def __init__(self, config: AccountConfig, taken: ClaimedTask) -> None:
         self.config, self.taken, self.account = config, taken, config.account
         self.lease = config.call_ms + LEASE
         self._calls = 0
@@ -130,13 +132,13 @@ class _TaskRun:
         while phase == "search":
             numbers = yield from self._page(schedule.query(state.slot), page)
             last = len(numbers) < PAGE
-            if not (yield found(self.account, self.taken, self.lease, page, numbers, last, MOST)):
+            if not (yield add_matches(self.account, self.taken, self.lease, page, numbers, last, MOST)):
                 return TaskResult()
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
             phase = "search" if not (last or cut) else "spread"
         keep = self.config.record_ttl // 1000
-        while (left := (yield spread(self.account, self.taken, self.lease, BATCH, keep))) > 0:
+        while (left := (yield enqueue_matches(self.account, self.taken, self.lease, BATCH, keep))) > 0:
             pass
         return TaskResult() if left < 0 else TaskResult(name=self.taken.name, over=True, put=min(count, MOST), cut=cut)
 
@@ -148,7 +150,7 @@ class _TaskRun:
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
         findings = tuple(check(Directory(**lists)))
-        yield leave(self.account, self.taken, -1, "", findings)
+        yield release_task(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
         return TaskResult(name=self.taken.name, over=True, new_findings=new)
 

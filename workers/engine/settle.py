@@ -29,7 +29,7 @@ from workers.engine.plan import (
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import denials
-from workers.store.lanes import ClaimedLane, Handed, NothingDue, Settlement, settle
+from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, labels, named
 from workers.tickets.model import Named, TicketRead, read_ticket
@@ -157,7 +157,7 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
             )
 
 
-def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[Handed]:
+def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
     """Yield the events for the lanes of other tickets, except those of handlers that run dry by now."""
     for number, handover in enumerate(plan.handovers):
         if not handover.dry and not plan.dry and not context.config.dry(handover.handler):
@@ -168,7 +168,7 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[Handed]:
                 actions=handover.actions,
                 origin=context.lane.ticket,
             )
-            yield Handed(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
+            yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 
 
 def _created_tickets(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, int]]:

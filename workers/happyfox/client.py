@@ -30,7 +30,7 @@ from workers.settings import Account, load_account
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.embedded import private_store, store_for_script
-from workers.store.permits import Class, Governor
+from workers.store.permits import Governor, Priority
 from workers.store.records import LIFE, MISS, recall, remember
 from workers.tickets.model import Attachment, TicketRead
 
@@ -64,7 +64,7 @@ class HappyFox(Client):
         *,
         store: Store | None = None,
         patience: float = 900.0,
-        priority: Class = "normal",
+        priority: Priority = "normal",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(self._send_patiently, staff_id=account.staff_id or None, site=account.url)
@@ -82,7 +82,7 @@ class HappyFox(Client):
         *,
         account: str = "",
         patience: float = 900.0,
-        priority: Class = "normal",
+        priority: Priority = "normal",
     ) -> "HappyFox":
         """Read the settings of one account from the environment and ``foxhooks.toml``.
 

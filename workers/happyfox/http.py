@@ -25,7 +25,7 @@ from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, 
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
-from workers.store.permits import Class, Governor
+from workers.store.permits import Governor, Priority
 from workers.version import __version__
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class ApiConnection:
         send_by: float | None = None,
         still_held: Callable[[], bool] | None = None,
         timeout: float | None = None,
-        priority: Class = "normal",
+        priority: Priority = "normal",
     ) -> Answer:
         """Make one call and return its answer, whatever the status.
 
@@ -156,7 +156,7 @@ class ApiConnection:
         """Close all connections."""
         self._pool.close()
 
-    def _take_permit(self, method: str, priority: Class, total: float) -> str:
+    def _take_permit(self, method: str, priority: Priority, total: float) -> str:
         id = uuid.uuid4().hex
         grant = self._store.run(self._governor.permit(method, id, priority, int(total * 1000)))
         if grant.wait:

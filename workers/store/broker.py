@@ -1,5 +1,8 @@
 """The broker: brings invitations to Dramatiq's threads as messages on the queue ``lanes``.
 
+Invitations tell the threads of a worker process that lanes are due; there are at most as many as threads are free. An
+invitation is no lease: the thread claims by itself, and what a killed process was invited to is still due.
+
 Ack, nack and requeue of an invitation mean nothing. Dramatiq's own prefetch, delays and redelivery are not used for
 lanes: they lose order and take minutes to recover a killed worker. All other queues are Dramatiq's as they are, for
 actors of users.
@@ -22,12 +25,6 @@ from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
-
-# Invitations: how the threads of a worker process learn that lanes are due.
-#
-# There are at most as many invitations as threads are free. One is no lease: the thread claims by itself, and what a
-# killed process had been invited to is simply still due.
-
 
 #: The longest sleep (s) of an idle worker: what a lost wake-up costs.
 POLL = 1.0
@@ -56,23 +53,23 @@ class Readiness:
         self._corrupt: set[str] = set()
 
     def stop(self) -> None:
-        """Invites nobody any more; work under way goes on."""
+        """Invite nobody any more; work under way goes on."""
         with self._changed:
             self._stopped = True
             self._invited.clear()
             self._changed.notify_all()
 
     def stopped(self) -> bool:
-        """Tells whether the process is on its way out: no further lane is to be claimed."""
+        """Return whether the process is on its way out: no further lane is to be claimed."""
         return self._stopped
 
     def accept(self) -> ClaimConfig | None:
-        """Gives an invited thread the account to claim from, None when the invitation is void."""
+        """Return an invited thread the account to claim from, None when the invitation is void."""
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
     def leave(self, config: ClaimConfig | None = None) -> None:
-        """Tells that a thread is free again, which was invited to this account."""
+        """Mark a thread as free."""
         with self._changed:
             self._free += 1
             capped = config is not None and self._busy[config.account] >= self._cap and self._free > 1
@@ -85,13 +82,13 @@ class Readiness:
             self._look_again()
 
     def should_yield(self, config: ClaimConfig) -> bool:
-        """Tells whether other accounts may wait for the thread that works this one."""
+        """Return whether other accounts may wait for the thread that works this one."""
         return len(self._accounts) > 1 and (
             self._free == 0 or any(each.account != config.account for each in self._due)
         )
 
     def wait(self) -> int:
-        """Waits, a second at the most, until lanes are due and threads free; gives how many invitations to send."""
+        """Wait, a second at the most, until lanes are due and threads free; return how many invitations to send."""
         with self._changed:
             if self._stopped:
                 # Dramatiq asks on, in a loop, until all threads are done.
@@ -115,9 +112,9 @@ class Readiness:
             return 0 if self._stopped else self._invite(min(found, self._free))
 
     def _ask(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
-        """Asks every account in rotation how many lanes may be claimed, beside those that threads are invited to.
+        """Ask every account in rotation how many lanes may be claimed, beside those that threads are invited to.
 
-        Gives how many threads can be used, and the shortest pause in ms.
+        Return how many threads can be used, and the shortest pause in ms.
         """
         self._accounts.rotate(-1)
         found: list[ClaimConfig] = []
@@ -143,7 +140,7 @@ class Readiness:
             # A corrupt key stops its own account alone.
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
-                log.error("lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
+                log.error("Lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
             return 0, -1
         self._corrupt.discard(config.account)
         return found
@@ -156,7 +153,7 @@ class Readiness:
         return len(chosen)
 
     def _spread(self, most: int) -> list[ClaimConfig]:
-        """Takes one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
+        """Take one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
         rounds: Counter[str] = Counter()
         order = []
         for config in self._due:
@@ -166,20 +163,20 @@ class Readiness:
         return [config for _, config in order[:most]]
 
     def _hand_over(self) -> None:
-        """Wakes another process for what this one leaves; a lost hint costs one poll."""
+        """Wake another process for what this one leaves; a lost hint costs one poll."""
         try:
             self._hint()
         except redis.RedisError:
-            log.warning("no other worker could be woken; it looks by itself within %g s", POLL)
+            log.warning("No other worker could be woken; it checks within %g s", POLL)
 
     def _look_again(self) -> None:
-        """Wakes this process's own consumer, which may sleep because an account had all the threads it may have."""
+        """Wake this process's own consumer, which may sleep because an account had all the threads it may have."""
         try:
             self._store.client.lpush(self._own, 1)
             self._store.client.ltrim(self._own, 0, 0)
             self._store.client.expire(self._own, 60)
         except redis.RedisError:
-            log.debug("the consumer could not be woken; it looks by itself within %g s", POLL)
+            log.debug("The consumer could not be woken; it checks within %g s", POLL)
 
     def _hint(self) -> None:
         wake(self._store.client)
@@ -188,14 +185,14 @@ class Readiness:
         if not self._down:
             self._down = True
             log.error(
-                "the store is unreachable; claims go on when it answers again", extra={"error": type(error).__name__}
+                "The store is unreachable; claims continue when it answers", extra={"error": type(error).__name__}
             )
         time.sleep(POLL)
 
     def _up(self) -> None:
         if self._down:
             self._down = False
-            log.info("the store is reachable again")
+            log.info("The store is reachable again")
 
 
 QUEUE = "lanes"
@@ -203,7 +200,7 @@ ACTOR = "turns"
 
 
 class LaneConsumer(Consumer):
-    """Turns invitations into the messages that Dramatiq hands to its threads."""
+    """Turn invitations into the messages that Dramatiq hands to its threads."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
@@ -227,7 +224,7 @@ class LaneConsumer(Consumer):
         """Does nothing: what was due is still due."""
 
     def close(self) -> None:
-        """Holds nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class LaneBroker(RedisBroker):
@@ -239,7 +236,7 @@ class LaneBroker(RedisBroker):
         self._readiness = readiness
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declares a queue; that of lanes has no delay queue, parking replaces it."""
+        """Declare a queue; that of lanes has no delay queue, parking replaces it."""
         if queue_name != QUEUE:
             super().declare_queue(queue_name)
         elif queue_name not in self.queues:
@@ -248,7 +245,7 @@ class LaneBroker(RedisBroker):
             self.emit_after("declare_queue", queue_name)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """Makes the consumer of a queue."""
+        """Build the consumer of a queue."""
         if queue_name == QUEUE:
             return LaneConsumer(self._readiness)
         return super().consume(queue_name, prefetch, timeout)

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from workers.errors import StoreUnavailable
 from workers.store import scripts
-from workers.store.keys import WAKE, WORKER_LIFE
+from workers.store.keys import WAKE, WORKER_LIFE, prefix
 from workers.store.scripts import Command, Script, is_missing, loading
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ REFUSALS = (
 
 
 def url_of(redis_url: str | None, data: Path) -> str:
-    """Gives the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
+    """Return the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
     return redis_url or f"unix://{(data / SOCKET).absolute()}"
 
 
 def connect(url: str, connections: int = POOL) -> "redis.Redis":
-    """Makes a client with a bounded pool; nothing is sent before its first use.
+    """Build a client with a bounded pool; nothing is sent before its first use.
 
     A call that finds no free connection waits for one. A lost connection is tried again twice: scripts survive it.
     """
@@ -143,7 +143,7 @@ class Store:
             self._lines.put(line)
 
     def beat(self, key: str, worker: str) -> None:
-        """Writes a worker's sign of life at the store's own time and forgets workers that are long dead."""
+        """Write a worker's sign of life at the store's own time and forgets workers that are long dead."""
         try:
             now = store_time(self.client)
             self.client.hset(key, worker, now)
@@ -156,7 +156,7 @@ class Store:
 
 def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
     """Return the command that runs a script at the store's own time, or at ``now`` (ms) in tests."""
-    return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, script.prefix, now, *script.args)
+    return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, prefix(script.account), now, *script.args)
 
 
 def _trip(line: redis.Connection, command: Command) -> Any:

@@ -15,6 +15,7 @@ import redis
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def monotonic() -> float:
-    """Gives seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
+    """Return seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -42,7 +43,7 @@ class _Look:
 
 
 class Watch:
-    """Compares each look at the store with the one before, and closes the gates of all accounts on a
+    """Compare each look at the store with the one before, and closes the gates of all accounts on a
     difference.
 
     ``durable`` tells that the store confirms writes only once they are on disk, so that a restart forgets
@@ -60,13 +61,13 @@ class Watch:
         self._before: _Look | None = None
 
     def check(self) -> str:
-        """Takes a look; gives what is wrong, for which the gates were closed, or an empty text."""
+        """Take a look; return what is wrong, for which the gates were closed, or an empty text."""
         look = self._look()
         wrong = self._compare(self._before, look) if self._before else ""
         if wrong:
             log.warning("calls pause for one window: %s", wrong)
             for governor in self._governors:
-                self._store.run(governor.distrust())
+                self._store.run(governor.close_gates())
         self._before = look
         return wrong
 
@@ -81,7 +82,7 @@ class Watch:
         return ""
 
     def _look(self) -> _Look:
-        births = [f"{governor.prefix}store_epoch" for governor in self._governors]
+        births = [Keys(governor.account).store_epoch for governor in self._governors]
         try:
             info = self._store.client.info("server")
             began = self._clock()

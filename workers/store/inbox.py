@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from workers.store.keys import prefix
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
@@ -55,12 +54,12 @@ class Acceptance(NamedTuple):
 
 
 def new_id() -> str:
-    """Gives the id of a new event: 20 hexadecimal digits."""
+    """Return the id of a new event: 20 hexadecimal digits."""
     return f"{random.getrandbits(80):020x}"
 
 
 def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Makes the arrival of a delivery that could be read."""
+    """Build the arrival of a delivery that could be read."""
     return Arrival(
         new_id(),
         str(delivery.ticket),
@@ -79,7 +78,7 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
 
 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Makes the arrival of a signed delivery that could not be read, for quarantine."""
+    """Build the arrival of a signed delivery that could not be read, for quarantine."""
     digest = sha256(body).hexdigest()
     return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason)
 
@@ -87,7 +86,7 @@ def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "web
 def accept(
     account: str, arrivals: Sequence[Arrival], keep: int, refused: Mapping[str, int] | None = None
 ) -> Script[list[Acceptance]]:
-    """Stores arrivals of one account in one step and answers one acceptance for each, in order.
+    """Store arrivals of one account in one step and answers one acceptance for each, in order.
 
     ``keep`` is the retention in seconds. ``refused`` counts deliveries that were turned away, by reason.
     Without arrivals the script still writes, which proves that the store takes writes.
@@ -99,11 +98,11 @@ def accept(
     # Bodies travel beside the rest: the store's msgpack takes texts, and a body may be any bytes.
     updates = _pack([_row(arrival) for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
-    return Script("accept", prefix(account), (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
+    return Script("accept", account, (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
 
 
 def _row(a: Arrival) -> tuple[str | bool, ...]:
-    """Puts an arrival's fields in the order in which the script reads them."""
+    """Put an arrival's fields in the order in which the script reads them."""
     told = (a.kind, a.update, a.update_id, a.actor, a.label, a.rule)
     return (a.id, a.ticket, a.digest, *told, a.source, a.headers, a.reason)
 
@@ -117,5 +116,5 @@ def _acceptance(arrival: Arrival, event: str) -> Acceptance:
 
 
 def _storable(text: str) -> str:
-    """Replaces half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    """Replace half a surrogate pair, which JSON can carry and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from workers.store.keys import prefix
 from workers.store.scripts import Args, Script
 
 # Pauses: what of an account a person has stopped for a while, as the store keeps it and as claims are told.
@@ -38,7 +37,7 @@ NONE = Pauses()
 
 
 def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
-    """Reads what a claim's reply tells of pauses."""
+    """Read what a claim's reply tells of pauses."""
     if not raw or not any(raw):
         return NONE
     account, routers, ticket, ended = raw
@@ -46,17 +45,17 @@ def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
 
 
 def pause(account: str, scope: Scope, name: str, entry: Pause) -> Script[bool]:
-    """Pauses something; tells whether it was paused before. A pause takes the place of the one before it."""
-    return Script("pause", prefix(account), [scope, name, msgspec.json.encode(entry)], bool)
+    """Pause something; tells whether it was paused before. A pause takes the place of the one before it."""
+    return Script("pause", account, [scope, name, msgspec.json.encode(entry)], bool)
 
 
 def resume(account: str, scope: Scope, name: str) -> Script[bool]:
-    """Ends a pause; what waited for it becomes due. False when there was none."""
-    return Script("pause", prefix(account), [scope, name, b""], bool)
+    """End a pause; what waited for it becomes due. False when there was none."""
+    return Script("pause", account, [scope, name, b""], bool)
 
 
 def listed(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pause]:
-    """Reads every pause of an account, by scope and name, from the hash that holds them."""
+    """Read every pause of an account, by scope and name, from the hash that holds them."""
     found: dict[tuple[Scope, str], Pause] = {}
     if (account := _one(stored.get(b"account"))) is not None:
         found["account", ""] = account
@@ -166,26 +165,26 @@ class ClaimConfig:
     life: int
 
     def args(self, nonce: str) -> Args:
-        """Gives the arguments of a claim."""
+        """Return the arguments of a claim."""
         return [nonce, self.lease, MOST_EVENTS, int(self.read), self.life, self.budget]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
-    """Counts the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
+    """Count the lanes that may be claimed now, at most ``most``, and tells the ms until it is worth asking again.
 
     -1 stands for "not known".
     """
     args: Args = [most, int(config.read), config.budget]
-    return Script("due", prefix(config.account), args, lambda raw: (int(raw[0]), int(raw[1])))
+    return Script("due", config.account, args, lambda raw: (int(raw[0]), int(raw[1])))
 
 
 def claim(config: ClaimConfig, nonce: str) -> Script[ClaimedLane | NothingDue]:
-    """Claims one due lane; the same ``nonce`` gets the same lane again till another claims it."""
-    return Script("claim", prefix(config.account), config.args(nonce), lambda raw: claimed(config, nonce, raw))
+    """Claim one due lane; the same ``nonce`` gets the same lane again till another claims it."""
+    return Script("claim", config.account, config.args(nonce), lambda raw: claimed(config, nonce, raw))
 
 
 def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingDue:
-    """Reads what a claim answers, by itself or behind a settling."""
+    """Read what a claim answers, by itself or behind a settling."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
     _, number, token, now, fields, snapshot, events, store_epoch, priority, paused = raw
@@ -208,7 +207,7 @@ def claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | NothingD
 
 
 def _unfinished(fields: Sequence[bytes]) -> dict[str, Any]:
-    """Gives what the store says of a turn that was claimed before, or whose lane is owed something."""
+    """Return what the store says of a turn that was claimed before, or whose lane is owed something."""
     turn = {_text(name): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
     return {
         "turn": _text(turn["id"]),
@@ -248,7 +247,7 @@ def _hint(event: Sequence[bytes | None]) -> EventSummary:
 
 
 def _text(value: bytes) -> str:
-    """Reads a text; bytes that are none, which nobody but a person's hand can have stored, stop no lane."""
+    """Read a text; bytes that are none, which nobody but a person's hand can have stored, stop no lane."""
     return value.decode("utf-8", "replace")
 
 
@@ -272,7 +271,7 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
     wait: int = 0
 
     def args(self) -> Args:
-        """Gives the arguments (permit, outcome, age) as the scripts take them."""
+        """Return the arguments (permit, outcome, age) as the scripts take them."""
         return [self.id or "", self.outcome, self.age]
 
 
@@ -281,24 +280,24 @@ def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script
     args: Args = [lease]
     for lane, token in leases:
         args += [lane, token]
-    return Script("renew", prefix(account), args, lambda raw: [lane.decode() for lane in raw])
+    return Script("renew", account, args, lambda raw: [lane.decode() for lane in raw])
 
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
-    """Gives the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
+    """Return the lane back; it is due again after ``delay`` ms, everything else stays as it is."""
     args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", prefix(lane.account), args, bool)
+    return Script("park", lane.account, args, bool)
 
 
 def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
-    """Stores the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
+    """Store the turn's plan of so many calls; from here on the turn is frozen. False: the lease is lost."""
     args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
-    return Script("plan", prefix(lane.account), args, bool)
+    return Script("plan", lane.account, args, bool)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
-    """Notes that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
-    return Script("mark", prefix(lane.account), [lane.name, lane.token, handler], bool)
+    """Record that ``handler`` is about to run ('' when it came back). False: the lease is lost."""
+    return Script("mark", lane.account, [lane.name, lane.token, handler], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,14 +328,14 @@ def begin(
     without: Sequence[str],
     after: int,
 ) -> Script[Begun | Refusal]:
-    """Writes that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline.
+    """Write that an effect begins and takes its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` is how often it was sent before, ``after`` the newest row there was then. ``without`` names the parts of
     the effect that are not sent, so that a look-up asks for no more than was sent.
     """
     left = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, left, after]
-    return Script("begin", prefix(lane.account), args, _begun)
+    return Script("begin", lane.account, args, _begun)
 
 
 def _begun(raw: Any) -> Begun | Refusal:
@@ -356,29 +355,29 @@ LEAVE = b"-"
 def done(
     lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
 ) -> Script[bool]:
-    """Writes an effect's result and settles its permit in one step. False: the lease is lost."""
+    """Write an effect's result and settles its permit in one step. False: the lease is lost."""
     args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("finish", prefix(lane.account), args, bool)
+    return Script("finish", lane.account, args, bool)
 
 
 def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
-    """Writes what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
+    """Write what became of an effect in another system, ``FORGET`` that it began; False: the lease is lost.
 
     ``reading`` is what the turn's handlers were shown, empty when it is stored already.
     """
     args: Args = [lane.name, lane.token, f"{handler} {name}", entry, reading, lane.event_ids]
-    return Script("external", prefix(lane.account), args, bool)
+    return Script("external", lane.account, args, bool)
 
 
 # Settling: a turn ends, and the next lane is claimed in the same trip.
 
 
-class Handed(msgspec.Struct, frozen=True, gc=False, rename={"work": "evidence"}):
-    """An event for the lane of another ticket: ``work`` is what is wanted there, as a dead letter would keep it."""
+class EventForOther(msgspec.Struct, frozen=True, gc=False):
+    """An event for the lane of another ticket: ``evidence`` is what is wanted there, as a dead letter would keep it."""
 
     id: str
     ticket: int
-    work: str
+    evidence: str
 
 
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -401,7 +400,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     paused: int = -1
     dead_letters: Mapping[str, str] = {}
     created: tuple[tuple[str, int], ...] = ()
-    for_others: tuple[Handed, ...] = ()
+    for_others: tuple[EventForOther, ...] = ()
     history: tuple[str, ...] = ()
     saved: int = 0
     permit: str = ""
@@ -419,10 +418,10 @@ def settle(
     config: ClaimConfig,
     nonce: str | None,
 ) -> Script[tuple[bool, ClaimedLane | NothingDue | None]]:
-    """Ends the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
+    """End the turn and, with a ``nonce``, claims the next lane in the same trip. (False, ...): the lease is lost."""
     args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or "")]
 
     def read(raw: Any) -> tuple[bool, ClaimedLane | NothingDue | None]:
         return bool(raw[0]), claimed(config, nonce, raw[1]) if nonce is not None and raw[1] else None
 
-    return Script("settle", prefix(account), args, read)
+    return Script("settle", account, args, read)

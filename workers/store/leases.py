@@ -35,26 +35,26 @@ class Leases:
         self._parent = os.getppid()
 
     def start(self) -> None:
-        """Starts renewing in the background."""
+        """Start renewing in the background."""
         threading.Thread(target=self._run, name="leases", daemon=True).start()
 
     def stop(self) -> None:
-        """Ends the renewing; what is still held runs out by itself."""
+        """End the renewing; what is still held runs out by itself."""
         self._stop.set()
 
     def add(self, lane: ClaimedLane, since: float) -> None:
-        """Takes up a lane claimed by a call that began at ``since``."""
+        """Take up a lane claimed by a call that began at ``since``."""
         with self._lock:
             self._held[lane.account, lane.name] = (lane.token, since)
 
     def drop(self, lane: ClaimedLane) -> None:
-        """Forgets a lane that was given back or lost."""
+        """Forget a lane that was given back or lost."""
         with self._lock:
             if self._held.get((lane.account, lane.name), ("",))[0] == lane.token:
                 del self._held[lane.account, lane.name]
 
     def still_held(self, lane: ClaimedLane) -> bool:
-        """Tells whether the lane is surely still ours."""
+        """Return whether the lane is surely still ours."""
         with self._lock:
             token, since = self._held.get((lane.account, lane.name), ("", 0.0))
         return token == lane.token and self._clock() < since + self._lease
@@ -70,12 +70,12 @@ class Leases:
             try:
                 self.renew()
             except StoreUnavailable as error:
-                log.warning("leases could not be renewed", extra={"error": str(error)})
+                log.warning("Leases could not be renewed", extra={"error": str(error)})
             except Exception:
                 # This thread has to go on: without it every lane is lost in the middle of its turn.
-                log.exception("leases could not be renewed")
+                log.exception("Leases could not be renewed")
             if os.getppid() != self._parent:
-                log.error("the parent process is gone, so this worker ends")
+                log.error("The parent process is gone; this worker stops")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
@@ -83,12 +83,12 @@ class Leases:
         try:
             self._watch()
         except StoreUnavailable as error:
-            log.debug("the store could not be looked at", extra={"error": str(error)})
+            log.debug("The store could not be checked", extra={"error": str(error)})
         except Exception:
-            log.exception("the store could not be looked at")
+            log.exception("The store could not be checked")
 
     def renew(self) -> None:
-        """Renews all leases once and writes the sign of life."""
+        """Renew all leases once and writes the sign of life."""
         with self._lock:
             held = dict(self._held)
         for account in {account for account, _ in held}:
@@ -98,7 +98,7 @@ class Leases:
                 lost = self._store.run(renew(account, int(self._lease * 1000), mine))
             except RuntimeError:
                 # A corrupt key of one account is no reason to lose the lanes of the others.
-                log.exception("the leases of an account could not be renewed", extra={"account": account})
+                log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:
                 for lane, token in mine:
@@ -111,5 +111,5 @@ class Leases:
         self.sign_of_life()
 
     def sign_of_life(self) -> None:
-        """Writes that this worker lives, for ``foxhooks status --worker``."""
+        """Write that this worker lives, for ``foxhooks status --worker``."""
         self._store.beat(WORKERS, self._worker)

@@ -1,16 +1,15 @@
-"""Rounds: what is done once in the fleet, time and again. Whoever takes one up goes on where the last one left it."""
+"""Periodic tasks: one worker of the fleet runs each, and any worker can continue where another stopped."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from workers.store.keys import prefix
 from workers.store.scripts import Script
 
 
-class State(msgspec.Struct, frozen=True):
-    """How a round stands; see ``lua/periodic.lua``. Times are ms of the store's clock."""
+class TaskState(msgspec.Struct, frozen=True):
+    """The state of a periodic task; see ``lua/periodic.lua``. Times are ms of the store's clock."""
 
     slot: int
     period: int
@@ -27,67 +26,69 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What the last round had to tell; the store writes an empty list as an object."""
+        """The findings of the last run; the store writes an empty list as an object."""
         return tuple(self.told)
 
     @property
     def next(self) -> int:
-        """When the next round is due (ms)."""
+        """When the next run is due (ms)."""
         return self.slot + self.period
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """A round that this worker is at, proven by its token."""
+class ClaimedTask(msgspec.Struct, frozen=True):
+    """A task that this worker runs, proven by its token."""
 
     name: str
     token: str
-    state: State
+    state: TaskState
 
 
-def take(account: str, token: str, lease: int, rounds: Sequence[tuple[str, int]]) -> Script[Taken | int]:
-    """Takes up the round that is due longest, of those given as name and period in ms.
+def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, int]]) -> Script[ClaimedTask | int]:
+    """Claim the task that has been due longest, of those given as name and period in ms.
 
-    Gives the ms until it is worth asking again when none is due, -1 when there are none.
+    If none is due, return the ms until it is worth asking again, -1 if there are no tasks.
     """
 
-    def read(raw: Any) -> Taken | int:
+    def read(raw: Any) -> ClaimedTask | int:
         if not raw[0]:
             return int(raw[1])
-        return Taken(raw[1].decode(), token, decode(raw[2]))
+        return ClaimedTask(raw[1].decode(), token, decode(raw[2]))
 
-    return Script("take_task", prefix(account), [token, lease, msgspec.json.encode(rounds)], read)
-
-
-def decode(stored: bytes) -> State:
-    """Reads the state of a round."""
-    return msgspec.json.decode(stored, type=State, strict=False)
+    return Script("claim_task", account, [token, lease, msgspec.json.encode(tasks)], read)
 
 
-def found(
-    account: str, round: Taken, lease: int, page: int, tickets: Sequence[int], last: bool, most: int
+def decode(stored: bytes) -> TaskState:
+    """Read the state of a task."""
+    return msgspec.json.decode(stored, type=TaskState, strict=False)
+
+
+def add_matches(
+    account: str, task: ClaimedTask, lease: int, page: int, tickets: Sequence[int], last: bool, most: int
 ) -> Script[bool]:
-    """Notes the tickets on a page of the search. False: somebody else has taken up the round."""
+    """Store the matches of one page of the search. False: another worker has claimed the task."""
     args: list[bytes | str | int] = [
-        round.name,
-        round.token,
+        task.name,
+        task.token,
         lease,
         page,
         msgspec.json.encode(tickets),
         int(last),
         most,
     ]
-    return Script("add_matches", prefix(account), args, bool)
+    return Script("add_matches", account, args, bool)
 
 
-def spread(account: str, round: Taken, lease: int, most: int, keep: int) -> Script[int]:
-    """Puts events into the lanes of tickets found, so many at a time; ``keep`` is the retention in seconds.
+def enqueue_matches(account: str, task: ClaimedTask, lease: int, most: int, keep: int) -> Script[int]:
+    """Add events for up to ``most`` matches to their lanes; ``keep`` is the retention in seconds.
 
-    Gives how many are left; -1: somebody else has taken up the round.
+    Return how many matches are left, -1 if another worker has claimed the task.
     """
-    return Script("enqueue_matches", prefix(account), [round.name, round.token, lease, most, keep], int)
+    return Script("enqueue_matches", account, [task.name, task.token, lease, most, keep], int)
 
 
-def leave(account: str, round: Taken, wait: int, why: str, told: Sequence[str] | None = None) -> Script[bool]:
-    """Gives a round back for ``wait`` ms, or ends it with -1; ``told`` is what it found out."""
-    findings = b"" if told is None else msgspec.json.encode(told)
-    return Script("leave_task", prefix(account), [round.name, round.token, wait, why, findings], bool)
+def release_task(
+    account: str, task: ClaimedTask, wait: int, why: str, findings: Sequence[str] | None = None
+) -> Script[bool]:
+    """Release a task for ``wait`` ms, or end its run with -1; store the findings, if given."""
+    encoded = b"" if findings is None else msgspec.json.encode(findings)
+    return Script("release_task", account, [task.name, task.token, wait, why, encoded], bool)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from workers.settings import Budget
-from workers.store.keys import prefix
 from workers.store.scripts import Script
 
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
-Class = Literal["interactive", "normal", "bulk"]
+Priority = Literal["interactive", "normal", "bulk"]
 
 #: How a call ended, as far as the governor is concerned; ``lua/permits.lua`` says what each does.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
@@ -59,16 +58,16 @@ class Forecast:
 
     @property
     def gets_free(self) -> int:
-        """Reads that could be made now, were the gate open."""
+        """Read that could be made now, were the gate open."""
         return max(0, self.gets - self.gets_used)
 
     @property
     def posts_free(self) -> int:
-        """Writes that could be made now, were the gate open."""
+        """Write that could be made now, were the gate open."""
         return max(0, self.posts - self.posts_used)
 
     def drained(self, reads: int, writes: int, window: float) -> float:
-        """Gives the seconds until so many calls will have been granted, at the limits of now.
+        """Return the seconds until so many calls will have been granted, at the limits of now.
 
         What is free now goes at once; each further window of ``window`` seconds grants the limit again.
         """
@@ -78,40 +77,40 @@ class Forecast:
 
 
 class Governor:
-    """Builds the scripts of one account's governor; ``budget`` is the argument that other scripts pass on."""
+    """Build the scripts of one account's governor; ``budget`` is the argument that other scripts pass on."""
 
     def __init__(self, account: str, budget: Budget) -> None:
-        self.prefix = prefix(account)
+        self.account = account
         self.budget = argument(budget)
         self.in_flight = budget.in_flight
         self.lockout = budget.lockout
         self.window = budget.window
 
-    def permit(self, method: str, id: str, priority: Class, life: int) -> Script[Grant]:
-        """Asks for a permit for a call that is over ``life`` ms from now, come what may.
+    def permit(self, method: str, id: str, priority: Priority, life: int) -> Script[Grant]:
+        """Ask for a permit for a call that is over ``life`` ms from now, come what may.
 
         ``id`` names the call: asking again with it is answered alike, and a call made again takes another.
         """
         return self._script("permit", _grant, _kind(method), id, priority, life)
 
     def release(self, method: str, id: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
-        """Settles a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
+        """Settle a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
         return self._script("release", _nothing, _kind(method), id, outcome, age, wait)
 
-    def distrust(self) -> Script[None]:
-        """Closes the gate for one window, because the store's clock or its memory cannot be trusted."""
+    def close_gates(self) -> Script[None]:
+        """Close the gate for one window, because the store's clock or its memory cannot be trusted."""
         return self._script("close_gate", _nothing)
 
     def forecast(self) -> Script[Forecast]:
-        """Tells what is used and free, without changing anything."""
+        """Report what is used and free, without changing anything."""
         return self._script("forecast", _forecast)
 
     def _script(self, name: str, read: Any, *args: str | int) -> Script[Any]:
-        return Script(name, self.prefix, (self.budget, *args), read)
+        return Script(name, self.account, (self.budget, *args), read)
 
 
 def argument(budget: Budget) -> bytes:
-    """Gives a budget as the scripts read it: JSON, limits after the share, times in milliseconds.
+    """Return a budget as the scripts read it: JSON, limits after the share, times in milliseconds.
 
     The guard is 1 % of the window and 50 ms at least; that of the lockout 1 %, from 0.5 s to 5 s.
     """
@@ -161,9 +160,6 @@ def _forecast(raw: Any) -> Forecast:
     )
 
 
-# What waits in an account, and when it is worked off: one function for `foxhooks status` and whoever else asks.
-
-
 T = TypeVar("T")
 
 #: So many lanes are looked into for planned calls; what more lanes have planned is taken to be alike.
@@ -174,7 +170,7 @@ class Store(Protocol):
     """What runs scripts."""
 
     def run(self, script: Script[T], /) -> T:
-        """Runs a script and gives its answer."""
+        """Run a script and gives its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +189,7 @@ class Outlook:
 
 
 def outlook(store: Store, governor: Governor) -> Outlook:
-    """Looks at an account in two calls of the store, whatever waits there."""
+    """Look at an account in two calls of the store, whatever waits there."""
     forecast = store.run(governor.forecast())
     lanes, due, looked, planned = store.run(_backlog(governor))
     planned = round(planned * lanes / looked) if looked else 0
@@ -203,4 +199,4 @@ def outlook(store: Store, governor: Governor) -> Outlook:
 
 def _backlog(governor: Governor) -> Script[tuple[int, int, int, int]]:
     read: Callable[[Any], tuple[int, int, int, int]] = tuple
-    return Script("backlog", governor.prefix, (SAMPLE,), read)
+    return Script("backlog", governor.account, (SAMPLE,), read)

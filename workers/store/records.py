@@ -8,9 +8,9 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from workers.store.keys import WORKER_LIFE, WORKERS, Keys, prefix
+from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.lanes import Pause, Scope, listed
-from workers.store.periodic import State
+from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
 from workers.tickets.snapshot import Snapshot, decode
@@ -23,17 +23,17 @@ DEEPEST = 5
 
 
 def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bool]:
-    """Writes the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
+    """Write the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
 
     False: that one is the last of too many created one from another.
     """
-    return Script("announce_creation", prefix(account), [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
+    return Script("announce_creation", account, [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
 
 
 def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
-    """Gives those of the tickets that are known to be our own doing, and the looks of those being created."""
+    """Return those of the tickets that are known to be our own doing, and the looks of those being created."""
     return Script(
-        "our_creations", prefix(account), list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
+        "our_creations", account, list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
     )
 
 
@@ -41,16 +41,16 @@ def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], li
 
 
 def replay(account: str, dead_letter: str) -> Script[int]:
-    """Puts a letter back into its ticket's lane; gives the ticket, 0 when there is no such letter.
+    """Put a letter back into its ticket's lane; return the ticket, 0 when there is no such letter.
 
     The handler it names will run once more, on the freshly read ticket, with the letter's changes.
     """
-    return Script("replay", prefix(account), [dead_letter], int)
+    return Script("replay", account, [dead_letter], int)
 
 
 def discard(account: str, dead_letter: str) -> Script[bool]:
     """Deletes a letter; False when there is no such letter."""
-    return Script("discard", prefix(account), [dead_letter], bool)
+    return Script("discard", account, [dead_letter], bool)
 
 
 # The stored reference lists of an account: what the directory is made of.
@@ -64,21 +64,21 @@ MISS = 60_000
 
 
 def recall(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
-    """Gives the stored lists that are younger than ``age`` ms, None for the others."""
-    return Script("read_lists", prefix(account), [age, *names], list)
+    """Return the stored lists that are younger than ``age`` ms, None for the others."""
+    return Script("read_lists", account, [age, *names], list)
 
 
 def remember(account: str, name: str, stored: bytes) -> Script[bool]:
-    """Stores a list as JSON."""
-    return Script("store_list", prefix(account), [name, stored], bool)
+    """Store a list as JSON."""
+    return Script("store_list", account, [name, stored], bool)
 
 
 # Memories: what is remembered of other tickets than the one whose lane is held.
 
 
 def memories(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
-    """Gives what was last seen of each ticket, None for one that nothing is known of."""
-    return Script("snapshots", prefix(account), list(tickets), list)
+    """Return what was last seen of each ticket, None for one that nothing is known of."""
+    return Script("snapshots", account, list(tickets), list)
 
 
 # Everything that commands read from the store about an account. Turns need none of it.
@@ -241,7 +241,7 @@ class AccountRecords:
                     source, kind = (fields.get(name, b"").decode() for name in (b"source", b"kind"))
                     yield WaitingEvent(stored.decode(), int(lane), int(fields.get(b"at", 0)), source, kind)
 
-    def schedules(self) -> dict[str, State]:
+    def schedules(self) -> dict[str, TaskState]:
         """Return the state of each schedule, by the name of its handler."""
         stored = cast(dict[bytes, bytes], self.client.hgetall(self.keys.periodic_tasks))
         return {name.decode(): decode_schedule(state) for name, state in sorted(stored.items())}

@@ -35,7 +35,7 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One run of a function: ``read`` turns the store's raw answer into a ``T``."""
 
     name: str
-    prefix: str
+    account: str
     args: Sequence[bytes | str | int]
     read: Callable[[Any], T]
 

@@ -38,7 +38,7 @@ from workers.settings import Budget
 from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, updates
 from workers.store.client import Store
 from workers.store.inbox import Acceptance, accept, receive
-from workers.store.keys import prefix
+from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.store.permits import Governor
 from workers.store.scripts import Script
@@ -211,7 +211,7 @@ class World(Player):
         #: What a round makes of the account's names.
         self.check: Check | None = None
         self._post: list[WebhookDelivery] = []
-        client.set(f"foxhooks:{{{ACCOUNT}}}:store_epoch", self.now)
+        client.set(Keys(ACCOUNT).store_epoch, self.now)
 
     @property
     def now(self) -> int:
@@ -267,7 +267,7 @@ class World(Player):
         """Lets time pass, delivers and works until nothing is left to do, for ``most`` ms at the most."""
         results = self.work()
         end = self.now + most
-        while self.now < end and (self.client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule") or self._post):
+        while self.now < end and (self.client.zcard(Keys(ACCOUNT).schedule) or self._post):
             self.now += step
             self.deliver()
             results += self.work()
@@ -377,7 +377,7 @@ class Desk:
 
     def _due(self) -> int | None:
         """The time (ms) at which there is something to do next."""
-        key = f"{prefix(ACCOUNT)}schedule"
+        key = Keys(ACCOUNT).schedule
         first = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
         rounds = self._world.round()
         coming = [self.clock.ms + rounds.wait] if rounds.wait > 0 else []

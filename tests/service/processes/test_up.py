@@ -43,7 +43,7 @@ def stop(project: Project, process: "subprocess.Popen[bytes]") -> None:
 
 def test_it_runs_store_web_and_worker_and_stops_all_of_them(project: Project, up: "subprocess.Popen[bytes]") -> None:
     wait_until(project.worker_alive, "the worker is alive")
-    idle = '"message": "a router has no handlers", "account": "acme", "router": "quiet"'
+    idle = '"message": "Router has no handlers", "account": "acme", "router": "quiet"'
     wait_until(lambda: idle in project.printed(), "the worker warns of the idle router")
     children = children_of(up.pid)
     assert children.keys() == {"store", "web", "worker"}

@@ -57,7 +57,7 @@ def tagged(world: World, numbers: list[int]) -> list[int]:
     return [number for number in numbers if "stale" in world.ticket(number)["tags"]]
 
 
-def state(world: World, name: str = "stale.close") -> periodic.State:
+def state(world: World, name: str = "stale.close") -> periodic.TaskState:
     return periodic.decode(untyped(world.client).hget(P + "periodic_tasks", name))
 
 
@@ -268,7 +268,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
 
     steps, whole, events = play(None)
     assert (len(whole), events) == (5, 5)
-    assert {"take_task", "permit", "call", "release", "add_matches", "enqueue_matches"} <= set(steps)
+    assert {"claim_task", "permit", "call", "release", "add_matches", "enqueue_matches"} <= set(steps)
     for place in range(len(steps)):
         assert play(place)[1:] == (whole, 5), f"died {moment} step {place}, {steps[place]}"
 

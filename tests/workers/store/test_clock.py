@@ -11,6 +11,7 @@ from workers.errors import StoreUnavailable
 from workers.settings import Budget
 from workers.store.client import Store, connect
 from workers.store.clock import Watch, monotonic
+from workers.store.keys import Keys
 from workers.store.permits import Governor
 
 GOVERNORS = [Governor(name, Budget(10, 10, 60, 600, 1.0, 8)) for name in ("acme", "beta")]
@@ -41,7 +42,7 @@ def gates(store: redis.Redis) -> set[str]:
 
 def born(store: redis.Redis, at: int = 1) -> None:
     for governor in GOVERNORS:
-        store.set(f"{governor.prefix}store_epoch", at)
+        store.set(Keys(governor.account).store_epoch, at)
 
 
 def test_a_store_that_only_goes_on_is_trusted(watch: Watch, store: redis.Redis) -> None:

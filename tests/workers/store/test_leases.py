@@ -10,7 +10,7 @@ import redis
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.clock import Watch, monotonic
-from workers.store.keys import WORKERS
+from workers.store.keys import WORKERS, Keys
 from workers.store.leases import Leases
 from workers.store.permits import Governor
 
@@ -61,7 +61,7 @@ def test_a_clock_that_jumps_under_a_worker_closes_the_gate_for_a_window(store: r
 
 
 def test_a_store_emptied_under_a_worker_closes_the_gate(store: redis.Redis) -> None:
-    store.set(f"{GOVERNOR.prefix}store_epoch", 1)
+    store.set(Keys(GOVERNOR.account).store_epoch, 1)
     watch = Watch(Store(store), [GOVERNOR], durable=True)
     looks: list[str] = []
     with running(store, lambda: looks.append(watch.check())):
@@ -76,4 +76,4 @@ def test_a_watch_that_fails_stops_no_renewal(store: redis.Redis, caplog: pytest.
 
     with running(store, broken):
         wait(lambda: store.hexists(WORKERS, "worker-1"))
-    assert "the store could not be looked at" in caplog.text
+    assert "The store could not be checked" in caplog.text

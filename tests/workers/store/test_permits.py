@@ -350,10 +350,10 @@ def test_a_lockout_outweighs_wrong_credentials(account: Account) -> None:
     assert (account.forecast().gate, account.forecast().reopens) == ("locked", LOCKOUT / 1000)
 
 
-def test_distrust_closes_for_a_window_begins_with_empty_slots_and_halves_nothing(account: Account) -> None:
+def test_close_gates_closes_for_a_window_begins_with_empty_slots_and_halves_nothing(account: Account) -> None:
     for n in range(10):
         account.call("GET", f"g{n}")
-    account.store.run(account.governor.distrust())
+    account.store.run(account.governor.close_gates())
     assert account.ask("GET", "g") == Grant(WINDOW + GUARD, "gate")
     assert account.forecast().gets_used == 0
     account.now += WINDOW + GUARD
@@ -361,12 +361,12 @@ def test_distrust_closes_for_a_window_begins_with_empty_slots_and_halves_nothing
     assert (account.forecast().gate, account.forecast().share) == ("open", 1)
 
 
-def test_distrust_leaves_a_lockout_its_end_unless_the_clock_was_set_back_under_it(account: Account) -> None:
+def test_close_gates_leaves_a_lockout_its_end_unless_the_clock_was_set_back_under_it(account: Account) -> None:
     account.lock()
-    account.store.run(account.governor.distrust())
+    account.store.run(account.governor.close_gates())
     assert account.forecast().reopens == LOCKOUT / 1000
     account.now -= 24 * HOUR
-    account.store.run(account.governor.distrust())
+    account.store.run(account.governor.close_gates())
     assert account.forecast().reopens == (WINDOW + GUARD) / 1000
 
 

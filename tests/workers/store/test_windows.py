@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.callers import Callers, Fate, used, worst_window
 from workers.settings import Budget
-from workers.store.permits import GRACE, Class, Governor
+from workers.store.permits import GRACE, Governor, Priority
 
 LIFE = 15_000
 
@@ -57,7 +57,7 @@ def latencies(seed: int) -> Iterator[Fate]:
 
 @pytest.mark.parametrize(("priority", "least"), [("interactive", 0.97), ("normal", 0.87), ("bulk", 0.67)])
 def test_saturating_work_uses_the_budget_and_no_window_is_over_it(
-    store: redis.Redis, priority: Class, least: float
+    store: redis.Redis, priority: Priority, least: float
 ) -> None:
     fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 8)), LIFE, priority=priority)
     fleet.run(callers=8, fates=latencies(7), milliseconds=8 * 60_000)

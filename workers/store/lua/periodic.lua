@@ -55,11 +55,11 @@ local function forget_unused(P, now)
   end
 end
 
--- take_task: take the periodic task that has been due longest, or return how long to wait. A new task is due at once.
+-- claim_task: take the periodic task that has been due longest, or return how long to wait. A new task is due at once.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
-register('take_task', function(P, now, ARGV)
+register('claim_task', function(P, now, ARGV)
   local token, lease = ARGV[2], tonumber(ARGV[3])
   local chosen, first
   for _, task in ipairs(cjson.decode(ARGV[4])) do
@@ -147,12 +147,12 @@ register('enqueue_matches', function(P, now, ARGV)
   return left
 end)
 
--- leave_task: give a task back before its run is over, or end a run that has no matches.
+-- release_task: give a task back before its run is over, or end a run that has no matches.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 ms until it may be taken again, -1 if the run is over  5 why, or ''
 --         6 findings (JSON) or ''
 -- Return  1, or 0 if somebody else has taken the task
-register('leave_task', function(P, now, ARGV)
+register('release_task', function(P, now, ARGV)
   local name, wait = ARGV[2], tonumber(ARGV[4])
   local state = running(P, name, ARGV[3])
   if not state then return 0 end
