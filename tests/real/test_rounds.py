@@ -45,7 +45,7 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(d
         lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the unknown name is reported"
     )
     output = "".join(worker.output for worker in workers)
-    assert output.count("a name in use is unknown to HappyFox") == 1
+    assert output.count("A name in use is unknown to HappyFox") == 1
     assert "no status 'Nwe' in" in output
     searches = [call for call in fleet.calls("GET") if call.path.endswith("/tickets/")]
     assert len(searches) == 2

@@ -61,9 +61,9 @@ def test_neither_reports_nor_logs_contain_a_persons_words_or_a_secret(
     number = fleet.ask(
         "POST", "tickets", email=WORDS["email"], name=WORDS["name"], subject=WORDS["subject"], text=WORDS["text"]
     )["id"]
-    fleet.wait(lambda: "test.leaks retrying" in fleet.history(number), "the first handler fails")
+    fleet.wait(lambda: "test.leaks failed, will be retried" in fleet.history(number), "the first handler fails")
     fleet.reply(number, WORDS["reply"])
-    fleet.wait(lambda: "test.gives_up retrying" in fleet.history(number), "the second handler fails")
+    fleet.wait(lambda: "test.gives_up failed, will be retried" in fleet.history(number), "the second handler fails")
     # Signed rubbish, an unsigned delivery, and a store that is away: what the web process has to complain about.
     unreadable = f'{{"ticket_id": "{WORDS["email"]}", "text": "{WORDS["text"]}", "phone": "{WORDS["phone"]}"}}'
     assert fleet.deliver(unreadable.encode()).json()["status"] == "quarantined"
