@@ -74,7 +74,7 @@ def describe(change: Change) -> str:
 
 def brief(change: Change) -> str:
     """Describe what happened and who did it, without the text of messages."""
-    update = f" (row {change.update_id})" if change.update_id else ""
+    update = f" (update {change.update_id})" if change.update_id else ""
     return describe(change) or f"{change.kind} by {change.actor.kind}{update}"
 
 

@@ -63,6 +63,11 @@ def time(value: object) -> datetime | None:
     return None
 
 
+def millis(at: datetime | None) -> int:
+    """Return an aware time in ms since 1970, or 0 for None."""
+    return int(at.timestamp() * 1000) if at else 0
+
+
 def day(value: object) -> date | None:
     """Read a date ``YYYY-MM-DD``, also at the start of a time stamp, or None."""
     try:
@@ -85,7 +90,7 @@ class FieldValue:
     name: str
     value: str
     """The value as a person reads it; several choices are joined by a comma."""
-    told: object = None
+    raw: object = None
     """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
 
 
@@ -96,8 +101,7 @@ def field_values(raw: object) -> list[FieldValue]:
         identity = number(item.get("id"))
         if identity is not None:
             value = item.get("value")
-            told = item.get("value_id") or value
-            found.append(FieldValue(identity, text(item.get("name")), readable(value), told))
+            found.append(FieldValue(identity, text(item.get("name")), readable(value), item.get("value_id") or value))
     return found
 
 
@@ -168,6 +172,13 @@ class Named:
 
     id: int | None
     name: str
+
+
+def id_or_name(thing: Named | None) -> str:
+    """Return the id as text, or the name if there is no id, so that values can be compared; "" for None."""
+    if thing is None:
+        return ""
+    return thing.name if thing.id is None else str(thing.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +256,11 @@ class Update:
     message: Message | None
     changes: dict[str, PropertyChange]
     raw: Raw = field(repr=False)
+
+
+def by_staff(update: Update, staff_id: int) -> bool:
+    """Return whether this staff member made an update."""
+    return update.author == "staff" and update.author_id == staff_id
 
 
 def read_update(raw: Raw) -> Update | None:
@@ -382,7 +398,7 @@ def read_updates(raw: object) -> tuple[Update, ...]:
 
 def _merged(raw: object) -> int:
     """Read a merged ticket's number, object or display id (KB 1039 shows none); 0 if unknown."""
-    shown = mapping(raw)
-    told = raw if not shown else shown.get("id") or shown.get("display_id")
-    digits = re.search(r"[0-9]{1,18}$", text(told).strip())
+    members = mapping(raw)
+    value = members.get("id") or members.get("display_id") if members else raw
+    digits = re.search(r"[0-9]{1,18}$", text(value).strip())
     return int(digits[0]) if digits else 0

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, ReadDiff, diff_read
+from workers.tickets.fingerprint import Fingerprint
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import Fingerprint, Snapshot, advance, take_snapshot
+from workers.tickets.snapshot import Snapshot, add_own_writes, take_snapshot
 
 NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
 OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -16,7 +17,7 @@ MS = int(NOW.timestamp() * 1000)
 
 
 def snapshot(read: TicketRead) -> Snapshot:
-    return advance(take_snapshot(read))
+    return add_own_writes(take_snapshot(read))
 
 
 def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> ReadDiff:
@@ -67,7 +68,7 @@ def test_tags_stand_where_the_row_stands_that_was_made_with_them() -> None:
 
 
 def test_our_own_tags_are_no_news() -> None:
-    before = advance(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
+    before = add_own_writes(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
 
     assert told(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 
@@ -81,7 +82,7 @@ def test_a_field_is_told_by_its_difference() -> None:
 
 
 def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
-    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
+    before = add_own_writes(take_snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
 
     found = compare(ticket(fields={3: "04 Mar 2026"}), before)
 
@@ -91,7 +92,7 @@ def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
 
 
 def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() -> None:
-    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
+    before = add_own_writes(take_snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
 
     (change,) = compare(ticket(fields={3: "8th"}), before).changes
 
@@ -147,7 +148,7 @@ def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> Non
 
 def test_a_row_that_was_expected_is_ours() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), expected=[(MS, fingerprint)])
+    before = add_own_writes(take_snapshot(ticket()), expected=[(MS, fingerprint)])
 
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
@@ -156,13 +157,15 @@ def test_a_row_that_was_expected_is_ours() -> None:
 
 def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
     old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
-    before = advance(take_snapshot(ticket()), expected=[(old, Fingerprint("staff", 7)), (MS, Fingerprint("staff", 7))])
+    before = add_own_writes(
+        take_snapshot(ticket()), expected=[(old, Fingerprint("staff", 7)), (MS, Fingerprint("staff", 7))]
+    )
 
     assert [at for at, _ in compare(ticket(), before).snapshot.expected] == [MS]
 
 
 def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
-    before = advance(
+    before = add_own_writes(
         take_snapshot(ticket()),
         fingerprints=[(MS, Fingerprint("staff", 7, message="note", words=("seen", "by", "us")))],
     )
@@ -174,7 +177,7 @@ def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() ->
 
 def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
+    before = add_own_writes(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)
 
     assert told(found) == [("note-added", 2), ("status-changed", 3)]
@@ -194,7 +197,7 @@ def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
     found = compare(
         ticket(update(2, BOT, "Seen by us", note=True, minute=50)),
-        advance(take_snapshot(ticket()), fingerprints=[(long_ago, fingerprint)]),
+        add_own_writes(take_snapshot(ticket()), fingerprints=[(long_ago, fingerprint)]),
     )
 
     assert told(found) == [("note-added", 2)]

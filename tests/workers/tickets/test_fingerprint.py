@@ -1,8 +1,8 @@
 """Which row is whose."""
 
 from tests.support.turns import ADA, BOT, ticket, update
+from workers.tickets.fingerprint import Fingerprint, attribute, fits_answer
 from workers.tickets.model import Update
-from workers.tickets.snapshot import Fingerprint, answers, attribute
 
 NOTE = Fingerprint("staff", 7, message="note", words=("the", "contact", "has", "replied"))
 
@@ -62,8 +62,8 @@ def test_in_the_answer_to_an_effect_more_may_have_changed_and_stand_around_its_w
     )
 
     assert attribute([reply], [dressed]) == {}
-    assert [answers(reply, each) for each in (dressed, denied, other)] == [True, False, False]
-    assert answers(
+    assert [fits_answer(reply, each) for each in (dressed, denied, other)] == [True, False, False]
+    assert fits_answer(
         Fingerprint("staff", 7, changes={"status": "2"}), *updates(update(2, BOT, status=(1, 2), priority=(1, 3)))
     )
 
