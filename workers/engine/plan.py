@@ -98,12 +98,14 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
     """Return what the effect's update will look like; None if it makes no update (KB 1039)."""
     if effect.kind in ("note", "reply"):
-        return Fingerprint("staff", staff, False, effect.kind, words(effect.html), effect.property_values)
+        return Fingerprint(
+            "staff", staff, message=effect.kind, words=words(effect.html), changes=effect.property_values
+        )
     if effect.kind in ("tags", "properties"):
-        return Fingerprint("staff", staff, effect.kind == "tags", "", (), effect.property_values)
+        return Fingerprint("staff", staff, anonymous=effect.kind == "tags", changes=effect.property_values)
     if effect.kind == "move":
         note = words(effect.html)
-        return Fingerprint("staff", staff, False, "note" if note else "", note, effect.property_values)
+        return Fingerprint("staff", staff, message="note" if note else "", words=note, changes=effect.property_values)
     return None
 
 

@@ -220,7 +220,7 @@ def _changes_in(
 ) -> list[Change]:
     """Return the changes that an update shows, without the properties announced early."""
     change = _change_of(update, now)
-    message = update.message or Message("", "", private=False, forwarded=False, attachments=())
+    message = update.message or Message()
     with_message = partial(change, text=message.text, html=message.html, attachments=message.attachments)
     if update is opening_update(ticket):
         return [with_message(kind="ticket-created")]

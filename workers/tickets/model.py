@@ -127,7 +127,7 @@ class Staff:
     email: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """The person who opened the ticket (KB 1092)."""
 
@@ -168,9 +168,10 @@ def contact(raw: object) -> Contact:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Anything with an id and a name; ``id`` is None if HappyFox sends only the name."""
+    """Anything with an id and a name."""
 
     id: int | None
+    """None if HappyFox sends only the name."""
     name: str
 
 
@@ -183,9 +184,10 @@ def id_or_name(thing: Named | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Status(Named):
-    """A ticket's status; ``closed`` is true for those with the behaviour "completed"."""
+    """A ticket's status."""
 
     closed: bool
+    """Whether its behaviour is "completed"."""
 
 
 def named(raw: object) -> Named:
@@ -218,22 +220,25 @@ PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file on a message; ``url`` is a signed link that expires in minutes (KB 1039: five), so never shown."""
+    """A file on a message."""
 
     id: int | None
     filename: str
     url: str = field(repr=False)
+    """A signed link that expires in minutes (KB 1039: five)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message: ``private`` for a note, ``forwarded`` if it went to a third party."""
+    """The message of an update."""
 
-    text: str
-    html: str
-    private: bool
-    forwarded: bool
-    attachments: tuple[Attachment, ...]
+    text: str = ""
+    html: str = ""
+    private: bool = False
+    """Whether it is a note."""
+    forwarded: bool = False
+    """Whether it went to a third party."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +249,12 @@ class PropertyChange:
     new: Named | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """An entry in the history of a ticket (KB 1039); ``id`` increases within the account."""
+    """An entry in the history of a ticket (KB 1039)."""
 
     id: int
+    """The update's number; ids increase within the account."""
     at: datetime | None
     author: Author
     author_id: int | None
