@@ -164,6 +164,15 @@ def test_an_expected_update_that_never_shows_up_is_forgotten() -> None:
     assert [at for at, _ in compare(ticket(), before).snapshot.expected] == [MS]
 
 
+def test_a_found_update_removes_its_own_effect_also_when_an_older_one_expires() -> None:
+    old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
+    lost = Fingerprint("staff", 7, message="note", words=("never", "shown"))
+    found = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
+    before = add_own_writes(take_snapshot(ticket()), expected=[(old, lost), (MS, found)])
+
+    assert compare(ticket(update(2, BOT, "Seen by us", note=True)), before).snapshot.expected == ()
+
+
 def test_an_update_like_a_recent_effect_of_ours_is_unattributed_and_no_change() -> None:
     before = add_own_writes(
         take_snapshot(ticket()),
