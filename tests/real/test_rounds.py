@@ -40,7 +40,7 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(d
         fleet.wait(lambda: not store.zcard(f"{P}schedule"), "all lanes are done")
     assert [fleet.notes(number) for number in numbers] == [["noted: scheduled"]] * 60
     assert fleet.notes(other) == []
-    assert "scheduled: found for test.nudge" in fleet.history(numbers[0])
+    assert "scheduled: found by test.nudge" in fleet.history(numbers[0])
     fleet.wait(
         lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the unknown name is reported"
     )

@@ -82,14 +82,16 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_own_updates(patch: pytest.MonkeyPatch) -> None:
-    advance = snapshot.advance
-    patch.setattr(settle, "advance", lambda shot, **more: advance(shot, **{**more, "updates": (), "expected": ()}))
-    patch.setattr(diff, "_by", lambda update, staff: False)
+    add = snapshot.add_own_writes
+    patch.setattr(
+        settle, "add_own_writes", lambda before, **more: add(before, **{**more, "updates": (), "expected": ()})
+    )
+    patch.setattr(diff, "by_staff", lambda update, staff: False)
 
 
 def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
-    advance = snapshot.advance
-    patch.setattr(settle, "advance", lambda shot, **more: advance(shot, **{**more, "tags_added": ()}))
+    add = snapshot.add_own_writes
+    patch.setattr(settle, "add_own_writes", lambda before, **more: add(before, **{**more, "tags_added": ()}))
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def sends_late(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_waits_for_late_updates(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(snapshot, "LATE", 0)
+    patch.setattr(snapshot, "VISIBILITY_LAG", 0)
 
 
 def takes_history_for_changes(patch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import run_on
 from workers.tickets.change import describe, matches
-from workers.tickets.snapshot import Snapshot, Timer, attribute
+from workers.tickets.fingerprint import attribute
+from workers.tickets.snapshot import Snapshot
+from workers.tickets.timers import Timer
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:

@@ -15,7 +15,8 @@ import msgspec
 from workers.plugins.actions import TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
-from workers.tickets.snapshot import Fingerprint, Snapshot
+from workers.tickets.fingerprint import Fingerprint
+from workers.tickets.snapshot import Snapshot
 from workers.tickets.text import words
 
 #: The format of stored plans, records and journal entries that this version writes and reads.
@@ -97,12 +98,14 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
     """Return what the effect's update will look like; None if it makes no update (KB 1039)."""
     if effect.kind in ("note", "reply"):
-        return Fingerprint("staff", staff, False, effect.kind, words(effect.html), effect.property_values)
+        return Fingerprint(
+            "staff", staff, message=effect.kind, words=words(effect.html), changes=effect.property_values
+        )
     if effect.kind in ("tags", "properties"):
-        return Fingerprint("staff", staff, effect.kind == "tags", "", (), effect.property_values)
+        return Fingerprint("staff", staff, anonymous=effect.kind == "tags", changes=effect.property_values)
     if effect.kind == "move":
         note = words(effect.html)
-        return Fingerprint("staff", staff, False, "note" if note else "", note, effect.property_values)
+        return Fingerprint("staff", staff, message="note" if note else "", words=note, changes=effect.property_values)
     return None
 
 

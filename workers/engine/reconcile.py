@@ -8,8 +8,9 @@ from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
+from workers.tickets.fingerprint import Fingerprint, attribute, fits, fits_answer
 from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, readable
-from workers.tickets.snapshot import Fingerprint, answers, attribute, fits, properties
+from workers.tickets.snapshot import properties
 from workers.tickets.text import same_value, same_words, words
 
 #: How often an effect is sent that the ticket does not show.
@@ -63,7 +64,7 @@ class UpdateAttribution:
             update
             for update in fresh
             if update.id not in {*taken, found}
-            and not snapshot.made(update, self.staff)
+            and not snapshot.may_be_ours(update, self.staff)
             and not any(fits(each, update) for each in made)
         ]
         return others, found
@@ -82,7 +83,9 @@ class UpdateAttribution:
         wanted = fingerprint(effect, self.staff)
         others, found = self.attribute(updates, wanted, after)
         if found is None and wanted is not None:
-            found = max((update.id for update in others if update.id > after and answers(wanted, update)), default=None)
+            found = max(
+                (update.id for update in others if update.id > after and fits_answer(wanted, update)), default=None
+            )
         values = {str(field.id): field.value for field in field_values(shown.get("custom_fields"))}
         return _done(wanted, found, {field_id: values[field_id] for field_id in effect.fields if field_id in values})
 
@@ -190,7 +193,7 @@ def _compare_fields(effect: Effect, ticket: TicketRead) -> list[bool | None]:
     """Compare each custom field of an effect with the ticket; None: cannot be compared."""
     now = _fields(ticket)
     fields = effect.fields.items()
-    return [same_value(value, now[field_id].told) if field_id in now else None for field_id, value in fields]
+    return [same_value(value, now[field_id].raw) if field_id in now else None for field_id, value in fields]
 
 
 def _field_values(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
@@ -202,7 +205,7 @@ def _field_values(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[s
     now, values = _fields(ticket), {}
     for field_id, value in effect.fields.items():
         if (field := now.get(field_id)) is not None:
-            same = same_value(value, field.told)
+            same = same_value(value, field.raw)
             ours = not meanwhile if same is None else same
             values[field_id] = field.value if ours else readable(value)
     return values

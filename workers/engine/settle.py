@@ -31,9 +31,10 @@ from workers.engine.steps import Steps
 from workers.plugins.actions import denials
 from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
-from workers.tickets.diff import KIND_OF, labels, named
+from workers.tickets.diff import KIND_OF, property_labels, property_value
 from workers.tickets.model import Named, TicketRead, read_ticket
-from workers.tickets.snapshot import Snapshot, Timer, advance, decode, encode, properties
+from workers.tickets.snapshot import Snapshot, add_own_writes, decode, encode, properties
+from workers.tickets.timers import Timer
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
@@ -94,11 +95,11 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     for _, effect, entry in journaled_effects(plan, context.journal):
         own = fingerprint(effect, plan.staff or context.config.staff_id)
         if own and entry.state != "dry":  # what was given up may have happened, or happen yet
-            snapshot = advance(snapshot, fingerprints=[(context.now(), own)])
+            snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own)])
         if entry.state != "done":
             continue
         sent = omit_parts(effect, entry.omitted)
-        snapshot = advance(
+        snapshot = add_own_writes(
             snapshot,
             updates=entry.updates,
             tags_added=effect.add,
@@ -210,9 +211,12 @@ def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor:
         yield change(kind=kind, text=effect.text, html=effect.html)
     if effect.add or effect.remove:
         yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
-    before, known, sent = properties(ticket), labels(ticket), omit_parts(effect, entry.omitted)
+    before, known, sent = properties(ticket), property_labels(ticket), omit_parts(effect, entry.omitted)
     for name, value in sent.property_values.items():
-        old, new = named(name, before[name], known[name]), named(name, value, effect.names.get(name, ""))
+        old, new = (
+            property_value(name, before[name], known[name]),
+            property_value(name, value, effect.names.get(name, "")),
+        )
         yield change(kind=KIND_OF[name], old=old, new=new)
     fields = {str(field.id): field for field in ticket.field_values}
     for field_id in sent.fields:

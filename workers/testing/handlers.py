@@ -265,7 +265,7 @@ def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
         author="staff" if actor.kind == "us" else actor.kind,
         author_id=actor.id,
         author_name=actor.name,
-        message=Message(change.text, "", private=change.kind == "note-added", forwarded=False, attachments=()),
+        message=Message(text=change.text, private=change.kind == "note-added"),
         changes={},
         raw={},
     )

@@ -40,7 +40,7 @@ class Change:
     field: str = ""
     """The name of the custom field."""
     name: str = ""
-    """The timer's name of a ``later``; ``merged`` if the ticket in ``new`` was merged into this one."""
+    """The name of the timer that is due; ``merged`` if the ticket in ``new`` was merged into this one."""
     to: str = ""
     """The only recipient: the router that set the timer, or the handler of the schedule."""
 
@@ -64,17 +64,17 @@ class Event:
 
 def describe(change: Change) -> str:
     """Describe a timer, a schedule or a merge; return "" for any other change."""
-    merge = change.name == MERGED
-    if not change.to:
-        return f"{change.kind}: {change.new.name} was merged into this ticket" if merge and change.new else ""
     if change.kind == "scheduled":
-        return f"scheduled: found for {change.to}"
-    return f"{change.kind}: the timer {change.name} of {change.to} is due"
+        return f"scheduled: found by {change.to}"
+    if change.to:
+        return f"{change.kind}: the timer {change.name} of {change.to} is due"
+    merged = change.new if change.name == MERGED else None
+    return f"{change.kind}: {merged.name} was merged into this ticket" if merged else ""
 
 
 def brief(change: Change) -> str:
     """Describe what happened and who did it, without the text of messages."""
-    update = f" (row {change.update_id})" if change.update_id else ""
+    update = f" (update {change.update_id})" if change.update_id else ""
     return describe(change) or f"{change.kind} by {change.actor.kind}{update}"
 
 
@@ -131,7 +131,7 @@ KINDS: Final = (
     "smart-rule",
 )
 
-#: The kinds that nobody causes, and how a handler registers for each: each has exactly one recipient.
+#: The kinds of timers and schedules, and how a handler registers for each; each change has exactly one recipient.
 CALLS: Final = {
     "later": 'a timer has a name: write @router.on("later", name="...")',
     "scheduled": 'write @router.every("1h", find="...") above the handler',
@@ -144,11 +144,11 @@ def check(kind: str) -> str:
     Raise ValueError otherwise, naming the nearest kind, or all kinds if none is similar.
     """
     if not isinstance(kind, str):
-        cure = 'write each as a text, one after another: on("ticket-created", "moved")'
-        raise ValueError(f"{type(kind).__name__} is no kind; {cure}")
+        fix = 'pass each kind as a string: on("ticket-created", "moved")'
+        raise ValueError(f"{type(kind).__name__} is not a kind; {fix}")
     if kind in KINDS:
         return kind
     if kind in CALLS:
-        raise ValueError(f"kind {kind!r} cannot stand here; {CALLS[kind]}")
+        raise ValueError(f"kind {kind!r} is not allowed here; {CALLS[kind]}")
     folded = "-".join(kind.lower().replace("_", " ").replace("-", " ").split())
     raise ValueError(f"no kind {kind!r}; {suggest(folded, (*KINDS, *CALLS))}")

@@ -63,6 +63,11 @@ def time(value: object) -> datetime | None:
     return None
 
 
+def millis(at: datetime | None) -> int:
+    """Return an aware time in ms since 1970, or 0 for None."""
+    return int(at.timestamp() * 1000) if at else 0
+
+
 def day(value: object) -> date | None:
     """Read a date ``YYYY-MM-DD``, also at the start of a time stamp, or None."""
     try:
@@ -85,7 +90,7 @@ class FieldValue:
     name: str
     value: str
     """The value as a person reads it; several choices are joined by a comma."""
-    told: object = None
+    raw: object = None
     """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
 
 
@@ -96,8 +101,7 @@ def field_values(raw: object) -> list[FieldValue]:
         identity = number(item.get("id"))
         if identity is not None:
             value = item.get("value")
-            told = item.get("value_id") or value
-            found.append(FieldValue(identity, text(item.get("name")), readable(value), told))
+            found.append(FieldValue(identity, text(item.get("name")), readable(value), item.get("value_id") or value))
     return found
 
 
@@ -123,7 +127,7 @@ class Staff:
     email: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """The person who opened the ticket (KB 1092)."""
 
@@ -164,17 +168,26 @@ def contact(raw: object) -> Contact:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Anything with an id and a name; ``id`` is None if HappyFox sends only the name."""
+    """Anything with an id and a name."""
 
     id: int | None
+    """None if HappyFox sends only the name."""
     name: str
+
+
+def id_or_name(thing: Named | None) -> str:
+    """Return the id as text, or the name if there is no id, so that values can be compared; "" for None."""
+    if thing is None:
+        return ""
+    return thing.name if thing.id is None else str(thing.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Status(Named):
-    """A ticket's status; ``closed`` is true for those with the behaviour "completed"."""
+    """A ticket's status."""
 
     closed: bool
+    """Whether its behaviour is "completed"."""
 
 
 def named(raw: object) -> Named:
@@ -207,22 +220,25 @@ PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file on a message; ``url`` is a signed link that expires in minutes (KB 1039: five), so never shown."""
+    """A file on a message."""
 
     id: int | None
     filename: str
     url: str = field(repr=False)
+    """A signed link that expires in minutes (KB 1039: five)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message: ``private`` for a note, ``forwarded`` if it went to a third party."""
+    """The message of an update."""
 
-    text: str
-    html: str
-    private: bool
-    forwarded: bool
-    attachments: tuple[Attachment, ...]
+    text: str = ""
+    html: str = ""
+    private: bool = False
+    """Whether it is a note."""
+    forwarded: bool = False
+    """Whether it went to a third party."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +249,12 @@ class PropertyChange:
     new: Named | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """An entry in the history of a ticket (KB 1039); ``id`` increases within the account."""
+    """An entry in the history of a ticket (KB 1039)."""
 
     id: int
+    """The update's number; ids increase within the account."""
     at: datetime | None
     author: Author
     author_id: int | None
@@ -245,6 +262,11 @@ class Update:
     message: Message | None
     changes: dict[str, PropertyChange]
     raw: Raw = field(repr=False)
+
+
+def by_staff(update: Update, staff_id: int) -> bool:
+    """Return whether this staff member made an update."""
+    return update.author == "staff" and update.author_id == staff_id
 
 
 def read_update(raw: Raw) -> Update | None:
@@ -382,7 +404,7 @@ def read_updates(raw: object) -> tuple[Update, ...]:
 
 def _merged(raw: object) -> int:
     """Read a merged ticket's number, object or display id (KB 1039 shows none); 0 if unknown."""
-    shown = mapping(raw)
-    told = raw if not shown else shown.get("id") or shown.get("display_id")
-    digits = re.search(r"[0-9]{1,18}$", text(told).strip())
+    members = mapping(raw)
+    value = members.get("id") or members.get("display_id") if members else raw
+    digits = re.search(r"[0-9]{1,18}$", text(value).strip())
     return int(digits[0]) if digits else 0

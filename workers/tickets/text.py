@@ -13,9 +13,9 @@ from typing import Any, Final
 from workers.tickets.model import readable
 
 _FEWEST: Final = 3  # fewer words are not distinctive enough to be recognized by their beginning
-_CHUNK: Final = 128  # characters normalised at a time: ordering combining marks takes quadratic time
+_CHUNK: Final = 128  # characters normalized at a time: ordering combining marks takes quadratic time
 
-#: A date as it is sent in fields; HappyFox may show it in another form.
+#: A date as we send it in fields; HappyFox may return it in another form.
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 _NAME: Final = re.compile(r"/?([a-zA-Z][^\s/>]*)")
@@ -56,16 +56,12 @@ def _pieces(text: str) -> Iterator[str]:
     at = 0
     while (start := text.find("<", at)) >= 0:
         yield _unescaped(text[at:start])
-        if text.startswith("<!--", start):
-            end = text.find("-->", start + 4)
+        if text.startswith(("<!", "<?"), start):
+            opening, closing = ("<!--", "-->") if text.startswith("<!--", start) else ("<!", ">")
+            end = text.find(closing, start + len(opening))
             if end < 0:
                 return
-            at = end + 3
-        elif text.startswith(("<!", "<?"), start):
-            end = text.find(">", start)
-            if end < 0:
-                return
-            at = end + 1
+            at = end + len(closing)
         elif tag := _NAME.match(text, start + 1):
             end = _end_of_tag(text, tag.end())
             if end < 0:  # not a tag after all, and no other follows
@@ -75,10 +71,10 @@ def _pieces(text: str) -> Iterator[str]:
             yield "" if name in _WITHIN_WORDS else " "
             at = end + 1
             if name in _HIDDEN and text[start + 1] != "/":
-                closing = _HIDDEN[name].search(text, at)
-                if closing is None:
+                closing_tag = _HIDDEN[name].search(text, at)
+                if closing_tag is None:
                     return
-                at = closing.start()
+                at = closing_tag.start()
         else:
             yield "<"
             at = start + 1
@@ -99,11 +95,12 @@ def _end_of_tag(text: str, at: int) -> int:
 def _unescaped(text: str) -> str:
     try:
         return unescape(text)
-    except ValueError:  # a character's number of more than 4,300 digits
+    except ValueError:  # a character reference of more than 4,300 digits
         return text
 
 
 def _folded(text: str) -> Iterator[str]:
+    """Yield the words of a text, normalized and case folded."""
     if text.isascii():
         yield from text.lower().split()
         return
@@ -113,17 +110,17 @@ def _folded(text: str) -> Iterator[str]:
         yield from "".join(unicodedata.normalize("NFKC", chunk) for chunk in chunks).casefold().split()
 
 
-def same_value(wanted: Any, told: object) -> bool | None:
-    """Return whether a custom field has the value that was sent; None if that is unclear."""
-    if wanted is None:
-        return not readable(told)
-    if isinstance(wanted, list):
-        return sorted(map(readable, wanted)) == sorted(map(readable, told)) if isinstance(told, list) else None
-    if isinstance(wanted, int | float):
+def same_value(sent: Any, raw: object) -> bool | None:
+    """Return whether a custom field's raw value is the one that was sent; None if that is unclear."""
+    if sent is None:
+        return not readable(raw)
+    if isinstance(sent, list):
+        return sorted(map(readable, sent)) == sorted(map(readable, raw)) if isinstance(raw, list) else None
+    if isinstance(sent, int | float):
         try:
-            return float(wanted) == float(readable(told) or "nan")
+            return float(sent) == float(readable(raw) or "nan")
         except ValueError:
             return None
-    if _DAY.fullmatch(str(wanted)):
-        return True if readable(told)[:10] == wanted else None
-    return words(str(wanted)) == words(readable(told))
+    if _DAY.fullmatch(str(sent)):
+        return True if readable(raw)[:10] == sent else None
+    return words(str(sent)) == words(readable(raw))

@@ -354,7 +354,7 @@ def test_the_history_lists_queued_changes_when_handlers_get_them(store: redis.Re
     world.store.run(resume(ACCOUNT, "ticket", "1"))
     settle(world)
 
-    assert "every handler of audit gets the queued changes: contact-replied by contact (row 3)" in history(store)
+    assert "every handler of audit gets the queued changes: contact-replied by contact (update 3)" in history(store)
 
 
 def test_a_handler_waiting_for_its_retry_is_not_reported_as_failed_again(store: redis.Redis) -> None:

@@ -70,7 +70,7 @@ def test_of_many_entries_the_first_reasons_are_told() -> None:
             "router.auto-tag, match 1: on: no kind 'ticket-creatd'; did you mean",
         ),
         ({"on": [], "tags": ["x"]}, "router.auto-tag, match 1: on is empty; name a kind"),
-        ({"on": "later", "tags": ["x"]}, "router.auto-tag, match 1: on: kind 'later' cannot stand here"),
+        ({"on": "later", "tags": ["x"]}, "router.auto-tag, match 1: on: kind 'later' is not allowed here"),
     ],
 )
 def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:

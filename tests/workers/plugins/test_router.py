@@ -26,8 +26,12 @@ def note(ticket: Ticket, event: Event) -> None:
 @pytest.mark.parametrize(
     ("kinds", "options", "complaint"),
     [
-        (("later",), {}, 'kind \'later\' cannot stand here; a timer has a name: write @router.on("later", name="...")'),
-        (("scheduled",), {}, 'kind \'scheduled\' cannot stand here; write @router.every("1h", find="...")'),
+        (
+            ("later",),
+            {},
+            'kind \'later\' is not allowed here; a timer has a name: write @router.on("later", name="...")',
+        ),
+        (("scheduled",), {}, 'kind \'scheduled\' is not allowed here; write @router.every("1h", find="...")'),
         (("contact-replied",), {"name": "x"}, "name='x' is for timers; write on(\"later\", name='x')"),
         (("latr",), {}, "no kind 'latr'; did you mean 'later'?"),
     ],
@@ -86,8 +90,8 @@ def yields(ticket: Ticket) -> Iterator[int]:
     ("register", "complaint"),
     [
         (lambda router: router.on(note), 'on stands without its kinds; write @router.on("ticket-created")'),
-        (lambda router: router.on(["moved", "assigned"])(note), "list is no kind; write each as a text, one after"),
-        (lambda router: router.on(None)(note), "NoneType is no kind"),
+        (lambda router: router.on(["moved", "assigned"])(note), "list is not a kind; pass each kind as a string"),
+        (lambda router: router.on(None)(note), "NoneType is not a kind"),
         (lambda router: router.on("moved")(yields), "vip.yields has a `yield`"),
         (lambda router: router.on("moved")(positional), "vip.positional takes parameters by their place"),
         (lambda router: router.on("moved")(partial(note)), "a partial has no name; write a def"),

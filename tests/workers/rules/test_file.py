@@ -236,9 +236,9 @@ def test_a_mistake_is_reported_with_its_line_and_its_fix(body: str, mistake: str
         (rule(OK, on="ticket-creatd"), "3 rule 'it': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"),
         (
             rule(OK, on="scheduled"),
-            "3 rule 'it': on: kind 'scheduled' cannot stand here; write every = \"1d\" and find",
+            "3 rule 'it': on: kind 'scheduled' is not allowed here; write every = \"1d\" and find",
         ),
-        (rule(OK, on="later"), "3 rule 'it': on: kind 'later' cannot stand here; a rule cannot set a timer"),
+        (rule(OK, on="later"), "3 rule 'it': on: kind 'later' is not allowed here; a rule cannot set a timer"),
         (rule(OK, "It") + rule(OK, "it!"), "6 rule 'it!': the rule on line 2 has the same name; rename one of them"),
         ("[rule]\nname = 'a'", "1 : rule is not a list of tables; write [[rule]], with two pairs of brackets"),
         ("rule = 3", "1 : rule is not a list of tables; write [[rule]], with two pairs of brackets"),

@@ -1,4 +1,4 @@
-"""From a read and what was last seen to the changes."""
+"""The changes between a snapshot and a read."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, ReadDiff, diff_read
+from workers.tickets.fingerprint import Fingerprint
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import Fingerprint, Snapshot, advance, take_snapshot
+from workers.tickets.snapshot import Snapshot, add_own_writes, take_snapshot
 
 NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
 OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -16,63 +17,63 @@ MS = int(NOW.timestamp() * 1000)
 
 
 def snapshot(read: TicketRead) -> Snapshot:
-    return advance(take_snapshot(read))
+    return add_own_writes(take_snapshot(read))
 
 
 def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> ReadDiff:
     return diff_read(read, before, FirstSight(since, created), NOW, staff=7)
 
 
-def told(found: ReadDiff) -> list[tuple[str, int | None]]:
+def kinds(found: ReadDiff) -> list[tuple[str, int | None]]:
     return [(change.kind, change.update_id) for change in found.changes]
 
 
-def test_every_new_row_is_told_once_and_in_order() -> None:
+def test_each_new_update_is_a_change_once_in_order() -> None:
     before = snapshot(ticket())
     read = ticket(update(2, SAM, "Hello?"), update(3, ADA, "On it."), update(4, ADA, "Hm.", note=True), update(5, RULE))
 
     found = compare(read, before)
 
-    assert told(found) == [("contact-replied", 2), ("staff-replied", 3), ("note-added", 4), ("smart-rule", 5)]
-    assert told(compare(read, found.snapshot)) == []
+    assert kinds(found) == [("contact-replied", 2), ("staff-replied", 3), ("note-added", 4), ("smart-rule", 5)]
+    assert kinds(compare(read, found.snapshot)) == []
 
 
-def test_a_row_that_becomes_visible_late_is_told_although_it_is_lower() -> None:
+def test_an_update_with_a_lower_id_that_becomes_visible_late_is_a_change() -> None:
     found = compare(ticket(update(3, SAM, "Second.")), snapshot(ticket()))
 
-    assert told(compare(ticket(update(2, SAM, "First."), update(3, SAM, "Second.")), found.snapshot)) == [
+    assert kinds(compare(ticket(update(2, SAM, "First."), update(3, SAM, "Second.")), found.snapshot)) == [
         ("contact-replied", 2)
     ]
 
 
-def test_a_row_below_the_floor_is_never_told() -> None:
+def test_an_update_below_the_floor_is_no_change() -> None:
     found = compare(
         ticket(update(3, SAM, "Much later.", minute=40), update(4, ADA, "Later still.", minute=58)), snapshot(ticket())
     )
 
     assert found.snapshot.floor == 3
-    assert told(compare(ticket(update(2, SAM, "Old."), update(4, ADA, "x")), found.snapshot)) == []
+    assert kinds(compare(ticket(update(2, SAM, "Old."), update(4, ADA, "x")), found.snapshot)) == []
 
 
-def test_tags_are_told_by_their_difference() -> None:
+def test_changed_tags_are_found_by_comparison() -> None:
     found = compare(ticket(tags="a, c"), snapshot(ticket(tags="a,b")))
 
     assert [(change.added, change.removed) for change in found.changes] == [(frozenset("c"), frozenset("b"))]
 
 
-def test_tags_stand_where_the_row_stands_that_was_made_with_them() -> None:
+def test_changed_tags_come_in_the_place_of_the_update_made_with_them() -> None:
     found = compare(ticket(update(2, ADA), update(3, SAM, "Hello?"), tags="a"), snapshot(ticket()))
 
-    assert told(found) == [("tags-changed", 2), ("contact-replied", 3)]
+    assert kinds(found) == [("tags-changed", 2), ("contact-replied", 3)]
 
 
-def test_our_own_tags_are_no_news() -> None:
-    before = advance(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
+def test_our_own_tags_are_no_change() -> None:
+    before = add_own_writes(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
 
-    assert told(compare(ticket(update(2, BOT), tags="vip"), before)) == []
+    assert kinds(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 
 
-def test_a_field_is_told_by_its_difference() -> None:
+def test_a_changed_field_is_found_by_comparison() -> None:
     found = compare(ticket(fields={3: "Scanner"}), snapshot(ticket(fields={3: ""})))
 
     assert [(change.kind, change.field, change.new and change.new.name) for change in found.changes] == [
@@ -80,18 +81,18 @@ def test_a_field_is_told_by_its_difference() -> None:
     ]
 
 
-def test_the_spelling_that_happyfox_gives_a_field_of_ours_is_no_news() -> None:
-    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
+def test_a_field_we_set_that_happyfox_shows_in_another_form_is_no_change() -> None:
+    before = add_own_writes(take_snapshot(ticket(fields={3: ""})), unread={"3": "2026-03-04"})
 
     found = compare(ticket(fields={3: "04 Mar 2026"}), before)
 
-    assert told(found) == []
+    assert kinds(found) == []
     assert found.snapshot.fields == {"3": "04 Mar 2026"}
     assert found.snapshot.unread == {}
 
 
-def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() -> None:
-    before = advance(take_snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
+def test_a_field_we_set_that_a_person_set_before_the_next_read_is_a_change() -> None:
+    before = add_own_writes(take_snapshot(ticket(fields={3: ""})), unread={"3": "5th"})
 
     (change,) = compare(ticket(fields={3: "8th"}), before).changes
 
@@ -102,128 +103,139 @@ def test_a_field_of_ours_that_a_person_set_before_it_was_read_again_is_news() ->
     )
 
 
-def test_a_property_is_told_by_its_row_and_without_a_new_row_by_its_difference() -> None:
+def test_a_property_is_compared_only_if_there_is_no_new_update() -> None:
     before = snapshot(ticket(status=1))
 
-    assert told(compare(ticket(update(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
-    assert told(compare(ticket(status=4), before)) == [("status-changed", None)]
+    assert kinds(compare(ticket(update(2, ADA, status=(1, 4)), status=4), before)) == [("status-changed", 2)]
+    assert kinds(compare(ticket(status=4), before)) == [("status-changed", None)]
 
 
-def test_what_was_told_by_its_difference_is_not_told_again_by_its_late_row() -> None:
+def test_a_change_announced_early_is_not_repeated_by_its_late_update() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
-    assert told(first) == [("status-changed", None)]
+    assert kinds(first) == [("status-changed", None)]
     late = update(2, ADA, status=(1, 4), priority=(1, 3))
     second = compare(ticket(late, status=4), first.snapshot)
-    assert told(second) == [("priority-changed", 2)]
+    assert kinds(second) == [("priority-changed", 2)]
     third = compare(
         ticket(late, update(3, ADA, status=(4, 1)), update(4, ADA, status=(1, 4)), status=4), second.snapshot
     )
-    assert told(third) == [("status-changed", 3), ("status-changed", 4)]
+    assert kinds(third) == [("status-changed", 3), ("status-changed", 4)]
 
 
-def test_a_late_row_that_tells_nothing_but_what_was_told_is_no_news() -> None:
+def test_a_late_update_that_shows_only_what_was_announced_is_no_change() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
     found = compare(ticket(update(2, ADA, status=(1, 4)), status=4), first.snapshot)
-    assert told(found) == []
+    assert kinds(found) == []
     assert found.snapshot.announced_early == ()
 
 
-def test_a_difference_stands_for_all_the_rows_between_its_ends() -> None:
+def test_an_early_announcement_covers_all_updates_between_its_ends() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
     one = update(2, ADA, status=(1, 2))
     second = compare(ticket(one, status=4), first.snapshot)
     third = compare(
         ticket(one, update(3, ADA, status=(2, 4)), update(4, ADA, status=(4, 2)), status=2), second.snapshot
     )
-    assert (told(second), told(third)) == ([], [("status-changed", 4)])
+    assert (kinds(second), kinds(third)) == ([], [("status-changed", 4)])
 
 
-def test_a_change_made_long_after_one_of_the_same_kind_was_told_is_news() -> None:
+def test_the_same_change_long_after_an_early_announcement_is_a_change() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
     afterwards = {**update(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
     later = compare(ticket(afterwards, status=4), first.snapshot)
-    assert told(later) == [("status-changed", 2)]
+    assert kinds(later) == [("status-changed", 2)]
 
 
-def test_a_row_that_was_expected_is_ours() -> None:
+def test_an_expected_update_is_ours() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), expected=[(MS, fingerprint)])
+    before = add_own_writes(take_snapshot(ticket()), expected=[(MS, fingerprint)])
 
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
-    assert (told(found), found.unattributed, found.snapshot.expected) == ([], (), ())
+    assert (kinds(found), found.unattributed, found.snapshot.expected) == ([], (), ())
 
 
-def test_an_expected_row_that_never_shows_up_is_forgotten() -> None:
+def test_an_expected_update_that_never_shows_up_is_forgotten() -> None:
     old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
-    before = advance(take_snapshot(ticket()), expected=[(old, Fingerprint("staff", 7)), (MS, Fingerprint("staff", 7))])
+    before = add_own_writes(
+        take_snapshot(ticket()), expected=[(old, Fingerprint("staff", 7)), (MS, Fingerprint("staff", 7))]
+    )
 
     assert [at for at, _ in compare(ticket(), before).snapshot.expected] == [MS]
 
 
-def test_a_row_that_looks_like_a_recent_effect_of_ours_is_no_news_but_stray() -> None:
-    before = advance(
+def test_a_found_update_removes_its_own_effect_also_when_an_older_one_expires() -> None:
+    old = MS - int(timedelta(minutes=16).total_seconds() * 1000)
+    lost = Fingerprint("staff", 7, message="note", words=("never", "shown"))
+    found = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
+    before = add_own_writes(take_snapshot(ticket()), expected=[(old, lost), (MS, found)])
+
+    assert compare(ticket(update(2, BOT, "Seen by us", note=True)), before).snapshot.expected == ()
+
+
+def test_an_update_like_a_recent_effect_of_ours_is_unattributed_and_no_change() -> None:
+    before = add_own_writes(
         take_snapshot(ticket()),
         fingerprints=[(MS, Fingerprint("staff", 7, message="note", words=("seen", "by", "us")))],
     )
     found = compare(ticket(update(2, BOT, "Seen by us", note=True)), before)
 
-    assert told(found) == []
+    assert kinds(found) == []
     assert [each.id for each in found.unattributed] == [2]
 
 
-def test_any_other_row_by_our_staff_member_is_a_person_s_who_works_as_it() -> None:
+def test_any_other_update_by_our_staff_member_is_by_a_person_working_as_it() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
-    before = advance(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
+    before = add_own_writes(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)
 
-    assert told(found) == [("note-added", 2), ("status-changed", 3)]
+    assert kinds(found) == [("note-added", 2), ("status-changed", 3)]
     assert {change.actor for change in found.changes} == {Actor("staff", 7, "Foxhooks Bot")}
     assert found.unattributed == ()
 
 
-def test_a_row_by_our_staff_member_that_says_nothing_tells_only_who_changed_the_tags() -> None:
-    assert told(compare(ticket(update(2, BOT)), snapshot(ticket()))) == []
+def test_a_silent_update_by_our_staff_member_shows_only_who_changed_the_tags() -> None:
+    assert kinds(compare(ticket(update(2, BOT)), snapshot(ticket()))) == []
 
     [change] = compare(ticket(update(2, BOT), tags="vip"), snapshot(ticket())).changes
     assert (change.kind, change.actor.id, change.added) == ("tags-changed", 7, {"vip"})
 
 
-def test_a_row_long_after_an_effect_of_equal_words_is_a_person_s() -> None:
+def test_an_update_long_after_an_effect_with_equal_words_is_by_a_person() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)
     found = compare(
         ticket(update(2, BOT, "Seen by us", note=True, minute=50)),
-        advance(take_snapshot(ticket()), fingerprints=[(long_ago, fingerprint)]),
+        add_own_writes(take_snapshot(ticket()), fingerprints=[(long_ago, fingerprint)]),
     )
 
-    assert told(found) == [("note-added", 2)]
+    assert kinds(found) == [("note-added", 2)]
 
 
-def test_while_it_is_not_known_what_we_did_rows_by_our_staff_member_start_nothing() -> None:
-    untrusted_until = replace(take_snapshot(ticket()), untrusted_until=MS)
+def test_while_untrusted_updates_by_our_staff_member_are_no_changes() -> None:
+    before = replace(take_snapshot(ticket()), untrusted_until=MS)
 
-    assert told(compare(ticket(update(2, BOT, "Ours, perhaps.", minute=10)), untrusted_until)) == []
+    assert kinds(compare(ticket(update(2, BOT, "Ours, perhaps.", minute=10)), before)) == []
 
 
-def test_on_first_sight_older_rows_are_history() -> None:
+def test_on_first_sight_older_updates_are_history() -> None:
     read = ticket(update(2, SAM, "Long ago.", minute=1), update(3, SAM, "Now.", minute=50))
 
-    assert told(compare(read, None, OPENED + timedelta(minutes=40))) == [("contact-replied", 3)]
-    assert told(compare(read, None, OPENED + timedelta(minutes=40), created=True))[0] == ("ticket-created", 1)
-    assert told(compare(read, None, NOW)) == [("ticket-updated", None)]
+    assert kinds(compare(read, None, OPENED + timedelta(minutes=40))) == [("contact-replied", 3)]
+    assert kinds(compare(read, None, OPENED + timedelta(minutes=40), created=True))[0] == ("ticket-created", 1)
+    assert kinds(compare(read, None, NOW)) == [("ticket-updated", None)]
 
 
-def test_on_first_sight_our_own_rows_start_nothing() -> None:
+def test_on_first_sight_our_own_updates_are_no_changes() -> None:
     assert (
-        told(compare(ticket(update(2, BOT, "Ours", note=True, minute=50)), None, OPENED + timedelta(minutes=40))) == []
+        kinds(compare(ticket(update(2, BOT, "Ours", note=True, minute=50)), None, OPENED + timedelta(minutes=40))) == []
     )
 
 
-def test_a_creation_told_after_an_update_is_presented_once() -> None:
+def test_a_creation_announced_after_an_update_is_a_change_once() -> None:
     first = compare(ticket(update(2, SAM, "Now.", minute=50)), None, OPENED + timedelta(minutes=40))
 
     late = compare(ticket(update(2, SAM, "Now.", minute=50)), first.snapshot, created=True)
 
-    assert told(late) == [("ticket-created", 1)]
-    assert told(compare(ticket(update(2, SAM, "Now.", minute=50)), late.snapshot, created=True)) == []
+    assert kinds(late) == [("ticket-created", 1)]
+    assert kinds(compare(ticket(update(2, SAM, "Now.", minute=50)), late.snapshot, created=True)) == []

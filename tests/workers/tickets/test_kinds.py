@@ -9,8 +9,8 @@ def test_a_kind_is_returned_as_it_is(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_a_kind_that_nobody_does_is_refused_with_the_way_to_ask_for_it(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"cannot stand here; .*write @router") as caught:
+def test_the_error_for_timers_and_schedules_says_how_to_register_for_them(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"is not allowed here; .*write @router") as caught:
         check(kind)
     assert CALLS[kind] in str(caught.value)
 
@@ -30,14 +30,14 @@ def test_a_kind_that_nobody_does_is_refused_with_the_way_to_ask_for_it(kind: str
         ("schedule", "scheduled"),
     ],
 )
-def test_a_misspelt_kind_names_the_nearest(misspelt: str, nearest: str) -> None:
+def test_the_error_for_a_misspelt_kind_names_the_nearest(misspelt: str, nearest: str) -> None:
     with pytest.raises(ValueError, match="no kind") as caught:
         check(misspelt)
     assert str(caught.value) == f"no kind {misspelt!r}; did you mean {nearest!r}?"
 
 
 @pytest.mark.parametrize("word", ["", "zzz", "webhook"])
-def test_where_none_is_near_all_are_listed(word: str) -> None:
+def test_if_no_kind_is_similar_the_error_lists_all(word: str) -> None:
     with pytest.raises(ValueError, match="no kind") as caught:
         check(word)
     assert all(kind in str(caught.value) for kind in KINDS)

@@ -1,4 +1,4 @@
-"""Whatever HappyFox answers, reading it into a model gives a value or None, and never fails."""
+"""Whatever HappyFox answers, reading it returns a value or None, and never fails."""
 
 from collections.abc import Callable
 from datetime import date
@@ -49,13 +49,13 @@ def test_no_answer_is_too_strange_to_be_read(read: Callable[[Any], Any], answer:
 
 @settings(max_examples=50, deadline=None)
 @given(answer=OBJECTS)
-def test_no_ticket_is_too_strange_to_be_read(answer: dict[str, Any]) -> None:
+def test_a_ticket_with_any_content_can_be_read(answer: dict[str, Any]) -> None:
     assert read_ticket({**answer, "id": 3}).id == 3
 
 
 @settings(max_examples=50, deadline=None)
 @given(answer=VALUES, count=st.integers(0, 5))
-def test_a_bulk_call_has_a_result_for_each_item_whatever_was_answered(answer: Any, count: int) -> None:
+def test_a_bulk_call_has_a_result_for_each_item_whatever_the_answer(answer: Any, count: int) -> None:
     results = read_results(answer, range(count))
     assert [result.index for result in results] == list(range(count))
     assert {result.state for result in results} <= {"done", "refused", "in doubt"}
@@ -84,6 +84,6 @@ def test_days_of_reports_and_percentages_are_read() -> None:
     ("raw", "into"),
     [(None, None), ("", None), (7, 7), ("7", 7), ({"id": 7}, 7), ({"display_id": "#DE00000007"}, 7), ("?", 0)],
 )
-def test_which_ticket_was_merged_is_read_in_any_form(raw: Any, into: int | None) -> None:
+def test_the_number_of_a_merged_ticket_is_read_in_any_form(raw: Any, into: int | None) -> None:
     read = read_ticket({"id": 1, "merged_to": raw, "merged_tickets": [raw]})
     assert (read.merged_to, read.merged) == (into, (7,) if into else ())

@@ -1,29 +1,39 @@
-"""What is remembered of a ticket between two turns."""
+"""What is stored about a ticket between two turns."""
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import SAM, ticket, update
-from workers.tickets.snapshot import HOUR, LATE, Fingerprint, Snapshot, advance, carry, decode, encode, take_snapshot
+from workers.tickets.fingerprint import Fingerprint
+from workers.tickets.snapshot import (
+    HOUR,
+    VISIBILITY_LAG,
+    Snapshot,
+    add_own_writes,
+    carry_over,
+    decode,
+    encode,
+    take_snapshot,
+)
 
 
 def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
-    shot = take_snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
+    found = take_snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
 
-    assert (shot.ids, shot.tags, shot.fields, shot.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
+    assert (found.ids, found.tags, found.fields, found.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
 
 
-def test_the_floor_follows_the_newest_row_by_a_quarter_of_an_hour() -> None:
-    shot = take_snapshot(
+def test_the_floor_is_fifteen_minutes_behind_the_newest_update() -> None:
+    found = take_snapshot(
         ticket(update(2, SAM, "a", minute=20), update(3, SAM, "b", minute=34), update(4, SAM, "c", minute=35))
     )
 
-    assert (shot.floor, shot.ids) == (2, (3, 4))
+    assert (found.floor, found.ids) == (2, (3, 4))
 
 
-def test_our_operations_are_added_to_the_snapshot() -> None:
-    shot = advance(
+def test_our_writes_are_added_to_the_snapshot() -> None:
+    found = add_own_writes(
         take_snapshot(ticket(tags="a,b")),
         updates=[5],
         tags_added=["c"],
@@ -32,17 +42,17 @@ def test_our_operations_are_added_to_the_snapshot() -> None:
         writes=[9],
     )
 
-    assert (shot.ids, shot.tags, shot.properties["status"], shot.writes) == ((1, 5), ("b", "c"), "2", (9,))
+    assert (found.ids, found.tags, found.properties["status"], found.writes) == ((1, 5), ("b", "c"), "2", (9,))
 
 
-def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
+def test_a_new_snapshot_keeps_what_the_read_does_not_show() -> None:
     before = Snapshot(floor=3, ids=(4, 9), created=True, writes=(0, HOUR), expected=((HOUR, Fingerprint("staff", 7)),))
 
-    after = carry(before, Snapshot(floor=2, ids=(3, 5)), HOUR + 1)
+    after = carry_over(before, Snapshot(floor=2, ids=(3, 5)), HOUR + 1)
 
     assert (after.floor, after.ids, after.created, after.writes) == (3, (4, 5, 9), True, (HOUR,))
     assert len(after.expected) == 1
-    assert carry(before, Snapshot(), HOUR + LATE).expected == ()
+    assert carry_over(before, Snapshot(), HOUR + VISIBILITY_LAG).expected == ()
 
 
 @given(
@@ -56,14 +66,14 @@ def test_a_new_snapshot_takes_over_what_the_read_does_not_tell() -> None:
         created=st.booleans(),
     )
 )
-def test_what_is_stored_is_read_back(snapshot: Snapshot) -> None:
+def test_a_stored_snapshot_is_read_back(snapshot: Snapshot) -> None:
     assert decode(encode(snapshot)) == snapshot
 
 
 @given(st.binary())
-def test_what_cannot_be_read_counts_as_nothing(stored: bytes) -> None:
+def test_an_unreadable_snapshot_counts_as_none(stored: bytes) -> None:
     assert decode(stored) is None
 
 
-def test_a_memory_of_a_later_format_counts_as_nothing() -> None:
+def test_a_snapshot_in_a_later_format_counts_as_none() -> None:
     assert decode(encode(msgspec.structs.replace(Snapshot(), format=2))) is None

@@ -114,12 +114,12 @@ def test_a_text_and_its_html_have_the_same_words() -> None:
         ("we are on", "we are one", False),
     ],
 )
-def test_ours_may_be_the_beginning_of_theirs_from_three_words_on(ours: str, theirs: str, same: bool) -> None:
+def test_three_or_more_words_may_be_followed_by_others(ours: str, theirs: str, same: bool) -> None:
     assert same_words(words(ours), words(theirs)) is same
 
 
 @given(markup | st.text())
-def test_anything_is_read(text: str) -> None:
+def test_words_of_any_text_have_no_spaces(text: str) -> None:
     assert all(word and not any(c.isspace() for c in word) for word in words(text))
 
 
@@ -130,7 +130,7 @@ def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
 
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("ending", ["", ">", "'>", "-->", "</script>"])
-def test_a_hostile_text_is_read_in_time_proportional_to_its_length(piece: str, ending: str) -> None:
+def test_the_time_to_read_hostile_text_is_proportional_to_its_length(piece: str, ending: str) -> None:
     # A quadratic reader would need minutes for these; the suite's own time limit would end it.
     words("<a x" + piece * (300_000 // len(piece)) + ending)
     words(piece * (300_000 // len(piece)) + ending)
