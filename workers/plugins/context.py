@@ -54,7 +54,7 @@ SHORTEST, LONGEST = 1.0, 366 * 86_400.0
 
 def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
     """Make the intent of a timer. ``received`` are the names that the router receives. Raises ``InvalidAction``."""
-    given = arguments.several("ctx.later, unless: kinds", [unless] if isinstance(unless, str) else unless)
+    given = arguments.several("ctx.later: unless", [unless] if isinstance(unless, str) else unless)
     for kind in given:
         try:
             check(kind)

@@ -12,7 +12,7 @@ import msgspec
 from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, Retry, StoreUnavailable
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.actions import Action, AnyAction, for_handler
+from workers.plugins.actions import Action, AnyAction, recording
 from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
 from workers.store.scripts import Script
@@ -118,7 +118,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
     Raise what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
     """
     context.actions.clear()
-    recorder = for_handler(ticket, context.actions)
+    recorder = recording(ticket, context.actions)
     given = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
     returned = function(**{name: given[name] for name in handler.takes})

@@ -60,9 +60,9 @@ def test_of_many_entries_the_first_reasons_are_told() -> None:
         ({"text": "refund"}, "router.auto-tag, match 1: tags is missing; add tags = ..."),
         (
             {"tags": []},
-            'router.auto-tag, match 1: tags: name at least one, each a text without a comma, as tags = ["vip"]; ',
+            'router.auto-tag, match 1: tags must be non-empty and without commas; write them as tags = ["vip"]',
         ),
-        ({"tags": ["a,b"]}, "router.auto-tag, match 1: tags: name at least one"),
+        ({"tags": ["a,b"]}, "router.auto-tag, match 1: tags must be non-empty"),
         ({"tags": "vip"}, "router.auto-tag, match 1, tags: expected `array`, got `str`; correct it"),
         ({"tagz": ["vip"], "tags": ["x"]}, "router.auto-tag, match 1: no condition 'tagz'; did you mean 'tag'?"),
         (

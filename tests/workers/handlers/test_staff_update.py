@@ -57,9 +57,9 @@ def test_the_last_entry_wins() -> None:
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
-        ({"status": "New"}, "match 1: it does nothing; add set.status"),
+        ({"status": "New"}, "match 1: the entry does nothing; add set.status"),
         ({"set": {"statsu": "New"}}, "match 1, set: no setting 'statsu'; did you mean 'status'?"),
-        ({"set": {"status": ""}}, "match 1: an empty status or priority; name one"),
+        ({"set": {"status": ""}}, "match 1: status or priority is empty; write a name or an id"),
         ({"set": {"due_date": "soon"}}, "match 1, set, due_date: invalid RFC3339 encoded date"),
         ({"set": {"status": []}}, "match 1, set, status: expected `int | str | null`, got `array`"),
         ({"set": "New"}, "match 1, set: is not a table"),

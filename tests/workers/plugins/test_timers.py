@@ -298,7 +298,7 @@ def test_a_handler_whose_call_failed_is_owed_it(store: redis.Redis) -> None:
         (lambda ctx: ctx.later("2h", "x"), "nobody receives the timer 'x'; write @router.on(\"later\", name='x')"),
         (lambda ctx: ctx.later("2h", "remind", unless="staff-reply"), "did you mean 'staff-replied'?"),
         (lambda ctx: ctx.later("2h", "remind", unless=["later"]), "kind 'later' cannot stand here"),
-        (lambda ctx: ctx.later("2h", "remind", unless=None), "kinds that are None: give a list"),
+        (lambda ctx: ctx.later("2h", "remind", unless=None), "unless is None; pass a list"),
         (lambda ctx: ctx.later("2h", "remind", unless=[["moved"]]), "list is no kind"),
         (lambda ctx: ctx.later("2h", None), "nobody receives the timer None"),
         (lambda ctx: ctx.later("soon", "remind"), "'soon' is no wait; write it as 10m, 2h or 3d"),
