@@ -31,7 +31,17 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
-from workers.plugins.invoke import Bound, Decide, Decision, ExternalCall, Failure, Inner, Invocation, Stopped, stated
+from workers.plugins.invoke import (
+    Bound,
+    Decide,
+    Decision,
+    ExternalCall,
+    Failure,
+    Inner,
+    Invocation,
+    Stopped,
+    as_failure,
+)
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
 from workers.settings import Budget
@@ -141,9 +151,9 @@ class Player:
         log = logging.getLogger(f"handlers.{handler.router}")
         invocation = Invocation(step, self._inner, self._read, lambda: False, SITE, log)
         try:
-            said: Decision | Failure = invocation.take()
+            said: Decision | Failure = invocation.run()
         except (Retry, GiveUp) as error:
-            said = stated(error)
+            said = as_failure(error)
         except (Exception, SystemExit) as error:
             said = Failure(type(error).__name__)
         except (NotNow, LeaseLost, Stopped):
