@@ -153,18 +153,12 @@ AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
 def grant_line(action: AnyAction, router: str) -> str:
-    """Return the setting that allows an action, such as `FOXHOOKS_ALLOW=vip:reply`.
-
-    Empty if the action needs no permission.
-    """
+    """Return the setting that allows an action, as in `FOXHOOKS_ALLOW=vip:reply`, or an empty string."""
     return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the setting that would allow the action, or an empty string if it is allowed.
-
-    `allow` holds the grants as (router, permission).
-    """
+    """Return the setting that would allow the action, unless the grants (router, permission) include it."""
     return "" if (router, action.permission) in allow else grant_line(action, router)
 
 

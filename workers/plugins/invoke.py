@@ -37,10 +37,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class ExternalCall:
-    """A step that calls another system with a function of the handler's author.
-
-    It runs in the handler's thread and within its time limit, and only while the lease is held.
-    """
+    """A call to another system, in the handler's thread and time limit, and only while the lease is held."""
 
     name: str
     """The name of the effect."""
