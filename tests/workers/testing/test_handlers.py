@@ -135,7 +135,7 @@ def test_settings_are_an_instance_or_a_table_or_the_defaults() -> None:
     assert run(tells, ticket(), "ticket-created").notes == ("default",)
     assert run(tells, ticket(), "ticket-created", settings={"word": "table"}).notes == ("table",)
     assert run(tells, ticket(), "ticket-created", settings=Settings("mine")).notes == ("mine",)
-    with pytest.raises(TypeError, match="router 'test' wants Settings, or a table"):
+    with pytest.raises(TypeError, match="pass Settings or a table to router 'test'"):
         run(tells, ticket(), "ticket-created", settings="x")
     with pytest.raises(ValueError, match="did you mean 'word'"):
         run(tells, ticket(), "ticket-created", settings={"wrod": "x"})
