@@ -210,12 +210,12 @@ def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str],
 
 def _milliseconds(wait: Any) -> int:
     try:
-        given = seconds(wait)
+        length = seconds(wait)
     except ValueError:
         raise InvalidAction(f"ctx.later: {wait!r} is not a duration; write it as 10m, 2h or 3d") from None
-    if not SHORTEST_WAIT <= given <= LONGEST_WAIT:
+    if not SHORTEST_WAIT <= length <= LONGEST_WAIT:
         raise InvalidAction(f"ctx.later: a wait of {wait!r} is out of range; use 1s to 366d")
-    return round(given * 1000)
+    return round(length * 1000)
 
 
 def update_timers(

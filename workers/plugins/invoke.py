@@ -106,8 +106,8 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
         return handler.ask(ticket, event, now)
     if handler.when is None:
         return ""
-    given = {"ticket": ticket, "event": event, "now": now, "settings": settings}
-    result = handler.when(**{name: given[name] for name in handler.when_takes})
+    values = {"ticket": ticket, "event": event, "now": now, "settings": settings}
+    result = handler.when(**{name: values[name] for name in handler.when_takes})
     return "" if result else str(getattr(result, "reason", "")) or "its `when` does not hold"
 
 
@@ -118,9 +118,9 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
     """
     context.actions.clear()
     recorder = recording(ticket, context.actions)
-    given = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
+    values = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
-    returned = function(**{name: given[name] for name in handler.takes})
+    returned = function(**{name: values[name] for name in handler.takes})
     if returned is not None:
         if hasattr(returned, "close"):
             returned.close()  # an unawaited coroutine would warn
@@ -231,8 +231,8 @@ class Invocation:
 
 def as_failure(error: Retry | GiveUp) -> Failure:
     """Convert a handler's Retry or GiveUp; a subclass may hold any reason and wait."""
-    said = getattr(error, "reason", None)
-    words = str(type(error).__name__ if said is None else said).encode("utf-8", "replace").decode()
+    stated = getattr(error, "reason", None)
+    words = str(type(error).__name__ if stated is None else stated).encode("utf-8", "replace").decode()
     reason = words if len(words) <= MAX_REASON else f"{words[:MAX_REASON]}…"
     if isinstance(error, GiveUp):
         return Failure(reason, final=True)

@@ -37,8 +37,8 @@ class Result:
     """The actions of a router's handlers, folded as in the engine; messages are HTML, as they would be sent."""
 
     tags_added: frozenset[str] = frozenset()
+    """Without the tags that would change nothing, like ``tags_removed``."""
     tags_removed: frozenset[str] = frozenset()
-    """Without tags that would change nothing, like ``tags_added``."""
     notes: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
     properties: Mapping[str, NameOrId | None] = field(default_factory=dict)

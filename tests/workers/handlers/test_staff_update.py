@@ -66,7 +66,7 @@ def test_the_last_entry_wins() -> None:
         ({"reply": 3}, "match 1, reply: expected `str`, got `int`"),
     ],
 )
-def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
+def test_an_invalid_entry_is_reported_at_start(entry: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="match 1") as raised:
         update(entry)
     assert str(raised.value).startswith(f"router.staff-update, {complaint}")

@@ -93,7 +93,7 @@ class Play:
         ]
 
 
-def test_it_rings_once_at_its_time(store: redis.Redis) -> None:
+def test_a_timer_fires_once_when_it_is_due(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang))
 
@@ -142,7 +142,7 @@ def test_a_new_one_replaces_the_old(store: redis.Redis) -> None:
     assert rang[0][0] >= again + 2 * HOUR
 
 
-def test_what_it_was_told_to_heed_ends_it(store: redis.Redis) -> None:
+def test_a_change_of_an_unless_kind_ends_the_timer(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang))
     play.contact()
@@ -266,7 +266,7 @@ def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) ->
     assert stored.timers == ()
 
 
-def test_a_handler_whose_call_failed_is_owed_it(store: redis.Redis) -> None:
+def test_a_handler_whose_call_failed_keeps_its_pending_timer_event(store: redis.Redis) -> None:
     rang: list[str] = []
     router = Router("vip")
 
@@ -332,7 +332,7 @@ def test_a_wait_is_written_as_that_of_a_retry(wait: Any) -> None:
     assert timer(wait, "remind", (), {"remind"}).wait == 2 * HOUR
 
 
-def test_in_a_dry_run_it_rings_and_nothing_is_sent(store: redis.Redis) -> None:
+def test_in_a_dry_run_a_timer_fires_and_nothing_is_sent(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang), dry_run=True)
     play.contact()
@@ -379,7 +379,7 @@ def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(st
     assert not any("gets our own changes" in line for line in play.trail)
 
 
-def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:
+def test_the_history_reports_a_timer_that_no_handler_receives_any_more(store: redis.Redis) -> None:
     play = Play(store, reminder([]))
     play.contact()
     play.world.config = replace(play.world.config, handlers=play.world.config.handlers[:1])
