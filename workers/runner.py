@@ -13,7 +13,7 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.invoke import Decide, Decision, Failure, Inner, Invocation, Stopped, place, stated
+from workers.plugins.invoke import Decide, Decision, Failure, Inner, Invocation, Stopped, as_failure, failing_line
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane, NothingDue, claim
@@ -59,7 +59,7 @@ class InvocationRunner:
             logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
         )
         try:
-            decision = self._timeouts.run(invocation.take)
+            decision = self._timeouts.run(invocation.run)
         except (NotNow, LeaseLost):
             raise
         except BaseException as error:
@@ -91,14 +91,14 @@ class InvocationRunner:
 def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
     """Build a failure of what a handler raised; only its author's own words, never a customer's, are kept."""
     handler = step.bound.name
-    where = "" if isinstance(error, HandlerTimeout) else place(error, step.bound.handler)
+    where = "" if isinstance(error, HandlerTimeout) else failing_line(error, step.bound.handler)
     fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("Handler asked for a retry", extra=fields)
-        return stated(error)
+        return as_failure(error)
     if isinstance(error, GiveUp):
         log.warning("Handler gave up", extra=fields)
-        return stated(error)
+        return as_failure(error)
     # Sentry hears of it by this line, once: errors become reports there, and a retry is no news.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
     said = f": {error}" if isinstance(error, HandlerTimeout) else ""

@@ -18,7 +18,7 @@ from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, 
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
-from workers.plugins.loading import FitError, LoadError, append, find
+from workers.plugins.loading import FitError, LoadError, add_to_path, import_router
 from workers.plugins.loading import settings_of as router_settings
 from workers.rules import file as rules_file
 from workers.settings import Account
@@ -102,9 +102,9 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
     """Load what is tested, with the account's settings and grants. Raises LoadError."""
     if tested.endswith(".toml"):
         return [Bound(each) for each in rules_file.router_of(Path(tested), account.allow).handlers]
-    if complaints := list(append(Path.cwd())):
+    if complaints := list(add_to_path(Path.cwd())):
         raise LoadError(complaints)
-    router = find(tested, Path.cwd())
+    router = import_router(tested, Path.cwd())
     try:
         settings = router_settings(router, account.router_settings.get(router.name, {}))
     except FitError as unfit:

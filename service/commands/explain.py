@@ -27,7 +27,7 @@ from workers.engine.plan import (
     split_by_handler,
 )
 from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
-from workers.plugins.actions import denials
+from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.lanes import Pause, Scope
@@ -208,7 +208,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
-            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{denials(each.denied)}"
+            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied)}"
             yield f"{describe_handler(each.handler)} {decision}"
     if idle:
         yield f"{', '.join(describe_handler(each.handler) for each in idle)}: not triggered by this event"

@@ -180,7 +180,7 @@ def test_an_effect_cannot_be_made_from_another_thread_or_after_the_run(store: re
 
     assert errors == [
         "ctx works only in the thread that its handler runs in",
-        "this ctx is over: a handler may use it only until it returns",
+        "this ctx was used after its handler returned; use it only inside the handler",
     ]
 
 

@@ -24,7 +24,17 @@ from workers.errors import GiveUp, Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import AnyAction, Create, Move, Note, Set, Subscribe
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner, Invocation, Stopped, place, stated
+from workers.plugins.invoke import (
+    Bound,
+    Decide,
+    Decision,
+    Failure,
+    Inner,
+    Invocation,
+    Stopped,
+    as_failure,
+    failing_line,
+)
 from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
@@ -181,13 +191,13 @@ class Backtest:
         invocation = Invocation(step, _refuse_step, _refuse_read, lambda: False, self._config.site, log)
         answer: Decision | Failure
         try:
-            answer = self._run(invocation.take)
+            answer = self._run(invocation.run)
         except Stopped as error:
             answer = error.failure
         except (Retry, GiveUp) as error:
-            answer = stated(error)
+            answer = as_failure(error)
         except (Exception, SystemExit) as error:  # whatever a handler raises is a result
-            answer = Failure(f"{type(error).__name__}{place(error, step.bound.handler)}", final=True)
+            answer = Failure(f"{type(error).__name__}{failing_line(error, step.bound.handler)}", final=True)
         return invocation.end.failure if isinstance(invocation.end, Stopped) else answer
 
 

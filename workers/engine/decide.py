@@ -13,7 +13,7 @@ from workers.engine.replay import rename_unknown
 from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
-from workers.plugins.context import run_on
+from workers.plugins.context import update_timers
 from workers.tickets.change import describe, matches
 from workers.tickets.fingerprint import attribute
 from workers.tickets.snapshot import Snapshot
@@ -136,7 +136,7 @@ def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple
         if handler := handlers.get(requested.handler):
             changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
             dry = context.config.dry(requested.handler)
-            timers, added = run_on(timers, handler, requested.actions, changes, reading.at, dry)
+            timers, added = update_timers(timers, handler, requested.actions, changes, reading.at, dry)
             remarks += added
     return timers, remarks
 

@@ -30,7 +30,7 @@ from workers.engine.plan import (
 from workers.engine.read import Reading
 from workers.engine.steps import Steps, drive
 from workers.errors import LeaseLost
-from workers.plugins.actions import denied, wants
+from workers.plugins.actions import denied, describe_actions
 from workers.plugins.context import EffectRequest
 from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner
 from workers.plugins.router import router_of
@@ -158,7 +158,7 @@ class HandlerRunner:
             allowed = tuple(action for action, missing in problems if not missing)
             missing = tuple(sorted({missing for _, missing in problems if missing}))
             self.outcomes.requested.append(HandlerActions(name, allowed))
-            self.outcomes.record(name, "decided", wants(allowed, router), attempt, missing)
+            self.outcomes.record(name, "decided", describe_actions(allowed, router), attempt, missing)
 
     def _set_poison_mark(self, name: str) -> Steps[None]:
         """Mark a handler as running, in addition to those that have crashed already; an empty name clears it."""

@@ -28,7 +28,7 @@ from workers.engine.plan import (
     split_by_handler,
 )
 from workers.engine.steps import Steps
-from workers.plugins.actions import denials
+from workers.plugins.actions import describe_denials
 from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
@@ -261,7 +261,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
         yield f"{skipped} handlers skipped; the turn's record says why"
     for verdict in plan.verdicts:
         if verdict.state != "skipped" or skipped <= MOST_SKIPPED:
-            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{denials(verdict.denied)}"
+            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{describe_denials(verdict.denied)}"
             yield f"{describe_handler(verdict.handler)} {decision}"
     yield from describe_external(plan.turn, plan.external)
     yield from plan.remarks

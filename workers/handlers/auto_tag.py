@@ -1,4 +1,4 @@
-"""Tags tickets by what they say, who wrote them and where they are.
+"""Tag tickets by their text, contact and category.
 
     [router.auto-tag]
     match = [
@@ -6,8 +6,8 @@
         { contact_domain = "bigcorp.example", not_category = "Spam", tags = ["vip"] },
     ]
 
-Every entry that holds adds its tags, those the ticket has already are left alone. `on` names the kinds of event that an
-entry is for; without it, a new ticket and a reply of the contact.
+Every matching entry adds its tags; tags that the ticket already has are not added again. `on` names the kinds of event
+an entry applies to; the default is a new ticket or a reply from the contact.
 """
 
 from dataclasses import dataclass, field
@@ -16,24 +16,24 @@ from workers import Context, Event, Matches, Router, Ticket
 
 
 @dataclass(frozen=True)
-class Tags:
-    """What an entry does."""
+class TagsToAdd:
+    """The action of one entry."""
 
     tags: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.tags or not all(tag.strip() and "," not in tag for tag in self.tags):
-            raise ValueError('tags: name at least one, each a text without a comma, as tags = ["vip"]')
+            raise ValueError('tags must be non-empty and without commas; write them as tags = ["vip"]')
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The table of this router."""
+class AutoTagSettings:
+    """The `[router.auto-tag]` table."""
 
-    match: Matches[Tags] = field(default_factory=Matches)
+    match: Matches[TagsToAdd] = field(default_factory=Matches)
 
 
-router = Router("auto-tag", settings=Settings)
+router = Router("auto-tag", settings=AutoTagSettings)
 
 
 @router.on(
@@ -41,8 +41,8 @@ router = Router("auto-tag", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def tag(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
-    wanted = [tag for action in ctx.settings.match.held(ticket, event, ctx.now) for tag in action.tags]
-    missing = [tag for tag in dict.fromkeys(wanted) if tag not in ticket.tags]
+def tag(ticket: Ticket, event: Event, ctx: Context[AutoTagSettings]) -> None:
+    tags = [tag for action in ctx.settings.match.held(ticket, event, ctx.now) for tag in action.tags]
+    missing = [tag for tag in dict.fromkeys(tags) if tag not in ticket.tags]
     if missing:
         ticket.add_tags(*missing)

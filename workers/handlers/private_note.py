@@ -1,10 +1,10 @@
-"""Writes private notes for the staff.
+"""Write private notes for the staff.
 
     [router.private-note]
     match = [{ on = "ticket-created", contact_domain = "bigcorp.example", note = "VIP: answer within the hour." }]
 
-Every entry that holds writes its note. `on` names the kinds of event an entry is for; without it, a new ticket and a
-reply of the contact. `alert` tells who is alerted: "s" the subscribers, "c" the staff of the category, or a staff id.
+Every matching entry writes its note. `on` names the kinds of event an entry applies to; the default is a new ticket or
+a reply from the contact. `alert` is who is notified: "s" the subscribers, "c" the category's staff, or a staff id.
 """
 
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ from workers import Context, Event, Matches, Router, Ticket
 
 
 @dataclass(frozen=True)
-class Note:
-    """What an entry does."""
+class NoteToWrite:
+    """The action of one entry."""
 
     note: str
     alert: str | int | None = None
 
     def __post_init__(self) -> None:
         if not self.note.strip():
-            raise ValueError("note: it is empty")
+            raise ValueError("note is empty; write its text")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The table of this router."""
+class PrivateNoteSettings:
+    """The `[router.private-note]` table."""
 
-    match: Matches[Note] = field(default_factory=Matches)
+    match: Matches[NoteToWrite] = field(default_factory=Matches)
 
 
-router = Router("private-note", settings=Settings)
+router = Router("private-note", settings=PrivateNoteSettings)
 
 
 @router.on(
@@ -39,6 +39,6 @@ router = Router("private-note", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def note(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
+def note(ticket: Ticket, event: Event, ctx: Context[PrivateNoteSettings]) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
         ticket.note(action.note, alert=action.alert)

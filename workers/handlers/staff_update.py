@@ -1,10 +1,11 @@
-"""Sets status, priority, assignee, due date and custom fields, and may answer the contact.
+"""Set status, priority, assignee, due date and custom fields, and optionally reply to the contact.
 
     [router.staff-update]
     match = [{ on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "We are on it again." }]
 
-Every entry that holds is done, the last wins where two set the same. An empty assignee clears it. A reply is mailed and
-needs the grant staff-update:reply. `on`: the kinds of event; without it, a new ticket and a reply of the contact.
+Every matching entry is applied; if two set the same property, the last one wins. An empty assignee clears it. A
+reply is mailed and needs the grant staff-update:reply. `on` names the kinds of event an entry applies to; the default
+is a new ticket or a reply from the contact.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from workers import Context, Event, Matches, Router, Ticket
 
 @dataclass(frozen=True)
 class Properties:
-    """What an entry sets; None leaves as it is."""
+    """The properties an entry sets; None leaves a property unchanged."""
 
     status: str | int | None = None
     priority: str | int | None = None
@@ -25,27 +26,27 @@ class Properties:
 
 
 @dataclass(frozen=True)
-class Update:
-    """What an entry does."""
+class StaffUpdate:
+    """The actions of one entry."""
 
     set: Properties = Properties()
     reply: str = ""
 
     def __post_init__(self) -> None:
         if "" in (self.set.status, self.set.priority):
-            raise ValueError("an empty status or priority; name one")
+            raise ValueError("status or priority is empty; write a name or an id")
         if self.set == Properties() and not self.reply.strip():
-            raise ValueError('it does nothing; add set.status = "..." or reply = "..."')
+            raise ValueError('the entry does nothing; add set.status = "..." or reply = "..."')
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The table of this router."""
+class StaffUpdateSettings:
+    """The `[router.staff-update]` table."""
 
-    match: Matches[Update] = field(default_factory=Matches)
+    match: Matches[StaffUpdate] = field(default_factory=Matches)
 
 
-router = Router("staff-update", settings=Settings)
+router = Router("staff-update", settings=StaffUpdateSettings)
 
 
 @router.on(
@@ -53,11 +54,11 @@ router = Router("staff-update", settings=Settings)
     "ticket-updated",
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
-def update(ticket: Ticket, event: Event, ctx: Context[Settings]) -> None:
+def update(ticket: Ticket, event: Event, ctx: Context[StaffUpdateSettings]) -> None:
     for action in ctx.settings.match.held(ticket, event, ctx.now):
-        wanted = {name: value for name, value in vars(action.set).items() if value is not None}
-        if "assignee" in wanted:
-            wanted["assignee"] = wanted["assignee"] or None
-        ticket.set(**wanted)
+        properties = {name: value for name, value in vars(action.set).items() if value is not None}
+        if "assignee" in properties:
+            properties["assignee"] = properties["assignee"] or None
+        ticket.set(**properties)
         if action.reply.strip():
             ticket.reply(action.reply)

@@ -19,12 +19,12 @@ class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
 
     @property
     def permission(self) -> str:
-        """The permission this action needs, or ""."""
+        """The permission this action needs, or an empty string."""
         return ""
 
     @property
     def word(self) -> str:
-        """What it is called in the ticket history."""
+        """The name of this action in the ticket history."""
         return type(self).__name__.lower()
 
 
@@ -36,17 +36,19 @@ class Tags(Action, frozen=True):
 
 
 class Note(Action, frozen=True):
-    """Write a private note; ``alert`` is ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
+    """Write a private note."""
 
     html: str
     alert: NameOrId | None = None
+    """Who is notified: ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
 
 
 class Reply(Action, frozen=True):
-    """Answer the contact; ``notify`` also mails it (KB 1039: ``update_customer``)."""
+    """Reply to the contact."""
 
     html: str
     notify: bool = True
+    """Whether HappyFox mails the reply (KB 1039: ``update_customer``)."""
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ class Reply(Action, frozen=True):
 
 
 class Set(Action, frozen=True):
-    """Set properties and custom fields; None clears the assignee, the due date or a field."""
+    """Set properties and custom fields; None clears the assignee, the due date or a custom field."""
 
     properties: Mapping[str, NameOrId | None] = {}
     fields: Mapping[str, Any] = {}
@@ -74,7 +76,7 @@ class Move(Action, frozen=True):
 
 
 class Forward(Action, frozen=True):
-    """Send the ticket to addresses outside."""
+    """Forward the ticket to external addresses."""
 
     to: tuple[str, ...]
     subject: str
@@ -104,21 +106,24 @@ class Delete(Action, frozen=True):
 
 
 class Later(Action, frozen=True):
-    """Set a timer of the ticket: in ``wait`` ms its router is called, unless a change of these kinds comes before."""
+    """Set a timer on the ticket, after which its router is called again."""
 
     name: str
     wait: int
+    """Milliseconds until it is due."""
     unless: tuple[str, ...] = ()
+    """The kinds of change that cancel it."""
 
 
-#: What can be wanted of a ticket.
+#: The actions on a single ticket.
 TicketAction = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
 
 
 class Create(Action, frozen=True):
-    """Create a ticket; ``members`` as HappyFox's endpoint takes them (KB 1039, 4), but names where it has ids."""
+    """Create a ticket."""
 
     members: Mapping[str, Any]
+    """The members of HappyFox's endpoint (KB 1039, 4), with names where it expects ids."""
 
     @property
     def permission(self) -> str:
@@ -130,7 +135,7 @@ class Create(Action, frozen=True):
 
 
 class OnOtherTicket(Action, frozen=True):
-    """Do something to another ticket, in that ticket's own lane."""
+    """Perform an action on another ticket, in that ticket's own lane."""
 
     number: int
     wanted: TicketAction
@@ -147,61 +152,58 @@ class OnOtherTicket(Action, frozen=True):
 AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
-def line(action: AnyAction, router: str) -> str:
-    """Return the line that allows a router an intent, such as `FOXHOOKS_ALLOW=vip:reply`; empty when none is needed."""
+def grant_line(action: AnyAction, router: str) -> str:
+    """Return the setting that allows an action, as in `FOXHOOKS_ALLOW=vip:reply`, or an empty string."""
     return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the line that would allow the intent; empty when it is allowed.
-
-    `allow` holds the grants as (router, permission).
-    """
-    return "" if (router, action.permission) in allow else line(action, router)
+    """Return the setting that would allow the action, unless the grants (router, permission) include it."""
+    return "" if (router, action.permission) in allow else grant_line(action, router)
 
 
-def wants(actions: Sequence[AnyAction], router: str) -> str:
-    """Describe what a router's handler wants and may do, in plain words, with the lines that allow it."""
-    told = (f"{each.word} (allowed by {by})" if (by := line(each, router)) else each.word for each in actions)
-    return ", ".join(dict.fromkeys(told)) or "nothing"
+def describe_actions(actions: Sequence[AnyAction], router: str) -> str:
+    """List the allowed actions of a router's handler, each with the setting that allows it."""
+    described = (
+        f"{each.word} (allowed by {by})" if (by := grant_line(each, router)) else each.word for each in actions
+    )
+    return ", ".join(dict.fromkeys(described)) or "nothing"
 
 
-def denials(lines: Sequence[str]) -> str:
-    """Describe what was denied, and which lines would allow it; begins with a semicolon, empty when nothing was."""
+def describe_denials(lines: Sequence[str]) -> str:
+    """List the denied permissions with the settings that would grant them, each after a semicolon."""
     return "".join(f"; {each.rpartition(':')[2]} denied, add {each}" for each in lines)
 
 
-Must = NameOrId | UnsetType
-Maybe = NameOrId | None | UnsetType
-Day = date | str | None | UnsetType
+#: The types of optional arguments; UNSET leaves a property unchanged, None clears it.
+Required = NameOrId | UnsetType
+Clearable = NameOrId | None | UnsetType
+DueDate = date | str | None | UnsetType
 
 
 class Recorder:
-    """Record what is wanted; nothing recorded shows anywhere.
+    """Record actions for the engine; nothing is performed here, and the ticket does not change."""
 
-    What is recorded on the ticket of the turn and what is recorded on another one go different ways: see ``_want``.
-    """
-
-    def _want(self, action: TicketAction) -> None:
-        raise NotImplementedError  # Ticket keeps it for the turn, OnTicket sends it to the other ticket's lane
+    def _record(self, action: TicketAction) -> None:
+        raise NotImplementedError  # Ticket keeps it for the turn, OnTicket addresses it to the other ticket's lane
 
     def add_tags(self, *names: str) -> None:
-        """Request tags added; those the ticket has already cost no call."""
+        """Add tags; a tag that the ticket already has costs no call."""
         if names:
-            self._want(Tags(add=arguments.tags(names)))
+            self._record(Tags(add=arguments.tags(names)))
 
     def remove_tags(self, *names: str) -> None:
-        """Request tags removed."""
+        """Remove tags."""
         if names:
-            self._want(Tags(remove=arguments.tags(names)))
+            self._record(Tags(remove=arguments.tags(names)))
 
     def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
-        """Request a private note: ``text`` is plain, ``html`` is markup and wins.
+        """Write a private note in plain ``text``, or in ``html``, which takes precedence.
 
-        ``alert`` is whom HappyFox tells of it: a staff member, ``"s"`` the subscribers, ``"c"`` the category's staff.
+        HappyFox notifies ``alert``: a staff member, ``"s"`` the subscribers, ``"c"`` the staff of the category.
         """
-        told = None if alert is None else arguments.name("alert", alert)
-        self._want(Note(html=arguments.body("note", text, html), alert=told))
+        notified = None if alert is None else arguments.name("alert", alert)
+        self._record(Note(html=arguments.body("note", text, html), alert=notified))
 
     def reply(
         self,
@@ -211,86 +213,91 @@ class Recorder:
         notify: bool = True,
         cc: Iterable[str] = (),
         bcc: Iterable[str] = (),
-        status: Must = UNSET,
-        priority: Must = UNSET,
-        assignee: Maybe = UNSET,
-        due_date: Day = UNSET,
+        status: Required = UNSET,
+        priority: Required = UNSET,
+        assignee: Clearable = UNSET,
+        due_date: DueDate = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Request an answer to the contact, with properties in the same call; ``notify`` also mails it."""
+        """Reply to the contact and set properties in the same call; ``notify`` mails the reply."""
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
-        self._want(Reply(arguments.body("reply", text, html), bool(notify), *copies))
+        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies))
         self._set(status, priority, assignee, due_date, fields)
 
     def set(
         self,
         *,
-        status: Must = UNSET,
-        priority: Must = UNSET,
-        assignee: Maybe = UNSET,
-        due_date: Day = UNSET,
+        status: Required = UNSET,
+        priority: Required = UNSET,
+        assignee: Clearable = UNSET,
+        due_date: DueDate = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Request properties set; ``None`` clears the assignee or the due date. Texts are names, integers ids."""
+        """Set properties by name (str) or id (int); ``None`` clears the assignee or the due date."""
         self._set(status, priority, assignee, due_date, fields)
 
     def move(self, category: NameOrId, note: str = "") -> None:
-        """Request the ticket moved to another category, with a private note in plain text."""
-        self._want(Move(arguments.name("category", category), arguments.escaped("note", note)))
+        """Move the ticket to another category, with a private note in plain text."""
+        self._record(Move(arguments.name("category", category), arguments.escaped("note", note)))
 
     def forward(self, to: Iterable[str], subject: str, message: str) -> None:
-        """Request the ticket sent to addresses outside; the subject is one line, the message plain text."""
-        if not (whom := arguments.addresses("to", to)):
-            raise InvalidAction("a forward to nobody: give it an address")
-        self._want(Forward(whom, arguments.line("subject", subject), arguments.escaped("message", message)))
+        """Forward the ticket to external addresses; the subject is one line, the message plain text."""
+        if not (recipients := arguments.addresses("to", to)):
+            raise InvalidAction("the forward has no recipient; pass an address")
+        self._record(Forward(recipients, arguments.line("subject", subject), arguments.escaped("message", message)))
 
     def subscribe(self, *staff: NameOrId) -> None:
-        """Request staff members subscribed."""
+        """Subscribe staff members."""
         if staff:
-            self._want(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
+            self._record(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
 
     def delete(self) -> None:
-        """Request the ticket deleted."""
-        self._want(Delete())
+        """Delete the ticket."""
+        self._record(Delete())
 
     def _set(
-        self, status: Must, priority: Must, assignee: Maybe, due_date: Day, fields: Mapping[str, Any] | None
+        self,
+        status: Required,
+        priority: Required,
+        assignee: Clearable,
+        due_date: DueDate,
+        fields: Mapping[str, Any] | None,
     ) -> None:
-        wanted: dict[str, NameOrId | None] = {}
+        properties: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):
             if value is None:
-                raise InvalidAction(f"{name} cannot be cleared; name one")
+                raise InvalidAction(f"the {name} cannot be cleared; pass a name or an id")
             if not isinstance(value, UnsetType):
-                wanted[name] = arguments.name(name, value)
+                properties[name] = arguments.name(name, value)
         if not isinstance(assignee, UnsetType):
-            wanted["assignee"] = None if assignee is None else arguments.name("assignee", assignee)
+            properties["assignee"] = None if assignee is None else arguments.name("assignee", assignee)
         if not isinstance(due_date, UnsetType):
-            wanted["due_date"] = None if due_date is None else arguments.day(due_date)
-        if wanted or fields:
-            self._want(Set(wanted, arguments.fields(fields)))
+            properties["due_date"] = None if due_date is None else arguments.day(due_date)
+        if properties or fields:
+            self._record(Set(properties, arguments.fields(fields)))
 
 
 class OnTicket(Recorder):
-    """Record what is wanted of the ticket ``id``, by a handler whose own it is not, or is after all."""
+    """Record actions on a ticket by its number; ``own`` if it is the ticket of the turn after all."""
 
-    def __init__(self, id: int, actions: list[AnyAction], *, own: bool) -> None:
-        self.id = id
+    def __init__(self, number: int, actions: list[AnyAction], *, own: bool) -> None:
+        self.id = number
         self._actions, self._own = actions, own
 
-    def _want(self, action: TicketAction) -> None:
+    def _record(self, action: TicketAction) -> None:
         self._actions.append(action if self._own else OnOtherTicket(self.id, action))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket(TicketRead, Recorder):
-    """A ticket as read; its methods record what a handler wants. Nothing recorded shows in it."""
+    """A ticket as read; its methods record actions, which do not change it."""
 
     actions: list[AnyAction] = field(default_factory=list, repr=False, compare=False)
 
-    def _want(self, action: TicketAction) -> None:
+    def _record(self, action: TicketAction) -> None:
         self.actions.append(action)
 
 
-def for_handler(ticket: TicketRead, actions: list[AnyAction]) -> Ticket:
-    """Return a handler its own ticket, which records on ``intents``: handlers do not see each other's."""
+def recording(ticket: TicketRead, actions: list[AnyAction]) -> Ticket:
+    """Return a ticket that records on ``actions``; each handler gets its own, so none sees another's actions."""
     return Ticket(**{each.name: getattr(ticket, each.name) for each in fields(TicketRead)}, actions=actions)

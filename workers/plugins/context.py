@@ -1,4 +1,4 @@
-"""What a handler finds in ``ctx``, beside ticket and event."""
+"""``ctx``: settings, reads, timers, and actions beyond the handler's own ticket."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ EFFECT_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class EffectRequest:
-    """An effect in another system, as a handler asked for it by ``ctx.effect``."""
+    """An effect in another system, as passed to ``ctx.effect``, which documents the fields."""
 
     name: str
     call: Callable[[], Any]
@@ -33,111 +33,53 @@ class EffectRequest:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not EFFECT_NAME.fullmatch(self.name):
             raise InvalidAction(
-                "the name of an effect takes at most 64 of a-z, 0-9 and . _ : -, "
-                "and begins with a letter or digit: crm-42"
+                "the name of an effect is invalid; use at most 64 of a-z, 0-9 and . _ : -, "
+                "starting with a letter or digit: crm-42"
             )
         for what, function in (("call", self.call), ("landed", self.landed)):
             if not callable(function) and not (what == "landed" and function is None):
-                raise InvalidAction(f"effect {self.name!r}: {what} is not a function; write lambda: ... around it")
+                raise InvalidAction(f"effect {self.name!r}: {what} is not a function; write lambda: ...")
             if iscoroutinefunction(function):
                 raise InvalidAction(
-                    f"effect {self.name!r}: {what} is `async def`; write `def`, with a client that is not async"
+                    f"effect {self.name!r}: {what} is `async def`; write `def` and use a synchronous client"
                 )
 
 
-# Timers as handlers ask for them: what `ctx.later` is given, checked; and what a turn's wishes make of them. Pure.
-
-
-#: The shortest and the longest wait (s) of a timer.
-SHORTEST, LONGEST = 1.0, 366 * 86_400.0
-
-
-def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
-    """Make the intent of a timer. ``received`` are the names that the router receives. Raises ``InvalidAction``."""
-    given = arguments.several("ctx.later, unless: kinds", [unless] if isinstance(unless, str) else unless)
-    for kind in given:
-        try:
-            check(kind)
-        except ValueError as error:
-            raise InvalidAction(f"ctx.later, unless: {error}") from None
-    if not isinstance(name, str) or name not in received:
-        raise InvalidAction(f"ctx.later: nobody receives the timer {name!r}; {_cure(name, received)}")
-    return Later(name, _ms(wait), tuple(dict.fromkeys(given)))
-
-
-def _ms(wait: Any) -> int:
-    try:
-        given = seconds(wait)
-    except ValueError:
-        raise InvalidAction(f"ctx.later: {wait!r} is no wait; write it as 10m, 2h or 3d") from None
-    if not SHORTEST <= given <= LONGEST:
-        raise InvalidAction(f"ctx.later: a wait of {wait!r} cannot be; it is a second at least and 366d at most")
-    return round(given * 1000)
-
-
-def _cure(name: str, received: Collection[str]) -> str:
-    return suggest(name, received, f'write @router.on("later", name={name!r}) above a handler of the same router')
-
-
-def run_on(
-    timers: Sequence[Timer],
-    handler: Handler,
-    actions: Iterable[AnyAction],
-    changes: Sequence[Change],
-    now: int,
-    dry: bool,
-) -> tuple[tuple[Timer, ...], list[str]]:
-    """Return the timers that run after a handler had its say, and remarks for the ticket history.
-
-    ``changes`` are those it was shown. What came behind the last one that it asked for may end a timer at once, as it
-    would had it come a turn later: how many changes one turn holds makes no difference.
-    """
-    asked = max((place for place, change in enumerate(changes, 1) if matches(handler.kinds, change)), default=0)
-    running, remarks = tuple(timers), []
-    for action in actions:
-        if not isinstance(action, Later):
-            continue
-        new = Timer(handler.router, action.name, now + action.wait, now, action.unless, dry)
-        kind = new.ended_by(changes[asked:])
-        running = replace_timer(running, new)[: -1 if kind else None]
-        due = datetime.fromtimestamp(new.due / 1000, UTC)
-        remarks.append(f"{new.words}: " + (f"not set, ended by {kind}" if kind else f"due {due:%Y-%m-%d %H:%M:%S} UTC"))
-    return running, remarks
-
-
-if TYPE_CHECKING:  # only a checker needs the default: a bare Context has settings of any type
+if TYPE_CHECKING:  # only type checkers need the default: a bare Context has settings of any type
     from typing_extensions import TypeVar as Defaulted
 
     Settings = Defaulted("Settings", default=Any)
 else:
     Settings = TypeVar("Settings")
 
-#: What JSON can hold.
+#: The values JSON can represent.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Value = TypeVar("Value", bound=Json)
 
-#: Of how many other tickets a handler may want something in one run: all of it is handed over in one step.
-MOST_OTHERS = 200
+#: The most other tickets that one run may address: all their actions are stored in one step.
+MAX_OTHER_TICKETS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context(Generic[Settings]):
-    """The surroundings of one run of a handler for the ticket of number ``ticket``.
-
-    ``now`` is the time of the turn (aware, UTC), ``settings`` the router's settings, of the type that ``Context[Crm]``
-    names, ``log`` a structured logger with account, ticket and handler bound, ``happyfox`` the client for reads; each
-    read takes a permit. The rest is for the engine: ``intents`` is where the handler's intents are recorded, ``act``
-    makes its effects in other systems, ``timers`` are the names of those that its router receives.
-    """
+    """The context of one handler run; ``act``, ``actions`` and ``timers`` are for the engine."""
 
     ticket: int
+    """The number of the ticket."""
     now: datetime
+    """The time of the turn (aware, UTC)."""
     settings: Settings
+    """The router's settings, of the type that ``Context[Crm]`` names."""
     log: "Logger | LoggerAdapter[Logger]"
+    """A structured logger with account, ticket and handler bound."""
     happyfox: Client
+    """The client for reads; each read takes a permit."""
     act: Callable[[EffectRequest], Any] = field(repr=False)
+    """Perform an effect in another system."""
     actions: list[AnyAction] = field(default_factory=list, repr=False)
+    """The actions recorded so far."""
     timers: Collection[str] = field(default=(), repr=False)
+    """The names of the timers that the router receives."""
 
     @overload
     def effect(
@@ -155,13 +97,13 @@ class Context(Generic[Settings]):
     ) -> Value | None: ...
 
     def effect(self, name: str, call: Any, landed: Any = None, dry: Any = None) -> Any:
-        """Change something in another system, once: calls ``call`` and gives its value, JSON of at most 64 kB.
+        """Change something in another system once; return the value of ``call``, at most 64 kB of JSON.
 
-        ``name`` tells the effects of a handler apart (``a-z``, ``0-9`` and ``. _ : -``). Until the handler has
-        succeeded, also after a retry, a crash or a replay, a name that is done gives its first value and calls nothing.
-        ``landed`` tells after a crash whether the call happened: what ``call`` would have given, or None. Without it
-        such an effect becomes a dead letter. A ``Retry`` or ``GiveUp`` out of ``call`` says that it did not happen.
-        In a dry run nothing is called and ``dry`` is given.
+        ``name`` identifies the effect within its handler (``a-z``, ``0-9`` and ``. _ : -``). Until the handler has
+        succeeded, even after a retry, a crash or a replay, a completed effect returns its first value without a call.
+        After a crash, ``landed`` checks whether the call happened: it returns what ``call`` would have, or None.
+        Without it, such an effect becomes a dead letter. A ``Retry`` or ``GiveUp`` raised by ``call`` means that the
+        call did not happen. A dry run calls nothing and returns ``dry``.
         """
         return self.act(EffectRequest(name, call, landed, dry))
 
@@ -185,20 +127,19 @@ class Context(Generic[Settings]):
         fields: Mapping[str, Any] | None = None,
         visible_only_staff: bool = False,
     ) -> None:
-        """Request a ticket created, which needs the grant ``create``; the members are HappyFox's (KB 1039).
+        """Create a ticket, which needs the grant ``create``; the members are HappyFox's (KB 1039).
 
-        The contact goes by ``client``, the id of one that exists, or by ``email`` and ``name``. ``text`` is plain,
-        ``html`` is markup and wins. ``fields`` are custom fields by name. Our handlers are not called for a ticket that
-        foxhooks created: it is our own doing.
+        Identify the contact by ``client``, an existing id, or by ``email`` and ``name``. ``html`` takes precedence over
+        plain ``text``. ``fields`` are custom fields by name. Handlers are not called for tickets that foxhooks created.
         """
         if client is None and not email:
             raise InvalidAction(
-                "create_ticket without a contact: give client=ticket.contact.id, or email=... and name=..."
+                "create_ticket has no contact; pass client=ticket.contact.id, or email=... and name=..."
             )
         if client is not None and (isinstance(client, bool) or not isinstance(client, int)):
-            raise InvalidAction("create_ticket: client is the id of a contact (int), as client=ticket.contact.id")
+            raise InvalidAction("create_ticket: client is not an id (int); pass client=ticket.contact.id")
         if not arguments.line("subject", subject):
-            raise InvalidAction("create_ticket without a subject: give it a text")
+            raise InvalidAction("create_ticket has no subject; pass a string")
         contact: dict[str, Any] = {"client": client}
         if client is None:
             [address] = arguments.addresses("email", (email,))
@@ -223,26 +164,81 @@ class Context(Generic[Settings]):
         )
 
     def on_ticket(self, number: int) -> Recorder:
-        """Return a recorder of intents for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
+        """Return a recorder for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
 
-        They become an event in that ticket's own lane, are done there in their turn, under this router's grants, and
-        call no handler. A ticket that does not exist makes a dead letter. The handler's own ticket is simply that. At
-        most 200 tickets in one run.
+        Its actions become an event in that ticket's own lane and are performed there, under this router's grants,
+        without calling handlers. A ticket that does not exist leads to a dead letter. The handler's own number records
+        on its own ticket. One run may address at most 200 other tickets.
         """
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InvalidAction("on_ticket: give the ticket's number (int), as in on_ticket(12)")
+            raise InvalidAction("on_ticket: the ticket's number is not a positive int; write on_ticket(12)")
         others = {each.number for each in self.actions if isinstance(each, OnOtherTicket)}
-        if number not in (self.ticket, *others) and len(others) >= MOST_OTHERS:
-            raise InvalidAction(f"on_ticket: at most {MOST_OTHERS} other tickets in one run")
+        if number not in (self.ticket, *others) and len(others) >= MAX_OTHER_TICKETS:
+            raise InvalidAction(
+                f"on_ticket: a run may address at most {MAX_OTHER_TICKETS} other tickets; address fewer"
+            )
         return OnTicket(number, self.actions, own=number == self.ticket)
 
     def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
-        """Request this router called again for this ticket: ``@router.on("later", name=name)`` receives it.
+        """Set a timer on this ticket; ``@router.on("later", name=name)`` receives it.
 
-        ``wait`` is a number of seconds, a text such as ``"10m"``, ``"2h"``, ``"3d"``, or a timedelta; 1 s at least,
-        366 days at most. A change of a kind in ``unless`` ends the timer; what foxhooks does itself is no change. A
-        ticket has one timer of each name for a router: a new one takes the place of the old. Nothing is set when the
-        handler fails. Timers are lost with the store's memory. Raise ``InvalidAction`` for an invalid wait, kind or
-        name, also for a name that no handler of the router receives.
+        ``wait`` is a number of seconds, a string such as ``"10m"``, ``"2h"`` or ``"3d"``, or a timedelta, from 1 second
+        to 366 days. A change of a kind in ``unless`` ends the timer, unless foxhooks made it. A new timer replaces the
+        one that the ticket has for this router and name. No timer is set if the handler fails. Timers are lost with the
+        store's memory. Raise ``InvalidAction`` for an invalid wait or kind, or a name that no handler receives.
         """
         self.actions.append(timer(wait, name, unless, self.timers))
+
+
+#: The shortest and the longest wait of a timer, in seconds.
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 366 * 86_400.0
+
+
+def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
+    """Return the action that sets a timer; raise ``InvalidAction`` unless the router receives its name."""
+    kinds = arguments.several("ctx.later: unless", [unless] if isinstance(unless, str) else unless)
+    for kind in kinds:
+        try:
+            check(kind)
+        except ValueError as error:
+            raise InvalidAction(f"ctx.later, unless: {error}") from None
+    if not isinstance(name, str) or name not in received:
+        fix = suggest(name, received, f'write @router.on("later", name={name!r}) above a handler of the same router')
+        raise InvalidAction(f"ctx.later: no handler receives the timer {name!r}; {fix}")
+    return Later(name, _milliseconds(wait), tuple(dict.fromkeys(kinds)))
+
+
+def _milliseconds(wait: Any) -> int:
+    try:
+        length = seconds(wait)
+    except ValueError:
+        raise InvalidAction(f"ctx.later: {wait!r} is not a duration; write it as 10m, 2h or 3d") from None
+    if not SHORTEST_WAIT <= length <= LONGEST_WAIT:
+        raise InvalidAction(f"ctx.later: a wait of {wait!r} is out of range; use 1s to 366d")
+    return round(length * 1000)
+
+
+def update_timers(
+    timers: Sequence[Timer],
+    handler: Handler,
+    actions: Iterable[AnyAction],
+    changes: Sequence[Change],
+    now: int,
+    dry: bool,
+) -> tuple[tuple[Timer, ...], list[str]]:
+    """Return the timers that run after a handler decided, and remarks for the ticket history.
+
+    ``changes`` are those the handler saw. Changes after the last one it asked for may end a new timer at once, just as
+    if they had come one turn later: the result must not depend on how many changes one turn holds.
+    """
+    last_asked = max((place for place, change in enumerate(changes, 1) if matches(handler.kinds, change)), default=0)
+    running, remarks = tuple(timers), []
+    for action in actions:
+        if not isinstance(action, Later):
+            continue
+        new = Timer(handler.router, action.name, now + action.wait, now, action.unless, dry)
+        kind = new.ended_by(changes[last_asked:])
+        running = replace_timer(running, new)[: -1 if kind else None]
+        due = datetime.fromtimestamp(new.due / 1000, UTC)
+        remarks.append(f"{new.words}: " + (f"not set, ended by {kind}" if kind else f"due {due:%Y-%m-%d %H:%M:%S} UTC"))
+    return running, remarks

@@ -1,4 +1,4 @@
-"""One run of a handler: what it finds in ``ctx``, and what must not be forgotten even if the handler swallows it."""
+"""Call a handler: check its ``when``, collect its actions, and turn what it raises into a failure."""
 
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -12,7 +12,7 @@ import msgspec
 from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, Retry, StoreUnavailable
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.actions import Action, AnyAction, for_handler
+from workers.plugins.actions import Action, AnyAction, recording
 from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
 from workers.store.scripts import Script
@@ -37,16 +37,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class ExternalCall:
-    """A function of the handler's author that speaks to another system; what it gives or raises is sent back.
-
-    It runs in the handler's thread and under its limit, and only while the lease is held. ``name`` is the effect's.
-    """
+    """A call to another system, in the handler's thread and time limit, and only while the lease is held."""
 
     name: str
+    """The name of the effect."""
     function: Callable[[], Any]
 
 
-#: What a handler's effect in another system is made of.
+#: The steps of an effect in another system.
 Inner = Script[Any] | ExternalCall
 
 InnerSteps = Generator[Inner, Any, T]
@@ -54,7 +52,7 @@ InnerSteps = Generator[Inner, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """One run of a handler, for one turn; ``effect`` runs an effect now, by performing its steps with a function."""
+    """The step that runs a handler in one turn."""
 
     bound: Bound
     ticket: TicketRead
@@ -62,42 +60,45 @@ class Decide:
     now: datetime
     attempt: int
     effect: Callable[[EffectRequest, Callable[[Inner], Any]], Any]
+    """Run an effect now, performing its steps with the given function."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A handler ran: what it wants, or why its ``when`` kept it from running."""
+    """The result of a handler that did not fail."""
 
     actions: tuple[AnyAction, ...]
     skipped: str = ""
+    """Why the handler did not run, or an empty string."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A handler failed: ``after`` is the wait in seconds it asked for, ``final`` that no retry will help."""
+    """The failure of a handler."""
 
     error: str
     after: float | None = None
+    """The wait before a retry that the handler asked for, in seconds."""
     final: bool = False
+    """Whether a retry cannot help."""
 
 
 class Stopped(BaseException):
-    """The handler's run is over with this failure, whatever the handler makes of the exception."""
+    """End the handler's run with this failure, even if the handler swallows the exception."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.error)
         self.failure = failure
 
 
-#: How much a handler may want in one run, in bytes as stored: the plan is one value of the store.
-LARGEST = 5_000_000
+#: The largest total of one run's actions as stored, in bytes: the plan is one value in the store.
+MAX_ACTIONS_SIZE = 5_000_000
 
 
 def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, settings: object = None) -> str:
-    """Return why the handler's `when` does not hold, empty when it does; `event` is already of a kind it asked for.
+    """Return why the handler's `when` rejects an event of a kind it asked for, or an empty string.
 
-    `when` is given the ticket without the methods that record intents: it looks, the handler decides. `settings` are
-    the router's.
+    `when` gets the ticket without the methods that record actions: only the handler decides.
     """
     if handler.every is not None and event.kind == "scheduled" and (reason := handler.every.refusal(ticket, now)):
         return reason
@@ -105,26 +106,24 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
         return handler.ask(ticket, event, now)
     if handler.when is None:
         return ""
-    given = {"ticket": ticket, "event": event, "now": now, "settings": settings}
-    lane = handler.when(**{name: given[name] for name in handler.when_takes})
-    if lane:
-        return ""
-    return str(getattr(lane, "reason", "")) or "its `when` does not hold"
+    values = {"ticket": ticket, "event": event, "now": now, "settings": settings}
+    result = handler.when(**{name: values[name] for name in handler.when_takes})
+    return "" if result else str(getattr(result, "reason", "")) or "its `when` does not hold"
 
 
 def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context) -> tuple[AnyAction, ...]:
-    """Call the handler with a ticket of its own and gives what it recorded, in order.
+    """Call the handler with its own ticket and return the recorded actions in order.
 
-    Raise what the handler raises, and GiveUp when it returns anything but None, for it would do so again.
+    Raise what the handler raises, and GiveUp if it returns anything but None: a retry would return it again.
     """
     context.actions.clear()
-    recorder = for_handler(ticket, context.actions)
-    given = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
+    recorder = recording(ticket, context.actions)
+    values = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
-    returned = function(**{name: given[name] for name in handler.takes})
+    returned = function(**{name: values[name] for name in handler.takes})
     if returned is not None:
         if hasattr(returned, "close"):
-            returned.close()  # a coroutine complains when it is thrown away unawaited
+            returned.close()  # an unawaited coroutine would warn
         raise GiveUp(
             f"{handler.name} returned a {type(returned).__name__}; a handler returns None: record actions on the ticket"
         )
@@ -132,33 +131,32 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
 
 
 def _storable(actions: Sequence[AnyAction]) -> tuple[AnyAction, ...]:
-    """Return what was recorded; a value that no plan can hold is this handler's mistake, and must not end the turn."""
+    """Return the actions; raise InvalidAction if a plan cannot store them, so that only this handler fails."""
     if not all(isinstance(action, Action) for action in actions):
-        raise InvalidAction("something that is no action was recorded: use the methods of the ticket")
+        raise InvalidAction("something other than an action was recorded; use the methods of the ticket")
     try:
         size = len(msgspec.json.encode(actions))
     except UnicodeEncodeError:
-        raise InvalidAction("a text with half a character in it (a surrogate) cannot be sent") from None
+        raise InvalidAction("a string contains half a character (a surrogate) and cannot be sent; remove it") from None
     except (TypeError, ValueError, OverflowError, RecursionError):
-        raise InvalidAction("a value cannot be sent: give texts, numbers, dates, or lists of them") from None
-    if size > LARGEST:
-        raise InvalidAction(f"{size} bytes wanted in one run of a handler: {LARGEST} are the most")
+        raise InvalidAction("a value cannot be sent; pass strings, numbers, dates, or lists of them") from None
+    if size > MAX_ACTIONS_SIZE:
+        raise InvalidAction(f"the actions of one run take {size} bytes; record at most {MAX_ACTIONS_SIZE}")
     return tuple(actions)
 
 
-#: What ends a run for good, however its handler takes it.
+#: The exceptions that end a run even if its handler swallows them.
 ENDS = (NotNow, LeaseLost, Stopped)
 
-#: How many characters of the reason that a handler gives are kept: it stands in trails and letters.
-REASON = 1_000
+#: The longest reason kept from a handler's exception, in characters: it appears in histories and dead letters.
+MAX_REASON = 1_000
 
 
 class Invocation:
-    """One run of a handler for the step that asks for it.
+    """One call of a handler.
 
-    ``perform`` performs the steps of an effect, ``read`` a read of the handler's own, ``stopped`` tells that no effect
-    may be begun any more. ``end`` is what ended the run from inside: the driver raises it again, whatever the handler
-    made of it.
+    ``perform`` performs the steps of an effect, ``read`` a read of the handler's own; ``stopped`` returns whether no
+    new effect may start.
     """
 
     def __init__(
@@ -181,11 +179,12 @@ class Invocation:
             actions=self._actions,
             act=self.effect,
         )
+        #: What ended the run from inside; the driver raises it again, even if the handler swallowed it.
         self.end: BaseException | None = None
         self._over = False
 
-    def take(self) -> Decision:
-        """Asks the handler; raises what it raises."""
+    def run(self) -> Decision:
+        """Call the handler; raise what it raises."""
         step = self._step
         try:
             if reason := refusal(step.bound.handler, step.ticket, step.event, step.now, step.bound.settings):
@@ -195,7 +194,7 @@ class Invocation:
             self._over = True
 
     def read(self, request: Request) -> Answer:
-        """Make a read for the handler; one that there is no permit for ends the run."""
+        """Perform a read for the handler; a read without a permit ends the run."""
         self._check()
         try:
             return self._read(request)
@@ -203,13 +202,13 @@ class Invocation:
             self.end = error
             raise
 
-    def effect(self, wanted: EffectRequest) -> Any:
-        """Brings an effect of the handler's to its end and gives its value."""
+    def effect(self, requested: EffectRequest) -> Any:
+        """Complete an effect of the handler and return its value."""
         self._check()
         try:
             if self._stopped():
-                raise NotNow(0, "the worker ends")
-            return self._step.effect(wanted, self._perform_inner)
+                raise NotNow(0, "the worker is stopping")
+            return self._step.effect(requested, self._perform_inner)
         except ENDS as error:
             self.end = error
             raise
@@ -219,7 +218,7 @@ class Invocation:
             return self._perform(step)
         except StoreUnavailable as error:
             if isinstance(step, Script):
-                # Nobody knows what is in the journal now: the turn starts again from there.
+                # The state of the journal is unknown: the turn must start again from there.
                 self.end = error
             raise
 
@@ -227,14 +226,14 @@ class Invocation:
         if self.end is not None:
             raise self.end
         if self._over:
-            raise RuntimeError("this ctx is over: a handler may use it only until it returns")
+            raise RuntimeError("this ctx was used after its handler returned; use it only inside the handler")
 
 
-def stated(error: Retry | GiveUp) -> Failure:
-    """Make a failure of what a handler raised on purpose. Its author may have put anything into a class of his own."""
-    said = getattr(error, "reason", None)
-    words = str(type(error).__name__ if said is None else said).encode("utf-8", "replace").decode()
-    reason = words if len(words) <= REASON else f"{words[:REASON]}…"
+def as_failure(error: Retry | GiveUp) -> Failure:
+    """Convert a handler's Retry or GiveUp; a subclass may hold any reason and wait."""
+    stated = getattr(error, "reason", None)
+    words = str(type(error).__name__ if stated is None else stated).encode("utf-8", "replace").decode()
+    reason = words if len(words) <= MAX_REASON else f"{words[:MAX_REASON]}…"
     if isinstance(error, GiveUp):
         return Failure(reason, final=True)
     try:
@@ -243,10 +242,9 @@ def stated(error: Retry | GiveUp) -> Failure:
         return Failure(wrong.reason, final=True)
 
 
-def place(error: BaseException, handler: Handler) -> str:
-    """Name the line that failed, as in ` at vip.py:12`: the handler's own, if one of its file was under way."""
+def failing_line(error: BaseException, handler: Handler) -> str:
+    """Return the line that failed, as in ` at vip.py:12`: the last one in the handler's file, if any."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if frame.filename == getattr(handler.decide, "__code__", place.__code__).co_filename
-    ]
+    file = getattr(handler.decide, "__code__", failing_line.__code__).co_filename
+    own = [frame for frame in frames if frame.filename == file]
     return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")

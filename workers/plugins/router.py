@@ -1,4 +1,4 @@
-"""Routers: what a plug-in ships, a named collection of handlers. Registration is checked when the module is loaded."""
+"""Routers: named collections of handlers, which plug-ins register; checked when the module is loaded."""
 
 import inspect
 import re
@@ -12,32 +12,34 @@ from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, check, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
-#: The shortest and the longest period (s): a search costs calls, and what comes once in a year nobody waits for.
+#: The shortest and the longest period of a schedule, in seconds: each search costs calls.
 SHORTEST_PERIOD, LONGEST_PERIOD = 60.0, 366 * 86_400.0
 
-#: How many characters a search may have: it stands in an address.
-LARGEST = 1_000
+#: The longest search in characters: it is part of a URL.
+LONGEST_SEARCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A search that runs every ``period`` ms and finds the tickets that nobody has changed for ``older_than`` ms."""
+    """A search that runs at regular intervals."""
 
     period: int
+    """Milliseconds between two searches."""
     find: str
     older_than: int = 0
+    """Only find tickets that nobody has changed for this long, in milliseconds."""
 
     @property
     def words(self) -> str:
-        """Describe how often it searches, and for what."""
-        age = f", older than {_told(timedelta(milliseconds=self.older_than))}" if self.older_than else ""
-        return f"{_told(timedelta(milliseconds=self.period))}: {self.find}{age}"
+        """The period and the search in words."""
+        age = f", older than {_in_words(timedelta(milliseconds=self.older_than))}" if self.older_than else ""
+        return f"{_in_words(timedelta(milliseconds=self.period))}: {self.find}{age}"
 
     def query(self, now: int) -> str:
-        """Return the search as HappyFox takes it at ``now`` (ms).
+        """Return the search to send to HappyFox at ``now`` (ms).
 
-        It compares whole days in a time zone that is not documented: a day more lets none slip through, and
-        ``refusal`` looks at the time of each ticket.
+        HappyFox compares whole days in an undocumented time zone: searching one more day misses no ticket, and
+        ``refusal`` checks the exact time of each ticket.
         """
         if not self.older_than:
             return self.find
@@ -45,38 +47,36 @@ class Schedule:
         return f'{self.find} last-modified-on-or-before:"{day:%Y/%m/%d}"'
 
     def refusal(self, ticket: TicketRead, now: datetime) -> str:
-        """Return why the ticket, as read, is not meant; empty when it is."""
-        if not self.older_than or ticket.modified_at is None:
+        """Return why the ticket, as read, was changed too recently, or an empty string."""
+        least = timedelta(milliseconds=self.older_than)
+        if not least or ticket.modified_at is None or now - ticket.modified_at >= least:
             return ""
-        age = now - ticket.modified_at
-        if age >= timedelta(milliseconds=self.older_than):
-            return ""
-        return f"the ticket was changed {_told(age)} ago, wanted {_told(timedelta(milliseconds=self.older_than))}"
+        return f"the ticket was changed {_in_words(now - ticket.modified_at)} ago, less than {_in_words(least)}"
 
 
 def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
-    """Make a schedule of what a handler or a rule gives. Raises ValueError: what is wrong; the cure."""
+    """Build the schedule of a handler or a rule; raise ValueError with the problem and its fix."""
     if not isinstance(find, str) or not find.strip():
-        raise ValueError("find is empty; write a search, as find='status:\"On Hold\"'")
-    if not find.strip().isprintable() or len(find) > LARGEST:
-        raise ValueError(f"find: a search has one line, of {LARGEST} characters at most; correct it")
-    given = _duration("a period", period)
-    if not SHORTEST_PERIOD <= given <= LONGEST_PERIOD:
-        raise ValueError(f"a period of {period!r} cannot be; it is 1m at least and 366d at most")
-    age = 0.0 if older_than is None else _duration("older_than:", older_than)
+        raise ValueError("find is empty; write a search such as find='status:\"On Hold\"'")
+    if not find.strip().isprintable() or len(find) > LONGEST_SEARCH:
+        raise ValueError(f"find is not one line of at most {LONGEST_SEARCH} characters; shorten the search")
+    interval = _duration("the period", period)
+    if not SHORTEST_PERIOD <= interval <= LONGEST_PERIOD:
+        raise ValueError(f"the period {period!r} is out of range; use 1m to 366d")
+    age = 0.0 if older_than is None else _duration("older_than", older_than)
     if not 0 <= age <= 100 * LONGEST_PERIOD:
-        raise ValueError(f"older_than: {older_than!r} cannot be; write it as 14d")
-    return Schedule(round(given * 1000), find.strip(), round(age * 1000))
+        raise ValueError(f"older_than {older_than!r} is out of range; write it as 14d")
+    return Schedule(round(interval * 1000), find.strip(), round(age * 1000))
 
 
 def _duration(what: str, given: Any) -> float:
     try:
         return seconds(given)
     except ValueError:
-        raise ValueError(f"{what} {given!r} cannot be read; write it as 30m, 1h or 14d") from None
+        raise ValueError(f"{what} {given!r} is not a duration; write it as 30m, 1h or 14d") from None
 
 
-def _told(age: timedelta) -> str:
+def _in_words(age: timedelta) -> str:
     whole = max(0, int(age.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if whole >= size:
@@ -86,7 +86,7 @@ def _told(age: timedelta) -> str:
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
-#: A ``when`` as checkers and editors see it: one parameter is the ticket, and a second one mostly the event.
+#: The types of ``when`` for type checkers: one parameter is the ticket, a second one usually the event.
 WhenTicket: TypeAlias = Callable[[Ticket], object]
 WhenEvent: TypeAlias = Callable[[Ticket, Event], object]
 WhenMore: TypeAlias = (
@@ -95,24 +95,17 @@ WhenMore: TypeAlias = (
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
-#: How many characters the name of a timer may have: it stands in trails.
+#: The longest name of a timer in characters: it appears in ticket histories.
 LONGEST_TIMER_NAME = 64
 
-#: The parameters that a handler and a `when` may have, matched by name.
+#: The parameters of a handler and of a `when`, matched by name.
 HANDLER_TAKES = ("ticket", "event", "ctx")
 WHEN_TAKES = ("ticket", "event", "now", "settings")
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function on a router: it decides for the kinds it asked for, and performs nothing.
-
-    ``ask`` stands for ``when`` where that is made of conditions: it tells why they do not hold, empty when they do. It
-    takes next to no time and raises nothing, so the engine asks it without the precautions other people's code needs.
-    ``bulk``, ``echoes``: see ``Router``. ``once`` tells that it acts on each ticket only once. ``every`` is when and
-    for which tickets it is called by the clock; ``receives`` are the names of the timers that handlers of its router
-    receive.
-    """
+    """A function on a router: it decides on changes of certain kinds, and performs nothing."""
 
     router: str
     function: str
@@ -122,39 +115,46 @@ class Handler:
     when: Callable[..., object] | None
     when_takes: tuple[str, ...]
     ask: Callable[[TicketRead, Event, datetime], str] | None = None
+    """For rules, instead of ``when``: return why the conditions do not hold; fast and safe to call without a limit."""
     bulk: bool = False
+    """See ``Router``."""
     once: bool = False
+    """Act on each ticket only once."""
     every: Schedule | None = None
     receives: Collection[str] = field(default=(), compare=False)
+    """The names of the timers that handlers of this router receive."""
     echoes: bool = False
+    """See ``Router``."""
     name: str = field(init=False)
-    """Its full name, ``router.function``."""
+    """The full name, ``router.function``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.router}.{self.function}")
 
 
 def router_of(handler: str) -> str:
-    """Return the name of the router in a handler's full name, or in what stands for all of its handlers."""
+    """Return the router in the full name of a handler, or in a name for all of its handlers."""
     return handler.partition(".")[0]
 
 
 class Router:
     """A named collection of handlers.
 
-    ``settings`` is a frozen dataclass that the router's ``[router.NAME]`` table must fit; handlers find the instance
-    in ``ctx.settings``. ``bulk`` tells that nobody waits for what its handlers do: its writes leave three tenths of the
-    budget to others. ``echoes`` asks for the changes that we made ourselves, actor ``us``, each once: they start no
-    other router's handlers. The fuse watches over what comes of it.
+    ``settings`` is a frozen dataclass for the router's ``[router.NAME]`` table; handlers read ``ctx.settings``.
+    ``bulk`` marks work that nobody waits for: its writes leave three tenths of the budget to others. ``echoes`` also
+    calls the handlers once for each change that foxhooks made (actor ``us``), under the loop guard; such a change
+    calls no other router's handlers.
     """
 
     def __init__(
         self, name: str, *, settings: type[Any] | None = None, bulk: bool = False, echoes: bool = False
     ) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ValueError(f"router name {name!r}: use lower-case letters, digits and dashes, a letter first")
+            raise ValueError(
+                f"router name {name!r} is invalid; use lower-case letters, digits and dashes, starting with a letter"
+            )
         if settings is not None and not (isinstance(settings, type) and is_dataclass(settings)):
-            raise ValueError(f"router {name!r}: settings must be a dataclass, the class itself")
+            raise ValueError(f"router {name!r}: settings is not a dataclass; pass the class itself")
         self.name = name
         self.settings = settings
         self.bulk = bulk
@@ -174,27 +174,26 @@ class Router:
     def on(
         self, *kinds: str, when: Callable[..., object] | None = None, name: str = ""
     ) -> Callable[[Function], Function]:
-        """Register a function for kinds of change; ``when`` must hold as well.
+        """Register a function for kinds of change for which ``when`` returns something true.
 
         ``when`` takes ``ticket`` and, if it names them, ``event``, ``now`` (the time of the turn) and ``settings`` (the
-        router's). What it returns counts by its truth; when that is an object with a ``reason``, as ``Matches.holds``
-        gives, the reason is told why the handler did not run.
-        ``name`` is that of the timer (``ctx.later``) whose kind is ``later``.
+        router's). If its result has a ``reason``, like that of ``Matches.holds``, the history shows it for a handler
+        that did not run. ``name`` is the name of the timer (``ctx.later``) for the kind ``later``.
         """
         if not kinds:
-            raise ValueError(f"router {self.name!r}: on() needs at least one kind, such as 'ticket-created'")
+            raise ValueError(f'router {self.name!r}: on() has no kind; write @router.on("ticket-created")')
         if inspect.isroutine(kinds[0]):
-            raise TypeError(f'router {self.name!r}: on stands without its kinds; write @router.on("ticket-created")')
+            raise TypeError(f'router {self.name!r}: on has no kind; write @router.on("ticket-created")')
         if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_TIMER_NAME:
             raise ValueError(
-                f"router {self.name!r}: the name of a timer is a text of {LONGEST_TIMER_NAME} characters at most"
+                f"router {self.name!r}: the timer name is invalid; use a str of at most {LONGEST_TIMER_NAME} characters"
             )
         if name and "later" not in kinds:
-            raise ValueError(f'router {self.name!r}: name={name!r} is for timers; write on("later", name={name!r})')
-        asked = frozenset(timer_kind(self.name, name) if kind == "later" and name else check(kind) for kind in kinds)
+            raise ValueError(f'router {self.name!r}: name={name!r} names a timer; write on("later", name={name!r})')
+        accepted = frozenset(timer_kind(self.name, name) if kind == "later" and name else check(kind) for kind in kinds)
         if name:
             self._received.add(name)
-        return self._register(lambda _: asked, when, None)
+        return self._register(lambda _: accepted, when, None)
 
     def every(
         self,
@@ -204,21 +203,21 @@ class Router:
         older_than: float | str | timedelta | None = None,
         when: Callable[..., object] | None = None,
     ) -> Callable[[Function], Function]:
-        """Register a function that is called for each ticket that a search finds, time and again.
+        """Register a function that is called regularly for each ticket that a search finds.
 
-        ``period`` is as for ``Retry``, a minute at least. ``find`` is a search as HappyFox's own: ``status:"On Hold"``.
-        ``older_than`` leaves out tickets that anybody, foxhooks included, has changed within that time. All processes
-        together search once each period, at first when the schedule is new; a search takes 1,000 tickets at the most.
+        ``period`` is a duration of at least a minute, as for ``Retry``. ``find`` is a HappyFox search: ``tag:"vip"``.
+        ``older_than`` excludes tickets that anybody, including foxhooks, has changed within that time. All processes
+        together search once per period, first when the schedule is new; a search covers at most 1,000 tickets.
         The event's kind is ``scheduled``; ``when`` is as for ``on``.
         """
         try:
-            made = schedule(period, find, older_than)
+            search = schedule(period, find, older_than)
         except ValueError as error:
             raise ValueError(f"router {self.name!r}, every: {error}") from None
-        return self._register(lambda handler: frozenset({schedule_kind(handler)}), when, made)
+        return self._register(lambda handler: frozenset({schedule_kind(handler)}), when, search)
 
     def _register(
-        self, asked: Callable[[str], frozenset[str]], when: Callable[..., object] | None, every: Schedule | None
+        self, kinds_of: Callable[[str], frozenset[str]], when: Callable[..., object] | None, every: Schedule | None
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             name = getattr(function, "__name__", "")
@@ -228,12 +227,12 @@ class Router:
             if not callable(function) or not name:
                 raise TypeError(f"router {self.name!r}: a {type(function).__name__} has no name; write a def")
             if when is not None and not callable(when):
-                raise TypeError(f"when of {where} is a {type(when).__name__}; give a function: when=lambda ticket: ...")
+                raise TypeError(f"when of {where} is a {type(when).__name__}; pass a function: when=lambda ticket: ...")
             self.handlers.append(
                 Handler(
                     router=self.name,
                     function=name,
-                    kinds=asked(where),
+                    kinds=kinds_of(where),
                     decide=function,
                     takes=_parameters(where, function, HANDLER_TAKES),
                     when=when,
@@ -251,9 +250,9 @@ class Router:
 
 def _parameters(where: str, function: Callable[..., object], known: tuple[str, ...]) -> tuple[str, ...]:
     if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{where} is `async def`; write `def`: a handler only decides, the engine does the waiting")
+        raise TypeError(f"{where} is `async def`; write `def`: a handler only decides, the engine waits")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{where} has a `yield`, so its lines would never run; record actions on the ticket instead")
+        raise TypeError(f"{where} contains `yield`, so it would never run; record actions on the ticket instead")
     parameters = inspect.signature(function).parameters.items()
     names = tuple(
         name
@@ -262,13 +261,13 @@ def _parameters(where: str, function: Callable[..., object], known: tuple[str, .
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
     if any(parameter.kind is parameter.POSITIONAL_ONLY for _, parameter in parameters):
-        raise TypeError(f"{where} takes parameters by their place; take out the `/`: they are matched by name")
+        raise TypeError(f"{where} has positional-only parameters; remove the `/`: they are matched by name")
     unknown = [name for name in names if name not in known]
     if unknown:
         raise TypeError(
-            f"{where} takes {', '.join(map(repr, unknown))}; its parameters are matched by name and may be: "
-            f"{', '.join(known)}"
+            f"{where} has unknown parameters {', '.join(map(repr, unknown))}; use only {', '.join(known)}, "
+            "which are matched by name"
         )
     if "ticket" not in names:
-        raise TypeError(f"{where} takes no 'ticket'; its first parameter must be named so")
+        raise TypeError(f"{where} has no parameter 'ticket'; add it first")
     return names

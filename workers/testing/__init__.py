@@ -1,4 +1,6 @@
-"""The kit for testing handlers. `run` needs no store, no network and no clock:
+"""The test kit for handlers.
+
+`run` needs no store, network or clock:
 
     from workers.testing import run, ticket
 
@@ -6,7 +8,7 @@
         result = run(router, ticket(email="sam@bigcorp.example"), "ticket-created")
         assert result.tags_added == {"vip"}
 
-With pytest there is also the fixture `desk`: the real engine on a simulated help desk, which may crash and go on.
+With pytest, the fixture `desk` runs the real engine on a simulated help desk, and can crash the worker.
 """
 
 from workers.testing.desk import Clock, Desk

@@ -34,17 +34,10 @@ from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What the handlers of a router wanted, folded as the engine would.
-
-    Messages are in HTML, as they would be sent. Tags that would change nothing are left out. `denied` maps a handler to
-    the grants it lacks, as `FOXHOOKS_ALLOW=vip:reply`; what was denied stands nowhere else. `skipped` maps a handler
-    that asked for this kind and did not run to the reason, `failed` one that raised to the exception; it wants nothing.
-    `created` holds the members of tickets to be created, `on_tickets` what is wanted of other tickets, by their number.
-    `effects` maps the name of each effect in another system to its `dry` value: nothing is called.
-    `timers` maps the name of a timer that was set to its wait.
-    """
+    """The actions of a router's handlers, folded as in the engine; messages are HTML, as they would be sent."""
 
     tags_added: frozenset[str] = frozenset()
+    """Without the tags that would change nothing, like ``tags_removed``."""
     tags_removed: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
@@ -55,20 +48,24 @@ class Result:
     subscribed: frozenset[NameOrId] = frozenset()
     deleted: bool = False
     created: tuple[Mapping[str, Any], ...] = ()
+    """The members of each ticket to create."""
     on_tickets: Mapping[int, "Result"] = field(default_factory=dict)
+    """The actions on other tickets, by number."""
     effects: Mapping[str, Any] = field(default_factory=dict)
+    """The ``dry`` value of each effect in another system, by name; nothing is called."""
     timers: Mapping[str, timedelta] = field(default_factory=dict)
+    """The wait of each timer that was set, by name."""
     actions: tuple[AnyAction, ...] = ()
     denied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The missing grants by handler, such as `FOXHOOKS_ALLOW=vip:reply`; denied actions appear nowhere else."""
     skipped: Mapping[str, str] = field(default_factory=dict)
+    """Why a handler for this kind did not run, by handler."""
     failed: Mapping[str, Exception] = field(default_factory=dict)
+    """The exception of a handler that raised; its actions are discarded."""
 
 
-def folded(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
-    """Fold as the engine does: the later value wins, equal notes are one, tags that change nothing are left out.
-
-    `has` are the tags of the ticket, None when they are not known.
-    """
+def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
+    """Fold as the engine does: later values win, and equal notes and tags the ticket `has` are dropped."""
     properties: dict[str, NameOrId | None] = {}
     fields: dict[str, Any] = {}
     tags: dict[str, bool] = {}
@@ -91,20 +88,20 @@ def folded(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> R
         subscribed=frozenset(staff for each in actions if isinstance(each, Subscribe) for staff in each.staff),
         deleted=any(isinstance(each, Delete) for each in actions),
         created=tuple(each.members for each in actions if isinstance(each, Create)),
-        on_tickets={number: folded(wanted) for number, wanted in _others(actions).items()},
+        on_tickets={number: _fold(others) for number, others in _by_ticket(actions).items()},
         actions=tuple(actions),
     )
 
 
-def _others(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
-    wanted: dict[int, list[AnyAction]] = {}
+def _by_ticket(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
+    tickets: dict[int, list[AnyAction]] = {}
     for each in actions:
         if isinstance(each, OnOtherTicket):
-            wanted.setdefault(each.number, []).append(each.wanted)
-    return wanted
+            tickets.setdefault(each.number, []).append(each.wanted)
+    return tickets
 
 
-#: The time in tests unless another is given: noon of a Monday, UTC.
+#: The default time in tests: noon of a Monday, UTC.
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
@@ -128,11 +125,10 @@ def ticket(
     unresponded: bool = True,
     raw: Mapping[str, Any] | None = None,
 ) -> TicketRead:
-    """Make a ticket as HappyFox would answer it; `raw` holds members of that answer (KB 1039) that win.
+    """Build a ticket as read from HappyFox; `raw` overrides members of its answer (KB 1039).
 
-    Statuses, priorities and so on have a name and no id here, the contact's is 1.
-    `closed` tells the behaviour of the status; without it
-    the status is closed when it is called Closed or Solved.
+    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behaviour of the
+    status; by default, Closed and Solved are closed.
     """
     if closed is None:
         closed = status.casefold() in ("closed", "solved")
@@ -182,12 +178,11 @@ def run(
     now: datetime | None = None,
     allow: Iterable[str] = (),
 ) -> Result:
-    """Run the handlers of a router on one turn and gives what they wanted.
+    """Run the handlers of a router in one turn and return their actions.
 
-    The turn holds one change of `kind`, made `by` someone, with `text` as its message; or the `changes` given, which
-    are then all there is. Of the kind `later` it is the timer of this `name`, of the kind `scheduled` the schedules of
-    all handlers have found the ticket. `settings` is an instance, or a table as in the settings file; `allow` holds
-    permissions, as `"reply"`.
+    The turn holds one change of `kind`, made `by` an actor, with `text` as its message, or only the given `changes`.
+    For the kind `later`, `name` is the timer; for `scheduled`, the schedules of all handlers match the ticket.
+    `settings` is an instance, or a table as in the settings file; `allow` holds permissions such as `"reply"`.
     """
     now = now or NOON
     if changes is None:
@@ -195,9 +190,8 @@ def run(
         ticket = _with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
 
-    def act(wanted: EffectRequest) -> Any:
-        effects.setdefault(wanted.name, wanted.dry)
-        return effects[wanted.name]
+    def act(request: EffectRequest) -> Any:
+        return effects.setdefault(request.name, request.dry)
 
     context = Context(
         ticket=ticket.id,
@@ -220,16 +214,16 @@ def run(
             if reason := refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
                 continue
-            wanted = decide(handler, ticket, event, context)
+            decided = decide(handler, ticket, event, context)
         except Exception as error:
             failed[handler.name] = error
             continue
-        for action in wanted:
+        for action in decided:
             if line := denied(action, router.name, grants):
                 refused.setdefault(handler.name, []).append(line)
             else:
                 actions.append(action)
-    return replace(folded(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
+    return replace(_fold(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
 
 
 def _changes(
@@ -237,25 +231,25 @@ def _changes(
 ) -> tuple[Change, ...]:
     if kind == "later":
         if not any(name in handler.receives for handler in router.handlers):
-            raise ValueError(f"no handler of router {router.name!r} receives the timer {name!r}; write name=...")
+            raise ValueError(f"no handler of router {router.name!r} receives the timer {name!r}; pass its name=...")
         return (Change(kind=kind, at=now, name=name, to=router.name),)
     if kind == "scheduled":
         found = [handler.name for handler in router.handlers if handler.every]
         if not found:
-            raise ValueError(f"no handler of router {router.name!r} has a schedule: put @router.every above one")
+            raise ValueError(f"no handler of router {router.name!r} has a schedule; add @router.every to one")
         return tuple(Change(kind=kind, at=now, to=handler) for handler in found)
     return (_change(ticket, check(kind), by, text, now),)
 
 
 def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
     actor = by if isinstance(by, Actor) else Actor(by)
-    said = text or (ticket.first_message if kind == "ticket-created" else "")
+    message = text or (ticket.first_message if kind == "ticket-created" else "")
     newest = max((update.id for update in ticket.history), default=0)
-    return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=said)
+    return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=message)
 
 
 def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
-    """The engine reads a ticket after what happened to it, so a message of the change is in its history."""
+    """Add the message of a change to the history, as the engine reads a ticket after its changes."""
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
     actor = change.actor
@@ -276,12 +270,12 @@ def _settings(router: Router, given: Any) -> Any:
     if router.settings is not None and isinstance(given, router.settings):
         return given
     if given is not None and not isinstance(given, Mapping):
-        wanted = router.settings.__name__ if router.settings else "none"
-        raise TypeError(f"settings are a {type(given).__name__}; router {router.name!r} wants {wanted}, or a table")
+        expected = router.settings.__name__ if router.settings else "none"
+        raise TypeError(f"settings is a {type(given).__name__}; pass {expected} or a table to router {router.name!r}")
     return settings_of(router, given or {})
 
 
 def _no_call(request: Request) -> NoReturn:
     raise RuntimeError(
-        f"ctx.happyfox asked for {request.path}: the test kit has no network; pass what the handler needs by the ticket"
+        f"ctx.happyfox asked for {request.path}: the test kit has no network; pass the data in the ticket"
     )

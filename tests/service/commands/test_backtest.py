@@ -264,7 +264,7 @@ def test_output_for_people_has_no_terminal_control_characters(tmp_path: Path) ->
 
 
 def test_what_cannot_be_loaded_is_reported_with_its_fix(tmp_path: Path) -> None:
-    assert "there is no module 'nothing'" in refused("backtest", "nothing:router")
+    assert "no module 'nothing'" in refused("backtest", "nothing:router")
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "ticket-creatd"\nnote = "x"\n')
     assert "did you mean 'ticket-created'" in refused("backtest", "rules.toml")
     assert "there is no account 'acme'; there are: demo" in refused("backtest", "rules.toml", "--account", "acme")

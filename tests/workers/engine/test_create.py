@@ -295,13 +295,16 @@ def test_a_ticket_is_created_although_its_origin_was_deleted_meanwhile(store: re
 @pytest.mark.parametrize(
     ("members", "cure"),
     [
-        ({"subject": "x", "text": "y", "category": 1}, "without a contact"),
-        ({"email": "a@b.example", "subject": " ", "text": "y", "category": 1}, "without a subject"),
-        ({"email": "a@b.example", "subject": "x", "category": 1}, "an empty ticket"),
+        ({"subject": "x", "text": "y", "category": 1}, "has no contact"),
+        ({"email": "a@b.example", "subject": " ", "text": "y", "category": 1}, "has no subject"),
+        ({"email": "a@b.example", "subject": "x", "category": 1}, "the ticket is empty"),
         ({"email": "a@b.example", "subject": "x", "text": "y", "category": None}, "a name .str. or an id"),
-        ({"email": "a@b.example", "subject": "x", "text": "y", "category": 1, "tags": ["a,b"]}, "a tag with a comma"),
-        ({"client": "a@b.example", "subject": "x", "text": "y", "category": 1}, "client is the id of a contact"),
-        ({"email": 5, "subject": "x", "text": "y", "category": 1}, "no e-mail address"),
+        (
+            {"email": "a@b.example", "subject": "x", "text": "y", "category": 1, "tags": ["a,b"]},
+            "a tag contains a comma",
+        ),
+        ({"client": "a@b.example", "subject": "x", "text": "y", "category": 1}, "client is not an id"),
+        ({"email": 5, "subject": "x", "text": "y", "category": 1}, "invalid e-mail address"),
     ],
 )
 def test_an_invalid_creation_is_refused_with_its_fix(members: dict[str, Any], cure: str) -> None:

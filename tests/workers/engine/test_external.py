@@ -387,8 +387,8 @@ async def waits() -> int:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (None, "call is not a function; write lambda: ... around it"),
-        (waits, "call is `async def`; write `def`, with a client that is not async"),
+        (None, "call is not a function; write lambda: ..."),
+        (waits, "call is `async def`; write `def` and use a synchronous client"),
         (lambda: waits(), "call returned a coroutine; use a client that is not async"),
     ],
 )

@@ -245,7 +245,7 @@ def test_one_run_may_act_on_at_most_two_hundred_tickets() -> None:
 def test_a_wrong_ticket_number_is_reported_with_its_fix(number: Any) -> None:
     result = run(clerk(lambda ticket, ctx: ctx.on_ticket(number)), ticket(), "contact-replied")
 
-    assert "give the ticket's number" in str(result.failed["clerk.file"])
+    assert "the ticket's number is not a positive int" in str(result.failed["clerk.file"])
 
 
 def test_the_test_kit_shows_actions_for_other_tickets() -> None:

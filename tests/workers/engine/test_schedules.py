@@ -161,7 +161,7 @@ def test_recently_changed_tickets_are_left_out(store: redis.Redis) -> None:
     (result,) = almost.work()
     (verdict,) = result.plan.verdicts  # type: ignore[union-attr]
     assert tagged(almost, number) == []
-    assert verdict.reason == "the ticket was changed 13 d ago, wanted 14 d"
+    assert verdict.reason == "the ticket was changed 13 d ago, less than 14 d"
 
 
 def test_all_pages_are_searched_before_the_first_ticket_is_handled(store: redis.Redis) -> None:

@@ -41,14 +41,14 @@ def test_without_a_table_nothing_happens() -> None:
     assert result.skipped == {"auto-tag.tag": "its table has no match"}
 
 
-def test_why_no_entry_holds_is_told_entry_by_entry() -> None:
+def test_the_reasons_why_no_entry_matches_are_listed() -> None:
     assert tag(text="Hello").skipped == {
         "auto-tag.tag": "match 1: text does not match refund|chargeback; "
         "match 2: contact's domain is not bigcorp.example; match 3: no change is status-changed"
     }
 
 
-def test_of_many_entries_the_first_reasons_are_told() -> None:
+def test_of_many_entries_only_the_first_reasons_are_listed() -> None:
     match = [{"tag": f"t{number}", "tags": ["x"]} for number in range(5)]
     result = run(router, ticket(), "ticket-created", settings={"match": match})
     assert result.skipped["auto-tag.tag"].endswith("match 3: tag is not t2; and 2 more")
@@ -60,9 +60,9 @@ def test_of_many_entries_the_first_reasons_are_told() -> None:
         ({"text": "refund"}, "router.auto-tag, match 1: tags is missing; add tags = ..."),
         (
             {"tags": []},
-            'router.auto-tag, match 1: tags: name at least one, each a text without a comma, as tags = ["vip"]; ',
+            'router.auto-tag, match 1: tags must be non-empty and without commas; write them as tags = ["vip"]',
         ),
-        ({"tags": ["a,b"]}, "router.auto-tag, match 1: tags: name at least one"),
+        ({"tags": ["a,b"]}, "router.auto-tag, match 1: tags must be non-empty"),
         ({"tags": "vip"}, "router.auto-tag, match 1, tags: expected `array`, got `str`; correct it"),
         ({"tagz": ["vip"], "tags": ["x"]}, "router.auto-tag, match 1: no condition 'tagz'; did you mean 'tag'?"),
         (
@@ -73,13 +73,13 @@ def test_of_many_entries_the_first_reasons_are_told() -> None:
         ({"on": "later", "tags": ["x"]}, "router.auto-tag, match 1: on: kind 'later' is not allowed here"),
     ],
 )
-def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
+def test_an_invalid_entry_is_reported_at_start(entry: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="match 1") as raised:
         run(router, ticket(), "ticket-created", settings={"match": [entry]})
     assert str(raised.value).startswith(complaint)
 
 
-def test_the_complaints_of_all_entries_come_at_once() -> None:
+def test_the_problems_of_all_entries_are_reported_at_once() -> None:
     wrong = [{"tagz": 1, "on": "x", "text": "("}, 3, {"tags": ["ok"]}, {"tag": "vip"}]
     with pytest.raises(ValueError, match="match 1") as raised:
         run(router, ticket(), "ticket-created", settings={"match": wrong})

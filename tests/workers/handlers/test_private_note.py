@@ -30,5 +30,5 @@ def test_without_a_table_nothing_happens() -> None:
 
 
 def test_an_empty_note_is_refused_at_start() -> None:
-    with pytest.raises(ValueError, match="private-note, match 1: note: it is empty"):
+    with pytest.raises(ValueError, match="private-note, match 1: note is empty"):
         run(router, ticket(), "ticket-created", settings={"match": [{"note": " "}]})

@@ -57,16 +57,16 @@ def test_the_last_entry_wins() -> None:
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
-        ({"status": "New"}, "match 1: it does nothing; add set.status"),
+        ({"status": "New"}, "match 1: the entry does nothing; add set.status"),
         ({"set": {"statsu": "New"}}, "match 1, set: no setting 'statsu'; did you mean 'status'?"),
-        ({"set": {"status": ""}}, "match 1: an empty status or priority; name one"),
+        ({"set": {"status": ""}}, "match 1: status or priority is empty; write a name or an id"),
         ({"set": {"due_date": "soon"}}, "match 1, set, due_date: invalid RFC3339 encoded date"),
         ({"set": {"status": []}}, "match 1, set, status: expected `int | str | null`, got `array`"),
         ({"set": "New"}, "match 1, set: is not a table"),
         ({"reply": 3}, "match 1, reply: expected `str`, got `int`"),
     ],
 )
-def test_an_entry_that_is_wrong_is_told_at_start(entry: dict[str, Any], complaint: str) -> None:
+def test_an_invalid_entry_is_reported_at_start(entry: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="match 1") as raised:
         update(entry)
     assert str(raised.value).startswith(f"router.staff-update, {complaint}")

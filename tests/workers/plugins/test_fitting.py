@@ -30,7 +30,7 @@ class Outer:
             raise ValueError("tries is negative; write 0 or more")
 
 
-def complaints(table: object) -> list[str]:
+def problems(table: object) -> list[str]:
     with pytest.raises(FitError) as raised:
         fit(table, Outer, "handlers.crm")
     return str(raised.value).splitlines()
@@ -43,12 +43,12 @@ def test_a_table_becomes_the_dataclass() -> None:
     )
 
 
-def test_a_number_may_be_written_as_text_as_in_the_environment() -> None:
+def test_a_number_may_be_a_string_as_in_the_environment() -> None:
     assert fit({"url": "x", "tries": "5"}, Outer, "") == Outer("x", tries=5)
 
 
 @pytest.mark.parametrize(
-    ("table", "complaint"),
+    ("table", "problem"),
     [
         ({}, "handlers.crm: url is missing; add url = ..."),
         ({"url": "x", "trys": 1}, "handlers.crm: no setting 'trys'; did you mean 'tries'?"),
@@ -61,15 +61,15 @@ def test_a_number_may_be_written_as_text_as_in_the_environment() -> None:
         (["url"], 'handlers.crm: is not a table; write it as { name = "value" }'),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_cure(table: object, complaint: str) -> None:
-    assert complaints(table) == [complaint]
+def test_what_does_not_fit_is_reported_with_its_fix(table: object, problem: str) -> None:
+    assert problems(table) == [problem]
 
 
-def test_all_complaints_come_at_once() -> None:
-    assert len(complaints({"tries": "many", "mode": "c", "colour": 1, "names": "x", "inner": {"size": []}})) == 6
+def test_all_problems_are_reported_at_once() -> None:
+    assert len(problems({"tries": "many", "mode": "c", "colour": 1, "names": "x", "inner": {"size": []}})) == 6
 
 
-def test_a_type_may_read_its_own_value() -> None:
+def test_a_type_may_convert_its_own_value() -> None:
     class Upper(str):
         @classmethod
         def from_settings(cls, value: object, where: str) -> "Upper":

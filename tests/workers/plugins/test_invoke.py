@@ -30,11 +30,11 @@ def why_not(when: Callable[..., object] | None) -> str:
     return refusal(handler(lambda ticket: None, when), ticket(), EVENT, NOON)
 
 
-def test_a_handler_without_when_wants_to_run() -> None:
+def test_a_handler_without_when_always_runs() -> None:
     assert why_not(None) == ""
 
 
-def test_when_is_given_the_event_and_the_time_if_it_names_them() -> None:
+def test_when_gets_the_event_and_the_time_if_it_names_them() -> None:
     def never(event: Event, now: datetime, ticket: TicketRead) -> bool:
         return (event.kind, now) != ("ticket-created", NOON) and ticket.id == 1
 
@@ -42,12 +42,12 @@ def test_when_is_given_the_event_and_the_time_if_it_names_them() -> None:
     assert why_not(lambda ticket: ticket.subject) == ""
 
 
-def test_the_reason_of_what_when_returns_is_told() -> None:
+def test_the_reason_of_the_result_of_when_is_returned() -> None:
     assert why_not(lambda ticket: ConditionResult(False, "it is New")) == "it is New"
     assert why_not(lambda ticket: ConditionResult(True, "status is New")) == ""
 
 
-def test_when_is_given_the_settings_if_it_names_them() -> None:
+def test_when_gets_the_settings_if_it_names_them() -> None:
     def vip(ticket: TicketRead, settings: str) -> bool:
         return settings == "vip"
 
@@ -56,25 +56,25 @@ def test_when_is_given_the_settings_if_it_names_them() -> None:
     assert refusal(asked, ticket(), EVENT, NOON, "all") == "its `when` does not hold"
 
 
-def test_when_cannot_record_intents() -> None:
+def test_when_cannot_record_actions() -> None:
     with pytest.raises(AttributeError):
         why_not(lambda ticket: ticket.delete())
 
 
-def test_intents_are_given_in_the_order_they_were_recorded() -> None:
+def test_actions_keep_the_order_in_which_they_were_recorded() -> None:
     def record(ctx: Context, event: Event, ticket: Ticket) -> None:
         ticket.note(f"{event.kind} {ctx.settings}")
         ticket.add_tags("a")
         ticket.set(status="Closed")
 
     read = ticket()
-    wanted = (Note("ticket-created the settings"), Tags(add=("a",)), Set({"status": "Closed"}, {}))
-    assert decide(handler(record), read, EVENT, CONTEXT) == wanted
-    assert decide(handler(record), read, EVENT, CONTEXT) == wanted, "a second run begins with an empty record"
+    expected = (Note("ticket-created the settings"), Tags(add=("a",)), Set({"status": "Closed"}, {}))
+    assert decide(handler(record), read, EVENT, CONTEXT) == expected
+    assert decide(handler(record), read, EVENT, CONTEXT) == expected, "a second run begins with an empty record"
 
 
 @pytest.mark.parametrize("error", [Retry("later"), GiveUp("never"), KeyError("x")])
-def test_what_a_handler_raises_goes_through(error: Exception) -> None:
+def test_exceptions_of_a_handler_pass_through(error: Exception) -> None:
     def fail(ticket: Ticket) -> None:
         ticket.note("void")
         raise error
@@ -89,7 +89,7 @@ async def wait(ticket: Ticket) -> None:
 
 
 @pytest.mark.parametrize("returned", [lambda _: "secret", lambda _: False, lambda _: (x for x in "secret"), wait])
-def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[Ticket], object]) -> None:
+def test_a_returned_value_is_an_error_that_does_not_quote_it(returned: Callable[[Ticket], object]) -> None:
     with pytest.raises(GiveUp, match="a handler returns None: record actions on the ticket") as raised:
         decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)
     assert "secret" not in str(raised.value)
@@ -101,10 +101,10 @@ def test_a_returned_value_is_an_error_that_does_not_tell_it(returned: Callable[[
         (lambda it: it.set(fields={"Reason": object()}), "a value cannot be sent"),
         (lambda it: it.note("half \ud83d"), "half a character"),
         (lambda it: it.actions.append("close it"), "use the methods of the ticket"),
-        (lambda it: [it.note("x" * 1_000_000) for _ in range(6)], "5000000 are the most"),
+        (lambda it: [it.note("x" * 1_000_000) for _ in range(6)], "record at most 5000000"),
     ],
 )
-def test_what_no_plan_can_hold_is_the_handlers_mistake(record: Callable[[Ticket], Any], words: str) -> None:
+def test_actions_that_no_plan_can_store_fail_the_handler(record: Callable[[Ticket], Any], words: str) -> None:
     def bad(ticket: Ticket) -> None:
         record(ticket)
 

@@ -63,7 +63,7 @@ def load(
     return load_accounts([account("acme", names, tables or {}, allow)], folder, load_rules)["acme"]
 
 
-def complaints(folder: Path, *names: str, **more: Any) -> list[str]:
+def problems(folder: Path, *names: str, **more: Any) -> list[str]:
     with pytest.raises(LoadError) as raised:
         load(folder, *names, **more)
     return str(raised.value).replace(str(folder), "HERE").splitlines()
@@ -90,7 +90,7 @@ def test_the_shipped_routers_have_short_names(folder: Path) -> None:
     assert str(folder) not in sys.path
 
 
-def test_what_a_package_registers_acts_only_when_named(folder: Path) -> None:
+def test_a_registered_router_runs_only_when_named(folder: Path) -> None:
     register(folder, "acme", "crm-sync = greeter:router")
     sys.path.append(str(folder))
     assert load(folder) == []
@@ -101,8 +101,8 @@ def test_a_name_that_two_packages_register_is_refused(folder: Path) -> None:
     register(folder, "acme", "sync = greeter:router")
     register(folder, "beta", "sync = crms:router")
     sys.path.append(str(folder))
-    assert complaints(folder, "sync") == [
-        "FOXHOOKS_HANDLERS: sync: several packages register it: crms:router, greeter:router; write one of these instead"
+    assert problems(folder, "sync") == [
+        "FOXHOOKS_HANDLERS: sync: several packages register it: crms:router, greeter:router; use one of these instead"
     ]
 
 
@@ -114,32 +114,32 @@ def register(folder: Path, package: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "complaint"),
+    ("name", "problem"),
     [
-        ("greter:router", "there is no module 'greter' in HERE or installed; did you mean 'greeter'?"),
-        ("nothing.like:it", "there is no module 'nothing' in HERE or installed; correct the name, or install the"),
-        ("greeter.sub:router", "there is no module 'greeter.sub' in HERE or installed"),
+        ("greter:router", "no module 'greter' in HERE or installed; did you mean 'greeter'?"),
+        ("nothing.like:it", "no module 'nothing' in HERE or installed; correct the name, or install its"),
+        ("greeter.sub:router", "no module 'greeter.sub' in HERE or installed"),
         ("greeter:rooter", "greeter has no 'rooter'; write greeter:router"),
-        ("greeter:greet", "'greet' in greeter is no Router but a function; write greeter:router"),
+        ("greeter:greet", "'greet' in greeter is a function, not a Router; write greeter:router"),
         ("bare_one:router", "bare_one has no 'router'; add router = Router(\"bare-one\") to it"),
-        ("greeter", "is no import string; write greeter:router, for `router` in greeter.py"),
+        ("greeter", "is not an import string; write greeter:router, for `router` in greeter.py"),
         ("auto-tga", "no installed package registers this name; did you mean 'auto-tag'?"),
-        ("nothing", "no installed package registers this name; write module:router, as vip:router"),
-        ("greeter:", "is no import string; write module:router"),
-        (":router", "is no import string; write module:router"),
-        ("./vip.py:router", "is no import string; write module:router"),
-        ("calendar:router", "calendar is taken by "),
+        ("nothing", "no installed package registers this name; write module:router, such as vip:router"),
+        ("greeter:", "is not an import string; write module:router"),
+        (":router", "is not an import string; write module:router"),
+        ("./vip.py:router", "is not an import string; write module:router"),
+        ("calendar:router", "calendar is already the module "),
     ],
 )
-def test_a_name_that_leads_nowhere_is_told_with_its_cure(folder: Path, name: str, complaint: str) -> None:
+def test_a_name_that_cannot_be_loaded_is_reported_with_its_fix(folder: Path, name: str, problem: str) -> None:
     write(folder, "bare_one", "x = 1")
     write(folder, "calendar", VIP)
-    (told,) = complaints(folder, name)
-    assert told.startswith(f"FOXHOOKS_HANDLERS: {name}: {complaint}")
+    (message,) = problems(folder, name)
+    assert message.startswith(f"FOXHOOKS_HANDLERS: {name}: {problem}")
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("x = 1\n1 / 0", "ZeroDivisionError: division by zero (HERE/broken.py:2)"),
         ("import helper", "LookupError: from the helper (HERE/helper.py:1)"),
@@ -158,30 +158,30 @@ def test_a_name_that_leads_nowhere_is_told_with_its_cure(folder: Path, name: str
         ),
     ],
 )
-def test_a_fault_inside_a_plug_in_shows_its_type_and_its_line(folder: Path, source: str, told: str) -> None:
+def test_an_exception_in_a_plug_in_is_reported_with_type_and_line(folder: Path, source: str, message: str) -> None:
     write(folder, "helper", "raise LookupError('from the helper')")
     write(folder, "broken", source)
-    (complaint,) = complaints(folder, "broken:router")
-    assert complaint.startswith(f"FOXHOOKS_HANDLERS: broken:router: cannot be imported: {told}")
+    (problem,) = problems(folder, "broken:router")
+    assert problem.startswith(f"FOXHOOKS_HANDLERS: broken:router: cannot be imported: {message}")
 
 
-def test_the_line_is_that_of_the_plug_in_when_a_library_raises(folder: Path) -> None:
+def test_the_reported_line_is_the_plug_ins_if_a_library_raises(folder: Path) -> None:
     write(folder, "broken", "import json\njson.loads('{')")
-    assert complaints(folder, "broken:router")[0].endswith("(HERE/broken.py:2); correct it")
+    assert problems(folder, "broken:router")[0].endswith("(HERE/broken.py:2); fix the module")
 
 
-def test_two_routers_of_one_name_are_refused(folder: Path) -> None:
+def test_two_routers_with_one_name_are_refused(folder: Path) -> None:
     write(folder, "copy_of_greeter", VIP)
-    told = "there is another router named 'vip'; remove or rename one of them"
-    assert complaints(folder, "greeter:router", "copy_of_greeter:router") == [
-        f"FOXHOOKS_HANDLERS: copy_of_greeter:router: {told}"
+    message = "another router is named 'vip'; remove or rename one of them"
+    assert problems(folder, "greeter:router", "copy_of_greeter:router") == [
+        f"FOXHOOKS_HANDLERS: copy_of_greeter:router: {message}"
     ]
-    assert complaints(folder, "greeter:router", "greeter:router") == [f"FOXHOOKS_HANDLERS: greeter:router: {told}"]
+    assert problems(folder, "greeter:router", "greeter:router") == [f"FOXHOOKS_HANDLERS: greeter:router: {message}"]
 
 
-def test_a_table_that_does_not_fit_is_told_member_by_member(folder: Path) -> None:
+def test_a_table_that_does_not_fit_is_reported_field_by_field(folder: Path) -> None:
     tables = {"crm": {"tries": "many", "bas_url": "x"}, "vip": {"x": 1}}
-    assert complaints(folder, "crms:router", "greeter:router", tables=tables) == [
+    assert problems(folder, "crms:router", "greeter:router", tables=tables) == [
         "router.crm: no setting 'bas_url'; did you mean 'base_url'?",
         "router.crm: base_url is missing; add base_url = ...",
         "router.crm, tries: expected `int`, got `str`; correct it",
@@ -189,30 +189,31 @@ def test_a_table_that_does_not_fit_is_told_member_by_member(folder: Path) -> Non
     ]
 
 
-def test_a_dataclass_that_fails_is_told_with_its_line(folder: Path) -> None:
-    (told,) = complaints(folder, "crms:router", tables={"crm": {"base_url": "x", "tries": 10}})
-    assert told == "router.crm: its dataclass fails with LookupError: too many (HERE/crms.py:11); correct it"
+def test_a_dataclass_that_raises_is_reported_with_its_line(folder: Path) -> None:
+    (message,) = problems(folder, "crms:router", tables={"crm": {"base_url": "x", "tries": 10}})
+    assert (
+        message
+        == "router.crm: its dataclass raised LookupError: too many (HERE/crms.py:11); fix the table or the dataclass"
+    )
 
 
 def test_tables_and_grants_for_unknown_routers_are_refused(folder: Path) -> None:
     allow = frozenset({("vpi", "reply"), ("vip", "reply")})
-    assert complaints(folder, "greeter:router", tables={"vipp": {}}, allow=allow) == [
+    assert problems(folder, "greeter:router", tables={"vipp": {}}, allow=allow) == [
         "router.vipp: no router 'vipp' is loaded; did you mean 'vip'?",
-        "FOXHOOKS_ALLOW: reply is granted to 'vpi', and no such router is loaded; did you mean 'vip'?",
+        "FOXHOOKS_ALLOW: reply is granted to 'vpi', which is not loaded; did you mean 'vip'?",
     ]
 
 
-def test_what_may_be_for_a_router_that_is_not_found_is_no_second_complaint(folder: Path) -> None:
-    told = complaints(folder, "greter:router", tables={"vip": {}}, allow=frozenset({("vip", "reply")}))
-    assert len(told) == 1
+def test_settings_of_a_router_that_is_not_found_are_no_second_problem(folder: Path) -> None:
+    message = problems(folder, "greter:router", tables={"vip": {}}, allow=frozenset({("vip", "reply")}))
+    assert len(message) == 1
 
 
 @pytest.mark.parametrize("name", ["workers", "service"])
-def test_a_package_of_the_name_of_ours_is_refused(folder: Path, name: str) -> None:
+def test_a_module_with_the_name_of_our_package_is_refused(folder: Path, name: str) -> None:
     (folder / name).mkdir()
-    assert complaints(folder, "greeter:router") == [
-        f"HERE/{name}: foxhooks itself has a package named {name}; rename yours"
-    ]
+    assert problems(folder, "greeter:router") == [f"HERE/{name}: the name {name} is used by foxhooks itself; rename it"]
 
 
 def test_the_folder_of_foxhooks_itself_is_fine() -> None:
@@ -220,14 +221,14 @@ def test_the_folder_of_foxhooks_itself_is_fine() -> None:
     assert [each.router.name for each in load(root, "workers.handlers.auto_tag:router")] == ["auto-tag"]
 
 
-def test_every_complaint_comes_at_once(folder: Path) -> None:
+def test_all_problems_are_reported_at_once(folder: Path) -> None:
     (folder / "service.py").write_text("")
     write(folder, "broken", "1 / 0")
-    told = complaints(folder, "broken:router", "rules:x", "greeter:rooter", "crms:router", "nothing")
-    assert len(told) == 6
+    message = problems(folder, "broken:router", "rules:x", "greeter:rooter", "crms:router", "nothing")
+    assert len(message) == 6
 
 
-def test_accounts_share_tables_and_may_have_routers_of_their_own(folder: Path) -> None:
+def test_accounts_share_tables_and_may_have_their_own_routers(folder: Path) -> None:
     tables = {"crm": {"base_url": "https://crm.example"}}
     accounts = [
         account("acme", ("greeter:router",), tables, frozenset({("vip", "reply")})),
@@ -242,7 +243,7 @@ def test_accounts_share_tables_and_may_have_routers_of_their_own(folder: Path) -
         load_accounts(accounts[:1], folder, load_rules)
 
 
-def test_rules_run_at_their_place_each_account_with_its_own(folder: Path) -> None:
+def test_rules_run_in_order_and_each_account_has_its_own(folder: Path) -> None:
     for name in ("acme", "beta"):
         text = f'[[rule]]\nname = "of {name}"\non = "ticket-created"\nadd_tags = ["x"]\n'
         (folder / f"{name}.toml").write_text(text)
@@ -257,14 +258,14 @@ def test_rules_run_at_their_place_each_account_with_its_own(folder: Path) -> Non
     } == {"acme": ["rules.of-acme", "vip.greet"], "beta": ["vip.greet", "rules.of-beta"]}
 
 
-def test_mistakes_in_rules_are_told_with_those_of_plug_ins(folder: Path) -> None:
+def test_problems_in_rules_are_reported_with_those_of_plug_ins(folder: Path) -> None:
     (folder / "rules.toml").write_text('[[rule]]\nname = "a"\non = "ticket-creatd"\nadd_tags = ["x"]\n')
     broken = account("acme", ("rules", "greter:router", "crms:router"), {}, frozenset(), folder / "rules.toml")
     with pytest.raises(LoadError) as raised:
         load_accounts([broken], folder, load_rules)
-    told = str(raised.value).splitlines()
-    assert len(told) == 3
-    assert told[0] == "rules.toml, line 3, rule 'a': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"
+    message = str(raised.value).splitlines()
+    assert len(message) == 3
+    assert message[0] == "rules.toml, line 3, rule 'a': on: no kind 'ticket-creatd'; did you mean 'ticket-created'?"
 
 
 def test_a_dry_run_of_an_unknown_router_is_refused_with_the_nearest_name(folder: Path) -> None:
@@ -274,8 +275,8 @@ def test_a_dry_run_of_an_unknown_router_is_refused_with_the_nearest_name(folder:
 
 
 def test_a_grant_to_rules_without_a_rules_file_is_refused(folder: Path) -> None:
-    (told,) = complaints(folder, "greeter:router", allow=frozenset({("rules", "reply")}))
-    assert "granted to 'rules', and no such router is loaded" in told
+    (message,) = problems(folder, "greeter:router", allow=frozenset({("rules", "reply")}))
+    assert "granted to 'rules', which is not loaded" in message
 
 
 def account(

@@ -11,9 +11,9 @@ from workers.plugins.actions import (
     Set,
     Subscribe,
     Tags,
-    denials,
     denied,
-    wants,
+    describe_actions,
+    describe_denials,
 )
 
 NONE: frozenset[tuple[str, str]] = frozenset()
@@ -32,22 +32,22 @@ def test_tags_notes_and_properties_need_no_grant(action: AnyAction) -> None:
 
 
 @pytest.mark.parametrize(("action", "permission"), GRANTED)
-def test_the_rest_needs_a_grant_for_this_router(action: AnyAction, permission: str) -> None:
+def test_other_actions_need_a_grant_for_their_router(action: AnyAction, permission: str) -> None:
     line = f"FOXHOOKS_ALLOW=vip:{permission}"
     assert denied(action, "vip", NONE) == line
     assert denied(action, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
     assert denied(action, "vip", frozenset({("vip", permission)})) == ""
 
 
-def test_what_is_wanted_is_said_with_the_line_that_allows_it() -> None:
+def test_actions_are_described_with_the_setting_that_allows_them() -> None:
     actions: list[AnyAction] = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), OnOtherTicket(12, Move("Billing"))]
 
-    assert wants(actions, "vip") == (
+    assert describe_actions(actions, "vip") == (
         "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"
     )
-    assert wants([], "vip") == "nothing"
+    assert describe_actions([], "vip") == "nothing"
 
 
-def test_what_is_denied_is_said_with_the_line_that_is_missing() -> None:
-    assert denials(("FOXHOOKS_ALLOW=vip:delete",)) == "; delete denied, add FOXHOOKS_ALLOW=vip:delete"
-    assert denials(()) == ""
+def test_denials_are_described_with_the_missing_setting() -> None:
+    assert describe_denials(("FOXHOOKS_ALLOW=vip:delete",)) == "; delete denied, add FOXHOOKS_ALLOW=vip:delete"
+    assert describe_denials(()) == ""

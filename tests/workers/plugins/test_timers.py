@@ -93,7 +93,7 @@ class Play:
         ]
 
 
-def test_it_rings_once_at_its_time(store: redis.Redis) -> None:
+def test_a_timer_fires_once_when_it_is_due(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang))
 
@@ -142,7 +142,7 @@ def test_a_new_one_replaces_the_old(store: redis.Redis) -> None:
     assert rang[0][0] >= again + 2 * HOUR
 
 
-def test_what_it_was_told_to_heed_ends_it(store: redis.Redis) -> None:
+def test_a_change_of_an_unless_kind_ends_the_timer(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang))
     play.contact()
@@ -266,7 +266,7 @@ def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) ->
     assert stored.timers == ()
 
 
-def test_a_handler_whose_call_failed_is_owed_it(store: redis.Redis) -> None:
+def test_a_handler_whose_call_failed_keeps_its_pending_timer_event(store: redis.Redis) -> None:
     rang: list[str] = []
     router = Router("vip")
 
@@ -292,28 +292,28 @@ def test_a_handler_whose_call_failed_is_owed_it(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asks", "cure"),
+    ("ask", "fix"),
     [
-        (lambda ctx: ctx.later("2h", "remnd"), "nobody receives the timer 'remnd'; did you mean 'remind'?"),
-        (lambda ctx: ctx.later("2h", "x"), "nobody receives the timer 'x'; write @router.on(\"later\", name='x')"),
+        (lambda ctx: ctx.later("2h", "remnd"), "no handler receives the timer 'remnd'; did you mean 'remind'?"),
+        (lambda ctx: ctx.later("2h", "x"), "no handler receives the timer 'x'; write @router.on(\"later\", name='x')"),
         (lambda ctx: ctx.later("2h", "remind", unless="staff-reply"), "did you mean 'staff-replied'?"),
         (lambda ctx: ctx.later("2h", "remind", unless=["later"]), "kind 'later' is not allowed here"),
-        (lambda ctx: ctx.later("2h", "remind", unless=None), "kinds that are None: give a list"),
+        (lambda ctx: ctx.later("2h", "remind", unless=None), "unless is None; pass a list"),
         (lambda ctx: ctx.later("2h", "remind", unless=[["moved"]]), "list is not a kind"),
-        (lambda ctx: ctx.later("2h", None), "nobody receives the timer None"),
-        (lambda ctx: ctx.later("soon", "remind"), "'soon' is no wait; write it as 10m, 2h or 3d"),
-        (lambda ctx: ctx.later(0, "remind"), "a wait of 0 cannot be"),
-        (lambda ctx: ctx.later("400d", "remind"), "366d at most"),
+        (lambda ctx: ctx.later("2h", None), "no handler receives the timer None"),
+        (lambda ctx: ctx.later("soon", "remind"), "'soon' is not a duration; write it as 10m, 2h or 3d"),
+        (lambda ctx: ctx.later(0, "remind"), "a wait of 0 is out of range"),
+        (lambda ctx: ctx.later("400d", "remind"), "use 1s to 366d"),
     ],
 )
-def test_a_mistake_is_that_handlers_error_and_tells_the_cure(
-    store: redis.Redis, asks: Callable[[Context], None], cure: str
+def test_an_invalid_timer_fails_its_handler_with_the_fix(
+    store: redis.Redis, ask: Callable[[Context], None], fix: str
 ) -> None:
     router = reminder([])
 
     @router.on("contact-replied")
     def wrong(ticket: Ticket, event: Event, ctx: Context) -> None:
-        asks(ctx)
+        ask(ctx)
 
     play = Play(store, router)
     play.contact()
@@ -323,7 +323,7 @@ def test_a_mistake_is_that_handlers_error_and_tells_the_cure(
         for each in untyped(play.world.client).zrange(P + "dead_letters", 0, -1)
     )
     assert dead_letter["handler"] == "vip.wrong"
-    assert cure in dead_letter["reason"]
+    assert fix in dead_letter["reason"]
     assert play.alone == [str(play.number)]  # the other handler's timer
 
 
@@ -332,7 +332,7 @@ def test_a_wait_is_written_as_that_of_a_retry(wait: Any) -> None:
     assert timer(wait, "remind", (), {"remind"}).wait == 2 * HOUR
 
 
-def test_in_a_dry_run_it_rings_and_nothing_is_sent(store: redis.Redis) -> None:
+def test_in_a_dry_run_a_timer_fires_and_nothing_is_sent(store: redis.Redis) -> None:
     rang: Rang = []
     play = Play(store, reminder(rang), dry_run=True)
     play.contact()
@@ -379,7 +379,7 @@ def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(st
     assert not any("gets our own changes" in line for line in play.trail)
 
 
-def test_of_a_timer_that_nobody_receives_any_more_the_trail_tells(store: redis.Redis) -> None:
+def test_the_history_reports_a_timer_that_no_handler_receives_any_more(store: redis.Redis) -> None:
     play = Play(store, reminder([]))
     play.contact()
     play.world.config = replace(play.world.config, handlers=play.world.config.handlers[:1])

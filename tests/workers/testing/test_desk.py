@@ -24,7 +24,7 @@ def vip() -> Router:
 
 
 @pytest.mark.parametrize("crash", [False, True])
-def test_what_a_handler_wants_happens_once_wherever_the_worker_dies(desk: Desk, crash: bool) -> None:
+def test_actions_happen_once_wherever_the_worker_crashes(desk: Desk, crash: bool) -> None:
     desk.use(vip(), allow=["vip:reply"])
     desk.crash = crash
     number = desk.simulator.create_ticket("sam@bigcorp.example").id

@@ -16,7 +16,7 @@ RUN, DESK = PAGE.partition("## `desk`")[::2]
 @pytest.mark.parametrize(
     "name", [*inspect.signature(run).parameters, *(each.name for each in dataclasses.fields(Result))]
 )
-def test_the_page_names_what_run_takes_and_gives(name: str) -> None:
+def test_the_page_lists_the_parameters_and_the_result_of_run(name: str) -> None:
     assert re.search(rf"^\| [^|]*`{name}`", RUN, re.MULTILINE)
 
 

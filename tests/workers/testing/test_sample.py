@@ -3,7 +3,7 @@ from datetime import date
 from workers.testing import NOON, ticket
 
 
-def test_a_ticket_has_what_it_is_given() -> None:
+def test_a_ticket_has_the_given_properties() -> None:
     made = ticket(
         id=12,
         email="kim@example.org",
