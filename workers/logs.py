@@ -1,7 +1,7 @@
-"""Logs and error reports, without customers' words and without secrets.
+"""Write logs and error reports without customers' words and without secrets.
 
-Log lines are constant sentences with a few known fields, passed as ``extra``. Other fields are left out, and so is
-the text of exceptions, because a handler may put a customer's words there.
+Log messages are constant, with a few known fields passed as ``extra``. Other fields and the text of exceptions are left
+out, because a handler may put a customer's words there.
 """
 
 import json
@@ -22,36 +22,34 @@ Part = Literal["web", "worker"]
 FIELDS = frozenset(
     {
         *("account", "ticket", "event", "kind", "handler", "router", "permission", "attempt", "effect", "turn"),
-        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path"),
+        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path", "task"),
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
 )
-#: Headers of a request that say nothing about a person.
-HEADERS = frozenset({"content-length", "content-type", "user-agent"})
-#: Loggers whose sentences are ours, and therefore constant.
-OURS = ("workers", "service")
-#: Libraries that log every call and its address at INFO.
-TALKATIVE = ("httpx", "httpcore", "asyncio")
-
-
+#: Request headers that say nothing about a person.
+SAFE_HEADERS = frozenset({"content-length", "content-type", "user-agent"})
+#: Our own loggers, whose messages are constant.
+OWN_LOGGERS = ("workers", "service")
+#: Libraries that log every call and its URL at INFO.
+NOISY_LOGGERS = ("httpx", "httpcore", "asyncio")
 #: ANSI colors of the levels on a terminal.
 LEVEL_COLORS = {"info": 32, "debug": 32, "warning": 33, "error": 31, "critical": 31}
 
 
 def init_logging(settings: Settings) -> None:
-    """Write every log line of the process to stderr, as JSON or for a person."""
+    """Write all log lines of the process to stderr, as JSON or in a form for people."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines(settings.log_format))
+    handler.setFormatter(_LineFormatter(settings.log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     for warning in settings.warnings:
         logging.getLogger(__name__).warning("A setting must be changed.", extra={"reason": str(warning)})
-    for name in TALKATIVE:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-class _Lines(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """Format a record as a line: time, level, logger, message and the known fields."""
 
     def __init__(self, style: Literal["json", "console"]) -> None:
@@ -68,9 +66,9 @@ class _Lines(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
         if record.exc_info and record.exc_info[1] is not None:
             line["raised"] = _frames(record.exc_info[1])
-        return self._for_a_person(line) if self._console else json.dumps(line, default=repr)
+        return self._readable(line) if self._console else json.dumps(line, default=repr)
 
-    def _for_a_person(self, line: dict[str, Any]) -> str:
+    def _readable(self, line: dict[str, Any]) -> str:
         at, level, logger, message, *_ = line.values()
         fields = [
             f"{self._paint(36, name)}={self._paint(35, _quoted(value))}" for name, value in list(line.items())[4:]
@@ -89,14 +87,13 @@ def _quoted(value: object) -> str:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Return where an exception came from and its type, but not its text."""
-    found = traceback.extract_tb(error.__traceback__)
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
-    return [*frames, type(error).__qualname__]
+    """Return the stack and the type of an exception, but not its text."""
+    stack = traceback.extract_tb(error.__traceback__)
+    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack), type(error).__qualname__]
 
 
 def init_sentry(settings: Settings, part: Part) -> None:
-    """Start error reports if a DSN is set; call it before building the broker or the application."""
+    """Start error reports if a DSN is set; call this before building the broker or the application."""
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # slow to import, and most processes have no DSN
@@ -109,14 +106,14 @@ def init_sentry(settings: Settings, part: Part) -> None:
         max_request_body_size="never",
         send_default_pii=False,
         trace_propagation_targets=[],
-        before_send=_scrub,
-        before_breadcrumb=_crumb,
+        before_send=_scrub_event,
+        before_breadcrumb=_scrub_breadcrumb,
     )
     sentry_sdk.set_tag("part", part)
 
 
 def _integration(part: Part) -> "Integration":
-    """Return the part's integration; the worker has no web framework, the web process no broker."""
+    """Return the integration for a process: the worker has no web framework, the web process no broker."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration
 
@@ -126,19 +123,19 @@ def _integration(part: Part) -> "Integration":
     return DramatiqIntegration()
 
 
-def _scrub(event: Any, _hint: Any) -> Any:
-    """Remove from a report whatever could hold a customer's words or a secret."""
+def _scrub_event(event: Any, _hint: Any) -> Any:
+    """Remove everything from a report that could contain a customer's words or a secret."""
     request = event.pop("request", None)
     if request:
         headers = request.get("headers") or {}
         event["request"] = {
             "method": request.get("method"),
             "url": str(request.get("url", "")).partition("?")[0],
-            "headers": {name: value for name, value in headers.items() if name.lower() in HEADERS},
+            "headers": {name: value for name, value in headers.items() if name.lower() in SAFE_HEADERS},
         }
     event.pop("user", None)
     event.pop("server_name", None)
-    event["extra"] = _known(event.get("extra"))
+    event["extra"] = _known_fields(event.get("extra"))
     contexts = event.get("contexts") or {}
     event["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
     entry = event.get("logentry")
@@ -152,13 +149,13 @@ def _scrub(event: Any, _hint: Any) -> Any:
     return event
 
 
-def _crumb(crumb: Any, _hint: Any) -> Any:
+def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
     kept = {name: crumb[name] for name in ("type", "category", "level", "timestamp") if name in crumb}
-    if str(crumb.get("category", "")).startswith(OURS):
+    if str(crumb.get("category", "")).startswith(OWN_LOGGERS):
         kept["message"] = crumb.get("message", "")
-        kept["data"] = _known(crumb.get("data"))
+        kept["data"] = _known_fields(crumb.get("data"))
     return kept
 
 
-def _known(fields: Any) -> dict[str, Any]:
+def _known_fields(fields: Any) -> dict[str, Any]:
     return {name: value for name, value in (fields or {}).items() if name in FIELDS}
