@@ -16,8 +16,6 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from sentry_sdk.integrations import Integration
 
-Part = Literal["web", "worker"]
-
 #: The fields a log line or a report may carry.
 FIELDS = frozenset(
     {
@@ -70,9 +68,7 @@ class _LineFormatter(logging.Formatter):
 
     def _readable(self, line: dict[str, Any]) -> str:
         at, level, logger, message, *_ = line.values()
-        fields = [
-            f"{self._paint(36, name)}={self._paint(35, _quoted(value))}" for name, value in list(line.items())[4:]
-        ]
+        fields = [f"{self._paint(36, key)}={self._paint(35, _quoted(each))}" for key, each in list(line.items())[4:]]
         level = self._paint(LEVEL_COLORS.get(level, 0), f"{level:<9}")
         return " ".join([self._paint(2, at), f"[{level}]", self._paint(1, f"{message:<30}"), f"[{logger}]", *fields])
 
@@ -92,7 +88,7 @@ def _frames(error: BaseException) -> list[str]:
     return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack), type(error).__qualname__]
 
 
-def init_sentry(settings: Settings, part: Part) -> None:
+def init_sentry(settings: Settings, part: Literal["web", "worker"]) -> None:
     """Start error reports if a DSN is set; call this before building the broker or the application."""
     if settings.sentry_dsn is None:
         return
@@ -112,7 +108,7 @@ def init_sentry(settings: Settings, part: Part) -> None:
     sentry_sdk.set_tag("part", part)
 
 
-def _integration(part: Part) -> "Integration":
+def _integration(part: str) -> "Integration":
     """Return the integration for a process: the worker has no web framework, the web process no broker."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration
@@ -125,8 +121,7 @@ def _integration(part: Part) -> "Integration":
 
 def _scrub_event(event: Any, _hint: Any) -> Any:
     """Remove everything from a report that could contain a customer's words or a secret."""
-    request = event.pop("request", None)
-    if request:
+    if request := event.pop("request", None):
         headers = request.get("headers") or {}
         event["request"] = {
             "method": request.get("method"),
@@ -138,8 +133,7 @@ def _scrub_event(event: Any, _hint: Any) -> Any:
     event["extra"] = _known_fields(event.get("extra"))
     contexts = event.get("contexts") or {}
     event["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
-    entry = event.get("logentry")
-    if entry:
+    if entry := event.get("logentry"):
         event["logentry"] = {"message": entry.get("message", "")}
     for error in (event.get("exception") or {}).get("values") or []:
         error["value"] = ""
@@ -150,6 +144,7 @@ def _scrub_event(event: Any, _hint: Any) -> Any:
 
 
 def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
+    """Keep the text and the fields of our own log lines only."""
     kept = {name: crumb[name] for name in ("type", "category", "level", "timestamp") if name in crumb}
     if str(crumb.get("category", "")).startswith(OWN_LOGGERS):
         kept["message"] = crumb.get("message", "")
@@ -158,4 +153,5 @@ def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
 
 
 def _known_fields(fields: Any) -> dict[str, Any]:
+    """Return only the fields that a report may carry."""
     return {name: value for name, value in (fields or {}).items() if name in FIELDS}

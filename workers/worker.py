@@ -177,7 +177,7 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[st
 
 
 class Lifecycle(dramatiq.Middleware):
-    """Store the store's epoch, start lease renewal and schedulers with the worker, and stop them in order."""
+    """Mark a new store with its epoch, start lease renewal and schedulers, and stop them in order."""
 
     def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
         self._store, self._leases, self._schedulers = store, leases, schedulers
@@ -185,14 +185,14 @@ class Lifecycle(dramatiq.Middleware):
     def after_process_boot(self, _broker: Any) -> None:
         # Heroku sends SIGTERM to every process, and Dramatiq's parent forwards its own. At the second one Dramatiq
         # would abort its orderly shutdown and wait for the running threads.
-        stop = signal.getsignal(signal.SIGTERM)
+        shut_down = signal.getsignal(signal.SIGTERM)
 
-        def once(number: int, frame: Any) -> None:
+        def shut_down_once(number: int, frame: Any) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if callable(stop):
-                stop(number, frame)
+            if callable(shut_down):
+                shut_down(number, frame)
 
-        signal.signal(signal.SIGTERM, once)
+        signal.signal(signal.SIGTERM, shut_down_once)
 
     def after_worker_boot(self, _broker: Any, worker: Any) -> None:
         try:

@@ -12,12 +12,12 @@ from workers.webhook import LARGEST, Delivery, UnreadableBody, parse
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "deliveries"
 
-EXPECTED = """
+KEYS = """
 ticket_id id ticket_number ticketId agent_ticket_url display_id ticket data update updates update_id timestamp
 by type name message message_type event event_type action
 """
 
-TOLD = {
+EXPECTED = {
     "flat-creation": Delivery(3, "created", False, None, "flat", "unknown", "", ""),
     "flat-contact-reply": Delivery(3, "updated", True, None, "flat", "contact", "contact-reply", ""),
     "flat-smart-rule": Delivery(3, "updated", True, None, "flat", "rule", "", "Unresponded for 60 min"),
@@ -37,10 +37,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-said = st.sampled_from(EXPECTED.split())
+keys = st.sampled_from(KEYS.split())
 lookalikes = st.recursive(
     json_values | st.sampled_from(["#DC00000003", "https://acme.happyfox.com/staff/ticket/3", "p", "ticket-created"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(said, inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=20,
 )
 numbers = st.integers(1, LARGEST)
@@ -58,12 +58,12 @@ def refused(raw: bytes, content_type: str = "") -> str:
 
 
 def test_every_sample_is_listed() -> None:
-    assert {path.stem for path in SAMPLES.glob("*.json")} == set(TOLD)
+    assert {path.stem for path in SAMPLES.glob("*.json")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_each_sample_is_read_as_expected(name: str) -> None:
-    assert parse((SAMPLES / f"{name}.json").read_bytes()) == TOLD[name]
+    assert parse((SAMPLES / f"{name}.json").read_bytes()) == EXPECTED[name]
 
 
 # The ticket number
@@ -348,7 +348,7 @@ def test_any_json_is_read_or_refused(value: object) -> None:
     read_or_refuse(urlencode({"payload": raw}).encode(), "application/x-www-form-urlencoded")
 
 
-@given(st.dictionaries(said, lookalikes, max_size=6), numbers)
+@given(st.dictionaries(keys, lookalikes, max_size=6), numbers)
 def test_a_ticket_id_is_enough_whatever_else_the_body_contains(members: dict[str, object], number: int) -> None:
     members = {"ticket_id": number} | {
         key: members[key] for key in members if key not in ("ticket_id", "ticket", "data")
