@@ -13,7 +13,7 @@ import binascii
 import hmac
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -75,11 +75,6 @@ class Verifier:
             attempt.update(body)
             found |= hmac.compare_digest(attempt.digest(), received)
         return found
-
-
-def verify(header: bytes | str | None, body: bytes, keys: Sequence[bytes]) -> bool:
-    """Return whether one of the keys signed the raw body; for many bodies, keep a ``Verifier``."""
-    return Verifier(keys)(header, body)
 
 
 def _digest(header: bytes | str | None) -> bytes | None:
@@ -258,31 +253,27 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
 
 
 def _ticket_number(ticket: dict[str, Any]) -> int:
-    """Return the ticket number: from its own field, else from the end of the link or the display id.
+    """Return the ticket number."""
+    value = next(_number_values(ticket), None)
+    if value is None:
+        raise UnreadableBody("no-ticket-number")
+    number = _parse_id(value)
+    if number is None:
+        raise UnreadableBody("bad-ticket-number")
+    return number
+
+
+def _number_values(ticket: dict[str, Any]) -> Iterator[object]:
+    """Yield the values that may hold the ticket number: its own field, the end of the link, the end of the display id.
 
     The digits of a display id are the ticket number (KB 1039), yet one sample seen in production paired it
     with a link to another number, so the link has priority.
     """
-    for key in _NUMBER_KEYS:
-        value = ticket.get(key)
-        if value is not None and value != "":
-            return _checked(_parse_id(value))
-    link = ticket.get("agent_ticket_url")
+    yield from (ticket[key] for key in _NUMBER_KEYS if ticket.get(key) not in (None, ""))
+    link, *ids = (ticket.get(key) for key in ("agent_ticket_url", "display_id", "ticket_display_id"))
     if isinstance(link, str):
-        digits = _last_digits(link.partition("?")[0].partition("#")[0].rstrip("/ "))
-        if digits:
-            return _checked(_parse_id(digits))
-    for key in ("display_id", "ticket_display_id"):
-        value = ticket.get(key)
-        if isinstance(value, str) and (digits := _last_digits(value.rstrip())):
-            return _checked(_parse_id(digits))
-    raise UnreadableBody("no-ticket-number")
-
-
-def _checked(number: int | None) -> int:
-    if number is None:
-        raise UnreadableBody("bad-ticket-number")
-    return number
+        ids.insert(0, link.partition("?")[0].partition("#")[0].rstrip("/ "))
+    yield from (digits for text in ids if isinstance(text, str) and (digits := _last_digits(text.rstrip())))
 
 
 def _parse_id(value: object) -> int | None:
