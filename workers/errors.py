@@ -71,7 +71,7 @@ class UnknownName(GiveUp):
 
 
 class InvalidAction(GiveUp):
-    """An action has invalid arguments; the text is our own, without a customer's words."""
+    """An action has invalid arguments; the text quotes no customer."""
 
 
 class StoreUnavailable(FoxhooksError):
@@ -115,11 +115,11 @@ class Broken(HappyFoxError):
 
 
 class Unsent(Exception):
-    """No byte of the call left this process: nothing happened, and its permit is free again."""
+    """No byte of the call was sent: nothing happened, and its permit is free."""
 
 
 class InDoubt(Exception):
-    """The call was sent and no usable answer came back: it may or may not have happened."""
+    """The call was sent without a usable answer: it may have happened."""
 
 
 class NotNow(BaseException):
@@ -135,12 +135,12 @@ class LeaseLost(BaseException):
 
 
 def nearest(name: object, known: Iterable[str], similarity: float = 0.6) -> str | None:
-    """Return the known name most like a misspelt one, or None if none is similar enough."""
+    """Return the known name most like a misspelt one, if one is similar enough."""
     return next(iter(get_close_matches(str(name), list(known), n=1, cutoff=similarity)), None)
 
 
 def suggest(name: object, known: Iterable[str], otherwise: str = "") -> str:
-    """Return the fix for an unknown name: the nearest known one, else ``otherwise``, else all known names."""
+    """Return the nearest known name, else ``otherwise``, else all names."""
     names = sorted(known)
     if near := nearest(name, names):
         return f"did you mean {near!r}?"
@@ -151,7 +151,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(duration: float | str | timedelta) -> float:
-    """Return the seconds of a duration: a number, a number with a unit (``ms s m h d``), or a timedelta."""
+    """Return the seconds of a number, a text such as ``10m``, or a timedelta."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     if isinstance(duration, int | float) and not isinstance(duration, bool):

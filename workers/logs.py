@@ -89,7 +89,7 @@ def _frames(error: BaseException) -> list[str]:
 
 
 def init_sentry(settings: Settings, part: Literal["web", "worker"]) -> None:
-    """Start error reports if a DSN is set; call this before building the broker or the application."""
+    """Start error reports if a DSN is set; call before building broker or app."""
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # slow to import, and most processes have no DSN
@@ -109,7 +109,7 @@ def init_sentry(settings: Settings, part: Literal["web", "worker"]) -> None:
 
 
 def _integration(part: str) -> "Integration":
-    """Return the integration for a process: the worker has no web framework, the web process no broker."""
+    """Return the integration of the process: only one has a web framework."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration
 
@@ -120,7 +120,7 @@ def _integration(part: str) -> "Integration":
 
 
 def _scrub_event(event: Any, _hint: Any) -> Any:
-    """Remove everything from a report that could contain a customer's words or a secret."""
+    """Remove everything that could contain a customer's words or a secret."""
     if request := event.pop("request", None):
         headers = request.get("headers") or {}
         event["request"] = {

@@ -1,4 +1,4 @@
-"""Work the lanes of one account: perform the steps of their turns and call the handlers."""
+"""Work the lanes of one account: perform steps and call handlers."""
 
 import logging
 import secrets
@@ -60,7 +60,7 @@ class Driver:
         self._logged_denials: set[str] = set()
 
     def work(self, seconds: float, should_yield: Callable[[], bool] = lambda: False) -> None:
-        """Take turns until no lane is due, ``seconds`` have passed, or another account needs the thread."""
+        """Take turns until no lane is due, time is up, or another account waits."""
         nonce = secrets.token_hex(8)
         claimed_at = monotonic()
         until = claimed_at + seconds
@@ -72,7 +72,7 @@ class Driver:
     def _take_turn(
         self, lane: ClaimedLane, claimed_at: float, nonce: str | None
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
-        """Take one turn; return the claim made while settling it, and when that call began."""
+        """Take one turn; return the claim made with settling, and when that began."""
         self._leases.add(lane, claimed_at)
         performer = _TimedPerformer(self, lane, claimed_at)
         try:
@@ -93,7 +93,7 @@ class Driver:
                     log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
 
     def perform(self, lane: ClaimedLane, step: Step) -> Any:
-        """Perform one step and return its result; when the worker is stopping, release the lane instead."""
+        """Perform one step, or release the lane if the worker is stopping."""
         if self._stopped() and _can_wait(step):
             raise NotNow(0, STOPPING)
         if isinstance(step, Script):
@@ -120,7 +120,7 @@ class Driver:
 
 
 def _can_wait(step: Step) -> bool:
-    """Return whether a turn can stop before this step: nothing is in progress, another worker can continue here."""
+    """Return whether nothing is in progress, so another worker can go on here."""
     if isinstance(step, Script):
         return step.name == "begin"
     return isinstance(step, Decide) or step.request.method == "GET"
@@ -189,7 +189,7 @@ class InvocationRunner:
         )
 
     def _perform(self, lane: ClaimedLane, inner: Inner) -> Any:
-        """Perform a step of an external effect: a script as engine code, the author's function under the time limit."""
+        """Run an effect's script as engine code, its function under the time limit."""
         if isinstance(inner, Script):
             return self._timeouts.run_engine(lambda: self._store.run(inner))
         # If this process was frozen after the journal was written, another worker may have the lane by now.
@@ -199,7 +199,7 @@ class InvocationRunner:
 
 
 def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
-    """Describe an exception of a handler without its text, which may quote a customer, unless it was meant for us."""
+    """Describe a handler's exception without its text, which may quote a customer."""
     timed_out = isinstance(error, HandlerTimeout)
     where = "" if timed_out else place(error, step.bound.handler)
     fields = {"account": lane.account, "ticket": lane.ticket, "handler": step.bound.name, "attempt": step.attempt}
@@ -217,7 +217,7 @@ def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
 
 
 def _log_result(lane: ClaimedLane, result: TurnResult) -> None:
-    """Log one line for the turn, at DEBUG if it found nothing new, and one for each dead letter."""
+    """Log the turn, at DEBUG if it found nothing new, and its dead letters."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
     if not log.isEnabledFor(level) and not result.dead_letters:

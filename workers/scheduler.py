@@ -1,4 +1,4 @@
-"""Run an account's periodic tasks in the worker process, in a thread beside those that take turns."""
+"""Run an account's periodic tasks in a thread beside those that take turns."""
 
 import logging
 import secrets
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Run the periodic tasks of one account when they are due; each runs once in the fleet."""
+    """Run an account's periodic tasks when due, each once in the fleet."""
 
     def __init__(self, account: AccountRuntime, store: Store, tasks: PeriodicTasks) -> None:
         self._config, self._connection, self._store, self._tasks = account.config, account.connection, store, tasks
@@ -46,7 +46,7 @@ class Scheduler:
         self._wake.set()
 
     def check_names_soon(self) -> None:
-        """Check the names in use soon: HappyFox rejected a write, so one may no longer exist."""
+        """Check the names in use soon, since one may no longer exist."""
         if not self._names_doubted:
             self._names_doubted = True
             self._wake.set()
@@ -86,7 +86,7 @@ class Scheduler:
             return error
 
     def _log_result(self, result: TaskResult) -> None:
-        """Log the result of a task; log each reason why it could not finish once per process."""
+        """Log the result of a task, and each reason of a failure once per process."""
         fields = {"account": self._config.account, "task": result.name}
         if result.name == NAMES and result.over:
             self._names_doubted = False

@@ -1,9 +1,10 @@
-"""Run handlers with a time limit, each in a thread of its own, so that a hanging one cannot block the engine.
+"""Run handlers with a time limit, each in a thread of its own.
 
-The engine's threads never get an asynchronous exception, which could hit between an answer and its journal entry. A
-handler over its limit is abandoned: an exception is raised in its thread, which ends it unless it is in a blocking
-call. It is never raised in the middle of engine code, which the handler's reads run there. When the worker is stopping,
-handlers get less time: the next worker runs them again, and the journal knows their effects in other systems.
+A hanging handler must not block the engine. The engine's threads never get an asynchronous exception, which could hit
+between an answer and its journal entry. A handler over its limit is abandoned: an exception is raised in its thread,
+which ends it unless it is in a blocking call. It is never raised in the middle of engine code, which the handler's
+reads run there. When the worker is stopping, handlers get less time: the next worker runs them again, and the journal
+knows their effects in other systems.
 """
 
 import contextvars
@@ -54,7 +55,7 @@ class HandlerTimeouts:
         self._hanging: set[threading.Thread] = set()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Return what the function returns; raise ``HandlerTimeout``, or ``NotNow`` when the worker is stopping."""
+        """Return the function's result, or raise HandlerTimeout or NotNow."""
         companion: _Companion | None = getattr(self._local, "companion", None)
         if companion is None:
             companion = self._local.companion = _Companion()
@@ -71,7 +72,7 @@ class HandlerTimeouts:
         return result
 
     def run_engine(self, function: Callable[[], T]) -> T:
-        """Run engine code in the handler's thread, which is not interrupted until it returns."""
+        """Run engine code in the handler's thread without interrupting it."""
         companion: _Companion | None = getattr(_current, "companion", None)
         if companion is None:
             raise RuntimeError("ctx works only in the thread that its handler runs in")
@@ -121,7 +122,7 @@ _current = threading.local()
 
 
 class _Companion:
-    """A thread that runs one function after another for its owner, until it is abandoned."""
+    """A thread that runs one function after another until it is abandoned."""
 
     def __init__(self) -> None:
         self.abandoned = False

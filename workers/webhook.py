@@ -1,4 +1,4 @@
-"""Verify a delivery's signature, decode its body, and read which ticket it is about and what happened.
+"""Verify a delivery's signature and read its ticket number and event.
 
 HappyFox documents no body. One receiver that ran in production saw flat bodies; a guide to the API suggests the ticket
 as in the REST API; a third source wraps the ticket. All three are accepted. Only a ticket number is required. The rest
@@ -40,9 +40,9 @@ SPELLINGS: Final = tuple(_SPELLINGS)
 
 
 def sign(key: str, body: bytes, spelling: str = "hex") -> str:
-    """Return the signature of ``body`` as HappyFox would send it, in one of ``SPELLINGS``.
+    """Return the signature of a body as HappyFox would send it.
 
-    "hex" is the most likely one. Raise ValueError for an unknown one.
+    ``spelling`` is one of ``SPELLINGS``; "hex" is the most likely one. Raise ValueError for an unknown one.
     """
     write = _SPELLINGS.get(spelling)
     if write is None:
@@ -51,9 +51,9 @@ def sign(key: str, body: bytes, spelling: str = "hex") -> str:
 
 
 class Verifier:
-    """Check signatures against the secrets of an account; during a rotation any may match.
+    """Check signatures against an account's secrets, any of which may match.
 
-    Keys are prepared once: checking a 1.3 kB body takes about 2 microseconds per key.
+    During a rotation there are two. Keys are prepared once: checking a 1.3 kB body takes about 2 microseconds per key.
     Raise ValueError for an empty key, with which anybody could sign.
     """
 
@@ -106,7 +106,7 @@ def _digest(header: bytes | str | None) -> bytes | None:
 
 
 def _decode_base64(text: bytes, size: int) -> bytes | None:
-    """Decode canonical base64 (right size and padding, no extra bits or characters), else return None."""
+    """Decode canonical base64 of this size; return None for anything else."""
     raw = binascii.a2b_base64(text)
     return raw if len(raw) == size and binascii.b2a_base64(raw, newline=False) == text else None
 
@@ -126,7 +126,7 @@ _FORM_FIELDS: Final = frozenset({"payload", "data", "json"})
 
 
 class UnreadableBody(FoxhooksError):
-    """A delivery's body cannot be read or names no ticket; ``reason`` holds no text of the body."""
+    """A body is unreadable or names no ticket; ``reason`` quotes none of it."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -154,7 +154,7 @@ def decode(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _form_field(text: bytes) -> bytes | None:
-    """Return the field of a URL-encoded form that holds JSON, or None if there is none."""
+    """Return the JSON field of a URL-encoded form, or None."""
     try:
         fields = parse_qsl(text.decode(), errors="strict", max_num_fields=20)
     except ValueError:
@@ -213,7 +213,7 @@ class Delivery:
 
 
 def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "updated", ""] = "") -> Delivery:
-    """Read a delivery in any of its forms; ``url_kind`` counts only if the body has no event type.
+    """Read a delivery; ``url_kind`` counts if the body has no event type.
 
     Raise UnreadableBody, and nothing else, whatever the bytes are.
     """
@@ -264,7 +264,7 @@ def _ticket_number(ticket: dict[str, Any]) -> int:
 
 
 def _number_values(ticket: dict[str, Any]) -> Iterator[object]:
-    """Yield the values that may hold the ticket number: its own field, the end of the link, the end of the display id.
+    """Yield the possible ticket numbers: own field, link, display id.
 
     The digits of a display id are the ticket number (KB 1039), yet one sample seen in production paired it
     with a link to another number, so the link has priority.
@@ -277,7 +277,7 @@ def _number_values(ticket: dict[str, Any]) -> Iterator[object]:
 
 
 def _parse_id(value: object) -> int | None:
-    """Return an id given as a whole number or its decimal digits, or None if out of range."""
+    """Return an id given as an integer or its digits, or None if out of range."""
     if isinstance(value, str):
         digits = value.strip().lstrip("0")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 16):
@@ -291,7 +291,7 @@ def _last_digits(text: str) -> str:
 
 
 def _newest(updates: list[Any]) -> dict[str, Any] | None:
-    """Return the newest REST update: the highest id, else the latest time stamp, else the last."""
+    """Return the newest update by id, else by time stamp, else the last."""
     newest: dict[str, Any] | None = None
     highest: tuple[int, str] = (0, "")
     for update in updates:
@@ -358,7 +358,7 @@ def _read_kind(outer: dict[str, Any], ticket: dict[str, Any]) -> tuple[Kind | No
 
 
 def _read_actor(by: object) -> tuple[DeliveryActor, str]:
-    """Return the actor and its name, from an object, a bare type, a bare name or nothing."""
+    """Return actor and name, from an object, a type, a name or nothing."""
     word, name = (by.get("type"), by.get("name")) if isinstance(by, dict) else (by, by)
     actor = _ACTORS.get(_normalized(word), "unknown") if isinstance(word, str) else "unknown"
     if not isinstance(name, str) or (name is by and actor != "unknown"):
@@ -383,5 +383,5 @@ def _normalized(word: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Make a name or label storable: one line, 200 characters, no half surrogate pairs."""
+    """Make a text storable: one line, 200 characters, no half surrogate pairs."""
     return " ".join(text[:200].split()).encode("utf-8", "replace").decode()

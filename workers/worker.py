@@ -1,4 +1,4 @@
-"""Put a worker process together, run it under Dramatiq, and start and stop what runs beside the turns."""
+"""Put a worker process together and run it under Dramatiq."""
 
 import logging
 import os
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Run worker processes with Dramatiq's command line until a signal stops them; return its exit code."""
+    """Run worker processes with Dramatiq's command line; return its exit code."""
     arguments = [
         "workers.worker:start",
         *("--processes", str(settings.processes), "--threads", str(settings.threads)),
@@ -66,7 +66,7 @@ def run(settings: Settings) -> int:
 
 
 def start() -> None:
-    """Build the broker of this process from its environment; Dramatiq calls it in each worker process."""
+    """Build the broker of this process; Dramatiq calls it in each worker."""
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:
@@ -149,7 +149,7 @@ def _account_runtime(
 
 
 def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
-    """Return the schedules of an account's handlers and, if any names are in use, the check of these."""
+    """Return the handlers' schedules and, if any names are used, their check."""
 
     def check(directory: Directory) -> list[str]:
         return [str(problem) for problem in unknown_here(account, loaded, directory)]
@@ -159,7 +159,7 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
-        """Take turns of due lanes; catch all exceptions, since Dramatiq would only repeat or drop the message."""
+        """Take turns; catch all, since Dramatiq would only repeat or drop it."""
         config = readiness.accept()
         try:
             if config is not None:
@@ -177,7 +177,7 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[st
 
 
 class Lifecycle(dramatiq.Middleware):
-    """Mark a new store with its epoch, start lease renewal and schedulers, and stop them in order."""
+    """Mark a new store's epoch; start and stop lease renewal and schedulers."""
 
     def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
         self._store, self._leases, self._schedulers = store, leases, schedulers
