@@ -1,4 +1,4 @@
-"""foxhooks' engine, and the one front door for plug-ins.
+"""The public API for plug-ins.
 
     from workers import Event, Router, Ticket
 
@@ -9,7 +9,7 @@
         if ticket.contact.domain == "bigcorp.example":
             ticket.add_tags("vip")
 
-Handlers decide, the engine acts: a handler records what it wants on the ticket, and performs nothing.
+Handlers decide, the engine acts: a handler records actions on the ticket and performs none itself.
 """
 
 from workers.errors import GiveUp, Retry

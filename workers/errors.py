@@ -1,27 +1,27 @@
-"""The errors of the engine, named for what the caller does next.
+"""The engine's errors, grouped by what the caller has to do next.
 
 Exception
 └── FoxhooksError
-    ├── Retry                 a handler says: run me again later
-    ├── GiveUp                a handler says: never run me again for this
-    │   ├── UnknownName       a name that HappyFox does not know; lists what exists
-    │   └── WrongIntent       an intent that cannot be, such as an empty note: correct the handler
+    ├── Retry                 a handler asks to run again later
+    ├── GiveUp                a handler asks not to run again for these changes
+    │   ├── UnknownName       HappyFox does not know a name; lists the names that exist
+    │   └── InvalidAction     an action is invalid, such as an empty note: correct the handler
     ├── StoreUnavailable      the store did not answer: try again, nothing was done
-    ├── Unfit                 a call that cannot be made as asked: correct it, nothing was sent
-    └── HappyFoxError         a call was answered with anything but success
+    ├── Unfit                 a call cannot be built as asked: correct it, nothing was sent
+    └── HappyFoxError         HappyFox answered a call with an error
         ├── Refused           the request is wrong: correct it, never repeat it
         ├── Gone              the object does not exist (any more)
-        ├── CheckCredentials  the API key, the auth code or a right is missing
+        ├── CheckCredentials  the API key, the auth code or a permission is wrong
         ├── Locked            the account is over its limit: wait
-        └── Broken            HappyFox failed; a read may be repeated, a write is looked up first
+        └── Broken            HappyFox failed: repeat a read, look up a write first
 
 Exception, about one call that has no answer
-├── Unsent                    no byte left: nothing happened, send again
-└── InDoubt                   it may have happened: look first
+├── Unsent                    nothing was sent and nothing happened: send again
+└── InDoubt                   it may have happened: look it up first
 
-BaseException, so that no handler's `except Exception` swallows them
-├── NotNow                    no permit: park the lane, use no attempt
-└── LeaseLost                 the lane belongs to another worker: stop at once
+BaseException, so that a handler's `except Exception` does not swallow it
+├── NotNow                    no permit: park the lane, count no attempt
+└── LeaseLost                 another worker may have the lane: stop at once
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,24 +30,24 @@ from difflib import get_close_matches
 
 
 class FoxhooksError(Exception):
-    """The base of everything the engine raises on purpose."""
+    """The base of the errors that the engine raises on purpose."""
 
 
 class Retry(FoxhooksError):
-    """A handler's statement that it wants to run again later, for the same changes.
+    """Run the handler again later, for the same changes.
 
-    ``after`` is a number of seconds, a text such as ``"90s"``, ``"10m"``, ``"2h"``, or a timedelta, 366 days at most;
-    without it the schedule of retries decides. Raises ``WrongIntent`` for any other.
+    ``after`` is a number of seconds, a text such as ``"90s"``, ``"10m"`` or ``"2h"``, or a timedelta; 366 days at most.
+    Without it the retry schedule decides. Raise ``InvalidAction`` for anything else.
     """
 
     def __init__(self, reason: str, after: float | str | timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.after = None if after is None else _wait(after)
+        self.after = None if after is None else _retry_wait(after)
 
 
 class GiveUp(FoxhooksError):
-    """A handler's statement that no retry will help; it becomes a dead letter at once."""
+    """Make a dead letter at once, because no retry would help."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -55,10 +55,7 @@ class GiveUp(FoxhooksError):
 
 
 class UnknownName(GiveUp):
-    """A status, priority, staff member, category or field that the account does not have.
-
-    ``what`` is the sort of thing, ``name`` what was asked for, ``known`` the names that exist.
-    """
+    """The account has no such status, priority, staff member, category or field."""
 
     def __init__(self, what: str, name: object, known: Sequence[str], problem: str = "no") -> None:
         near = nearest(name, known, similarity=0.5)
@@ -66,11 +63,15 @@ class UnknownName(GiveUp):
         super().__init__(
             f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})"
         )
-        self.what, self.name, self.known = what, name, tuple(known)
+        self.what = what
+        """What kind of thing the name is for."""
+        self.name = name
+        self.known = tuple(known)
+        """The names that exist."""
 
 
 class InvalidAction(GiveUp):
-    """An intent with arguments that make no sense; its text is ours, without a customer's words."""
+    """An action has invalid arguments; the text quotes no customer."""
 
 
 class StoreUnavailable(FoxhooksError):
@@ -78,11 +79,11 @@ class StoreUnavailable(FoxhooksError):
 
 
 class Unfit(FoxhooksError, ValueError):
-    """A call that HappyFox could not take, or that cannot be put together; nothing was sent."""
+    """A call cannot be built, or HappyFox could not accept it; nothing was sent."""
 
 
 class HappyFoxError(FoxhooksError):
-    """An answer of HappyFox that is not a success: ``status`` is its HTTP status."""
+    """HappyFox answered with an error; ``status`` is the HTTP status."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -90,7 +91,7 @@ class HappyFoxError(FoxhooksError):
 
 
 class Refused(HappyFoxError):
-    """HappyFox finds the request wrong; ``problems`` holds (field, text) pairs as it sent them."""
+    """HappyFox rejected the request; ``problems`` are its pairs of field and text."""
 
     def __init__(self, text: str, status: int, problems: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(text, status)
@@ -102,7 +103,7 @@ class Gone(HappyFoxError):
 
 
 class CheckCredentials(HappyFoxError):
-    """HappyFox does not accept the API key and auth code, or they lack a right."""
+    """HappyFox rejects the API key and auth code, or they lack a permission."""
 
 
 class Locked(HappyFoxError):
@@ -110,19 +111,19 @@ class Locked(HappyFoxError):
 
 
 class Broken(HappyFoxError):
-    """HappyFox answered with a fault of its own or with something unreadable."""
+    """HappyFox failed, or its answer is unreadable."""
 
 
 class Unsent(Exception):
-    """No byte of the call left this process: nothing happened, and its slot is free again."""
+    """No byte of the call was sent: nothing happened, and its permit is free."""
 
 
 class InDoubt(Exception):
-    """The call left and no usable answer came back: it may or may not have happened."""
+    """The call was sent without a usable answer: it may have happened."""
 
 
 class NotNow(BaseException):
-    """No permit can be had: ``wait`` is the time in milliseconds until it is worth asking again."""
+    """No permit is available; ``wait`` is the time (ms) until the next attempt."""
 
     def __init__(self, wait: int, reason: str) -> None:
         super().__init__(f"{reason}, wait {wait} ms")
@@ -130,16 +131,16 @@ class NotNow(BaseException):
 
 
 class LeaseLost(BaseException):
-    """This worker no longer holds the lane: another one may be working it."""
+    """This worker has lost the lane; another one may be working on it."""
 
 
 def nearest(name: object, known: Iterable[str], similarity: float = 0.6) -> str | None:
-    """Return the known name most like a misspelt one, or None if none is similar enough."""
+    """Return the known name most like a misspelt one, if one is similar enough."""
     return next(iter(get_close_matches(str(name), list(known), n=1, cutoff=similarity)), None)
 
 
 def suggest(name: object, known: Iterable[str], otherwise: str = "") -> str:
-    """Return the fix for an unknown name: the nearest known one, else ``otherwise``, else all known names."""
+    """Return the nearest known name, else ``otherwise``, else all names."""
     names = sorted(known)
     if near := nearest(name, names):
         return f"did you mean {near!r}?"
@@ -150,7 +151,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(duration: float | str | timedelta) -> float:
-    """Read a duration: a number of seconds, a number with one of ``ms s m h d`` behind it, or a timedelta."""
+    """Return the seconds of a number, a text such as ``10m``, or a timedelta."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     if isinstance(duration, int | float) and not isinstance(duration, bool):
@@ -165,15 +166,15 @@ def seconds(duration: float | str | timedelta) -> float:
     raise ValueError(f"{duration!r} is not a duration; write a number of seconds, or 90s, 10m, 2h, 1d")
 
 
-#: The longest wait (s) that anything here is asked for.
+#: The longest wait (s) of a retry, a timer or a schedule.
 LONGEST = 366 * 86_400.0
 
 
-def _wait(after: float | str | timedelta) -> float:
+def _retry_wait(after: float | str | timedelta) -> float:
     try:
-        given = seconds(after)
+        wait = seconds(after)
     except ValueError:
-        raise InvalidAction(f"Retry: after={after!r} is no wait; write it as 90s, 10m or 2h") from None
-    if not given <= LONGEST:
-        raise InvalidAction(f"Retry: after={after!r} cannot be; it is 366d at most")
-    return max(given, 0.0)
+        raise InvalidAction(f"Retry: after={after!r} is not a duration; write it as 90s, 10m or 2h") from None
+    if not wait <= LONGEST:
+        raise InvalidAction(f"Retry: after={after!r} is too long; the maximum is 366d")
+    return max(wait, 0.0)

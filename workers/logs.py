@@ -1,7 +1,7 @@
-"""Logs and error reports, without customers' words and without secrets.
+"""Write logs and error reports without customers' words and without secrets.
 
-Log lines are constant sentences with a few known fields, passed as ``extra``. Other fields are left out, and so is
-the text of exceptions, because a handler may put a customer's words there.
+Log messages are constant, with a few known fields passed as ``extra``. Other fields and the text of exceptions are left
+out, because a handler may put a customer's words there.
 """
 
 import json
@@ -16,42 +16,38 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from sentry_sdk.integrations import Integration
 
-Part = Literal["web", "worker"]
-
 #: The fields a log line or a report may carry.
 FIELDS = frozenset(
     {
         *("account", "ticket", "event", "kind", "handler", "router", "permission", "attempt", "effect", "turn"),
-        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path"),
+        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path", "task"),
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
 )
-#: Headers of a request that say nothing about a person.
-HEADERS = frozenset({"content-length", "content-type", "user-agent"})
-#: Loggers whose sentences are ours, and therefore constant.
-OURS = ("workers", "service")
-#: Libraries that log every call and its address at INFO.
-TALKATIVE = ("httpx", "httpcore", "asyncio")
-
-
+#: Request headers that say nothing about a person.
+SAFE_HEADERS = frozenset({"content-length", "content-type", "user-agent"})
+#: Our own loggers, whose messages are constant.
+OWN_LOGGERS = ("workers", "service")
+#: Libraries that log every call and its URL at INFO.
+NOISY_LOGGERS = ("httpx", "httpcore", "asyncio")
 #: ANSI colors of the levels on a terminal.
 LEVEL_COLORS = {"info": 32, "debug": 32, "warning": 33, "error": 31, "critical": 31}
 
 
 def init_logging(settings: Settings) -> None:
-    """Write every log line of the process to stderr, as JSON or for a person."""
+    """Write all log lines of the process to stderr, as JSON or in a form for people."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines(settings.log_format))
+    handler.setFormatter(_LineFormatter(settings.log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     for warning in settings.warnings:
         logging.getLogger(__name__).warning("A setting must be changed.", extra={"reason": str(warning)})
-    for name in TALKATIVE:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-class _Lines(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """Format a record as a line: time, level, logger, message and the known fields."""
 
     def __init__(self, style: Literal["json", "console"]) -> None:
@@ -68,13 +64,11 @@ class _Lines(logging.Formatter):
         line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
         if record.exc_info and record.exc_info[1] is not None:
             line["raised"] = _frames(record.exc_info[1])
-        return self._for_a_person(line) if self._console else json.dumps(line, default=repr)
+        return self._readable(line) if self._console else json.dumps(line, default=repr)
 
-    def _for_a_person(self, line: dict[str, Any]) -> str:
+    def _readable(self, line: dict[str, Any]) -> str:
         at, level, logger, message, *_ = line.values()
-        fields = [
-            f"{self._paint(36, name)}={self._paint(35, _quoted(value))}" for name, value in list(line.items())[4:]
-        ]
+        fields = [f"{self._paint(36, key)}={self._paint(35, _quoted(each))}" for key, each in list(line.items())[4:]]
         level = self._paint(LEVEL_COLORS.get(level, 0), f"{level:<9}")
         return " ".join([self._paint(2, at), f"[{level}]", self._paint(1, f"{message:<30}"), f"[{logger}]", *fields])
 
@@ -89,14 +83,13 @@ def _quoted(value: object) -> str:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Return where an exception came from and its type, but not its text."""
-    found = traceback.extract_tb(error.__traceback__)
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
-    return [*frames, type(error).__qualname__]
+    """Return the stack and the type of an exception, but not its text."""
+    stack = traceback.extract_tb(error.__traceback__)
+    return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack), type(error).__qualname__]
 
 
-def init_sentry(settings: Settings, part: Part) -> None:
-    """Start error reports if a DSN is set; call it before building the broker or the application."""
+def init_sentry(settings: Settings, part: Literal["web", "worker"]) -> None:
+    """Start error reports if a DSN is set; call before building broker or app."""
     if settings.sentry_dsn is None:
         return
     import sentry_sdk  # slow to import, and most processes have no DSN
@@ -109,14 +102,14 @@ def init_sentry(settings: Settings, part: Part) -> None:
         max_request_body_size="never",
         send_default_pii=False,
         trace_propagation_targets=[],
-        before_send=_scrub,
-        before_breadcrumb=_crumb,
+        before_send=_scrub_event,
+        before_breadcrumb=_scrub_breadcrumb,
     )
     sentry_sdk.set_tag("part", part)
 
 
-def _integration(part: Part) -> "Integration":
-    """Return the part's integration; the worker has no web framework, the web process no broker."""
+def _integration(part: str) -> "Integration":
+    """Return the integration of the process: only one has a web framework."""
     if part == "web":
         from sentry_sdk.integrations.starlette import StarletteIntegration
 
@@ -126,23 +119,21 @@ def _integration(part: Part) -> "Integration":
     return DramatiqIntegration()
 
 
-def _scrub(event: Any, _hint: Any) -> Any:
-    """Remove from a report whatever could hold a customer's words or a secret."""
-    request = event.pop("request", None)
-    if request:
+def _scrub_event(event: Any, _hint: Any) -> Any:
+    """Remove everything that could contain a customer's words or a secret."""
+    if request := event.pop("request", None):
         headers = request.get("headers") or {}
         event["request"] = {
             "method": request.get("method"),
             "url": str(request.get("url", "")).partition("?")[0],
-            "headers": {name: value for name, value in headers.items() if name.lower() in HEADERS},
+            "headers": {name: value for name, value in headers.items() if name.lower() in SAFE_HEADERS},
         }
     event.pop("user", None)
     event.pop("server_name", None)
-    event["extra"] = _known(event.get("extra"))
+    event["extra"] = _known_fields(event.get("extra"))
     contexts = event.get("contexts") or {}
     event["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
-    entry = event.get("logentry")
-    if entry:
+    if entry := event.get("logentry"):
         event["logentry"] = {"message": entry.get("message", "")}
     for error in (event.get("exception") or {}).get("values") or []:
         error["value"] = ""
@@ -152,13 +143,15 @@ def _scrub(event: Any, _hint: Any) -> Any:
     return event
 
 
-def _crumb(crumb: Any, _hint: Any) -> Any:
+def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
+    """Keep the text and the fields of our own log lines only."""
     kept = {name: crumb[name] for name in ("type", "category", "level", "timestamp") if name in crumb}
-    if str(crumb.get("category", "")).startswith(OURS):
+    if str(crumb.get("category", "")).startswith(OWN_LOGGERS):
         kept["message"] = crumb.get("message", "")
-        kept["data"] = _known(crumb.get("data"))
+        kept["data"] = _known_fields(crumb.get("data"))
     return kept
 
 
-def _known(fields: Any) -> dict[str, Any]:
+def _known_fields(fields: Any) -> dict[str, Any]:
+    """Return only the fields that a report may carry."""
     return {name: value for name, value in (fields or {}).items() if name in FIELDS}

@@ -1,10 +1,10 @@
-"""Limits: a handler runs in a thread of its own, so that one that hangs cannot hold up the engine.
+"""Run handlers with a time limit, each in a thread of its own.
 
-The engine's threads never get an asynchronous exception: it could hit between an answer and its journal entry. A
-handler over its limit is left behind; an exception is raised in its thread, which ends it unless it sits in a blocking
-call, and never in the middle of the engine's own code, which a read of the handler's runs there. When the worker is on
-its way out, a handler is left behind sooner: the next worker runs it again, and the journal tells what it did in
-other systems.
+A hanging handler must not block the engine. The engine's threads never get an asynchronous exception, which could hit
+between an answer and its journal entry. A handler over its limit is abandoned: an exception is raised in its thread,
+which ends it unless it is in a blocking call. It is never raised in the middle of engine code, which the handler's
+reads run there. When the worker is stopping, handlers get less time: the next worker runs them again, and the journal
+knows their effects in other systems.
 """
 
 import contextvars
@@ -23,12 +23,15 @@ from workers.errors import NotNow
 
 T = TypeVar("T")
 
-#: So many handlers hanging in blocking calls at the same time end the process: a fresh one works better.
-STUCK = 32
+#: The process stops if more handlers than this hang in blocking calls at the same time; a new one works better.
+MAX_HANGING = 32
 
-#: Seconds a handler may go on after the worker was told to end, and how often that is looked at.
+#: Seconds that a handler may continue when the worker is stopping, and how often that is checked.
 GRACE = 5.0
-LOOK = 0.5
+POLL = 0.5
+
+#: Why a lane is released when its worker stops.
+STOPPING = "the worker is stopping"
 
 log = logging.getLogger(__name__)
 
@@ -37,108 +40,111 @@ class HandlerTimeout(Exception):
     """A handler ran longer than ``FOXHOOKS_HANDLER_SECONDS``."""
 
 
-class _Stop(Exception):
-    """Raised inside the thread of a handler that is over its limit."""
+class _Abandoned(Exception):
+    """Raised in the thread of a handler that is over its limit."""
 
 
 class HandlerTimeouts:
-    """Run functions with a limit of ``seconds``, each calling thread with a companion thread of its own.
-
-    ``stopped`` tells that the worker is on its way out.
-    """
+    """Run functions with a time limit, in one companion thread per calling thread."""
 
     def __init__(self, seconds: float, stopped: Callable[[], bool]) -> None:
-        self._seconds, self._stopped = seconds, stopped
+        self._seconds = seconds
+        #: Returns whether the worker is stopping, so that no lane, read, handler or effect may be started.
+        self.stopped = stopped
         self._local = threading.local()
-        self._stuck: set[threading.Thread] = set()
+        self._hanging: set[threading.Thread] = set()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Return what the function returns; raise ``HandlerTimeout``, or ``NotNow`` when the worker shuts down."""
+        """Return the function's result, or raise HandlerTimeout or NotNow."""
         companion: _Companion | None = getattr(self._local, "companion", None)
         if companion is None:
             companion = self._local.companion = _Companion()
-        box = companion.start(function)
-        if not self._wait(box):
+        task = companion.start(function)
+        if not self._wait(task):
             self._local.companion = None
-            self._leave(companion)
-            if self._stopped():
-                raise NotNow(0, "the worker ends")
+            self._abandon(companion)
+            if self.stopped():
+                raise NotNow(0, STOPPING)
             raise HandlerTimeout(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
-        if box.error is not None:
-            raise box.error
-        result: T = box.result
+        if task.error is not None:
+            raise task.error
+        result: T = task.result
         return result
 
-    def engine(self, function: Callable[[], T]) -> T:
-        """Run the engine's own code for a handler, in the handler's thread: it is not broken off in the middle."""
-        companion: _Companion | None = getattr(_here, "companion", None)
+    def run_engine(self, function: Callable[[], T]) -> T:
+        """Run engine code in the handler's thread without interrupting it."""
+        companion: _Companion | None = getattr(_current, "companion", None)
         if companion is None:
             raise RuntimeError("ctx works only in the thread that its handler runs in")
         with companion.guard:
-            if companion.left:
-                raise _Stop
+            if companion.abandoned:
+                raise _Abandoned
             result = function()
-        if companion.left:
-            raise _Stop
+        if companion.abandoned:
+            raise _Abandoned
         return result
 
-    def _wait(self, box: "_Box") -> bool:
-        give_up = time.monotonic() + self._seconds
-        hurried = False
-        while (left := give_up - time.monotonic()) > 0:
-            if box.done.wait(min(left, LOOK)):
+    def _wait(self, task: "_Task") -> bool:
+        """Return whether the task ended in time."""
+        deadline = time.monotonic() + self._seconds
+        shortened = False
+        while (left := deadline - time.monotonic()) > 0:
+            if task.done.wait(min(left, POLL)):
                 return True
-            if self._stopped() and not hurried:
-                hurried, give_up = True, min(give_up, time.monotonic() + GRACE)
+            if self.stopped() and not shortened:
+                shortened, deadline = True, min(deadline, time.monotonic() + GRACE)
         return False
 
-    def _leave(self, companion: "_Companion") -> None:
-        self._stuck = {thread for thread in self._stuck if thread.is_alive()} | {companion.thread}
+    def _abandon(self, companion: "_Companion") -> None:
+        self._hanging = {thread for thread in self._hanging if thread.is_alive()} | {companion.thread}
         companion.tasks.put(None)
-        companion.left = True
+        companion.abandoned = True
         if companion.thread.ident is not None and companion.guard.acquire(blocking=False):
-            raise_thread_exception(companion.thread.ident, _Stop)  # type: ignore[no-untyped-call]
+            raise_thread_exception(companion.thread.ident, _Abandoned)  # type: ignore[no-untyped-call]
             companion.guard.release()
-        if len(self._stuck) > STUCK:
-            log.error("Too many handlers hang; this worker process stops", extra={"count": len(self._stuck)})
+        if len(self._hanging) > MAX_HANGING:
+            log.error("Too many handlers hang; this worker process stops", extra={"count": len(self._hanging)})
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-class _Box:
-    def __init__(self) -> None:
+class _Task:
+    """A function to run, and its result once it is done."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
 
 
-_here = threading.local()
+#: The companion whose thread this is.
+_current = threading.local()
 
 
 class _Companion:
-    """A thread that runs one function after another for its owner, until it is ``left`` behind."""
+    """A thread that runs one function after another until it is abandoned."""
 
     def __init__(self) -> None:
-        self.left = False
+        self.abandoned = False
         self.guard = threading.Lock()
-        self.tasks: SimpleQueue[tuple[_Box, Callable[[], Any]] | None] = SimpleQueue()
+        self.tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="handler", daemon=True)
         self.thread.start()
 
-    def start(self, function: Callable[[], Any]) -> _Box:
-        box = _Box()
+    def start(self, function: Callable[[], Any]) -> _Task:
         context = contextvars.copy_context()
-        self.tasks.put((box, lambda: context.run(function)))
-        return box
+        task = _Task(lambda: context.run(function))
+        self.tasks.put(task)
+        return task
 
     def _run(self) -> None:
-        _here.companion = self
+        _current.companion = self
         try:
             while (task := self.tasks.get()) is not None:
-                box, function = task
                 try:
-                    box.result = function()
+                    task.result = task.function()
                 except BaseException as error:
-                    box.error = error
-                box.done.set()
-        except _Stop:
+                    task.error = error
+                task.done.set()
+        except _Abandoned:
             return

@@ -1,19 +1,19 @@
-"""Verify a delivery's signature, decode its body, and read which ticket it is about and what happened.
+"""Verify a delivery's signature and read its ticket number and event.
 
 HappyFox documents no body. One receiver that ran in production saw flat bodies; a guide to the API suggests the ticket
-as the REST API shows it; a third source wraps the ticket. All three are read. Only a ticket number is required, and
-everything else is a hint: the ticket itself, read later, is the truth.
+as in the REST API; a third source wraps the ticket. All three are accepted. Only a ticket number is required. The rest
+is a hint, because the turn reads the ticket itself.
 
 HappyFox signs with HMAC-SHA1 in the header ``X-Happyfox-Webhook-Signature`` (a third party's guide to its API, June
-2026). How the digest is written as text is not documented. So every usual spelling of the same 20 bytes is accepted,
-which costs no security, and nothing else: no other algorithm, no body parsed and serialized again.
+2026). How the digest is encoded as text is not documented. So every usual encoding of the same 20 bytes is accepted,
+which does not weaken security, and nothing else: no other algorithm, no body parsed and serialized again.
 """
 
 import binascii
 import hmac
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -24,8 +24,8 @@ from workers.errors import FoxhooksError
 
 HEADER: Final = "X-Happyfox-Webhook-Signature"
 
-_LONGEST: Final = 128  # the longest spelling has 61 characters; longer headers are not examined
-_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_MAX_HEADER: Final = 128  # the longest encoding has 61 characters; longer headers are rejected unread
+_STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 _SPELLINGS: Final[Mapping[str, Callable[[bytes], str]]] = {
     "hex": lambda digest: digest.hex(),
@@ -40,9 +40,9 @@ SPELLINGS: Final = tuple(_SPELLINGS)
 
 
 def sign(key: str, body: bytes, spelling: str = "hex") -> str:
-    """Return the signature of ``body`` as HappyFox would send it, in one of ``SPELLINGS``.
+    """Return the signature of a body as HappyFox would send it.
 
-    "hex" is the most likely spelling. Raises ValueError for a spelling that does not exist.
+    ``spelling`` is one of ``SPELLINGS``; "hex" is the most likely one. Raise ValueError for an unknown one.
     """
     write = _SPELLINGS.get(spelling)
     if write is None:
@@ -51,9 +51,9 @@ def sign(key: str, body: bytes, spelling: str = "hex") -> str:
 
 
 class Verifier:
-    """Check signatures against the secrets of an account; during a rotation any may match.
+    """Check signatures against an account's secrets, any of which may match.
 
-    Keys are prepared once: checking a 1.3 kB body takes about 2 microseconds per key.
+    During a rotation there are two. Keys are prepared once: checking a 1.3 kB body takes about 2 microseconds per key.
     Raise ValueError for an empty key, with which anybody could sign.
     """
 
@@ -77,18 +77,13 @@ class Verifier:
         return found
 
 
-def verify(header: bytes | str | None, body: bytes, keys: Sequence[bytes]) -> bool:
-    """Return whether one of the keys signed the raw body; reuse a ``Verifier`` for many."""
-    return Verifier(keys)(header, body)
-
-
 def _digest(header: bytes | str | None) -> bytes | None:
     """Return the 20 bytes of a SHA-1 digest in a header, or None if it holds none.
 
     Spellings: 40 hexadecimal digits in any case; base64 in either alphabet, padded (28) or not (27);
     base64 of the lower-case hexadecimal text (56). A prefix ``sha1=`` and surrounding white space are dropped.
     """
-    if header is None or len(header) > _LONGEST:
+    if header is None or len(header) > _MAX_HEADER:
         return None
     if isinstance(header, str):
         if not header.isascii():
@@ -101,17 +96,17 @@ def _digest(header: bytes | str | None) -> bytes | None:
         if len(text) == 40:
             return binascii.unhexlify(text)
         if len(text) in (27, 28):
-            return _exactly(text.translate(_STANDARD).ljust(28, b"="), 20)
+            return _decode_base64(text.translate(_STANDARD_ALPHABET).ljust(28, b"="), 20)
         if len(text) == 56:
-            inner = _exactly(text, 40)
+            inner = _decode_base64(text, 40)
             return binascii.unhexlify(inner) if inner is not None and inner == inner.lower() else None
     except binascii.Error:
         pass
     return None
 
 
-def _exactly(text: bytes, size: int) -> bytes | None:
-    """Decode base64 in its one canonical form: right size and padding, no extra bits or characters."""
+def _decode_base64(text: bytes, size: int) -> bytes | None:
+    """Decode canonical base64 of this size; return None for anything else."""
     raw = binascii.a2b_base64(text)
     return raw if len(raw) == size and binascii.b2a_base64(raw, newline=False) == text else None
 
@@ -131,7 +126,7 @@ _FORM_FIELDS: Final = frozenset({"payload", "data", "json"})
 
 
 class UnreadableBody(FoxhooksError):
-    """A delivery's body cannot be read or names no ticket; ``reason`` holds no text of the body."""
+    """A body is unreadable or names no ticket; ``reason`` quotes none of it."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -159,7 +154,7 @@ def decode(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _form_field(text: bytes) -> bytes | None:
-    """Return the field of a URL-encoded form that holds JSON, or None if there is none."""
+    """Return the JSON field of a URL-encoded form, or None."""
     try:
         fields = parse_qsl(text.decode(), errors="strict", max_num_fields=20)
     except ValueError:
@@ -193,14 +188,14 @@ def _json(text: bytes) -> object:
 Kind = Literal["created", "updated", "unknown"]
 DeliveryActor = Literal["contact", "staff", "rule", "unknown"]
 Form = Literal["flat", "rest", "wrapped"]
-LARGEST: Final = 2**53 - 1  # the largest whole number every reader of JSON agrees on
+LARGEST: Final = 2**53 - 1  # the largest integer that all JSON parsers agree on
 
 _NUMBER_KEYS: Final = ("ticket_id", "id", "ticket_number", "ticketId")
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a delivery says."""
+    """The content of a delivery."""
 
     ticket: int
     """The ticket number, 1 to ``LARGEST``."""
@@ -212,13 +207,13 @@ class Delivery:
     form: Form
     actor: DeliveryActor
     label: str
-    """contact-reply, staff-reply, private-note, forward, another message label spelled alike, or empty."""
+    """contact-reply, staff-reply, private-note, forward, another message type in this style, or empty."""
     rule: str
     """The smart rule's name, or empty."""
 
 
 def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "updated", ""] = "") -> Delivery:
-    """Read a delivery in any of its forms; ``url_kind`` counts only if the body has no event type.
+    """Read a delivery; ``url_kind`` counts if the body has no event type.
 
     Raise UnreadableBody, and nothing else, whatever the bytes are.
     """
@@ -232,7 +227,7 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
     number = _ticket_number(ticket)
     single = ticket.get("update") or outer.get("update")
     updates = ticket.get("updates")
-    update = single if single else _newest(updates) if isinstance(updates, list) else None
+    update = single or (_newest(updates) if isinstance(updates, list) else None)
     kind, by_rule = _read_kind(outer, ticket)
     if kind is None:
         kind = url_kind or ("updated" if single or (isinstance(updates, list) and len(updates) > 1) else "created")
@@ -258,35 +253,31 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
 
 
 def _ticket_number(ticket: dict[str, Any]) -> int:
-    """Return the ticket number: given directly, or at the end of the link or the display id.
-
-    The digits of a display id are the ticket number (KB 1039), yet one sample seen in production paired it
-    with a link to another number, so the link has priority.
-    """
-    for key in _NUMBER_KEYS:
-        value = ticket.get(key)
-        if value is not None and value != "":
-            return _checked(_whole(value))
-    link = ticket.get("agent_ticket_url")
-    if isinstance(link, str):
-        digits = _last_digits(link.partition("?")[0].partition("#")[0].rstrip("/ "))
-        if digits:
-            return _checked(_whole(digits))
-    for key in ("display_id", "ticket_display_id"):
-        value = ticket.get(key)
-        if isinstance(value, str) and (digits := _last_digits(value.rstrip())):
-            return _checked(_whole(digits))
-    raise UnreadableBody("no-ticket-number")
-
-
-def _checked(number: int | None) -> int:
+    """Return the ticket number."""
+    value = next(_number_values(ticket), None)
+    if value is None:
+        raise UnreadableBody("no-ticket-number")
+    number = _parse_id(value)
     if number is None:
         raise UnreadableBody("bad-ticket-number")
     return number
 
 
-def _whole(value: object) -> int | None:
-    """Return an id given as a whole number or its decimal digits, or None if out of range."""
+def _number_values(ticket: dict[str, Any]) -> Iterator[object]:
+    """Yield the possible ticket numbers: own field, link, display id.
+
+    The digits of a display id are the ticket number (KB 1039), yet one sample seen in production paired it
+    with a link to another number, so the link has priority.
+    """
+    yield from (ticket[key] for key in _NUMBER_KEYS if ticket.get(key) not in (None, ""))
+    link, *ids = (ticket.get(key) for key in ("agent_ticket_url", "display_id", "ticket_display_id"))
+    if isinstance(link, str):
+        ids.insert(0, link.partition("?")[0].partition("#")[0].rstrip("/ "))
+    yield from (digits for text in ids if isinstance(text, str) and (digits := _last_digits(text.rstrip())))
+
+
+def _parse_id(value: object) -> int | None:
+    """Return an id given as an integer or its digits, or None if out of range."""
     if isinstance(value, str):
         digits = value.strip().lstrip("0")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 16):
@@ -300,7 +291,7 @@ def _last_digits(text: str) -> str:
 
 
 def _newest(updates: list[Any]) -> dict[str, Any] | None:
-    """Return the newest REST update: the highest id, else the latest time stamp, else the last."""
+    """Return the newest update by id, else by time stamp, else the last."""
     newest: dict[str, Any] | None = None
     highest: tuple[int, str] = (0, "")
     for update in updates:
@@ -314,11 +305,11 @@ def _newest(updates: list[Any]) -> dict[str, Any] | None:
 
 def _update_id(update: dict[str, Any]) -> int | None:
     value = update.get("update_id")
-    return _whole(value if value is not None else update.get("id"))
+    return _parse_id(value if value is not None else update.get("id"))
 
 
-# HappyFox's words and ours. "smartrule" and "Client Reply" were seen in a receiver that ran in production; "staff",
-# "user" and "p" are the REST API's words. HappyFox lists none, so all other spellings are assumed.
+# HappyFox's words, mapped to ours. A receiver that ran in production saw "smartrule" and "Client Reply"; "staff",
+# "user" and "p" are from the REST API. HappyFox documents no list, so all other spellings are assumptions.
 _EVENT_KEYS: Final = ("event_type", "event", "type", "webhook_event", "event_name", "action", "trigger")
 
 _CREATED: Final = "ticket_created ticket_create created create new_ticket ticket_new ticket_creation"
@@ -367,30 +358,30 @@ def _read_kind(outer: dict[str, Any], ticket: dict[str, Any]) -> tuple[Kind | No
 
 
 def _read_actor(by: object) -> tuple[DeliveryActor, str]:
-    """Return who did it and their name, from an object, a bare type, a bare name or nothing."""
+    """Return actor and name, from an object, a type, a name or nothing."""
     word, name = (by.get("type"), by.get("name")) if isinstance(by, dict) else (by, by)
-    actor = _ACTORS.get(_folded(word), "unknown") if isinstance(word, str) else "unknown"
+    actor = _ACTORS.get(_normalized(word), "unknown") if isinstance(word, str) else "unknown"
     if not isinstance(name, str) or (name is by and actor != "unknown"):
         return actor, ""
     return actor, _clean(name)
 
 
 def _read_label(update: dict[str, Any], actor: DeliveryActor) -> str:
-    """Return the label of a flat update or of a REST update's message, else infer it from the author."""
+    """Return the message type of a flat or REST update, or infer it from the author."""
     message = update.get("message")
     label = update.get("message_type")
     if label is None and isinstance(message, dict):
         label = message.get("message_type")
     if label and isinstance(label, str):
-        known = _LABELS.get(_folded(label))
+        known = _LABELS.get(_normalized(label))
         return known or _clean("-".join(label[:100].lower().replace("_", " ").replace("-", " ").split()))
     return _REPLIES.get(actor, "") if message else ""
 
 
-def _folded(word: str) -> str:
+def _normalized(word: str) -> str:
     return word[:64].strip().lower().replace(" ", "").replace("_", "").replace("-", "")
 
 
 def _clean(text: str) -> str:
-    """Return a name or label that can be stored: one line, 200 characters, no half surrogate pairs."""
+    """Make a text storable: one line, 200 characters, no half surrogate pairs."""
     return " ".join(text[:200].split()).encode("utf-8", "replace").decode()

@@ -1,13 +1,12 @@
-"""What begins and ends with a worker process, beside the turns."""
+"""Put a worker process together and run it under Dramatiq."""
 
 import logging
 import os
 import secrets
 import signal
 import socket
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,67 +39,26 @@ from workers.store.leases import Leases
 from workers.store.permits import Governor
 from workers.timeouts import HandlerTimeouts
 
+#: How long (ms) threads may finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
+#: process ends within 25 s; Heroku kills it after 30 s.
+SHUTDOWN_TIMEOUT = 21_000
+
+#: The part of FOXHOOKS_LEASE_SECONDS for which a lane is leased. The rest is the time to find an expired lease, so the
+#: lanes of a killed worker run again within FOXHOOKS_LEASE_SECONDS.
+LEASE_SHARE = 0.95
+
+#: How long (s) a thread works lanes before actors on other queues and other accounts may have it.
+TIME_SLICE = 1.0
+
 log = logging.getLogger(__name__)
 
 
-class Boot(dramatiq.Middleware):
-    """Start the renewing of leases and the rounds with the worker, marks the store's birth, ends them in order."""
-
-    def __init__(self, store: Store, leases: Leases, accounts: Iterable[str], rounds: Sequence[Scheduler]) -> None:
-        self._store, self._leases, self._accounts, self._rounds = store, leases, accounts, rounds
-
-    def after_process_boot(self, broker: Any) -> None:
-        # Heroku sends SIGTERM to every process, and Dramatiq's parent passes its own on. At the second one Dramatiq
-        # would give up its orderly stop, and hang for the threads that still run.
-        stop = signal.getsignal(signal.SIGTERM)
-
-        def once(number: int, frame: Any) -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if callable(stop):
-                stop(number, frame)
-
-        signal.signal(signal.SIGTERM, once)
-
-    def after_worker_boot(self, broker: Any, worker: Any) -> None:
-        try:
-            for account in self._accounts:
-                seconds, micros = self._store.client.time()
-                self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
-            self._leases.sign_of_life()
-        except (redis.RedisError, StoreUnavailable) as error:
-            log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
-        self._leases.start()
-        for each in self._rounds:
-            each.start()
-        log.info("Worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
-
-    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        for each in self._rounds:
-            each.stop()
-
-    def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        self._leases.stop()
-        self._store.close()
-
-
-#: What threads may still finish after SIGTERM, in ms: the call under way. With Dramatiq's own waits of a second or
-#: so before and after, the process ends within 25 s; Heroku kills after 30 s.
-SHUTDOWN = 21_000
-
-#: The part of FOXHOOKS_LEASE_SECONDS for which a lane is leased. The rest is for whoever finds that the lease has run
-#: out: so the lanes of a killed worker run again within that many seconds.
-LEASED = 0.95
-
-#: For how long (s) a thread works lanes before it is free for actors on other queues, and for accounts that came later.
-SLICE = 1.0
-
-
 def run(settings: Settings) -> int:
-    """Run worker processes through Dramatiq's own command line until a signal ends them; return its exit code."""
+    """Run worker processes with Dramatiq's command line; return its exit code."""
     arguments = [
         "workers.worker:start",
         *("--processes", str(settings.processes), "--threads", str(settings.threads)),
-        *("--worker-shutdown-timeout", str(SHUTDOWN), "--skip-logging", "--path"),
+        *("--worker-shutdown-timeout", str(SHUTDOWN_TIMEOUT), "--skip-logging", "--path"),
     ]
     parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
     code: int = cli.main(parser.parse_args(arguments))  # type: ignore[no-untyped-call]
@@ -108,71 +66,66 @@ def run(settings: Settings) -> int:
 
 
 def start() -> None:
-    """Build the broker of this worker process from its environment; Dramatiq calls it in each process it makes."""
+    """Build the broker of this process; Dramatiq calls it in each worker."""
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:
-        # A plug-in that does not import is for a person to mend, who needs the complaint and no traceback.
-        print(f"The worker cannot start:\n{error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        # The message says what to fix, for example in a plug-in that cannot be imported; a traceback would not help.
+        raise SystemExit(f"The worker cannot start:\n{error}") from None
 
 
 def build(settings: Settings) -> LaneBroker:
-    """Put a worker process together: store, governor and wire of each account, leases, limits, broker."""
+    """Put a worker process together."""
     init_logging(settings)
-    # Sentry's integration changes what a broker is built of, so it comes first.
+    # Sentry's integration changes what a broker is built of, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
-    _warn_of_idle(loaded)
-    accounts = {name: _account(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
+    _warn_about_idle_routers(loaded)
+    accounts = {name: _account_runtime(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     governors = [account.config.governor for account in accounts.values()]
     watch = Watch(store, governors, durable=settings.durability == "fsync")
-    leases = Leases(store, settings.lease * LEASED, monotonic, worker, watch.check)
+    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
     readiness = Readiness(store, idle, claims, settings.threads)
     timeouts = HandlerTimeouts(settings.handler_seconds, readiness.stopped)
-    rounds = {
-        name: Scheduler(account, store, _tasks(settings.accounts[name], account.config, loaded[name]))
+    schedulers = {
+        name: Scheduler(account, store, _periodic_tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
     }
-    middleware = [
-        AsyncIO(),
-        Callbacks(),
-        Pipelines(),
-        Retries(),
-        ShutdownNotifications(),
-        Boot(store, leases, accounts, list(rounds.values())),
-    ]
+    lifecycle = Lifecycle(store, leases, schedulers)
+    middleware = [AsyncIO(), Callbacks(), Pipelines(), Retries(), ShutdownNotifications(), lifecycle]
     broker = LaneBroker(readiness, client, middleware)
     drivers = {
-        name: Driver(account, store, leases, timeouts, readiness.stopped, rounds[name].doubt)
+        name: Driver(account, store, leases, timeouts, on_rejected_write=schedulers[name].check_names_soon)
         for name, account in accounts.items()
     }
-    _declare(broker, readiness, drivers)
+    _declare_actor(broker, readiness, drivers)
     return broker
 
 
-def _warn_of_idle(loaded: Mapping[str, list[Loaded]]) -> None:
+def _warn_about_idle_routers(loaded: Mapping[str, list[Loaded]]) -> None:
     for account, routers in loaded.items():
         for each in routers:
             if not each.router.handlers:
                 log.warning("Router has no handlers", extra={"account": account, "router": each.router.name})
 
 
-def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store) -> AccountRuntime:
+def _account_runtime(
+    settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store
+) -> AccountRuntime:
     governor = Governor(account.name, account.budget)
-    life = int(account.timeout * 1000) + SEND_BY
+    call_ms = int(account.timeout * 1000) + SEND_BY
     handlers = tuple(Bound(handler, each.settings) for each in loaded for handler in each.router.handlers)
     claim = ClaimConfig(
         account=account.name,
-        lease=int(settings.lease * LEASED * 1000),
+        lease=int(settings.lease * LEASE_SHARE * 1000),
         read=bool(handlers),
         budget=governor.budget,
-        life=life,
+        life=call_ms,
     )
     config = AccountConfig(
         claim=claim,
@@ -186,7 +139,7 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
         off_tag=account.off_tag,
         off_skips=account.off_skips,
         loop_guard=account.loop_guard,
-        call_ms=life,
+        call_ms=call_ms,
         doubt_ms=int(account.doubt * 1000),
         record_ttl=int(settings.retention_hours * 3_600_000),
         clock=lambda: int(monotonic() * 1000),
@@ -195,22 +148,22 @@ def _account(settings: Settings, account: AccountSettings, loaded: list[Loaded],
     return AccountRuntime(config, ApiConnection.of(account, governor, store))
 
 
-def _tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
-    """Return what is to be done in rounds: the schedules of the handlers, and a look at the names that are in use."""
+def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
+    """Return the handlers' schedules and, if any names are used, their check."""
 
     def check(directory: Directory) -> list[str]:
-        return [str(complaint) for complaint in unknown_here(account, loaded, directory)]
+        return [str(problem) for problem in unknown_here(account, loaded, directory)]
 
     return periodic_tasks(config.handlers, check if uses_names(account, loaded) else None)
 
 
-def _declare(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
+def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
-        """Take turns of due lanes; lets nothing escape, since Dramatiq would only repeat or drop it."""
+        """Take turns; catch all, since Dramatiq would only repeat or drop it."""
         config = readiness.accept()
         try:
             if config is not None:
-                drivers[config.account].work(SLICE, partial(readiness.should_yield, config))
+                drivers[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
             log.error("Turn interrupted; its lane continues when its lease expires", extra={"error": str(error)})
             time.sleep(1.0)
@@ -221,3 +174,43 @@ def _declare(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Dri
             readiness.leave(config)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)
+
+
+class Lifecycle(dramatiq.Middleware):
+    """Mark a new store's epoch; start and stop lease renewal and schedulers."""
+
+    def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
+        self._store, self._leases, self._schedulers = store, leases, schedulers
+
+    def after_process_boot(self, _broker: Any) -> None:
+        # Heroku sends SIGTERM to every process, and Dramatiq's parent forwards its own. At the second one Dramatiq
+        # would abort its orderly shutdown and wait for the running threads.
+        shut_down = signal.getsignal(signal.SIGTERM)
+
+        def shut_down_once(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if callable(shut_down):
+                shut_down(number, frame)
+
+        signal.signal(signal.SIGTERM, shut_down_once)
+
+    def after_worker_boot(self, _broker: Any, worker: Any) -> None:
+        try:
+            for account in self._schedulers:
+                seconds, micros = self._store.client.time()
+                self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
+            self._leases.sign_of_life()
+        except (redis.RedisError, StoreUnavailable) as error:
+            log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
+        self._leases.start()
+        for scheduler in self._schedulers.values():
+            scheduler.start()
+        log.info("Worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
+
+    def before_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
+        for scheduler in self._schedulers.values():
+            scheduler.stop()
+
+    def after_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
+        self._leases.stop()
+        self._store.close()

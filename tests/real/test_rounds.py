@@ -42,10 +42,10 @@ def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(d
     assert fleet.notes(other) == []
     assert "scheduled: found by test.nudge" in fleet.history(numbers[0])
     fleet.wait(
-        lambda: any("unknown to HappyFox" in worker.output for worker in workers), "the unknown name is reported"
+        lambda: any("HappyFox does not know" in worker.output for worker in workers), "the unknown name is reported"
     )
     output = "".join(worker.output for worker in workers)
-    assert output.count("A name in use is unknown to HappyFox") == 1
+    assert output.count("HappyFox does not know a name in use") == 1
     assert "no status 'Nwe' in" in output
     searches = [call for call in fleet.calls("GET") if call.path.endswith("/tickets/")]
     assert len(searches) == 2

@@ -1,4 +1,4 @@
-"""Handlers in threads: what they do outside is in doubt when their time is over, and not done after a freeze."""
+"""Handlers in threads: their external effects are in doubt after a timeout and not made after a freeze."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 class Threads(World):
-    """A world whose handlers run as in a worker process, each in a thread and under a limit."""
+    """A world whose handlers run as in a worker process, each in a thread with a time limit."""
 
     def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:
         super().__init__(client, *routers)
         self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
-        self.ends = False
-        wire = ApiConnection(
+        self.stopping = False
+        connection = ApiConnection(
             "https://demo.happyfox.com",
             api_key="key",
             auth_code="code",
@@ -39,25 +39,24 @@ class Threads(World):
             governor=self.governor,
             store=self.store,
         )
-        timeouts = HandlerTimeouts(seconds, lambda: self.ends)
-        self.invocations = InvocationRunner(
-            AccountRuntime(self.config, wire), self.store, self.leases, timeouts, lambda: self.ends
-        )
+        timeouts = HandlerTimeouts(seconds, lambda: self.stopping)
+        account = AccountRuntime(self.config, connection)
+        self.invocations = InvocationRunner(account, self.store, self.leases, timeouts)
         self.simulator.create_ticket()
         self.deliver()
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
-        self._held = lane
+        self._lane = lane
         self.leases.add(lane, self.now / 1000)
         return super().drive(lane)
 
     def decide(self, step: Decide) -> Decision | Failure:
-        return self.invocations.take(self._held, step)
+        return self.invocations.run(self._lane, step)
 
 
 @pytest.fixture
-def going_on() -> Iterator[threading.Event]:
-    """Lets everything that hangs go on at the end of the test."""
+def release() -> Iterator[threading.Event]:
+    """Release everything that hangs at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
@@ -80,7 +79,7 @@ def reasons(store: Any) -> list[str]:
     ]
 
 
-def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: redis.Redis) -> None:
+def test_an_external_effect_runs_in_the_handlers_thread_and_returns_its_value(store: redis.Redis) -> None:
     names: list[str] = []
 
     def add() -> int:
@@ -98,12 +97,12 @@ def test_what_a_handler_does_outside_runs_in_its_thread_and_comes_back(store: re
     assert "'text': '7" in str(world.ticket(1)["updates"])
 
 
-def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, going_on: threading.Event) -> None:
+def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, release: threading.Event) -> None:
     calls: list[int] = []
 
     def add() -> None:
         calls.append(1)
-        going_on.wait(20)
+        release.wait(20)
 
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", add)), seconds=0.1)
     world.work()
@@ -113,25 +112,25 @@ def test_a_call_that_outlives_its_handler_is_in_doubt(store: redis.Redis, going_
     assert "effect 'add' may or may not have happened" in reasons(store)[0]
 
 
-def test_a_call_that_outlives_its_handler_is_looked_up_where_it_can_be(
-    store: redis.Redis, going_on: threading.Event
+def test_a_call_that_outlives_its_handler_is_looked_up_if_possible(
+    store: redis.Redis, release: threading.Event
 ) -> None:
     calls: list[int] = []
 
     def add() -> int:
         calls.append(1)
-        going_on.wait(20)
+        release.wait(20)
         return 7
 
-    router = clerk(lambda ticket, ctx: ticket.note(f"row {ctx.effect('add', add, lambda: len(calls) or None)}"))
+    router = clerk(lambda ticket, ctx: ticket.note(f"lead {ctx.effect('add', add, lambda: len(calls) or None)}"))
     world = Threads(store, router, seconds=0.1)
     world.settle_down(step=5_000)
 
     assert (calls, reasons(store)) == ([1], [])
-    assert "row 1" in str(world.ticket(1)["updates"])
+    assert "lead 1" in str(world.ticket(1)["updates"])
 
 
-def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
+def test_a_process_that_was_frozen_makes_no_call(store: redis.Redis) -> None:
     calls: list[int] = []
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
     lane = world.claim()
@@ -148,10 +147,10 @@ def test_a_process_that_was_frozen_calls_nothing(store: redis.Redis) -> None:
     assert calls == []
 
 
-def test_a_worker_on_its_way_out_begins_no_effect(store: redis.Redis) -> None:
+def test_a_stopping_worker_starts_no_effect(store: redis.Redis) -> None:
     calls: list[int] = []
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
-    world.ends = True
+    world.stopping = True
     lane = world.claim()
     assert lane is not None
 
@@ -184,7 +183,7 @@ def test_an_effect_cannot_be_made_from_another_thread_or_after_the_run(store: re
     ]
 
 
-def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it(store: redis.Redis) -> None:
+def test_a_denied_permit_parks_the_lane_even_if_the_handler_swallows_it(store: redis.Redis) -> None:
     def file(ticket: Ticket, ctx: Context) -> None:
         for _ in range(2):
             try:
@@ -205,7 +204,7 @@ def test_a_permit_that_was_refused_is_not_forgotten_when_the_handler_swallows_it
 
 
 class Busy(Retry):
-    """As authors write them: their own class, their own members."""
+    """A class of a handler's author, with attributes of its own."""
 
     def __init__(self, reason: Any, after: Any = None) -> None:
         self.reason, self.after = reason, after
@@ -217,11 +216,11 @@ class Hopeless(GiveUp):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [
-        (lambda: Retry("wait", after=float("inf")), "Retry: after=inf cannot be; it is 366d at most"),
-        (lambda: Retry("wait", after="soon"), "Retry: after='soon' is no wait; write it as 90s, 10m or 2h"),
-        (lambda: Busy("wait", after="1e300d"), "Retry: after='1e300d' cannot be; it is 366d at most"),
+        (lambda: Retry("wait", after=float("inf")), "Retry: after=inf is too long; the maximum is 366d"),
+        (lambda: Retry("wait", after="soon"), "Retry: after='soon' is not a duration; write it as 90s, 10m or 2h"),
+        (lambda: Busy("wait", after="1e300d"), "Retry: after='1e300d' is too long; the maximum is 366d"),
         (lambda: GiveUp(cast(str, 5)), "5"),
         (lambda: GiveUp(cast(str, None)), "GiveUp"),
         (lambda: GiveUp(cast(str, ValueError("no such lead"))), "no such lead"),
@@ -230,18 +229,18 @@ class Hopeless(GiveUp):
         (Hopeless, "Hopeless"),
     ],
 )
-def test_a_handler_that_fails_in_an_odd_way_ends_no_turn(
-    store: redis.Redis, error: Callable[[], Exception], told: str
+def test_a_handler_that_fails_in_an_unusual_way_does_not_end_the_turn(
+    store: redis.Redis, error: Callable[[], Exception], reason: str
 ) -> None:
     def fails(ticket: Ticket, ctx: Context) -> None:
         raise error()
 
     world = Threads(store, clerk(fails))
     assert [result.end for result in world.work()] == ["settled"]
-    assert [dead_letter.reason for dead_letter in dead_letters(store)] == [told]
+    assert [dead_letter.reason for dead_letter in dead_letters(store)] == [reason]
 
 
-def test_a_reason_that_is_no_text_is_told_as_one_at_each_retry(store: redis.Redis) -> None:
+def test_a_reason_that_is_not_text_is_converted_at_each_retry(store: redis.Redis) -> None:
     def fails(ticket: Ticket, ctx: Context) -> None:
         raise Busy(None)
 

@@ -1,4 +1,4 @@
-"""Logs and error reports: what is known passes, a customer's words and secrets never do."""
+"""Logs and error reports contain known fields, and never a customer's words or a secret."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def test_no_words_and_no_secret_reach_sentry(ran: Ran, part: str) -> None:
     assert "a-secret-of-ours" not in sentry.text
 
 
-def test_a_report_tells_where_it_happened_and_in_which_handler(ran: Ran) -> None:
+def test_a_report_names_the_place_and_the_handler(ran: Ran) -> None:
     sentry, _ = ran("worker")
     (report,) = failures(sentry)
     assert report["extra"] == {"handler": "vip.greet"}
@@ -107,7 +107,7 @@ def test_a_report_tells_where_it_happened_and_in_which_handler(ran: Ran) -> None
     assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "handler"]
 
 
-def test_a_request_is_reported_by_its_path_alone(ran: Ran) -> None:
+def test_a_request_is_reported_with_its_path_only(ran: Ran) -> None:
     sentry, _ = ran("web")
     requests = [report["request"] for report in failures(sentry) if "request" in report]
     assert requests
@@ -133,14 +133,14 @@ def test_log_lines_carry_the_known_fields_and_no_words(ran: Ran) -> None:
     assert WORDS not in json.dumps(ours)
 
 
-def test_the_console_shows_the_same_for_a_person(sentry: FakeSentry) -> None:
+def test_the_console_format_shows_the_same_fields(sentry: FakeSentry) -> None:
     text = run(sentry, "worker", LOG_FORMAT="console")
     assert "a turn began" in text
     assert "ticket=3" in text
     assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line)
 
 
-def test_what_must_change_in_the_settings_is_logged_at_the_start(tmp_path: Path) -> None:
+def test_settings_that_must_be_changed_are_logged_at_start(tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_text("loop_guard = 3\n[handlers.crm]\nsize = 3\n")
     program = PROGRAM[: PROGRAM.index("init_sentry(settings")].replace('load("web"', 'load("worker"')
     account = {"URL": "https://acme.happyfox.com", "API_KEY": "key", "AUTH_CODE": "code", "STAFF_ID": "7"}

@@ -1,4 +1,4 @@
-"""The driver of steps: what time a slow store takes is no longer left for sending."""
+"""The driver: the time that a slow store takes is deducted from the time for sending."""
 
 import time
 
@@ -21,7 +21,7 @@ from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, World
 from workers.timeouts import HandlerTimeouts
 
-#: Milliseconds in which the first byte must leave, and for which the store stands still when it is slow.
+#: Within how many ms the first byte must leave, and for how long a slow store hangs.
 SEND_BY, SLOW = 1_000, 1_100
 
 
@@ -38,19 +38,18 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
         return TurnResult(end="settled")
 
     with running(simulator) as happyfox:
-        line = Store(store)
-        wire = ApiConnection(
-            happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=line
+        runtime_store = Store(store)
+        connection = ApiConnection(
+            happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=runtime_store
         )
-        leases = Leases(line, 60.0, monotonic, "w", lambda: None)
-        driver = Driver(
-            AccountRuntime(world.config, wire), line, leases, HandlerTimeouts(5.0, lambda: False), lambda: False
-        )
+        leases = Leases(runtime_store, 60.0, monotonic, "w", lambda: None)
+        timeouts = HandlerTimeouts(5.0, lambda: False)
+        driver = Driver(AccountRuntime(world.config, connection), runtime_store, leases, timeouts)
         leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)
         drive(turn(), _TimedPerformer(driver, lane, monotonic()).perform)
-        wire.close()
+        connection.close()
 
     assert isinstance(outcomes[0], Unsent if slow else Answer)
     assert len(simulator.log) == (0 if slow else 1)

@@ -1,4 +1,4 @@
-"""Rounds in a worker process: what they tell, how they end, when they look again. The wire is a script of answers."""
+"""The scheduler of an account: what it logs, how it stops, when it checks again."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ from workers.errors import StoreUnavailable
 from workers.happyfox.messages import Answer
 from workers.plugins.router import Schedule
 from workers.runner import AccountRuntime
-from workers.scheduler import LOOK, Scheduler
+from workers.scheduler import MAX_SLEEP, Scheduler
 from workers.settings import Budget
 from workers.testing.desk import ACCOUNT, World
 
@@ -23,126 +23,125 @@ SEARCH = PeriodicTasks((("stale.close", Schedule(3_600_000, "tag:x")),))
 FOUND = Answer(200, {}, b"[3, 4]")
 
 
-def made(world: World, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
-    wire = SimpleNamespace(send=lambda request, **_: answers.pop(0))
-    return Scheduler(AccountRuntime(world.config, cast(Any, wire)), world.store, tasks)
+def scheduler(world: World, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
+    """Return a scheduler whose connection returns these answers one by one."""
+    connection = SimpleNamespace(send=lambda request, **_: answers.pop(0))
+    return Scheduler(AccountRuntime(world.config, cast(Any, connection)), world.store, tasks)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(each.levelname, f"{each.getMessage()} {getattr(each, 'reason', '')}".strip()) for each in caplog.records]
 
 
-def test_it_takes_what_is_due_and_looks_again_soon(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_due_tasks_run_and_the_next_check_is_soon(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "workers.scheduler")
     world = World(store)
-    assert made(world, [FOUND]).work() == LOOK
+    assert scheduler(world, [FOUND]).work() == MAX_SLEEP
     assert lines(caplog) == [("INFO", "Schedule matched tickets")]
     assert store.llen(f"{P}lane:3") == store.llen(f"{P}lane:4") == 1
     world.now += 3_595_000
-    assert made(world, []).work() == 5.0
+    assert scheduler(world, []).work() == 5.0
 
 
-def test_a_search_that_is_refused_is_told_once_by_each_process(
-    store: redis.Redis, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_rejected_search_is_logged_once_per_process(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     world = World(store)
-    rounds = made(world, [Answer(400, {}, b'{"q": "what?"}')] * 3)
+    tested = scheduler(world, [Answer(400, {}, b'{"q": "what?"}')] * 3)
     for _ in range(3):
-        rounds.work()
+        tested.work()
         world.now += 3_600_000
-    (told,) = lines(caplog)
-    assert told[0] == "WARNING"
-    assert "correct find" in told[1]
-    assert "what?" not in told[1]
+    (line,) = lines(caplog)
+    assert line[0] == "WARNING"
+    assert "correct find" in line[1]
+    assert "what?" not in line[1]
 
 
-def test_unknown_names_are_told_once(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_names_are_logged_once(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     world = World(store)
     tasks = PeriodicTasks((), lambda directory: ["no status 'Nwe'"])
     lists = [Answer(200, {}, b"[]")] * 5
     for _ in range(2):
-        made(world, lists.copy(), tasks).work()
+        scheduler(world, lists.copy(), tasks).work()
         world.now += 86_400_000
-    assert lines(caplog) == [("WARNING", "A name in use is unknown to HappyFox no status 'Nwe'")]
+    assert lines(caplog) == [("WARNING", "HappyFox does not know a name in use no status 'Nwe'")]
 
 
-def test_a_refused_write_has_the_names_looked_at_soon(store: redis.Redis) -> None:
-    world, looks = World(store), []
+def test_after_a_rejected_write_the_names_are_checked_soon(store: redis.Redis) -> None:
+    world, checks = World(store), []
 
     def check(directory: object) -> list[str]:
-        looks.append(world.now)
+        checks.append(world.now)
         return []
 
-    rounds = made(world, [Answer(200, {}, b"[]")] * 10, PeriodicTasks((), check))
-    rounds.work()
+    tested = scheduler(world, [Answer(200, {}, b"[]")] * 10, PeriodicTasks((), check))
+    tested.work()
     world.now += 600_000
-    rounds.work()
-    assert len(looks) == 1
-    rounds.doubt()
-    rounds.work()
-    assert len(looks) == 2
+    tested.work()
+    assert len(checks) == 1
+    tested.check_names_soon()
+    tested.work()
+    assert len(checks) == 2
 
 
-def test_a_look_that_had_to_wait_for_its_permit_leaves_the_doubt(store: redis.Redis) -> None:
-    world, looks = World(store, budget=Budget(1, 1, 60.0, 600.0, 1.0, 8)), []
+def test_a_check_of_names_that_waits_for_a_permit_is_finished_later(store: redis.Redis) -> None:
+    world, checks = World(store, budget=Budget(1, 1, 60.0, 600.0, 1.0, 8)), []
 
     def check(directory: object) -> list[str]:
-        looks.append(world.now)
+        checks.append(world.now)
         return []
 
-    rounds = made(world, [Answer(200, {}, b"[]")] * 5, PeriodicTasks((), check))
+    tested = scheduler(world, [Answer(200, {}, b"[]")] * 5, PeriodicTasks((), check))
     for _ in range(6):  # one list in a window
-        rounds.work()
+        tested.work()
         world.now += 61_000
-    assert len(looks) == 1
-    assert not cast(Any, rounds)._doubted
+    assert len(checks) == 1
+    assert not cast(Any, tested)._names_doubted
 
 
-def test_an_end_before_the_first_step_is_no_failure(store: redis.Redis) -> None:
-    rounds = made(World(store), [])
-    rounds.stop()
-    ended = drive(run_due_task(World(store).config, SEARCH, "token"), cast(Any, rounds)._perform)
+def test_stopping_before_the_first_step_is_not_a_failure(store: redis.Redis) -> None:
+    tested = scheduler(World(store), [])
+    tested.stop()
+    ended = drive(run_due_task(World(store).config, SEARCH, "token"), cast(Any, tested)._perform)
     assert ended == TaskResult()
     assert not store.exists(P + "periodic_tasks")
 
 
-def test_the_end_of_the_worker_gives_the_round_back_at_once(store: redis.Redis) -> None:
+def test_a_stopping_worker_releases_its_task_at_once(store: redis.Redis) -> None:
     world = World(store)
-    rounds = made(world, [])
-    wire = cast(Any, rounds)._wire
+    tested = scheduler(world, [])
+    connection = cast(Any, tested)._connection
 
     def send(request: object, **_: object) -> Answer:
-        rounds.stop()
+        tested.stop()
         return FOUND
 
-    wire.send = send
-    rounds.work()
+    connection.send = send
+    tested.work()
     assert not store.exists(f"{P}lane:3")
-    assert made(world, [FOUND]).work() == LOOK
+    assert scheduler(world, [FOUND]).work() == MAX_SLEEP
     assert store.llen(f"{P}lane:3") == 1
 
 
-def test_the_thread_outlives_a_store_that_is_away_and_what_nobody_foresaw(
+def test_the_thread_survives_store_failures_and_unexpected_errors(
     store: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.scheduler.REST", 0.0)
-    rounds, ends = made(World(store), []), threading.Event()
+    monkeypatch.setattr("workers.scheduler.RETRY_DELAY", 0.0)
+    tested, ends = scheduler(World(store), []), threading.Event()
     troubles: list[Exception] = [StoreUnavailable("away"), RuntimeError("odd")]
 
     def work() -> float:
         if troubles:
             raise troubles.pop(0)
         ends.set()
-        return LOOK
+        return MAX_SLEEP
 
-    monkeypatch.setattr(rounds, "work", work)
-    rounds.start()
+    monkeypatch.setattr(tested, "work", work)
+    tested.start()
     assert ends.wait(10)
-    rounds.stop()
+    tested.stop()
     assert lines(caplog) == [("ERROR", "Periodic task failed; it continues when its lease expires")]
 
 
-def test_without_anything_to_do_there_is_no_thread(store: redis.Redis) -> None:
+def test_without_tasks_there_is_no_thread(store: redis.Redis) -> None:
     before = threading.active_count()
-    made(World(store), [], PeriodicTasks(())).start()
+    scheduler(World(store), [], PeriodicTasks(())).start()
     assert threading.active_count() == before

@@ -12,12 +12,12 @@ from workers.webhook import LARGEST, Delivery, UnreadableBody, parse
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "deliveries"
 
-SAID = """
+KEYS = """
 ticket_id id ticket_number ticketId agent_ticket_url display_id ticket data update updates update_id timestamp
 by type name message message_type event event_type action
 """
 
-TOLD = {
+EXPECTED = {
     "flat-creation": Delivery(3, "created", False, None, "flat", "unknown", "", ""),
     "flat-contact-reply": Delivery(3, "updated", True, None, "flat", "contact", "contact-reply", ""),
     "flat-smart-rule": Delivery(3, "updated", True, None, "flat", "rule", "", "Unresponded for 60 min"),
@@ -37,10 +37,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-said = st.sampled_from(SAID.split())
+keys = st.sampled_from(KEYS.split())
 lookalikes = st.recursive(
     json_values | st.sampled_from(["#DC00000003", "https://acme.happyfox.com/staff/ticket/3", "p", "ticket-created"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(said, inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=20,
 )
 numbers = st.integers(1, LARGEST)
@@ -57,13 +57,13 @@ def refused(raw: bytes, content_type: str = "") -> str:
     return caught.value.reason
 
 
-def test_every_sample_has_its_row() -> None:
-    assert {path.stem for path in SAMPLES.glob("*.json")} == set(TOLD)
+def test_every_sample_is_listed() -> None:
+    assert {path.stem for path in SAMPLES.glob("*.json")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_each_sample_is_read_as_told(name: str) -> None:
-    assert parse((SAMPLES / f"{name}.json").read_bytes()) == TOLD[name]
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_sample_is_read_as_expected(name: str) -> None:
+    assert parse((SAMPLES / f"{name}.json").read_bytes()) == EXPECTED[name]
 
 
 # The ticket number
@@ -71,11 +71,11 @@ def test_each_sample_is_read_as_told(name: str) -> None:
 
 @pytest.mark.parametrize("key", ["ticket_id", "id", "ticket_number", "ticketId"])
 @pytest.mark.parametrize("value", [7, "7", "007", " 7 "])
-def test_the_number_is_said_outright(key: str, value: object) -> None:
+def test_the_number_is_read_from_its_own_field(key: str, value: object) -> None:
     assert parse(body(**{key: value})).ticket == 7
 
 
-def test_the_first_key_that_holds_something_decides() -> None:
+def test_the_first_key_with_a_value_decides() -> None:
     assert parse(body(ticketId=1, ticket_number=2, id=3, ticket_id=4)).ticket == 4
     assert parse(body(ticketId=1, ticket_number=2, id=3, ticket_id=None)).ticket == 3
     assert parse(body(ticket_id="", id=None, ticket_number=2)).ticket == 2
@@ -90,12 +90,12 @@ def test_the_first_key_that_holds_something_decides() -> None:
         "https://acme.happyfox.com/staff/ticket/9#update-5",
     ],
 )
-def test_the_link_goes_before_the_display_id(url: str) -> None:
+def test_the_link_has_priority_over_the_display_id(url: str) -> None:
     assert parse(body(agent_ticket_url=url, display_id="#AB00000008")).ticket == 9
 
 
 @pytest.mark.parametrize("url", ["", "https://acme.happyfox.com/staff/", 5, None, ["x"]])
-def test_without_a_number_in_the_link_the_display_id_tells(url: object) -> None:
+def test_without_a_number_in_the_link_the_display_id_counts(url: object) -> None:
     assert parse(body(agent_ticket_url=url, display_id="#AB00001234")).ticket == 1234
     assert parse(body(agent_ticket_url=url, ticket_display_id="AB00001234 ")).ticket == 1234
 
@@ -104,11 +104,11 @@ def test_without_a_number_in_the_link_the_display_id_tells(url: object) -> None:
     "value",
     [0, -3, True, 3.0, 1e300, 2**53, 2**64, 10**400, "0", "-3", "+3", "3.0", "9" * 17, "x", "٣", "1_0", [3]],
 )
-def test_what_is_no_ticket_number_is_refused(value: object) -> None:
+def test_an_invalid_ticket_number_is_refused(value: object) -> None:
     assert refused(body(ticket_id=value, id=3)) == "bad-ticket-number"
 
 
-def test_a_number_out_of_range_is_refused_wherever_it_stands() -> None:
+def test_a_number_out_of_range_is_refused_in_any_field() -> None:
     assert (
         refused(body(agent_ticket_url="https://acme.happyfox.com/staff/ticket/" + "9" * 100_000)) == "bad-ticket-number"
     )
@@ -148,11 +148,11 @@ def test_a_body_without_a_number_is_refused() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_cannot_be_read_has_a_reason(raw: bytes, reason: str) -> None:
+def test_an_unreadable_body_has_a_reason(raw: bytes, reason: str) -> None:
     assert refused(raw) == reason
 
 
-def test_a_form_without_a_field_of_ours_is_refused() -> None:
+def test_a_form_without_a_known_field_is_refused() -> None:
     assert refused(b"a=b&c=d", "application/x-www-form-urlencoded") == "bad-form"
     assert refused(b"payload=%FF", "application/x-www-form-urlencoded; charset=utf-8") == "bad-form"
     assert refused(b"x=1&" * 1000 + b"payload={}", "application/x-www-form-urlencoded") == "bad-form"
@@ -170,7 +170,7 @@ def test_a_form_without_a_field_of_ours_is_refused() -> None:
         b'"subject": "\\u0000"',
     ],
 )
-def test_oddities_elsewhere_cost_no_event(members: bytes) -> None:
+def test_unusual_values_elsewhere_lose_no_event(members: bytes) -> None:
     assert parse(b"{" + members + b', "ticket_id": 3}').ticket == 3
 
 
@@ -212,12 +212,12 @@ def test_an_event_type_we_do_not_know_is_kept_as_unknown() -> None:
     assert parse(body(ticket_id=3, event="ticket_merged"), url_kind="updated").kind == "unknown"
 
 
-def test_a_type_that_speaks_of_the_ticket_is_passed_over() -> None:
+def test_a_type_that_describes_the_ticket_is_ignored() -> None:
     assert parse(body(ticket_id=3, type="question")).kind == "created"
     assert parse(body(ticket_id=3, type="question", action="updated")).kind == "updated"
 
 
-def test_the_outer_event_type_goes_before_the_inner() -> None:
+def test_the_outer_event_type_has_priority() -> None:
     assert parse(body(event="ticket_updated", ticket={"id": 3, "event": "ticket_created"})).kind == "updated"
     assert parse(body(ticket={"id": 3, "event": "ticket_created"}), url_kind="updated").kind == "created"
 
@@ -245,12 +245,12 @@ def test_without_an_event_type_the_url_decides_else_the_updates(members: dict[st
 # Update, actor, label
 
 
-def test_the_newest_row_is_the_one_with_the_highest_id_wherever_it_stands() -> None:
+def test_the_newest_update_has_the_highest_id_in_any_order() -> None:
     updates: list[object] = [{"update_id": 5}, {"update_id": "11"}, {"update_id": 7}, None, {"update_id": -1}]
     assert parse(body(id=3, updates=updates)).update_id == 11
 
 
-def test_without_ids_the_newest_row_is_the_latest() -> None:
+def test_without_ids_the_newest_update_is_the_latest() -> None:
     updates = [{"timestamp": "2026-01-02", "by": "staff"}, {"timestamp": "2026-01-01", "by": "user"}]
     assert parse(body(id=3, updates=updates)).actor == "staff"
 
@@ -261,11 +261,11 @@ def test_an_update_that_is_no_object_is_still_an_update() -> None:
 
 
 @pytest.mark.parametrize("update_id", [None, True, 0, -4, 2.5, "", "x", [1], 2**60])
-def test_a_row_id_that_is_none_is_left_out(update_id: object) -> None:
+def test_an_invalid_update_id_is_left_out(update_id: object) -> None:
     assert parse(body(ticket_id=3, update={"update_id": update_id, "by": "x"})).update_id is None
 
 
-def test_the_id_of_an_update_may_stand_under_id() -> None:
+def test_the_id_of_an_update_may_be_called_id() -> None:
     assert parse(body(ticket_id=3, update={"id": 12})).update_id == 12
 
 
@@ -285,7 +285,7 @@ def test_the_id_of_an_update_may_stand_under_id() -> None:
         (["staff"], "unknown"),
     ],
 )
-def test_the_actor_is_told_by_type(by: object, actor: str) -> None:
+def test_the_actor_is_read_from_its_type(by: object, actor: str) -> None:
     assert parse(body(ticket_id=3, update={"by": by, "x": 1})).actor == actor
 
 
@@ -304,12 +304,12 @@ def test_the_actor_is_told_by_type(by: object, actor: str) -> None:
         (7, ""),
     ],
 )
-def test_message_labels_are_normalised(label: object, expected: str) -> None:
+def test_message_labels_are_normalized(label: object, expected: str) -> None:
     assert parse(body(ticket_id=3, update={"message_type": label})).label == expected
 
 
 @pytest.mark.parametrize(("who", "label"), [("user", "contact-reply"), ("staff", "staff-reply"), ("smartrule", "")])
-def test_a_message_without_a_label_is_a_reply_of_who_wrote_it(who: str, label: str) -> None:
+def test_a_message_without_a_label_is_a_reply_by_its_author(who: str, label: str) -> None:
     assert parse(body(ticket_id=3, update={"by": {"type": who}, "message": "Hello"})).label == label
     assert parse(body(ticket_id=3, update={"by": {"type": who}, "message": None})).label == ""
 
@@ -348,8 +348,8 @@ def test_any_json_is_read_or_refused(value: object) -> None:
     read_or_refuse(urlencode({"payload": raw}).encode(), "application/x-www-form-urlencoded")
 
 
-@given(st.dictionaries(said, lookalikes, max_size=6), numbers)
-def test_whatever_else_is_said_a_ticket_id_is_enough(members: dict[str, object], number: int) -> None:
+@given(st.dictionaries(keys, lookalikes, max_size=6), numbers)
+def test_a_ticket_id_is_enough_whatever_else_the_body_contains(members: dict[str, object], number: int) -> None:
     members = {"ticket_id": number} | {
         key: members[key] for key in members if key not in ("ticket_id", "ticket", "data")
     }
@@ -373,7 +373,7 @@ def read_or_refuse(raw: bytes, content_type: str) -> None:
     st.text(max_size=20),
     st.floats(allow_nan=True).filter(lambda x: not math.isinf(x)),
 )
-def test_all_forms_of_one_ticket_tell_the_same_number(number: int, as_text: bool, subject: str, odd: float) -> None:
+def test_all_forms_of_one_ticket_have_the_same_number(number: int, as_text: bool, subject: str, odd: float) -> None:
     said_as = str(number) if as_text else number
     link = f"https://acme.happyfox.com/staff/ticket/{number}"
     forms: list[dict[str, Any]] = [

@@ -16,7 +16,7 @@ from service.errors import CommandError
 from service.processes.entrypoints import listen
 from service.processes.simulator import build, running
 from workers.simulator import Hook, Simulator
-from workers.webhook import HEADER, verify
+from workers.webhook import HEADER, Verifier
 
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
 IMPATIENT = httpx.Timeout(20, read=0.1)
@@ -116,7 +116,7 @@ def test_webhooks_are_signed_delivered_logged_and_retried(
     client.put("/simulator/hooks", json=[hook]).raise_for_status()
     client.post("/api/1.1/json/ticket/1/staff_update/", json=NOTE).raise_for_status()
     until(lambda: len(receiver.received) == 2 and simulator.deliveries[-1].status == 200)
-    assert all(verify(signature, body, [b"k"]) for signature, body in receiver.received)
+    assert all(Verifier([b"k"])(signature, body) for signature, body in receiver.received)
     assert [(d["attempt"], d["status"]) for d in client.get("/simulator/deliveries").json()] == [(1, 503), (2, 200)]
     assert json.loads(receiver.received[0][1])["update"]["by"]["name"] == "Foxhooks Bot"
 
