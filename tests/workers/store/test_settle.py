@@ -24,8 +24,9 @@ Answer = tuple[bool, ClaimedLane | NothingDue | None]
 
 
 def settled(account: LaneAccount, lane: ClaimedLane, nonce: str | None = None) -> Answer:
-    told = Settlement(lane.name, lane.token, lane.turn, tuple(event.id for event in lane.events))
-    return account.store.run(settle("acme", told, b"", b"", b"", account.config, nonce))
+    handled = tuple(event.id for event in lane.events)
+    settlement = Settlement(lane=lane.name, token=lane.token, turn=lane.turn, handled=handled)
+    return account.store.run(settle("acme", settlement, b"", b"", b"", account.config, nonce))
 
 
 def following(answer: Answer) -> ClaimedLane:

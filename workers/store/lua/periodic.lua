@@ -2,7 +2,7 @@
 -- its state (JSON):
 --   slot     ms at which this run was due: the next one is counted from it, and its events' ids contain it
 --   period   ms
---   phase    search, spread or done
+--   phase    search, enqueue or done
 --   token    of the worker that runs it; empty if none does
 --   till     ms until which it is that worker's or, without a worker, until which nobody may take it
 --   page     of the search, the next one
@@ -34,24 +34,24 @@ end
 
 local function due_at(state, period, now)
   if not state then return now end
-  if state.phase ~= 'done' then return state.till end
-  return state.slot + period
+  if state.phase ~= 'done' then return state.locked_until end
+  return state.scheduled_at + period
 end
 
 -- Begin a run. Of runs that were missed only the last one is made up for.
 local function begin(P, now, name, period, state)
-  local slot = now
-  if state then slot = state.slot + math.floor((now - state.slot) / period) * period end
+  local scheduled_at = now
+  if state then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
   redis.call('DEL', P .. 'matches:' .. name)
-  return {slot = slot, period = period, phase = 'search', page = 1, found = 0, put = 0, cut = false, why = '',
-    ended = state and state.ended or 0, told = state and state.told or nil}
+  return {scheduled_at = scheduled_at, period = period, phase = 'search', page = 1, found = 0, enqueued = 0,
+    truncated = false, why = '', ended = state and state.ended or 0, findings = state and state.findings or nil}
 end
 
 local function forget_unused(P, now)
   local all = redis.call('HGETALL', P .. 'periodic_tasks')
   for n = 1, #all, 2 do
     local state = cjson.decode(all[n + 1])
-    if now - state.slot > math.max(FORGET, PERIODS * state.period) then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
+    if now - state.scheduled_at > math.max(FORGET, PERIODS * state.period) then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
   end
 end
 
@@ -66,7 +66,7 @@ register('claim_task', function(P, now, ARGV)
     local name, period = task[1], task[2]
     local state = read_state(P, name)
     -- A repeated call finds what it took.
-    if state and state.token == token and state.till > now then return {1, name, cjson.encode(state)} end
+    if state and state.token == token and state.locked_until > now then return {1, name, cjson.encode(state)} end
     local due = due_at(state, period, now)
     if not first or due < first then chosen, first = {name, period, state}, due end
   end
@@ -77,7 +77,7 @@ register('claim_task', function(P, now, ARGV)
     state = begin(P, now, name, period, state)
     forget_unused(P, now)
   end
-  state.token, state.till = token, now + lease
+  state.token, state.locked_until = token, now + lease
   write_state(P, name, state)
   return {1, name, cjson.encode(state)}
 end)
@@ -98,14 +98,14 @@ register('add_matches', function(P, now, ARGV)
       redis.call('RPUSH', matches, string.format('%.0f', ticket))
       state.found = state.found + 1
     else
-      state.cut = true
+      state.truncated = true
     end
   end
   redis.call('PEXPIRE', matches, MATCHES_LIFE)
   state.page = page + 1
-  if ARGV[7] == '0' and state.found >= most then state.cut = true end
-  if ARGV[7] == '1' or state.cut then state.phase = 'spread' end
-  state.till, state.why = now + ARGV[4], ''
+  if ARGV[7] == '0' and state.found >= most then state.truncated = true end
+  if ARGV[7] == '1' or state.truncated then state.phase = 'enqueue' end
+  state.locked_until, state.why = now + ARGV[4], ''
   write_state(P, name, state)
   return 1
 end)
@@ -113,7 +113,7 @@ end)
 -- Add an event for the task's handler to a ticket's lane, unless one for the same handler already waits there.
 local function add_event(P, now, name, state, ticket, retention)
   local digest = 'round:' .. name
-  local id = string.format('round-%s-%.0f-%s', name, state.slot, ticket)
+  local id = string.format('round-%s-%.0f-%s', name, state.scheduled_at, ticket)
   local joins = P .. 'joins:' .. ticket
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
@@ -124,7 +124,7 @@ local function add_event(P, now, name, state, ticket, retention)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
   schedule.event_added(P, now, ticket, 'bulk')
   redis.call('HSET', joins, digest, id)
-  state.put = state.put + 1
+  state.enqueued = state.enqueued + 1
 end
 
 -- enqueue_matches: make events of a task's matches, in the lane of each ticket.
@@ -141,7 +141,7 @@ register('enqueue_matches', function(P, now, ARGV)
   end
   redis.call('LTRIM', matches, most, -1)
   local left = redis.call('LLEN', matches)
-  state.till = now + ARGV[4]
+  state.locked_until = now + ARGV[4]
   if left == 0 then state.phase, state.token, state.ended = 'done', '', now end
   write_state(P, name, state)
   return left
@@ -161,9 +161,12 @@ register('release_task', function(P, now, ARGV)
     state.phase, state.ended = 'done', now
     redis.call('DEL', P .. 'matches:' .. name)
   else
-    state.till = now + wait
+    state.locked_until = now + wait
   end
-  if ARGV[6] ~= '' then state.told = cjson.decode(ARGV[6]) end
+  if ARGV[6] ~= '' then
+    local findings = cjson.decode(ARGV[6])
+    state.findings = findings[1] and findings or nil -- cjson would encode an empty list as an object
+  end
   write_state(P, name, state)
   return 1
 end)
