@@ -23,8 +23,8 @@ local function set_ticket_pause(P, name, pause)
   return known
 end
 
--- Make the lanes due that wait for the end of a pause. A turn under way settles by what its claim returned: the counter
--- shows it that a pause has ended since.
+-- Make the lanes due that wait for the end of a pause. A turn under way notices by the counter that a pause has ended
+-- since its claim.
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting_for_resume')) do
