@@ -1,4 +1,4 @@
-"""What the store knows about an account: what turns look up beyond their lane, and what commands show.
+"""What the store knows about an account beyond one lane, for turns and commands.
 
 Commands read with single commands, not scripts: the figures of a running system may differ by a moment. Times are
 milliseconds of the store's clock. Records of turns are returned as stored, because only the engine can decode them.

@@ -1,4 +1,4 @@
-"""The connections of a store: made when they are needed, gone when it is closed or forgotten."""
+"""The connections of a store: opened when needed, closed with the store."""
 
 import gc
 
@@ -30,7 +30,7 @@ def test_a_closed_store_leaves_no_connection_and_may_be_used_again(store: redis.
     wait_until(lambda: ours(store) == 0, "the connection is closed again")
 
 
-def test_a_forgotten_store_is_closed_when_it_is_collected_even_from_a_ring(store: redis.Redis, valkey_url: str) -> None:
+def test_an_unclosed_store_is_closed_when_it_is_collected_even_in_a_cycle(store: redis.Redis, valkey_url: str) -> None:
     scripts = Store(connect(valkey_url))
     scripts.run(ASK)
     scripts.ring = scripts  # type: ignore[attr-defined]
