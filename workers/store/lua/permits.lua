@@ -14,7 +14,7 @@
 --                                         denials reads refused for a missing right, in a row
 --
 -- A permit occupies its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
--- arrive more than a window apart, whatever the latency, so no window of any alignment contains more calls than the limit.
+-- arrive more than a window apart, whatever the latency, so no window of any alignment has more calls than the limit.
 -- An id stands for one call: a call that is repeated needs another id.
 --
 -- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in permits.py
