@@ -1,4 +1,4 @@
-"""The connections of a store: opened when needed, closed with the store."""
+"""The connections of a store: made when they are needed, gone when it is closed or forgotten."""
 
 import gc
 
@@ -12,28 +12,34 @@ from workers.store.permits import Governor
 ASK = Governor("acme", Budget(gets=10, posts=10, window=60, lockout=600, share=1, in_flight=1)).forecast()
 
 
-def ours(store: redis.Redis) -> int:
-    """How many connections are open that are not the test's own."""
-    return sum(each["name"] == "foxhooks" for each in store.client_list())
+def opened_since(store: redis.Redis, before: set[str]) -> set[str]:
+    """Return the product's connections that were opened since; earlier tests may have left some on this server."""
+    return connections(store) - before
+
+
+def connections(store: redis.Redis) -> set[str]:
+    """Return the ids of the product's connections to the server."""
+    return {each["id"] for each in store.client_list() if each["name"] == "foxhooks"}
 
 
 def test_a_closed_store_leaves_no_connection_and_may_be_used_again(store: redis.Redis, valkey_url: str) -> None:
-    client = connect(valkey_url)
+    before, client = connections(store), connect(valkey_url)
     with Store(client) as scripts:
         scripts.run(ASK)
-        assert ours(store)
-    wait_until(lambda: ours(store) == 0, "the connection is closed")
+        assert opened_since(store, before)
+    wait_until(lambda: not opened_since(store, before), "the connection is closed")
     with scripts:
         scripts.run(ASK)
         scripts.run(ASK)
-        assert ours(store)
-    wait_until(lambda: ours(store) == 0, "the connection is closed again")
+        assert opened_since(store, before)
+    wait_until(lambda: not opened_since(store, before), "the connection is closed again")
 
 
-def test_an_unclosed_store_is_closed_when_it_is_collected_even_in_a_cycle(store: redis.Redis, valkey_url: str) -> None:
-    scripts = Store(connect(valkey_url))
+def test_a_forgotten_store_is_closed_when_it_is_collected_even_from_a_ring(store: redis.Redis, valkey_url: str) -> None:
+    before, scripts = connections(store), Store(connect(valkey_url))
     scripts.run(ASK)
+    assert opened_since(store, before)
     scripts.ring = scripts  # type: ignore[attr-defined]
     del scripts
     gc.collect()
-    wait_until(lambda: ours(store) == 0, "the connection is closed")
+    wait_until(lambda: not opened_since(store, before), "the connection is closed")
