@@ -199,7 +199,7 @@ class Lifecycle(dramatiq.Middleware):
             for account in self._schedulers:
                 seconds, micros = self._store.client.time()
                 self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
-            self._leases.sign_of_life()
+            self._leases.heartbeat()
         except (redis.RedisError, StoreUnavailable) as error:
             log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
         self._leases.start()

@@ -24,7 +24,7 @@ from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
 from workers.store.permits import Governor
-from workers.store.records import LIFE, recall, remember
+from workers.store.records import LIFE, read_lists, store_list
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 
@@ -120,7 +120,7 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
 
 def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes]:
     """Return the lists of names that the store has, at most ``age`` ms old."""
-    kept = store.run(recall(account, list(Directory.LISTS), age))
+    kept = store.run(read_lists(account, list(Directory.LISTS), age))
     return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}
 
 
@@ -134,7 +134,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
             found = read(connection.send(Directory.LISTS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
-                store.run(remember(account.name, name, msgspec.json.encode(lists[name])))
+                store.run(store_list(account.name, name, msgspec.json.encode(lists[name])))
     finally:
         connection.close()
     return lists

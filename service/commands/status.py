@@ -163,11 +163,11 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
 def _schedule(state: TaskState) -> ScheduleStatus:
     running = state.phase != "done"
     return ScheduleStatus(
-        started=state.slot,
-        next=state.till if running and state.why else state.next,
+        started=state.scheduled_at,
+        next=state.locked_until if running and state.why else state.next,
         running=running,
         matches=state.found,
-        truncated=state.cut,
+        truncated=state.truncated,
         error=state.why,
         ended=state.ended,
         findings=state.findings,

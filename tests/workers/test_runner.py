@@ -29,7 +29,7 @@ SEND_BY, SLOW = 1_000, 1_100
 def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, slow: bool) -> None:
     world, simulator = World(store), Simulator(time.time)
     governor = world.governor
-    lane = ClaimedLane(ACCOUNT, 1, "1-n", 0, None, "t", 1, ())
+    lane = ClaimedLane(account=ACCOUNT, ticket=1, token="1-n", now=0, permit=None, turn="t", claims=1, events=())
     outcomes: list[object] = []
 
     def turn() -> Steps[TurnResult]:

@@ -18,7 +18,7 @@ from workers.happyfox.base import read_page
 from workers.happyfox.messages import Answer, read
 from workers.happyfox.tickets import tickets
 from workers.store.lanes import FORGET
-from workers.store.records import DEEPEST, announced, announcing
+from workers.store.records import MAX_DEPTH, announce_creation, read_creations
 from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead, mapping, number, read_ticket
 from workers.tickets.text import same_words, words
@@ -34,7 +34,7 @@ OURS = "foxhooks created this ticket, so its creation starts no handler"
 
 #: Why a creation is refused that is probably part of an endless loop.
 LOOP = (
-    f"foxhooks created this ticket from one that it had created itself, {DEEPEST} in a row: that is a loop. "
+    f"foxhooks created this ticket from one that it had created itself, {MAX_DEPTH} in a row: that is a loop. "
     "Let the handler recognize such tickets, by a tag or their subject"
 )
 
@@ -68,7 +68,7 @@ def _draft(effect: Effect) -> Draft:
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Tell every worker that this ticket is about to be ours; return False if it must not be created."""
     draft = msgspec.json.encode(_draft(effect))
-    if (yield announcing(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
+    if (yield announce_creation(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
         return True
     yield from context.record_effect(key, Entry(state="refused", reason=LOOP, evidence={"fields": []}))
     return False
@@ -81,7 +81,7 @@ def drop_own_creation(
     may_create = any(permission == "create" for _, permission in context.config.allow)
     if not may_create or all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
-    known, drafts = yield announced(context.lane.account, [ticket.id])
+    known, drafts = yield read_creations(context.lane.account, [ticket.id])
     if ticket.id not in known and not any(msgspec.json.decode(each, type=Draft).fits(ticket) for each in drafts):
         return diff, ()
     others = tuple(change for change in diff.changes if change.kind != "ticket-created")
@@ -95,7 +95,7 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
     newest, complete = yield from _newest_tickets(context, since)
     draft, own = _draft(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]
-    known, _ = yield announced(context.lane.account, fitting)
+    known, _ = yield read_creations(context.lane.account, fitting)
     fitting = [ticket_id for ticket_id in fitting if ticket_id not in known]
     if len(fitting) == 1:
         yield from context.record_effect(key, Entry(state="done", ticket=fitting[0]))

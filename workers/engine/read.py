@@ -16,7 +16,7 @@ from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, read
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
-from workers.store.records import LIFE, MISS, memories, recall, remember
+from workers.store.records import LIFE, MISS, read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
     FirstSight,
@@ -98,7 +98,7 @@ def _known_from_merge(
     context: TurnContext, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
 ) -> Steps[frozenset[int]]:
     """Return the updates that came with merged tickets and are not new, by the snapshots of those tickets."""
-    stored: Sequence[bytes | None] = yield memories(context.lane.account, merged)
+    stored: Sequence[bytes | None] = yield read_snapshots(context.lane.account, merged)
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
     snapshots, staff = [decode(each) for each in stored], context.config.staff_id
@@ -220,7 +220,7 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
 def read_directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
     """Return the account's names and ids; with ``fresh``, use only lists that were read within the last minute."""
     names = list(Directory.LISTS)
-    stored: Sequence[bytes | None] = yield recall(context.lane.account, names, MISS if fresh else LIFE)
+    stored: Sequence[bytes | None] = yield read_lists(context.lane.account, names, MISS if fresh else LIFE)
     lists: dict[str, list[object]] = {}
     for name, kept in zip(names, stored, strict=True):
         lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _read_list(context, name))
@@ -238,5 +238,5 @@ def _read_list(context: TurnContext, name: str) -> Steps[list[object]]:
     if not isinstance(content, list):
         # Stored for an hour, an empty list would make every name unknown.
         raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield remember(context.lane.account, name, msgspec.json.encode(content))
+    yield store_list(context.lane.account, name, msgspec.json.encode(content))
     return content

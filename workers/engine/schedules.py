@@ -24,7 +24,7 @@ from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
 from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
 from workers.store.permits import Grant
-from workers.store.records import recall, remember
+from workers.store.records import read_lists, store_list
 from workers.tickets.model import mapping, number
 
 #: How many tickets of a search get an event at most; the rest waits until those are no longer found.
@@ -128,15 +128,15 @@ class _TaskRun:
     def search(self, schedule: Schedule) -> Steps[TaskResult]:
         """Search page by page from where the last worker stopped, then add the events."""
         state = self.taken.state
-        page, phase, cut, count = state.page, state.phase, state.cut, state.found
+        page, phase, cut, count = state.page, state.phase, state.truncated, state.found
         while phase == "search":
-            numbers = yield from self._page(schedule.query(state.slot), page)
+            numbers = yield from self._page(schedule.query(state.scheduled_at), page)
             last = len(numbers) < PAGE
             if not (yield add_matches(self.account, self.taken, self.lease, page, numbers, last, MOST)):
                 return TaskResult()
             count, page = count + len(numbers), page + 1
             cut = count > MOST or (count == MOST and not last)
-            phase = "search" if not (last or cut) else "spread"
+            phase = "search" if not (last or cut) else "enqueue"
         keep = self.config.record_ttl // 1000
         while (left := (yield enqueue_matches(self.account, self.taken, self.lease, BATCH, keep))) > 0:
             pass
@@ -145,7 +145,7 @@ class _TaskRun:
     def check_names(self, check: Check) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
         names = list(Directory.LISTS)
-        stored: list[bytes | None] = yield recall(self.account, names, FRESH)
+        stored: list[bytes | None] = yield read_lists(self.account, names, FRESH)
         lists: dict[str, list[object]] = {}
         for name, kept in zip(names, stored, strict=True):
             lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
@@ -169,7 +169,7 @@ class _TaskRun:
         content = yield from self._get(Directory.LISTS[name])
         if not isinstance(content, list):
             raise _Unfinished(REST, f"HappyFox answered the list of {name} with something other than a list")
-        yield remember(self.account, name, msgspec.json.encode(content))
+        yield store_list(self.account, name, msgspec.json.encode(content))
         return content
 
     def _get(self, request: Request) -> Steps[object]:

@@ -31,7 +31,7 @@ from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.embedded import private_store, store_for_script
 from workers.store.permits import Governor, Priority
-from workers.store.records import LIFE, MISS, recall, remember
+from workers.store.records import LIFE, MISS, read_lists, store_list
 from workers.tickets.model import Attachment, TicketRead
 
 T = TypeVar("T")
@@ -230,14 +230,14 @@ class NameLookup:
     def _read(self, age: int) -> Directory:
         calls = {**Directory.LISTS, **Directory.CONTACT_FIELDS}
         lists = {}
-        stored = self._store.run(recall(self._account, list(calls), age))
+        stored = self._store.run(read_lists(self._account, list(calls), age))
         for (name, request), kept in zip(calls.items(), stored, strict=True):
             if kept is not None:
                 lists[name] = msgspec.json.decode(kept)
                 continue
             lists[name] = self._call(request)
             if isinstance(lists[name], list):
-                self._store.run(remember(self._account, name, msgspec.json.encode(lists[name])))
+                self._store.run(store_list(self._account, name, msgspec.json.encode(lists[name])))
         return Directory(**lists)
 
 

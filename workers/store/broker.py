@@ -1,11 +1,9 @@
-"""The broker: brings invitations to Dramatiq's threads as messages on the queue ``lanes``.
+"""The broker: invite Dramatiq's threads to claim due lanes, with messages on the queue ``lanes``.
 
-Invitations tell the threads of a worker process that lanes are due; there are at most as many as threads are free. An
-invitation is no lease: the thread claims by itself, and what a killed process was invited to is still due.
-
-Ack, nack and requeue of an invitation mean nothing. Dramatiq's own prefetch, delays and redelivery are not used for
-lanes: they lose order and take minutes to recover a killed worker. All other queues are Dramatiq's as they are, for
-actors of users.
+There are at most as many invitations as free threads. An invitation is no lease: the thread claims a lane itself, and
+the lanes of a killed process are still due. So ack, nack and requeue do nothing. Dramatiq's prefetch, delays and
+redelivery are not used for lanes: they lose the order and take minutes to recover from a killed worker. All other
+queues are ordinary Dramatiq queues, for actors of users.
 """
 
 import logging
@@ -26,17 +24,20 @@ from workers.store.client import Store, wake
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
 
-#: The longest sleep (s) of an idle worker: what a lost wake-up costs.
+#: The longest sleep (s) of an idle worker: the delay after a lost wake-up.
 POLL = 1.0
+
+QUEUE = "lanes"
+ACTOR = "turns"
 
 log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Which accounts have lanes due, and how many threads of this process are free to take them.
+    """Which accounts have due lanes, and how many threads of this process are free for them.
 
-    ``idle`` is a client with a connection of its own, since it blocks on the wake-up list. One account takes all
-    threads but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
+    ``idle`` is a client with its own connection, because it blocks on the wake-up list. One account may use all threads
+    but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
     """
 
     def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimConfig], threads: int) -> None:
@@ -44,7 +45,7 @@ class Readiness:
         self._free = threads
         self._cap = max(1, threads // 2, threads - len(accounts) + 1)
         self._busy: Counter[str] = Counter()
-        self._own = f"{WAKE}:{secrets.token_hex(8)}"
+        self._wake_key = f"{WAKE}:{secrets.token_hex(8)}"
         self._due: list[ClaimConfig] = []
         self._invited: deque[ClaimConfig] = deque()
         self._changed = threading.Condition()
@@ -53,18 +54,18 @@ class Readiness:
         self._corrupt: set[str] = set()
 
     def stop(self) -> None:
-        """Invite nobody any more; work under way goes on."""
+        """Stop inviting threads; turns under way continue."""
         with self._changed:
             self._stopped = True
             self._invited.clear()
             self._changed.notify_all()
 
     def stopped(self) -> bool:
-        """Return whether the process is on its way out: no further lane is to be claimed."""
+        """Return whether the process is stopping, so that it must not claim another lane."""
         return self._stopped
 
     def accept(self) -> ClaimConfig | None:
-        """Return an invited thread the account to claim from, None when the invitation is void."""
+        """Return the account that an invited thread claims from, None if the invitation is void."""
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
@@ -77,21 +78,21 @@ class Readiness:
                 self._busy[config.account] -= 1
             self._changed.notify_all()
         if self._stopped:
-            self._hand_over()
+            self._wake_another_process()
         elif capped:
-            self._look_again()
+            self._wake_consumer()
 
     def should_yield(self, config: ClaimConfig) -> bool:
-        """Return whether other accounts may wait for the thread that works this one."""
+        """Return whether other accounts may be waiting for a thread that works on this one."""
         return len(self._accounts) > 1 and (
             self._free == 0 or any(each.account != config.account for each in self._due)
         )
 
     def wait(self) -> int:
-        """Wait, a second at the most, until lanes are due and threads free; return how many invitations to send."""
+        """Wait up to a second for due lanes and free threads; return how many invitations to send."""
         with self._changed:
             if self._stopped:
-                # Dramatiq asks on, in a loop, until all threads are done.
+                # Dramatiq keeps asking in a loop until all threads are done.
                 time.sleep(0.05)
                 return 0
             if self._free == 0:
@@ -101,20 +102,22 @@ class Readiness:
             free, busy = self._free, Counter(self._busy)
             pending = Counter(config.account for config in self._invited)
         try:
-            found, pause = self._ask(free, busy, pending)
-            self._up()
+            found, pause = self._count_due(free, busy, pending)
+            self._report_reachable()
             if found == 0:
-                self._idle.blpop([WAKE, self._own], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL)))
+                self._idle.blpop(
+                    [WAKE, self._wake_key], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL))
+                )
         except (StoreUnavailable, redis.RedisError) as error:
-            self._unreachable(error)
+            self._report_unreachable(error)
             return 0
         with self._changed:
             return 0 if self._stopped else self._invite(min(found, self._free))
 
-    def _ask(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
-        """Ask every account in rotation how many lanes may be claimed, beside those that threads are invited to.
+    def _count_due(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
+        """Count the lanes of each account that may be claimed, beyond those that threads are invited to.
 
-        Return how many threads can be used, and the shortest pause in ms.
+        Return how many threads can be used, and the shortest pause (ms).
         """
         self._accounts.rotate(-1)
         found: list[ClaimConfig] = []
@@ -123,21 +126,21 @@ class Readiness:
             invited = pending[config.account]
             room = min(free, self._cap - busy[config.account])
             most = room + invited
-            lanes, pause = self._count(config, most + 1)
+            lanes, pause = self._count_lanes(config, most + 1)
             found += [config] * min(lanes - invited, room)
             if pause >= 0 and not (lanes and room <= 0):
                 pauses.append(pause)
             if lanes > most:
-                # More than this process can take: another one may be asleep.
-                self._hint()
+                # More than this process can use: another one may be asleep.
+                wake(self._store.client)
         self._due = found
         return len(found), min(pauses, default=-1)
 
-    def _count(self, config: ClaimConfig, most: int) -> tuple[int, int]:
+    def _count_lanes(self, config: ClaimConfig, most: int) -> tuple[int, int]:
         try:
             found = self._store.run(due(config, most))
         except RuntimeError as error:
-            # A corrupt key stops its own account alone.
+            # A corrupt key stops only its own account.
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
                 log.error("Lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
@@ -146,14 +149,14 @@ class Readiness:
         return found
 
     def _invite(self, most: int) -> int:
-        chosen = self._spread(most)
+        chosen = self._choose(most)
         self._invited.extend(chosen)
         self._busy.update(config.account for config in chosen)
         self._free -= len(chosen)
         return len(chosen)
 
-    def _spread(self, most: int) -> list[ClaimConfig]:
-        """Take one lane of each account in turn, so that a backlog of one does not keep the others waiting."""
+    def _choose(self, most: int) -> list[ClaimConfig]:
+        """Choose lanes of all accounts in turn, so that a backlog of one does not keep the others waiting."""
         rounds: Counter[str] = Counter()
         order = []
         for config in self._due:
@@ -162,26 +165,23 @@ class Readiness:
         order.sort(key=lambda entry: entry[0])
         return [config for _, config in order[:most]]
 
-    def _hand_over(self) -> None:
-        """Wake another process for what this one leaves; a lost hint costs one poll."""
+    def _wake_another_process(self) -> None:
+        """Wake another process for the lanes that this one leaves; a lost wake-up costs one poll."""
         try:
-            self._hint()
+            wake(self._store.client)
         except redis.RedisError:
             log.warning("No other worker could be woken; it checks within %g s", POLL)
 
-    def _look_again(self) -> None:
-        """Wake this process's own consumer, which may sleep because an account had all the threads it may have."""
+    def _wake_consumer(self) -> None:
+        """Wake this process's consumer, which may sleep because an account used all the threads it may use."""
         try:
-            self._store.client.lpush(self._own, 1)
-            self._store.client.ltrim(self._own, 0, 0)
-            self._store.client.expire(self._own, 60)
+            self._store.client.lpush(self._wake_key, 1)
+            self._store.client.ltrim(self._wake_key, 0, 0)
+            self._store.client.expire(self._wake_key, 60)
         except redis.RedisError:
             log.debug("The consumer could not be woken; it checks within %g s", POLL)
 
-    def _hint(self) -> None:
-        wake(self._store.client)
-
-    def _unreachable(self, error: Exception) -> None:
+    def _report_unreachable(self, error: Exception) -> None:
         if not self._down:
             self._down = True
             log.error(
@@ -189,54 +189,50 @@ class Readiness:
             )
         time.sleep(POLL)
 
-    def _up(self) -> None:
+    def _report_reachable(self) -> None:
         if self._down:
             self._down = False
             log.info("The store is reachable again")
 
 
-QUEUE = "lanes"
-ACTOR = "turns"
-
-
 class LaneConsumer(Consumer):
-    """Turn invitations into the messages that Dramatiq hands to its threads."""
+    """Turn invitations into the messages that Dramatiq passes to its threads."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
-        self._ready = 0
+        self._invitations = 0
 
     def __next__(self) -> MessageProxy | None:
-        if self._ready == 0:
-            self._ready = self._readiness.wait()
-        if self._ready == 0:
+        if self._invitations == 0:
+            self._invitations = self._readiness.wait()
+        if self._invitations == 0:
             return None
-        self._ready -= 1
+        self._invitations -= 1
         return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
 
     def ack(self, message: MessageProxy) -> None:
-        """Does nothing: an invitation proves nothing."""
+        """Do nothing: an invitation is no lease."""
 
     def nack(self, message: MessageProxy) -> None:
-        """Does nothing: what was due is still due."""
+        """Do nothing: the lane is still due."""
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Does nothing: what was due is still due."""
+        """Do nothing: the lane is still due."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
 
 class LaneBroker(RedisBroker):
-    """Dramatiq's Redis broker, whose queue ``lanes`` is fed by invitations."""
+    """Dramatiq's Redis broker, whose queue ``lanes`` consists of invitations."""
 
     def __init__(self, readiness: Readiness, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
-        all_of_it = [*middleware, _Shutdown(readiness)]
-        super().__init__(client=client, middleware=all_of_it, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
+        chain = [*middleware, _Shutdown(readiness)]
+        super().__init__(client=client, middleware=chain, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
         self._readiness = readiness
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; that of lanes has no delay queue, parking replaces it."""
+        """Declare a queue; ``lanes`` has no delay queue, because lanes are parked instead."""
         if queue_name != QUEUE:
             super().declare_queue(queue_name)
         elif queue_name not in self.queues:
@@ -245,7 +241,7 @@ class LaneBroker(RedisBroker):
             self.emit_after("declare_queue", queue_name)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """Build the consumer of a queue."""
+        """Return the consumer of a queue."""
         if queue_name == QUEUE:
             return LaneConsumer(self._readiness)
         return super().consume(queue_name, prefetch, timeout)

@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, and the one place where workers run store functions."""
+"""The connection to Redis or Valkey, and the one place where store functions are run."""
 
 import weakref
 from collections.abc import Callable
@@ -22,12 +22,12 @@ T = TypeVar("T")
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of a worker process: for scripts, for which threads wait in turn, and for all else. Waiting for work
-#: takes one more. A small Heroku store allows 20 in all.
-LINES = 3
+#: Connections of a worker process: for scripts, which threads share, and for everything else. Waiting for work takes
+#: one more. A small Heroku store allows 20 in total.
+SCRIPT_CONNECTIONS = 3
 POOL = 1
 
-#: What a store answers that is full, loading, failing over or read-only; redis-py makes classes of them.
+#: The errors of a store that is full, loading, failing over or read-only.
 REFUSALS = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
@@ -44,7 +44,8 @@ def url_of(redis_url: str | None, data: Path) -> str:
 def connect(url: str, connections: int = POOL) -> "redis.Redis":
     """Build a client with a bounded pool; nothing is sent before its first use.
 
-    A call that finds no free connection waits for one. A lost connection is tried again twice: scripts survive it.
+    A call that finds no free connection waits for one. After a lost connection a call is repeated twice, which scripts
+    allow.
     """
     pool = redis.BlockingConnectionPool.from_url(
         url,
@@ -59,32 +60,32 @@ def connect(url: str, connections: int = POOL) -> "redis.Redis":
 
 
 def store_time(client: redis.Redis) -> int:
-    """Return the store's time, the only clock that counts."""
+    """Return the store's time (ms), the only clock that counts."""
     seconds, micros = client.time()
     return seconds * 1000 + micros // 1000
 
 
 def wake(client: redis.Redis) -> None:
-    """Hint to an idle worker that a lane is due; a lost hint costs one poll."""
+    """Wake an idle worker because a lane is due; a lost wake-up costs one poll."""
     client.lpush(WAKE, 1)
     client.ltrim(WAKE, 0, 0)
 
 
 class Store:
-    """Run scripts on a client; with ``clock`` (milliseconds) every script gets that time instead of the store's own.
+    """Run scripts on a client, at the time of ``clock`` (ms) if it is given, else at the store's own time.
 
-    It has up to ``LINES`` connections of its own, made like the client's: fetching one from the pool for every script
-    costs more than the script. Used as a context it closes them; whoever made the client closes that.
+    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own, configured like the client's: getting one from the
+    pool costs more than a script. Used as a context manager, it closes them, but not the client.
     """
 
     def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
         self.client = client
         self._clock = clock
-        self._lines: SimpleQueue[redis.Connection | None] = SimpleQueue()
-        for _ in range(LINES):
-            self._lines.put(None)
-        # One that is forgotten is closed when it is collected: a socket that is collected by itself warns.
-        weakref.finalize(self, _hang_up, self._lines)
+        self._connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
+        for _ in range(SCRIPT_CONNECTIONS):
+            self._connections.put(None)
+        # A store that is not closed closes its connections when it is collected; a collected socket would warn.
+        weakref.finalize(self, _close_all, self._connections)
 
     def __enter__(self) -> "Store":
         return self
@@ -93,20 +94,20 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close its connections except those in use; a later script opens a new one."""
-        _hang_up(self._lines)
+        """Close the connections that are not in use; a later script opens a new one."""
+        _close_all(self._connections)
 
     def run(self, script: Script[T]) -> T:
-        """Run a script and return its answer; raise ``StoreUnavailable`` if the store cannot do it now."""
+        """Run a script and return its answer; raise ``StoreUnavailable`` if the store cannot run it now."""
         command = command_for(script, b"" if self._clock is None else self._clock())
         try:
             try:
-                raw = self._ask(command)
+                raw = self._send(command)
             except redis.exceptions.ResponseError as error:
                 if not is_missing(error):
                     raise
                 self._load()
-                raw = self._ask(command)
+                raw = self._send(command)
         except redis.exceptions.ConnectionError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         except redis.exceptions.TimeoutError as error:
@@ -124,26 +125,28 @@ class Store:
             command = next(steps)
             while True:
                 try:
-                    answer = self._ask(command)
+                    answer = self._send(command)
                 except redis.exceptions.ResponseError as error:
                     answer = error
                 command = steps.send(answer)
         except StopIteration:
             pass
 
-    def _ask(self, command: Command) -> Any:
-        """Send a command and read its answer; repeat it after a lost connection, as the client would."""
-        line = self._lines.get()
+    def _send(self, command: Command) -> Any:
+        """Send a command and return its answer; repeat it after a lost connection, as the client would."""
+        connection = self._connections.get()
         try:
-            if line is None:
+            if connection is None:
                 pool = self.client.connection_pool
-                line = pool.connection_class(**pool.connection_kwargs)
-            return line.retry.call_with_retry(lambda: _trip(line, command), lambda _: _drop(line))
+                connection = pool.connection_class(**pool.connection_kwargs)
+            return connection.retry.call_with_retry(
+                lambda: _exchange(connection, command), lambda _: _disconnect(connection)
+            )
         finally:
-            self._lines.put(line)
+            self._connections.put(connection)
 
     def beat(self, key: str, worker: str) -> None:
-        """Write a worker's sign of life at the store's own time and forgets workers that are long dead."""
+        """Store a worker's heartbeat at the store's own time, and delete those of workers that are long dead."""
         try:
             now = store_time(self.client)
             self.client.hset(key, worker, now)
@@ -159,27 +162,27 @@ def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
     return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, prefix(script.account), now, *script.args)
 
 
-def _trip(line: redis.Connection, command: Command) -> Any:
-    # redis-py looks at every argument before it lets hiredis pack them, which costs as much as a tenth of a turn.
-    line.send_packed_command([hiredis.pack_command(command)])  # type: ignore[arg-type, no-untyped-call]
-    return line.read_response()
+def _exchange(connection: redis.Connection, command: Command) -> Any:
+    # redis-py checks every argument before hiredis packs them, which costs up to a tenth of a turn.
+    connection.send_packed_command([hiredis.pack_command(command)])  # type: ignore[arg-type, no-untyped-call]
+    return connection.read_response()
 
 
-def _drop(line: redis.Connection) -> None:
-    line.disconnect()  # type: ignore[no-untyped-call]
+def _disconnect(connection: redis.Connection) -> None:
+    connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-def _hang_up(lines: "SimpleQueue[redis.Connection | None]") -> None:
+def _close_all(connections: "SimpleQueue[redis.Connection | None]") -> None:
     free = []
     while True:
         try:
-            free.append(lines.get_nowait())
+            free.append(connections.get_nowait())
         except Empty:
             break
-    for line in free:
-        if line is not None:
-            _drop(line)
-        lines.put(None)
+    for connection in free:
+        if connection is not None:
+            _disconnect(connection)
+        connections.put(None)
 
 
 def _response_error(name: str, error: Any) -> Exception:
@@ -191,5 +194,5 @@ def _response_error(name: str, error: Any) -> Exception:
             "the store's user may not run FCALL and FUNCTION LOAD, LIST and DELETE: allow them there"
         )
     if text.startswith(("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "TRYAGAIN")):
-        return StoreUnavailable(f"the store refuses to work: {text.split('.')[0]}")
+        return StoreUnavailable(f"the store refuses to work: {text.partition('.')[0]}")
     return RuntimeError(f"the function {name} failed in the store: {text}")

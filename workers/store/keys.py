@@ -1,29 +1,29 @@
-"""The names of everything the store holds, with type, lifetime and writer.
+"""The names of all keys in the store, with type, lifetime and writer.
 
-All keys of an account share the hash tag ``{account}``, so that an account is one slot of a cluster. ``P`` stands for
+All keys of an account share the hash tag ``{account}``, so that an account is one slot of a cluster. ``P`` means
 ``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``).
 
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
     P joins:<ticket>       HASH   till claim accept      body digest -> id of an event not yet claimed
-    P event:<id>           HASH   retention  all         body, headers, received at, source, what it told; a$
-                                                          replay is kept until a turn has taken it
+    P event:<id>           HASH   retention  all         body, headers, at, source, what it reports; a replay
+                                                          is kept until a turn has taken it
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
                                                           entry means nothing
-    P leases               HASH   while held claim       lane -> token of its lease; @nonce -> what that claim got
+    P leases               HASH   while held claim       lane -> token of its lease; @nonce -> that claim's result
     P lease_number         INT    forever    claim       source of the numbers in tokens
     P turn:<ticket>        HASH   while used all         the unfinished turn: plan, journal, claims, what its
                                                           handlers were shown; pending work
     P settling:<ticket>    STRING 1 minute   settle      ms until which new events wait, after a turn that wrote
-    P snapshot:<ticket>    STRING 90 days    settle      last seen
+    P snapshot:<ticket>    STRING 90 days    settle      what we knew about the ticket after its last turn
     P record:<turn>        STRING retention  settle      the settled turn, compressed
     P settled:<turn>       STRING 1 minute   settle      its token, when no claim followed, for a repeated call
     P turns                ZSET   retention  settle      turn -> ms when it was settled
     P history:<ticket>     LIST   14 days    settle      what happened to the ticket, in short lines, newest last
-    P calls_saved          INT    forever    settle      calls that folding saved
-    P dead_letters         ZSET   forever    settle      dead letter -> ms; a lane that cannot be read makes one, too
+    P calls_saved          INT    forever    settle      API calls that folding saved
+    P dead_letters         ZSET   forever    settle      dead letter -> ms; also one for each unreadable lane
     P dead_letter:<id>     HASH   forever    settle      a dead letter with its evidence
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
@@ -31,40 +31,40 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P gate                 HASH   forever    permits     open, locked, probing or denied; until; epoch
     P creations            ZSET   1 hour     create      effect that creates a ticket -> ms when it began
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
-    P created:<ticket>     STRING retention  settle      we created it: of how many, one from another, it is the last
+    P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P directory            HASH   forever    store_list  reference lists as HappyFox sent them, with the ms of each
     P batches              INT    forever    accept      counts batches, so that every batch writes
     P joins:quarantine     HASH   retention  accept      body digest -> id of a delivery in quarantine
-    P paused               HASH   forever    pause       what a person stopped: account, routers, ticket:<n>; how many
+    P paused               HASH   forever    pause       the pauses: account, routers, ticket:<n>; how many
                                                           tickets, and how many pauses have ended
     P waiting_for_resume   SET    forever    settle      lanes with handlers that wait for the end of a pause
     P store_epoch          INT    forever    accept      when this store was first used
     P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
-    P matches:<round>      LIST   7 days     worker      tickets that a schedule has found and that have no event yet
-    {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last sign of life
-    {foxhooks}:wake        LIST   1 element  web, worker a hint that some lane became due; a lost one costs one poll
+    P matches:<handler>    LIST   7 days     worker      tickets that match its schedule and have no event yet
+    {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
+    {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
-Events, turns, letters, journal entries, plans, records and what was last seen carry the number of their format, so that
-a later version can tell.
+Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
+versions.
 """
 
 #: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
 WAKE = "{foxhooks}:wake"
 
-#: Worker processes and their last signs of life; an older one than this many ms is dead.
+#: Worker processes and their last heartbeats; a worker with an older one than this many ms is dead.
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 
 
 def prefix(account: str) -> str:
-    """Return what every key of an account begins with."""
+    """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"
 
 
 class Keys:
-    """Spell the names of one account's keys; the table above says what each of them holds."""
+    """The names of one account's keys; the table above documents them."""
 
     def __init__(self, account: str) -> None:
         self.prefix = start = prefix(account)

@@ -1,4 +1,4 @@
-"""Leases: one thread of the worker process that renews the leases of all lanes held, and says that the worker lives."""
+"""Leases: one thread of each worker process renews the leases of its lanes and sends the heartbeat."""
 
 import logging
 import os
@@ -11,25 +11,25 @@ from workers.store.client import Store
 from workers.store.keys import WORKERS
 from workers.store.lanes import ClaimedLane, renew
 
-#: Seconds between two looks at the store.
-LOOK = 1.0
+#: Seconds between two checks of the store.
+CHECK_INTERVAL = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class Leases:
-    """The lanes that this process holds.
+    """The leases of the lanes that this process has claimed.
 
-    A lease counts as held until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
-    (seconds, never going back, counting sleep): so a process that was frozen knows that it may have lost it.
-    ``watch`` takes a look at the store, every second and once at the start; what goes wrong with it stops no renewal.
+    A lease counts as valid until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
+    (seconds, monotonic, counting sleep): a process that was suspended then knows that it may have lost its lanes.
+    ``watch`` checks the store at the start and every second; its errors never stop a renewal.
     """
 
     def __init__(
         self, store: Store, lease: float, clock: Callable[[], float], worker: str, watch: Callable[[], object]
     ) -> None:
         self._store, self._lease, self._clock, self._worker, self._watch = store, lease, clock, worker, watch
-        self._held: dict[tuple[str, str], tuple[str, float]] = {}
+        self._leases: dict[tuple[str, str], tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._parent = os.getppid()
@@ -39,31 +39,31 @@ class Leases:
         threading.Thread(target=self._run, name="leases", daemon=True).start()
 
     def stop(self) -> None:
-        """End the renewing; what is still held runs out by itself."""
+        """Stop renewing; leases that are left expire."""
         self._stop.set()
 
     def add(self, lane: ClaimedLane, since: float) -> None:
-        """Take up a lane claimed by a call that began at ``since``."""
+        """Add a lane that was claimed by a call that began at ``since``."""
         with self._lock:
-            self._held[lane.account, lane.name] = (lane.token, since)
+            self._leases[lane.account, lane.name] = (lane.token, since)
 
     def drop(self, lane: ClaimedLane) -> None:
-        """Forget a lane that was given back or lost."""
+        """Remove a lane that was released or lost."""
         with self._lock:
-            if self._held.get((lane.account, lane.name), ("",))[0] == lane.token:
-                del self._held[lane.account, lane.name]
+            if self._leases.get((lane.account, lane.name), ("",))[0] == lane.token:
+                del self._leases[lane.account, lane.name]
 
     def still_held(self, lane: ClaimedLane) -> bool:
-        """Return whether the lane is surely still ours."""
+        """Return whether the lease of a lane is certainly still valid."""
         with self._lock:
-            token, since = self._held.get((lane.account, lane.name), ("", 0.0))
+            token, since = self._leases.get((lane.account, lane.name), ("", 0.0))
         return token == lane.token and self._clock() < since + self._lease
 
     def _run(self) -> None:
-        pause, renewed = min(LOOK, self._lease / 6), self._clock()
-        self._look()
+        pause, renewed = min(CHECK_INTERVAL, self._lease / 6), self._clock()
+        self._check()
         while not self._stop.wait(pause):
-            self._look()
+            self._check()
             if self._clock() < renewed + self._lease / 3:
                 continue
             renewed = self._clock()
@@ -72,14 +72,14 @@ class Leases:
             except StoreUnavailable as error:
                 log.warning("Leases could not be renewed", extra={"error": str(error)})
             except Exception:
-                # This thread has to go on: without it every lane is lost in the middle of its turn.
+                # This thread must go on: without it every lane is lost in the middle of its turn.
                 log.exception("Leases could not be renewed")
             if os.getppid() != self._parent:
                 log.error("The parent process is gone; this worker stops")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             self._watch()
         except StoreUnavailable as error:
@@ -88,28 +88,28 @@ class Leases:
             log.exception("The store could not be checked")
 
     def renew(self) -> None:
-        """Renew all leases once and writes the sign of life."""
+        """Renew all leases once and send the heartbeat."""
         with self._lock:
-            held = dict(self._held)
-        for account in {account for account, _ in held}:
+            leases = dict(self._leases)
+        for account in {account for account, _ in leases}:
             began = self._clock()
-            mine = [(lane, token) for (name, lane), (token, _) in held.items() if name == account]
+            ours = [(lane, token) for (name, lane), (token, _) in leases.items() if name == account]
             try:
-                lost = self._store.run(renew(account, int(self._lease * 1000), mine))
+                lost = self._store.run(renew(account, int(self._lease * 1000), ours))
             except RuntimeError:
-                # A corrupt key of one account is no reason to lose the lanes of the others.
+                # A corrupt key of one account must not cost the lanes of the others.
                 log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:
-                for lane, token in mine:
-                    if self._held.get((account, lane), ("",))[0] != token:
+                for lane, token in ours:
+                    if self._leases.get((account, lane), ("",))[0] != token:
                         continue
                     if lane in lost:
-                        del self._held[account, lane]
+                        del self._leases[account, lane]
                     else:
-                        self._held[account, lane] = (token, began)
-        self.sign_of_life()
+                        self._leases[account, lane] = (token, began)
+        self.heartbeat()
 
-    def sign_of_life(self) -> None:
-        """Write that this worker lives, for ``foxhooks status --worker``."""
+    def heartbeat(self) -> None:
+        """Send the heartbeat, which ``foxhooks status --worker`` checks."""
         self._store.beat(WORKERS, self._worker)

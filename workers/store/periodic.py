@@ -5,34 +5,39 @@ from typing import Any, Literal
 
 import msgspec
 
-from workers.store.scripts import Script
+from workers.store.scripts import Args, Script
 
 
-class TaskState(msgspec.Struct, frozen=True):
-    """The state of a periodic task; see ``lua/periodic.lua``. Times are ms of the store's clock."""
+class TaskState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a periodic task. Times are ms of the store's clock."""
 
-    slot: int
+    scheduled_at: int
+    """When the current or last run was due; the next one is counted from it."""
     period: int
-    phase: Literal["search", "spread", "done"]
+    phase: Literal["search", "enqueue", "done"]
     token: str = ""
-    till: int = 0
+    """The token of the worker that runs the task, if any."""
+    locked_until: int = 0
+    """When the lease of that worker ends; without a worker, when the task may be claimed again."""
     page: int = 1
+    """The next page of the search."""
     found: int = 0
-    put: int = 0
-    cut: bool = False
+    """Matching tickets."""
+    enqueued: int = 0
+    """Events added for them."""
+    truncated: bool = False
+    """Whether more tickets match than one run takes."""
     why: str = ""
+    """Why the run does not continue."""
     ended: int = 0
-    told: list[str] | dict[str, str] = []
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """The findings of the last run; the store writes an empty list as an object."""
-        return tuple(self.told)
+    """When a run last ended."""
+    findings: tuple[str, ...] = ()
+    """The findings of the last run."""
 
     @property
     def next(self) -> int:
-        """When the next run is due (ms)."""
-        return self.slot + self.period
+        """When the next run is due."""
+        return self.scheduled_at + self.period
 
 
 class ClaimedTask(msgspec.Struct, frozen=True):
@@ -50,15 +55,13 @@ def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, 
     """
 
     def read(raw: Any) -> ClaimedTask | int:
-        if not raw[0]:
-            return int(raw[1])
-        return ClaimedTask(raw[1].decode(), token, decode(raw[2]))
+        return ClaimedTask(raw[1].decode(), token, decode(raw[2])) if raw[0] else int(raw[1])
 
     return Script("claim_task", account, [token, lease, msgspec.json.encode(tasks)], read)
 
 
 def decode(stored: bytes) -> TaskState:
-    """Read the state of a task."""
+    """Decode the state of a task."""
     return msgspec.json.decode(stored, type=TaskState, strict=False)
 
 
@@ -66,15 +69,7 @@ def add_matches(
     account: str, task: ClaimedTask, lease: int, page: int, tickets: Sequence[int], last: bool, most: int
 ) -> Script[bool]:
     """Store the matches of one page of the search. False: another worker has claimed the task."""
-    args: list[bytes | str | int] = [
-        task.name,
-        task.token,
-        lease,
-        page,
-        msgspec.json.encode(tickets),
-        int(last),
-        most,
-    ]
+    args: Args = [task.name, task.token, lease, page, msgspec.json.encode(tickets), int(last), most]
     return Script("add_matches", account, args, bool)
 
 

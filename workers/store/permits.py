@@ -1,75 +1,77 @@
-"""The scripts that take and settle permits of one account, with its budget already worked out.
+"""Permits: the right to make one call now, within an account's budget.
 
-A permit is the right to make one call now. It holds a slot until one window and a guard after the call's
-answer, so that no window of any alignment holds more calls than HappyFox allows (500 reads and 300 writes in
-a minute, KB 1148). What is not a read counts as a write; KB 1148 says nothing about PUT and DELETE.
+A permit occupies a slot until one window and a guard after the call's answer, so that no window of any alignment
+contains more calls than HappyFox allows (500 reads and 300 writes in a minute, KB 1148). Whatever is not a read counts
+as a write; KB 1148 says nothing about PUT and DELETE.
 """
 
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from workers.settings import Budget
+from workers.store.client import Store
 from workers.store.scripts import Script
 
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
 Priority = Literal["interactive", "normal", "bulk"]
 
-#: How a call ended, as far as the governor is concerned; ``lua/permits.lua`` says what each does.
+#: How a call ended, as far as permits are concerned; ``permits.release`` in ``lua/permits.lua`` explains each.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
 
-#: Milliseconds after its deadline in which a call without answer may still be counted by HappyFox (assumed): as long
-#: as HAPPYFOX_DOUBT_SECONDS lets a write land.
+#: How long (ms) after its deadline HappyFox may still count a call without an answer (assumed): as long as a write may
+#: still take effect by HAPPYFOX_DOUBT_SECONDS.
 GRACE = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A permit, if ``wait`` is 0; else the milliseconds until it is worth asking again, and why.
-
-    ``why`` is ``budget``, ``gate``, ``flight``, ``probe`` or ``denied``.
-    """
+    """The answer to a request for a permit."""
 
     wait: int
+    """0 if the permit is granted, else the ms until it is worth asking again."""
     why: str
+    """Why it is not granted: ``budget``, ``gate``, ``flight``, ``probe`` or ``denied``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How much of an account's budget is used, and what its gate does.
-
-    ``gets`` and ``posts`` are what may be used now, the lowered share included. ``gate`` is ``open``,
-    ``locked``, ``denied`` or ``probing``; ``why`` is what closed it last; ``reopens`` is in seconds;
-    ``share`` is the part of our limits that is left after a 429: 1, or a half for an hour.
-    """
+    """How much of an account's budget is used, and whether calls are possible."""
 
     gets_used: int
     gets: int
+    """Reads allowed now, after a lowered share."""
     posts_used: int
     posts: int
+    """Writes allowed now, after a lowered share."""
     in_flight: int
     gate: str
+    """``open``, ``locked``, ``denied`` or ``probing``."""
     why: str
+    """What closed the gate last."""
     reopens: float
+    """Seconds until it opens."""
     epoch: int
+    """How often it was closed."""
     share: float
+    """The part of our limits that we may use: 1; each lockout halves it for an hour."""
 
     @property
     def gets_free(self) -> int:
-        """Read that could be made now, were the gate open."""
+        """Reads that are free now, if the gate is open."""
         return max(0, self.gets - self.gets_used)
 
     @property
     def posts_free(self) -> int:
-        """Write that could be made now, were the gate open."""
+        """Writes that are free now, if the gate is open."""
         return max(0, self.posts - self.posts_used)
 
     def drained(self, reads: int, writes: int, window: float) -> float:
-        """Return the seconds until so many calls will have been granted, at the limits of now.
+        """Return the seconds until these calls are granted at today's limits.
 
-        What is free now goes at once; each further window of ``window`` seconds grants the limit again.
+        Free slots are used at once; each further window of ``window`` seconds grants the limit again.
         """
         behind_reads = max(0, reads - self.gets_free) / max(1, self.gets)
         behind_writes = max(0, writes - self.posts_free) / max(1, self.posts)
@@ -77,7 +79,7 @@ class Forecast:
 
 
 class Governor:
-    """Build the scripts of one account's governor; ``budget`` is the argument that other scripts pass on."""
+    """Build the scripts that manage one account's permits; ``budget`` is their argument, as other scripts need it."""
 
     def __init__(self, account: str, budget: Budget) -> None:
         self.account = account
@@ -86,23 +88,23 @@ class Governor:
         self.lockout = budget.lockout
         self.window = budget.window
 
-    def permit(self, method: str, id: str, priority: Priority, life: int) -> Script[Grant]:
-        """Ask for a permit for a call that is over ``life`` ms from now, come what may.
+    def permit(self, method: str, call: str, priority: Priority, life: int) -> Script[Grant]:
+        """Ask for a permit for a call that ends within ``life`` ms in any case.
 
-        ``id`` names the call: asking again with it is answered alike, and a call made again takes another.
+        ``call`` names the call: asking again with the same name gets the same answer; a repeated call needs a new name.
         """
-        return self._script("permit", _grant, _kind(method), id, priority, life)
+        return self._script("permit", _grant, _kind(method), call, priority, life)
 
-    def release(self, method: str, id: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
-        """Settle a permit: the answer came ``age`` ms ago and asked to wait for ``wait`` ms."""
-        return self._script("release", _nothing, _kind(method), id, outcome, age, wait)
+    def release(self, method: str, call: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
+        """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms."""
+        return self._script("release", _nothing, _kind(method), call, outcome, age, wait)
 
     def close_gates(self) -> Script[None]:
-        """Close the gate for one window, because the store's clock or its memory cannot be trusted."""
+        """Close the gate for one window, because the store's clock or data cannot be trusted."""
         return self._script("close_gate", _nothing)
 
     def forecast(self) -> Script[Forecast]:
-        """Report what is used and free, without changing anything."""
+        """Return what is used and free, without changing anything."""
         return self._script("forecast", _forecast)
 
     def _script(self, name: str, read: Any, *args: str | int) -> Script[Any]:
@@ -110,9 +112,9 @@ class Governor:
 
 
 def argument(budget: Budget) -> bytes:
-    """Return a budget as the scripts read it: JSON, limits after the share, times in milliseconds.
+    """Return a budget as scripts read it: JSON, limits after the share, times in milliseconds.
 
-    The guard is 1 % of the window and 50 ms at least; that of the lockout 1 %, from 0.5 s to 5 s.
+    The guard is 1 % of the window, at least 50 ms; that of the lockout is 1 %, from 0.5 s to 5 s.
     """
     window, lockout = math.ceil(budget.window * 1000), math.ceil(budget.lockout * 1000)
     numbers = {
@@ -160,39 +162,28 @@ def _forecast(raw: Any) -> Forecast:
     )
 
 
-T = TypeVar("T")
-
-#: So many lanes are looked into for planned calls; what more lanes have planned is taken to be alike.
+#: How many lanes are checked for planned calls; the others are assumed to be alike.
 SAMPLE = 1_000
-
-
-class Store(Protocol):
-    """What runs scripts."""
-
-    def run(self, script: Script[T], /) -> T:
-        """Run a script and gives its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """An account's budget and gate, its backlog, and the seconds until that is worked off at the limits of now.
-
-    Every lane costs a read. ``planned`` are the writes of turns that have decided and not ended; those that have begun
-    are among them, and what lanes will want that have not decided yet is not.
-    """
+    """An account's budget and backlog. Every lane costs a read."""
 
     forecast: Forecast
     lanes: int
     due: int
     planned: int
+    """Writes of turns that have a plan, including those that have begun; undecided lanes are not included."""
     drained: float
+    """Seconds until the backlog is processed at today's limits."""
 
 
 def outlook(store: Store, governor: Governor) -> Outlook:
-    """Look at an account in two calls of the store, whatever waits there."""
+    """Return an account's outlook with two calls of the store, however long the backlog is."""
     forecast = store.run(governor.forecast())
-    lanes, due, looked, planned = store.run(_backlog(governor))
-    planned = round(planned * lanes / looked) if looked else 0
+    lanes, due, sampled, planned = store.run(_backlog(governor))
+    planned = round(planned * lanes / sampled) if sampled else 0
     drained = forecast.drained(lanes, planned, governor.window) if lanes else 0.0
     return Outlook(forecast, lanes, due, planned, drained)
 

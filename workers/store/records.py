@@ -1,4 +1,8 @@
-"""Creations: which tickets are our own doing, and which of those that HappyFox is just being asked for."""
+"""What the store knows about an account beyond one lane, for turns and commands.
+
+Commands read with single commands, not scripts: the figures of a running system may differ by a moment. Times are
+milliseconds of the store's clock. Records of turns are returned as stored, because only the engine can decode them.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,86 +13,70 @@ import msgspec
 import redis
 
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
-from workers.store.lanes import Pause, Scope, listed
+from workers.store.pauses import Pause, Scope, read_all_pauses
 from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
 from workers.tickets.snapshot import Snapshot, decode
 
-#: How long (ms) a creation is known by its look: until its turn is settled, else so long.
-ANNOUNCED = 3_600_000
+#: How long (ms) a stored reference list is used.
+LIFE = 3_600_000
 
-#: So many tickets may be created one from another: more are a circle, which the fuse of no single ticket would stop.
-DEEPEST = 5
+#: How old (ms) a list must be before an unknown name makes us read it again, so that a misspelt name costs no call each
+#: time.
+MISS = 60_000
+
+#: How long (ms) the draft of a ticket that we create is kept, if its turn is not settled earlier.
+CREATION_LIFE = 3_600_000
+
+#: How many tickets may be created one from another. More are a loop, which the loop guard of no single ticket stops.
+MAX_DEPTH = 5
+
+#: How many lanes are read for the backlog, and how many lanes or events for a list.
+MOST_LANES, MOST = 10_000, 1_000
 
 
-def announcing(account: str, effect: str, look: bytes, ticket: int) -> Script[bool]:
-    """Write the look of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
+def announce_creation(account: str, effect: str, draft: bytes, ticket: int) -> Script[bool]:
+    """Store the draft of a ticket that ``effect`` (turn and key) of a turn on ``ticket`` is about to create.
 
-    False: that one is the last of too many created one from another.
+    False: ``ticket`` is already the last of ``MAX_DEPTH`` tickets created one from another.
     """
-    return Script("announce_creation", account, [effect, look, ANNOUNCED, ticket, DEEPEST], bool)
+    return Script("announce_creation", account, [effect, draft, CREATION_LIFE, ticket, MAX_DEPTH], bool)
 
 
-def announced(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
-    """Return those of the tickets that are known to be our own doing, and the looks of those being created."""
+def read_creations(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
+    """Return those of the tickets that we created, and the drafts of all tickets being created."""
     return Script(
-        "our_creations", account, list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
+        "read_creations", account, list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
     )
 
 
-# Dead letters: put back into their lanes, or deleted.
+def read_snapshots(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
+    """Return the snapshot of each ticket, None where there is none."""
+    return Script("read_snapshots", account, list(tickets), list)
+
+
+def read_lists(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
+    """Return the stored reference lists that are younger than ``age`` ms, None for the others."""
+    return Script("read_lists", account, [age, *names], list)
+
+
+def store_list(account: str, name: str, stored: bytes) -> Script[bool]:
+    """Store a reference list as JSON."""
+    return Script("store_list", account, [name, stored], bool)
 
 
 def replay(account: str, dead_letter: str) -> Script[int]:
-    """Put a letter back into its ticket's lane; return the ticket, 0 when there is no such letter.
+    """Put a dead letter back into its ticket's lane; return the ticket, 0 if there is no such dead letter.
 
-    The handler it names will run once more, on the freshly read ticket, with the letter's changes.
+    Its handler runs once more, on the freshly read ticket, with the changes of the dead letter.
     """
     return Script("replay", account, [dead_letter], int)
 
 
 def discard(account: str, dead_letter: str) -> Script[bool]:
-    """Deletes a letter; False when there is no such letter."""
+    """Delete a dead letter; False if there is no such dead letter."""
     return Script("discard", account, [dead_letter], bool)
-
-
-# The stored reference lists of an account: what the directory is made of.
-
-
-#: How long (ms) a list is believed; an unknown name reads it anew at once.
-LIFE = 3_600_000
-
-#: How old (ms) a list must be before an unknown name makes it read again: a misspelt name costs no call each time.
-MISS = 60_000
-
-
-def recall(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
-    """Return the stored lists that are younger than ``age`` ms, None for the others."""
-    return Script("read_lists", account, [age, *names], list)
-
-
-def remember(account: str, name: str, stored: bytes) -> Script[bool]:
-    """Store a list as JSON."""
-    return Script("store_list", account, [name, stored], bool)
-
-
-# Memories: what is remembered of other tickets than the one whose lane is held.
-
-
-def memories(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
-    """Return what was last seen of each ticket, None for one that nothing is known of."""
-    return Script("snapshots", account, list(tickets), list)
-
-
-# Everything that commands read from the store about an account. Turns need none of it.
-#
-# Reads are single commands, not scripts: the figures of a running system may differ by a moment. Times are
-# milliseconds of the store's clock. Records of turns are returned as stored, because only the engine can decode them.
-
-
-#: How many lanes are read for the backlog, and how many lanes or events for a list.
-MOST_LANES, MOST = 10_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +85,13 @@ class Workers:
 
     alive: list[str]
     silent: list[str]
-    """Those whose last sign of life is too old."""
+    """Those whose last heartbeat is too old."""
 
 
 def read_workers(client: redis.Redis, now: int) -> Workers:
-    """Read which worker processes have given a sign of life recently."""
-    snapshot = cast(dict[bytes, bytes], client.hgetall(WORKERS))
-    alive = {name.decode(): now - int(at) < WORKER_LIFE for name, at in snapshot.items()}
+    """Read which worker processes have sent a heartbeat recently."""
+    heartbeats = cast(dict[bytes, bytes], client.hgetall(WORKERS))
+    alive = {name.decode(): now - int(at) < WORKER_LIFE for name, at in heartbeats.items()}
     return Workers(sorted(name for name in alive if alive[name]), sorted(name for name in alive if not alive[name]))
 
 
@@ -121,7 +109,7 @@ class Backlog:
     """The events that wait to be processed."""
 
     lanes: int
-    """Lanes with waiting events; those that wait for a timer alone or for the end of a pause do not count."""
+    """Lanes with waiting events; those that only wait for a timer or for the end of a pause do not count."""
     due: int
     """Lanes that may be claimed now."""
     events: int
@@ -131,7 +119,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTimers:
-    """The tickets that wait for a timer alone."""
+    """The tickets that only wait for a timer."""
 
     tickets: int
     next: int | None
@@ -160,16 +148,16 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class TicketState:
-    """What the store holds of a ticket now."""
+    """What the store knows about a ticket now."""
 
     due: int | None
     """When its lane may be claimed; None if nothing is scheduled."""
     waiting: int
-    """Events that wait."""
+    """Waiting events."""
     claimed: bool
-    """Whether a worker holds its lane."""
+    """Whether a worker has claimed its lane."""
     pending: bytes | None
-    """The handler work still to do, as stored."""
+    """The pending handler work, as stored."""
     snapshot: Snapshot | None
 
 
@@ -188,7 +176,7 @@ class DeadLetterEntry:
 
 
 class AccountRecords:
-    """Read one account's part of the store."""
+    """Read what the store knows about one account."""
 
     def __init__(self, client: redis.Redis, account: str) -> None:
         self.client, self.account, self.keys = client, account, Keys(account)
@@ -204,7 +192,7 @@ class AccountRecords:
         }
 
     def backlog(self, now: int) -> Backlog:
-        """Count the waiting events; of more than ``MOST_LANES`` lanes, those that are due first."""
+        """Count the waiting events, in at most ``MOST_LANES`` lanes: those that are due first."""
         lanes = [lane.decode() for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST_LANES - 1))]
         with self.client.pipeline(transaction=False) as batch:
             for lane in lanes:
@@ -223,7 +211,7 @@ class AccountRecords:
         )
 
     def waiting_timers(self, now: int) -> WaitingTimers:
-        """Count the tickets that wait for a timer alone."""
+        """Count the tickets that only wait for a timer."""
         later = f"({now}"
         first = cast(
             list[tuple[bytes, float]],
@@ -233,7 +221,7 @@ class AccountRecords:
         return WaitingTimers(tickets, int(first[0][1]) if first else None)
 
     def waiting_events(self) -> Iterator[WaitingEvent]:
-        """Yield the events that wait, lane by lane."""
+        """Yield the waiting events, lane by lane."""
         for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST - 1)):
             for stored in cast(list[bytes], self.client.lrange(self.keys.lane(lane.decode()), 0, MOST - 1)):
                 fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.event(stored.decode())))
@@ -247,11 +235,11 @@ class AccountRecords:
         return {name.decode(): decode_schedule(state) for name, state in sorted(stored.items())}
 
     def pauses(self) -> dict[tuple[Scope, str], Pause]:
-        """Return what is paused, by scope and name; a ticket that its tag pauses is not listed."""
-        return listed(cast(dict[bytes, bytes], self.client.hgetall(self.keys.paused)))
+        """Return the pauses by scope and name; a ticket that is paused by its tag is not listed."""
+        return read_all_pauses(cast(dict[bytes, bytes], self.client.hgetall(self.keys.paused)))
 
     def paused_tickets(self) -> int:
-        """Count the tickets whose handlers wait for the end of a pause, also of one by a tag."""
+        """Count the tickets whose handlers wait for the end of a pause, also of a pause by tag."""
         return int(self.client.scard(self.keys.waiting_for_resume))
 
     def calls_saved(self) -> int:
@@ -281,7 +269,7 @@ class AccountRecords:
         return [HistoryLine(int(line["at"]), str(line["turn"]), str(line["text"])) for line in lines]
 
     def ticket(self, ticket: int) -> TicketState:
-        """Read what the store holds of a ticket."""
+        """Read what the store knows about a ticket."""
         due = self.client.zscore(self.keys.schedule, str(ticket))
         return TicketState(
             due=None if due is None else int(due),
@@ -292,7 +280,7 @@ class AccountRecords:
         )
 
     def knows(self, ticket: int) -> bool:
-        """Return whether the store holds anything of a ticket."""
+        """Return whether the store knows anything about a ticket."""
         keys = self.keys
         return bool(
             self.client.exists(keys.snapshot(ticket), keys.lane(ticket), keys.turn(ticket), keys.history(ticket))

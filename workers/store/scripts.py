@@ -1,9 +1,9 @@
 """Store functions as values: which one to run, on which account, with which arguments, and how to read the answer.
 
-All Lua code is one library of Redis functions (Redis 7.0 or newer, Valkey), made of the files in ``lua/``; see
-``lua/header.lua``. The names of the library and of its functions contain a digest of the code, so that the processes of
-two versions can use one store during a deployment. The store keeps a library across restarts, failovers and FLUSHALL;
-whoever finds it missing loads it.
+All Lua code is one library of Redis functions (Redis 7.0 or newer, or Valkey), joined from the files in ``lua/``; see
+``lua/header.lua``. The names of the library and its functions contain a digest of the code, so that two versions can
+share a store during a deployment. The store keeps a library across restarts, failovers and FLUSHALL; a process that
+finds it missing loads it.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ T = TypeVar("T")
 #: The files of ``lua/`` in the order in which they build on each other.
 MODULES = ("header", "schedule", "permits", "claims", "turns", "settle", "inbox", "periodic", "records")
 
-#: How many versions of the library a store keeps. When there are more, all but the newest are deleted; a process that
-#: still uses a deleted one loads it again.
+#: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still
+#: uses a deleted one loads it again.
 VERSIONS = 4
 
 Args = list[bytes | str | int]
-"""The arguments of a function, behind the time."""
+"""The arguments of a function, after the time."""
 
 Command = tuple[bytes | str | int, ...]
 
@@ -66,7 +66,7 @@ def modules() -> dict[str, str]:
 
 
 def assemble(texts: dict[str, str]) -> Library:
-    """Join modules to a library: the header first, every other one as a block with its own local names."""
+    """Join modules into a library: the header first, each other one as a block with its own local names."""
     header, *others = texts.values()
     code = "\n".join([header, *(f"do\n{module}\nend" for module in others)])
     digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()[:10]
@@ -78,12 +78,12 @@ class LibraryMissing(ResponseError):
 
 
 def is_missing(answer: object) -> bool:
-    """Return whether an answer is the store's refusal because it does not have the library."""
+    """Return whether an answer is an error because the store does not have the library."""
     return isinstance(answer, ResponseError) and "Function not found" in str(answer)
 
 
 def loading() -> Generator[Command, Any, None]:
-    """Yield the commands that load the library and delete old versions; send the answer to each, or its error."""
+    """Yield the commands that load the library and delete old versions; the caller sends back each answer or error."""
     ours = library()
     answer = yield ("FUNCTION", "LOAD", ours.text)
     if isinstance(answer, ResponseError) and "already exists" not in str(answer):

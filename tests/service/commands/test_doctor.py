@@ -15,7 +15,7 @@ from workers.happyfox.directory import Directory
 from workers.settings import Settings, load
 from workers.simulator import Simulator
 from workers.store.client import Store
-from workers.store.records import recall
+from workers.store.records import read_lists
 
 IDLE = 'from workers import Router\nrouter = Router("quiet")\n'
 HANDLER = (
@@ -53,7 +53,7 @@ def test_a_sound_project_has_no_finding_to_fix(project: Path, valkey_url: str, m
         monkeypatch.setenv("HAPPYFOX_URL", url)
         text = run("doctor").stdout
     with redis.Redis.from_url(valkey_url) as client, Store(client) as scripts:
-        kept = scripts.run(recall("acme", list(Directory.LISTS)))
+        kept = scripts.run(read_lists("acme", list(Directory.LISTS)))
     assert all(kept), "its lists of names are left for the other commands"
     assert "0 errors, 0 warnings." in text
     assert "Foxhooks Bot" in text

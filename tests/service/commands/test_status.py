@@ -76,18 +76,18 @@ def test_ages_are_shown_in_their_largest_unit(passed: int, words: str) -> None:
 
 
 def round_of(at: int, **members: object) -> bytes:
-    state = {"slot": at, "period": 3_600_000, "phase": "done", "found": 23, "ended": at, **members}
+    state = {"scheduled_at": at, "period": 3_600_000, "phase": "done", "found": 23, "ended": at, **members}
     return json.dumps(state).encode()
 
 
 def test_status_shows_schedules_and_unknown_names(store: redis.Redis) -> None:
     now = store_time(store) - 600_000
     rounds = {
-        "stale.close": round_of(now, cut=True),
+        "stale.close": round_of(now, truncated=True),
         "stale.nudge": round_of(now, why="HappyFox refuses the search: correct find [x]"),
-        "vip.look": round_of(now, phase="search", till=now, found=50),
+        "vip.look": round_of(now, phase="search", locked_until=now, found=50),
         "gone.sweep": round_of(now - 3_600_000),
-        ":names": round_of(now, told=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
+        ":names": round_of(now, findings=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
     store.hset(KEYS.periodic_tasks, mapping=rounds)  # type: ignore[arg-type]
     told = " ".join(run("status").stdout.split())

@@ -181,7 +181,7 @@ def test_a_search_takes_a_limited_number_of_tickets(store: redis.Redis, monkeypa
     (ended,) = world.rounds()
 
     assert (ended.put, ended.cut) == (6, True)
-    assert (state(world).put, state(world).cut) == (6, True)
+    assert (state(world).enqueued, state(world).truncated) == (6, True)
     assert world.client.zcard(P + "schedule") == 6
     assert world.client.exists(P + "matches:stale.close") == 0
 
@@ -194,7 +194,7 @@ def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis)
     (_ended,) = world.rounds()
 
     assert world.client.llen(f"{P}lane:{number}") == 1
-    assert state(world).put == 0
+    assert state(world).enqueued == 0
     world.work()
     world.now += HOUR
     world.rounds()
@@ -204,11 +204,11 @@ def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis)
 def test_after_missed_periods_one_search_is_made(store: redis.Redis) -> None:
     world = World(store, on_hold())
     world.rounds()
-    begun = state(world).slot
+    begun = state(world).scheduled_at
     world.now += 5 * HOUR + 60_000
 
     assert len(world.rounds()) == 1
-    assert state(world).slot == begun + 5 * HOUR
+    assert state(world).scheduled_at == begun + 5 * HOUR
     assert state(world).next == begun + 6 * HOUR
 
 

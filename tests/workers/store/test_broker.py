@@ -1,4 +1,4 @@
-"""Invitations: as many as lanes are due and threads free, spread over accounts, none once the process ends."""
+"""Invitations: one per due lane and free thread, across accounts, none when the process stops."""
 
 import redis
 
@@ -47,7 +47,7 @@ def test_no_more_are_invited_than_threads_are_free(store: redis.Redis) -> None:
     assert invited.wait() == 1
 
 
-def test_another_process_is_woken_for_what_is_too_much_for_this_one(store: redis.Redis) -> None:
+def test_another_process_is_woken_for_lanes_that_this_one_cannot_claim(store: redis.Redis) -> None:
     fill(store, "acme", 10)
     readiness(store, "acme").wait()
     assert store.llen(WAKE) == 1
@@ -71,7 +71,7 @@ def test_slow_turns_of_one_account_leave_a_thread_for_every_other(store: redis.R
     assert accepted(invited, 1) == ["beta"]
 
 
-def test_a_capped_account_is_looked_at_again_as_soon_as_it_has_a_thread_to_spare(store: redis.Redis) -> None:
+def test_a_capped_account_is_checked_again_when_it_has_a_free_thread(store: redis.Redis) -> None:
     fill(store, "acme", 50)
     invited = readiness(store, "acme", "beta")
     assert invited.wait() == THREADS - 1

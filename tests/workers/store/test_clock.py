@@ -45,7 +45,7 @@ def born(store: redis.Redis, at: int = 1) -> None:
         store.set(Keys(governor.account).store_epoch, at)
 
 
-def test_a_store_that_only_goes_on_is_trusted(watch: Watch, store: redis.Redis) -> None:
+def test_an_undisturbed_store_is_trusted(watch: Watch, store: redis.Redis) -> None:
     born(store)
     assert [watch.check() for _ in range(20)] == [""] * 20
     assert gates(store) == {"open"}

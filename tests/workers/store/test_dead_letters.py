@@ -11,7 +11,7 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
 class Fragile:
-    """A router whose handler gives up until it is mended."""
+    """A router whose handler fails until it is repaired."""
 
     def __init__(self) -> None:
         self.router = Router("fragile")
@@ -27,7 +27,7 @@ class Fragile:
 
 
 def dead(world: World, fragile: Fragile) -> tuple[int, str]:
-    """Lets a handler give up on a reply; gives the ticket and the letter."""
+    """Make a handler fail on a reply; return the ticket and the dead letter."""
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -38,7 +38,7 @@ def dead(world: World, fragile: Fragile) -> tuple[int, str]:
     return number, dead_letter.decode()
 
 
-def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.Redis) -> None:
+def test_a_replayed_dead_letter_runs_its_handler_once_with_its_changes(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
     number, dead_letter = dead(world, fragile)
@@ -54,7 +54,7 @@ def test_a_replayed_letter_runs_its_handler_once_with_its_changes(store: redis.R
     assert store.zcard(P + "dead_letters") == 0
 
 
-def test_a_replay_whose_answer_was_lost_is_answered_alike_and_happens_once(store: redis.Redis) -> None:
+def test_a_repeated_replay_gets_the_same_answer_and_happens_once(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
     number, dead_letter = dead(world, fragile)
@@ -79,7 +79,7 @@ def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) ->
     assert again.decode() != dead_letter
 
 
-def test_a_letter_is_replayed_and_discarded_once_only(store: redis.Redis) -> None:
+def test_a_dead_letter_is_replayed_or_discarded_only_once(store: redis.Redis) -> None:
     fragile = Fragile()
     world = World(store, fragile.router)
     _, dead_letter = dead(world, fragile)

@@ -105,7 +105,7 @@ def test_every_batch_writes_even_when_it_stores_nothing(engine: Store) -> None:
     assert engine.client.get(P + "batches") == b"2"
 
 
-def test_the_birth_of_the_store_stays_its_first_use(engine: Store, clock: Clock) -> None:
+def test_the_store_epoch_stays_the_first_use(engine: Store, clock: Clock) -> None:
     take(engine)
     clock.now += 1000
     take(engine)
@@ -127,14 +127,14 @@ def test_a_parked_lane_stays_parked(engine: Store) -> None:
     assert score(engine, 3) == NOW + 60_000
 
 
-def test_a_lane_that_waits_only_for_an_owed_handler_becomes_due(engine: Store) -> None:
+def test_a_new_event_makes_a_lane_with_pending_work_due(engine: Store) -> None:
     engine.client.zadd(P + "schedule", {"3": NOW + 60_000})
     engine.client.hset(P + "turn:3", "retry", NOW + 60_000)
     take(engine, delivery(3))
     assert score(engine, 3) == NOW
 
 
-def test_a_lane_that_has_just_written_stays_quiet_for_a_moment(engine: Store) -> None:
+def test_new_events_wait_while_a_lane_settles(engine: Store) -> None:
     engine.client.set(P + "settling:3", NOW + 2000)
     engine.client.set(P + "settling:4", NOW + 2000)
     engine.client.zadd(P + "schedule", {"4": NOW + 60_000})
@@ -163,7 +163,7 @@ def test_a_body_may_be_any_bytes(engine: Store, body: bytes) -> None:
     assert engine.client.hget(P + "event:" + arrival.id, "body") == body
 
 
-def test_half_a_surrogate_pair_in_a_rule_costs_no_event(engine: Store) -> None:
+def test_a_lone_surrogate_in_a_rule_does_not_lose_the_event(engine: Store) -> None:
     body = b'{"ticket_id":3,"update":{"by":{"type":"smartrule","name":"\\ud83d rule"}}}'
     arrival = receive(parse(body), body)
     assert take(engine, arrival)[0].status == "accepted"
@@ -239,7 +239,7 @@ def test_a_key_of_the_wrong_type_concerns_its_own_ticket_alone(either_store: red
     assert not either_store.exists(f"foxhooks:{{acme}}:event:{arrivals[0].id}")
 
 
-def test_a_store_that_is_full_takes_all_of_a_batch_or_nothing(engine: Store) -> None:
+def test_a_full_store_accepts_a_whole_batch_or_nothing(engine: Store) -> None:
     engine.client.config_set("maxmemory", "1")
     try:
         with pytest.raises(StoreUnavailable, match="OutOfMemory"):
@@ -260,7 +260,7 @@ def test_an_arrival_is_frozen() -> None:
     assert isinstance(delivery(3), msgspec.Struct)
 
 
-def test_an_event_that_waited_for_longer_than_it_is_kept_takes_no_further_delivery(engine: Store) -> None:
+def test_no_delivery_joins_an_event_whose_retention_has_ended(engine: Store) -> None:
     first = delivery(7)
     engine.run(accept("acme", [first], KEEP))
     engine.client.delete(f"{P}event:{first.id}")

@@ -78,7 +78,7 @@ def test_a_library_with_a_mistake_is_named(without_library: redis.Redis, monkeyp
         store.run(GOVERNOR.forecast())
 
 
-def test_a_user_without_the_permission_is_told_what_to_allow(store: redis.Redis, valkey_url: str) -> None:
+def test_the_error_names_the_permissions_that_a_user_lacks(store: redis.Redis, valkey_url: str) -> None:
     store.acl_setuser("limited", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-fcall"])
     url = valkey_url.replace("unix://", "unix://limited:any@")
     try:

@@ -1,4 +1,4 @@
-"""The outlook tells what waits and when it will be worked off."""
+"""The outlook: how much waits, and when it is processed."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_an_idle_account_has_nothing_to_work_off(store: redis.Redis) -> None:
     assert (found.lanes, found.due, found.planned, found.drained) == (0, 0, 0, 0.0)
 
 
-def test_every_lane_costs_a_read_and_a_window_holds_so_many(store: redis.Redis) -> None:
+def test_every_lane_costs_a_read_of_the_window(store: redis.Redis) -> None:
     world = World(store, router, budget=Budget(2, 300, 60.0, 600.0, 1.0, 8))
     for _ in range(5):
         world.simulator.create_ticket()

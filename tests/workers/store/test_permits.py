@@ -1,4 +1,4 @@
-"""What the governor's scripts promise, on both stores and a given clock."""
+"""The rules of permits, on both stores and a given clock."""
 
 import pytest
 import redis
@@ -80,14 +80,14 @@ def test_a_permit_asked_for_twice_takes_one_slot(account: Account) -> None:
     assert (account.forecast().gets_used, account.forecast().in_flight) == (1, 1)
 
 
-def test_reads_and_writes_have_their_own_slots_and_whatever_is_no_read_is_a_write(account: Account) -> None:
+def test_reads_have_their_own_slots_and_every_other_method_is_a_write(account: Account) -> None:
     for n in range(10):
         account.call(("POST", "PUT", "DELETE")[n % 3], f"w{n}")
     assert account.ask("PUT", "more").why == "budget"
     assert account.ask("GET", "read") == GRANTED
 
 
-def test_a_call_that_never_left_gives_its_slot_back_at_once(account: Account) -> None:
+def test_an_unsent_call_frees_its_slot_at_once(account: Account) -> None:
     account.call("POST", "p", "unsent")
     assert (account.forecast().posts_used, account.forecast().in_flight) == (0, 0)
 
@@ -104,7 +104,7 @@ def test_a_call_without_answer_holds_its_slot_past_its_deadline(account: Account
     assert account.forecast().posts_used == 0
 
 
-def test_a_permit_already_dropped_is_taken_up_again_when_its_answer_comes_at_last(account: Account) -> None:
+def test_a_late_answer_adds_a_deleted_permit_again(account: Account) -> None:
     account.ask("POST", "p")
     account.now += LIFE + GRACE + WINDOW + GUARD + 1
     account.ask("POST", "another")
@@ -140,7 +140,7 @@ def test_one_slot_is_for_every_class(either_store: redis.Redis) -> None:
         account.settle("POST", priority, "unsent")
 
 
-def test_no_more_calls_are_in_flight_than_allowed_and_those_of_a_dead_process_end(
+def test_calls_in_flight_are_limited_and_those_of_a_dead_process_end(
     either_store: redis.Redis,
 ) -> None:
     account = Account(either_store, in_flight=2)
@@ -182,7 +182,7 @@ def test_a_429_to_a_call_still_in_flight_prolongs_the_lockout(account: Account) 
     assert account.forecast().share == 0.5, "one lockout halves the share once"
 
 
-def test_a_429_that_a_frozen_process_tells_long_after_closes_nothing(account: Account) -> None:
+def test_a_429_reported_long_after_it_closes_nothing(account: Account) -> None:
     account.ask("POST", "frozen")
     account.now += 2 * LOCKOUT
     account.settle("POST", "frozen", "limited", age=2 * LOCKOUT - 1000)
@@ -246,7 +246,7 @@ def test_a_probe_whose_process_died_is_replaced_and_can_no_longer_open(account: 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_probe_that_never_left_lets_the_next_call_try_at_once(account: Account, method: str) -> None:
+def test_after_an_unsent_probe_the_next_call_may_try_at_once(account: Account, method: str) -> None:
     account.lock()
     account.now += LOCKOUT
     account.call("GET", "probe", "unsent")
@@ -350,7 +350,7 @@ def test_a_lockout_outweighs_wrong_credentials(account: Account) -> None:
     assert (account.forecast().gate, account.forecast().reopens) == ("locked", LOCKOUT / 1000)
 
 
-def test_close_gates_closes_for_a_window_begins_with_empty_slots_and_halves_nothing(account: Account) -> None:
+def test_close_gates_closes_for_a_window_and_empties_the_slots(account: Account) -> None:
     for n in range(10):
         account.call("GET", f"g{n}")
     account.store.run(account.governor.close_gates())
@@ -361,7 +361,7 @@ def test_close_gates_closes_for_a_window_begins_with_empty_slots_and_halves_noth
     assert (account.forecast().gate, account.forecast().share) == ("open", 1)
 
 
-def test_close_gates_leaves_a_lockout_its_end_unless_the_clock_was_set_back_under_it(account: Account) -> None:
+def test_close_gates_keeps_the_end_of_a_lockout_unless_the_clock_was_set_back(account: Account) -> None:
     account.lock()
     account.store.run(account.governor.close_gates())
     assert account.forecast().reopens == LOCKOUT / 1000
@@ -387,7 +387,7 @@ def test_accounts_do_not_touch_each_other(either_store: redis.Redis) -> None:
     assert other.ask("POST", "p") == GRANTED
 
 
-def test_the_forecast_tells_all_and_changes_nothing(account: Account, either_store: redis.Redis) -> None:
+def test_the_forecast_is_complete_and_changes_nothing(account: Account, either_store: redis.Redis) -> None:
     account.ask("GET", "g")
     account.call("POST", "p")
     before = {key: either_store.dump(key) for key in either_store.scan_iter()}
@@ -397,7 +397,7 @@ def test_the_forecast_tells_all_and_changes_nothing(account: Account, either_sto
     assert {key: either_store.dump(key) for key in either_store.scan_iter()} == before
 
 
-def test_the_forecast_tells_when_a_backlog_will_be_drained() -> None:
+def test_the_forecast_says_when_a_backlog_is_processed() -> None:
     forecast = Forecast(400, 450, 0, 270, 0, "locked", "limited", 300.0, 1, 1.0)
     assert forecast.drained(50, 270, 60) == 300
     assert forecast.drained(51, 0, 60) == 360

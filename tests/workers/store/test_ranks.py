@@ -54,7 +54,7 @@ def test_normal_lanes_pass_bulk_ones_that_have_used_their_part(account: LaneAcco
     assert [account.claimed(), account.claimed()] == [1000, None]
 
 
-def test_a_lane_that_waits_for_long_is_let_past_the_reserves_now_and_then(account: LaneAccount) -> None:
+def test_a_lane_that_has_waited_long_sometimes_uses_the_reserve(account: LaneAccount) -> None:
     account.event(1, "bulk")
     account.now += 5 * WINDOW + 1
     account.use("GET", 90)
@@ -66,7 +66,7 @@ def test_a_lane_that_waits_for_long_is_let_past_the_reserves_now_and_then(accoun
     assert account.claimed() is None, "only one of ten claims"
 
 
-def test_a_lane_keeps_its_class_when_it_is_given_back_and_rises_with_a_more_urgent_event(account: LaneAccount) -> None:
+def test_a_released_lane_keeps_its_class_and_a_more_urgent_event_raises_it(account: LaneAccount) -> None:
     account.event(1, "interactive")
     lane = account.claim()
     assert isinstance(lane, ClaimedLane)
@@ -98,7 +98,7 @@ def test_no_more_lanes_are_invited_than_there_is_room_for(either_store: redis.Re
     assert account.due() == (0, WINDOW + 600)
 
 
-def test_a_locked_account_hands_out_nothing_and_says_until_when(account: LaneAccount) -> None:
+def test_a_locked_out_account_has_no_due_lanes_and_says_until_when(account: LaneAccount) -> None:
     for ticket in range(1, 50):
         account.event(ticket, "interactive")
     account.use("GET", 1)

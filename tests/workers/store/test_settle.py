@@ -24,8 +24,9 @@ Answer = tuple[bool, ClaimedLane | NothingDue | None]
 
 
 def settled(account: LaneAccount, lane: ClaimedLane, nonce: str | None = None) -> Answer:
-    told = Settlement(lane.name, lane.token, lane.turn, tuple(event.id for event in lane.events))
-    return account.store.run(settle("acme", told, b"", b"", b"", account.config, nonce))
+    handled = tuple(event.id for event in lane.events)
+    settlement = Settlement(lane=lane.name, token=lane.token, turn=lane.turn, handled=handled)
+    return account.store.run(settle("acme", settlement, b"", b"", b"", account.config, nonce))
 
 
 def following(answer: Answer) -> ClaimedLane:
@@ -37,7 +38,7 @@ def waiting(account: LaneAccount, ticket: int) -> int:
     return account.client.llen(f"{P}lane:{ticket}")
 
 
-def test_settling_again_after_a_lost_answer_gives_the_lane_that_was_claimed_with_it(account: LaneAccount) -> None:
+def test_a_repeated_settlement_returns_the_lane_that_was_claimed_with_it(account: LaneAccount) -> None:
     account.event(1, "normal")
     lane = claimed(account, "first")
     account.event(2, "normal")
@@ -102,14 +103,14 @@ def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account
     assert (once.turn, once.claims) == ("a", 1)
 
 
-def test_a_turn_given_back_at_its_first_claim_keeps_its_name(account: LaneAccount) -> None:
+def test_a_turn_released_after_its_first_claim_keeps_its_id(account: LaneAccount) -> None:
     account.event(1, "normal")
     account.give_back(claimed(account, "a"))
     lane = claimed(account, "b")
     assert (lane.turn, lane.claims) == ("a", 1)
 
 
-def test_a_claim_repeated_after_its_lease_ran_out_holds_the_same_lane_on(account: LaneAccount) -> None:
+def test_a_claim_repeated_after_its_lease_expired_renews_the_same_lane(account: LaneAccount) -> None:
     account.event(1, "normal")
     first = claimed(account, "same")
     account.event(2, "interactive")
@@ -166,7 +167,7 @@ def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: LaneAccount) ->
     assert len(claimed(account, "b").events) == 2
 
 
-def test_a_lane_whose_lease_ran_out_keeps_its_class(account: LaneAccount) -> None:
+def test_a_lane_whose_lease_expired_keeps_its_class(account: LaneAccount) -> None:
     account.event(1, "interactive")
     assert claimed(account, "a").priority == "interactive"
     account.now += LEASE

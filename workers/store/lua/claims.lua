@@ -1,12 +1,12 @@
--- Leases and claims: who holds a lane, and what a turn starts from.
+-- Leases and claims: which worker has a lane, and what its turn starts from.
 --
---   P own      HASH  lane     -> token of its lease, '<number>-<nonce>'
+--   P leases   HASH  lane     -> token of its lease, '<number>-<nonce>'
 --                    @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class>' and, if it
 --                                was made while settling, the token that was settled. A repeated call, whose first
 --                                answer was lost, is answered from it.
 
--- A lane that has waited for this many windows is let past the reserves once in EVERY claims, so that work of the
--- classes above cannot keep it waiting forever.
+-- A lane that has waited for this many windows may use the reserved permits once in EVERY claims, so that more urgent
+-- work cannot keep it waiting forever.
 local AGED, EVERY = 5, 10
 -- A lane that cannot be read is tried again after this time.
 local UNREADABLE_PAUSE = 600000
@@ -16,23 +16,23 @@ function leases.nonce(token)
 end
 
 -- Return whether a token still proves the lease of a lane.
-function leases.held(P, lane, token)
+function leases.valid(P, lane, token)
   return redis.call('HGET', P .. 'leases', lane) == token
 end
 
-function leases.finish(P, lane, token)
+function leases.delete(P, lane, token)
   redis.call('HDEL', P .. 'leases', lane, '@' .. leases.nonce(token))
 end
 
--- Return what a person has paused, or false if nothing ever was, and whether that is the whole account: then none of
--- its lanes is claimed. The first value is {of the account, of its routers, how many tickets, how many have ended}.
+-- Return the pauses, or false if there never were any, and whether the whole account is paused: then none of its lanes
+-- is claimed. The first value is {of the account, of its routers, how many tickets, how many have ended}.
 local function read_pauses(P)
   local paused = redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets', 'ended')
   if not (paused[1] or paused[2] or paused[3] or paused[4]) then return false, false end
   return paused, paused[1] and not cjson.decode(paused[1]).skip
 end
 
--- Raise an error if a value is not what a worker can read as a number: the worker would fail there at every lease.
+-- Raise an error if a value is not a number that workers can read: they would fail at every claim.
 local function check_number(value, name, event)
   if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then
     error('`' .. name .. '` of ' .. (event and 'event ' .. event or 'the turn') .. ' is not a number', 0)
@@ -41,9 +41,9 @@ end
 
 -- Return everything a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
---     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, pending, retry, poison_mark, reading,
---               effect:<key>, external:<handler> <name>; and events: once a plan or a reading has frozen the turn, whoever
---               claims it gets these
+--     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, pending, retry,
+--               poison_mark, reading, effect:<key>, external:<handler> <name>; and events, once
+--               a plan or a reading has frozen the turn: each further claim gets the same ones
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
@@ -53,7 +53,7 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
     if turn[n] == 'retry' then check_number(turn[n + 1], 'retry') end
     if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
   end
-  -- A frozen turn keeps its events; any other takes all that wait by now, because it did nothing outside yet.
+  -- A frozen turn keeps its events; any other takes all that are waiting, because it has had no effects yet.
   local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
   for n, id in ipairs(events) do
     if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then
@@ -71,7 +71,8 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
   end
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
-  return {1, lane, token, now, turn, snapshot, events, not snapshot and redis.call('GET', P .. 'store_epoch'), class, paused}
+  local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
+  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -92,7 +93,7 @@ local function choose(P, now, budget, due)
 end
 
 -- Find a due lane and take the permit of its read: return {lane, since, class, rank}, or nil, wait and why.
-local function find(P, now, nonce, read, life, budget)
+local function find_lane(P, now, nonce, read, life, budget)
   local due = schedule.due(P, now)
   local first = due[1]
   if not first then return nil, due.wait, 'idle' end
@@ -108,7 +109,7 @@ local function find(P, now, nonce, read, life, budget)
   return chosen
 end
 
-local function lease(P, now, nonce, found, length, most, settled, paused)
+local function lease_lane(P, now, nonce, found, length, most, settled, paused)
   local lane, class, rank = found[1], found[3], found[4]
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local key, due = P .. 'turn:' .. lane, now + length
@@ -120,7 +121,7 @@ local function lease(P, now, nonce, found, length, most, settled, paused)
     redis.call('HSETNX', key, 'claims', before and 1 or 0)
     redis.call('HINCRBY', key, 'claims', 1)
     redis.call('HSET', key, 'v', 1)
-    if before then leases.finish(P, lane, before) end
+    if before then leases.delete(P, lane, before) end
     turn = redis.call('HGETALL', key)
   end
   local token = redis.call('INCR', P .. 'lease_number') .. '-' .. nonce
@@ -136,27 +137,27 @@ local function defer_unreadable(P, now, lane, why)
   local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'leases', lane)
   redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
-  if token then leases.finish(P, lane, token) end
+  if token then leases.delete(P, lane, token) end
   redis.call('ZADD', P .. 'dead_letters', now, id)
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence', cjson.encode({
-    id = id, handler = '', reason = 'the lane cannot be read, mend or delete its keys: ' .. why,
-  }))
+  local reason = 'the lane cannot be read, repair or delete its keys: ' .. why
+  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence',
+    cjson.encode({id = id, handler = '', reason = reason}))
 end
 
--- Return what an earlier claim with this nonce got, or false.
+-- Return the result of an earlier claim with this nonce, or false.
 function claims.earlier(P, nonce)
   return redis.call('HGET', P .. 'leases', '@' .. nonce)
 end
 
 -- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
---   nonce     chosen by the claimer; the same nonce gets the same lane again until somebody else has claimed it
+--   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
 -- `before` is what `claims.earlier` returned, `settled` the token of the lease that the same function has just ended or
 -- ''. Return {0, ms until it is worth asking again or -1, why}, why: idle, paused, or as permits.grant; or as
 -- turn_state.
-function claims.take(P, now, ARGV, first, before, settled)
+function claims.claim(P, now, ARGV, first, before, settled)
   local nonce, length, most, read, life, budget = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
   local paused, all_paused = read_pauses(P)
@@ -164,7 +165,7 @@ function claims.take(P, now, ARGV, first, before, settled)
     local lane, class = string.match(before, '^(%S+) (%S+)')
     local token = redis.call('HGET', P .. 'leases', lane)
     if token and leases.nonce(token) == nonce then
-      -- The lease may have run out while nobody took the lane: renew it, for another lane would share its turn's id.
+      -- The lease may have expired without another claim: renew it, or a turn on another lane gets the same id.
       if tonumber(redis.call('ZSCORE', P .. 'schedule', lane) or 0) <= now then
         redis.call('ZADD', P .. 'schedule', now + length, lane)
         schedule.move(P, lane, now + length)
@@ -173,9 +174,9 @@ function claims.take(P, now, ARGV, first, before, settled)
     end
   end
   if all_paused then return {0, -1, 'paused'} end
-  local found, wait, why = find(P, now, nonce, read, life, budget)
+  local found, wait, why = find_lane(P, now, nonce, read, life, budget)
   if not found then return {0, wait, why} end
-  local leased, reply = pcall(lease, P, now, nonce, found, length, most, settled, paused)
+  local leased, reply = pcall(lease_lane, P, now, nonce, found, length, most, settled, paused)
   if leased then return reply end
   defer_unreadable(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
   if read == '1' then permits.release(P, now, cjson.decode(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0) end
@@ -185,12 +186,12 @@ end
 -- claim: claim one due lane of an account, or return how long to wait.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
--- Return  as claims.take
+-- Return  as claims.claim
 register('claim', function(P, now, ARGV)
-  return claims.take(P, now, ARGV, 2, claims.earlier(P, ARGV[2]), '')
+  return claims.claim(P, now, ARGV, 2, claims.earlier(P, ARGV[2]), '')
 end)
 
--- due: count the lanes that may be claimed now, so that a process wakes no more threads than there is work for.
+-- due: count the lanes that may be claimed now, so that a process wakes no more threads than it has lanes for.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
 -- Return  {lanes, ms until it is worth asking again or -1}
@@ -209,14 +210,14 @@ register('due', function(P, now, ARGV)
   return {math.max(1, math.min(most, reads, budget.post > 0 and writes or reads)), 0}
 end)
 
--- renew: renew the leases of all lanes that a process holds in an account.
+-- renew: renew the leases of all lanes of an account that a process has claimed.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 lease (ms)  3.. lane, token, lane, token ...
 -- Return  the lanes whose lease is lost
 register('renew', function(P, now, ARGV)
   local lost = {}
   for n = 3, #ARGV, 2 do
-    if leases.held(P, ARGV[n], ARGV[n + 1]) then
+    if leases.valid(P, ARGV[n], ARGV[n + 1]) then
       redis.call('ZADD', P .. 'schedule', 'XX', now + ARGV[2], ARGV[n])
     else
       lost[#lost + 1] = ARGV[n]

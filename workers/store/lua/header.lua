@@ -1,6 +1,6 @@
--- The library of Redis functions that holds all of foxhooks's store logic. `workers/store/scripts.py` joins the files
--- of this folder in the order of MODULES; each file is a block of its own, so its `local` names are private to it. What
--- a file offers to the files after it is in its table below.
+-- The library of Redis functions that contains all store logic of foxhooks. `workers/store/scripts.py` joins the files
+-- of this folder in the order of MODULES; each file is a block of its own, so its `local` names are private to it. A
+-- file shares functions with later files through its table below.
 --
 -- Every function is called with KEYS[1], the prefix of the account's keys ("P" in this code), and ARGV[1], the time:
 -- empty for the store's own clock, milliseconds in tests. All other keys are named from the prefix; `keys.py` lists

@@ -1,7 +1,7 @@
 -- The inbox: deliveries become events in the lanes of their tickets, and so do dead letters that are replayed.
 
--- The keys that storing needs whatever the ticket, with their types. They are checked when something fails, and when
--- nothing arrived, which is how a caller asks whether deliveries can be stored.
+-- The keys that all deliveries need, with their types. They are checked after an error, and when nothing arrived, which
+-- is how a caller asks whether deliveries can be stored.
 local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
   ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
 
@@ -16,12 +16,12 @@ local function check_types(P)
   end
 end
 
-local function message(fault)
-  return type(fault) == 'table' and fault.err or tostring(fault)
+local function message(failure)
+  return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
-local function is_wrong_type(fault)
-  return string.find(message(fault), 'WRONGTYPE', 1, true)
+local function is_wrong_type(failure)
+  return string.find(message(failure), 'WRONGTYPE', 1, true)
 end
 
 local function count(counts, what, n)
@@ -61,12 +61,12 @@ end
 local function add_event(P, now, id, arrival, body, retention)
   local lane, joins = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2]
   local known = redis.call('HGET', joins, arrival[3])
-  -- An event that waits for longer than it is retained leaves its digest behind: a claim cannot know what to remove.
+  -- An event that waits longer than its retention leaves its digest behind: a claim cannot know what to delete.
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
   redis.call('RPUSH', lane, id)
   store(P, now, id, arrival, body, retention)
   schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
-  -- Last, so that nothing can join an event that a key of the wrong type kept out of its lane.
+  -- Last, so that nothing joins an event that a key of the wrong type kept out of its lane.
   redis.call('HSET', joins, arrival[3], id)
   return id
 end
@@ -129,8 +129,8 @@ register('accept', function(P, now, ARGV)
   return accepted and answer or redis.error_reply(message(answer))
 end)
 
--- replay: put a dead letter back into its ticket's lane, as an event with the letter's changes for its handler. However
--- long the event waits, it is kept until a turn has taken it: nothing else records the pending work.
+-- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler. The event is
+-- kept until a turn has taken it: nothing else records the pending work.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)

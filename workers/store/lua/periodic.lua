@@ -1,18 +1,8 @@
--- Periodic tasks: what one worker of the fleet does at a time, again and again. `P rounds` maps the name of a task to
--- its state (JSON):
---   slot     ms at which this run was due: the next one is counted from it, and its events' ids contain it
---   period   ms
---   phase    search, spread or done
---   token    of the worker that runs it; empty if none does
---   till     ms until which it is that worker's or, without a worker, until which nobody may take it
---   page     of the search, the next one
---   found    how many matching tickets were found;  put: how many events were made of them
---   cut      true if more tickets match than a run takes
---   why      why the run does not go on, or empty
---   ended    ms of the last end;  told: findings of the last end
--- The matches, tickets that wait for their event, are in the list `P found:<task>`, so that any worker can continue.
+-- Periodic tasks: each is run by one worker of the fleet. `P periodic_tasks` maps a task's name to its state (JSON);
+-- `TaskState` in periodic.py documents the fields.
+-- The matches, tickets that wait for their event, are in the list `P matches:<task>`, so that any worker can continue.
 
--- How long (ms) the state of a task that nobody asks for is kept, and for how many periods at least.
+-- How long (ms) the state of an unused task is kept, and for how many periods at least.
 local FORGET, PERIODS = 30 * 86400000, 3
 -- How long (ms) matches are kept.
 local MATCHES_LIFE = 7 * 86400000
@@ -34,28 +24,29 @@ end
 
 local function due_at(state, period, now)
   if not state then return now end
-  if state.phase ~= 'done' then return state.till end
-  return state.slot + period
+  if state.phase ~= 'done' then return state.locked_until end
+  return state.scheduled_at + period
 end
 
--- Begin a run. Of runs that were missed only the last one is made up for.
+-- Begin a run. After missed runs only the last one is caught up.
 local function begin(P, now, name, period, state)
-  local slot = now
-  if state then slot = state.slot + math.floor((now - state.slot) / period) * period end
+  local scheduled_at = now
+  if state then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
   redis.call('DEL', P .. 'matches:' .. name)
-  return {slot = slot, period = period, phase = 'search', page = 1, found = 0, put = 0, cut = false, why = '',
-    ended = state and state.ended or 0, told = state and state.told or nil}
+  return {scheduled_at = scheduled_at, period = period, phase = 'search', page = 1, found = 0, enqueued = 0,
+    truncated = false, why = '', ended = state and state.ended or 0, findings = state and state.findings or nil}
 end
 
 local function forget_unused(P, now)
   local all = redis.call('HGETALL', P .. 'periodic_tasks')
   for n = 1, #all, 2 do
     local state = cjson.decode(all[n + 1])
-    if now - state.slot > math.max(FORGET, PERIODS * state.period) then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
+    local kept = math.max(FORGET, PERIODS * state.period)
+    if now - state.scheduled_at > kept then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
   end
 end
 
--- claim_task: take the periodic task that has been due longest, or return how long to wait. A new task is due at once.
+-- claim_task: claim the periodic task that has been due longest, or return how long to wait. A new task is due at once.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
@@ -65,8 +56,8 @@ register('claim_task', function(P, now, ARGV)
   for _, task in ipairs(cjson.decode(ARGV[4])) do
     local name, period = task[1], task[2]
     local state = read_state(P, name)
-    -- A repeated call finds what it took.
-    if state and state.token == token and state.till > now then return {1, name, cjson.encode(state)} end
+    -- A repeated call returns the same task.
+    if state and state.token == token and state.locked_until > now then return {1, name, cjson.encode(state)} end
     local due = due_at(state, period, now)
     if not first or due < first then chosen, first = {name, period, state}, due end
   end
@@ -77,7 +68,7 @@ register('claim_task', function(P, now, ARGV)
     state = begin(P, now, name, period, state)
     forget_unused(P, now)
   end
-  state.token, state.till = token, now + lease
+  state.token, state.locked_until = token, now + lease
   write_state(P, name, state)
   return {1, name, cjson.encode(state)}
 end)
@@ -86,7 +77,7 @@ end)
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 lease (ms)  5 page  6 its tickets (JSON)  7 last page (0|1)
 --         8 how many matches a run takes at most
--- Return  1, or 0 if somebody else has taken the task
+-- Return  1, or 0 if another worker has claimed the task
 register('add_matches', function(P, now, ARGV)
   local name, page, most = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[8])
   local state = running(P, name, ARGV[3])
@@ -98,22 +89,22 @@ register('add_matches', function(P, now, ARGV)
       redis.call('RPUSH', matches, string.format('%.0f', ticket))
       state.found = state.found + 1
     else
-      state.cut = true
+      state.truncated = true
     end
   end
   redis.call('PEXPIRE', matches, MATCHES_LIFE)
   state.page = page + 1
-  if ARGV[7] == '0' and state.found >= most then state.cut = true end
-  if ARGV[7] == '1' or state.cut then state.phase = 'spread' end
-  state.till, state.why = now + ARGV[4], ''
+  if ARGV[7] == '0' and state.found >= most then state.truncated = true end
+  if ARGV[7] == '1' or state.truncated then state.phase = 'enqueue' end
+  state.locked_until, state.why = now + ARGV[4], ''
   write_state(P, name, state)
   return 1
 end)
 
 -- Add an event for the task's handler to a ticket's lane, unless one for the same handler already waits there.
 local function add_event(P, now, name, state, ticket, retention)
-  local digest = 'round:' .. name
-  local id = string.format('round-%s-%.0f-%s', name, state.slot, ticket)
+  local digest = 'schedule:' .. name
+  local id = string.format('schedule-%s-%.0f-%s', name, state.scheduled_at, ticket)
   local joins = P .. 'joins:' .. ticket
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
@@ -124,13 +115,13 @@ local function add_event(P, now, name, state, ticket, retention)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
   schedule.event_added(P, now, ticket, 'bulk')
   redis.call('HSET', joins, digest, id)
-  state.put = state.put + 1
+  state.enqueued = state.enqueued + 1
 end
 
 -- enqueue_matches: make events of a task's matches, in the lane of each ticket.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task: its handler  3 token  4 lease (ms)  5 how many at most  6 retention (s)
--- Return  how many matches are left, or -1 if somebody else has taken the task
+-- Return  how many matches are left, or -1 if another worker has claimed the task
 register('enqueue_matches', function(P, now, ARGV)
   local name, most = ARGV[2], tonumber(ARGV[5])
   local state, matches = running(P, name, ARGV[3]), P .. 'matches:' .. name
@@ -141,17 +132,17 @@ register('enqueue_matches', function(P, now, ARGV)
   end
   redis.call('LTRIM', matches, most, -1)
   local left = redis.call('LLEN', matches)
-  state.till = now + ARGV[4]
+  state.locked_until = now + ARGV[4]
   if left == 0 then state.phase, state.token, state.ended = 'done', '', now end
   write_state(P, name, state)
   return left
 end)
 
--- release_task: give a task back before its run is over, or end a run that has no matches.
+-- release_task: release a task before its run is over, or end a run that has no matches.
 -- KEYS    1 account prefix
--- ARGV    1 now  2 name of the task  3 token  4 ms until it may be taken again, -1 if the run is over  5 why, or ''
+-- ARGV    1 now  2 name of the task  3 token  4 ms until it may be claimed again, -1 if the run is over  5 why, or ''
 --         6 findings (JSON) or ''
--- Return  1, or 0 if somebody else has taken the task
+-- Return  1, or 0 if another worker has claimed the task
 register('release_task', function(P, now, ARGV)
   local name, wait = ARGV[2], tonumber(ARGV[4])
   local state = running(P, name, ARGV[3])
@@ -161,9 +152,12 @@ register('release_task', function(P, now, ARGV)
     state.phase, state.ended = 'done', now
     redis.call('DEL', P .. 'matches:' .. name)
   else
-    state.till = now + wait
+    state.locked_until = now + wait
   end
-  if ARGV[6] ~= '' then state.told = cjson.decode(ARGV[6]) end
+  if ARGV[6] ~= '' then
+    local findings = cjson.decode(ARGV[6])
+    state.findings = findings[1] and findings or nil -- cjson would encode an empty list as an object
+  end
   write_state(P, name, state)
   return 1
 end)

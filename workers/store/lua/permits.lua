@@ -1,9 +1,9 @@
 -- Permits and the gate of one account.
 --
 --   P permits:get, P permits:post   ZSET  permit -> ms when its slot is free again
---   P flight                        ZSET  permit of a call not answered yet -> ms of its deadline
+--   P in_flight                     ZSET  permit of a call not answered yet -> ms of its deadline
 --   P gate                          HASH  state   open (or absent), locked, denied, probing
---                                         until   ms: end of the closing, or of the probe's lease
+--                                         until   ms: when the gate opens, or the probe's lease ends
 --                                         why     limited, throttled, denied, clock: what closed it last
 --                                         epoch   how often it was closed
 --                                         probe   permit of the one call that may open it
@@ -13,26 +13,26 @@
 --                                         share, share_until  thousandths of the limits allowed, and until when
 --                                         denials reads refused for a missing right, in a row
 --
--- A permit holds its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
--- arrive more than a window apart, whatever the latency, so no window of any alignment holds more calls than the limit.
+-- A permit occupies its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
+-- arrive more than a window apart, whatever the latency, so no window of any alignment has more calls than the limit.
 -- An id stands for one call: a call that is repeated needs another id.
 --
--- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in governor.py
+-- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in permits.py
 
 local HOUR = 3600000
 -- Ask again after this time while a probe or too many calls are under way.
 local SOON = 100
--- A write may probe only if no read came for it; a store full of finished plans would wait forever otherwise.
+-- A write may probe only if no read did so for this time; else a store full of plans would wait forever.
 local PATIENCE = 2000
--- A single ticket may be closed to the API user; this many refused reads in a row mean that it is the key.
+-- A single ticket may be closed to the API user; after this many refused reads in a row the key is the reason.
 local DENIALS = 3
 
--- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave a rest
--- to the further reads of turns under way, else new turns could use up every slot and none would finish.
+-- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave some
+-- slots to later reads of turns under way, else new turns could use all slots and none would finish.
 local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
 
--- Most accounts never saw their gate closed.
-local OPEN = {state = 'open', till = 0, alone_till = 0, opened = -HOUR * 1000, share = 1000, share_till = 0,
+-- The gate of most accounts was never closed.
+local OPEN = {state = 'open', closed_until = 0, alone_until = 0, opened = -HOUR * 1000, share = 1000, share_until = 0,
   denials = 0}
 
 local function never_closed(P)
@@ -43,9 +43,9 @@ local function read_gate(P)
   if never_closed(P) then return OPEN end
   local v = redis.call('HMGET', P .. 'gate', 'state', 'until', 'why', 'probe', 'alone', 'alone_until', 'opened',
     'share', 'share_until', 'denials')
-  return {state = v[1] or 'open', till = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
-    alone_till = tonumber(v[6] or 0), opened = tonumber(v[7] or -HOUR * 1000), share = tonumber(v[8] or 1000),
-    share_till = tonumber(v[9] or 0), denials = tonumber(v[10] or 0)}
+  return {state = v[1] or 'open', closed_until = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
+    alone_until = tonumber(v[6] or 0), opened = tonumber(v[7] or -HOUR * 1000), share = tonumber(v[8] or 1000),
+    share_until = tonumber(v[9] or 0), denials = tonumber(v[10] or 0)}
 end
 
 -- Return the class under which a turn of this class reads first.
@@ -60,27 +60,28 @@ end
 -- Return how many slots of a method a class may use now: its share of the limit, of the lowered share, of the ramp.
 local function limit_of(budget, gate, now, method, class)
   local limit = budget[method]
-  if now < gate.share_till then limit = limit * gate.share / 1000 end
+  if now < gate.share_until then limit = limit * gate.share / 1000 end
   if now < gate.opened + budget.window then limit = limit * math.max(now - gate.opened, 0) / budget.window end
   return budget[method] < 1 and 0 or share_of(limit, class)
 end
 
--- Return how long an unanswered probe is left alone.
+-- Return how long the gate waits for the answer to a probe.
 local function probe_pause(budget)
   return math.min(15000, budget.lockout)
 end
 
--- Return what the gate answers to a call: wait and why; or 0 and 'probe' or 'alone' if this call is that one; or 0.
+-- Return the gate's answer to a call: wait and why; or 0 and 'probe' or 'alone' if this call is that one; or 0.
 local function pass_gate(gate, now, method)
   if gate.state ~= 'open' then
     local probing = gate.state == 'probing'
     local why = gate.why == 'denied' and 'denied' or probing and 'probe' or 'gate'
-    if now < gate.till then return probing and math.min(SOON, gate.till - now) or gate.till - now, why end
-    if method ~= 'get' and now < gate.till + PATIENCE then return SOON, why end
+    local left = gate.closed_until - now
+    if left > 0 then return probing and math.min(SOON, left) or left, why end
+    if method ~= 'get' and now < gate.closed_until + PATIENCE then return SOON, why end
     return 0, 'probe'
   end
   if method ~= 'get' and gate.alone then
-    if gate.alone ~= 'next' and now < gate.alone_till then return SOON, 'probe' end
+    if gate.alone ~= 'next' and now < gate.alone_until then return SOON, 'probe' end
     return 0, 'alone'
   end
   return 0
@@ -96,7 +97,7 @@ local function count(key, now, most)
 end
 
 -- Return wait and why for one more call of a class; wait is 0 if there is room.
-local function room(P, now, budget, gate, method, class)
+local function wait_for_slot(P, now, budget, gate, method, class)
   if count(P .. 'in_flight', now, budget.in_flight) >= budget.in_flight then return SOON, 'flight' end
   local key, limit = P .. 'permits:' .. method, limit_of(budget, gate, now, method, class)
   local used = count(key, now, limit)
@@ -112,24 +113,24 @@ local function room(P, now, budget, gate, method, class)
   return math.max(1, wait), 'budget'
 end
 
--- Take a slot until past the call's deadline, when nobody can report an answer any more.
+-- Take a slot until after the call's deadline, when no answer can be reported any more.
 local function take_slot(P, now, budget, method, id, life)
   redis.call('ZADD', P .. 'permits:' .. method, now + life + budget.grace + budget.window + budget.guard, id)
   redis.call('ZADD', P .. 'in_flight', now + life, id)
 end
 
--- Set the slot of a call answered `age` ms ago free one window and a guard after the answer.
+-- Free the slot of a call answered `age` ms ago one window and a guard after the answer.
 local function slot_answered(P, now, budget, method, id, age)
   redis.call('ZADD', P .. 'permits:' .. method, now - age + budget.window + budget.guard, id)
   redis.call('ZREM', P .. 'in_flight', id)
 end
 
--- Return whether a class has a slot at first sight: slots that are free again by now still count as used.
+-- Return whether a class certainly has a slot: slots that have become free still count as used.
 function permits.has_room(P, budget, method, class)
   return budget[method] >= 1 and redis.call('ZCARD', P .. 'permits:' .. method) < share_of(budget[method], class)
 end
 
--- Take a slot if the gate was never closed and there is a slot at first sight. A permit asked for twice is one member.
+-- Take a slot if the gate was never closed and a slot is certainly free. A permit asked for twice is one member.
 function permits.grant_quickly(P, now, budget, method, id, class, life)
   if not never_closed(P) or redis.call('ZCARD', P .. 'in_flight') >= budget.in_flight
     or not permits.has_room(P, budget, method, class) then
@@ -147,7 +148,7 @@ function permits.grant(P, now, budget, method, id, class, life)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, method)
   if wait > 0 then return math.ceil(wait), role end
-  local full, why = room(P, now, budget, gate, method, class)
+  local full, why = wait_for_slot(P, now, budget, gate, method, class)
   if full > 0 then return math.ceil(full), why end
   if role == 'probe' then
     redis.call('HSET', P .. 'gate', 'state', 'probing', 'probe', id, 'until', now + math.max(life, probe_pause(budget)))
@@ -158,32 +159,31 @@ function permits.grant(P, now, budget, method, id, class, life)
   return 0, ''
 end
 
--- Close the gate until `till` for calls of both methods; a closing that ends later stays.
+-- Close the gate until `till` for calls of both methods; a later end stays.
 local function close(P, gate, now, state, why, till)
   if till <= now then return end
-  if (gate.state == 'locked' or gate.state == 'denied') and gate.till >= till then return end
-  if state == 'denied' and gate.state == 'locked' and now < gate.till then return end
+  if (gate.state == 'locked' or gate.state == 'denied') and gate.closed_until >= till then return end
+  if state == 'denied' and gate.state == 'locked' and now < gate.closed_until then return end
   redis.call('HSET', P .. 'gate', 'state', state, 'why', why, 'until', till)
   redis.call('HDEL', P .. 'gate', 'probe', 'alone', 'alone_until')
   redis.call('HINCRBY', P .. 'gate', 'epoch', 1)
 end
 
 -- The account is over its limit: close the gate for a lockout and its guard, or the longer wait that HappyFox asked
--- for, an hour at most. Somebody else is calling, so halve our share for an hour, once for each lockout: a 429 while
--- the gate is probed, by the first write too, is still the old lockout.
+-- for, at most an hour. Another client is calling, so halve our share for an hour, once per lockout: a 429 for a probe
+-- or for the first write after it belongs to the old lockout.
 local function limited(P, gate, now, budget, why, age, wait)
   local at = now - age
   local till = at + math.max(budget.lockout + budget.lockguard, math.min(wait, HOUR))
   if gate.state == 'open' and not gate.alone and till > now then
-    local share = now < gate.share_till and gate.share or 1000
+    local share = now < gate.share_until and gate.share or 1000
     redis.call('HSET', P .. 'gate', 'share', math.max(125, math.floor(share / 2)), 'share_until', now + HOUR)
   end
   close(P, gate, now, 'locked', why, till)
 end
 
--- The probe came back: an answer opens the gate, anything else closes it for a while. If the probe was never sent, the
--- next call may try at once, even a write: a turn that resumes a young plan takes a permit to read and returns it
--- unused.
+-- The probe has ended: an answer opens the gate, anything else closes it for a while. If the probe was never sent, the
+-- next call may try at once, even a write: a turn that resumes a new plan returns its read permit unused.
 local function probed(P, gate, now, budget, outcome)
   if outcome == 'answered' or (outcome == 'forbidden' and gate.why ~= 'denied') then
     redis.call('HSET', P .. 'gate', 'state', 'open', 'alone', 'next', 'opened', now)
@@ -197,11 +197,11 @@ local function probed(P, gate, now, budget, outcome)
 end
 
 -- Settle the permit of a call. Outcomes, with `age` the ms since its answer arrived:
---   answered   HappyFox worked                      failed     5xx: it arrived, but says nothing about the gate
+--   answered   HappyFox worked                      failed     5xx: HappyFox counted it; the gate stays
 --   limited    429: the account is locked out       throttled  503 with a wait: the same
---   denied     401: closed until a probe is let in  forbidden  403 on a read: the same when it repeats
---   unsent     no byte left: the slot is free       doubt      no answer: the slot stays past its deadline
--- `wait` is what the answer asked for, in ms. Settling twice does no harm; a permit already dropped is taken up again.
+--   denied     401: closed until a probe succeeds  forbidden  403 on a read: the same when it repeats
+--   unsent     nothing sent: the slot is free       doubt      no answer: the slot stays past its deadline
+-- `wait` is what the answer asked for, in ms. Settling twice is harmless; a deleted permit is added again.
 function permits.release(P, now, budget, method, id, outcome, age, wait)
   age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
   if outcome == 'answered' and never_closed(P) then return slot_answered(P, now, budget, method, id, age) end
@@ -241,16 +241,16 @@ function permits.wait_for_turn(P, now, budget, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, 'get')
   if wait > 0 then return math.ceil(wait), role end
-  local full, why = room(P, now, budget, gate, 'get', permits.first(class))
-  if full == 0 and budget.post > 0 then full, why = room(P, now, budget, gate, 'post', class) end
+  local full, why = wait_for_slot(P, now, budget, gate, 'get', permits.first(class))
+  if full == 0 and budget.post > 0 then full, why = wait_for_slot(P, now, budget, gate, 'post', class) end
   return full, why
 end
 
--- Return how many calls of this method and class would be granted now, so that no more work is given out than that.
+-- Return how many calls of this method and class would be granted now, so that no more lanes are handed out.
 function permits.available(P, now, budget, method, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, method)
-  if wait > 0 or room(P, now, budget, gate, method, class) > 0 then return 0 end
+  if wait > 0 or wait_for_slot(P, now, budget, gate, method, class) > 0 then return 0 end
   if role then return 1 end
   local past = '(' .. string.format('%.0f', now)
   local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
@@ -278,9 +278,9 @@ register('release', function(P, now, ARGV)
   return 1
 end)
 
--- close_gate: close the gate for one window, because the store's clock or its memory cannot be trusted. Start with
--- empty slots: times of another clock may be hours ahead, and when the window ends no earlier call counts any more.
--- Calls still under way take their slots again when they are settled.
+-- close_gate: close the gate for one window, because the store's clock or data cannot be trusted. Empty
+-- all slots: times of another clock may be hours ahead, and after the window no earlier call counts. Calls under way
+-- take their slots again when they are settled.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)
 -- Return  1
@@ -288,7 +288,7 @@ register('close_gate', function(P, now, ARGV)
   local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
   redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'in_flight')
   -- A lockout keeps its end, unless the clock was set back during it.
-  if gate.state == 'locked' and gate.till - now > HOUR then gate.till = now end
+  if gate.state == 'locked' and gate.closed_until - now > HOUR then gate.closed_until = now end
   close(P, gate, now, 'locked', 'clock', now + budget.window + budget.guard)
   return 1
 end)
@@ -305,8 +305,8 @@ register('forecast', function(P, now, ARGV)
     redis.call('ZCOUNT', P .. 'permits:get', past, '+inf'), limit_of(budget, gate, now, 'get', 'interactive'),
     redis.call('ZCOUNT', P .. 'permits:post', past, '+inf'), limit_of(budget, gate, now, 'post', 'interactive'),
     redis.call('ZCOUNT', P .. 'in_flight', past, '+inf'), gate.state, gate.why or '',
-    gate.state == 'open' and 0 or math.max(0, gate.till - now),
-    tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_till and gate.share or 1000,
+    gate.state == 'open' and 0 or math.max(0, gate.closed_until - now),
+    tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_until and gate.share or 1000,
   }
 end, 'no-writes')
 

@@ -23,8 +23,8 @@ local function set_ticket_pause(P, name, pause)
   return known
 end
 
--- Make the lanes due that wait for the end of a pause. A turn under way settles by what its claim returned: the counter
--- shows it that a pause has ended since.
+-- Make the lanes due that wait for the end of a pause. A turn under way notices by the counter that a pause has ended
+-- since its claim.
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting_for_resume')) do
@@ -55,11 +55,11 @@ register('pause', function(P, now, ARGV)
   return known and 1 or 0
 end)
 
--- snapshots: return the snapshots of other tickets.
+-- read_snapshots: return the snapshots of other tickets.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2.. tickets
 -- Return  for each ticket its snapshot, or false
-register('snapshots', function(P, _, ARGV)
+register('read_snapshots', function(P, _, ARGV)
   local snapshots = {}
   for n = 2, #ARGV do snapshots[n - 1] = redis.call('GET', P .. 'snapshot:' .. ARGV[n]) end
   return snapshots
@@ -106,11 +106,11 @@ register('announce_creation', function(P, now, ARGV)
   return 1
 end)
 
--- our_creations: return which tickets are our own doing.
+-- read_creations: return which tickets are our own doing.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2.. tickets
 -- Return  {those of the tickets that we created, drafts of the tickets being created}
-register('our_creations', function(P, _, ARGV)
+register('read_creations', function(P, _, ARGV)
   local created = {}
   for n = 2, #ARGV do
     if redis.call('EXISTS', P .. 'created:' .. ARGV[n]) == 1 then created[#created + 1] = ARGV[n] end

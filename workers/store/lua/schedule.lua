@@ -1,16 +1,16 @@
 -- The schedule: when each lane is due, and in which class.
 --
 --   P schedule                            ZSET  lane -> ms when it may next be claimed
---   P schedule:interactive, P schedule:normal ZSET  the lanes of these classes -> their score in schedule, or an earlier one,
---                                               which is corrected when it is met; a lane in neither is bulk
---   P schedule:timers                      ZSET  the lanes that only wait for a timer -> ms of the timer
+--   P schedule:interactive and :normal    ZSET  the lanes of these classes -> their score in schedule, or an earlier
+--                                               one, which is corrected when found; a lane in neither is bulk
+--   P schedule:timers                     ZSET  the lanes that only wait for a timer -> ms of the timer
 --
 -- The classes have sets of their own so that a lane that may use reserved permits is found behind any number of lanes
 -- that may not.
 local RANKS = {'interactive', 'normal'}
 
--- A class has a head start of this many ms over the lanes that already wait. It is bounded and ages with the lane, so
--- no lane waits forever behind newer ones.
+-- A class has a head start of this many ms over lanes that already wait. It is limited, so no lane waits forever behind
+-- newer ones.
 local HEAD_START = {interactive = 60000, normal = 30000, bulk = 0}
 
 local function goes_first(one, other)
@@ -29,7 +29,7 @@ function schedule.move(P, lane, due)
   end
 end
 
--- Return the due lanes worth asking a permit for, at most one of each class, in the order in which they go: a list of
+-- Return the due lanes worth requesting a permit for, at most one of each class, in their order: a list of
 -- {lane, since (ms), class, rank it was found under or nil}. An empty list has `wait`: ms until a lane is due, or -1.
 function schedule.due(P, now)
   local found, ranked = {}, false
@@ -58,7 +58,7 @@ function schedule.due(P, now)
   return found
 end
 
--- Return the class of an event: what a contact did is urgent, what nobody waits for is bulk.
+-- Return the class of an event: a contact's action is urgent; what nobody waits for is bulk.
 function schedule.class_of(kind, actor, label, source)
   if source == 'replay' or source == 'schedule' or source == 'sweep' then return 'bulk' end
   if kind == 'created' or actor == 'contact' or label == 'contact-reply' then return 'interactive' end
@@ -76,7 +76,7 @@ function schedule.set_class(P, lane, due, class)
   end
 end
 
--- Return the class of what waits in a lane: the most urgent of its newest events.
+-- Return the class of a lane: the most urgent of its newest events.
 function schedule.class_of_lane(P, lane)
   local class = 'bulk'
   for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, -16, -1)) do

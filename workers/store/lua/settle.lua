@@ -1,7 +1,7 @@
--- Settling: the end of a turn, and the claim of the next lane in the same trip.
+-- Settling: end a turn and claim the next lane in the same call.
 
--- Add the lane's timer to what it waits for, and return when the lane is due. Lanes that wait for nothing but a timer
--- are listed, because they are no backlog.
+-- Consider the lane's timer, and return when the lane is due. Lanes that only wait for a timer are listed, because they
+-- are no backlog.
 local function add_timer(P, lane, turn, settlement, pending, due, waiting)
   if settlement.timer and (not due or settlement.timer < due) then
     due = settlement.timer
@@ -15,8 +15,8 @@ local function add_timer(P, lane, turn, settlement, pending, due, waiting)
   return due
 end
 
--- List a lane whose handlers wait for the end of a pause, because that end makes it due, and return when the lane is
--- due: now, if a pause has ended since the lane was claimed.
+-- List a lane whose handlers wait for the end of a pause, which will make it due. Return when the lane is due: now, if
+-- a pause has ended since the lane was claimed.
 local function wait_for_resume(P, now, lane, turn, settlement, due)
   if not settlement.paused then
     if settlement.timed then redis.call('SREM', P .. 'waiting_for_resume', lane) end
@@ -28,13 +28,12 @@ local function wait_for_resume(P, now, lane, turn, settlement, due)
   return now
 end
 
--- Schedule the lane by what is left: new events soon, events to check again later, pending handler work at its time.
--- While the lane waits for nothing else, the turn's `retry` equals its score in the schedule: then a new event makes it
--- due.
+-- Schedule the lane: new events soon, events to check again later, pending handler work at its time. While it waits for
+-- nothing else, the turn's `retry` equals its score in the schedule: then a new event makes it due.
 local function reschedule(P, now, lane, turn, settlement, pending)
   local waiting, left = redis.call('LLEN', P .. 'lane:' .. lane), settlement.left and #settlement.left or 0
   local due = nil
-  -- Nothing was handled although more waits: the turn took as many events as it may, and the ticket shows none of them.
+  -- The turn took as many events as it may, and the ticket shows none of them: handle the others later.
   local stuck = not settlement.handled and left > 0
   if waiting > left and not stuck then
     due = now + (settlement.settling or 0)
@@ -55,8 +54,8 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   else
     schedule.move(P, lane, due)
   end
-  -- The webhooks of our own writes arrive now: let them wait, so that they share one read. The value counts; the
-  -- lifetime only removes the key.
+  -- The webhooks of our own writes arrive now: delay them, so that they share one read. Only the value counts; the
+  -- expiry removes the key.
   if settlement.settling then
     redis.call('SET', P .. 'settling:' .. lane, now + settlement.settling, 'PX', settlement.settling + 60000)
   end
@@ -67,7 +66,7 @@ local function add_dead_letter(P, now, id, ticket, turn, evidence)
   redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
 end
 
--- Record the tickets that we created, each with how many were created one from another.
+-- Record the tickets that we created, each with the number of tickets that were created one from another.
 local function add_created(P, settlement)
   local depth = tonumber(redis.call('GET', P .. 'created:' .. settlement.lane) or 0) + 1
   for _, one in ipairs(settlement.created) do
@@ -98,7 +97,7 @@ local function add_events(P, now, settlement)
   end
 end
 
--- Store what stays of the turn.
+-- Store the results of the turn.
 local function store(P, now, lane, settlement, snapshot, record)
   if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.snapshot) end
   if record ~= '' then
@@ -112,7 +111,8 @@ local function store(P, now, lane, settlement, snapshot, record)
     add_dead_letter(P, now, id, lane, settlement.turn, evidence)
   end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
-  if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end -- no counter is worth a turn
+  -- A broken counter must not fail the turn.
+  if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
 end
 
 -- settle: end a turn: store its snapshot, record, history and dead letters, remove exactly the handled events from the
@@ -121,10 +121,10 @@ end
 -- ARGV    1 now  2 settlement (JSON)  3 snapshot or ''  4 record (compressed) or ''
 --         5 pending handler work (JSON) or ''  6 nonce or '' if no claim is wanted  7 lease (ms)  8 most events
 --         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)
--- settlement, where a field that has nothing to report is absent:
+-- settlement, without the fields that have nothing to report:
 --         lane, token, turn
 --         handled       [event ids]
---         taken         [those of them that carried pending work or actions, which is kept elsewhere from now on]
+--         taken         [those of them that carried pending work or actions, which are stored elsewhere from now on]
 --         left          [event ids];  recheck: ms until these are checked again
 --         settling      ms for which a lane that wrote stays quiet
 --         retry         ms at which pending work is due;  timer: ms at which the ticket's first timer is due
@@ -139,29 +139,29 @@ end
 register('settle', function(P, now, ARGV)
   local settlement, nonce = cjson.decode(ARGV[2]), ARGV[6]
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
-  local own = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
-  local held, before = own[1] == token, own[2]
+  local stored = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
+  local valid, before = stored[1] == token, stored[2]
   local settled_key = P .. 'settled:' .. settlement.turn
   if settlement.permit then
     permits.release(P, now, cjson.decode(ARGV[11]), 'get', settlement.permit, settlement.outcome, settlement.age, 0)
   end
-  local settled = held and token
-  if held then
+  local settled = valid and token
+  if valid then
     for _, id in ipairs(settlement.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
     for _, id in ipairs(settlement.taken or {}) do
       redis.call('PEXPIRE', P .. 'event:' .. id, settlement.lives.record)
     end
     redis.call('DEL', turn)
-    leases.finish(P, lane, token)
+    leases.delete(P, lane, token)
     reschedule(P, now, lane, turn, settlement, ARGV[5])
     store(P, now, lane, settlement, ARGV[3], ARGV[4])
   else
-    -- A repeated call finds its token gone and one of these instead: what the claim got, or a key of its own.
+    -- A repeated call does not find its token, but one of these: the result of its claim, or the key below.
     settled = before and string.match(before, '(%S*)$') or redis.call('GET', settled_key)
   end
   settled = settled == token and token or ''
   local claimed = false
-  if nonce ~= '' then claimed = claims.take(P, now, ARGV, 6, before, settled) end
-  if held and not (claimed and claimed[1] == 1) then redis.call('SET', settled_key, token, 'PX', 60000) end
+  if nonce ~= '' then claimed = claims.claim(P, now, ARGV, 6, before, settled) end
+  if valid and not (claimed and claimed[1] == 1) then redis.call('SET', settled_key, token, 'PX', 60000) end
   return {settled ~= '' and 1 or 0, claimed}
 end)

@@ -1,18 +1,17 @@
--- What the holder of a lane writes under the token of its lease before the turn is settled: the plan, the journal of
--- its effects, and the lane itself when it is given back. Each function writes nothing for the lane if the lease is
--- lost.
+-- What a worker writes under the token of its lease before the turn is settled: the plan, the journal of its effects,
+-- and the lane itself when it is released. No function writes anything for the lane if the lease is lost.
 --
 --   P turn:<ticket>      HASH  id           nonce of the first claim
---                              claims       claims since the lane was last given back in order
+--                              claims       claims since the lane was last released in order
 --                              plan         the turn's plan (JSON);  calls: how many calls it has
 --                              events       ids of the turn's events (JSON), once it is frozen
---                              reading      what the handlers were shown (JSON), once one had an effect in another system
+--                              reading      what the handlers were shown (JSON), once one had an external effect
 --                              pending      pending handler work (JSON)
 --                              retry        ms at which the lane is due again, while it waits for nothing else
 --                              poison_mark  handler that was about to run in a turn that crashed before
 --                              effect:<key>                journal entry of an effect (JSON)
 --                              external:<handler> <name>   journal entry of an effect in another system (JSON)
---   P trail:<ticket>     LIST  the ticket's history: short lines, newest last
+--   P history:<ticket>   LIST  the ticket's history: short lines, newest last
 
 local HISTORY_LINES = 200
 
@@ -20,7 +19,7 @@ local HISTORY_LINES = 200
 function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
   local key = P .. 'history:' .. ticket
-  -- Somebody may have stored something else there; a history is worth less than the turn it reports on.
+  -- A key of the wrong type must not fail the turn: the history is less important.
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
   redis.call('RPUSH', key, unpack(lines))
@@ -36,7 +35,7 @@ end
 register('plan', function(P, now, ARGV)
   local turn = P .. 'turn:' .. ARGV[2]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
-  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   redis.call('HSETNX', turn, 'plan', ARGV[4])
   redis.call('HSETNX', turn, 'calls', ARGV[9])
   redis.call('HSETNX', turn, 'events', ARGV[10])
@@ -44,12 +43,12 @@ register('plan', function(P, now, ARGV)
   return 1
 end)
 
--- mark: note which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
+-- mark: record which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
 -- Return  1, or 0 if the lease is lost
 register('mark', function(P, _, ARGV)
-  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[4] == '' then
     redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'poison_mark')
   else
@@ -67,7 +66,7 @@ end)
 --         {-2} begun before under another permit: the effect is in doubt
 register('begin', function(P, now, ARGV)
   local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
-  if not leases.held(P, ARGV[2], ARGV[3]) then return {-1} end
+  if not leases.valid(P, ARGV[2], ARGV[3]) then return {-1} end
   local before = redis.call('HGET', turn, field)
   if before then
     local entry = cjson.decode(before)
@@ -88,11 +87,11 @@ end)
 -- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
 --         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
 --         10 budget (JSON)
--- Return  1, or 0 if the lease is lost (the permit is settled all the same)
+-- Return  1, or 0 if the lease is lost (the permit is settled anyway)
 register('finish', function(P, now, ARGV)
   local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
-  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[5] == '' then
     redis.call('HDEL', turn, field)
   elseif ARGV[5] ~= '-' then
@@ -108,7 +107,7 @@ end)
 -- Return  1, or 0 if the lease is lost
 register('external', function(P, _, ARGV)
   local turn, field = P .. 'turn:' .. ARGV[2], 'external:' .. ARGV[4]
-  if not leases.held(P, ARGV[2], ARGV[3]) then return 0 end
+  if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[6] ~= '' then
     redis.call('HSETNX', turn, 'reading', ARGV[6])
     redis.call('HSETNX', turn, 'events', ARGV[7])
@@ -121,7 +120,7 @@ register('external', function(P, _, ARGV)
   return 1
 end)
 
--- park: give a lane back before its turn is over; it is due again after a delay.
+-- park: release a lane before its turn is over; it is due again after a delay.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 delay (ms)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
@@ -130,12 +129,12 @@ end)
 register('park', function(P, now, ARGV)
   local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
-  if not leases.held(P, lane, ARGV[3]) then return 0 end
-  leases.finish(P, lane, ARGV[3])
+  if not leases.valid(P, lane, ARGV[3]) then return 0 end
+  leases.delete(P, lane, ARGV[3])
   redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
   redis.call('HSETNX', turn, 'id', leases.nonce(ARGV[3]))
-  -- The claims counted so far did not crash, and no handler is to blame.
+  -- The claims so far did not crash.
   redis.call('HSET', turn, 'v', 1, 'claims', 0)
   redis.call('HDEL', turn, 'poison_mark')
   if ARGV[10] ~= '' then history.add(P, lane, {ARGV[10]}, ARGV[11]) end
