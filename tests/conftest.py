@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Measuring coverage leaves the plugin out (see the Makefile).
 if "workers.testing.fixtures" not in sys.modules:
-    from workers.testing.fixtures import clock, desk, simulator  # noqa: F401
+    from workers.testing.fixtures import simulator  # noqa: F401
 
 # Tests run in parallel, so how long an example takes depends on what else runs.
 hypothesis.settings.register_profile("parallel", deadline=None)

@@ -33,8 +33,7 @@ from workers.store.client import store_time
 from workers.store.pauses import Pause, Scope
 from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, describe
-from workers.tickets.snapshot import Snapshot
-from workers.tickets.timers import Timer
+from workers.tickets.snapshot import Snapshot, Timer
 
 
 @dataclass(frozen=True, slots=True)

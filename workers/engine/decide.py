@@ -16,8 +16,7 @@ from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.tickets.change import describe, matches
 from workers.tickets.fingerprint import attribute
-from workers.tickets.snapshot import Snapshot
-from workers.tickets.timers import Timer
+from workers.tickets.snapshot import Snapshot, Timer
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:

@@ -28,8 +28,7 @@ from workers.tickets.diff import (
     updates_from_merge,
 )
 from workers.tickets.model import TicketRead, read_ticket
-from workers.tickets.snapshot import Snapshot, decode
-from workers.tickets.timers import split_due
+from workers.tickets.snapshot import Snapshot, decode, split_due
 
 #: The first read of a ticket shows updates this much older than the oldest waiting event: clocks differ, and
 #: deliveries take time.

@@ -33,8 +33,7 @@ from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settleme
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
 from workers.tickets.model import Named, TicketRead, read_ticket
-from workers.tickets.snapshot import Snapshot, add_own_writes, decode, encode, properties
-from workers.tickets.timers import Timer
+from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, decode, encode, properties
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000

@@ -9,19 +9,10 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from workers.errors import Unfit
-from workers.happyfox.base import (
-    BaseClient,
-    Confirmation,
-    FieldedResource,
-    Page,
-    Resource,
-    read_confirmation,
-    reader,
-    walk,
-)
+from workers.happyfox.base import BaseClient, Confirmation, FieldedResource, Page, Resource, read_confirmation, walk
 from workers.happyfox.messages import Request, field_members, given, known, paging, segment
 from workers.happyfox.reference import FieldRead, read_field
-from workers.tickets.model import Named, named
+from workers.tickets.model import Named, named, reader
 
 #: Most characters of an asset's name.
 NAME_LENGTH = 200

@@ -2,25 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
-from workers.tickets.model import (
-    FieldValue,
-    Named,
-    Raw,
-    field_values,
-    items,
-    mapping,
-    named,
-    number,
-    numbers,
-    text,
-    time,
-)
+from workers.tickets.model import FieldValue, Raw, items, mapping, number, text
 
 T = TypeVar("T")
 
@@ -50,52 +37,6 @@ class FieldedResource(Resource):
     def fields(self) -> Mapping[str, str]:
         """The values of custom fields by field name."""
         return {each.name: each.value for each in self.field_values}
-
-
-def real(value: object) -> float | None:
-    """Return a number, also from a text such as ``90%``, or None."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-#: How a member is read, by the type of its field.
-READ_AS: Mapping[Any, Callable[[Any], Any]] = {
-    str: text,
-    int: number,
-    int | None: number,
-    bool: lambda value: value is True,
-    float | None: real,
-    datetime | None: time,
-    Mapping[str, Any]: mapping,
-    tuple[int, ...]: numbers,
-    tuple[Named, ...]: lambda value: tuple(map(named, items(value))),
-    tuple[FieldValue, ...]: lambda value: tuple(field_values(value)),
-}
-
-
-def reader(model: Callable[..., T], **members: str | Callable[[Raw], Any]) -> Callable[[object], T | None]:
-    """Return a function that reads a dataclass from an object, or returns None without its id.
-
-    ``members`` names the fields that HappyFox calls otherwise, or how they are read from the whole object.
-    """
-
-    def member(name: str, kind: Any) -> Callable[[Raw], Any]:
-        given = members.get(name, name)
-        return given if callable(given) else lambda raw: READ_AS[kind](raw.get(given))
-
-    found = {each.name: each.type for each in fields(model) if each.name != "raw"}  # type: ignore[arg-type]
-    reads = {name: member(name, kind) for name, kind in found.items()}
-
-    def read(raw: object) -> T | None:
-        whole = mapping(raw)
-        values = {name: convert(whole) for name, convert in reads.items()}
-        return None if values.get("id", 0) is None and found["id"] is int else model(**values, raw=whole)
-
-    return read
 
 
 def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:

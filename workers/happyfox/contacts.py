@@ -18,11 +18,10 @@ from workers.happyfox.base import (
     in_hundreds,
     read_all,
     read_results,
-    reader,
     walk,
 )
 from workers.happyfox.messages import Request, at_most, commas, field_members, given, known, paging, segment
-from workers.tickets.model import Raw, comma_list, items, mapping, numbers
+from workers.tickets.model import Raw, comma_list, items, mapping, numbers, reader
 
 
 class FieldsReset(UserWarning):

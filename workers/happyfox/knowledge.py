@@ -6,9 +6,9 @@ is what one call returns.
 
 from dataclasses import dataclass
 
-from workers.happyfox.base import BaseClient, Resource, read_all, reader
+from workers.happyfox.base import BaseClient, Resource, read_all
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import text
+from workers.tickets.model import reader, text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Resource, read_all, reader
+from workers.happyfox.base import BaseClient, Resource, read_all
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, numbers, text
+from workers.tickets.model import items, mapping, numbers, reader, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")

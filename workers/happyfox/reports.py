@@ -9,9 +9,9 @@ from datetime import date, datetime
 from typing import Literal, TypedDict, Unpack, get_args
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Page, Resource, reader, real
+from workers.happyfox.base import BaseClient, Page, Resource
 from workers.happyfox.messages import Request, day, given, known, one_of, paging, segment
-from workers.tickets.model import Raw, items, mapping, number, text
+from workers.tickets.model import Raw, items, mapping, number, reader, real, text
 
 #: What the period selects by: creation, assignment, staff reply, contact reply, note, staff reply or note, closing.
 PeriodType = Literal["cr", "as", "str", "cur", "prs", "srp", "cl"]

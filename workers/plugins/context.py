@@ -15,7 +15,7 @@ from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnT
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
 from workers.tickets.change import Change, check, matches
-from workers.tickets.timers import Timer, replace_timer
+from workers.tickets.snapshot import Timer, replace_timer
 
 #: Names of effects appear in histories and logs, so they leave no room for a customer's words.
 EFFECT_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")

@@ -50,6 +50,8 @@ Events, turns, dead letters, journal entries, plans, records and snapshots conta
 versions.
 """
 
+from functools import cache
+
 #: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
 WAKE = "{foxhooks}:wake"
 
@@ -58,6 +60,7 @@ WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 
 
+@cache
 def prefix(account: str) -> str:
     """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"

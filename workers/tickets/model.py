@@ -1,10 +1,12 @@
 """The ticket as HappyFox returns it (KB 1039), and lenient readers for its members."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 Raw = Mapping[str, Any]
 
@@ -408,3 +410,49 @@ def _merged(raw: object) -> int:
     value = members.get("id") or members.get("display_id") if members else raw
     digits = re.search(r"[0-9]{1,18}$", text(value).strip())
     return int(digits[0]) if digits else 0
+
+
+def real(value: object) -> float | None:
+    """Return a number, also from a text such as ``90%``, or None."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+#: How a member is read, by the type of its field.
+READ_AS: Mapping[Any, Callable[[Any], Any]] = {
+    str: text,
+    int: number,
+    int | None: number,
+    bool: lambda value: value is True,
+    float | None: real,
+    datetime | None: time,
+    Mapping[str, Any]: mapping,
+    tuple[int, ...]: numbers,
+    tuple[Named, ...]: lambda value: tuple(map(named, items(value))),
+    tuple[FieldValue, ...]: lambda value: tuple(field_values(value)),
+}
+
+
+def reader(model: Callable[..., T], **members: str | Callable[[Raw], Any]) -> Callable[[object], T | None]:
+    """Return a function that reads a dataclass from an object, or returns None without its id.
+
+    ``members`` names the fields that HappyFox calls otherwise, or how they are read from the whole object.
+    """
+
+    def member(name: str, kind: Any) -> Callable[[Raw], Any]:
+        given = members.get(name, name)
+        return given if callable(given) else lambda raw: READ_AS[kind](raw.get(given))
+
+    found = {each.name: each.type for each in fields(model) if each.name != "raw"}  # type: ignore[arg-type]
+    reads = {name: member(name, kind) for name, kind in found.items()}
+
+    def read(raw: object) -> T | None:
+        whole = mapping(raw)
+        values = {name: convert(whole) for name, convert in reads.items()}
+        return None if values.get("id", 0) is None and found["id"] is int else model(**values, raw=whole)
+
+    return read

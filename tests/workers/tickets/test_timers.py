@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from workers.tickets.change import Actor, Change, describe, event_for, matches, schedule_kind, timer_kind
-from workers.tickets.timers import Timer, replace_timer, split_due
+from workers.tickets.snapshot import Timer, replace_timer, split_due
 
 NOW = 1_780_000_000_000
 AT = datetime.fromtimestamp(NOW / 1000, UTC)
