@@ -30,7 +30,7 @@ from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_exte
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import store_time
-from workers.store.pauses import Pause, Scope
+from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Snapshot, Timer

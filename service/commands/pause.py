@@ -14,9 +14,9 @@ from service.errors import CommandError
 from workers.errors import suggest
 from workers.plugins.loading import LoadError, load_accounts
 from workers.rules import file as rules
-from workers.store import pauses
+from workers.store import lanes
 from workers.store.client import Store, store_time, wake
-from workers.store.pauses import Pause, Scope
+from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords
 
 OfRouter = Annotated[str, typer.Option("--router", help="This router, such as vip or rules.")]
@@ -51,7 +51,7 @@ def pause(
         _check(AccountRecords(client, target.account), accounts, target)
         entry = Pause(store_time(client), _user(), skip)
         with Store(client) as store:
-            before = store.run(pauses.pause(target.account, target.scope, target.name, entry))
+            before = store.run(lanes.pause(target.account, target.scope, target.name, entry))
     events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
     print(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
     own = "" if target.scope == "account" else f" --{target.scope} {target.name}"
@@ -68,7 +68,7 @@ def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = 
             others = ", ".join(str(Target(target.account, scope, name)) for scope, name in known)
             raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
         with Store(client) as store:
-            store.run(pauses.resume(target.account, target.scope, target.name))
+            store.run(lanes.resume(target.account, target.scope, target.name))
         wake(client)
     print(f"Resumed {target}. Queued events are processed now.")
 

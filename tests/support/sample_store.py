@@ -21,7 +21,7 @@ from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.inbox import accept, unreadable
 from workers.store.keys import WORKERS, Keys
-from workers.store.pauses import Pause, pause
+from workers.store.lanes import Pause, pause
 from workers.testing.desk import ACCOUNT, Crash, World
 
 VERSION = "0.2.0"

@@ -15,8 +15,7 @@ from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.tickets.change import describe, matches
-from workers.tickets.fingerprint import attribute
-from workers.tickets.snapshot import Snapshot, Timer
+from workers.tickets.snapshot import Snapshot, Timer, attribute
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:

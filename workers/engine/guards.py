@@ -20,7 +20,7 @@ import msgspec
 from workers.engine.context import DAY, TurnContext
 from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
-from workers.store.pauses import Pause
+from workers.store.lanes import Pause
 from workers.tickets.change import Change
 from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead

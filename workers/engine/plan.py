@@ -15,8 +15,7 @@ import msgspec
 from workers.plugins.actions import TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
-from workers.tickets.fingerprint import Fingerprint
-from workers.tickets.snapshot import Snapshot
+from workers.tickets.snapshot import Fingerprint, Snapshot
 from workers.tickets.text import words
 
 #: The format of stored plans, records and journal entries that this version writes and reads.

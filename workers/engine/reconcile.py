@@ -8,9 +8,8 @@ from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
-from workers.tickets.fingerprint import Fingerprint, attribute, fits, fits_answer
 from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, readable
-from workers.tickets.snapshot import properties
+from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 
 #: How often an effect is sent that the ticket does not show.

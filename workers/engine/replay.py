@@ -17,7 +17,7 @@ from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
-from workers.tickets.fingerprint import attribute
+from workers.tickets.snapshot import attribute
 
 #: How the reasons of verdicts begin that do not come from a run of a handler on this ticket.
 AGAIN, HANDED = PREFIXES = "replay:", "from ticket"

@@ -13,7 +13,7 @@ import msgspec
 import redis
 
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
-from workers.store.pauses import Pause, Scope, read_all_pauses
+from workers.store.lanes import Pause, Scope, read_all_pauses
 from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script

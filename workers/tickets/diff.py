@@ -9,12 +9,12 @@ from functools import partial
 import msgspec
 
 from workers.tickets.change import MERGED, Actor, Change
-from workers.tickets.fingerprint import attribute
 from workers.tickets.model import Message, Named, TicketRead, Update, by_staff, millis, readable
 from workers.tickets.snapshot import (
     HOUR,
     Snapshot,
     announce_early,
+    attribute,
     carry_over,
     match_announced,
     properties,

@@ -9,7 +9,7 @@ from tests.support.commands import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
 from workers.store.client import store_time
-from workers.store.pauses import Pause, pause, resume
+from workers.store.lanes import Pause, pause, resume
 from workers.testing import Desk
 from workers.testing.desk import ACCOUNT, World
 

@@ -12,7 +12,7 @@ from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
-from workers.store.pauses import Pause, Scope, pause, resume
+from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, World
 

@@ -10,7 +10,7 @@ from tests.support.stores import untyped
 from tests.support.turns import finish, noting
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine import guards
-from workers.store.pauses import Pause, Scope, pause, resume
+from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, World
 

@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from tests.support.turns import ADA, BOT, RULE, SAM, ticket, update
 from workers.tickets.change import Actor
 from workers.tickets.diff import FirstSight, ReadDiff, diff_read
-from workers.tickets.fingerprint import Fingerprint
 from workers.tickets.model import TicketRead
-from workers.tickets.snapshot import Snapshot, add_own_writes, take_snapshot
+from workers.tickets.snapshot import Fingerprint, Snapshot, add_own_writes, take_snapshot
 
 NOW = datetime(2026, 3, 1, 11, tzinfo=UTC)
 OPENED = datetime(2026, 3, 1, 10, tzinfo=UTC)

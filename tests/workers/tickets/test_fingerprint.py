@@ -1,8 +1,8 @@
 """Which updates are ours."""
 
 from tests.support.turns import ADA, BOT, ticket, update
-from workers.tickets.fingerprint import Fingerprint, attribute, fits_answer
 from workers.tickets.model import Update
+from workers.tickets.snapshot import Fingerprint, attribute, fits_answer
 
 NOTE = Fingerprint("staff", 7, message="note", words=("the", "contact", "has", "replied"))
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import SAM, ticket, update
-from workers.tickets.fingerprint import Fingerprint
 from workers.tickets.snapshot import (
     HOUR,
     VISIBILITY_LAG,
+    Fingerprint,
     Snapshot,
     add_own_writes,
     carry_over,
