@@ -136,7 +136,7 @@ def takes_history_for_changes(patch: pytest.MonkeyPatch) -> None:
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
         ("claims", "return redis.call('HGET', P .. 'leases', lane) == token", "return true"),
-        ("settle", "local held, before = own[1] == token, own[2]", "local held, before = true, own[2]"),
+        ("settle", "local valid, before = stored[1] == token, stored[2]", "local valid, before = true, stored[2]"),
     ),
     "a turn settles before its effects": settles_first,
     "leases are not renewed": no_renewal,

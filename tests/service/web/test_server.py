@@ -89,7 +89,7 @@ def test_a_body_that_trickles_is_rejected(valkey_url: str) -> None:
     async def main() -> bytes:
         async with listening(valkey_url, 0.3) as port, dialled(port) as (reader, writer):
             writer.write(HEAD + LENGTH)
-            answer = asyncio.ensure_future(reader.read())
+            answer = asyncio.ensure_future(reader.readline())
             for letter in REPLY:
                 if answer.done():
                     break
