@@ -30,7 +30,16 @@ hypothesis.settings.load_profile("parallel")
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
 #: Tests of real processes, which wait for most of their time.
 LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
+#: What makes a command color its output or fold its lines, as CI services and terminals set it.
+TERMINAL = {"CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PY_COLORS"}
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Hide the terminal from the tests: pytest has read these variables by now, Typer reads them when imported."""
+    for name in TERMINAL & os.environ.keys():
+        del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
