@@ -1,0 +1,172 @@
+"""Automatic messages: what an auto-responder looks like in a ticket, and what a person does not."""
+
+# ruff: noqa: RUF001 - the subjects are in many scripts
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.turns import ADA, BOT, SAM, ticket, update
+from workers.tickets.automatic import SUBJECTS, automatic_address, automatic_subject, is_automatic
+from workers.tickets.model import TicketRead, read_ticket
+
+ABSENT = "I am out of the office until Monday and will answer your message then."
+OURS = "Thank you for your message, we will get back to you within one working day."
+
+
+def automatic(read: TicketRead) -> list[int]:
+    return [each.id for each in read.history if is_automatic(each, read, staff=7)]
+
+
+def message(number: int, by: dict[str, Any], text: str, after: int = 0, **more: Any) -> Any:
+    """Return a public message ``after`` seconds past ten o'clock."""
+    made = update(number, by, text)
+    made["timestamp"] = str(datetime(2026, 3, 1, 10) + timedelta(seconds=after))
+    made["message"] |= more
+    return made
+
+
+def opened(**members: Any) -> TicketRead:
+    return read_ticket({**ticket().raw, **members})
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *(
+            "Automatic reply: Your order",
+            "Out of Office",
+            "AUTO: out",
+            "Undeliverable: Re: Your order",
+            "[Autoreply] x",
+        ),
+        *("Re: Automatic reply: x", "RE: [#DC00000003] Out of office: x", "Automatische Antwort: Rechnung"),
+        *("Unzustellbar: Rechnung", "Réponse automatique : Facture", "Respuesta automática: factura"),
+        *("Resposta automática: pedido", "Risposta automatica: ordine", "Automatisch antwoord: vraag"),
+        *("Automatyczna odpowiedź: pytanie", "Automatiskt svar: fråga", "Automaattinen vastaus: kysymys"),
+        *(
+            "Автоматический ответ: вопрос",
+            "Otomatik yanıt: soru",
+            "自動応答: 質問",
+            "自动回复：问题",
+            "자동 회신: 질문",
+        ),
+        *("  Delivery   Status Notification (Failure)", "Mail delivery failed: returning message to sender"),
+    ],
+)
+def test_subjects_of_automatic_messages_are_known_in_many_languages(subject: str) -> None:
+    assert automatic_subject(subject)
+    assert automatic(opened(subject=subject)) == [1]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("", "Question about automatic replies", "How do I set an out of office message?", "Order not delivered"),
+        *("Parcel could not be delivered", "No entregado", "Paket nicht zustellbar laut DHL", "Re: Printer on fire"),
+        *("Automation", "Auto insurance", "Office chair out of stock", "Delivery failed twice, where is my parcel?"),
+    ],
+)
+def test_a_customers_subject_is_not_automatic(subject: str) -> None:
+    assert not automatic_subject(subject)
+    assert automatic(opened(subject=subject)) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "nobody"),
+    [
+        *((f"{name}@example.com", True) for name in ("MAILER-DAEMON", "no-reply", "noreply", "postmaster", "bounces")),
+        *((f"{name}@example.com", True) for name in ("do_not_reply", "bounces+17=a", "no-reply-orders", "autoreply")),
+        *((f"{name}@example.com", False) for name in ("sam", "norah.eply", "reply", "auto.parts", "bounceshoes")),
+        *((text, False) for text in ("", "noreply", "@noreply", "sam@noreply.example")),
+    ],
+)
+def test_addresses_that_no_person_uses(address: str, nobody: bool) -> None:
+    assert automatic_address(address) is nobody
+
+
+def test_a_message_from_such_an_address_is_automatic() -> None:
+    daemon = {"type": "user", "id": 5, "name": "Mail", "email": "mailer-daemon@bigcorp.example"}
+    read = ticket(update(2, BOT, OURS), update(3, daemon, "Delivery failed.", minute=1), update(4, SAM, "?", minute=2))
+    assert automatic(read) == [3]
+
+
+def test_the_subject_of_the_message_itself_counts() -> None:
+    read = ticket(message(2, SAM, "I am away.", subject="Automatic reply: help"), message(3, SAM, "Hello?", 90))
+    assert automatic(read) == [2]
+
+
+def test_the_tickets_subject_says_nothing_about_later_messages() -> None:
+    later = [*ticket().raw["updates"], update(2, SAM, "Hello?", minute=5)]
+    assert automatic(opened(subject="Automatic reply: x", updates=later)) == [1]
+
+
+def test_a_message_that_begins_with_our_own_words_is_automatic() -> None:
+    read = ticket(update(2, BOT, OURS), update(3, SAM, f"{OURS} Sent by the server.", minute=5))
+    assert automatic(read) == [3]
+
+
+def test_a_person_who_quotes_us_below_an_answer_is_not_automatic() -> None:
+    read = ticket(update(2, BOT, OURS), update(3, SAM, f"Fine.\nOn Sunday Bot wrote:\n> {OURS}", minute=5))
+    assert automatic(read) == []
+
+
+def test_our_note_and_a_colleagues_words_are_not_our_message() -> None:
+    read = ticket(
+        update(2, BOT, OURS, note=True), update(3, ADA, OURS, minute=1), update(4, SAM, f"{OURS} Really?", minute=5)
+    )
+    assert automatic(read) == []
+
+
+def test_the_same_eight_words_again_are_automatic() -> None:
+    read = ticket(*(update(number, SAM, ABSENT, minute=number) for number in (2, 3, 4)))
+    assert automatic(read) == [3, 4]
+
+
+def test_a_short_message_that_comes_again_is_a_persons() -> None:
+    read = ticket(*(update(number, SAM, "Any news on this?", minute=number) for number in (2, 3, 4)))
+    assert automatic(read) == []
+
+
+def test_the_third_answer_within_seconds_of_ours_is_automatic() -> None:
+    pairs = [
+        each
+        for number in (1, 2, 3, 4)
+        for each in (
+            message(2 * number, BOT, "Noted.", 600 * number),
+            message(2 * number + 1, SAM, f"Case {number} is closed.", 600 * number + 8),
+        )
+    ]
+    assert automatic(ticket(*pairs)) == [7, 9]
+
+
+def test_answers_after_ten_seconds_and_second_messages_are_a_persons() -> None:
+    slow = [
+        each
+        for number in (1, 2, 3, 4)
+        for each in (
+            message(3 * number, BOT, "Noted.", 600 * number),
+            message(3 * number + 1, SAM, f"Thanks {number}!", 600 * number + 11),
+            message(3 * number + 2, SAM, f"And one more thing {number}.", 600 * number + 14),
+        )
+    ]
+    assert automatic(ticket(*slow)) == []
+
+
+def test_only_contacts_with_a_message_are_automatic() -> None:
+    read = ticket(update(2, ADA, ABSENT), update(3, ADA, ABSENT, minute=1), update(4, SAM, status=(1, 2), minute=2))
+    assert automatic(read) == []
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+def test_any_text_is_judged_without_an_error(subject: str, body: str) -> None:
+    assert isinstance(automatic_subject(subject), bool)
+    assert isinstance(automatic_address(subject), bool)
+    assert set(automatic(opened(subject=subject, updates=[update(1, SAM, body), update(2, SAM, body)]))) <= {1, 2}
+
+
+def test_every_listed_subject_is_recognized_in_any_case() -> None:
+    assert all(automatic_subject(form) for each in SUBJECTS for form in (each, each.upper(), f"Re: {each} x"))
