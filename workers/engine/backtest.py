@@ -9,14 +9,15 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
+from workers.engine.brakes import count_sent
 from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_by_handler
+from workers.engine.plan import Effect, Entry, Plan, Record, TurnDecisions, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
 from workers.engine.steps import Step, drive
@@ -39,7 +40,9 @@ from workers.plugins.router import router_of
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
 from workers.store.permits import Governor
+from workers.store.scripts import Script
 from workers.tickets.diff import ReadDiff
+from workers.tickets.emails import EmailRun, count_people
 from workers.tickets.model import items, mapping, number, read_ticket, text
 from workers.tickets.snapshot import Snapshot
 
@@ -96,6 +99,7 @@ class Backtest:
         self._routers = {bound.handler.router for bound in handlers}
         self._once = {bound.name for bound in handlers if bound.handler.once}
         self._acted_once: defaultdict[int, set[str]] = defaultdict(set)
+        self._emails: defaultdict[int, EmailRun] = defaultdict(EmailRun)
         self._inferred = InferredDirectory()
         self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
@@ -117,6 +121,8 @@ class Backtest:
             self.turns += 1
             plan = self._plan(record)
             self._count(plan, record)
+            ended = [(effect, Entry(state="held" if effect.held else "done")) for effect in plan.effects]
+            self._emails[record.number] = count_sent(plan.snapshot.emails, ended)
             self._now += self._planned_actions(record, plan)
             self.posts += [record.at] * len(plan.effects)
 
@@ -167,7 +173,8 @@ class Backtest:
             claims=1,
             events=record.events,
         )
-        snapshot = Snapshot(once=tuple(self._acted_once[record.number]))
+        emails = count_people(self._emails[record.number], record.changes, self._config.staff_id)
+        snapshot = Snapshot(once=tuple(self._acted_once[record.number]), emails=emails)
         ticket = read_ticket(record.ticket, self._config.site)
         context = TurnContext(lane, self._config)
         diff = ReadDiff(record.changes, snapshot)
@@ -184,6 +191,8 @@ class Backtest:
         if getattr(step, "name", "") == "read_lists":  # folding needs names, and all handlers have decided by now
             lists = self._lists or self._inferred.lists(requested)
             return [lists[name] for name in Directory.LISTS]
+        if getattr(step, "name", "") == "read_emails":  # only those of the ticket are counted
+            return [[] for _ in cast(Script[Any], step).args]
         return _refuse_step(step)
 
     def _invoke(self, step: Decide) -> Decision | Failure:
@@ -213,6 +222,8 @@ def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
         allow=account.allow,
         dry_run=True,
         loop_guard=account.loop_guard,
+        unanswered_replies=account.unanswered_replies,
+        replies_per_contact=account.replies_per_contact,
         call_ms=0,
         doubt_ms=0,
         record_ttl=0,

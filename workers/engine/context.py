@@ -59,6 +59,12 @@ class AccountConfig:
     """The tag that pauses a ticket; empty for none."""
     off_skips: bool = False
     """Whether a ticket with that tag skips changes instead of queueing them."""
+    unanswered_replies: int = 3
+    """How many emails a ticket may send in a row without an update by a person between them."""
+    replies_per_contact: int = 10
+    """How many automatic emails one address may get within 24 hours."""
+    address_secret: bytes = b""
+    """The key of the HMAC under which addresses are counted."""
 
     def dry(self, handler: str) -> bool:
         """Return whether a router, or a handler by its full name, is in dry run."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.handlers import HandlerRunner, Outcomes
@@ -27,6 +28,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     _dead_letter_failed(reading, runner, folded)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
+    effects = yield from hold_emails(context, reading, _without_existing(context, reading, folded))
     return Plan(
         format=FORMAT,
         turn=context.lane.turn,
@@ -34,7 +36,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         snapshot=msgspec.structs.replace(_remember_once(context, runner), timers=timers),
         changes=reading.diff.changes,
         verdicts=tuple(outcomes.verdicts),
-        effects=_without_existing(context, reading, folded),
+        effects=effects,
         pending=tuple(outcomes.pending),
         dead_letters=tuple(outcomes.dead_letters),
         remarks=(*reading.remarks, *outcomes.remarks, *folded.remarks, *timer_remarks),

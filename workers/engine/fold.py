@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,8 @@ class HandlerActions:
     actions: tuple[AnyAction, ...]
     work: Pending | None = None
     """The pending work they come from, if the handler did not run for them."""
+    by_person: bool = False
+    """Whether a person asked for them by a replay."""
 
     @property
     def key(self) -> str:
@@ -63,8 +65,12 @@ class Folded:
     """How many calls less than if each action had been sent by itself."""
 
 
-#: An action with its handler.
-Asked = tuple[str, AnyAction]
+class Asked(NamedTuple):
+    """An action with its handler."""
+
+    handler: str
+    action: AnyAction
+    by_person: bool
 
 
 def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
@@ -74,10 +80,10 @@ def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Dir
     for each in requested:
         try:
             actions = tuple(_with_ids(action, directory) for action in each.actions) if directory else each.actions
-            known.append(HandlerActions(each.handler, actions))
+            known.append(HandlerActions(each.handler, actions, by_person=each.by_person))
         except GiveUp as error:
             folded.failed[each.key] = str(error)
-    asked = [(each.handler, action) for each in known for action in each.actions]
+    asked = [Asked(each.handler, action, each.by_person) for each in known for action in each.actions]
     tags, properties = _tags(asked, ticket, folded.remarks), _properties(asked, ticket, folded.remarks)
     folded.effects = [effect for effect in [tags, *_in_order(asked, ticket, properties)] if effect]
     if directory:
@@ -94,7 +100,7 @@ def _count_calls(requested: HandlerActions) -> int:
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
     signs: dict[str, tuple[str, str]] = {}
-    for handler, action in asked:
+    for handler, action, _ in asked:
         if isinstance(action, Tags):
             signs |= dict.fromkeys(action.add, ("+", handler))
             signs |= dict.fromkeys(action.remove, ("-", handler))
@@ -113,7 +119,7 @@ def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Eff
 def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
     """Merge properties and fields; of two values for one the later handler's wins, and the history says so."""
     values: dict[str, tuple[Any, str]] = {}
-    for handler, action in asked:
+    for handler, action, _ in asked:
         if not isinstance(action, Set):
             continue
         fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
@@ -143,15 +149,15 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
     others: list[Effect] = []
     moves: list[Effect] = []
     deletion: list[Effect] = []
-    for handler, action in asked:
+    for handler, action, by_person in asked:
         if isinstance(action, Note):
             if all(effect.kind != "note" or effect.html != action.html for effect in messages):
                 messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
         elif isinstance(action, Reply):
-            messages.append(_reply(handler, action, ticket))
+            messages.append(msgspec.structs.replace(_reply(handler, action, ticket), by_person=by_person))
         elif isinstance(action, Forward):
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
-            others.append(effect)
+            others.append(msgspec.structs.replace(effect, by_person=by_person))
         elif isinstance(action, Subscribe):
             others.append(
                 Effect(kind="subscribe", handler=handler, staff=tuple(int(member) for member in action.staff))
@@ -159,7 +165,7 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
         elif isinstance(action, Create):
             draft = dict(action.members)
             own = {name: draft.pop(name) for name in ("subject", "html", "category")}
-            others.append(Effect(kind="create", handler=handler, draft=draft, **own))
+            others.append(Effect(kind="create", handler=handler, draft=draft, by_person=by_person, **own))
         elif isinstance(action, Move) and action.category != ticket.category.id:
             moves = [Effect(kind="move", handler=handler, category=int(action.category), html=action.note)]
         elif isinstance(action, Delete):

@@ -139,13 +139,14 @@ def acting_turn(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
         return None
     ours = (change for changes in plan.handler_changes.values() for change in changes if change.actor.kind == "us")
     others = (verdict.reason.partition(":")[0] for verdict in plan.verdicts if verdict.reason.startswith(HANDED))
-    causes = [*(_cause(change) for change in (*plan.changes, *ours)), *others] or ["pending work"]
+    causes = [*(describe_cause(change) for change in (*plan.changes, *ours)), *others] or ["pending work"]
     return ActingTurn(plan.read_at, _shorten(causes), _shorten(done))
 
 
-def _cause(change: Change) -> str:
+def describe_cause(change: Change) -> str:
+    """Describe a change in the words of a loop: its kind, and whose it is."""
     name = f" {change.new.name!r}" if change.kind == "smart-rule" and change.new else ""
-    return f"{change.kind} by {change.actor.kind}{name}"
+    return f"{change.kind} by {change.actor.kind}{name}{' (automatic)' if change.automatic else ''}"
 
 
 def _shorten(parts: Iterable[str]) -> str:

@@ -157,7 +157,7 @@ class HandlerRunner:
             problems = [(action, denied(action, router, allow)) for action in answer.actions]
             allowed = tuple(action for action, missing in problems if not missing)
             missing = tuple(sorted({missing for _, missing in problems if missing}))
-            self.outcomes.requested.append(HandlerActions(name, allowed))
+            self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay))
             self.outcomes.record(name, "decided", describe_actions(allowed, router), attempt, missing)
 
     def _set_poison_mark(self, name: str) -> Steps[None]:

@@ -5,9 +5,11 @@ doubt: it is sent again only after the ticket shows that it did not happen, and 
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
+from workers.engine.brakes import address_limit, describe_loop
 from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
@@ -17,7 +19,7 @@ from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
-from workers.store.lanes import FORGET, LEAVE, Begun, Refusal, begin
+from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
 
 #: Effects of bulk routers take bulk permits for this long (ms), so that a busy account does not delay them for ever.
@@ -79,6 +81,9 @@ class Performer:
         if self.plan.dry or config.dry_run or planned.dry or (dry and len(dry) == len(planned.handlers)):
             context.journal[key] = Entry(state="dry")
             return
+        if planned.held:
+            context.journal[key] = Entry(state="held", reason=planned.held.reason, held=planned.held)
+            return
         if dry:
             yield from context.record_effect(key, Entry(state="split", reason=f"{', '.join(dry)} runs dry now"))
             return
@@ -91,11 +96,15 @@ class Performer:
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
         begun: Begun | Refusal = yield begin(
-            context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest
+            *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
+            emails=self._emails(effect),
         )
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost
+            if begun.address:
+                yield from self._hold(key, effect, begun)
+                return
             raise Parked(begun.wait, f"no permit ({begun.why})")
         context.journal[key] = Entry(
             state="begun",
@@ -109,6 +118,19 @@ class Performer:
         context.writes += 1
         outcome = yield from context.call(request(effect, context.lane.ticket, self.attribution.staff), permit)
         yield from self._record(key, effect, permit, outcome)
+
+    def _emails(self, effect: Effect) -> Emails | None:
+        """Return the addresses that an effect sends email to, as far as they are counted."""
+        if effect.uncounted or not effect.addresses:
+            return None
+        return Emails(effect.addresses, 0 if effect.by_person else self.context.config.replies_per_contact)
+
+    def _hold(self, key: str, effect: Effect, refused: Refusal) -> Steps[None]:
+        """Hold an email because turns of other tickets have used up the limit of its address since it was planned."""
+        loop = describe_loop(self.plan.snapshot, self.plan.changes, effect)
+        held = address_limit(refused.address, self.context.config.replies_per_contact, refused.emails, loop)
+        state: Literal["split", "held"] = "split" if len(effect.handlers) > 1 and "." not in key else "held"
+        yield from self.context.record_effect(key, Entry(state=state, reason=held.reason, held=held))
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of the turn, by its changes and its lane's claim; bulk routers lower theirs."""

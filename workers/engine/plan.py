@@ -28,6 +28,14 @@ EffectKind = Literal["tags", "note", "reply", "properties", "forward", "subscrib
 KIND_NAMES = {"note": "private note", "reply": "reply", "forward": "forward", "delete": "delete"}
 
 
+class Held(msgspec.Struct, frozen=True):
+    """An email that a brake holds back; see ``brakes``."""
+
+    dead_letter: str
+    """The dead letter that holds it, together with others of the same ticket or address."""
+    reason: str
+
+
 class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One API write that actions were merged into; names are resolved to ids."""
 
@@ -59,6 +67,14 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether all its handlers run dry."""
     draft: Mapping[str, Any] = {}
     """Members of a ticket to create, except subject, text and category."""
+    by_person: bool = False
+    """Whether a person asked for it by a replay."""
+    addresses: tuple[str, ...] = ()
+    """The keys of the addresses that get it as an email."""
+    uncounted: bool = False
+    """Whether the email does not count for its addresses, because a colleague takes part in the conversation."""
+    held: Held | None = None
+    """Set if a brake holds the email."""
 
     @property
     def handlers(self) -> tuple[str, ...]:
@@ -294,7 +310,7 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The journal entry of an effect: how far it got, or how it ended."""
 
-    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry"]
+    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry", "held"]
     format: int = 1
     """May be left out while it is 1."""
     at: int = 0
@@ -321,6 +337,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Facts for people who look at what was refused."""
     doubt: Doubt | None = None
     """Set if it was given up and may have happened all the same."""
+    held: Held | None = None
+    """Set if a brake held the email when it was about to be sent."""
 
 
 class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
@@ -421,10 +439,11 @@ def decode_pending(stored: bytes | None) -> tuple[Pending, ...]:
     return _decode(stored, tuple[Pending, ...], "the pending work") if stored else ()
 
 
-def decode_replay(stored: bytes) -> Pending:
+def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
     """Turn a dead letter into work that is due at once: its actions, its effect, or a run of its handler.
 
-    The person who replays it has looked: an effect in doubt that only a person could check is made again.
+    The person who replays it has looked: an effect in doubt that only a person could check is made again. Actions that
+    another ticket's handler hands over are in a dead letter too, before any person has looked.
     """
     dead_letter = _decode(stored, DeadLetter, "the dead letter")
     effect, handler = dead_letter.effect, dead_letter.handler
@@ -434,9 +453,9 @@ def decode_replay(stored: bytes) -> Pending:
         changes=dead_letter.changes,
         first_error=dead_letter.first_error,
         last_error=dead_letter.reason,
-        replay=True,
+        replay=by_person,
         external={
-            name: msgspec.structs.replace(entry, not_before=0, replayed=True)
+            name: msgspec.structs.replace(entry, not_before=0, replayed=by_person)
             for name, entry in dead_letter.external.items()
         },
         actions=dead_letter.actions,

@@ -5,6 +5,7 @@ permissions, names, what a person did meanwhile. The handler's other actions are
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from workers.engine.context import TurnContext
@@ -25,7 +26,8 @@ AGAIN, HANDED = PREFIXES = "replay:", "from ticket"
 
 def requested_actions(work: Pending) -> HandlerActions:
     """Return the actions that perform a dead letter's effect again, or those of another ticket's handler."""
-    return HandlerActions(work.handler, work.actions if work.effect is None else _actions(work.effect), work)
+    actions = work.actions if work.effect is None else _actions(work.effect)
+    return HandlerActions(work.handler, actions, work, work.replay)
 
 
 def summary(work: Pending) -> str:
@@ -61,7 +63,7 @@ def rename_unknown(requested: HandlerActions, names: Directory | None) -> Handle
     """Replace ids that HappyFox no longer knows with the names they had, so that the names are resolved again."""
     if requested.work is None or requested.work.effect is None or names is None:
         return requested
-    return HandlerActions(requested.handler, _actions(requested.work.effect, names), requested.work)
+    return replace(requested, actions=_actions(requested.work.effect, names))
 
 
 def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction, ...]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from workers.engine.brakes import count_sent, held_letter
 from workers.engine.context import DAY, TurnContext, history_line
 from workers.engine.guards import KEPT_TURNS, acting_turn
 from workers.engine.missing import GRACE, SEARCH
@@ -29,7 +30,7 @@ from workers.engine.plan import (
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
-from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
+from workers.store.lanes import ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
 from workers.tickets.model import Named, TicketRead, read_ticket
@@ -72,6 +73,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         timed=context.lane.retry is not None,
         paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
         dead_letters={each.id: msgspec.json.encode(each).decode() for each in dead_letters(plan, context.journal)},
+        held=tuple(_held_emails(plan, context.journal)),
         history=history,
         saved=plan.calls_saved,
         created=tuple(_created_tickets(plan, context.journal)),
@@ -110,6 +112,8 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
         )
+    ended = [(effect, entry) for _, effect, entry in journaled_effects(plan, context.journal)]
+    snapshot = msgspec.structs.replace(snapshot, emails=count_sent(snapshot.emails, ended))
     if act := acting_turn(plan, context.journal):
         loop_guard = msgspec.structs.replace(snapshot.loop_guard, acts=(*snapshot.loop_guard.acts, act)[-KEPT_TURNS:])
         snapshot = msgspec.structs.replace(snapshot, loop_guard=loop_guard)
@@ -155,6 +159,15 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
                 doubt=entry.doubt,
                 external=plan.external.get(handler, {}),
             )
+
+
+def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail]:
+    """Yield the emails that a brake holds, each with the dead letter that it becomes a part of."""
+    for key, effect, entry in journaled_effects(plan, journal):
+        if entry.held and entry.state == "held":
+            letter, email = held_letter(plan, key, effect, entry.held)
+            encoded = [msgspec.json.encode(each).decode() for each in (letter, email)]
+            yield HeldEmail(letter.id, encoded[0], email.id, encoded[1])
 
 
 def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
@@ -245,6 +258,7 @@ ENDS = {
     "refused": "refused",
     "gone": "not sent",
     "split": "sent in parts",
+    "held": "held back",
 }
 
 #: The same for effects in other systems.

@@ -102,7 +102,7 @@ def _plan_and_perform(context: TurnContext, nonce: str | None) -> Steps[TurnResu
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
     stored, missing_since = split_missing_note(decode_pending(context.lane.pending))
-    replays = map(decode_replay, context.lane.replays)
+    replays = (decode_replay(work, by_person=by_person) for work, by_person in context.lane.work)
     pending = add_external_effects(context, merge_pending((*replays, *stored)))
     if not context.config.claim.read:
         return without_handlers(context, _empty_plan(context), pending)
@@ -198,9 +198,9 @@ def _add_readable_effects(context: TurnContext, pending: tuple[Pending, ...]) ->
 def _readable_work(lane: ClaimedLane) -> tuple[Pending, ...]:
     """Return the pending work and replays that can be read."""
     work: list[Pending] = []
-    for stored in lane.replays:
+    for stored, by_person in lane.work:
         with suppress(Unreadable):
-            work.append(decode_replay(stored))
+            work.append(decode_replay(stored, by_person=by_person))
     with suppress(Unreadable):
         work += split_missing_note(decode_pending(lane.pending))[0]
     return merge_pending(work)

@@ -54,7 +54,10 @@ _DEPLOYMENT_MEMBERS = (
     *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
     *("sentry_dsn", "log_level", "log_format"),
 )
-_ACCOUNT_MEMBERS = ("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "off_tag")
+_ACCOUNT_MEMBERS = (
+    *("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "unanswered_replies"),
+    *("replies_per_contact", "off_tag"),
+)
 
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:

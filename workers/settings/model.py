@@ -104,6 +104,10 @@ class Account:
     """The routers that run dry while the others act."""
     loop_guard: int
     """Writes per ticket and hour before the loop guard trips."""
+    unanswered_replies: int = 3
+    """Emails from a ticket in a row, without an update by a person, before more are held back."""
+    replies_per_contact: int = 10
+    """Automatic emails to one address within 24 hours before more are held back."""
     off_tag: str = ""
     """The tag that pauses its ticket, empty for none."""
     off_skips: bool = False

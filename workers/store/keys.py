@@ -25,6 +25,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P calls_saved          INT    forever    settle      API calls that folding saved
     P dead_letters         ZSET   forever    settle      dead letter -> ms; also one for each unreadable lane
     P dead_letter:<id>     HASH   forever    settle      a dead letter with its evidence
+    P held:<id>            LIST   forever    settle      the emails that the dead letter holds
+    P emails:<address>     ZSET   1 day      begin       email to the address (an HMAC) -> ms, if it counts
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
     P in_flight            ZSET   forever    permits     permit of a call not answered yet -> ms of its deadline
@@ -131,6 +133,14 @@ class Keys:
     def history(self, ticket: int | str) -> str:
         """Return the key of a ticket's history."""
         return f"{self.prefix}history:{ticket}"
+
+    def held(self, dead_letter: str) -> str:
+        """Return the key of the emails that a dead letter holds."""
+        return f"{self.prefix}held:{dead_letter}"
+
+    def emails(self, address: str) -> str:
+        """Return the key of the emails to an address, given as an HMAC."""
+        return f"{self.prefix}emails:{address}"
 
     def dead_letter(self, dead_letter: str) -> str:
         """Return the key of a dead letter's evidence."""

@@ -1,6 +1,6 @@
 """Lanes: claim one, write its plan and journal under its lease, settle it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -148,6 +148,12 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def name(self) -> str:
         """The lane's name in the store: the ticket's number."""
         return str(self.ticket)
+
+    @property
+    def work(self) -> Iterator[tuple[bytes, bool]]:
+        """The work that events carry, and whether a person asked for it: a replay, not another ticket's handler."""
+        carriers = (event for event in self.events if event.work)
+        return ((stored, event.source != HANDLER) for stored, event in zip(self.replays, carriers, strict=True))
 
     @property
     def event_ids(self) -> bytes:
@@ -333,6 +339,19 @@ class Refusal:
     wait: int = 0
     """There is no permit for this many ms, because of ``why``."""
     why: str = ""
+    address: str = ""
+    """The address that has got its limit of emails (an HMAC)."""
+    emails: tuple[str, ...] = ()
+    """The emails it has got, as ``<ticket> <turn>.<effect>``."""
+
+
+class Emails(msgspec.Struct, frozen=True, gc=False):
+    """The addresses that an effect sends email to, and that count."""
+
+    addresses: tuple[str, ...]
+    """As HMACs."""
+    limit: int
+    """How many emails each may get within a day; 0 for no limit."""
 
 
 def begin(
@@ -345,14 +364,17 @@ def begin(
     tries: int,
     without: Sequence[str],
     after: int,
+    emails: Emails | None = None,
 ) -> Script[Begun | Refusal]:
     """Write that an effect begins and take its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` counts earlier attempts, ``after`` is the ticket's newest update before this one. ``without`` names the
-    parts of the effect that are not sent, so that a look-up expects no more than was sent.
+    parts of the effect that are not sent, so that a look-up expects no more than was sent. ``emails`` are counted and,
+    if an address exceeds its limit, the effect may not begin.
     """
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
+    args += [msgspec.json.encode(emails) if emails else b"", lane.turn]
     return Script("begin", lane.account, args, _begun)
 
 
@@ -362,6 +384,8 @@ def _begun(raw: Any) -> Begun | Refusal:
         return Begun(int(raw[1]))
     if code == 0:
         return Refusal(wait=int(raw[1]), why=raw[2].decode())
+    if code == -3:
+        return Refusal(address=raw[1].decode(), emails=tuple(each.decode() for each in raw[2]))
     return Refusal(lost=code == -1, doubt=code == -2)
 
 
@@ -396,6 +420,18 @@ class EventForOther(msgspec.Struct, frozen=True, gc=False):
     """The actions wanted there, as a dead letter would keep them."""
 
 
+class HeldEmail(msgspec.Struct, frozen=True, gc=False):
+    """An email that a brake holds back."""
+
+    dead_letter: str
+    """The dead letter that holds it, together with others of the same ticket or address."""
+    evidence: str
+    """That dead letter (JSON)."""
+    id: str
+    email: str
+    """The email as a dead letter of its own (JSON)."""
+
+
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What settling a turn writes besides the blobs; ``settle`` in ``lua/settle.lua`` documents the fields.
 
@@ -415,6 +451,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     timed: bool = False
     paused: int = -1
     dead_letters: Mapping[str, str] = {}
+    held: tuple[HeldEmail, ...] = ()
     created: tuple[tuple[str, int], ...] = ()
     for_others: tuple[EventForOther, ...] = ()
     history: tuple[str, ...] = ()

@@ -173,6 +173,8 @@ class DeadLetterEntry:
     attempts: int
     reason: str
     evidence: Mapping[str, Any]
+    held: int = 0
+    """How many emails it holds back."""
 
 
 class AccountRecords:
@@ -305,6 +307,7 @@ class AccountRecords:
                     attempts=evidence.get("attempts", 1),
                     reason=evidence.get("reason", ""),
                     evidence=evidence,
+                    held=int(fields.get(b"held", 0)),
                 )
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:

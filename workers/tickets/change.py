@@ -43,6 +43,8 @@ class Change:
     """The name of the timer that is due; ``merged`` if the ticket in ``new`` was merged into this one."""
     to: str = ""
     """The only recipient: the router that set the timer, or the handler of the schedule."""
+    automatic: bool = False
+    """Whether it comes from a contact's program: an out-of-office answer, a bounce, another help desk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

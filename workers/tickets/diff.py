@@ -8,7 +8,9 @@ from functools import partial
 
 import msgspec
 
+from workers.tickets.automatic import is_automatic
 from workers.tickets.change import MERGED, Actor, Change
+from workers.tickets.emails import count_people, emails_shown
 from workers.tickets.model import Message, Named, TicketRead, Update, by_staff, millis, readable
 from workers.tickets.snapshot import (
     HOUR,
@@ -91,12 +93,12 @@ def diff_read(
     with_update = [
         change
         for update in external
-        for change in _changes_in(update, ticket, now, announced.get(update.id, frozenset()))
+        for change in _changes_in(update, ticket, now, staff, announced.get(update.id, frozenset()))
         if not (without_update and update in silent)
     ]
     # The delivery of the creation may come after another one: handlers still see the creation, once.
     if first.created and not snapshot.created and opening_update(ticket) not in external:
-        with_update += _creation(ticket, now)
+        with_update += _creation(ticket, now, staff)
 
     at = millis(now)
     early = () if updates else announce_early(snapshot.properties, properties(ticket), at)
@@ -111,6 +113,7 @@ def diff_read(
         after,
         created=after.created or any(change.kind == "ticket-created" for change in with_update),
         undelivered=(*after.undelivered, *([at] * undelivered)),
+        emails=count_people(snapshot.emails, (*with_update, *without_update), staff),
     )
     # A change without an update comes where the silent update is that was made with it, else last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
@@ -127,9 +130,9 @@ def _diff_first_read(
     for update in own:
         is_new = update in recent or (first.created and update is opening_update(ticket))
         if is_new and not by_staff(update, staff):
-            changes += _changes_in(update, ticket, now)
+            changes += _changes_in(update, ticket, now, staff)
     if first.created and not ticket.history:
-        changes += _creation(ticket, now)
+        changes += _creation(ticket, now, staff)
     created = any(change.kind == "ticket-created" for change in changes)
     if first.silent and not changes and not recent:
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
@@ -140,6 +143,7 @@ def _diff_first_read(
         undelivered=(at,) * max(len(changes), len(recent)),
         # If our snapshot was lost, the ticket still shows how often we wrote recently.
         writes=tuple(millis(update.at) for update in ours if millis(update.at) > at - HOUR),
+        emails=emails_shown(ticket, changes, staff),
     )
     # A store that lost its data may get the creation again: then everything that we wrote since may answer it.
     return ReadDiff(tuple(changes), snapshot, tuple(update for update in ours if created or update in recent))
@@ -209,17 +213,17 @@ def _is_silent(update: Update, ticket: TicketRead) -> bool:
     return empty and update is not opening_update(ticket) and update.author != "rule"
 
 
-def _creation(ticket: TicketRead, now: datetime) -> list[Change]:
+def _creation(ticket: TicketRead, now: datetime, staff: int) -> list[Change]:
     if (update := opening_update(ticket)) is not None:
-        return _changes_in(update, ticket, now)
+        return _changes_in(update, ticket, now, staff)
     return [Change(kind="ticket-created", at=ticket.created_at or now, text=ticket.first_message)]
 
 
 def _changes_in(
-    update: Update, ticket: TicketRead, now: datetime, announced: frozenset[str] = frozenset()
+    update: Update, ticket: TicketRead, now: datetime, staff: int, announced: frozenset[str] = frozenset()
 ) -> list[Change]:
     """Return the changes that an update shows, without the properties announced early."""
-    change = _change_of(update, now)
+    change = partial(_change_of(update, now), automatic=is_automatic(update, ticket, staff))
     message = update.message or Message()
     with_message = partial(change, text=message.text, html=message.html, attachments=message.attachments)
     if update is opening_update(ticket):

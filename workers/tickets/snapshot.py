@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 import msgspec
 
 from workers.tickets.change import Change, matches
+from workers.tickets.emails import EmailRun
 from workers.tickets.model import Message, TicketRead, Update, by_staff, id_or_name, millis, text
 from workers.tickets.text import same_words, within, words
 
@@ -255,6 +256,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The values we sent for custom fields not read since, by id: HappyFox may return them in another form."""
     merged: tuple[int, ...] | None = None
     """The tickets that were merged into this one; None if stored before merges were recorded."""
+    emails: EmailRun = EmailRun()
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether one of our recent effects may have made an update; ``staff`` is whom we write as."""

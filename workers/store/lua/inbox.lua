@@ -129,8 +129,16 @@ register('accept', function(P, now, ARGV)
   return accepted and answer or redis.error_reply(message(answer))
 end)
 
--- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler. The event is
--- kept until a turn has taken it: nothing else records the pending work.
+local function add_replay(P, now, id, ticket, evidence)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'replay',
+    'at', now, 'pending', evidence)
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  schedule.event_added(P, now, ticket, 'bulk')
+end
+
+-- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler; one that holds
+-- emails, as an event for each of them. The events are kept until a turn has taken them: nothing else records the
+-- pending work.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
@@ -142,12 +150,14 @@ register('replay', function(P, now, ARGV)
     ticket = redis.call('HGET', P .. 'event:' .. id, 'ticket')
     return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
   end
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'replay',
-    'at', now, 'pending', evidence)
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  schedule.event_added(P, now, ticket, 'bulk')
+  local held = emails.held(P, ARGV[2])
+  for n, one in ipairs(held) do
+    -- The last one has the id by which a repeated call finds it.
+    add_replay(P, now, n < #held and 'replay-' .. one[1] or id, one[2], one[3])
+  end
+  if #held == 0 then add_replay(P, now, id, ticket, evidence) end
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
-  redis.call('DEL', dead_letter)
+  redis.call('DEL', dead_letter, P .. 'held:' .. ARGV[2])
   return tonumber(ticket)
 end)
 
@@ -157,5 +167,6 @@ end)
 -- Return  1, or 0 if there is no such dead letter (any more)
 register('discard', function(P, _, ARGV)
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
+  redis.call('DEL', P .. 'held:' .. ARGV[2])
   return redis.call('DEL', P .. 'dead_letter:' .. ARGV[2])
 end, 'allow-oom')

@@ -110,6 +110,7 @@ local function store(P, now, lane, settlement, snapshot, record)
   for id, evidence in pairs(settlement.dead_letters or {}) do
     add_dead_letter(P, now, id, lane, settlement.turn, evidence)
   end
+  for _, one in ipairs(settlement.held or {}) do emails.hold(P, now, settlement.turn, lane, one) end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
   -- A broken counter must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
@@ -131,6 +132,7 @@ end
 --         timed         true if the lane had waited for a timer or for pending work
 --         paused        if handlers wait for the end of a pause: how many had ended when the lane was claimed
 --         dead_letters  {id: evidence};  history: [lines];  saved: calls saved by folding
+--         held          [{dead_letter, evidence, id, email}] emails that a brake holds, each with its dead letter
 --         permit, outcome, age          of the turn's read
 --         lives         {snapshot, record, history} (ms): how long each is kept
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created

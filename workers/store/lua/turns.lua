@@ -62,8 +62,10 @@ end)
 -- ARGV    1 now  2 lane  3 token  4 effect  5 permit (chosen by the caller)  6 life of the call (ms)  7 budget (JSON)
 --         8 class  9 attempts so far  10 parts of the effect that are not sent (JSON list) or ''
 --         11 newest update of the ticket before the call
+--         12 emails that it sends (JSON: {addresses, limit}, addresses as HMACs, limit 0 for none) or ''  13 turn
 -- Return  {1, now} begun   {0, wait (ms), why} no permit   {-1} lease lost
 --         {-2} begun before under another permit: the effect is in doubt
+--         {-3, address, its emails within a day} the address has got its limit of emails
 register('begin', function(P, now, ARGV)
   local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
   if not leases.valid(P, ARGV[2], ARGV[3]) then return {-1} end
@@ -73,8 +75,12 @@ register('begin', function(P, now, ARGV)
     if entry.state == 'begun' and entry.permit == permit then return {1, entry.at} end
     return {-2}
   end
+  local sent, email = ARGV[12] ~= '' and cjson.decode(ARGV[12]), ARGV[2] .. ' ' .. ARGV[13] .. '.' .. ARGV[4]
+  local full = sent and sent.limit > 0 and emails.exceeded(P, now, sent.addresses, sent.limit, email)
+  if full then return {-3, full, redis.call('ZRANGE', P .. 'emails:' .. full, 0, -1)} end
   local wait, why = permits.grant(P, now, cjson.decode(ARGV[7]), 'post', permit, ARGV[8], life)
   if wait > 0 then return {0, wait, why} end
+  if sent then emails.add(P, now, sent.addresses, email) end
   redis.call('HSET', turn, field, cjson.encode({
     format = 1, state = 'begun', permit = permit, at = now, deadline = now + life, attempts = tonumber(ARGV[9]) + 1,
     omitted = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, newest_update = tonumber(ARGV[11]),

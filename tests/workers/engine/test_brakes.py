@@ -1,0 +1,319 @@
+"""The brakes on email: silent people and programs that answer by themselves get few emails, conversations get all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.stores import untyped
+from tests.support.turns import P, finish
+from workers import Context, Event, Router, Ticket
+from workers.engine.brakes import address_key, recipients
+from workers.engine.plan import Effect
+from workers.store.keys import Keys
+from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
+from workers.testing.desk import ACCOUNT, World
+from workers.tickets.model import contact
+
+HOUR = 3_600_000
+ALLOW = ("reply", "forward", "create")
+AWAY = "I am out of the office until Monday and will answer your message then."
+SAM = "sam@bigcorp.example"
+
+
+def world(store: redis.Redis, *routers: Router, **config: Any) -> World:
+    allow = frozenset((router.name, permission) for router in routers for permission in ALLOW)
+    return World(store, *routers, allow=allow, **{"loop_guard": 1000, **config})
+
+
+def answering(*kinds: str, name: str = "thanks") -> Router:
+    """Return a router that answers each of these kinds with an email, a note and a tag."""
+    router = Router(name)
+
+    @router.on(*kinds)
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.reply(f"Thank you, {name}. We have got update {event.changes[-1].update_id}.", status="In Progress")
+        ticket.add_tags(name)
+
+    return router
+
+
+def opened(world: World, email: str = SAM, **draft: Any) -> int:
+    number = world.simulator.create_ticket(email, **draft).id
+    finish(world)
+    return number
+
+
+def replies(world: World, number: int) -> int:
+    updates = [update for update in world.ticket(number)["updates"] if update["by"]["type"] == "staff"]
+    return sum((update["message"] or {"text": ""})["text"].startswith("Thank you") for update in updates)
+
+
+def dead_letters(world: World) -> dict[str, DeadLetterEntry]:
+    return {each.id: each for each in AccountRecords(world.client, ACCOUNT).dead_letters()}
+
+
+def counted(world: World, address: str = SAM) -> int:
+    return untyped(world.client).zcard(Keys(ACCOUNT).emails(address_key(b"", address)))
+
+
+def converse(world: World, number: int, rounds: int, pause: int, speak: Callable[[int], None]) -> None:
+    for turn in range(rounds):
+        world.now += pause
+        speak(turn)
+        finish(world, hours=1)
+
+
+def test_a_silent_contact_gets_three_emails_and_then_none(store: redis.Redis) -> None:
+    router = answering("ticket-created", "note-added")
+    desk = world(store, router)
+    number = opened(desk)
+
+    def rule(turn: int) -> None:
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+
+    converse(desk, number, 73, HOUR, rule)
+
+    assert replies(desk, number) == 3
+    [held] = dead_letters(desk).values()
+    assert (held.id, held.ticket, held.handler, held.held) == (f"unanswered-{number}", number, "thanks.answer", 71)
+    assert held.reason.startswith(
+        "3 emails in a row from this ticket without an update by a person (FOXHOOKS_UNANSWERED_REPLIES=3). Loop: "
+    )
+    assert "smart-rule by rule 'Hourly', note-added by rule -> thanks.answer: tag +thanks" not in held.reason
+    assert "Still waiting" not in held.reason
+    assert "thanks" in desk.ticket(number)["tags"]
+
+
+def test_an_update_by_a_person_lets_email_go_on(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule", "contact-replied"), replies_per_contact=1000)
+    number = opened(desk)
+
+    def rule(turn: int) -> None:
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 3
+    desk.simulator.contact_replies(number, "I am still here.")
+    finish(desk)
+    assert replies(desk, number) == 4
+    desk.simulator.staff_updates(number, staff=1, priority="High")
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 7
+
+
+def test_an_auto_responder_on_the_ticket_is_no_person(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"))
+    number = opened(desk)
+    converse(desk, number, 50, 300_000, lambda _: desk.simulator.contact_replies(number, AWAY))
+
+    assert replies(desk, number) == 4  # the first answer might have been a person's
+    [held] = dead_letters(desk).values()
+    assert "contact-replied by contact (automatic) -> thanks.answer: reply" in held.reason
+
+
+def test_a_program_with_a_new_text_each_time_gets_ten_emails_a_day(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"))
+    number = opened(desk)
+    converse(
+        desk, number, 40, 20 * 60_000, lambda turn: desk.simulator.contact_replies(number, f"Case {turn} is open.")
+    )
+
+    assert replies(desk, number) == 10
+    [held] = dead_letters(desk).values()
+    assert held.id == f"address-{address_key(b'', SAM)}"
+    assert held.reason.startswith(
+        "10 automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT=10), "
+        f"from ticket {number}. Loop: "
+    )
+
+
+def test_an_auto_responder_that_opens_a_ticket_per_email_gets_ten_a_day(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"))
+    numbers = [opened(desk, subject=f"Your message {turn}") for turn in range(30)]
+
+    assert sum(replies(desk, number) for number in numbers) == 10
+    [held] = dead_letters(desk).values()
+    assert held.held == 20
+    assert "from tickets " in held.reason
+    assert all("thanks" in desk.ticket(number)["tags"] for number in numbers)
+    desk.now += 24 * HOUR
+    assert replies(desk, opened(desk)) == 1
+
+
+def test_a_conversation_with_an_agent_is_never_braked(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"))
+    number = opened(desk)
+
+    def speak(turn: int) -> None:
+        if turn % 2:
+            desk.simulator.contact_replies(number, f"Thank you for the details, here is number {turn}.")
+        else:
+            desk.simulator.staff_updates(number, staff=1, text=f"Please send me details {turn} of your order.")
+
+    converse(desk, number, 2 * 12 * 15, HOUR, speak)
+
+    assert replies(desk, number) == 1 + 12 * 15
+    assert dead_letters(desk) == {}
+
+
+def test_two_replies_to_one_event_count_twice(store: redis.Redis) -> None:
+    routers = answering("ticket-created", name="one"), answering("ticket-created", name="two")
+    desk = world(store, *routers, unanswered_replies=1)
+    number = opened(desk)
+
+    assert replies(desk, number) == 1
+    assert [each.handler for each in dead_letters(desk).values()] == ["two.answer"]
+
+
+def test_forwards_and_created_tickets_count_as_email(store: redis.Redis) -> None:
+    router = Router("mail")
+
+    @router.on("ticket-created")
+    def spread(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ticket.forward(["boss@bigcorp.example"], "Look", "Please look.")
+        ctx.create_ticket(subject="Copy", text="Please look.", category=1, email="boss@bigcorp.example", name="Boss")
+        ticket.reply("Thank you.", cc=["boss@bigcorp.example"])
+
+    desk = world(store, router, unanswered_replies=100, replies_per_contact=4)
+    opened(desk)
+
+    assert (counted(desk), counted(desk, "boss@bigcorp.example")) == (1, 3)
+    opened(desk)
+    assert counted(desk, "boss@bigcorp.example") == 4
+    assert dead_letters(desk)[f"address-{address_key(b'', 'boss@bigcorp.example')}"].held == 2
+
+
+def test_what_another_handler_sets_with_a_held_reply_is_set(store: redis.Redis) -> None:
+    urgent = Router("urgent")
+
+    @urgent.on("ticket-created")
+    def mark(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+
+    desk = world(store, urgent, answering("ticket-created"), replies_per_contact=1)
+    opened(desk)
+    number = opened(desk)
+
+    assert replies(desk, number) == 0
+    assert desk.ticket(number)["priority"]["name"] == "High"
+    assert desk.ticket(number)["status"]["name"] == "New"  # asked for together with the reply
+
+
+def test_a_replay_sends_what_was_held_and_is_never_held(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=1)
+    numbers = [opened(desk) for _ in range(4)]
+    [held] = dead_letters(desk)
+
+    assert desk.store.run(replay(ACCOUNT, held)) == numbers[-1]
+    assert desk.store.run(replay(ACCOUNT, held)) == numbers[-1]  # repeated, because the answer was lost
+    finish(desk)
+
+    assert [replies(desk, number) for number in numbers] == [1, 1, 1, 1]
+    assert dead_letters(desk) == {}
+    assert untyped(store).keys(f"{P}held:*") == []
+
+
+def test_discarding_drops_what_was_held(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=1)
+    numbers = [opened(desk) for _ in range(3)]
+    [held] = dead_letters(desk)
+
+    assert desk.store.run(discard(ACCOUNT, held))
+    finish(desk)
+
+    assert [replies(desk, number) for number in numbers] == [1, 0, 0]
+    assert untyped(store).keys(f"{P}held:*") == []
+
+
+def test_of_many_held_emails_the_latest_are_kept(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=1)
+    numbers = [opened(desk) for _ in range(110)]
+    [held] = dead_letters(desk).values()
+    assert held.held == 109
+
+    desk.store.run(replay(ACCOUNT, held.id))
+    finish(desk, hours=24)
+
+    assert [number for number in numbers if not replies(desk, number)] == numbers[1:10]
+
+
+def test_a_limit_used_up_by_another_ticket_meanwhile_holds_the_email(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=2)
+    first = opened(desk)
+    key = Keys(ACCOUNT).emails(address_key(b"", SAM))
+
+    def fill(step: Any) -> None:
+        if getattr(step, "name", "") == "plan":
+            store.zadd(key, {"77 other.0": desk.now})
+
+    desk.before = fill
+    second = opened(desk)
+
+    assert (replies(desk, first), replies(desk, second)) == (1, 0)
+    [held] = dead_letters(desk).values()
+    assert f"from tickets {first}, 77. Loop: ticket-created by contact -> thanks.answer: reply" in held.reason
+    assert "thanks" in desk.ticket(second)["tags"]
+
+
+def test_a_dry_run_sends_and_counts_nothing(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"), dry_run=True)
+    number = opened(desk)
+    converse(desk, number, 6, HOUR, lambda turn: desk.simulator.fire_rule(number, "Hourly", note=f"Waiting {turn}."))
+
+    assert (replies(desk, number), counted(desk), dead_letters(desk)) == (0, 0, {})
+
+
+def test_crashes_neither_lose_nor_repeat_what_is_counted(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=2)
+    desk.crash = True
+    numbers = []
+    for _ in range(5):
+        numbers.append(desk.simulator.create_ticket(SAM).id)
+        finish(desk)
+
+    assert sum(replies(desk, number) for number in numbers) == counted(desk) == 2
+    assert [each.held for each in dead_letters(desk).values()] == [3]
+
+
+def test_a_store_that_lost_its_data_counts_what_the_ticket_shows(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"))
+    number = opened(desk)
+    converse(desk, number, 5, HOUR, lambda turn: desk.simulator.fire_rule(number, "Hourly", note=f"Waiting {turn}."))
+    assert replies(desk, number) == 3
+    store.flushdb()
+    store.set(Keys(ACCOUNT).store_epoch, desk.now)
+
+    converse(desk, number, 2, HOUR, lambda turn: desk.simulator.fire_rule(number, "Again", note=f"Waiting {turn}."))
+
+    assert replies(desk, number) == 3
+
+
+def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), address_secret=b"key")
+    opened(desk)
+
+    names = [key.decode() for key in untyped(store).keys(f"{P}emails:*")]
+    assert names == [f"{P}emails:{address_key(b'key', SAM)}"]
+    assert not any("sam" in name or "bigcorp" in name for name in names)
+    assert 0 < untyped(store).pttl(names[0]) <= 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("effect", "addresses"),
+    [
+        (Effect(kind="reply"), ()),
+        (Effect(kind="reply", notify=True), (SAM,)),
+        (Effect(kind="reply", notify=True, cc=(" Sam@BigCorp.example",), bcc=("a@b.example",)), (SAM, "a@b.example")),
+        (Effect(kind="reply", bcc=("a@b.example",)), ("a@b.example",)),
+        (Effect(kind="forward", to=("A@b.example",)), ("a@b.example",)),
+        (Effect(kind="create", draft={"email": "a@b.example", "cc": ("c@d.example",)}), ("a@b.example", "c@d.example")),
+        (Effect(kind="create", draft={"client": 5}), (SAM,)),
+        (Effect(kind="create", draft={"client": 6}), ("contact 6",)),
+        (Effect(kind="note"), ()),
+        (Effect(kind="tags", add=("x",)), ()),
+    ],
+)
+def test_who_gets_an_effect_as_email(effect: Effect, addresses: tuple[str, ...]) -> None:
+    assert recipients(effect, contact({"id": 5, "email": "Sam@bigcorp.example"})) == addresses

@@ -1,0 +1,146 @@
+"""The brakes on email: foxhooks stops writing to people who do not answer, and to programs that answer by themselves.
+
+Two limits count emails, not writes. One counts those from a ticket in a row, without an update by a person between
+them: an automatic answer is none, and neither is a rule of HappyFox. The other counts those to one address within a
+day, over all tickets of the account, because a program may open a new ticket with each of its answers. An email does
+not count for its address if a colleague has written on the ticket since our previous one: then people are talking.
+
+What exceeds a limit is not sent. It is held in one dead letter per ticket or address, from which a person can send it;
+the turn's other actions are performed. What a person replays is never held.
+"""
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from workers.engine.context import TurnContext
+from workers.engine.guards import describe_cause
+from workers.engine.plan import DeadLetter, Effect, Entry, Held, Plan, split_by_handler
+from workers.engine.read import Reading
+from workers.engine.steps import Steps
+from workers.store.emails import read_emails
+from workers.tickets.change import Change
+from workers.tickets.emails import EmailRun
+from workers.tickets.model import Contact
+from workers.tickets.snapshot import ActingTurn, Snapshot
+
+#: How many tickets a dead letter names.
+LISTED_TICKETS = 10
+
+
+def recipients(effect: Effect, contact: Contact) -> tuple[str, ...]:
+    """Return the addresses that an effect sends email to; ``contact`` opened its ticket.
+
+    HappyFox mails a reply if ``update_customer`` asks for it (KB 1039). Whether it mails a created ticket to its
+    contact depends on the account's settings: it counts as if it did. Instead of an unknown address, the contact's id
+    is returned.
+    """
+    own = contact.email or f"contact {contact.id}"
+    found: Iterable[str] = ()
+    if effect.kind == "reply":
+        found = (*((own,) if effect.notify else ()), *effect.cc, *effect.bcc)
+    elif effect.kind == "forward":
+        found = effect.to
+    elif effect.kind == "create":
+        client = effect.draft.get("client")
+        named = own if client == contact.id else f"contact {client}"
+        found = (str(effect.draft.get("email") or named), *effect.draft.get("cc", ()), *effect.draft.get("bcc", ()))
+    return tuple(dict.fromkeys(address.strip().casefold() for address in found if address.strip()))
+
+
+def count_sent(emails: EmailRun, ended: Iterable[tuple[Effect, Entry]]) -> EmailRun:
+    """Return the emails in a row after the effects of a turn; one that may have been sent counts."""
+    for effect, entry in ended:
+        if effect.addresses and (entry.state == "done" or entry.doubt):
+            emails = EmailRun(emails.unanswered + 1, True)
+    return emails
+
+
+def address_key(secret: bytes, address: str) -> str:
+    """Return the name under which an address is counted in the store, from which it cannot be read."""
+    return hmac.new(secret, address.encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect]) -> Steps[tuple[Effect, ...]]:
+    """Return the effects with the keys of their addresses; those that exceed a limit are marked as held.
+
+    Properties that other handlers have set in the same call as a held reply become effects of their own.
+    """
+    secret, contact = context.config.address_secret, reading.ticket.contact
+    keys = [tuple(address_key(secret, address) for address in recipients(effect, contact)) for effect in effects]
+    if not any(keys):
+        return tuple(effects)
+    known = list(dict.fromkeys(key for each in keys for key in each))
+    stored: list[list[str]] = yield read_emails(context.lane.account, known)
+    sent = dict(zip(known, stored, strict=True))
+    kept: list[Effect] = []
+    emails = reading.diff.snapshot.emails
+    for effect, addresses in zip(effects, keys, strict=True):
+        if not addresses:
+            kept.append(effect)
+            continue
+        braked = msgspec.structs.replace(effect, addresses=addresses, uncounted=emails.staff_wrote)
+        held = None if effect.by_person or effect.dry else _limit(context, reading, emails, braked, sent)
+        if held is not None:
+            message, *others = split_by_handler(braked)
+            kept += [msgspec.structs.replace(message, held=held), *others]
+            continue
+        kept.append(braked)
+        emails = EmailRun(emails.unanswered + 1, True)
+        for key in addresses if not braked.uncounted else ():
+            sent[key] = [*sent[key], f"{context.lane.ticket} "]
+    return tuple(kept)
+
+
+def _limit(
+    context: TurnContext, reading: Reading, emails: EmailRun, effect: Effect, sent: dict[str, list[str]]
+) -> Held | None:
+    """Return why an email is held, if it exceeds a limit."""
+    config, ticket = context.config, context.lane.ticket
+    loop = describe_loop(reading.diff.snapshot, reading.diff.changes, effect)
+    if emails.unanswered >= config.unanswered_replies:
+        reason = (
+            f"{emails.unanswered} emails in a row from this ticket without an update by a person "
+            f"(FOXHOOKS_UNANSWERED_REPLIES={config.unanswered_replies})"
+        )
+        return Held(f"unanswered-{ticket}", f"{reason}. {loop}")
+    if effect.uncounted:
+        return None
+    for key in effect.addresses:
+        if len(sent[key]) >= config.replies_per_contact:
+            return address_limit(key, config.replies_per_contact, sent[key], loop)
+    return None
+
+
+def address_limit(key: str, limit: int, sent: Sequence[str], loop: str) -> Held:
+    """Return why an email is held whose address has got its limit of emails."""
+    tickets = list(dict.fromkeys(each.partition(" ")[0] for each in sent))
+    listed = ", ".join(tickets[-LISTED_TICKETS:])
+    reason = (
+        f"{len(sent)} automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT={limit}), "
+        f"from {'ticket' if len(tickets) == 1 else 'tickets'} {listed}"
+    )
+    return Held(f"address-{key}", f"{reason}. {loop}")
+
+
+def describe_loop(snapshot: Snapshot, changes: Iterable[Change], effect: Effect) -> str:
+    """Describe what leads to the emails: the last turns of the ticket, and this one."""
+    causes = ", ".join(dict.fromkeys(map(describe_cause, changes))) or "pending work"
+    acts = (*snapshot.loop_guard.acts, ActingTurn(0, causes, f"{effect.handler}: {effect.summary}"))
+    counts = Counter(f"{act.cause} -> {act.did}" for act in acts)
+    return "Loop: " + "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in counts.items())
+
+
+def held_letter(plan: Plan, key: str, effect: Effect, held: Held) -> tuple[DeadLetter, DeadLetter]:
+    """Return the dead letter that holds an email, as it is shown, and the email in it."""
+    email = DeadLetter(
+        id=f"{plan.turn}.{key}",
+        handler=effect.handler,
+        reason=held.reason,
+        changes=plan.handler_changes.get(effect.handler, plan.changes),
+        effect=msgspec.structs.replace(effect, held=None),
+    )
+    return DeadLetter(id=held.dead_letter, handler=effect.handler, reason=held.reason), email

@@ -1,0 +1,61 @@
+-- Emails: how many each address gets within a day, over all tickets of the account, and those that were held back.
+--
+--   P emails:<address>      ZSET  '<ticket> <turn>.<effect>' of each email that counts -> ms when it began. The address
+--                                 is an HMAC: nobody can read it from the store.
+--   P held:<dead letter>    LIST  the emails that a dead letter holds, oldest first: msgpack of {id, ticket, evidence}
+
+local DAY = 86400000
+-- How many emails a dead letter holds. Of more, the oldest are dropped: whoever replays them wants the latest.
+local MOST_HELD = 100
+
+-- Return the first of the addresses that has got its limit of emails already, not counting this one.
+function emails.exceeded(P, now, addresses, limit, email)
+  for _, address in ipairs(addresses) do
+    local key = P .. 'emails:' .. address
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now - DAY)
+    if redis.call('ZCARD', key) >= limit and not redis.call('ZSCORE', key, email) then return address end
+  end
+end
+
+function emails.add(P, now, addresses, email)
+  for _, address in ipairs(addresses) do
+    redis.call('ZADD', P .. 'emails:' .. address, now, email)
+    redis.call('PEXPIRE', P .. 'emails:' .. address, DAY)
+  end
+end
+
+-- Forget an email that was certainly not sent.
+function emails.remove(P, addresses, email)
+  for _, address in ipairs(addresses) do redis.call('ZREM', P .. 'emails:' .. address, email) end
+end
+
+-- Add an email to a dead letter, which is written first if there is none; its evidence is that of the latest email.
+function emails.hold(P, now, turn, ticket, one)
+  local key = P .. 'dead_letter:' .. one.dead_letter
+  redis.call('ZADD', P .. 'dead_letters', now, one.dead_letter)
+  redis.call('HSETNX', key, 'at', now)
+  redis.call('HSET', key, 'v', 1, 'ticket', ticket, 'turn', turn, 'evidence', one.evidence)
+  redis.call('HINCRBY', key, 'held', 1)
+  local list = P .. 'held:' .. one.dead_letter
+  redis.call('RPUSH', list, cmsgpack.pack({one.id, ticket, one.email}))
+  redis.call('LTRIM', list, -MOST_HELD, -1)
+end
+
+-- Return the emails that a dead letter holds, each as {id, ticket, evidence}.
+function emails.held(P, dead_letter)
+  local found = redis.call('LRANGE', P .. 'held:' .. dead_letter, 0, -1)
+  for n, one in ipairs(found) do found[n] = cmsgpack.unpack(one) end
+  return found
+end
+
+-- read_emails: return the emails that addresses got within a day and that count.
+-- KEYS    1 account prefix
+-- ARGV    1 now  2.. addresses (HMAC)
+-- Return  for each address a list of '<ticket> <turn>.<effect>', oldest first
+register('read_emails', function(P, now, ARGV)
+  local found = {}
+  for n = 2, #ARGV do
+    found[n - 1] = redis.call('ZRANGEBYSCORE', P .. 'emails:' .. ARGV[n], '(' .. (now - DAY), '+inf')
+  end
+  return found
+end, 'no-writes')
