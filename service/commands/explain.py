@@ -30,7 +30,7 @@ from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_exte
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import store_time
-from workers.store.lanes import Pause, Scope
+from workers.store.lanes import Pause, Scope, describe_pause
 from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Snapshot, Timer
@@ -137,7 +137,7 @@ def _why_stopped(
 ) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
-            yield guards.describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
+            yield describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
     if snapshot is None:
         return
     if guards.has_pause_tag(snapshot.tags, account.off_tag):

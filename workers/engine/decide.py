@@ -1,12 +1,14 @@
 """Turn the actions of the handlers into a plan. Nothing is stored or sent yet."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
+from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
 from workers.engine.plan import FORMAT, Effect, Handover, Pending, Plan, fingerprint
 from workers.engine.read import Reading, read_directory
@@ -25,7 +27,10 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     yield from runner.run_all()
     outcomes = runner.outcomes
     folded = yield from _fold(context, reading, outcomes.requested)
-    _dead_letter_failed(reading, runner, folded)
+    _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
+    if excess := excess_handlers(context, runner.snapshot, _count_calls(context, outcomes, folded)):
+        _dead_letter(reading, runner, lambda each: None if each.by_person else excess.get(each.handler))
+        folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
     effects = yield from hold_emails(context, reading, _without_existing(context, reading, folded))
@@ -48,6 +53,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         events=context.lane.events,
         handler_changes=outcomes.handler_changes,
         staff=context.config.staff_id,
+        site=context.config.site,
         external=runner.external.all(),
         handovers=tuple(_handovers(context, outcomes)),
         calls_saved=0 if context.config.dry_run else folded.calls_saved,
@@ -84,12 +90,22 @@ def _fold_live_and_dry(
     )
 
 
-def _dead_letter_failed(reading: Reading, runner: HandlerRunner, folded: Folded) -> None:
-    """Dead-letter the handlers and replays that name something HappyFox does not know."""
+def _count_calls(context: TurnContext, outcomes: Outcomes, folded: Folded) -> Counter[str]:
+    """Count the calls that each handler has planned, on this ticket and others, except those that a person replays."""
+    replayed = {requested.handler for requested in outcomes.requested if requested.by_person}
+    calls = Counter(handler for effect in folded.effects if not effect.dry for handler in effect.handlers)
+    for handover in _handovers(context, outcomes):
+        calls[handover.handler] += len(handover.actions) if not handover.dry else 0
+    return Counter({handler: count for handler, count in calls.items() if handler not in replayed})
+
+
+def _dead_letter(reading: Reading, runner: HandlerRunner, find: Callable[[HandlerActions], str | None]) -> None:
+    """Dead-letter the handlers and replays with a problem; nothing of what they planned is sent."""
     outcomes = runner.outcomes
-    for requested in outcomes.requested:
-        if (problem := folded.failed.get(requested.key)) is None:
+    for requested in list(outcomes.requested):
+        if (problem := find(requested)) is None:
             continue
+        outcomes.requested.remove(requested)
         if requested.work:
             outcomes.dead_letter(requested.work, problem)
         else:

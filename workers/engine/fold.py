@@ -226,7 +226,8 @@ def _alerts_staff(action: AnyAction) -> bool:
 def _with_ids(action: AnyAction, directory: Directory) -> AnyAction:
     """Replace the names in an action by ids."""
     if isinstance(action, Set):
-        return Set(_property_ids(action.properties, directory), _field_ids(action.fields, directory))
+        properties, fields = _property_ids(action.properties, directory), _field_ids(action.fields, directory)
+        return msgspec.structs.replace(action, properties=properties, fields=fields)
     if isinstance(action, Create):
         members = _property_ids(action.members, directory)
         members["category"] = directory.category(members["category"])

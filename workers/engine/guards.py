@@ -11,7 +11,7 @@ before the pause.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ import msgspec
 from workers.engine.context import DAY, TurnContext
 from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
-from workers.store.lanes import Pause
+from workers.store.lanes import Pause, describe_pause
 from workers.tickets.change import Change
 from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead
@@ -35,9 +35,9 @@ LAST_ANSWER = 60_000
 #: How many acting turns are remembered, and how many characters of each.
 KEPT_TURNS, KEPT_CHARACTERS = 10, 160
 
-#: What resets the loop guard, by the limit that tripped it.
+#: What resets the loop guard, by the limit that tripped it. Time never does: a loop would go on after the hour.
 RESETS = {
-    "writes": "a colleague writes to the ticket, or an hour has passed",
+    "writes": "a colleague writes to the ticket",
     "turns": "a contact or a colleague writes to the ticket",
 }
 
@@ -67,7 +67,7 @@ def check_loop_guard(context: TurnContext, diff: ReadDiff, *, has_work: bool, re
     ``has_work`` says whether any handler has something to do, ``reset`` whether a person wants handlers to run again.
     """
     snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
-    contact = any(change.actor.kind == "contact" for change in diff.changes)
+    contact = any(change.actor.kind == "contact" and not change.automatic for change in diff.changes)
     colleague = any(change.actor.kind == "staff" and change.actor.id != staff for change in diff.changes)
     loop_guard = snapshot.loop_guard
     if contact or colleague:
@@ -94,7 +94,7 @@ def describe_loop_guard(loop_guard: LoopGuard) -> str:
 def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> bool:
     if loop_guard.tripped == "turns":
         return contact or colleague
-    return (colleague and now >= loop_guard.at + LAST_ANSWER) or now >= loop_guard.at + HOUR
+    return colleague and now >= loop_guard.at + LAST_ANSWER
 
 
 def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGuard) -> tuple[str, str] | None:
@@ -107,6 +107,26 @@ def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGua
     if turns >= MAX_TURNS:
         return "turns", f"{turns} acting turns within {TURNS_SPAN // 60_000} minutes, with updates by nobody else"
     return None
+
+
+def excess_handlers(context: TurnContext, snapshot: Snapshot, calls: Mapping[str, int]) -> dict[str, str]:
+    """Return the handlers whose calls would exceed the loop guard's limit, each with the reason.
+
+    ``calls`` counts what each handler has planned in this turn. The handlers with most calls are left out first, as
+    many as it takes; nothing of them is sent, because half of what a handler decided may be worse than nothing.
+    """
+    written = sum(at > context.now() - HOUR for at in snapshot.writes)
+    allowed, planned = context.config.loop_guard - written, sum(calls.values())
+    excess: dict[str, str] = {}
+    for handler, count in sorted(calls.items(), key=lambda each: -each[1]):
+        if planned <= allowed:
+            break
+        excess[handler] = (
+            f"{count} calls planned, {planned} in this turn, after {written} writes within an hour: more than "
+            f"FOXHOOKS_LOOP_GUARD={context.config.loop_guard} allows, so none of them was made"
+        )
+        planned -= count
+    return excess
 
 
 def _loop_dead_letter(ticket: int, snapshot: Snapshot, why: str, changes: Sequence[Change]) -> DeadLetter:
@@ -189,12 +209,6 @@ def has_pause_tag(tags: Iterable[str], pause_tag: str) -> bool:
     """Return whether a ticket has the tag that pauses it, in any case; an empty one pauses nothing."""
     wanted = pause_tag.strip().casefold()
     return bool(wanted) and any(tag.strip().casefold() == wanted for tag in tags)
-
-
-def describe_pause(what: str, pause: Pause) -> str:
-    """Describe what is paused, since when and by whom."""
-    since = datetime.fromtimestamp(pause.since / 1000, UTC)
-    return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
 
 
 def _active_pause(what: str, pause: Pause) -> ActivePause:

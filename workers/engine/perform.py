@@ -5,7 +5,6 @@ doubt: it is sent again only after the ticket shows that it did not happen, and 
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
@@ -16,9 +15,11 @@ from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
+from workers.engine.replay import not_allowed
 from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
+from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
 
@@ -87,6 +88,9 @@ class Performer:
         if dry:
             yield from context.record_effect(key, Entry(state="split", reason=f"{', '.join(dry)} runs dry now"))
             return
+        if missing := self._no_longer_allowed(planned):
+            yield from self._give_up(key, planned, missing)
+            return
         effect = yield from without_collisions(self.attribution, key, planned)
         if effect is None:
             return
@@ -97,11 +101,15 @@ class Performer:
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
         begun: Begun | Refusal = yield begin(
             *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
+            routers=list(dict.fromkeys(map(router_of, effect.handlers))),
             emails=self._emails(effect),
         )
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost
+            if begun.paused:
+                yield from self._defer(key, effect, begun.paused)
+                return
             if begun.address:
                 yield from self._hold(key, effect, begun)
                 return
@@ -129,8 +137,27 @@ class Performer:
         """Hold an email because turns of other tickets have used up the limit of its address since it was planned."""
         loop = describe_loop(self.plan.snapshot, self.plan.changes, effect)
         held = address_limit(refused.address, self.context.config.replies_per_contact, refused.emails, loop)
-        state: Literal["split", "held"] = "split" if len(effect.handlers) > 1 and "." not in key else "held"
-        yield from self.context.record_effect(key, Entry(state=state, reason=held.reason, held=held))
+        yield from self._end(key, effect, Entry(state="held", reason=held.reason, held=held))
+
+    def _defer(self, key: str, effect: Effect, why: str) -> Steps[None]:
+        """Defer an effect to the end of a pause that began after it was planned."""
+        yield from self._end(key, effect, Entry(state="paused", reason=why))
+
+    def _give_up(self, key: str, effect: Effect, missing: str) -> Steps[None]:
+        """Give up an effect whose permission was taken away after it was planned."""
+        yield from self._end(key, effect, Entry(state="refused", reason=missing))
+
+    def _end(self, key: str, effect: Effect, entry: Entry) -> Steps[None]:
+        """Record why an effect is not sent; one of several handlers is split, because it may concern only one."""
+        if len(effect.handlers) > 1 and "." not in key:
+            entry = Entry(state="split", reason=entry.reason)
+        yield from self.context.record_effect(key, entry)
+
+    def _no_longer_allowed(self, effect: Effect) -> str:
+        """Return which grants an effect needs that its routers do not have today, or nothing."""
+        if (site := self.plan.site) and site != self.context.config.site:
+            return f"it was planned for {site}, and this account is {self.context.config.site} now"
+        return not_allowed(effect, self.context.config.allow)
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of the turn, by its changes and its lane's claim; bulk routers lower theirs."""

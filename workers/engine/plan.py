@@ -310,7 +310,7 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The journal entry of an effect: how far it got, or how it ended."""
 
-    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry", "held"]
+    state: Literal["begun", "missing", "done", "withheld", "refused", "split", "gone", "dry", "held", "paused"]
     format: int = 1
     """May be left out while it is 1."""
     at: int = 0
@@ -369,6 +369,8 @@ class Plan(TurnDecisions, frozen=True, kw_only=True):
     """The snapshot taken of that read."""
     staff: int = 0
     """The staff member that effects are written as."""
+    site: str = ""
+    """The address of the HappyFox account."""
     pending: tuple[Pending, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     handled: tuple[str, ...]

@@ -9,7 +9,7 @@ import msgspec
 
 from workers.engine.brakes import count_sent, held_letter
 from workers.engine.context import DAY, TurnContext, history_line
-from workers.engine.guards import KEPT_TURNS, acting_turn
+from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
@@ -42,6 +42,9 @@ SETTLING = 2_000
 #: The snapshot in the plan of a turn that could not read its ticket.
 NO_SNAPSHOT = Snapshot()
 
+#: The states of effects that were certainly not sent.
+UNSENT = ("dry", "held", "paused")
+
 #: Whether the lease was held, and what the claim in the same trip returned.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
 
@@ -53,7 +56,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     snapshot = _final_snapshot(context, plan) if plan.snapshot != NO_SNAPSHOT else None
     encoded_snapshot = encode(snapshot) if snapshot else b""
     timers = snapshot.timers if snapshot else _unread_timers(context)
-    pending = (*plan.pending, *_pending_echoes(context, plan))
+    pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
     record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
     with_work = {event.id for event in plan.events if event.work}
@@ -95,7 +98,7 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     snapshot = plan.snapshot
     for _, effect, entry in journaled_effects(plan, context.journal):
         own = fingerprint(effect, plan.staff or context.config.staff_id)
-        if own and entry.state != "dry":  # what was given up may have happened, or happen yet
+        if own and entry.state not in UNSENT:  # what was given up may have happened, or happen yet
             snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own)])
         if entry.state != "done":
             continue
@@ -112,6 +115,8 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
         )
+    handed_over = sum(len(each.actions) for _, each in _live_handovers(context, plan))
+    snapshot = add_own_writes(snapshot, writes=[context.now()] * handed_over)
     ended = [(effect, entry) for _, effect, entry in journaled_effects(plan, context.journal)]
     snapshot = msgspec.structs.replace(snapshot, emails=count_sent(snapshot.emails, ended))
     if act := acting_turn(plan, context.journal):
@@ -170,18 +175,34 @@ def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail
             yield HeldEmail(letter.id, encoded[0], email.id, encoded[1])
 
 
-def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
-    """Yield the events for the lanes of other tickets, except those of handlers that run dry by now."""
+def _paused_effects(context: TurnContext, plan: Plan) -> Iterator[Pending]:
+    """Yield the effects that a pause held, as work for its end; then they pass all checks again."""
+    for key, effect, entry in journaled_effects(plan, context.journal):
+        if entry.state == "paused":
+            handler = effect.handlers[0]
+            changes = plan.handler_changes.get(handler, plan.changes)
+            work = Pending(handler=handler, effect=effect, changes=changes, first_at=context.now())
+            yield msgspec.structs.replace(pause_work(work, context.now()), dead_letter=f"{plan.turn}.{key}")
+
+
+def _live_handovers(context: TurnContext, plan: Plan) -> Iterator[tuple[int, Handover]]:
+    """Yield the actions for other tickets with their numbers, except those of handlers that run dry by now."""
     for number, handover in enumerate(plan.handovers):
         if not handover.dry and not plan.dry and not context.config.dry(handover.handler):
-            dead_letter = DeadLetter(
-                id=f"{plan.turn}.on.{number}",
-                handler=handover.handler,
-                reason=f"requested by a turn of ticket {context.lane.ticket}",
-                actions=handover.actions,
-                origin=context.lane.ticket,
-            )
-            yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
+            yield number, handover
+
+
+def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
+    """Yield the events for the lanes of other tickets."""
+    for number, handover in _live_handovers(context, plan):
+        dead_letter = DeadLetter(
+            id=f"{plan.turn}.on.{number}",
+            handler=handover.handler,
+            reason=f"requested by a turn of ticket {context.lane.ticket}",
+            actions=handover.actions,
+            origin=context.lane.ticket,
+        )
+        yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 
 
 def _created_tickets(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, int]]:
@@ -259,6 +280,7 @@ ENDS = {
     "gone": "not sent",
     "split": "sent in parts",
     "held": "held back",
+    "paused": "waits for the end of the pause",
 }
 
 #: The same for effects in other systems.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -143,6 +144,11 @@ def _result(index: int, raw: Mapping[str, Any]) -> ItemResult:
     return ItemResult(index, "in doubt", raw=raw)
 
 
+#: Whether a handler runs in this thread. Then no client writes: a write past the plan would be made again whenever the
+#: handler runs again, without a grant, and in a dry run.
+IN_HANDLER: ContextVar[bool] = ContextVar("in_handler", default=False)
+
+
 class BaseClient:
     """Makes calls through ``send`` and decodes their answers."""
 
@@ -162,8 +168,10 @@ class BaseClient:
 
     def call(self, request: Request) -> Any:
         """Make any call and return its decoded answer, None if it is empty."""
-        if self._reads_only and request.method != "GET":
-            raise Unfit("this client only reads: make changes through the handler's ticket")
+        if request.method != "GET" and (self._reads_only or IN_HANDLER.get()):
+            raise Unfit(
+                f"{request.method} {request.path}: in a handler, HappyFox only reads; use the methods of `ticket`"
+            )
         return read(self._send(request))
 
     def _one(self, request: Request, model: Callable[[Any], T | None]) -> T:

@@ -62,6 +62,12 @@ class Set(Action, frozen=True):
 
     properties: Mapping[str, NameOrId | None] = {}
     fields: Mapping[str, Any] = {}
+    with_reply: bool = False
+    """Whether it is a part of a reply: then it needs the same permission, so that neither happens alone."""
+
+    @property
+    def permission(self) -> str:
+        return "reply" if self.with_reply else ""
 
 
 class Move(Action, frozen=True):
@@ -222,7 +228,7 @@ class Recorder:
         """Reply to the contact and set properties in the same call; ``notify`` mails the reply."""
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
         self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies))
-        self._set(status, priority, assignee, due_date, fields)
+        self._set(status, priority, assignee, due_date, fields, with_reply=True)
 
     def set(
         self,
@@ -262,6 +268,7 @@ class Recorder:
         assignee: Clearable,
         due_date: DueDate,
         fields: Mapping[str, Any] | None,
+        with_reply: bool = False,
     ) -> None:
         properties: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):
@@ -274,7 +281,7 @@ class Recorder:
         if not isinstance(due_date, UnsetType):
             properties["due_date"] = None if due_date is None else arguments.day(due_date)
         if properties or fields:
-            self._record(Set(properties, arguments.fields(fields)))
+            self._record(Set(properties, arguments.fields(fields), with_reply))
 
 
 class OnTicket(Recorder):

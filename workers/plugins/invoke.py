@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, Retry, StoreUnavailable
+from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import Action, AnyAction, recording
@@ -185,12 +186,13 @@ class Invocation:
 
     def run(self) -> Decision:
         """Call the handler; raise what it raises."""
-        step = self._step
+        step, token = self._step, IN_HANDLER.set(True)
         try:
             if reason := refusal(step.bound.handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
             return Decision(decide(step.bound.handler, step.ticket, step.event, self._context))
         finally:
+            IN_HANDLER.reset(token)
             self._over = True
 
     def read(self, request: Request) -> Answer:

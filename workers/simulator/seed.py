@@ -46,7 +46,7 @@ def _staff(number: int, name: str, role: str, permissions: tuple[str, ...] = EVE
     return {
         "id": number,
         "name": name,
-        "email": f"{name.split()[0].lower()}@support.example",
+        "email": f"{name.split(maxsplit=1)[0].lower()}@support.example",
         "active": True,
         "is_account_admin": admin,
         "role": {"id": 1 if admin else 2, "name": role},

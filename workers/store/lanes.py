@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -74,6 +75,12 @@ def _decode(stored: bytes | None) -> Pause | None:
 
 def _decode_routers(stored: bytes | None) -> dict[str, Pause]:
     return msgspec.json.decode(stored, type=dict[str, Pause]) if stored else {}
+
+
+def describe_pause(what: str, pause: Pause) -> str:
+    """Describe what is paused, since when and by whom."""
+    since = datetime.fromtimestamp(pause.since / 1000, UTC)
+    return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
 
 
 #: The most waiting events that one turn takes; the others wait for the next turn.
@@ -343,6 +350,8 @@ class Refusal:
     """The address that has got its limit of emails (an HMAC)."""
     emails: tuple[str, ...] = ()
     """The emails it has got, as ``<ticket> <turn>.<effect>``."""
+    paused: str = ""
+    """What is paused, since when and by whom."""
 
 
 class Emails(msgspec.Struct, frozen=True, gc=False):
@@ -364,17 +373,18 @@ def begin(
     tries: int,
     without: Sequence[str],
     after: int,
+    routers: Sequence[str],
     emails: Emails | None = None,
 ) -> Script[Begun | Refusal]:
     """Write that an effect begins and take its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` counts earlier attempts, ``after`` is the ticket's newest update before this one. ``without`` names the
     parts of the effect that are not sent, so that a look-up expects no more than was sent. ``emails`` are counted and,
-    if an address exceeds its limit, the effect may not begin.
+    if an address exceeds its limit, the effect may not begin; neither may one of a paused account, ticket or router.
     """
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
-    args += [msgspec.json.encode(emails) if emails else b"", lane.turn]
+    args += [msgspec.json.encode(emails) if emails else b"", lane.turn, msgspec.json.encode(routers)]
     return Script("begin", lane.account, args, _begun)
 
 
@@ -386,6 +396,9 @@ def _begun(raw: Any) -> Begun | Refusal:
         return Refusal(wait=int(raw[1]), why=raw[2].decode())
     if code == -3:
         return Refusal(address=raw[1].decode(), emails=tuple(each.decode() for each in raw[2]))
+    if code == -4:
+        scope, name, pause = raw[1].decode(), _text(raw[2]), msgspec.json.decode(raw[3], type=Pause)
+        return Refusal(paused=describe_pause(" ".join(filter(None, ("the", scope, name))), pause))
     return Refusal(lost=code == -1, doubt=code == -2)
 
 

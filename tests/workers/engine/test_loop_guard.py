@@ -16,6 +16,9 @@ from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, World
 
+#: The brakes on email would stop these loops too.
+NO_BRAKES: dict[str, Any] = {"unanswered_replies": 1000, "replies_per_contact": 1000}
+
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
@@ -66,7 +69,7 @@ def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: boo
 
 
 def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12, **NO_BRAKES)
     number = opened(world)
 
     assert play_loop(world, number, most=40) == 12
@@ -84,7 +87,7 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
 
 
 def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
+    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     # The opening update is a contact's: the turn that it started does not count.
@@ -98,11 +101,12 @@ def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis)
 
 
 def test_slow_turns_or_turns_with_people_between_them_are_no_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
+    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     for turn in range(3 * MAX_TURNS):
         if turn % 3 == 0:
+            world.now += 60_000  # nobody is faster
             world.simulator.contact_replies(number, "And another thing.")
         play_loop(world, number, most=1, seconds=10, rule=True)
     world.now += TURNS_SPAN
@@ -125,7 +129,7 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
         if event.matched[-1].text.startswith("Ping"):
             ticket.note(f"Pong after {event.matched[-1].update_id}.")
 
-    world = World(store, ping, pong, loop_guard=1000)
+    world = World(store, ping, pong, loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     assert len(world.ticket(number)["updates"]) == 1 + 1 + MAX_TURNS
@@ -136,7 +140,10 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
 @pytest.mark.parametrize("rule", [False, True])
 def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bool) -> None:
     world = World(
-        store, answering("ticket-created", "contact-replied", "smart-rule"), loop_guard=3 if not rule else 1000
+        store,
+        answering("ticket-created", "contact-replied", "smart-rule"),
+        loop_guard=3 if not rule else 1000,
+        **NO_BRAKES,
     )
     number = opened(world)
     answers = play_loop(world, number, most=40, rule=rule)
@@ -150,7 +157,7 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
 
 
 def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
 
@@ -167,7 +174,7 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
 
 
 def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5)
+    world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
     heard = 0
     while notes(world, number) > heard:
@@ -180,19 +187,20 @@ def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: re
     assert heard == 5
 
 
-def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+def test_no_time_resets_it(store: redis.Redis) -> None:
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
-    world.now += 3_600_000
-    world.simulator.contact_replies(number, "Here I am again.")
-    finish(world)
+    for days in (1, 30):
+        world.now += days * 24 * 3_600_000
+        world.simulator.contact_replies(number, f"Here I am again after {days} days.")
+        finish(world)
 
-    assert notes(world, number) == 4
+    assert notes(world, number) == 3
 
 
 def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
     [dead_letter] = dead_letters(world)
@@ -205,11 +213,11 @@ def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(stor
 
 
 def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
 
-    other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     other.simulator, other.now = world.simulator, world.now + 10_000
     other.config = replace(other.config, clock=lambda: other.now)
     other.simulator.contact_replies(number, "Hello?")
@@ -219,7 +227,7 @@ def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
 
 
 def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=4)
     store.flushdb()
@@ -230,7 +238,7 @@ def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
 
 
 def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True)
+    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True, **NO_BRAKES)
     number = opened(world)
     for _ in range(5):
         world.simulator.contact_replies(number, "Hello?")
@@ -272,7 +280,9 @@ def test_changes_queued_for_a_router_get_a_dead_letter_while_it_is_tripped(store
     assert "the loop guard of this ticket tripped" in kept.reason
     assert "replay this then" in kept.reason
 
-    world.now += 3_600_000
+    world.now += 2 * LAST_ANSWER
+    world.simulator.staff_updates(1, staff=1, text="I have a look.", private=True)
+    finish(world, hours=1)
     world.store.run(replay(ACCOUNT, kept.id))
     finish(world, hours=1)
 
@@ -298,12 +308,58 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     )
 
 
+def noting(count: int, name: str = "flood", on_ticket: int = 0) -> Router:
+    """Return a router that writes this many notes in one turn, on its ticket or another one."""
+    router = Router(name)
+
+    @router.on("ticket-created")
+    def flood(ticket: Ticket, event: Event, ctx: Context) -> None:
+        for number in range(count):
+            (ctx.on_ticket(on_ticket) if on_ticket else ticket).note(f"Our answer {number}, {name}.")
+
+    return router
+
+
+def test_a_plan_with_more_calls_than_the_limit_is_not_carried_out(store: redis.Redis) -> None:
+    world = World(store, noting(400), noting(2, "small"))
+    number = opened(world)
+
+    assert notes(world, number) == 2
+    [dead_letter] = dead_letters(world)
+    assert (dead_letter.handler, dead_letter.changes[0].kind) == ("flood.flood", "ticket-created")
+    assert dead_letter.reason == (
+        "400 calls planned, 402 in this turn, after 0 writes within an hour: more than FOXHOOKS_LOOP_GUARD=20 allows, "
+        "so none of them was made"
+    )
+
+
+def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.Redis) -> None:
+    world = World(store, noting(3, "near"), noting(3, "far", on_ticket=1), loop_guard=5)
+    opened(world)
+
+    assert [each.handler for each in dead_letters(world)] == ["near.flood"]
+    opened(world)
+    assert [each.handler for each in dead_letters(world)] == ["near.flood", "near.flood"]
+
+
+def test_a_person_may_replay_a_plan_that_exceeds_the_limit(store: redis.Redis) -> None:
+    world = World(store, noting(30))
+    number = opened(world)
+    [dead_letter] = dead_letters(world)
+
+    world.store.run(replay(ACCOUNT, dead_letter.id))
+    finish(world)
+
+    assert notes(world, number) == 30
+    assert dead_letters(world) == []
+
+
 def paused_in_a_loop(
     store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
 ) -> World:
     """Pause something after two of our writes (four of two routers), with a loop guard of as many."""
     routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
-    world = World(store, *routers, loop_guard=2 * len(routers))
+    world = World(store, *routers, loop_guard=2 * len(routers), **NO_BRAKES)
     opened(world)
     replies(world, "one", "two")
     world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))

@@ -10,6 +10,7 @@ from tests.support.stores import untyped
 from tests.support.turns import finish, noting
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine import guards
+from workers.engine.steps import Call
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, World
@@ -63,6 +64,12 @@ def settle(world: World) -> None:
             world.work()
         except Crash:
             world.now += world.lease
+
+
+def texts(world: World) -> list[str]:
+    """Return the texts of our notes."""
+    notes = [update["message"] for update in world.ticket(1)["updates"] if update["by"]["type"] == "staff"]
+    return [note["text"].strip() for note in notes if note]
 
 
 def history(store: Any) -> str:
@@ -206,7 +213,64 @@ def test_a_ticket_paused_together_with_its_router_keeps_the_order(store: redis.R
     assert shown == ["Hello", "one", "two", "three"]
 
 
-def test_a_stored_plan_is_carried_out_during_a_pause(store: redis.Redis) -> None:
+@pytest.mark.parametrize(("scope", "name"), EACH)
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_pause_holds_the_rest_of_a_plan_between_two_effects(
+    store: redis.Redis, scope: Scope, name: str, skip: bool
+) -> None:
+    three = Router("audit")
+
+    @three.on("contact-replied")
+    def note(ticket: Ticket, event: Event) -> None:
+        for number in range(3):
+            ticket.note(f"Note {number}.")
+
+    world = opened(store, three)
+
+    def after(step: Any, result: Any) -> Any:
+        if isinstance(step, Call) and step.request.method == "POST":
+            halt(world, scope, name, skip)
+        return result
+
+    world.after = after
+    write(world, "one")
+    settle(world)
+    assert texts(world) == ["Note 0."]
+    assert "waits for the end of the pause" in history(store)
+
+    world.after = lambda step, result: result
+    world.store.run(resume(ACCOUNT, scope, name))
+    settle(world)
+    assert texts(world) == ["Note 0.", "Note 1.", "Note 2."]
+    assert "audit.note decided: after the pause: private note" in history(store)
+
+
+def test_a_pause_of_one_router_holds_only_its_part_of_an_effect(store: redis.Redis) -> None:
+    routers = [Router("audit"), Router("other")]
+    for router in routers:
+
+        @router.on("contact-replied")
+        def tag(ticket: Ticket, event: Event, router: str = router.name) -> None:
+            ticket.add_tags(router)
+
+    world = opened(store, *routers)
+
+    def before(step: Any) -> None:
+        if isinstance(step, Script) and step.name == "begin":
+            halt(world, "router", "audit")
+
+    world.before = before
+    write(world, "one")
+    settle(world)
+    assert world.ticket(1)["tags"] == "other"
+
+    world.before = lambda _: None
+    world.store.run(resume(ACCOUNT, "router", "audit"))
+    settle(world)
+    assert set(world.ticket(1)["tags"].split(",")) == {"audit", "other"}
+
+
+def test_a_plan_stored_before_a_crash_waits_for_the_end_of_a_pause(store: redis.Redis) -> None:
     shown = list[str]()
     world = opened(store, audit(shown))
 
@@ -222,10 +286,13 @@ def test_a_stored_plan_is_carried_out_during_a_pause(store: redis.Redis) -> None
         world.work()
     world.after = lambda step, result: result
     halt(world, "ticket", "1")
-    world.now += 60_000
-    world.work()
+    settle(world)
+    assert texts(world) == ["Heard 1."]
 
-    assert "Heard 2." in str(world.ticket(1)["updates"])
+    world.store.run(resume(ACCOUNT, "ticket", "1"))
+    settle(world)
+    assert texts(world) == ["Heard 1.", "Heard 2."]
+    assert shown == ["Hello", "one"]
 
 
 @pytest.mark.parametrize(("scope", "name"), EACH[1:])

@@ -57,15 +57,29 @@ register('mark', function(P, _, ARGV)
   return 1
 end)
 
+-- Return the pause that holds an effect of these routers on a ticket, if any: its scope, the name in it, and the pause.
+local function pause_of(P, ticket, routers)
+  local account, all, tickets = unpack(redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets'))
+  if account then return 'account', '', account end
+  local own = tickets and redis.call('HGET', P .. 'paused', 'ticket:' .. ticket)
+  if own then return 'ticket', ticket, own end
+  local paused = all and cjson.decode(all) or {}
+  for _, router in ipairs(routers) do
+    if paused[router] then return 'router', router, cjson.encode(paused[router]) end
+  end
+end
+
 -- begin: begin an effect: check the lease, take a permit and write the journal entry, all or nothing.
 -- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect  5 permit (chosen by the caller)  6 life of the call (ms)  7 budget (JSON)
 --         8 class  9 attempts so far  10 parts of the effect that are not sent (JSON list) or ''
 --         11 newest update of the ticket before the call
 --         12 emails that it sends (JSON: {addresses, limit}, addresses as HMACs, limit 0 for none) or ''  13 turn
+--         14 routers of the handlers that asked for it (JSON list)
 -- Return  {1, now} begun   {0, wait (ms), why} no permit   {-1} lease lost
 --         {-2} begun before under another permit: the effect is in doubt
 --         {-3, address, its emails within a day} the address has got its limit of emails
+--         {-4, scope (account | router | ticket), name, pause (JSON)} it is paused
 register('begin', function(P, now, ARGV)
   local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
   if not leases.valid(P, ARGV[2], ARGV[3]) then return {-1} end
@@ -75,6 +89,8 @@ register('begin', function(P, now, ARGV)
     if entry.state == 'begun' and entry.permit == permit then return {1, entry.at} end
     return {-2}
   end
+  local scope, name, pause = pause_of(P, ARGV[2], cjson.decode(ARGV[14]))
+  if scope then return {-4, scope, name, pause} end
   local sent, email = ARGV[12] ~= '' and cjson.decode(ARGV[12]), ARGV[2] .. ' ' .. ARGV[13] .. '.' .. ARGV[4]
   local full = sent and sent.limit > 0 and emails.exceeded(P, now, sent.addresses, sent.limit, email)
   if full then return {-3, full, redis.call('ZRANGE', P .. 'emails:' .. full, 0, -1)} end

@@ -1,0 +1,158 @@
+"""Authority is asked when it is used: a plan is carried out with the grants, the dry run and the account of today."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.turns import dead_letters, finish, put_back
+from workers import Context, Event, Router, Ticket
+from workers.engine.steps import Call
+from workers.errors import Unfit
+from workers.store.scripts import Script
+from workers.testing.desk import Crash, World
+
+GRANT = frozenset({("vip", "reply")})
+
+
+def vip() -> Router:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.note("VIP contact.")
+        ticket.reply("Thank you.", status="In Progress")
+
+    return router
+
+
+def other() -> Router:
+    router = Router("other")
+
+    @router.on("ticket-created")
+    def mark(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+
+    return router
+
+
+def crashed_after(world: World, name: str) -> int:
+    """Let the worker die after a step of the turn of a new ticket."""
+    number = world.simulator.create_ticket().id
+    world.deliver()
+
+    def after(step: Any, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == name:
+            raise Crash
+        return result
+
+    world.after = after
+    with pytest.raises(Crash):
+        world.work()
+    world.after = lambda step, result: result
+    world.now += world.lease
+    return number
+
+
+def messages(world: World, number: int) -> list[str]:
+    updates = [update["message"] for update in world.ticket(number)["updates"][1:]]
+    return [message["text"].strip() for message in updates if message]
+
+
+@pytest.mark.parametrize("step", ["plan", "finish"])
+def test_a_reply_planned_under_a_grant_that_is_gone_is_not_sent(store: redis.Redis, step: str) -> None:
+    world = World(store, vip())
+    number = crashed_after(world, step)
+    world.config = replace(world.config, allow=frozenset())
+    finish(world)
+
+    assert messages(world, number) == ["VIP contact."]
+    assert world.ticket(number)["status"]["name"] == "New"
+    [dead_letter] = dead_letters(store).values()
+    assert dead_letter["reason"] == "no longer allowed; add FOXHOOKS_ALLOW=vip:reply"
+
+    world.config = replace(world.config, allow=GRANT)
+    put_back(world)
+    assert messages(world, number) == ["VIP contact.", "Thank you."]
+    assert world.ticket(number)["status"]["name"] == "In Progress"
+
+
+def test_a_reply_in_doubt_is_not_sent_again_without_its_grant(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = crashed_after(world, "begin")
+    world.config = replace(world.config, allow=frozenset())
+    finish(world)
+
+    assert "Thank you." not in messages(world, number)
+
+
+def test_other_handlers_parts_of_a_call_are_made_without_the_part_that_lost_its_grant(store: redis.Redis) -> None:
+    world = World(store, vip(), other())
+    number = crashed_after(world, "plan")
+    world.config = replace(world.config, allow=frozenset())
+    finish(world)
+
+    assert world.ticket(number)["priority"]["name"] == "High"
+    assert (messages(world, number), world.ticket(number)["status"]["name"]) == (["VIP contact."], "New")
+
+
+def test_the_properties_of_a_reply_without_a_grant_are_not_set(store: redis.Redis) -> None:
+    world = World(store, vip(), other(), allow=frozenset())
+    number = world.simulator.create_ticket().id
+    finish(world)
+
+    assert messages(world, number) == ["VIP contact."]
+    assert world.ticket(number)["status"]["name"] == "New"
+    assert world.ticket(number)["priority"]["name"] == "High"
+
+
+def test_a_plan_for_another_address_of_the_account_is_not_carried_out(store: redis.Redis) -> None:
+    world = World(store, vip())
+    number = crashed_after(world, "plan")
+    world.config = replace(world.config, site="https://other.example")
+    finish(world)
+
+    assert messages(world, number) == []
+    assert all("was planned for" in dead_letter["reason"] for dead_letter in dead_letters(store).values())
+
+
+@pytest.mark.parametrize("write", ["note", "tags", "delete"])
+def test_no_client_writes_in_a_handler(store: redis.Redis, write: str) -> None:
+    router, raised = Router("sly"), list[str]()
+    world = World(store, router)
+
+    @router.on("ticket-created")
+    def sneak(ticket: Ticket, event: Event, ctx: Context) -> None:
+        from workers.happyfox.endpoints import Client
+
+        client = Client(lambda request: world.answer(Call(request, "", 0)), staff_id=7)  # type: ignore[arg-type,return-value]
+        writes: dict[str, Callable[[], object]] = {
+            "note": lambda: client.private_note(ticket.id, text="Past the plan."),
+            "tags": lambda: client.update_tags(ticket.id, add=["sly"]),
+            "delete": lambda: client.delete_ticket(ticket.id),
+        }
+        assert client.ticket(ticket.id).id == ticket.id
+        try:
+            writes[write]()
+        except Unfit as error:
+            raised.append(str(error))
+
+    world = World(store, router)
+    number = world.simulator.create_ticket().id
+    finish(world)
+
+    [reason] = raised
+    assert "in a handler, HappyFox only reads; use the methods of `ticket`" in reason
+    assert (messages(world, number), world.ticket(number)["tags"]) == ([], "")
+
+
+def test_a_script_outside_of_handlers_writes(store: redis.Redis) -> None:
+    from workers.happyfox.endpoints import Client
+
+    world = World(store, vip())
+    number = world.simulator.create_ticket().id
+    client = Client(lambda request: world.answer(Call(request, "", 0)), staff_id=7)  # type: ignore[arg-type,return-value]
+    client.private_note(number, text="From a script.")
+    assert messages(world, number) == ["From a script."]
