@@ -168,6 +168,11 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
         count = len(list(same))
         yield "received", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
+    yield from describe_record(record)
+
+
+def describe_record(record: Record) -> Iterator[tuple[str, str]]:
+    """Describe what a turn found, decided and did."""
     for change in record.changes:
         yield "change", _change(change)
     for verdict in _verdicts(record.verdicts):

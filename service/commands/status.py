@@ -179,7 +179,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
-    yield from _describe_budget(status.budget, now)
+    yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
@@ -212,7 +212,8 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "dead letters", "none"
 
 
-def _describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:
+def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:
+    """Describe what is left of the call budget at the time ``now`` (ms), and why no call can be made."""
     if budget is None:
         yield "budget", "not known here: the worker's settings are not set"
         return
