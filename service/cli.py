@@ -1,7 +1,7 @@
 """The command `foxhooks`: its help and its list of commands.
 
-A command's module is imported only when that command runs, so that help is fast. Each module owns the options and the
-output of its commands; a new command is a function or a Typer app of its name and a line in ``COMMANDS``.
+A command's module is imported only when that command runs, so that help is fast. To add a command, write a function or
+a Typer app with its name, and add a line to ``RUN`` or ``INSPECT``.
 """
 
 from importlib import import_module
@@ -35,31 +35,21 @@ RUN = {
     "up": CommandEntry("processes.entrypoints", "Run store, web and worker in one process tree, with your settings."),
     "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
     "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
-    "worker": CommandEntry(
-        "processes.entrypoints", "Run the worker process, which runs your handlers and calls HappyFox."
-    ),
+    "worker": CommandEntry("processes.entrypoints", "Run the worker process, which runs handlers and calls HappyFox."),
     "simulator": CommandEntry("processes.entrypoints", "Run a simulated HappyFox to try handlers on, all in memory."),
     "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
     "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }
 INSPECT = {
-    "doctor": CommandEntry(
-        "commands.doctor", "Check settings, handlers, store and credentials; show how to fix each problem."
-    ),
+    "doctor": CommandEntry("commands.doctor", "Check settings, handlers, store and credentials, and show the fixes."),
     "send": CommandEntry("commands.send", "Sign a delivery and send it to the web process: a file, or a sample."),
     "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account."),
     "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
-    "explain": CommandEntry(
-        "commands.explain", "Show a ticket's history: what was received, decided and done, and why."
-    ),
+    "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
-    "backtest": CommandEntry(
-        "commands.backtest", "Run changed rules or handlers on past turns and show what would be different."
-    ),
-    "dead": CommandEntry(
-        "commands.dead_letters", "List, show, replay and discard dead letters: work that failed for good."
-    ),
+    "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
+    "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
@@ -126,8 +116,8 @@ def options(
 
 
 for panel, commands in (("Run", RUN), ("Inspect and try", INSPECT)):
-    for name, summary in commands.items():
-        app.command(name, help=summary.summary, rich_help_panel=panel)(lambda: None)
+    for name, entry in commands.items():
+        app.command(name, help=entry.summary, rich_help_panel=panel)(lambda: None)
 
 
 def main() -> None:

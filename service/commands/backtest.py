@@ -72,7 +72,7 @@ def backtest(
     account: AccountName = "",
     json: AsJson = False,
 ) -> None:
-    """Run changed rules or handlers on past turns and show what would be different.
+    """Run changed rules or handlers on past turns; show the differences.
 
     Nothing is called and nothing is stored. The exit code is 1 if a handler failed.
     """

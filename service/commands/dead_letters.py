@@ -31,7 +31,7 @@ Since = Annotated[str, typer.Option(help="Only those of the last 90s, 10m, 2h, 1
 InQuarantine = Annotated[bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")]
 
 dead = typer.Typer(
-    help="List, show, replay and discard dead letters: work that failed for good.",
+    help="List, show, replay or discard dead letters (work that failed).",
     no_args_is_help=True,
     add_completion=False,
 )

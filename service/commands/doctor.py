@@ -52,7 +52,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Make no calls to HappyFox.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Check settings, handlers, store and credentials; show how to fix each problem."""
+    """Check settings, handlers, store and credentials, and show the fixes."""
     findings = list(check(offline))
     if json:
         print_json(findings)

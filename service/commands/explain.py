@@ -81,7 +81,7 @@ def explain(
     account: AccountName = "",
     json: AsJson = False,
 ) -> None:
-    """Show a ticket's history: what was received, decided and done, and why."""
+    """Show what was received, decided and done for a ticket, and why."""
     accounts = accounts_of()
     found = False
     chosen = accounts.chosen(account)

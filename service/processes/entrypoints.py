@@ -71,11 +71,11 @@ def web(child: IsChild = False) -> None:
 
     listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
     _end_on_signal(child)
-    serve(settings, [listener])
+    serve(settings, listener)
 
 
 def worker(child: IsChild = False) -> None:
-    """Run the worker process, which runs your handlers and calls HappyFox."""
+    """Run the worker process, which runs handlers and calls HappyFox."""
     settings = _with_store(settings_of("worker"))
     from workers.worker import run
 
@@ -157,7 +157,7 @@ def simulator(
                 flush=True,
             )
 
-    serve(happyfox, listener, announce=announce)
+    serve(happyfox, listener, announce)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def build(simulator: Simulator) -> Starlette:
     return app
 
 
-def serve(simulator: Simulator, listener: socket.socket, *, announce: Callable[[str], None] = print) -> None:
+def serve(simulator: Simulator, listener: socket.socket, announce: Callable[[str], None]) -> None:
     """Serve until interrupted; call ``announce`` with the URL first."""
     simulator.listens_at(_url(listener))
     announce(_url(listener))
@@ -56,12 +56,12 @@ def serve(simulator: Simulator, listener: socket.socket, *, announce: Callable[[
 
 
 @contextmanager
-def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def running(simulator: Simulator) -> Iterator[str]:
     """Serve from a thread of this process during the block; yield the URL, like `http://127.0.0.1:4711`.
 
     While it runs, change the simulator over HTTP only; reading its logs and tickets from outside is safe.
     """
-    listener = socket.create_server((host, port))
+    listener = socket.create_server((LOOPBACK[0], 0))
     simulator.listens_at(_url(listener))
     server = _server(simulator)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator")
