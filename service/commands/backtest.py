@@ -2,9 +2,10 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ from workers.timeouts import HandlerTimeout, HandlerTimeouts
 #: Lists of names are used whatever their age (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000
 
-#: What a handler must not do in a backtest: audit events of the interpreter.
+#: Audit events of the interpreter for what a handler must not do in a backtest.
 OUTSIDE = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system")
 
 #: How many differences of a handler are shown, each way; `--json` has them all.
@@ -156,39 +157,33 @@ def peak(times: Iterable[int], window: float) -> int:
 def _sealed(limits: HandlerTimeouts) -> RunInvocation:
     """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
 
-    def take(invocation: Callable[[], Decision]) -> Decision:
-        with _seal.closed(), redirect_stdout(sys.stderr):
-            try:
+    def run(invocation: Callable[[], Decision]) -> Decision:
+        seal = _seal()
+        seal.closed = True
+        try:
+            with redirect_stdout(sys.stderr):
                 return limits.run(invocation)
-            except HandlerTimeout as error:
-                raise Stopped(Failure(str(error), final=True)) from None
+        except HandlerTimeout as error:
+            raise Stopped(Failure(str(error), final=True)) from None
+        finally:
+            seal.closed = False
 
-    return take
+    return run
 
 
 class _Seal:
-    """Refuse network and processes while it is closed; Python never removes an audit hook, so there is one seal."""
+    """Refuse network and processes while it is closed."""
 
     def __init__(self) -> None:
-        self._closed = self._hooked = False
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        if not self._hooked:
-            sys.addaudithook(self._refuse)
-            self._hooked = True
-        self._closed = True
-        try:
-            yield
-        finally:
-            self._closed = False
+        self.closed = False
+        sys.addaudithook(self._refuse)
 
     def _refuse(self, event: str, _arguments: tuple[Any, ...]) -> None:
-        if self._closed and event in OUTSIDE:
+        if self.closed and event in OUTSIDE:
             raise ConnectionRefusedError("a backtest makes no call")
 
 
-_seal = _Seal()
+_seal = cache(_Seal)  # only one: Python never removes an audit hook
 
 
 def _show(result: AccountResult) -> None:

@@ -1,6 +1,6 @@
 """`foxhooks explain`: a ticket's history, turn by turn: what was received, decided and done, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
@@ -18,7 +18,6 @@ from workers.engine.plan import (
     TICKET,
     Effect,
     Entry,
-    Pending,
     Record,
     Verdict,
     decode_pending,
@@ -31,9 +30,11 @@ from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.lanes import Pause, Scope
-from workers.store.records import AccountRecords, HistoryLine
+from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
-from workers.tickets.snapshot import Snapshot, Timer
+from workers.tickets.snapshot import Timer
+
+Pauses = Mapping[tuple[Scope, str], Pause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,7 @@ def explain(
 ) -> None:
     """Show what was received, decided and done for a ticket, and why."""
     accounts = accounts_of()
-    found = False
-    chosen = accounts.chosen(account)
+    chosen, found = accounts.chosen(account), False
     with store_of(accounts.settings) as client:
         for each in chosen:
             records = AccountRecords(client, each.name)
@@ -112,39 +112,34 @@ def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
 def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
     """Read the present state of a ticket."""
     state, pauses = records.ticket(ticket), records.pauses()
-    pending, whole = decode_pending(state.pending), pauses.get(("account", ""))
+    whole = pauses.get(("account", ""))
     return TicketStatus(
         waiting=state.waiting,
         due=state.due,
         claimed=state.claimed,
         pending=tuple(
             PendingSummary(each.handler, len(each.changes), each.due, each.paused)
-            for each in pending
+            for each in decode_pending(state.pending)
             if each.handler != TICKET
         ),
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
-        why_stopped=tuple(_why_stopped(account, ticket, pauses, state.snapshot, pending)),
+        why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
     )
 
 
-def _why_stopped(
-    account: Account,
-    ticket: int,
-    pauses: dict[tuple[Scope, str], Pause],
-    snapshot: Snapshot | None,
-    pending: Sequence[Pending],
-) -> Iterator[str]:
+def _why_stopped(account: Account, ticket: int, state: TicketState, pauses: Pauses) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
             yield guards.describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
-    if snapshot is None:
+    if state.snapshot is None:
         return
-    if guards.has_pause_tag(snapshot.tags, account.off_tag):
+    if guards.has_pause_tag(state.snapshot.tags, account.off_tag):
+        pending = decode_pending(state.pending)
         since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
-    if tripped := guards.describe_loop_guard(snapshot.loop_guard):
+    if tripped := guards.describe_loop_guard(state.snapshot.loop_guard):
         yield tripped
 
 
@@ -162,8 +157,7 @@ def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatu
 def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     record = turn.record
     if record is None:
-        for past in turn.history:
-            yield "", past.text
+        yield from (("", past.text) for past in turn.history)
         return
     for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
         count = len(list(same))
@@ -173,16 +167,11 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
 
 def describe_record(record: Record) -> Iterator[tuple[str, str]]:
     """Describe what a turn found, decided and did."""
-    for change in record.changes:
-        yield "change", _change(change)
-    for verdict in _verdicts(record.verdicts):
-        yield "handler", verdict
-    for each in describe_external(record.turn, record.external):
-        yield "external", each
-    for each in describe_handovers(record.handovers, record.dry):
-        yield "other ticket", each
-    for remark in record.remarks:
-        yield "note", remark
+    yield from (("change", _change(change)) for change in record.changes)
+    yield from (("handler", verdict) for verdict in _verdicts(record.verdicts))
+    yield from (("external", effect) for effect in describe_external(record.turn, record.external))
+    yield from (("other ticket", handover) for handover in describe_handovers(record.handovers, record.dry))
+    yield from (("note", remark) for remark in record.remarks)
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":

@@ -69,8 +69,8 @@ def _reports(given: str) -> Iterator[Report]:
     path = Path(given).resolve() if given else None
     here = [each for each in used if each.path and path in (None, each.path.resolve())]
     if path and not here:
-        here = [replace(each, path=Path(given)) for each in used[:1]]
-        here = [replace(each, allow=frozenset().union(*(other.allow for other in used))) for each in here]
+        grants = frozenset().union(*(each.allow for each in used))
+        here = [replace(each, path=Path(given), allow=grants) for each in used[:1]]
     if not here:
         raise CommandError(
             "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"

@@ -68,7 +68,7 @@ def send(
     settings = settings_of("web")
     chosen = one_account(settings, account)
     content = body(sample, ticket or _simulated(chosen), shape or "flat") if sample else _content(file)
-    host = settings.host if settings.host not in (None, "0.0.0.0", "::") else "127.0.0.1"
+    host = settings.host if settings.host not in (None, "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - only compared
     url = to or f"http://{host}:{settings.port}/webhooks/{chosen.name}/"
     headers = {"Content-Type": "application/json", HEADER: sign(chosen.secrets[0].reveal(), content)}
     try:

@@ -109,11 +109,8 @@ def status(
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
-    line(
-        f"{plural(len(alive), 'worker')} alive."
-        if alive
-        else "No worker alive. Start `foxhooks worker` or `foxhooks up`."
-    )
+    start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
+    line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 
 
 def _probe() -> None:
@@ -132,19 +129,20 @@ def _probe() -> None:
 def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
     """Read the state of an account at the time ``now`` (ms)."""
     records = AccountRecords(client, account.name)
-    backlog, pauses = records.backlog(now), records.pauses()
+    backlog = records.backlog(now)
     schedules = {name: _schedule(state) for name, state in records.schedules().items()}
+    pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
     with Store(client) as store:
-        snapshot = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
+        known = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return AccountStatus(
         account=account.name,
-        paused=("account", "") in pauses,
+        paused=any(pause.scope == "account" for pause in pauses),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
-        budget=snapshot.forecast if snapshot else None,
+        budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
-        planned=snapshot.planned if snapshot else 0,
-        drained=snapshot.drained if snapshot else None,
+        planned=known.planned if known else 0,
+        drained=known.drained if known else None,
         lanes=backlog.lanes,
         due=backlog.due,
         events=backlog.events,
@@ -153,9 +151,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
-        pauses=tuple(
-            PauseStatus(scope, name, pause.since, pause.by, pause.skip) for (scope, name), pause in pauses.items()
-        ),
+        pauses=pauses,
         paused_tickets=records.paused_tickets(),
     )
 
@@ -206,10 +202,8 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
-    if status.dead_letters:
-        yield "dead letters", Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
-    else:
-        yield "dead letters", "none"
+    count = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
+    yield "dead letters", count if status.dead_letters else "none"
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

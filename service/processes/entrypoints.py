@@ -69,7 +69,8 @@ def web(child: IsChild = False) -> None:
     settings = _with_store(settings_of("web"))
     from service.web.app import serve
 
-    listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
+    every_interface = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
+    listener = listen(settings.host or every_interface, settings.port, "PORT or HOST")
     _end_on_signal(child)
     serve(settings, listener)
 
@@ -107,13 +108,13 @@ def _url_or_empty(value: str) -> str:
     return value
 
 
-def simulator(
+def simulator(  # noqa: PLR0913 - each argument is an option of the command
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
     hook: Annotated[
         str, typer.Option(help="URL to send webhooks to.", show_default="none", callback=_url_or_empty)
     ] = "",
-    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",
+    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",  # noqa: S107 - it opens nothing else
     account: Annotated[str, typer.Option(help="Name of the account.", callback=_account_name)] = "demo",
     key: Annotated[str, typer.Option(help="API key to accept.")] = "demo-key",
     code: Annotated[str, typer.Option(help="Auth code to accept.")] = "demo-code",
@@ -132,7 +133,7 @@ def simulator(
 
     It has tickets, rate limits and webhooks.
     """
-    from service.processes.simulator import serve
+    from service.processes.simulator import serve, url_of
     from workers.simulator import Hook, Simulator
 
     _end_on_signal(child)
@@ -140,24 +141,20 @@ def simulator(
     limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
     hooks = [Hook(hook, secret)] if hook else []
     happyfox = Simulator(time.time, hooks, account=account, key=key, code=code, **limits)
-    if not child:  # a first ticket to try things on; `foxhooks send --sample` uses it
-        happyfox.create_ticket(subject="A ticket to try things on")
-
-    def announce(url: str) -> None:
-        """Show how to use it; a person also sees its keys, which open nothing else."""
-        print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
-        if not child:
-            print(
-                f"\nSettings for foxhooks:\n"
-                f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
-                f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
-                f"Ticket 1 is already open. To open another one:\n"
-                f"  curl {url}/simulator/tickets "
-                """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
-                flush=True,
-            )
-
-    serve(happyfox, listener, announce)
+    url = url_of(listener)
+    print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
+    if not child:
+        happyfox.create_ticket(subject="A ticket to try things on")  # `foxhooks send --sample` uses it
+        print(
+            f"\nSettings for foxhooks:\n"
+            f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
+            f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
+            f"Ticket 1 is already open. To open another one:\n"
+            f"  curl {url}/simulator/tickets "
+            """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
+            flush=True,
+        )
+    serve(happyfox, listener)
 
 
 @contextmanager

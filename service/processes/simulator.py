@@ -7,7 +7,7 @@ event loop, so the simulator has one caller at a time.
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
@@ -48,10 +48,9 @@ def build(simulator: Simulator) -> Starlette:
     return app
 
 
-def serve(simulator: Simulator, listener: socket.socket, announce: Callable[[str], None]) -> None:
-    """Serve until interrupted; call ``announce`` with the URL first."""
-    simulator.listens_at(_url(listener))
-    announce(_url(listener))
+def serve(simulator: Simulator, listener: socket.socket) -> None:
+    """Serve until interrupted."""
+    simulator.listens_at(url_of(listener))
     _server(simulator).run(sockets=[listener])
 
 
@@ -62,12 +61,12 @@ def running(simulator: Simulator) -> Iterator[str]:
     While it runs, change the simulator over HTTP only; reading its logs and tickets from outside is safe.
     """
     listener = socket.create_server((LOOPBACK[0], 0))
-    simulator.listens_at(_url(listener))
+    simulator.listens_at(url_of(listener))
     server = _server(simulator)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator")
     thread.start()
     try:
-        yield _url(listener)
+        yield url_of(listener)
     finally:
         server.should_exit = True
         thread.join()
@@ -135,7 +134,7 @@ class SimulatorApp:
         await asyncio.sleep(max(0.0, delivery.due - self.simulator.clock()))
         try:
             answer = await client.post(delivery.hook.url, content=delivery.body, headers=delivery.headers)
-        except Exception as error:  # no failure of one webhook may stop the others
+        except Exception as error:  # noqa: BLE001 - no failure of one webhook may stop the others
             self.simulator.delivered(delivery, None, f"{type(error).__name__}: {error}")
         else:
             self.simulator.delivered(delivery, answer.status_code)
@@ -173,7 +172,8 @@ def _server(simulator: Simulator) -> uvicorn.Server:
     )
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

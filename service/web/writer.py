@@ -9,6 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import hiredis
@@ -303,27 +304,19 @@ class StoreWriter:
 async def _load(connection: Connection) -> None:
     """Load the library of functions and delete old versions of it."""
     steps = loading()
-    try:
+    with suppress(StopIteration):
         command = next(steps)
         while True:
-            await connection.send_command(*command, check_health=False)
-            command = steps.send(await _read(connection))
-    except StopIteration:
-        pass
+            command = steps.send(await _ask(connection, *command))
 
 
 async def _has_waitaof(connection: Connection) -> bool:
     """Return whether the store has WAITAOF; without it, raise unless its settings guarantee fsync."""
-    try:
-        await _ask(connection, "WAITAOF", 0, 0, 0)
-    except ResponseError:
-        pass
-    else:
+    if not isinstance(await _ask(connection, "WAITAOF", 0, 0, 0), ResponseError):
         return True
-    try:
-        found = await _ask(connection, "CONFIG", "GET", "append*")
-    except ResponseError:
-        raise StoreUnavailable(_NO_FSYNC) from None
+    found = await _ask(connection, "CONFIG", "GET", "append*")
+    if isinstance(found, ResponseError):
+        raise StoreUnavailable(_NO_FSYNC)
     setting = dict(zip(found[::2], found[1::2], strict=True))
     if setting.get(b"appendonly") != b"yes":
         raise StoreUnavailable(_NO_FILE)
@@ -332,9 +325,9 @@ async def _has_waitaof(connection: Connection) -> bool:
     return False
 
 
-async def _ask(connection: Connection, *command: str | int) -> Any:
+async def _ask(connection: Connection, *command: bytes | str | int) -> Any:
     await connection.send_command(*command, check_health=False)
-    return await connection.read_response(disconnect_on_error=False)
+    return await _read(connection)
 
 
 async def _read(connection: Connection) -> Any:
