@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -157,11 +158,9 @@ staff_id = {BOT_ID}
 
 def free_ports(count: int) -> list[int]:
     """Return different free ports of the loopback address."""
-    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 class Demo:

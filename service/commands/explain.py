@@ -11,20 +11,8 @@ import typer
 from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
-from workers.engine import guards
+from workers.engine import guards, plan
 from workers.engine.handlers import NOT_TRIGGERED
-from workers.engine.plan import (
-    EVERYONE,
-    TICKET,
-    Effect,
-    Entry,
-    Record,
-    Verdict,
-    decode_pending,
-    describe_handler,
-    read_record,
-    split_by_handler,
-)
 from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
@@ -43,7 +31,7 @@ class TurnEntry:
 
     turn: str
     at: int
-    record: Record | None
+    record: plan.Record | None
     """None if it has expired or this version cannot read it."""
     history: tuple[HistoryLine, ...]
 
@@ -106,7 +94,7 @@ def explain(
 def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
     for turn, lines in groupby(records.history(ticket), key=lambda line: line.turn):
         history = tuple(lines)
-        yield TurnEntry(turn, history[0].at, read_record(records.record(turn)), history)
+        yield TurnEntry(turn, history[0].at, plan.read_record(records.record(turn)), history)
 
 
 def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
@@ -119,8 +107,8 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         claimed=state.claimed,
         pending=tuple(
             PendingSummary(each.handler, len(each.changes), each.due, each.paused)
-            for each in decode_pending(state.pending)
-            if each.handler != TICKET
+            for each in plan.decode_pending(state.pending)
+            if each.handler != plan.TICKET
         ),
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
         why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
@@ -135,8 +123,8 @@ def _why_stopped(account: Account, ticket: int, state: TicketState, pauses: Paus
     if state.snapshot is None:
         return
     if guards.has_pause_tag(state.snapshot.tags, account.off_tag):
-        pending = decode_pending(state.pending)
-        since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
+        pending = plan.decode_pending(state.pending)
+        since = next((each.first_at for each in pending if each.handler == plan.EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
     if tripped := guards.describe_loop_guard(state.snapshot.loop_guard):
@@ -165,7 +153,7 @@ def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     yield from describe_record(record)
 
 
-def describe_record(record: Record) -> Iterator[tuple[str, str]]:
+def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
     """Describe what a turn found, decided and did."""
     yield from (("change", _change(change)) for change in record.changes)
     yield from (("handler", verdict) for verdict in _verdicts(record.verdicts))
@@ -175,7 +163,7 @@ def describe_record(record: Record) -> Iterator[tuple[str, str]]:
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split_by_handler(effect)):
+            for part, piece in enumerate(plan.split_by_handler(effect)):
                 yield _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
             yield _effect(effect, entry)
@@ -195,19 +183,19 @@ def _change(change: Change) -> str:
     return f"{change.kind} by {who}" + (f": {what}" if what else "") + update
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
     """Describe each decision; handlers that were not triggered share a line at the end."""
     idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_TRIGGERED]
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
             decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied)}"
-            yield f"{describe_handler(each.handler)} {decision}"
+            yield f"{plan.describe_handler(each.handler)} {decision}"
     if idle:
-        yield f"{', '.join(describe_handler(each.handler) for each in idle)}: not triggered by this event"
+        yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effect(effect: Effect, entry: Entry | None) -> tuple[str, str]:
+def _effect(effect: plan.Effect, entry: plan.Entry | None) -> tuple[str, str]:
     if entry is None:
         return "action", f"{effect.summary}: not started"
     if entry.state == "dry":  # with its message, which HappyFox will not show
@@ -226,7 +214,7 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
         yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
     for each in status.pending:
-        handler = describe_handler(each.handler)
+        handler = plan.describe_handler(each.handler)
         work = f"{plural(each.changes, 'change')} for {handler}" if each.changes else handler
         yield f"{work}: " + ("queued until the pause ends." if each.paused else f"next attempt {ahead(each.due, now)}.")
     for timer in status.timers:

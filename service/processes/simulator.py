@@ -17,13 +17,13 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from workers.simulator import ApiRequest, ApiResponse, Simulator, WebhookDelivery, admin
+from workers.simulator import ApiRequest, Simulator, WebhookDelivery, admin
 
 LOOPBACK = ("127.0.0.1", "::1")
 #: Seconds for a receiver to answer a webhook. HappyFox does not document its limit.
@@ -33,16 +33,10 @@ WEBHOOK_TIMEOUT = 10.0
 def build(simulator: Simulator) -> Starlette:
     """Build the application: `/api/...`, `/simulator/...` (for this machine only), and a page at `/`."""
     served = SimulatorApp(simulator)
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with served.sending_webhooks():
-            yield
-
     routes = [Route("/", served.page), Route("/simulator{rest:path}", served.admin), Route("/{path:path}", served)]
     for route in routes[1:]:
         route.methods = None  # the simulator answers 405 itself
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=served.sending_webhooks)
     app.state.served = served
     app.router.redirect_slashes = False
     return app
@@ -93,7 +87,9 @@ class SimulatorApp:
         if interrupted or response.cut:
             await _cut(scope, receive)
         elif response.pace:
-            await _trickle(response, send)
+            headers = {**response.headers, "content-length": str(len(response.body))}
+            body = _one_by_one(response.body, response.pace)
+            await StreamingResponse(body, response.status, headers)(scope, receive, send)
         else:
             await HttpResponse(response.body, response.status, dict(response.headers))(scope, receive, send)
 
@@ -111,8 +107,8 @@ class SimulatorApp:
         return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(overview.decode())}</pre>")
 
     @asynccontextmanager
-    async def sending_webhooks(self) -> AsyncIterator[None]:
-        """Send webhooks during the block, each once its change is visible."""
+    async def sending_webhooks(self, _app: Starlette) -> AsyncIterator[None]:
+        """Send webhooks while the application runs, each once its change is visible."""
         timeout = httpx.Timeout(WEBHOOK_TIMEOUT, pool=None)
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
             sender = asyncio.create_task(self._send_webhooks(client))
@@ -142,7 +138,7 @@ class SimulatorApp:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Give the application access to the transport, so that a fault can cut the connection."""
+    """Pass the transport to the application, so that a fault can cut the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -210,13 +206,8 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-async def _trickle(response: ApiResponse, send: Send) -> None:
-    """Send the body one byte at a time."""
-    length = str(len(response.body))
-    headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.headers.items()]
-    headers.append((b"content-length", length.encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    for index in range(len(response.body)):
-        await send({"type": "http.response.body", "body": response.body[index : index + 1], "more_body": True})
-        await asyncio.sleep(response.pace)
-    await send({"type": "http.response.body", "body": b""})
+async def _one_by_one(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body with a pause after each."""
+    for byte in body:
+        yield bytes([byte])
+        await asyncio.sleep(seconds)

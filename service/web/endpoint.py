@@ -49,6 +49,8 @@ _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _RETRY: Final = (b"retry-after", str(RETRY_AFTER).encode())
 _CLOSE: Final = (b"connection", b"close")
+#: The message of the cancellation of a body that did not arrive in time.
+_LATE: Final = "late"
 
 _log = logging.getLogger(__name__)
 
@@ -138,36 +140,27 @@ class WebhookEndpoint:
 
 
 class BodyReader:
-    """Read request bodies within limits of size, memory and time.
-
-    One timer watches all bodies, because a timer per body would cost more than checking its signature.
-    """
+    """Read request bodies within limits of size, memory and time."""
 
     def __init__(self, seconds: float = BODY_SECONDS) -> None:
         self._seconds = seconds
         self._bytes = 0
-        self._deadlines: dict[asyncio.Task[object], float] = {}  # the earliest first
-        self._late: set[asyncio.Task[object]] = set()
-        self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive) -> bytes:
         """Read one body. Raise ``RejectedError`` beyond a limit, or ``DisconnectedError``."""
         task = asyncio.current_task()
         assert task is not None
-        loop = asyncio.get_running_loop()
-        self._deadlines[task] = deadline = loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = loop.call_at(deadline, self._cancel_late)
+        # Cheaper than asyncio.timeout, which would cost more than checking the signature.
+        timer = asyncio.get_running_loop().call_later(self._seconds, task.cancel, _LATE)
         try:
             return await self._collect(receive)
-        except asyncio.CancelledError:
-            if task not in self._late:
+        except asyncio.CancelledError as error:
+            if error.args != (_LATE,):
                 raise
             task.uncancel()
             raise RejectedError(408, "slow", "the body did not arrive in time", _CLOSE) from None
         finally:
-            del self._deadlines[task]
-            self._late.discard(task)
+            timer.cancel()
 
     async def discard(self, receive: Receive) -> None:
         """Read and drop a rejected body: a sender cut off while sending would never read the answer."""
@@ -178,19 +171,6 @@ class BodyReader:
                     message = await asyncio.wait_for(receive(), DISCARD_PAUSE)
                     discarded += len(message.get("body", b""))
                     more = message.get("more_body", False)
-
-    def _cancel_late(self) -> None:
-        """Cancel the reads whose time is up, and set the timer for the next one."""
-        loop = asyncio.get_running_loop()
-        self._timer = None
-        for task, deadline in self._deadlines.items():
-            if task in self._late:
-                continue
-            if deadline > loop.time():
-                self._timer = loop.call_at(deadline, self._cancel_late)
-                break
-            self._late.add(task)
-            task.cancel()
 
     async def _collect(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
