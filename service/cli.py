@@ -108,9 +108,7 @@ def show_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=show_version, help="Show the version.")] = False,
 ) -> None:
     """Accept the options that come before a command."""
 

@@ -85,9 +85,7 @@ OK, FAILED = ("✓ ", "green"), ("✗ ", "red")
 
 
 def demo(
-    once: Annotated[
-        bool, typer.Option("--once", help="Stop by itself; exit code 0 only if everything worked.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end; exit with 0 if everything worked.")] = False,
 ) -> None:
     """Show everything working, with a simulated HappyFox in a temporary folder.
 

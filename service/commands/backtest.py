@@ -64,10 +64,7 @@ class AccountResult:
 
 
 def backtest(
-    tested: Annotated[
-        str,
-        typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router as in the settings: vip:router."),
-    ],
+    tested: Annotated[str, typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router: vip:router.")],
     since: Annotated[str, typer.Option(help="Turns of the last 12h, 7d.")] = "7d",
     ticket: Annotated[int | None, typer.Option(help="Only turns of this ticket.", min=1)] = None,
     account: AccountName = "",

@@ -74,13 +74,13 @@ class Selection:
     def replay(self, entry: DeadLetterEntry) -> str:
         """Requeue an entry; return why that is not possible, or nothing."""
         if entry.ticket is None:
-            return self._read_again(entry)
-        if not entry.handler:
-            return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
-        if not self._store.run(replay(entry.account, entry.id)):
-            return GONE
+            problem = self._read_again(entry)
+        elif not entry.handler:
+            problem = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+        else:
+            problem = "" if self._store.run(replay(entry.account, entry.id)) else GONE
         wake(self._store.client)
-        return ""
+        return problem
 
     def _read_again(self, entry: DeadLetterEntry) -> str:
         """Accept a delivery from quarantine if this version can read it."""
@@ -92,7 +92,6 @@ class Selection:
         except UnreadableBody as error:
             return f"it still cannot be read ({error.reason})"
         self._store.run(accept(entry.account, [arrival], self._retention))
-        wake(self._store.client)
         return self.discard(entry)
 
     def discard(self, entry: DeadLetterEntry) -> str:

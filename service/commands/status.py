@@ -89,9 +89,7 @@ class AccountStatus:
 
 
 def status(
-    worker: Annotated[
-        bool, typer.Option("--worker", help="Only check whether a worker is alive: exit code 0 or 1.")
-    ] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="Exit with 0 if a worker is alive, else with 1.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show deliveries, call budget and backlog of each account."""

@@ -111,21 +111,15 @@ def _url_or_empty(value: str) -> str:
 def simulator(  # noqa: PLR0913 - each argument is an option of the command
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
-    hook: Annotated[
-        str, typer.Option(help="URL to send webhooks to.", show_default="none", callback=_url_or_empty)
-    ] = "",
+    hook: Annotated[str, typer.Option(help="URL for webhooks.", show_default="none", callback=_url_or_empty)] = "",
     secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",  # noqa: S107 - it opens nothing else
     account: Annotated[str, typer.Option(help="Name of the account.", callback=_account_name)] = "demo",
     key: Annotated[str, typer.Option(help="API key to accept.")] = "demo-key",
     code: Annotated[str, typer.Option(help="Auth code to accept.")] = "demo-code",
     gets: Annotated[int, typer.Option(help="GET calls allowed in a window.", min=1)] = 500,
     posts: Annotated[int, typer.Option(help="POST calls allowed in a window.", min=1)] = 300,
-    window: Annotated[
-        float, typer.Option(help="Length of a window in seconds.", min=0.001, max=DAY, callback=_seconds)
-    ] = 60,
-    lockout: Annotated[
-        float, typer.Option(help="Length of a lockout in seconds.", min=0, max=DAY, callback=_seconds)
-    ] = 600,
+    window: Annotated[float, typer.Option(help="Seconds of a window.", min=0.001, max=DAY, callback=_seconds)] = 60,
+    lockout: Annotated[float, typer.Option(help="Seconds of a lockout.", min=0, max=DAY, callback=_seconds)] = 600,
     latency: Annotated[float, typer.Option(help="Seconds that a write takes.", min=0, max=DAY, callback=_seconds)] = 0,
     child: IsChild = False,
 ) -> None:
