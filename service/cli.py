@@ -97,20 +97,14 @@ app = typer.Typer(
 )
 
 
-def show_version(asked: bool) -> None:
-    """Print the version and exit if ``--version`` was given."""
-    if asked:
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    """Accept the options that come before a command."""
+    if version:
         from workers.version import __version__
 
         typer.echo(f"foxhooks {__version__}")
         raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, help="Show the version.")] = False,
-) -> None:
-    """Accept the options that come before a command."""
 
 
 for panel, commands in (("Run", RUN), ("Inspect and try", INSPECT)):

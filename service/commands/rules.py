@@ -44,10 +44,6 @@ class Report:
     """Why names were not checked, empty if they were."""
 
 
-class NoNames(Exception):
-    """The names of an account are not available now; the text says why."""
-
-
 @rules.command()
 def check(
     file: Annotated[str, typer.Argument(help="The rules file; default: that of the settings.")] = "",
@@ -87,7 +83,7 @@ def _report(path: Path, used: list[RulesFile]) -> Report:
         faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
     except SettingsError as wrong:
         unchecked = f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
-    except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
+    except (CommandError, StoreUnavailable, redis.RedisError) as error:
         unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
     return Report(path, replace(found[0], problems=ordered), unchecked)
@@ -103,7 +99,7 @@ def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterato
 
 
 def _directory(client: redis.Redis, account: Account) -> Directory:
-    """Return the account's names: recent lists from the store, the others from HappyFox. Raises NoNames."""
+    """Return the account's names: recent lists from the store, the others from HappyFox. Raises ``CommandError``."""
     with Store(client) as store:
         lists: dict[str, Any] = {
             name: msgspec.json.decode(each) for name, each in stored_lists(store, account.name).items()
@@ -112,9 +108,9 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
             try:
                 lists |= fetch_lists(store, account, missing)
             except NotNow as closed:
-                raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
+                raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
             except (HappyFoxError, Unsent, InDoubt) as error:
-                raise NoNames(f"HappyFox cannot be called: {error}") from None
+                raise CommandError(f"HappyFox cannot be called: {error}") from None
     return Directory(**lists)
 
 

@@ -3,7 +3,6 @@
 Each imports only what its process needs: a web process never loads the engine.
 """
 
-import fcntl
 import math
 import os
 import re
@@ -11,8 +10,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -20,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from service.context import require_store, settings_of
-from service.embedded import Embedded
+from service.embedded import Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
 from workers.settings import Settings
@@ -43,25 +40,26 @@ def up() -> None:
     """
     settings = settings_of("all")
     store = Embedded(settings.data) if settings.redis_url is None else None
-    with nullcontext() if store is None else _only_one(store):
-        terminal = sys.stdout.isatty()
-        output = Output(sys.stdout, as_json=settings.log_format == "json" and not terminal)
-        environ = dict(os.environ)
-        if settings.host is None:
-            environ["HOST"] = LOOPBACK
-        if terminal:
-            environ.setdefault("LOG_FORMAT", "console")
-        children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
-        supervisor = Supervisor(children, store, output)
-        with supervisor.running():
-            url = f"http://{settings.host or LOOPBACK}:{settings.port}"
-            for account in settings.accounts:
-                output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
-            output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
-            output.say("press Ctrl-C to stop")
-            while not supervisor.stopping:
-                supervisor.poll(0.5)
-            output.say("stopping; press Ctrl-C again to stop at once")
+    if store is not None:
+        _only_one(store)
+    terminal = sys.stdout.isatty()
+    output = Output(sys.stdout, as_json=settings.log_format == "json" and not terminal)
+    environ = dict(os.environ)
+    if settings.host is None:
+        environ["HOST"] = LOOPBACK
+    if terminal:
+        environ.setdefault("LOG_FORMAT", "console")
+    children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
+    supervisor = Supervisor(children, store, output)
+    with supervisor.running():
+        url = f"http://{settings.host or LOOPBACK}:{settings.port}"
+        for account in settings.accounts:
+            output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
+        output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
+        output.say("press Ctrl-C to stop")
+        while not supervisor.stopping:
+            supervisor.poll(0.5)
+        output.say("stopping; press Ctrl-C again to stop at once")
 
 
 def web(child: IsChild = False) -> None:
@@ -151,23 +149,18 @@ def simulator(  # noqa: PLR0913 - each argument is an option of the command
     serve(happyfox, listener)
 
 
-@contextmanager
-def _only_one(store: Embedded) -> Iterator[None]:
-    """Lock the store's folder for this process tree; raise ``CommandError`` if another one has it."""
+def _only_one(store: Embedded) -> None:
+    """Lock the store's folder until this process ends; raise ``CommandError`` if another `up` has locked it."""
     store.prepare()
-    with (store.folder / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise CommandError(
-                f"`foxhooks up` is already running in {store.folder} (process {lock.read().strip()}): "
-                "stop it, or set FOXHOOKS_DATA to another folder"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+    path = store.folder / "up.lock"
+    lock = lock_file(path)
+    if lock is None:
+        raise CommandError(
+            f"`foxhooks up` is already running in {store.folder} (process {path.read_text()}): "
+            "stop it, or set FOXHOOKS_DATA to another folder"
+        )
+    os.truncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:

@@ -211,7 +211,6 @@ class Supervisor:
     def _restart(self) -> None:
         if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_restart_at:
             self._output.say("the store ended; restarting it", "warning")
-            self._store.forget()
             try:
                 self._store.start()
             except CommandError as failure:

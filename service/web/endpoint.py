@@ -34,14 +34,8 @@ RETRY_AFTER: Final = 5
 
 Kind = Literal["created", "updated", ""]
 
-#: What may follow the account in the path, and the kind it sets for a body without an event type.
-_KINDS: Final[Mapping[str, Kind]] = {
-    "": "",
-    "created": "created",
-    "created/": "created",
-    "updated": "updated",
-    "updated/": "updated",
-}
+#: What may follow the account in the path, and the kind that it sets for a body without an event type.
+_KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
 _SIGNATURE: Final = HEADER.lower().encode()
 _KEPT_HEADERS: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
 _HAPPYFOX_HEADERS: Final = b"x-happyfox-"  # HappyFox documents only the signature; keep any other that appears
@@ -76,7 +70,7 @@ class WebhookEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         account = scope["path_params"]["account"]
-        kind = _KINDS.get(scope["path_params"].get("kind", ""))
+        kind = _KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
             await self._bodies.discard(receive)
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
