@@ -4,6 +4,7 @@ A command's module is imported only when that command runs, so that help is fast
 a Typer app with its name, and add a line to ``RUN`` or ``INSPECT``.
 """
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -59,19 +60,27 @@ class Commands(TyperGroup):
     """Import a command's module when it runs, and report its errors."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command itself instead of its summary."""
+        """Return the command itself instead of its entry."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, load(name or ""), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error that a person can fix is printed and ends with exit code 1."""
+        """Run the command; print an error that a person can fix, and exit with code 1."""
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from service.errors import report
+            # Imported late: `foxhooks --help` needs none of it.
+            from service.errors import CommandError
+            from workers.errors import FoxhooksError
+            from workers.settings import SettingsError
 
-            if not report(error):
-                raise
+            if isinstance(error, SettingsError):
+                problems = (f"  - {problem}" for problem in error.problems)
+                print("These settings need correcting:", *problems, sep="\n", file=sys.stderr)
+            elif isinstance(error, CommandError | FoxhooksError):
+                print(f"foxhooks: {error}", file=sys.stderr)
+            else:
+                raise  # a bug, which needs its traceback
             raise typer.Exit(1) from None
 
 

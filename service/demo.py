@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -162,7 +161,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Demo:
-    """Three scenes, one after another; each waits until every event has been handled."""
+    """Play three scenes one after another; wait after each until every event has been handled."""
 
     def __init__(self, setup: Setup, supervisor: Supervisor, client: redis.Redis, simulator: httpx.Client) -> None:
         self._setup, self._supervisor, self._client, self._simulator = setup, supervisor, client, simulator
@@ -326,14 +325,11 @@ def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[str]:
 
 
 def _call_lines(calls: Sequence[Json]) -> Iterator[str]:
-    """Describe each call as HappyFox received it, and those for lists of names in one line."""
-    paths = [call["path"].rpartition("/api/1.1/json/")[2].strip("/") for call in calls]
-    of_lists = [call["method"] == "GET" and call["ticket"] is None for call in calls]
-    if lists := list(compress(paths, of_lists)):
-        yield f"GET  {', '.join(lists)} ({len(lists)} lists of names and ids, cached for an hour)"
-    for call, path, of_list in zip(calls, paths, of_lists, strict=True):
-        if not of_list:
-            yield f"{call['method']:4} {path}" + ("" if call["status"] == 200 else f": {call['status']}")
+    """Describe each call as HappyFox received it."""
+    for call in calls:
+        path = call["path"].rpartition("/api/1.1/json/")[2].strip("/")
+        note = " (cached for an hour)" if call["ticket"] is None else ""
+        yield f"{call['method']:4} {path}{note}" + ("" if call["status"] == 200 else f": {call['status']}")
 
 
 def _without_skipped(record: Record) -> Record:
@@ -341,7 +337,7 @@ def _without_skipped(record: Record) -> Record:
 
 
 def _facts(ticket: Json) -> set[str]:
-    """Return what HappyFox shows of a ticket, in the words of the scenes."""
+    """Return what HappyFox shows of a ticket, in the same words as the expectations of the scenes."""
     names = {"status": "status", "assignee": "assigned_to", "priority": "priority"}
     facts = {f"{label} {(ticket[member] or {}).get('name')}" for label, member in names.items()}
     facts |= {f"tag {tag.strip()}" for tag in ticket["tags"].split(",")}  # the API shows them as one text

@@ -28,7 +28,7 @@ BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.ar
 
 
 class Embedded:
-    """The store in one folder. With ``bound`` it ends with this process, however that ends (Linux only)."""
+    """The store in one folder. With ``bound``, the server ends when this process ends or is killed (Linux only)."""
 
     def __init__(self, folder: Path, bound: bool = False) -> None:
         self.folder = folder.absolute()

@@ -27,13 +27,13 @@ from workers.store.client import Store, store_time
 from workers.store.records import AccountRecords
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
-#: Lists of names are used whatever their age (ms): old names are as good as today's.
+#: Maximum age of lists of names (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000
 
 #: Audit events of the interpreter for what a handler must not do in a backtest.
 OUTSIDE = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system")
 
-#: How many differences of a handler are shown, each way; `--json` has them all.
+#: How many added and how many missing actions of a handler are shown; `--json` has them all.
 MOST = 20
 
 
@@ -113,7 +113,7 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
 def _test(
     records: AccountRecords, test: Backtest, account: Account, after: int, ticket: int | None, named: bool
 ) -> AccountResult:
-    """Play the turns of an account since ``after`` (ms), of one ticket if given."""
+    """Test on the turns of an account since ``after`` (ms), or only on those of one ticket."""
     now = first = store_time(records.client)
     skipped = 0
     for stored in records.records(after, oldest_first=True):
@@ -152,7 +152,7 @@ def peak(times: Iterable[int], window: float) -> int:
 
 
 def _sealed(limits: HandlerTimeouts) -> RunInvocation:
-    """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
+    """Return a function that runs a handler with its time limit, without network, printing to stderr."""
 
     def run(invocation: Callable[[], Decision]) -> Decision:
         seal = _seal()

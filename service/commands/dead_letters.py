@@ -20,7 +20,7 @@ from workers.webhook import UnreadableBody, parse
 
 #: How many are listed for a person.
 MOST = 1_000
-#: Why nothing can be done with an entry that somebody else has replayed or discarded.
+#: The problem with an entry that somebody else has replayed or discarded.
 GONE = "it no longer exists"
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
@@ -196,11 +196,10 @@ def _summary(entry: DeadLetterEntry) -> dict[str, object]:
 def _show(entry: DeadLetterEntry, now: int) -> None:
     line((entry.id, "bold"), f" of {entry.account}, {ago(entry.at, now)}")
     known = {"ticket": entry.ticket, "handler": entry.handler, "reason": entry.reason, "attempts": entry.attempts}
-    pairs = {**known, **{name: value for name, value in entry.evidence.items() if name not in ("id", *known)}}
     details(
         (name, value if isinstance(value, str | int) else jsonlib.dumps(value, indent=2))
-        for name, value in pairs.items()
-        if value not in (None, "", [], {})
+        for name, value in {**known, **entry.evidence, **known}.items()
+        if name != "id" and value not in (None, "", [], {})
     )
     if entry.ticket is not None:
         line(f"See `foxhooks explain {entry.ticket}` for the ticket's history.")

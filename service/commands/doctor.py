@@ -1,4 +1,4 @@
-"""`foxhooks doctor`: check everything that can be checked before the first delivery, and show the fixes."""
+"""`foxhooks doctor`: check everything that can be checked before the first delivery; show how to fix problems."""
 
 import os
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ def doctor(
 
 
 def check(offline: bool) -> Iterator[Finding]:
-    """Check everything; with ``offline`` HappyFox is not called and the store may be down."""
+    """Check everything; with ``offline``, HappyFox is not called and the store may be down."""
     try:
         settings = settings_of("all")
     except SettingsError as wrong:

@@ -38,12 +38,12 @@ class TurnEntry:
 
 @dataclass(frozen=True, slots=True)
 class PendingSummary:
-    """Work that a handler, or several, still have to do."""
+    """The pending work of one handler, or of every handler."""
 
     handler: str
     changes: int
     due: int
-    """When it is tried again (ms); means nothing while it is paused."""
+    """When it is tried again (ms), unless it is paused."""
     paused: bool
 
 

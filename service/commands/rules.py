@@ -31,7 +31,7 @@ rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_ar
 
 @rules.callback()
 def _group() -> None:
-    """Keep `check` a command of its own."""
+    """Make `check` a subcommand although it is the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def check(
 
 
 def _reports(given: str) -> Iterator[Report]:
-    """Check each file once for every account that uses it; a file that none uses, with the grants of all."""
+    """Check each file for every account that uses it, and an unused file with the grants of all accounts."""
     used = rules_files(os.environ, Path.cwd())
     path = Path(given).resolve() if given else None
     here = [each for each in used if each.path and path in (None, each.path.resolve())]
@@ -90,7 +90,7 @@ def _report(path: Path, used: list[RulesFile]) -> Report:
 
 
 def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
-    """Find the names that HappyFox does not know; raise if it or the store cannot be asked."""
+    """Find the names that HappyFox does not know; raise if HappyFox or the store does not answer."""
     settings = load("worker", {**os.environ, "FOXHOOKS_RULES": str(path)}, Path.cwd())
     with store_of(settings) as client:
         for account in settings.accounts.values():

@@ -1,4 +1,4 @@
-"""`foxhooks status`: what was received, what is left of the call budget, what waits; also a probe."""
+"""`foxhooks status`: deliveries, call budget and backlog of each account; with `--worker` a health check."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 
-#: A search that is late by this much (ms) is reported.
+#: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
 
 
@@ -120,7 +120,7 @@ def _probe() -> None:
     if any(name.startswith(here) for name in (*alive, *workers.silent)):
         alive = [name for name in alive if name.startswith(here)]
     if not alive:
-        raise CommandError(f"no worker has given a sign of life for {WORKER_LIFE // 1000} s")
+        raise CommandError(f"no worker heartbeat in the last {WORKER_LIFE // 1000} s")
     print(f"alive: {', '.join(alive)}")
 
 

@@ -102,7 +102,7 @@ class SimulatorApp:
         return HttpResponse(response.body, response.status, dict(response.headers))
 
     async def page(self, _request: HttpRequest) -> HttpResponse:
-        """Show a person what this is."""
+        """Show an overview in the browser."""
         overview = msgspec.json.format(msgspec.json.encode(admin.overview(self.simulator)))
         return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(overview.decode())}</pre>")
 

@@ -144,7 +144,7 @@ class Health:
         )
 
     async def alive(self, _request: Request) -> JSONResponse:
-        """Answer 200, as the process is running."""
+        """Answer 200 as long as the process runs."""
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _request: Request) -> JSONResponse:

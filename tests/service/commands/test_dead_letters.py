@@ -133,5 +133,5 @@ def test_a_dead_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
-def test_a_since_that_is_no_duration_is_wrong_usage(command: list[str]) -> None:
+def test_an_invalid_since_is_wrong_usage(command: list[str]) -> None:
     assert "90s, 10m" in wrong(*command, "--since", "soon")

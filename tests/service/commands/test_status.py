@@ -57,9 +57,9 @@ def test_status_works_where_only_a_web_process_is_set_up(store: redis.Redis) -> 
     assert "not known here" in run("status").stdout
 
 
-def test_the_probe_fails_unless_a_worker_gave_a_sign_of_life_recently(store: redis.Redis) -> None:
+def test_the_probe_fails_without_a_recent_heartbeat(store: redis.Redis) -> None:
     store.hset(WORKERS, "old", store_time(store) - WORKER_LIFE)
-    assert "sign of life" in refused("status", "--worker")
+    assert "no worker heartbeat" in refused("status", "--worker")
     store.hset(WORKERS, "young", store_time(store))
     assert run("status", "--worker").stdout == "alive: young\n"
 
@@ -67,7 +67,7 @@ def test_the_probe_fails_unless_a_worker_gave_a_sign_of_life_recently(store: red
 def test_a_probe_on_the_machine_of_a_silent_worker_ignores_other_machines(store: redis.Redis) -> None:
     store.hset(WORKERS, "neighbour", store_time(store))
     store.hset(WORKERS, f"{socket.gethostname()}-77-abc", store_time(store) - WORKER_LIFE)
-    assert "sign of life" in refused("status", "--worker")
+    assert "no worker heartbeat" in refused("status", "--worker")
 
 
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])
