@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -97,7 +98,8 @@ def _show(result: Any, as_json: bool) -> None:
         present = [name for name in COLUMNS if any(row.get(name) not in (None, "", []) for row in rows)]
         others = [name for name in rows[0] if name not in COLUMNS] if len(present) < FEW_COLUMNS else []
         names = (present + others)[:MOST_COLUMNS]
-        show(rows, {name: lambda row, name=name: _text(row.get(name)) for name in names})
+        cells = [{name: _text(row.get(name)) for name in names} for row in rows]
+        show(cells, {name: itemgetter(name) for name in names})
         if isinstance(result, Page) and result.total is not None:
             line(f"{len(result)} of {result.total}")
         return

@@ -25,8 +25,6 @@ from workers.store.client import Store, connect, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
-API = "Apps > Goodies > API in HappyFox"
-
 #: Store connections of one web process, of one worker process, and of a person's commands.
 WEB, WORKER, PERSON = 3, 5, 2
 
@@ -102,7 +100,6 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
         yield level(STORE, f"it does not answer ({reason})", "check REDIS_URL, its password and the server")
     finally:
-        client.close()
         client.connection_pool.disconnect()
 
 
@@ -200,7 +197,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         with Store(client) as store:
             lists = fetch_lists(store, account, list(Directory.LISTS))
     except CheckCredentials as refused:
-        fix = f"copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from {API}, and check that the key is enabled"
+        fix = "copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from Apps > Goodies > API in HappyFox; enable the key there"
         yield error(subject, str(refused), fix)
         return
     except NotNow as closed:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,16 +124,13 @@ def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
-    connection = ApiConnection.of(account, governor, store)
     lists: dict[str, list[Any]] = {}
-    try:
+    with closing(ApiConnection.of(account, governor, store)) as connection:
         for name in names:
             found = read(connection.send(Directory.LISTS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
                 store.run(store_list(account.name, name, msgspec.json.encode(lists[name])))
-    finally:
-        connection.close()
     return lists
 
 

@@ -200,8 +200,8 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
-    count = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
-    yield "dead letters", count if status.dead_letters else "none"
+    dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
+    yield "dead letters", dead if status.dead_letters else "none"
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

@@ -185,10 +185,7 @@ async def _read(request: HttpRequest) -> ApiRequest:
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
-    state: dict[str, Any] = scope.get("state", {})
-    if "transport" not in state:
-        raise RuntimeError("Only a server started by `serve` or `running` can cut a connection.")
-    state["transport"].abort()
+    scope["state"]["transport"].abort()
     await _disconnect(receive)
 
 

@@ -104,15 +104,12 @@ class WebhookEndpoint:
     async def _receive(self, account: str, kind: Kind, scope: Scope, receive: Receive) -> Arrival:
         """Read a delivery and check its signature; parse nothing before the signature is valid."""
         signatures: list[bytes] = []
-        content_type = b""
         kept: list[tuple[bytes, bytes]] = []
         for name, value in scope["headers"]:
             if name == _SIGNATURE:
                 signatures.append(value)
             elif name in _KEPT_HEADERS or name.startswith(_HAPPYFOX_HEADERS):
                 kept.append((name, value))
-                if name == b"content-type":
-                    content_type = value
             elif name == b"content-length" and int(value) > BODY_LIMIT:
                 await self._bodies.discard(receive)
                 raise _too_large()
@@ -123,6 +120,7 @@ class WebhookEndpoint:
         if not self._verifiers[account](signatures[0], body):
             raise RejectedError(401, "bad-signature", "the signature matches no webhook secret of this account")
         headers = _headers_as_json(tuple(kept))
+        content_type = dict(kept).get(b"content-type", b"")
         try:
             return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
         except UnreadableBody as error:

@@ -185,7 +185,7 @@ def restore(client: redis.Redis, entries: Sequence[dict[str, Any]]) -> None:
         "list": lambda key, value: untyped.rpush(key, *map(_bytes, value)),
         "hash": lambda key, value: untyped.hset(key, mapping={name: _bytes(each) for name, each in value.items()}),
         "set": lambda key, value: untyped.sadd(key, *value),
-        "zset": lambda key, value: untyped.zadd(key, value),
+        "zset": untyped.zadd,
     }
     for entry in entries:
         write[entry["type"]](entry["key"], entry["value"])
