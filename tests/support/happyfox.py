@@ -92,7 +92,7 @@ def read(response: ApiResponse) -> Any:
 
 
 class Asked(Exception):
-    """Ends a method with the request it would have sent."""
+    """Stop a method and carry the request that it would have sent."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()

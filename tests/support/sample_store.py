@@ -1,4 +1,4 @@
-"""A store with one of everything, kept as a file to prove that later versions go on from it.
+"""A store with one of everything, kept as a file to prove that later versions can continue with it.
 
     python -m tests.support.sample_store
 
@@ -89,7 +89,7 @@ class SampleAccount:
         self.tickets: dict[str, int] = {}
 
     def run(self) -> None:
-        """Do one of everything, and let the worker die wherever that leaves something behind."""
+        """Do one of everything, and crash the worker wherever that leaves work behind."""
         world = self.world
         on_hold = world.simulator.create_ticket(subject="on hold").id
         world.simulator.staff_updates(on_hold, status="On Hold", staff=1)
@@ -127,7 +127,7 @@ class SampleAccount:
         return self.tickets[fate]
 
     def _crash_in_turns(self) -> None:
-        """Die when the first write of a plan, an external effect and a creation are made and nobody knows it yet."""
+        """Crash after the first write of a plan, an external effect and a creation, before any is recorded."""
 
         def after(step: Step | Inner, result: Any) -> Any:
             if isinstance(step, ExternalCall) or (isinstance(step, Call) and step.request.method != "GET"):
@@ -140,7 +140,7 @@ class SampleAccount:
                     self.world.work()
 
     def _crash_in_a_schedule(self) -> None:
-        """Die with matches of which no events have been made."""
+        """Crash after matches were found and before events were made of them."""
 
         def after(step: Step | Inner, result: Any) -> Any:
             if self.client.exists(self.keys.matches("main.close")):

@@ -69,7 +69,7 @@ class Witness:
             memory.clear()
 
     def begins(self, worker: Hashable) -> None:
-        """Begin a turn of a worker; what it saw before and did not store is void."""
+        """Begin a turn of a worker; what it saw before and did not store no longer counts."""
         self._said[worker] = []
 
     def saw(self, worker: Hashable, step: Step, answer: Any) -> None:

@@ -90,12 +90,12 @@ def test_status_shows_schedules_and_unknown_names(store: redis.Redis) -> None:
         ":names": round_of(now, findings=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
     store.hset(KEYS.periodic_tasks, mapping=rounds)  # type: ignore[arg-type]
-    told = " ".join(run("status").stdout.split())
-    assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in told
-    assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in told
-    assert "gone.sweep: 23 matching tickets 1 h ago; next search was due 10 min ago: no worker runs" in told
-    assert "vip.look: searching since 10 min ago, 50 matching tickets so far" in told
-    assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in told
+    output = " ".join(run("status").stdout.split())
+    assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in output
+    assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in output
+    assert "gone.sweep: 23 matching tickets 1 h ago; next search was due 10 min ago: no worker runs" in output
+    assert "vip.look: searching since 10 min ago, 50 matching tickets so far" in output
+    assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in output
     (account,) = shown("status")["accounts"]
     close = account["schedules"]["stale.close"]
     assert (close["matches"], close["truncated"], close["running"]) == (23, True, False)
