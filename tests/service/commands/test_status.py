@@ -44,10 +44,10 @@ def test_status_shows_backlog_budget_and_lockout(store: redis.Redis) -> None:
 @pytest.mark.usefixtures("worker_settings")
 def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store: redis.Redis) -> None:
     take_in(store)
-    store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 51_000})
+    store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 59_000})
     text = " ".join(run("status").stdout.split())
     assert re.search(r"HappyFox rejected the API key\. Next attempt in 5\d s\. Run `foxhooks doctor`\.", text)
-    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 51_000})
+    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 59_000})
     text = " ".join(run("status").stdout.split())
     assert re.search(r"locked out until \d\d:\d\d UTC\. HappyFox answered 429 \(too many calls\)\.", text)
 
