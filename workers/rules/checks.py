@@ -7,7 +7,7 @@ so whatever several checks need of a context is computed once.
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from math import prod
 from typing import Protocol
@@ -185,34 +185,26 @@ ATTRIBUTES = {
 }
 
 
-@dataclass(slots=True)
 class Equals:
     """The attribute has one of the expected values: names in any case, integers as ids."""
 
-    attribute: Attribute
-    expected: tuple[str | int, ...]
-    keys: frozenset[str | int] = field(init=False, repr=False)
-    shown: str = field(init=False, repr=False)
-    label: str = field(init=False, repr=False)
-    failures: dict[str, CheckOutcome] = field(default_factory=dict, repr=False)
-    """By what is shown of the value: nothing, or a name that the account chose."""
-
-    def __post_init__(self) -> None:
-        self.keys = frozenset(map(key, self.expected))
-        self.shown = _either(self.expected)
-        self.label = self.attribute.label
+    def __init__(self, attribute: Attribute, expected: tuple[str | int, ...]) -> None:
+        self.attribute, self.expected = attribute, expected
+        self.keys = frozenset(map(key, expected))
+        #: By what is shown of the actual value: nothing, or a name that the account chose.
+        self._failures: dict[str, CheckOutcome] = {}
 
     def check(self, context: MatchContext) -> CheckOutcome:
-        keys, names = context.known.get(self.label) or context.find(self.attribute)
+        label = self.attribute.label
+        keys, names = context.known.get(label) or context.find(self.attribute)
         if not self.keys.isdisjoint(keys):
             same = next(each for each in self.expected if key(each) in keys)
-            return CheckOutcome(True, f"{self.label} is {_shown(same)}")
-        failure = self.failures.get(names)
-        return self._failure(names) if failure is None else failure
-
-    def _failure(self, names: str) -> CheckOutcome:
-        reason = f"{self.label} is {names}, expected {self.shown}" if names else f"{self.label} is not {self.shown}"
-        return self.failures.setdefault(names, CheckOutcome(False, reason))
+            return CheckOutcome(True, f"{label} is {_shown(same)}")
+        if names not in self._failures:
+            expected = _either(self.expected)
+            reason = f"{label} is {names}, expected {expected}" if names else f"{label} is not {expected}"
+            self._failures[names] = CheckOutcome(False, reason)
+        return self._failures[names]
 
 
 # Regular expressions
@@ -226,31 +218,19 @@ class Expression:
     """
 
     pattern: "regex.Pattern[str]"
-    words: tuple[str, ...] = field(init=False)
-    """The words of which a matching text must contain one."""
-    plain: bool = field(init=False)
+    words: tuple[str, ...]
+    """The words of which a matching text contains one; empty if they are not known."""
+    plain: bool
     """Whether a text with one of the words matches."""
 
-    def __post_init__(self) -> None:
-        parts = [_word(part) for part in self.pattern.pattern.split("|")]
-        known = all(word for word, _ in parts) and not set(self.pattern.pattern) & set("([{")
-        object.__setattr__(self, "words", tuple(fold(word) for word, _ in parts) if known else ())
-        object.__setattr__(self, "plain", known and all(plain for _, plain in parts))
-
     def matches(self, text: str, folded: str) -> bool:
-        """Return whether it matches somewhere in a text, also given as `fold` returns it.
+        """Return whether it matches somewhere in a text, also passed as `fold` returns it.
 
-        Raises TimeoutError after LIMIT.
+        Raise TimeoutError after LIMIT.
         """
-        if self.words:
-            for word in self.words:
-                if word in folded:
-                    break
-            else:
-                return False
-            if self.plain:
-                return True
-        return self.pattern.search(text, timeout=LIMIT) is not None
+        if self.words and not any(map(folded.__contains__, self.words)):
+            return False
+        return self.plain or self.pattern.search(text, timeout=LIMIT) is not None
 
 
 def expression(written: str) -> Expression:
@@ -266,9 +246,13 @@ def expression(written: str) -> Expression:
     if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
         raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
     try:
-        return Expression(regex.compile(written, regex.IGNORECASE))
+        pattern = regex.compile(written, regex.IGNORECASE)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
+    parts = [_word(part) for part in written.split("|")]
+    known = all(word for word, _ in parts) and not set(written) & set("([{")
+    words = tuple(fold(word) for word, _ in parts) if known else ()
+    return Expression(pattern, words, known and all(plain for _, plain in parts))
 
 
 def fold(text: str) -> str:
@@ -290,20 +274,17 @@ def _word(part: str) -> tuple[str, bool]:
     return best, best == part
 
 
-@dataclass(slots=True)
 class Expressions:
     """One of the expressions matches. One that takes too long is logged once, and its result is unknown."""
 
-    label: str
-    where: str
-    text: Callable[[MatchContext], str]
-    expressions: Sequence[Expression]
-    slow: set[str] = field(default_factory=set)
-    failure: CheckOutcome = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        patterns = _either(each.pattern.pattern for each in self.expressions)
-        self.failure = CheckOutcome(False, f"{self.label} does not match {patterns}")
+    def __init__(
+        self, label: str, where: str, text: Callable[[MatchContext], str], expressions: Sequence[Expression]
+    ) -> None:
+        self.label, self.where, self.text, self.expressions = label, where, text, expressions
+        self.plain = all(each.plain for each in expressions)
+        patterns = _either(each.pattern.pattern for each in expressions)
+        self._failure = CheckOutcome(False, f"{label} does not match {patterns}")
+        self._slow: set[str] = set()
 
     def check(self, context: MatchContext) -> CheckOutcome:
         text, folded = context.texts.get(self.label) or context.read(self.label, self.text)
@@ -313,21 +294,14 @@ class Expressions:
                 if each.matches(text, folded):
                     return CheckOutcome(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
-                slow = each.pattern.pattern
-                self._report(slow)
-        if slow:
-            return CheckOutcome(None, f"{self.label}: {slow!r} took longer than {LIMIT * 1000:.0f} ms and was ignored")
-        return self.failure
+                slow = f"{each.pattern.pattern!r} took longer than {LIMIT * 1000:.0f} ms"
+                self._log(slow)
+        return CheckOutcome(None, f"{self.label}: {slow} and was ignored") if slow else self._failure
 
-    @property
-    def cost(self) -> int:
-        """Return its cost compared with other checks."""
-        return 1 if all(each.plain for each in self.expressions) else 3
-
-    def _report(self, pattern: str) -> None:
-        if pattern not in self.slow:
-            self.slow.add(pattern)
-            reason = f"{self.where}: {pattern!r} took longer than {LIMIT * 1000:.0f} ms; make it simpler"
+    def _log(self, slow: str) -> None:
+        if slow not in self._slow:
+            self._slow.add(slow)
+            reason = f"{self.where}: {slow}; make it simpler"
             logger.warning("An expression takes too long and is ignored.", extra={"reason": reason})
 
 

@@ -207,7 +207,9 @@ def _cost(check: ConditionCheck) -> int:
     """Return the cost of a check: a negated one seldom fails, and an expression is by far the most expensive."""
     if isinstance(check, Not):
         return 2 + _cost(check.negated)
-    return check.cost if isinstance(check, Expressions) else 0
+    if isinstance(check, Expressions):
+        return 1 if check.plain else 3
+    return 0
 
 
 def _field_text(value: str | int | float) -> str:
