@@ -10,11 +10,11 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Protocol
+from datetime import date
+from typing import Any
 
-from workers.errors import suggest
+from workers.errors import InvalidAction, suggest
+from workers.plugins import arguments
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
 from workers.rules.conditions import NAMES, NameUse, as_list
@@ -41,36 +41,17 @@ _PROPERTIES = (*_NAMED_PROPERTIES, "due_date")
 _A_NAME = "a name in quotes, or a number as an id"
 
 
-class ReportProblem(Protocol):
-    """Report what is wrong with a key of the rule."""
-
-    def __call__(self, path: Path, problem: str, fix: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RuleAction:
-    """One action of a rule."""
-
-    key: str
-    permission: str
-    """The grant it needs, empty when it needs none."""
-    run: Run
-
-
 class ActionReader:
     """Reads the actions of one rule, reports every mistake and collects the names that HappyFox must know."""
 
-    def __init__(self, report: ReportProblem) -> None:
+    def __init__(self, report: Callable[[Path, str, str], None]) -> None:
         self._report = report
-        self._mistakes = 0
         self.names: list[NameUse] = []
 
-    def read(self, key: str, value: object) -> RuleAction | None:
-        """Read one action; return None if it has a mistake."""
-        before = self._mistakes
+    def read(self, key: str, value: object) -> Run:
+        """Read one action; report a mistake and return any function."""
         read: Callable[[str, object], Run] = getattr(self, f"_{key}")
-        run = read(key, value)
-        return None if self._mistakes > before else RuleAction(key, GRANTS[key], run)
+        return read(key, value)
 
     def _add_tags(self, key: str, value: object) -> Run:
         tags = self._tags(key, value)
@@ -106,7 +87,7 @@ class ActionReader:
     def _forward(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping):
             fix = 'write it as { to = "...", subject = "...", message = "..." }'
-            self._problem((key,), f"{key} is not a table", fix)
+            self._report((key,), f"{key} is not a table", fix)
             return _nothing
         self._members(key, value, ("to", "subject", "message"), ())
         to = tuple(self._address((key, "to"), one) for one in as_list(value.get("to", "")))
@@ -119,16 +100,16 @@ class ActionReader:
     def _subscribe(self, key: str, value: object) -> Run:
         staff = tuple(self._name("staff member", (key,), one) for one in as_list(value))
         if not staff:
-            self._problem((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
+            self._report((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
         return lambda ticket, _: ticket.subscribe(*staff)
 
     def _set(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping) or not value:
-            self._problem((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
+            self._report((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
             return _nothing
         for name in value:
             if name not in (*_PROPERTIES, "fields"):
-                self._problem((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
+                self._report((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
@@ -151,7 +132,7 @@ class ActionReader:
     def _fields(self, path: Path, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
             fix = 'write set.fields."Name of the field" = "value"'
-            self._problem(path, f"{'.'.join(path)} is not a table", fix)
+            self._report(path, f"{'.'.join(path)} is not a table", fix)
             return {}
         return {name: self._field((*path, name), name, one) for name, one in value.items()}
 
@@ -159,14 +140,14 @@ class ActionReader:
 
     def _tags(self, key: str, value: object) -> tuple[str, ...]:
         if not isinstance(value, list) or not value:
-            self._problem((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
+            self._report((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
             return ()
         for tag in value:
-            if not isinstance(tag, str) or not tag.strip() or "," in tag:
-                self._problem((key,), f"{tag!r} is not a tag", "write each tag in its own quotes, without a comma")
-            elif len(tag) > LONGEST_NAME or not tag.isprintable():
-                fix = f"write it on one line, with at most {LONGEST_NAME} characters"
-                self._problem((key,), "a tag is too long or does not print", fix)
+            try:
+                arguments.tags([tag])
+            except InvalidAction:
+                fix = f"write each tag in its own quotes, on one line, without commas, at most {LONGEST_NAME} long"
+                self._report((key,), f"{tag!r} is not a tag", fix)
             else:
                 self._check_plain((key,), tag)
         return tuple(value)
@@ -175,17 +156,17 @@ class ActionReader:
         """Read a name or an id of `what`, which HappyFox must know."""
         written = ".".join(path[:1] if path[0] in ("move", "subscribe") else path)
         if isinstance(value, bool) or not isinstance(value, str | int):
-            self._problem(path, f"{written} is not a {what}", f"write {_A_NAME}")
+            self._report(path, f"{written} is not a {what}", f"write {_A_NAME}")
             return 0
         if isinstance(value, str) and not value.strip():
-            self._problem(path, f"{written} is empty", f"write {_A_NAME}, or remove it")
+            self._report(path, f"{written} is empty", f"write {_A_NAME}, or remove it")
         elif isinstance(value, int) or self._check_plain(path, value):
             self.names.append(NameUse(what, value, path))
         return value
 
     def _address(self, path: Path, value: object) -> str:
-        if not isinstance(value, str) or "@" not in value:
-            self._problem(path, f"{value!r} is not an e-mail address", 'write it as "finance@example.com"')
+        if not isinstance(value, str) or not arguments.ADDRESS.fullmatch(value.strip()):
+            self._report(path, f"{value!r} is not an e-mail address", 'write it as "finance@example.com"')
         elif self._check_plain(path, value):
             return value.strip()
         return ""
@@ -193,27 +174,23 @@ class ActionReader:
     def _template(self, path: Path, value: object, empty: bool = False) -> Template:
         key = ".".join(path)
         if not isinstance(value, str):
-            self._problem(path, f"{key} is not a text", f'write it as {key} = "..."')
+            self._report(path, f"{key} is not a text", f'write it as {key} = "..."')
         elif not value.strip() and not empty:
-            self._problem(path, f"{key} is empty", "write a text, or remove it")
+            self._report(path, f"{key} is empty", "write a text, or remove it")
         else:
             try:
                 return Template(value)
             except InvalidTemplateError as error:
                 for problem, fix in error.problems:
-                    self._problem(path, f"{key}: {problem}", fix)
+                    self._report(path, f"{key}: {problem}", fix)
         return Template("")
 
-    def _day(self, path: Path, value: object) -> date | None:
+    def _day(self, path: Path, value: object) -> str | None:
         """Read a date; an empty text clears it."""
-        if value == "":
-            return None
-        if isinstance(value, date):
-            return value.date() if isinstance(value, datetime) else value
         try:
-            return date.fromisoformat(value if isinstance(value, str) else "")
-        except ValueError:
-            self._problem(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
+            return arguments.day(value) if value != "" else None
+        except InvalidAction:
+            self._report(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
             return None
 
     def _field(self, path: Path, name: str, value: object) -> Any:
@@ -221,7 +198,7 @@ class ActionReader:
         texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
         if not texts and not isinstance(value, str | int | float | date):
             fix = "write a text, a number, true or a list of texts"
-            self._problem(path, f"{'.'.join(path)} has no usable value", fix)
+            self._report(path, f"{'.'.join(path)} has no usable value", fix)
             return ""
         made = self._template(path, value, empty=True) if isinstance(value, str) else value
         known = not isinstance(made, Template) or (made.fixed and value != "")
@@ -232,7 +209,7 @@ class ActionReader:
         """Return whether a text is no template; report it otherwise."""
         if "{{" in value or "{%" in value:
             fix = "templates are for note, reply, forward, the note of a move and set.fields"
-            self._problem(path, f"{'.'.join(path)} cannot be a template", fix)
+            self._report(path, f"{'.'.join(path)} cannot be a template", fix)
             return False
         return True
 
@@ -240,14 +217,10 @@ class ActionReader:
         """Report unknown and missing members of a table."""
         for name in table:
             if name not in (*required, *optional):
-                self._problem((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
+                self._report((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
         for name in required:
             if name not in table:
-                self._problem((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
-
-    def _problem(self, path: Path, problem: str, fix: str) -> None:
-        self._mistakes += 1
-        self._report(path, problem, fix)
+                self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
 
 
 def _nothing(ticket: Ticket, variables: Variables) -> None:

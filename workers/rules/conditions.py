@@ -1,6 +1,6 @@
 """Conditions: compiled once from a table, evaluated for every ticket and event.
 
-    condition = compile({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
+    condition = compile_condition({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
     condition.holds(ticket, event, now).reason   # "category is Billing, which is excluded"
 
 All keys of a table must hold, for one and the same of the changes that the event matched. A list means any of its
@@ -33,7 +33,7 @@ from workers.rules.checks import (
     message_text,
 )
 from workers.settings import SettingProblem
-from workers.tickets.change import Change, Event
+from workers.tickets.change import Change, Event, check
 from workers.tickets.model import TicketRead
 
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
@@ -56,10 +56,6 @@ NO_CHANGE = CheckOutcome(False, "no change of the requested kinds")
 Value = TypeVar("Value")
 
 
-class ConditionError(FitError):
-    """A condition is invalid; `problems` lists everything that is wrong with it."""
-
-
 @dataclass(frozen=True, slots=True)
 class ConditionResult:
     """Whether a condition holds, and why, in words made of configured values, never of a customer's."""
@@ -80,24 +76,28 @@ class Condition:
     check: All
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether one of the matched changes, the newest first, fulfils the condition; `now` is aware."""
+        """Return whether one of the matched changes, the newest first, fulfills the condition; `now` is aware."""
+        return self.holds_in(MatchContext(ticket, change, now) for change in reversed(event.matched))
+
+    def holds_in(self, contexts: Iterable[MatchContext]) -> ConditionResult:
+        """Return whether the condition holds in one of these contexts."""
         result = NO_CHANGE
-        for change in reversed(event.matched):
-            result = self.check.check(MatchContext(ticket, change, now))
+        for context in contexts:
+            result = self.check.check(context)
             if result.holds:
-                return ConditionResult(True, result.reason, change)
+                return ConditionResult(True, result.reason, context.change)
         return ConditionResult(False, result.reason)
 
 
-def compile(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
+def compile_condition(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
     """Compile a table; `where` names it in messages, `beside` are keys that may be next to the conditions.
 
-    Raises ConditionError with every problem.
+    Raises FitError with every problem.
     """
     compiler = _Compiler(where, beside)
     check = compiler.all(table)
     if compiler.problems:
-        raise ConditionError(compiler.problems)
+        raise FitError(compiler.problems)
     return Condition(check)
 
 
@@ -191,6 +191,21 @@ class _Compiler:
 def as_list(value: Any) -> list[Any]:
     """Return a list as it is, anything else as the one item of a list."""
     return value if isinstance(value, list) else [value]
+
+
+def kind_problems(kinds: list[Any]) -> Iterator[tuple[Any, str, str]]:
+    """Yield each invalid kind in `on` with the problem and its fix."""
+    if not kinds:
+        yield None, "on is empty", 'name a kind, for example on = "ticket-created"'
+    for kind in kinds:
+        if not isinstance(kind, str):
+            yield None, f"on: {kind!r} is not a kind", 'write it as on = "ticket-created"'
+            continue
+        try:
+            check(kind)
+        except ValueError as error:
+            problem, _, fix = str(error).partition("; ")
+            yield kind, f"on: {problem}", fix
 
 
 def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:

@@ -11,9 +11,18 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from workers.plugins.loading import FitError, fit
-from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, as_list, compile, uses
+from workers.rules.conditions import (
+    NAMES,
+    Condition,
+    ConditionResult,
+    NameUse,
+    as_list,
+    compile_condition,
+    kind_problems,
+    uses,
+)
 from workers.settings import SettingProblem
-from workers.tickets.change import Event, check, event_for
+from workers.tickets.change import Event, event_for
 from workers.tickets.model import TicketRead
 
 EntryAction = TypeVar("EntryAction")
@@ -94,11 +103,12 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     if not isinstance(entry, Mapping):
         raise FitError([SettingProblem(where, "is not a table", 'write it as { status = "New", ... }')])
     own = {each.name for each in fields(action)}  # type: ignore[arg-type]
-    problems: list[SettingProblem] = []
-    kinds = _kinds(entry.get("on", list(DEFAULT_KINDS)), where, problems)
+    given = as_list(entry.get("on", list(DEFAULT_KINDS)))
+    problems = [SettingProblem(where, problem, fix) for _, problem, fix in kind_problems(given)]
+    kinds = frozenset(map(str, given))
     made: list[Any] = []
     for make in (
-        lambda: compile({key: entry[key] for key in entry if key not in {"on", *own}}, where, {"on", *own}),
+        lambda: compile_condition({key: entry[key] for key in entry if key not in {"on", *own}}, where, {"on", *own}),
         lambda: fit({key: entry[key] for key in entry if key in own}, action, where),
     ):
         try:
@@ -129,16 +139,3 @@ def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUs
             yield NameUse(_MEMBER_NAMES[member.name], value, where)
         else:
             yield from _action_names(value, where)
-
-
-def _kinds(value: object, where: str, problems: list[SettingProblem]) -> frozenset[str]:
-    kinds = as_list(value)
-    if not kinds:
-        problems.append(SettingProblem(where, "on is empty", 'name a kind, for example on = "ticket-created"'))
-    for kind in kinds:
-        try:
-            check(kind if isinstance(kind, str) else "")
-        except ValueError as error:
-            problem, _, fix = str(error).partition("; ")
-            problems.append(SettingProblem(where, f"on: {problem}", fix))
-    return frozenset(map(str, kinds))

@@ -9,24 +9,24 @@ from typing import Any
 from workers.errors import suggest
 from workers.plugins.actions import Ticket
 from workers.plugins.context import Context
+from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import GRANTS, ActionReader, RuleAction
+from workers.rules.actions import GRANTS, ActionReader, Run
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     KEYS,
-    NO_CHANGE,
     Condition,
-    ConditionError,
     NameUse,
     TagUse,
     all_of,
     as_list,
-    compile,
+    compile_condition,
+    kind_problems,
     uses,
 )
 from workers.rules.templates import views
 from workers.settings import SettingProblem
-from workers.tickets.change import CALLS, Event, check
+from workers.tickets.change import Event
 from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
@@ -70,7 +70,8 @@ class Rule:
     kinds: tuple[str, ...]
     """The kinds of change it runs for; `scheduled` alone when it has a schedule."""
     condition: Condition
-    actions: tuple[RuleAction, ...]
+    actions: Mapping[str, Run]
+    """By their keys."""
     cache: ContextCache
     """Shared with the other rules of the file."""
     once: bool = False
@@ -78,22 +79,15 @@ class Rule:
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Return why its conditions do not hold, empty when they do."""
-        result = NO_CHANGE
-        for context in self.cache.contexts(ticket, event, now):
-            for each in self.condition.check.checks:
-                result = each.check(context)
-                if not result.holds:
-                    break
-            else:
-                return ""
-        return result.reason
+        result = self.condition.holds_in(self.cache.contexts(ticket, event, now))
+        return "" if result.holds else result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Run its actions; templates refer to the change that its conditions hold for."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
         variables = views(ticket, event, change)
-        for action in self.actions:
-            action.run(ticket, variables)
+        for run in self.actions.values():
+            run(ticket, variables)
 
 
 def function_of(name: str) -> str:
@@ -126,7 +120,7 @@ class RuleReader:
             self.report((key,), f"no key {key!r}", _meant(key))
         condition = self._condition(self.table.get("when", {}), kinds)
         reader = ActionReader(self.report)
-        actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
+        actions = {key: reader.read(key, self.table[key]) for key in GRANTS if key in self.table}
         self.names += reader.names
         once = self.table.get("once", False)
         if not isinstance(once, bool):
@@ -140,7 +134,7 @@ class RuleReader:
             function=function,
             kinds=kinds,
             condition=condition,
-            actions=tuple(each for each in actions if each),
+            actions=actions,
             cache=self.cache,
             once=once,
             every=every,
@@ -196,24 +190,14 @@ class RuleReader:
             return ("scheduled",), None
 
     def _kinds(self) -> tuple[str, ...]:
-        given = self.table.get("on")
-        kinds = as_list(given)
-        if given is None:
+        if "on" not in self.table:
             fix = 'say when it runs: on = ["ticket-created", "contact-replied"], or every = "1d" with find'
             self.report((), "on is missing", fix)
             return ()
-        if not kinds:
-            self.report(("on",), "on is empty", 'name a kind, for example on = "ticket-created"')
-        for kind in kinds:
-            if not isinstance(kind, str):
-                self.report(("on",), f"on: {kind!r} is not a kind", 'write it as on = "ticket-created"')
-                continue
-            try:
-                check(kind)
-            except ValueError as error:
-                problem, _, fix = str(error).partition("; ")
-                self.report(("on",), f"on: {problem}", _INSTEAD[kind] if kind in CALLS else fix)
-        return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
+        kinds = as_list(self.table["on"])
+        for kind, problem, fix in kind_problems(kinds):
+            self.report(("on",), problem, _INSTEAD.get(kind, fix))
+        return tuple(dict.fromkeys(map(str, kinds)))
 
     def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
         if not isinstance(table, Mapping):
@@ -222,8 +206,8 @@ class RuleReader:
         checks: list[ConditionCheck] = []
         for key, value in table.items():
             try:
-                checks += compile({key: value}, self.where).check.checks
-            except ConditionError as error:
+                checks += compile_condition({key: value}, self.where).check.checks
+            except FitError as error:
                 for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem

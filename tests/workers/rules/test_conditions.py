@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.rules.conditions import KEYS, Condition, ConditionError, ConditionResult, compile
+from workers.plugins.loading import FitError
+from workers.rules.conditions import KEYS, Condition, ConditionResult, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
 from workers.tickets.model import Named, TicketRead
@@ -40,12 +41,12 @@ def change(kind: str = "ticket-created", **members: Any) -> Change:
 
 
 def ask(table: Mapping[str, Any], on: TicketRead = SAM, *changes: Change) -> ConditionResult:
-    return compile(table, "test").holds(on, event(*(changes or (change(),))), NOON)
+    return compile_condition(table, "test").holds(on, event(*(changes or (change(),))), NOON)
 
 
 def problems(table: Mapping[str, Any]) -> list[str]:
-    with pytest.raises(ConditionError) as raised:
-        compile(table, "rule 1")
+    with pytest.raises(FitError) as raised:
+        compile_condition(table, "rule 1")
     return str(raised.value).splitlines()
 
 
@@ -167,7 +168,7 @@ def test_conditions_of_the_change_must_hold_for_one_and_the_same() -> None:
 
 def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
     nothing = Event(account="test", kind="smart-rule", at=NOON, changes=(), matched=())
-    assert not compile({}, "test").holds(SAM, nothing, NOON)
+    assert not compile_condition({}, "test").holds(SAM, nothing, NOON)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
 def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     hostile = ticket(text="a" * 60 + "b")
     evil = "(a|aa)+$"
-    conditions: list[Condition] = [compile({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
+    conditions: list[Condition] = [compile_condition({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             for condition in conditions:
@@ -225,7 +226,7 @@ def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog:
     assert [vars(record)["reason"] for record in caplog.records] == [
         f"rule 'evil', {key}: {evil!r} took longer than 100 ms; make it simpler" for key in ("text", "not_text")
     ]
-    assert not compile({"not_any": [{"text": evil}]}, "test").holds(hostile, event(change()), NOON)
+    assert not compile_condition({"not_any": [{"text": evil}]}, "test").holds(hostile, event(change()), NOON)
 
 
 @pytest.mark.parametrize(
@@ -288,8 +289,8 @@ tables = st.dictionaries(st.sampled_from([*KEYS, *(f"not_{key}" for key in KEYS)
 @given(tables)
 def test_any_table_is_compiled_or_refused_with_problems(table: dict[str, Any]) -> None:
     try:
-        condition = compile(table, "test")
-    except ConditionError as error:
+        condition = compile_condition(table, "test")
+    except FitError as error:
         assert error.problems  # noqa: PT017
     else:
         assert condition.holds(SAM, event(change()), NOON).reason

@@ -187,9 +187,12 @@ MISTAKES = [
     ('add_tags = "x"', "4 rule 'it': add_tags is not a list of tags; write it as add_tags = [\"vip\"]"),
     (
         'add_tags = ["a\\nb"]',
-        "4 rule 'it': a tag is too long or does not print; write it on one line, with at most",
+        "4 rule 'it': 'a\\nb' is not a tag; write each tag in its own quotes, on one line, without commas",
     ),
-    ('add_tags = ["a,b"]', "4 rule 'it': 'a,b' is not a tag; write each tag in its own quotes, without a comma"),
+    (
+        'add_tags = ["a,b"]',
+        "4 rule 'it': 'a,b' is not a tag; write each tag in its own quotes, on one line, without commas",
+    ),
     ('add_tags = ["{{ ticket.id }}"]', "4 rule 'it': add_tags cannot be a template; templates are for note, reply,"),
     ("note = 3", "4 rule 'it': note is not a text; write it as note = \"...\""),
     ("note = ' '", "4 rule 'it': note is empty; write a text, or remove it"),
