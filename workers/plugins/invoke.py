@@ -107,7 +107,7 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
     if handler.when is None:
         return ""
     values = {"ticket": ticket, "event": event, "now": now, "settings": settings}
-    result = handler.when(**{name: values[name] for name in handler.when_takes})
+    result = handler.when(**{name: values[name] for name in handler.when_parameters})
     return "" if result else str(getattr(result, "reason", "")) or "its `when` does not hold"
 
 
@@ -120,7 +120,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
     recorder = recording(ticket, context.actions)
     values = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
-    returned = function(**{name: values[name] for name in handler.takes})
+    returned = function(**{name: values[name] for name in handler.parameters})
     if returned is not None:
         if hasattr(returned, "close"):
             returned.close()  # an unawaited coroutine would warn

@@ -19,7 +19,7 @@ from typing import Any
 
 from workers.errors import nearest, suggest
 from workers.plugins.loading import RULES, LoadError
-from workers.plugins.router import HANDLER_TAKES, Handler, Router
+from workers.plugins.router import Handler, Router
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
@@ -76,23 +76,19 @@ def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
     if wrong := [problem.in_file(path.name) for problem in found.problems if not problem.warning]:
         raise LoadError(wrong)
     router = Router(RULES)
-    router.handlers += map(_handler, found.rules)
+    router.handlers += [
+        Handler(
+            router=RULES,
+            function=rule.function,
+            kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
+            decide=rule.decide,
+            ask=rule.refusal,
+            once=rule.once,
+            every=rule.every,
+        )
+        for rule in found.rules
+    ]
     return router
-
-
-def _handler(rule: Rule) -> Handler:
-    return Handler(
-        router=RULES,
-        function=rule.function,
-        kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
-        decide=rule.decide,
-        takes=HANDLER_TAKES,
-        when=None,
-        when_takes=(),
-        ask=rule.refusal,
-        once=rule.once,
-        every=rule.every,
-    )
 
 
 def content(path: Path) -> str:

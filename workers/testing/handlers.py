@@ -97,7 +97,7 @@ def _by_ticket(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
     tickets: dict[int, list[AnyAction]] = {}
     for each in actions:
         if isinstance(each, OnOtherTicket):
-            tickets.setdefault(each.number, []).append(each.wanted)
+            tickets.setdefault(each.number, []).append(each.ticket_action)
     return tickets
 
 
