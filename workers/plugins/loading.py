@@ -4,7 +4,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -33,16 +33,12 @@ ReadRules = Callable[[Path, frozenset[tuple[str, str]]], Router]
 RULES = "rules"
 
 
-class FitError(ValueError):
-    """A table does not fit its dataclass; `str()` lists every problem, one per line."""
-
-    def __init__(self, problems: Iterable[SettingProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+class FitError(SettingsError, ValueError):
+    """A table does not fit its dataclass."""
 
 
 class LoadError(SettingsError):
-    """The routers cannot be loaded; `problems` lists each problem and its fix."""
+    """The routers cannot be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +77,18 @@ def settings_of(router: Router, table: Mapping[str, Any]) -> Any:
     return None
 
 
+@dataclass
 class _Loading:
     """Load the routers of all accounts and collect problems."""
 
-    def __init__(self, tables: Mapping[str, Mapping[str, Any]], folder: Path, read_rules: ReadRules) -> None:
-        self.tables = tables
-        self.folder = folder
-        self.read_rules = read_rules
-        self.problems: list[SettingProblem] = []
-        self.loaded: dict[object, Loaded | None] = {}
-        self.routers: set[str] = set()
-        #: Whether a router could not be loaded, so unknown tables and grants may belong to it.
-        self.incomplete = False
+    tables: Mapping[str, Mapping[str, Any]]
+    folder: Path
+    read_rules: ReadRules
+    problems: list[SettingProblem] = field(default_factory=list)
+    loaded: dict[object, Loaded | None] = field(default_factory=dict)
+    routers: set[str] = field(default_factory=set)
+    incomplete: bool = False
+    """Whether a router could not be loaded, so unknown tables and grants may belong to it."""
 
     def load(self, account: Account) -> list[Loaded]:
         if any(":" in name for name in account.handlers):
@@ -103,13 +99,11 @@ class _Loading:
             key = (name, rules, account.allow if rules else None)
             if key not in self.loaded:
                 self.loaded[key] = self.load_one(name, account)
-            loaded = self.loaded[key]
-            if loaded is None:
-                continue
-            if loaded.router.name in found:
-                problem = f"another router is named {loaded.router.name!r}"
-                self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
-            found[loaded.router.name] = loaded
+            if loaded := self.loaded[key]:
+                if loaded.router.name in found:
+                    problem = f"another router is named {loaded.router.name!r}"
+                    self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
+                found[loaded.router.name] = loaded
         return list(found.values())
 
     def load_one(self, name: str, account: Account) -> Loaded | None:

@@ -115,7 +115,7 @@ class ActionReader:
 
         def run(ticket: Ticket, variables: Variables) -> None:
             rendered = {
-                name: _line(each.render(variables)) if isinstance(each, Template) else each
+                name: arguments.line(name, each.render(variables)) if isinstance(each, Template) else each
                 for name, each in fields.items()
             }
             ticket.set(**properties, fields=rendered)
@@ -225,10 +225,6 @@ class ActionReader:
 
 def _nothing(ticket: Ticket, variables: Variables) -> None:
     """Do nothing, in place of an action that could not be read."""
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _fitting(text: str) -> str:

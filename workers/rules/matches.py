@@ -106,10 +106,11 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     given = as_list(entry.get("on", list(DEFAULT_KINDS)))
     problems = [SettingProblem(where, problem, fix) for _, problem, fix in kind_problems(given)]
     kinds = frozenset(map(str, given))
+    conditions = {key: value for key, value in entry.items() if key not in {"on", *own}}
     made: list[Any] = []
     for make in (
-        lambda: compile_condition({key: entry[key] for key in entry if key not in {"on", *own}}, where, {"on", *own}),
-        lambda: fit({key: entry[key] for key in entry if key in own}, action, where),
+        lambda: compile_condition(conditions, where, {"on", *own}),
+        lambda: fit({key: value for key, value in entry.items() if key in own}, action, where),
     ):
         try:
             made.append(make())
@@ -118,14 +119,9 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     if problems:
         raise FitError(problems)
     condition, does = made
-    return Match(kinds, condition, does, tuple(_names(entry, kinds, own, does)))
-
-
-def _names(entry: Mapping[str, Any], kinds: frozenset[str], own: set[str], action: object) -> Iterator[NameUse]:
-    for key, value in entry.items():
-        if key not in {"on", *own}:
-            yield from (each for each in uses((key,), key, value, tuple(kinds)) if isinstance(each, NameUse))
-    yield from _action_names(action)
+    used = (each for key, value in conditions.items() for each in uses((key,), key, value, tuple(kinds)))
+    names = (*(each for each in used if isinstance(each, NameUse)), *_action_names(does))
+    return Match(kinds, condition, does, names)
 
 
 def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUse]:

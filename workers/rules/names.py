@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import partial
 
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory
@@ -55,30 +56,23 @@ def _used_by(loaded: Loaded) -> Iterator[tuple[str, NameUse]]:
 
 
 def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tuple[str, str]]:
-    for error in _errors(name, directory):
-        problem, _, hint = str(error).partition("; ")
-        if not hint:
-            problem, _, known = problem.partition(" (there are: ")
-            hint = f"there are: {known.rstrip(')')}" if known else "correct it"
-        problem = problem.replace("in HappyFox", f"in {account}")
-        yield f"{'.'.join(name.path)}: {problem}", hint
-
-
-def _errors(name: NameUse, directory: Directory) -> Iterator[GiveUp]:
+    """Yield what the account does not know, each problem with its fix: the name itself, or its values."""
     finders: dict[str, Callable[[str | int], object]] = {
         "status": directory.status,
         "priority": directory.priority,
         "category": directory.category,
         "staff member": directory.staff_member,
     }
-    try:
-        finders.get(name.what, directory.field)(name.name)
-    except GiveUp as error:
-        yield error
-        return
-    for value in name.values:
+    lookups = [partial(finders.get(name.what, directory.field), name.name)]
+    lookups += [partial(directory.field_value, name.name, value) for value in name.values if value != ""]
+    for lookup in lookups:
         try:
-            if value != "":
-                directory.field_value(name.name, value)
+            lookup()
         except GiveUp as error:
-            yield error
+            problem, _, fix = str(error).replace("in HappyFox", f"in {account}").partition("; ")
+            if not fix:
+                problem, _, known = problem.partition(" (there are: ")
+                fix = f"there are: {known.rstrip(')')}" if known else "correct it"
+            yield f"{'.'.join(name.path)}: {problem}", fix
+            if lookup is lookups[0]:
+                return  # the values of an unknown field are unknown, too
