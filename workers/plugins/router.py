@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar, overload
 
-from workers.errors import seconds
+from workers.errors import LONGEST, seconds
 from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, check, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
-#: The shortest and the longest period of a schedule, in seconds: each search costs calls.
-SHORTEST_PERIOD, LONGEST_PERIOD = 60.0, 366 * 86_400.0
+#: The shortest period of a schedule, in seconds: each search costs calls.
+SHORTEST_PERIOD = 60.0
 
 #: The longest search in characters: it is part of a URL.
 LONGEST_SEARCH = 1_000
@@ -61,10 +61,10 @@ def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
     if not find.strip().isprintable() or len(find) > LONGEST_SEARCH:
         raise ValueError(f"find is not one line of at most {LONGEST_SEARCH} characters; shorten the search")
     interval = _duration("the period", period)
-    if not SHORTEST_PERIOD <= interval <= LONGEST_PERIOD:
+    if not SHORTEST_PERIOD <= interval <= LONGEST:
         raise ValueError(f"the period {period!r} is out of range; use 1m to 366d")
     age = 0.0 if older_than is None else _duration("older_than", older_than)
-    if not 0 <= age <= 100 * LONGEST_PERIOD:
+    if not 0 <= age <= 100 * LONGEST:
         raise ValueError(f"older_than {older_than!r} is out of range; write it as 14d")
     return Schedule(round(interval * 1000), find.strip(), round(age * 1000))
 

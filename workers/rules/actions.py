@@ -11,6 +11,7 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 import html
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from workers.errors import InvalidAction, suggest
@@ -24,17 +25,9 @@ Variables = Mapping[str, TemplateView]
 Run = Callable[[Ticket, Variables], None]
 Path = tuple[str, ...]
 
-#: Actions by their key, with the grant that each needs.
-GRANTS = {
-    "add_tags": "",
-    "remove_tags": "",
-    "note": "",
-    "reply": "reply",
-    "set": "",
-    "move": "move",
-    "forward": "forward",
-    "subscribe": "subscribe",
-}
+#: The keys of the actions. Those that need a permission have its name.
+ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
+
 _NAMED_PROPERTIES = ("status", "priority", "assignee")
 _PROPERTIES = (*_NAMED_PROPERTIES, "due_date")
 
@@ -50,24 +43,33 @@ class ActionReader:
 
     def read(self, key: str, value: object) -> Run:
         """Read one action; report a mistake and return any function."""
-        read: Callable[[str, object], Run] = getattr(self, f"_{key}")
-        return read(key, value)
+        readers: dict[str, Callable[[str, object], Run]] = {
+            "add_tags": partial(self._tags, Ticket.add_tags),
+            "remove_tags": partial(self._tags, Ticket.remove_tags),
+            "note": partial(self._message, Ticket.note),
+            "reply": partial(self._message, Ticket.reply),
+            "set": self._set,
+            "move": self._move,
+            "forward": self._forward,
+            "subscribe": self._subscribe,
+        }
+        return readers[key](key, value)
 
-    def _add_tags(self, key: str, value: object) -> Run:
-        tags = self._tags(key, value)
-        return lambda ticket, _: ticket.add_tags(*tags)
+    def _tags(self, change: Callable[..., None], key: str, value: object) -> Run:
+        if not isinstance(value, list) or not value:
+            self._report((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
+            return _nothing
+        for tag in value:
+            try:
+                arguments.tags([tag])
+            except InvalidAction:
+                fix = f"write each tag in its own quotes, on one line, without commas, at most {LONGEST_NAME} long"
+                self._report((key,), f"{tag!r} is not a tag", fix)
+            else:
+                self._check_plain((key,), tag)
+        return lambda ticket, _: change(ticket, *value)
 
-    def _remove_tags(self, key: str, value: object) -> Run:
-        tags = self._tags(key, value)
-        return lambda ticket, _: ticket.remove_tags(*tags)
-
-    def _note(self, key: str, value: object) -> Run:
-        return self._message(key, value, Ticket.note)
-
-    def _reply(self, key: str, value: object) -> Run:
-        return self._message(key, value, Ticket.reply)
-
-    def _message(self, key: str, value: object, write: Callable[[Ticket, str], None]) -> Run:
+    def _message(self, write: Callable[[Ticket, str], None], key: str, value: object) -> Run:
         """Read a message; an empty one, for example because an `if` does not hold, is not written."""
         template = self._template((key,), value)
 
@@ -137,20 +139,6 @@ class ActionReader:
         return {name: self._field((*path, name), name, one) for name, one in value.items()}
 
     # Values
-
-    def _tags(self, key: str, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not value:
-            self._report((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
-            return ()
-        for tag in value:
-            try:
-                arguments.tags([tag])
-            except InvalidAction:
-                fix = f"write each tag in its own quotes, on one line, without commas, at most {LONGEST_NAME} long"
-                self._report((key,), f"{tag!r} is not a tag", fix)
-            else:
-                self._check_plain((key,), tag)
-        return tuple(value)
 
     def _name(self, what: str, path: Path, value: object) -> str | int:
         """Read a name or an id of `what`, which HappyFox must know."""

@@ -237,25 +237,17 @@ def _field_text(value: str | int | float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """A name or an id that HappyFox must know, and the key it is written under."""
+    """A name or an id that HappyFox must know, or a tag, and the key it is written under."""
 
     what: str
-    """What it names: a status, a staff member and so on."""
+    """What it names: a status, a staff member, a tag and so on."""
     name: str | int
     path: tuple[str, ...]
     values: tuple[Any, ...] = ()
     """The values a field is set to or compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagUse:
-    """A tag in a condition, and the key it is written under."""
-
-    tag: str
-    path: tuple[str, ...]
-
-
-def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse | TagUse]:
+def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse]:
     """Yield the names and the tags in a valid condition, which is written under `path`."""
     key = given.removeprefix("not_")
     if key == "any":
@@ -267,11 +259,8 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
         for name, one in value.items():
             yield NameUse("field", name, (*path, name), tuple(as_list(one)))
         return
-    what = NAMES.get(key, "")
+    what = "tag" if key == "tag" else NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:
         what = KIND_NAMES.get(kinds[0], "")
-    for one in as_list(value):
-        if key == "tag":
-            yield TagUse(one, path)
-        elif what and one != "":
-            yield NameUse(what, one, path)
+    if what:
+        yield from (NameUse(what, one, path) for one in as_list(value) if one != "")

@@ -155,14 +155,12 @@ def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     added = {tag.strip().casefold(): tag for reader in readers for tag in reader.added_tags}
     for reader in readers:
         for used in reader.tag_uses:
-            key = used.tag.strip().casefold()
-            near = None if key in added else nearest(key, added, SIMILAR)
-            if near:
-                tag = added[near]
-                problem = f"{'.'.join(used.path)} checks for the tag {used.tag!r}, but the rules add {tag!r}"
-                yield RuleProblem(
-                    reader.line(*used.path), reader.where, problem, f"did you mean {tag!r}?", warning=True
-                )
+            key = str(used.name).strip().casefold()
+            if key not in added and (near := nearest(key, added, SIMILAR)):
+                tag, path = added[near], ".".join(used.path)
+                problem = f"{path} checks for the tag {used.name!r}, but the rules add {tag!r}"
+                fix = f"did you mean {tag!r}?"
+                yield RuleProblem(reader.line(*used.path), reader.where, problem, fix, warning=True)
 
 
 def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:

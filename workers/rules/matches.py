@@ -120,7 +120,7 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
         raise FitError(problems)
     condition, does = made
     used = (each for key, value in conditions.items() for each in uses((key,), key, value, tuple(kinds)))
-    names = (*(each for each in used if isinstance(each, NameUse)), *_action_names(does))
+    names = (*(each for each in used if each.what != "tag"), *_action_names(does))
     return Match(kinds, condition, does, names)
 
 

@@ -7,17 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from workers.errors import suggest
-from workers.plugins.actions import Ticket
+from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import GRANTS, ActionReader, Run
+from workers.rules.actions import ACTIONS, ActionReader, Run
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     KEYS,
     Condition,
     NameUse,
-    TagUse,
     all_of,
     as_list,
     compile_condition,
@@ -31,7 +30,7 @@ from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
 SCHEDULE_KEYS = ("every", "find", "older_than")
-RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
+RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *ACTIONS)
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What a rule uses instead of the kinds that handlers receive in another way.
@@ -108,7 +107,7 @@ class RuleReader:
         self.problems: list[RuleProblem] = []
         self.names: list[NameUse] = []
         """The names that HappyFox must know."""
-        self.tag_uses: list[TagUse] = []
+        self.tag_uses: list[NameUse] = []
         """The tags in conditions."""
 
     def read(self) -> Rule | None:
@@ -120,7 +119,7 @@ class RuleReader:
             self.report((key,), f"no key {key!r}", _meant(key))
         condition = self._condition(self.table.get("when", {}), kinds)
         reader = ActionReader(self.report)
-        actions = {key: reader.read(key, self.table[key]) for key in GRANTS if key in self.table}
+        actions = {key: reader.read(key, self.table[key]) for key in ACTIONS if key in self.table}
         self.names += reader.names
         once = self.table.get("once", False)
         if not isinstance(once, bool):
@@ -148,10 +147,9 @@ class RuleReader:
 
     def missing_grants(self, granted: frozenset[str]) -> Iterator[RuleProblem]:
         """Yield the actions without their grant, which the engine would leave out."""
-        for key, permission in GRANTS.items():
-            if key in self.table and permission and permission not in granted:
-                fix = f"add it: FOXHOOKS_ALLOW=rules:{permission}"
-                problem = f"{key} needs the grant rules:{permission}"
+        for key in ACTIONS:
+            if key in self.table and key in NEED_PERMISSION - granted:
+                problem, fix = f"{key} needs the grant rules:{key}", f"add it: FOXHOOKS_ALLOW=rules:{key}"
                 yield RuleProblem(self.line(key), self.where, problem, fix, warning=True)
 
     def report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
@@ -211,13 +209,13 @@ class RuleReader:
                 for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem
-                    action = key not in CONDITIONS and key in GRANTS
+                    action = key not in CONDITIONS and key in ACTIONS
                     fix = f"{key} is an action: write it without when" if action else each.fix
                     self.report(("when", key), problem, fix)
             else:
                 used = list(uses(("when", key), key, value, kinds))
-                self.tag_uses += [each for each in used if isinstance(each, TagUse)]
-                self.names += [each for each in used if isinstance(each, NameUse)]
+                self.tag_uses += [each for each in used if each.what == "tag"]
+                self.names += [each for each in used if each.what != "tag"]
         return Condition(all_of(checks))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -40,6 +40,7 @@ from workers.plugins.invoke import (
     Inner,
     Invocation,
     Stopped,
+    T,
     as_failure,
 )
 from workers.plugins.loading import settings_of
@@ -54,8 +55,6 @@ from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.model import TicketRead, read_ticket
 from workers.webhook import parse
-
-T = TypeVar("T")
 
 ACCOUNT = "demo"
 BOT = 7
@@ -110,12 +109,12 @@ class Desk:
 
         ``settings`` holds the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
         """
-        tables = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
+        values = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
         config = self._world.config
         self._world.config = replace(
             config,
             claim=replace(config.claim, read=True),
-            handlers=tuple(Bound(each, tables[router.name]) for router in routers for each in router.handlers),
+            handlers=tuple(Bound(each, values[router.name]) for router in routers for each in router.handlers),
             allow=frozenset((router, permission) for router, _, permission in (one.partition(":") for one in allow)),
         )
 
@@ -128,11 +127,9 @@ class Desk:
         """Advance the time, as by ``"90s"``, ``"10m"``, ``"2h"`` or ``"1d"``, and do all work that becomes due."""
         end = self.clock.ms + int(seconds(span) * 1000)
         self._work()
-        while (due := self._due()) is not None and due <= end:
+        while self.clock.ms < end and (due := self._due()) is not None and due <= end:
             self.clock.ms = min(end, max(due, self.clock.ms + TICK))
             self._work()
-            if self.clock.ms == end:
-                break
         self.clock.ms = end
 
     def ticket(self, number: int) -> TicketRead:
@@ -148,12 +145,8 @@ class Desk:
         return self._messages(number, private=False)
 
     def _messages(self, number: int, *, private: bool) -> list[str]:
-        updates = [
-            update for update in self.ticket(number).history if update.author == "staff" and update.author_id == BOT
-        ]
-        return [
-            update.message.text.strip() for update in updates if update.message and update.message.private == private
-        ]
+        own = [each for each in self.ticket(number).history if each.author == "staff" and each.author_id == BOT]
+        return [each.message.text.strip() for each in own if each.message and each.message.private == private]
 
     def _work(self) -> None:
         self._world.deliver()
@@ -169,10 +162,11 @@ class Desk:
     def _due(self) -> int | None:
         """Return the time in ms at which the next work is due."""
         key = Keys(ACCOUNT).schedule
-        first = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
-        task = self._world.round()
-        coming = [self.clock.ms + task.wait] if task.wait > 0 else []
-        return min([*(int(due) for _, due in first), *self._world.posted(), *coming], default=None)
+        lanes = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
+        times = [int(due) for _, due in lanes] + [ceil(delivery.due * 1000) for delivery in self._world.queued()]
+        if (task := self._world.round()).wait > 0:
+            times.append(self.clock.ms + task.wait)
+        return min(times, default=None)
 
     def _before(self, step: Step | Inner) -> None:
         if isinstance(step, Script) and step.name in STORING:
@@ -239,7 +233,7 @@ class World:
         self._nonce = 0
         #: The check of the account's names, which runs as a periodic task.
         self.check: Check | None = None
-        self._post: list[WebhookDelivery] = []
+        self._queued: list[WebhookDelivery] = []
         client.set(Keys(ACCOUNT).store_epoch, self.now)
 
     @property
@@ -253,15 +247,14 @@ class World:
 
     def deliver(self) -> list[Acceptance]:
         """Deliver every webhook that is due to the inbox."""
-        self._post += self.simulator.take_deliveries()
-        ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
-        self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
+        ready = [delivery for delivery in self.queued() if delivery.due * 1000 <= self.now]
+        self._queued = [delivery for delivery in self._queued if delivery.due * 1000 > self.now]
         return [taken for delivery in ready for taken in self.receive(delivery.body)]
 
-    def posted(self) -> list[int]:
-        """Return the times in ms at which HappyFox sends the queued webhooks."""
-        self._post += self.simulator.take_deliveries()
-        return [ceil(delivery.due * 1000) for delivery in self._post]
+    def queued(self) -> list[WebhookDelivery]:
+        """Return the webhooks that HappyFox has not sent yet."""
+        self._queued += self.simulator.take_deliveries()
+        return self._queued
 
     def receive(self, body: bytes) -> list[Acceptance]:
         """Accept one delivery into the inbox."""
@@ -292,11 +285,10 @@ class World:
         """Advance the time, deliver and work until nothing is left to do, for at most ``most`` ms."""
         results = self.work()
         end = self.now + most
-        while self.now < end and (self.client.zcard(Keys(ACCOUNT).schedule) or self._post):
+        while self.now < end and (self.client.zcard(Keys(ACCOUNT).schedule) or self.queued()):
             self.now += step
             self.deliver()
             results += self.work()
-            self._post += self.simulator.take_deliveries()
         return results
 
     def rounds(self) -> list[TaskResult]:
@@ -312,11 +304,7 @@ class World:
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
         """Run the turn of a claimed lane."""
-        return self.run(take_turn(lane, self.config))
-
-    def run(self, turn: Steps[TurnResult]) -> TurnResult:
-        """Run a turn to its end."""
-        return self.play(turn)
+        return self.play(take_turn(lane, self.config))
 
     def play(self, turn: Steps[T]) -> T:
         """Run a generator of steps to its end and return its result."""
@@ -354,9 +342,9 @@ class World:
 
     def _read(self, request: messages.Request) -> Answer:
         answer = self.answer(Call(request, "", 0))
-        if not isinstance(answer, Answer):
-            raise answer
-        return answer
+        if isinstance(answer, Answer):
+            return answer
+        raise answer
 
     def decide(self, step: Decide) -> Decision | Failure:
         """Run a handler; its effects in other systems are separate steps."""

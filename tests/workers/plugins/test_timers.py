@@ -13,8 +13,9 @@ from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step, Steps
 from workers.engine.turn import TurnResult, take_turn
-from workers.plugins.context import timer
+from workers.plugins.actions import Later
 from workers.plugins.invoke import Decide
+from workers.testing import NOON
 from workers.testing.desk import ACCOUNT, BOT, World
 from workers.tickets.snapshot import decode
 
@@ -329,7 +330,10 @@ def test_an_invalid_timer_fails_its_handler_with_the_fix(
 
 @pytest.mark.parametrize("wait", [7200, "2h", "120m", timedelta(hours=2)])
 def test_a_wait_is_written_as_that_of_a_retry(wait: Any) -> None:
-    assert timer(wait, "remind", (), {"remind"}).wait == 2 * HOUR
+    unused: Any = None
+    ctx = Context(ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, timers=("remind",))
+    ctx.later(wait, "remind")
+    assert ctx.actions == [Later("remind", 2 * HOUR)]
 
 
 def test_in_a_dry_run_a_timer_fires_and_nothing_is_sent(store: redis.Redis) -> None:
