@@ -51,17 +51,17 @@ class RuleProblem:
     fix: str
     _: KW_ONLY
     warning: bool = False
-    """Whether it is only probably a mistake, and does not keep the rules from running."""
+    """Whether it is only a probable mistake, with which the rules still run."""
 
     def in_file(self, file: str) -> SettingProblem:
-        """Return it as a problem of the settings."""
+        """Return it as a problem in the settings."""
         where = f"{file}, line {self.line}" + (f", {self.rule}" if self.rule else "")
         return SettingProblem(where, self.problem, self.fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule that can run."""
+    """A valid rule."""
 
     name: str
     function: str
@@ -77,12 +77,12 @@ class Rule:
     every: Schedule | None = None
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
-        """Return why its conditions do not hold, empty when they do."""
+        """Return why its conditions do not hold, or an empty string."""
         result = self.condition.holds_in(self.cache.contexts(ticket, event, now))
         return "" if result.holds else result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
-        """Run its actions; templates refer to the change that its conditions hold for."""
+        """Run its actions; templates refer to the change for which the conditions hold."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
         variables = views(ticket, event, change)
         for run in self.actions.values():
@@ -90,17 +90,15 @@ class Rule:
 
 
 def function_of(name: str) -> str:
-    """Return a rule's name as that of a handler: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
+    """Return the handler name of a rule: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
     return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
 
 
 class RuleReader:
-    """One pass over the table of a rule that collects its parts and every mistake in it."""
+    """Reads one rule from its table and collects every mistake in it; `line` returns the line of a key."""
 
     def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int], cache: ContextCache) -> None:
-        self.table, self.cache = table, cache
-        self.line = line
-        """Returns the line of a key."""
+        self.table, self.line, self.cache = table, line, cache
         name = table.get("name")
         self.name = " ".join(name.split()) if isinstance(name, str) else ""
         self.where = f"rule {self.name!r}" if self.name else f"rule {number}"
@@ -141,12 +139,11 @@ class RuleReader:
 
     @property
     def added_tags(self) -> list[str]:
-        """The tags it adds, as they are written."""
-        given = self.table.get("add_tags")
-        return [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
+        """The tags that the rule adds."""
+        return [tag for tag in as_list(self.table.get("add_tags")) if isinstance(tag, str)]
 
     def missing_grants(self, granted: frozenset[str]) -> Iterator[RuleProblem]:
-        """Yield the actions without their grant, which the engine would leave out."""
+        """Yield the actions that the engine would leave out because their grant is missing."""
         for key in ACTIONS:
             if key in self.table and key in NEED_PERMISSION - granted:
                 problem, fix = f"{key} needs the grant rules:{key}", f"add it: FOXHOOKS_ALLOW=rules:{key}"
@@ -157,26 +154,25 @@ class RuleReader:
         self.problems.append(RuleProblem(self.line(*path), self.where, problem, fix))
 
     def _function(self) -> str:
+        function = function_of(self.name)
         if "name" not in self.table:
             self.report((), "name is missing", 'add name = "..."; `foxhooks explain` and the logs show it')
         elif not isinstance(self.table["name"], str):
             self.report(("name",), "name is not a text", 'write it as name = "refunds"')
-        elif not (function := function_of(self.name)) or len(function) > 80:
-            self.report(("name",), "name has no letters or digits, or over 80", 'write it as name = "refunds"')
-        else:
-            return function
-        return ""
+        elif not 0 < len(function) <= 80:
+            fix = 'write it as name = "refunds"'
+            self.report(("name",), "name has no letters or digits, or more than 80 characters", fix)
+        return function
 
     def _schedule(self) -> tuple[tuple[str, ...], Schedule | None]:
-        given = [key for key in SCHEDULE_KEYS if key in self.table]
+        first = next(key for key in SCHEDULE_KEYS if key in self.table)
         if "on" in self.table:
-            fix = "remove one of them, or write two rules"
-            self.report((given[0],), f"{given[0]} cannot be combined with on", fix)
+            self.report((first,), f"{first} cannot be combined with on", "remove one of them, or write two rules")
             return self._kinds(), None
-        missing = [key for key in ("every", "find") if key not in self.table]
+        examples = {"every": 'every = "1d"', "find": "find = 'status:\"On Hold\"'"}
+        missing = [key for key in examples if key not in self.table]
         for key in missing:
-            example = 'every = "1d"' if key == "every" else "find = 'status:\"On Hold\"'"
-            self.report((given[0],), f"{key} is missing", f"add {example}")
+            self.report((first,), f"{key} is missing", f"add {examples[key]}")
         if missing:
             return ("scheduled",), None
         every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
@@ -198,10 +194,10 @@ class RuleReader:
         return tuple(dict.fromkeys(map(str, kinds)))
 
     def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
+        checks: list[ConditionCheck] = []
         if not isinstance(table, Mapping):
             self.report(("when",), "when is not a table", "write it as when.text = 'refund'")
-            return Condition(all_of(()))
-        checks: list[ConditionCheck] = []
+            table = {}
         for key, value in table.items():
             try:
                 checks += compile_condition({key: value}, self.where).check.checks
@@ -209,8 +205,7 @@ class RuleReader:
                 for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem
-                    action = key not in CONDITIONS and key in ACTIONS
-                    fix = f"{key} is an action: write it without when" if action else each.fix
+                    fix = f"{key} is an action: write it without when" if key in ACTIONS else each.fix
                     self.report(("when", key), problem, fix)
             else:
                 used = list(uses(("when", key), key, value, kinds))
@@ -220,12 +215,12 @@ class RuleReader:
 
 
 def _duration(value: object) -> object:
-    """Return a value as it is written; a bare number is no duration here, because its unit is unknown."""
+    """Return a value as written: a number without a unit is refused as a duration."""
     return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _meant(key: str) -> str:
-    """Return how to fix an unknown key of a rule."""
+    """Suggest what to write instead of an unknown key."""
     if key in ("status", "priority", "assignee"):
         return f"write when.{key} for a condition, set.{key} to set it"
     if key in CONDITIONS:
