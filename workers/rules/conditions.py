@@ -3,8 +3,8 @@
     condition = compile_condition({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
     condition.holds(ticket, event, now).reason   # "category is Billing, which is excluded"
 
-All keys of a table must hold, for one and the same of the changes that the event matched. A list means any of its
-values, `not_` before a key negates it, `any` lists tables of which one must hold.
+All keys of a table must hold, for the same change of the event. A list means any of its values, `not_` before a key
+negates it, and of the tables in `any` one must hold.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -20,8 +20,8 @@ from workers.rules.checks import (
     All,
     AnyOf,
     Attribute,
-    CheckOutcome,
     ConditionCheck,
+    ConditionResult,
     Equals,
     Expressions,
     MatchContext,
@@ -33,7 +33,7 @@ from workers.rules.checks import (
     message_text,
 )
 from workers.settings import SettingProblem
-from workers.tickets.change import Change, Event, check
+from workers.tickets.change import Event, check
 from workers.tickets.model import TicketRead
 
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
@@ -42,7 +42,7 @@ TEXTS: dict[str, Callable[[MatchContext], str]] = {
 }
 KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
 
-#: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
+#: What the names in a condition are names of; for `from` and `to` the kind of change decides.
 NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
 KIND_NAMES = {
     "status-changed": "status",
@@ -51,22 +51,9 @@ KIND_NAMES = {
     "assigned": "staff member",
 }
 
-NO_CHANGE = CheckOutcome(False, "no change of the requested kinds")
+NO_CHANGE = ConditionResult(False, "no change of the requested kinds")
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionResult:
-    """Whether a condition holds, and why, in words made of configured values, never of a customer's."""
-
-    holds: bool
-    reason: str
-    change: Change | None = None
-    """The change it holds for."""
-
-    def __bool__(self) -> bool:
-        return self.holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +63,23 @@ class Condition:
     check: All
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether one of the matched changes, the newest first, fulfills the condition; `now` is aware."""
+        """Check the matched changes of an event, the newest first, until the condition holds for one."""
         return self.holds_in(MatchContext(ticket, change, now) for change in reversed(event.matched))
 
     def holds_in(self, contexts: Iterable[MatchContext]) -> ConditionResult:
-        """Return whether the condition holds in one of these contexts."""
+        """Check these contexts until the condition holds in one."""
         result = NO_CHANGE
         for context in contexts:
             result = self.check.check(context)
             if result.holds:
                 return ConditionResult(True, result.reason, context.change)
-        return ConditionResult(False, result.reason)
+        return result
 
 
 def compile_condition(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
-    """Compile a table; `where` names it in messages, `beside` are keys that may be next to the conditions.
+    """Compile a table, or raise FitError with every problem.
 
-    Raises FitError with every problem.
+    `where` names the table in messages; `beside` are other keys that it may have.
     """
     compiler = _Compiler(where, beside)
     check = compiler.all(table)
@@ -102,7 +89,7 @@ def compile_condition(table: Mapping[str, Any], where: str, beside: Collection[s
 
 
 def all_of(checks: Iterable[ConditionCheck]) -> All:
-    """Combine checks that must all hold; those that are cheap and fail often come first."""
+    """Combine checks that must all hold, those first that are cheap and fail often."""
     return All(tuple(sorted(checks, key=_cost)))
 
 
@@ -167,7 +154,7 @@ class _Compiler:
         return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: _field_text(one)))
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
-        """Read one value, or each of a list, and report what cannot be read."""
+        """Read one value or a list of values; report those that are invalid."""
         values = as_list(value)
         found = []
         if not values:
@@ -219,7 +206,7 @@ def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
 
 
 def _cost(check: ConditionCheck) -> int:
-    """Return the cost of a check: a negated one seldom fails, and an expression is by far the most expensive."""
+    """Rank a check: expressions are the most expensive, and negated checks rarely fail."""
     if isinstance(check, Not):
         return 2 + _cost(check.negated)
     if isinstance(check, Expressions):
@@ -228,7 +215,7 @@ def _cost(check: ConditionCheck) -> int:
 
 
 def _field_text(value: str | int | float) -> str:
-    """Return a value as HappyFox stores it: the value of every field is a text."""
+    """Return a value as HappyFox stores it, which is always text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -237,18 +224,18 @@ def _field_text(value: str | int | float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """A name or an id that HappyFox must know, or a tag, and the key it is written under."""
+    """A tag, or a name or an id that HappyFox must know, and the key under which it is written."""
 
     what: str
     """What it names: a status, a staff member, a tag and so on."""
     name: str | int
     path: tuple[str, ...]
     values: tuple[Any, ...] = ()
-    """The values a field is set to or compared with."""
+    """Of a field: the values to which it is set or compared."""
 
 
 def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse]:
-    """Yield the names and the tags in a valid condition, which is written under `path`."""
+    """Yield the names and tags in a valid condition that is written under `path`."""
     key = given.removeprefix("not_")
     if key == "any":
         for table in value:

@@ -362,18 +362,13 @@ def _written(node: nodes.Node | None) -> str:
     return "it"
 
 
-def _environment() -> SandboxedEnvironment:
-    # Not escaped here: the whole text is plain, also what the author wrote, and is escaped once when it is sent.
-    made = SandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown, autoescape=False, cache_size=0
-    )
-    made.globals = {}
-    made.tests = {}
-    made.filters = {name: each.run for name, each in FILTERS.items()}
-    return made
-
-
-_ENVIRONMENT = _environment()
+# Not escaped here: the whole text, including what the author wrote, is plain and is escaped once when it is sent.
+_ENVIRONMENT = SandboxedEnvironment(
+    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown, autoescape=False, cache_size=0
+)
+_ENVIRONMENT.globals = {}
+_ENVIRONMENT.tests = {}
+_ENVIRONMENT.filters = {name: each.run for name, each in FILTERS.items()}
 
 
 def _compiled(source: str) -> Compiled:

@@ -9,7 +9,7 @@ from workers.plugins.actions import Note, Set, Tags, Ticket
 from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.router import Handler, Router
-from workers.rules.conditions import ConditionResult
+from workers.rules.checks import ConditionResult
 from workers.testing import NOON, ticket
 from workers.tickets.change import Change, Event
 from workers.tickets.model import TicketRead

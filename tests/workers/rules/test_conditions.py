@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.plugins.loading import FitError
-from workers.rules.conditions import KEYS, Condition, ConditionResult, compile_condition
+from workers.rules.checks import ConditionResult
+from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
 from workers.tickets.model import Named, TicketRead
