@@ -1,4 +1,4 @@
-"""Actions: what a rule does, read from its table; each runs as a handler in Python would.
+"""The actions of a rule, read from its table; each records an action on the ticket, like a handler in Python.
 
 add_tags = ["refund"]
 note = "From {{ ticket.contact.name }}"
@@ -28,21 +28,20 @@ Path = tuple[str, ...]
 #: The keys of the actions. Those that need a permission have its name.
 ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
 
-_NAMED_PROPERTIES = ("status", "priority", "assignee")
-_PROPERTIES = (*_NAMED_PROPERTIES, "due_date")
+_PROPERTIES = ("status", "priority", "assignee", "due_date")
 
 _A_NAME = "a name in quotes, or a number as an id"
 
 
 class ActionReader:
-    """Reads the actions of one rule, reports every mistake and collects the names that HappyFox must know."""
+    """Reads the actions of one rule, reports mistakes and collects the names that HappyFox must know."""
 
     def __init__(self, report: Callable[[Path, str, str], None]) -> None:
         self._report = report
         self.names: list[NameUse] = []
 
     def read(self, key: str, value: object) -> Run:
-        """Read one action; report a mistake and return any function."""
+        """Read one action; after a mistake, which is reported, the result is not used."""
         readers: dict[str, Callable[[str, object], Run]] = {
             "add_tags": partial(self._tags, Ticket.add_tags),
             "remove_tags": partial(self._tags, Ticket.remove_tags),
@@ -70,7 +69,7 @@ class ActionReader:
         return lambda ticket, _: change(ticket, *value)
 
     def _message(self, write: Callable[[Ticket, str], None], key: str, value: object) -> Run:
-        """Read a message; an empty one, for example because an `if` does not hold, is not written."""
+        """Read a message, which is not written if it renders to nothing."""
         template = self._template((key,), value)
 
         def run(ticket: Ticket, variables: Variables) -> None:
@@ -194,7 +193,7 @@ class ActionReader:
         return made
 
     def _check_plain(self, path: Path, value: str) -> bool:
-        """Return whether a text is no template; report it otherwise."""
+        """Return whether a text contains no template; report it otherwise."""
         if "{{" in value or "{%" in value:
             fix = "templates are for note, reply, forward, the note of a move and set.fields"
             self._report(path, f"{'.'.join(path)} cannot be a template", fix)
@@ -212,11 +211,11 @@ class ActionReader:
 
 
 def _nothing(ticket: Ticket, variables: Variables) -> None:
-    """Do nothing, in place of an action that could not be read."""
+    """Replace an action that could not be read."""
 
 
 def _fitting(text: str) -> str:
-    """Cut a text so that it has at most 64 kB when it is sent as markup."""
+    """Cut a text to at most 64 kB of markup."""
     while (size := len(html.escape(text, quote=False).replace("\n", "<br>").encode())) > LIMIT:
         text = text[: min(len(text) * LIMIT // size, len(text) - 1)]
     return text

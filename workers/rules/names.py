@@ -1,4 +1,4 @@
-"""Names in rules and settings that an account does not know: they would fail a rule, or never hold."""
+"""Find names in rules and settings that an account does not know: such a rule fails or never runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -16,17 +16,14 @@ from workers.settings import Account, SettingProblem
 
 
 def unknown(used: Iterable[LocatedName], directory: Directory, account: str) -> Iterator[RuleProblem]:
-    """Yield a problem for each name in a rules file that the account does not know, with the nearest known one."""
+    """Yield a problem for each name in a rules file that the account does not know, with the nearest name."""
     for each in used:
         for problem, fix in _problems(each.name, directory, account):
             yield RuleProblem(each.line, each.rule, problem, fix)
 
 
 def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Directory) -> Iterator[SettingProblem]:
-    """Yield a problem for each name the account does not know, in its rules file and its routers' settings.
-
-    Skip a rules file that cannot be read.
-    """
+    """Yield such problems for the account's rules file, if it can be read, and the settings of its routers."""
     if account.rules:
         try:
             used = rules.read(rules.content(account.rules), rules.granted(account.allow)).names
@@ -56,7 +53,7 @@ def _used_by(loaded: Loaded) -> Iterator[tuple[str, NameUse]]:
 
 
 def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tuple[str, str]]:
-    """Yield what the account does not know, each problem with its fix: the name itself, or its values."""
+    """Look up a name and its values; yield problems with their fixes."""
     finders: dict[str, Callable[[str | int], object]] = {
         "status": directory.status,
         "priority": directory.priority,
@@ -75,4 +72,4 @@ def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tup
                 fix = f"there are: {known.rstrip(')')}" if known else "correct it"
             yield f"{'.'.join(name.path)}: {problem}", fix
             if lookup is lookups[0]:
-                return  # the values of an unknown field are unknown, too
+                return  # an unknown field has no values

@@ -1,11 +1,11 @@
-"""Templates: texts of a rule with values of the ticket in them, checked when they are loaded.
+"""Templates: texts of a rule with variables, checked when they are loaded.
 
     Hi {{ ticket.contact.name|default("there") }}{% if ticket.assignee %}, {{ ticket.assignee.name }} will{% endif %}
 
-jinja2 parses a template, and `_Checker` checks every node of it before anything is evaluated or compiled: variables,
-filters and `if` are allowed. Each expression has a type - a text, a list, an object with members - and what fits by
-its type cannot fail in a turn. Rendering with sample tickets instead would miss mistakes in branches that no sample
-takes, and comparisons that can never hold, such as `ticket.id in ticket.tags`.
+jinja2 parses a template, and `_Checker` checks every node before anything is evaluated or compiled: only variables,
+filters and `if` are allowed. Each expression has a type, such as a text, a list or an object with members; what has
+the right type cannot fail in a turn. Rendering with sample tickets instead would miss mistakes in branches that no
+sample takes, and comparisons that are never true, such as `ticket.id in ticket.tags`.
 """
 
 import json
@@ -22,7 +22,7 @@ from workers.errors import suggest
 from workers.tickets.change import Change, Event
 from workers.tickets.model import Attachment, TicketRead
 
-#: The size limit of a template (characters in the file) and of its text (bytes).
+#: The size limit of a template, in characters, and of the rendered text, in bytes.
 LIMIT = 65_536
 
 TEXT: Final = "a text"
@@ -33,7 +33,7 @@ LIST: Final = "a list"
 FIELDS: Final = "the custom fields"
 
 Type = str | Mapping[str, Any]
-"""The type of an expression: one of the above, the members it has, or empty when it is unknown."""
+"""The type of an expression: one of the above, the types of its members, or empty if unknown."""
 
 _NAMED = {"id": NUMBER, "name": TEXT}
 
@@ -67,7 +67,7 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
 
 
 class InvalidTemplateError(ValueError):
-    """A template cannot be used; `problems` lists everything that is wrong with it, each with its fix."""
+    """A template is invalid; `problems` lists everything that is wrong with it, each with its fix."""
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
@@ -75,7 +75,7 @@ class InvalidTemplateError(ValueError):
 
 
 class Template:
-    """A text with variables in it, ready to be rendered. Raises InvalidTemplateError when it cannot be used."""
+    """A text with variables. Raise InvalidTemplateError if it is invalid."""
 
     def __init__(self, source: str) -> None:
         self.fixed = not any(mark in source for mark in ("{{", "{%", "{#"))
@@ -83,7 +83,7 @@ class Template:
         self._compiled = None if self.fixed else _compiled(source)
 
     def render(self, variables: Mapping[str, "TemplateView"]) -> str:
-        """Return the text, plain: callers that need markup escape all of it. Cut off what exceeds 64 kB."""
+        """Return plain text of at most 64 kB; callers that need markup escape it."""
         if self._compiled is None:
             return self._source
         pieces, left = [], LIMIT
@@ -99,9 +99,9 @@ class Template:
 
 
 class TemplateView:
-    """An object as templates see it: its members by name, and no attributes; without an object it is false.
+    """An object as templates see it: members by name, no attributes, and false if there is no object.
 
-    Whatever HappyFox does not have is empty, so that no expression of a template can fail in a turn.
+    Members without a value are empty, so that no expression of a template can fail in a turn.
     """
 
     __slots__ = ("_members", "_thing")
@@ -117,7 +117,7 @@ class TemplateView:
 
 
 class FieldsView:
-    """Custom fields as templates see them: by name, in any case; an unknown one is empty."""
+    """Custom fields as templates see them: by name, in any case; unknown fields are empty."""
 
     __slots__ = ("_values",)
 
@@ -176,13 +176,12 @@ class TemplateFilter:
     returns: str = TEXT
 
     def takes(self, arguments: Sequence[object]) -> bool:
-        """Return whether it can be called with these arguments."""
         if not arguments:
             return not self.required
         return self.argument is not None and [type(each) for each in arguments] == [type(self.argument)]
 
     def example(self, name: str) -> str:
-        """Return how it is written."""
+        """Show how to write the filter."""
         return f"|{name}" if self.argument is None else f"|{name}({json.dumps(self.argument)})"
 
 
@@ -239,7 +238,6 @@ class _Checker:
         self.problems: list[tuple[str, str]] = []
 
     def check(self, body: Iterable[nodes.Node]) -> None:
-        """Check statements."""
         for node in body:
             if isinstance(node, nodes.Output):
                 for each in node.nodes:
@@ -261,10 +259,7 @@ class _Checker:
             self._report(f"{written} is not a text", f"write {written}.{member}")
 
     def _type_of(self, node: nodes.Node | None) -> Type:
-        """Check an expression; return its type, empty when it is unknown or wrong.
-
-        The method that checks a node has its name: `_getattr` checks `nodes.Getattr`.
-        """
+        """Check an expression and return its type, empty if unknown; `_getattr` checks `nodes.Getattr`."""
         check: Callable[[nodes.Node | None], Type]
         check = getattr(self, f"_{type(node).__name__.lower()}", self._refuse)
         return check(node)
@@ -352,7 +347,7 @@ class _Checker:
 
 
 def _written(node: nodes.Node | None) -> str:
-    """Return an expression as it is written in the template."""
+    """Return the source of an expression."""
     if isinstance(node, nodes.Name):
         return node.name
     if isinstance(node, nodes.Getattr):
