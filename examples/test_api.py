@@ -1,3 +1,5 @@
+"""Tests of the reports in `api.py`, against the simulator."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

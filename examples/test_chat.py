@@ -1,3 +1,5 @@
+"""Tests of `chat.py`."""
+
 from chat import router
 from conftest import Service
 

@@ -1,3 +1,5 @@
+"""Tests of `crm.py`."""
+
 import pytest
 from conftest import Service
 from crm import router

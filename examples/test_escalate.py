@@ -1,3 +1,5 @@
+"""Tests of `escalate.py`."""
+
 from datetime import timedelta
 
 from escalate import router

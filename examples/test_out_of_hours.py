@@ -1,3 +1,5 @@
+"""Tests of `out_of_hours.py`."""
+
 from datetime import UTC, datetime
 
 import pytest

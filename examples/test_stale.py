@@ -1,3 +1,5 @@
+"""Tests of `stale.py`."""
+
 from datetime import timedelta
 
 from stale import router

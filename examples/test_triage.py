@@ -1,3 +1,5 @@
+"""Tests of `triage.py`."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tests of `vip.py`."""
+
 from vip import router
 
 from workers.testing import run, ticket

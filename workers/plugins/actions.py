@@ -138,7 +138,7 @@ def grant_line(action: AnyAction, router: str) -> str:
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the setting that would allow the action, unless the grants (router, permission) include it."""
+    """Return the setting that would allow an action, or an empty string if the grants include it."""
     return "" if (router, action.permission) in allow else grant_line(action, router)
 
 
@@ -185,7 +185,7 @@ class Recorder:
         notified = None if alert is None else arguments.name("alert", alert)
         self._record(Note(html=arguments.body("note", text, html), alert=notified))
 
-    def reply(
+    def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
         text: str = "",
         *,

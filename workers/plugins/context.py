@@ -110,7 +110,7 @@ class Context(Generic[Settings]):
         """
         return self.act(EffectRequest(name, call, landed, dry))
 
-    def create_ticket(
+    def create_ticket(  # noqa: PLR0913 - a keyword for each member of HappyFox's endpoint
         self,
         *,
         subject: str,

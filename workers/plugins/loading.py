@@ -60,10 +60,7 @@ def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRul
     tables = {name: table for each in accounts for name, table in each.router_settings.items()}
     loading = _Loading(tables, folder, read_rules)
     loaded = {account.name: loading.load(account) for account in accounts}
-    loading.finish(
-        frozenset(grant for account in accounts for grant in account.allow),
-        frozenset(router for account in accounts for router in account.dry_routers),
-    )
+    loading.finish(accounts)
     return loaded
 
 
@@ -122,23 +119,24 @@ class _Loading:
             return Loaded(router, settings_of(router, self.tables.get(router.name, {})))
         except FitError as error:
             self.problems += error.problems
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the dataclass is a plug-in's code and may raise anything
             self.report(
                 f"router.{router.name}", f"its dataclass raised {_describe(error)}", "fix the table or the dataclass"
             )
         return None
 
-    def finish(self, allow: frozenset[tuple[str, str]], dry: frozenset[str]) -> None:
+    def finish(self, accounts: Iterable[Account]) -> None:
         """Report settings for unknown routers, unless a router failed to load; raise LoadError."""
-        if not self.incomplete:
-            for table in sorted(self.tables.keys() - self.routers):
-                self.report(f"router.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
-            for router, permission in sorted(allow):
-                if router not in self.routers:
-                    problem = f"{permission} is granted to {router!r}, which is not loaded"
-                    self.report("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
-            for router in sorted(dry - self.routers):
-                self.report("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
+        named = {(name, f"router.{name}", f"no router {name!r} is loaded") for name in self.tables}
+        for account in accounts:
+            named |= {
+                (router, "FOXHOOKS_ALLOW", f"{permission} is granted to {router!r}, which is not loaded")
+                for router, permission in account.allow
+            }
+            named |= {(name, "FOXHOOKS_DRY_RUN", f"no router {name!r} is loaded") for name in account.dry_routers}
+        for router, where, problem in sorted(named):
+            if router not in self.routers and not self.incomplete:
+                self.report(where, problem, suggest(router, self.routers))
         if self.problems:
             raise LoadError(dict.fromkeys(self.problems))
 

@@ -108,9 +108,7 @@ class ActionReader:
         if not isinstance(value, Mapping) or not value:
             self._report((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
             return _nothing
-        for name in value:
-            if name not in (*_PROPERTIES, "fields"):
-                self._report((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
+        self._members(key, value, (), (*_PROPERTIES, "fields"))
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 

@@ -355,7 +355,7 @@ class World:
             answer: Decision | Failure = invocation.run()
         except (Retry, GiveUp) as error:
             answer = as_failure(error)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in a worker, which survives any error of a handler
             answer = Failure(type(error).__name__)
         except (NotNow, LeaseLost, Stopped):
             pass

@@ -103,7 +103,7 @@ def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Re
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def ticket(
+def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
     *,
     id: int = 1,
     email: str = "sam@example.com",
@@ -163,7 +163,7 @@ def ticket(
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     router: Router,
     ticket: TicketRead,
     kind: str,
@@ -213,7 +213,7 @@ def run(
                 skipped[handler.name] = reason
                 continue
             decided = decide(handler, ticket, event, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
             continue
         for action in decided:

@@ -202,7 +202,7 @@ MISTAKES = [
         "4 rule 'it': reply: a loop is not allowed in a template; use",
     ),
     ("set = 'x'", "4 rule 'it': set is not a table; write it as set.status = \"In Progress\""),
-    ("set.stats = 'x'", "4 rule 'it': no property 'stats'; did you mean 'status'?"),
+    ("set.stats = 'x'", "4 rule 'it': set has no 'stats'; did you mean 'status'?"),
     ("set.status = true", "4 rule 'it': set.status is not a status; write a name in quotes, or a number as an id"),
     ("set.status = ''", "4 rule 'it': set.status is empty; write a name in quotes, or a number as an id, or remove it"),
     ("set.due_date = 'soon'", "4 rule 'it': 'soon' is not a date; write it as 2030-12-31, or \"\" to clear it"),
