@@ -97,8 +97,8 @@ class Desk:
     def __init__(self, client: "redis.Redis", clock: Clock, simulator: Simulator) -> None:
         self.clock, self.simulator = clock, simulator
         self.crash = False
-        self._world = World(client, clock=clock, simulator=simulator)
-        self._world.before, self._world.after = self._before, self._after
+        self._deployment = SimulatedDeployment(client, clock=clock, simulator=simulator)
+        self._deployment.before, self._deployment.after = self._before, self._after
         self._turn = ""
         self._died: set[tuple[str, Hashable]] = set()
 
@@ -110,8 +110,8 @@ class Desk:
         ``settings`` holds the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
         """
         values = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
-        config = self._world.config
-        self._world.config = replace(
+        config = self._deployment.config
+        self._deployment.config = replace(
             config,
             claim=replace(config.claim, read=True),
             handlers=tuple(Bound(each, values[router.name]) for router in routers for each in router.handlers),
@@ -134,7 +134,7 @@ class Desk:
 
     def ticket(self, number: int) -> TicketRead:
         """Read the current ticket as a handler would see it."""
-        return read_ticket(dict(self._world.ticket(number)), self._world.config.site)
+        return read_ticket(dict(self._deployment.ticket(number)), self._deployment.config.site)
 
     def notes(self, number: int) -> list[str]:
         """Return the texts of the private notes that foxhooks wrote on a ticket, oldest first."""
@@ -149,22 +149,22 @@ class Desk:
         return [each.message.text.strip() for each in own if each.message and each.message.private == private]
 
     def _work(self) -> None:
-        self._world.deliver()
-        self._world.rounds()
-        while (lane := self._world.claim()) is not None:
+        self._deployment.deliver()
+        self._deployment.run_tasks()
+        while (lane := self._deployment.claim()) is not None:
             self._turn = lane.turn
             try:
-                self._world.drive(lane)
+                self._deployment.drive(lane)
             except Crash:
                 continue
-            self._world.deliver()
+            self._deployment.deliver()
 
     def _due(self) -> int | None:
         """Return the time in ms at which the next work is due."""
         key = Keys(ACCOUNT).schedule
-        lanes = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
-        times = [int(due) for _, due in lanes] + [ceil(delivery.due * 1000) for delivery in self._world.queued()]
-        if (task := self._world.round()).wait > 0:
+        lanes = cast(list[tuple[bytes, float]], self._deployment.client.zrange(key, 0, 0, withscores=True))
+        times = [int(due) for _, due in lanes] + [ceil(delivery.due * 1000) for delivery in self._deployment.queued()]
+        if (task := self._deployment.run_next_task()).wait > 0:
             times.append(self.clock.ms + task.wait)
         return min(times, default=None)
 
@@ -190,7 +190,7 @@ class Crash(BaseException):
     """The worker died here."""
 
 
-class World:
+class SimulatedDeployment:
     """One account on a virtual clock (``now``, in ms): a real store, no sockets and no threads."""
 
     def __init__(
@@ -291,14 +291,14 @@ class World:
             results += self.work()
         return results
 
-    def rounds(self) -> list[TaskResult]:
+    def run_tasks(self) -> list[TaskResult]:
         """Run every periodic task that is due: schedules search, and the matching tickets get their events."""
         results: list[TaskResult] = []
-        while (result := self.round()).name:
+        while (result := self.run_next_task()).name:
             results.append(result)
         return results
 
-    def round(self) -> TaskResult:
+    def run_next_task(self) -> TaskResult:
         """Run the periodic task that has been due longest, if any."""
         return self.play(run_due_task(self.config, periodic_tasks(self.config.handlers, self.check), self.nonce()))
 

@@ -16,7 +16,7 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.plugins.actions import Later
 from workers.plugins.invoke import Decide
 from workers.testing import NOON
-from workers.testing.desk import ACCOUNT, BOT, World
+from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment
 from workers.tickets.snapshot import decode
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -45,7 +45,7 @@ class Play:
     """A ticket that the engine knows, and what happens to it."""
 
     def __init__(self, store: redis.Redis, *routers: Router, **config: Any) -> None:
-        self.world = World(store, *routers, **config)
+        self.world = SimulatedDeployment(store, *routers, **config)
         self.number = self.world.simulator.create_ticket().id
         self.settle()
 
@@ -451,7 +451,7 @@ def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
     assert play.due is None
 
 
-def _end(turn: Steps[TurnResult], world: World, step: Step) -> str:
+def _end(turn: Steps[TurnResult], world: SimulatedDeployment, step: Step) -> str:
     """Drives a turn on from a step; gives how it ended."""
     try:
         while True:
