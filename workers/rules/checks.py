@@ -222,14 +222,12 @@ class Expression:
     pattern: "regex.Pattern[str]"
     words: tuple[str, ...]
     """Every matching text contains one of these words; empty if there are no such words."""
-    plain: bool
-    """Whether every text with one of the words matches."""
 
     def matches(self, text: str, folded: str) -> bool:
         """Search a text, of which `folded` is the case-folded form; raise TimeoutError after LIMIT."""
         if self.words and not any(map(folded.__contains__, self.words)):
             return False
-        return self.plain or self.pattern.search(text, timeout=LIMIT) is not None
+        return self.pattern.search(text, timeout=LIMIT) is not None
 
 
 def expression(written: str) -> Expression:
@@ -248,10 +246,8 @@ def expression(written: str) -> Expression:
         pattern = regex.compile(written, regex.IGNORECASE)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
-    parts = [_word(part) for part in written.split("|")]
-    known = all(word for word, _ in parts) and not set(written) & set("([{")
-    words = tuple(fold(word) for word, _ in parts) if known else ()
-    return Expression(pattern, words, known and all(plain for _, plain in parts))
+    words = tuple(fold(_word(part)) for part in written.split("|"))
+    return Expression(pattern, words if all(words) and not set(written) & set("([{") else ())
 
 
 def fold(text: str) -> str:
@@ -259,8 +255,8 @@ def fold(text: str) -> str:
     return text.casefold().replace("\u0307", "").replace("\u0131", "i")
 
 
-def _word(part: str) -> tuple[str, bool]:
-    """Return the longest word that every match of this part contains, and whether the part is only that word."""
+def _word(part: str) -> str:
+    """Return the longest word that every match of this part of an expression contains."""
     best, word = "", ""
     for found in _ATOM.finditer(part):
         atom, quantifier = found[1], found[2]
@@ -270,7 +266,7 @@ def _word(part: str) -> tuple[str, bool]:
             best = max(best, word, key=len)
         if not letter or quantifier:
             word = ""
-    return best, best == part
+    return best
 
 
 class Expressions:
@@ -280,7 +276,6 @@ class Expressions:
         self, label: str, where: str, text: Callable[[MatchContext], str], expressions: Sequence[Expression]
     ) -> None:
         self.label, self.where, self.text, self.expressions = label, where, text, expressions
-        self.plain = all(each.plain for each in expressions)
         patterns = _either(each.pattern.pattern for each in expressions)
         self._failure = ConditionResult(False, f"{label} does not match {patterns}")
         self._slow: set[str] = set()

@@ -210,7 +210,7 @@ def _cost(check: ConditionCheck) -> int:
     if isinstance(check, Not):
         return 2 + _cost(check.negated)
     if isinstance(check, Expressions):
-        return 1 if check.plain else 3
+        return 1 if all(each.words for each in check.expressions) else 3
     return 0
 
 

@@ -111,7 +111,9 @@ class RuleReader:
     def read(self) -> Rule | None:
         """Read the rule; return None if it has a mistake."""
         function = self._function()
-        kinds, every = self._schedule() if any(key in self.table for key in SCHEDULE_KEYS) else (self._kinds(), None)
+        scheduled = any(key in self.table for key in SCHEDULE_KEYS)
+        every = self._schedule() if scheduled else None
+        kinds = ("scheduled",) if scheduled and "on" not in self.table else self._kinds()
         unknown = [key for key in self.table if key not in RULE_KEYS]
         for key in unknown:
             self.report((key,), f"no key {key!r}", _meant(key))
@@ -164,24 +166,23 @@ class RuleReader:
             self.report(("name",), "name has no letters or digits, or more than 80 characters", fix)
         return function
 
-    def _schedule(self) -> tuple[tuple[str, ...], Schedule | None]:
+    def _schedule(self) -> Schedule | None:
         first = next(key for key in SCHEDULE_KEYS if key in self.table)
         if "on" in self.table:
             self.report((first,), f"{first} cannot be combined with on", "remove one of them, or write two rules")
-            return self._kinds(), None
+            return None
         examples = {"every": 'every = "1d"', "find": "find = 'status:\"On Hold\"'"}
         missing = [key for key in examples if key not in self.table]
         for key in missing:
             self.report((first,), f"{key} is missing", f"add {examples[key]}")
-        if missing:
-            return ("scheduled",), None
-        every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
-        try:
-            return ("scheduled",), schedule(_duration(every), find, _duration(older))
-        except ValueError as error:
-            problem, _, fix = str(error).partition("; ")
-            self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)
-            return ("scheduled",), None
+        if not missing:
+            every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
+            try:
+                return schedule(_duration(every), find, _duration(older))
+            except ValueError as error:
+                problem, _, fix = str(error).partition("; ")
+                self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)
+        return None
 
     def _kinds(self) -> tuple[str, ...]:
         if "on" not in self.table:

@@ -213,6 +213,7 @@ FILTERS: Mapping[str, TemplateFilter] = {
 
 # Checks
 
+_CONSTANTS: Mapping[type, str] = {bool: FLAG, str: TEXT, int: NUMBER, float: NUMBER}
 _REFUSED: Mapping[type[nodes.Node], str] = {
     **dict.fromkeys((nodes.Assign, nodes.AssignBlock), "set"),
     **dict.fromkeys((nodes.CallBlock, nodes.Call), "a call"),
@@ -265,10 +266,8 @@ class _Checker:
         return check(node)
 
     def _const(self, node: nodes.Const) -> Type:
-        for types, type_ in ((bool, FLAG), (str, TEXT), (int | float, NUMBER)):
-            if isinstance(node.value, types):
-                return type_
-        return self._report(f"{node.value!r} is not allowed", "write if ticket.assignee, or if not ticket.assignee")
+        fix = "write if ticket.assignee, or if not ticket.assignee"
+        return _CONSTANTS.get(type(node.value)) or self._report(f"{node.value!r} is not allowed", fix)
 
     def _name(self, node: nodes.Name) -> Type:
         return self._member(VARIABLES, node.name, "")

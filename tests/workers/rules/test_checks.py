@@ -16,24 +16,24 @@ NIGHT = hours("Fri 22:00-06:00 UTC")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words", "plain"),
+    ("pattern", "words"),
     [
-        ("refund", ("refund",), True),
-        ("Refund|charge back", ("refund", "charge back"), True),
-        (r"\brefunds?\b", ("refund",), False),
-        ("re.?fund", ("fund",), False),
-        ("colou?r", ("colo",), False),
-        ("no+w", ("no",), False),
-        (r"\d+|refund", (), False),
-        ("(refund|x)y", (), False),
-        ("re[fg]und", (), False),
-        ("a{3}", (), False),
-        ("refund|", (), False),
-        (r"a\+b", ("a",), False),
+        ("refund", ("refund",)),
+        ("Refund|charge back", ("refund", "charge back")),
+        (r"\brefunds?\b", ("refund",)),
+        ("re.?fund", ("fund",)),
+        ("colou?r", ("colo",)),
+        ("no+w", ("no",)),
+        (r"\d+|refund", ()),
+        ("(refund|x)y", ()),
+        ("re[fg]und", ()),
+        ("a{3}", ()),
+        ("refund|", ()),
+        (r"a\+b", ("a",)),
     ],
 )
-def test_the_words_that_must_occur_are_found(pattern: str, words: tuple[str, ...], plain: bool) -> None:
-    assert (expression(pattern).words, expression(pattern).plain) == (words, plain)
+def test_the_words_that_must_occur_are_found(pattern: str, words: tuple[str, ...]) -> None:
+    assert expression(pattern).words == words
 
 
 PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".?*+|()[]\\", r"\b", r"\w", "ref", " "])
