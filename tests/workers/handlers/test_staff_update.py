@@ -32,7 +32,7 @@ def test_properties_are_set_and_the_contact_is_answered() -> None:
     assert result.replies == ("Thank you, we are on it again.",)
 
 
-def test_without_the_grant_properties_are_set_all_the_same() -> None:
+def test_without_the_grant_properties_are_still_set() -> None:
     result = update(REOPEN, status="Closed", allow=())
     assert result.properties["status"] == "In Progress"
     assert result.replies == ()

@@ -42,7 +42,7 @@ def test_when_gets_the_event_and_the_time_if_it_names_them() -> None:
     assert why_not(lambda ticket: ticket.subject) == ""
 
 
-def test_the_reason_of_the_result_of_when_is_returned() -> None:
+def test_the_reason_in_the_result_of_when_is_returned() -> None:
     assert why_not(lambda ticket: ConditionResult(False, "it is New")) == "it is New"
     assert why_not(lambda ticket: ConditionResult(True, "status is New")) == ""
 
@@ -74,7 +74,7 @@ def test_actions_keep_the_order_in_which_they_were_recorded() -> None:
 
 
 @pytest.mark.parametrize("error", [Retry("later"), GiveUp("never"), KeyError("x")])
-def test_exceptions_of_a_handler_pass_through(error: Exception) -> None:
+def test_exceptions_of_a_handler_are_raised(error: Exception) -> None:
     def fail(ticket: Ticket) -> None:
         ticket.note("void")
         raise error

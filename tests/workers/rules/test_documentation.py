@@ -49,7 +49,7 @@ def test_the_page_names_every_kind_condition_action_variable_and_filter() -> Non
         assert [name for name in members if not re.search(rf"`{name}[`.\[]", templates)] == []
 
 
-def test_what_the_page_says_of_actions_can_be_written() -> None:
+def test_the_actions_on_the_page_are_valid() -> None:
     cells = re.findall(r"^\| (`.*?`) \|", section("Actions"), re.MULTILINE)
     written = [code.replace("…", "x") for cell in cells for code in re.findall(r"`([^`]* = [^`]*)`", cell)]
     assert len(written) >= 8

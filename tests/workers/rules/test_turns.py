@@ -36,7 +36,7 @@ def rules(tmp_path: Path, text: str = RULES) -> Router:
     return load(tmp_path / "rules.toml", frozenset({("rules", "reply")}))
 
 
-def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_rule_with_once_acts_on_a_ticket_only_once(store: redis.Redis, tmp_path: Path) -> None:
     text = '[[rule]]\nname = "hello"\non = "contact-replied"\nonce = true\nnote = "Greeted."'
     world = SimulatedDeployment(store, rules(tmp_path, text))
     number = world.simulator.create_ticket().id
@@ -50,7 +50,7 @@ def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.R
     assert sum("Greeted." in row["message"]["text"] for row in rows if row["message"]) == 1
 
 
-def test_a_turn_without_news_has_nothing_to_say_about_rules_that_acted(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_turn_without_changes_does_not_mention_rules_that_acted(store: redis.Redis, tmp_path: Path) -> None:
     text = '[[rule]]\nname = "hello"\non = "ticket-created"\nonce = true\nnote = "Greeted."'
     world = SimulatedDeployment(store, rules(tmp_path, text))
     world.simulator.create_ticket()
@@ -63,7 +63,7 @@ def test_a_turn_without_news_has_nothing_to_say_about_rules_that_acted(store: re
     assert (echo.changes, echo.verdicts) == ((), ())
 
 
-def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_rule_changes_the_ticket_and_every_rule_has_a_reason(store: redis.Redis, tmp_path: Path) -> None:
     world = SimulatedDeployment(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="<script>x</script>", text="I want a REFUND").id
     world.deliver()
@@ -83,7 +83,7 @@ def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Re
     assert note == "Refund request from Sam Reed: &lt;script&gt;x&lt;/script&gt;"
 
 
-def test_what_rules_do_starts_no_rule(store: redis.Redis, tmp_path: Path) -> None:
+def test_changes_by_rules_do_not_start_rules(store: redis.Redis, tmp_path: Path) -> None:
     text = RULES.replace('on = "contact-replied"', 'on = ["contact-replied", "ticket-updated"]')
     world = SimulatedDeployment(store, rules(tmp_path, text))
     number = world.simulator.create_ticket(text="refund").id
@@ -95,7 +95,7 @@ def test_what_rules_do_starts_no_rule(store: redis.Redis, tmp_path: Path) -> Non
     assert replies == []
 
 
-def test_a_rule_with_an_unknown_name_fails_alone(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_rule_with_an_unknown_name_does_not_affect_others(store: redis.Redis, tmp_path: Path) -> None:
     world = SimulatedDeployment(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="You win", text="a refund").id
     world.deliver()
@@ -131,7 +131,7 @@ once = true
 """
 
 
-def test_a_rule_by_the_clock_is_asked_for_the_tickets_its_search_finds(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_scheduled_rule_runs_for_the_tickets_its_search_finds(store: redis.Redis, tmp_path: Path) -> None:
     world = SimulatedDeployment(store, rules(tmp_path, CLOCK))
     old, kept = (world.simulator.create_ticket(tags=("waits", *more)).id for more in ((), ("keep",)))
     world.now += 15 * 86_400_000
