@@ -34,7 +34,7 @@ from workers.rules.checks import (
 )
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
-from workers.tickets.model import TicketRead
+from workers.tickets.model import TicketRead, readable
 
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,
@@ -151,7 +151,7 @@ class _Compiler:
 
     def field(self, given: str, name: str, value: object) -> ConditionCheck:
         attribute = Attribute(f"field {name!r}", lambda context: [field_value(context, name)], empty=True)
-        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: _field_text(one)))
+        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: readable(one)))
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
         """Read one value or a list of values; report those that are invalid."""
@@ -212,11 +212,6 @@ def _cost(check: ConditionCheck) -> int:
     if isinstance(check, Expressions):
         return 1 if all(each.words for each in check.expressions) else 3
     return 0
-
-
-def _field_text(value: str | int | float) -> str:
-    """Return a value as HappyFox stores it, which is always text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # Names in a condition

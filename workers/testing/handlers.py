@@ -25,7 +25,7 @@ from workers.plugins.actions import (
     denied,
 )
 from workers.plugins.arguments import NameOrId
-from workers.plugins.context import Context, EffectRequest
+from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
@@ -37,10 +37,10 @@ Kind = TypeVar("Kind", bound=Action)
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The actions of a router's handlers, folded as in the engine; messages are HTML, as they would be sent."""
+    """The actions of a router's handlers, combined as in the engine; messages are HTML, as they would be sent."""
 
     tags_added: frozenset[str] = frozenset()
-    """Without the tags that would change nothing, like ``tags_removed``."""
+    """Without tags that the ticket has already; ``tags_removed`` without those that it does not have."""
     tags_removed: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Result:
 
 
 def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
-    """Fold as the engine does: later values win, and equal notes and tags the ticket `has` are dropped."""
+    """Combine as the engine does: later values win; equal notes and tags that the ticket `has` are dropped."""
 
     def of(kind: type[Kind]) -> list[Kind]:
         return [each for each in actions if isinstance(each, kind)]
@@ -125,7 +125,7 @@ def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
 ) -> TicketRead:
     """Build a ticket as read from HappyFox; `raw` overrides members of its answer (KB 1039).
 
-    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behaviour of the
+    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behavior of the
     status; by default, Closed and Solved are closed.
     """
     if closed is None:
@@ -187,17 +187,13 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
         changes = _changes(router, ticket, kind, by, text, name, now)
         ticket = _with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
-
-    def act(request: EffectRequest) -> Any:
-        return effects.setdefault(request.name, request.dry)
-
     context = Context(
         ticket=ticket.id,
         now=now,
         settings=_settings(router, settings),
         log=logging.getLogger(f"handlers.{router.name}"),
         happyfox=Client(_no_call, reads_only=True),
-        act=act,
+        act=lambda request: effects.setdefault(request.name, request.dry),
     )
     grants = frozenset((router.name, permission) for permission in allow)
     actions: list[AnyAction] = []
@@ -208,14 +204,14 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
         event = event_for("test", handler.kinds, tuple(changes))
         if event is None:
             continue
+        decided: Sequence[AnyAction] = ()
         try:
             if reason := refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
-                continue
-            decided = decide(handler, ticket, event, context)
+            else:
+                decided = decide(handler, ticket, event, context)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
-            continue
         for action in decided:
             if line := denied(action, router.name, grants):
                 refused.setdefault(handler.name, []).append(line)
@@ -243,7 +239,7 @@ def _changes(
 
 
 def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
-    """Add the message of a change to the history, as the engine reads a ticket after its changes."""
+    """Add the message of a change to the history, where a handler would find it."""
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
     actor = change.actor
