@@ -83,10 +83,10 @@ class MatchContext:
         found = self.known[attribute.label] = (keys, shown)
         return found
 
-    def read(self, name: str, text: "Callable[[MatchContext], str]") -> tuple[str, str]:
+    def read(self, name: str) -> tuple[str, str]:
         """Return a text and its case-folded form, and cache them."""
-        plain = text(self)
-        both = self.texts[name] = (plain, fold(plain))
+        text = TEXTS[name](self)
+        both = self.texts[name] = (text, fold(text))
         return both
 
 
@@ -211,6 +211,12 @@ class Equals:
 
 # Regular expressions
 
+#: The texts that expressions search, by the key of the condition.
+TEXTS: dict[str, Callable[[MatchContext], str]] = {
+    "subject": lambda context: context.ticket.subject,
+    "text": message_text,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -272,16 +278,14 @@ def _word(part: str) -> str:
 class Expressions:
     """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
-    def __init__(
-        self, label: str, where: str, text: Callable[[MatchContext], str], expressions: Sequence[Expression]
-    ) -> None:
-        self.label, self.where, self.text, self.expressions = label, where, text, expressions
+    def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
+        self.label, self.where, self.expressions = label, where, expressions
         patterns = _either(each.pattern.pattern for each in expressions)
         self._failure = ConditionResult(False, f"{label} does not match {patterns}")
         self._slow: set[str] = set()
 
     def check(self, context: MatchContext) -> ConditionResult:
-        text, folded = context.texts.get(self.label) or context.read(self.label, self.text)
+        text, folded = context.texts.get(self.label) or context.read(self.label)
         slow = ""
         for each in self.expressions:
             try:

@@ -17,6 +17,7 @@ from workers.errors import suggest
 from workers.plugins.loading import FitError
 from workers.rules.checks import (
     ATTRIBUTES,
+    TEXTS,
     All,
     AnyOf,
     Attribute,
@@ -30,17 +31,13 @@ from workers.rules.checks import (
     expression,
     field_value,
     hours,
-    message_text,
 )
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
 from workers.tickets.model import TicketRead, readable
 
-TEXTS: dict[str, Callable[[MatchContext], str]] = {
-    "subject": lambda context: context.ticket.subject,
-    "text": message_text,
-}
 KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
+CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; for `from` and `to` the kind of change decides.
 NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
@@ -109,8 +106,7 @@ class _Compiler:
                 found = self.checks(key, given, value)
                 checks += map(Not, found) if given != key else found
             else:
-                fix = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
-                self.report(f"no condition {given!r}", fix)
+                self.report(f"no condition {given!r}", suggest(given, (*CONDITIONS, *self.beside)))
         return all_of(checks)
 
     def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
@@ -120,10 +116,10 @@ class _Compiler:
             return self.fields(given, value)
         if key in TEXTS:
             patterns = self.each(given, value, str, lambda _, one: expression(one))
-            return [Expressions(key, f"{self.where}, {given}", TEXTS[key], patterns)]
+            return [Expressions(key, f"{self.where}, {given}", patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
-            return [Within(tuple(value) if isinstance(value, list) else (str(value),), spans)]
+            return [Within(tuple(map(str, as_list(value))), spans)]
         attribute = ATTRIBUTES[key]
         kind = str | int if attribute.ids else str
         return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]

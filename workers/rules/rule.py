@@ -14,7 +14,7 @@ from workers.plugins.router import Schedule, schedule
 from workers.rules.actions import ACTIONS, ActionReader, Run
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
-    KEYS,
+    CONDITIONS,
     Condition,
     NameUse,
     all_of,
@@ -31,7 +31,6 @@ from workers.tickets.model import TicketRead
 #: The keys of a schedule; `every` and `find` are required.
 SCHEDULE_KEYS = ("every", "find", "older_than")
 RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *ACTIONS)
-CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What a rule uses instead of the kinds that handlers receive in another way.
 _INSTEAD = {
