@@ -170,7 +170,7 @@ class Context(Generic[Settings]):
         """Return a recorder for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
 
         Its actions become an event in that ticket's own lane and are performed there, under this router's grants,
-        without calling handlers. A ticket that does not exist leads to a dead letter. The handler's own number records
+        without calling handlers. A ticket that does not exist becomes a dead letter. The handler's own number records
         on its own ticket. One run may address at most 200 other tickets.
         """
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:

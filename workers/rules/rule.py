@@ -66,7 +66,7 @@ class Rule:
     function: str
     """Its name as a handler."""
     kinds: tuple[str, ...]
-    """The kinds of change it runs for; `scheduled` alone when it has a schedule."""
+    """The kinds of change it runs for, or only `scheduled` if it has a schedule."""
     condition: Condition
     actions: Mapping[str, Run]
     """By their keys."""

@@ -106,9 +106,9 @@ def test_every_action_is_recorded(tmp_path: Path) -> None:
     result = done(tmp_path, body, name="Sam", subject="Two\nlines", tags=["c"])
     assert (result.tags_added, result.tags_removed) == ({"a", "b"}, {"c"})
     assert result.replies == ("Dear Sam",)
-    wanted: Mapping[str, NameOrId | None]
-    wanted = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
-    assert result.properties == wanted
+    expected: Mapping[str, NameOrId | None]
+    expected = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
+    assert result.properties == expected
     assert Move("Billing", "for Two<br>lines") in result.actions
     assert result.forwards == (Forward(("a@x.example", "b@x.example"), "Fwd: Two lines", "See<br>it"),)
     assert result.subscribed == {"Ada", 7}
@@ -118,8 +118,8 @@ def test_fields_accept_texts_templates_numbers_flags_lists_and_dates(tmp_path: P
     body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
     result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")
     days = {"Day": date(2030, 1, 2)}
-    wanted = {"Count": 3, "Express": True, "Several": ["x", "y"], "Said": "Two lines", "Gone": "", **days}
-    assert result.fields == wanted
+    expected = {"Count": 3, "Express": True, "Several": ["x", "y"], "Said": "Two lines", "Gone": "", **days}
+    assert result.fields == expected
 
 
 def test_markup_by_contacts_and_authors_is_escaped(tmp_path: Path) -> None:

@@ -128,17 +128,17 @@ def test_given_changes_are_the_only_changes() -> None:
 
 
 def test_settings_are_an_instance_or_a_table_or_the_defaults() -> None:
-    def tell(ticket: Ticket, ctx: Context) -> None:
+    def write_word(ticket: Ticket, ctx: Context) -> None:
         ticket.note(ctx.settings.word)
 
-    tells = router(tell, settings=Settings)
-    assert run(tells, ticket(), "ticket-created").notes == ("default",)
-    assert run(tells, ticket(), "ticket-created", settings={"word": "table"}).notes == ("table",)
-    assert run(tells, ticket(), "ticket-created", settings=Settings("mine")).notes == ("mine",)
+    configured = router(write_word, settings=Settings)
+    assert run(configured, ticket(), "ticket-created").notes == ("default",)
+    assert run(configured, ticket(), "ticket-created", settings={"word": "table"}).notes == ("table",)
+    assert run(configured, ticket(), "ticket-created", settings=Settings("mine")).notes == ("mine",)
     with pytest.raises(TypeError, match="pass Settings or a table to router 'test'"):
-        run(tells, ticket(), "ticket-created", settings="x")
+        run(configured, ticket(), "ticket-created", settings="x")
     with pytest.raises(ValueError, match="did you mean 'word'"):
-        run(tells, ticket(), "ticket-created", settings={"wrod": "x"})
+        run(configured, ticket(), "ticket-created", settings={"wrod": "x"})
 
 
 def test_a_handler_that_would_call_happyfox_fails() -> None:
