@@ -143,7 +143,7 @@ def _data(report: Report) -> dict[str, object]:
                 "name": rule.name,
                 "on": list(rule.kinds),
                 "every": rule.every and {"seconds": rule.every.period / 1000, "find": rule.every.find},
-                "actions": [action.key for action in rule.actions],
+                "actions": list(rule.actions),
             }
             for rule in report.rules.rules
         ],
@@ -162,7 +162,7 @@ def _show(report: Report) -> None:
         columns = {
             "rule": lambda rule: rule.name,
             "on": lambda rule: f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds),
-            "actions": lambda rule: ", ".join(action.key for action in rule.actions),
+            "actions": lambda rule: ", ".join(rule.actions),
         }
         show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tests.support.witness import Witness
 from workers.engine.plan import DeadLetter, Plan, split_by_handler
 from workers.simulator.account import StoredTicket
-from workers.testing.desk import World
+from workers.testing.desk import SimulatedDeployment
 
 #: The first read of a ticket shows changes at most this much (ms) older than the delivery and the store
 #: (workers/engine/read.py).
@@ -56,7 +56,7 @@ class Sent:
 class History:
     """What happened in one seed; the checkers read nothing else."""
 
-    world: World
+    world: SimulatedDeployment
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
     staff_values: dict[int, list[Written]] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.inbox import accept, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 VERSION = "0.2.0"
 FOLDER = Path(__file__).parents[1] / "samples" / "store"
@@ -85,7 +85,7 @@ class SampleAccount:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client, self.keys = client, Keys(ACCOUNT)
-        self.world = World(client, *routers(), allow=frozenset({("main", "create")}))
+        self.world = SimulatedDeployment(client, *routers(), allow=frozenset({("main", "create")}))
         self.tickets: dict[str, int] = {}
 
     def run(self) -> None:
@@ -118,7 +118,7 @@ class SampleAccount:
         """Let another worker do whatever is due within an hour and a half."""
         self.world.now += self.world.lease
         self.world.settle_down(3_600_000)
-        self.world.rounds()
+        self.world.run_tasks()
         self.world.settle_down(1_800_000)
 
     def _open(self, fate: str) -> int:
@@ -148,7 +148,7 @@ class SampleAccount:
             return result
 
         with self._dying(after), contextlib.suppress(Crash):
-            self.world.rounds()
+            self.world.run_tasks()
 
     @contextlib.contextmanager
     def _dying(self, after: Callable[[Step | Inner, Any], Any]) -> Iterator[None]:

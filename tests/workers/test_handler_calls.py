@@ -18,13 +18,13 @@ from workers.plugins.invoke import Decide, Decision, Failure
 from workers.runner import AccountRuntime, InvocationRunner
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.timeouts import HandlerTimeouts
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-class Threads(World):
+class Threads(SimulatedDeployment):
     """A world whose handlers run as in a worker process, each in a thread with a time limit."""
 
     def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:

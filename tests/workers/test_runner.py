@@ -18,7 +18,7 @@ from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.timeouts import HandlerTimeouts
 
 #: Within how many ms the first byte must leave, and for how long a slow store hangs.
@@ -27,7 +27,7 @@ SEND_BY, SLOW = 1_000, 1_100
 
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, slow: bool) -> None:
-    world, simulator = World(store), Simulator(time.time)
+    world, simulator = SimulatedDeployment(store), Simulator(time.time)
     governor = world.governor
     lane = ClaimedLane(account=ACCOUNT, ticket=1, token="1-n", now=0, permit=None, turn="t", claims=1, events=())
     outcomes: list[object] = []

@@ -120,7 +120,7 @@ def _handovers(context: TurnContext, outcomes: Outcomes) -> Iterator[Handover]:
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):
-                by_ticket.setdefault(action.number, []).append(action.wanted)
+                by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
             yield Handover(number, requested.handler, tuple(actions), context.config.dry(requested.handler))
 

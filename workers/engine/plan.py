@@ -288,7 +288,7 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def summary(self) -> str:
         """What is asked for, without what handlers wrote."""
-        return f"{', '.join(dict.fromkeys(action.word for action in self.actions))} on ticket {self.ticket}"
+        return f"{', '.join(dict.fromkeys(action.description for action in self.actions))} on ticket {self.ticket}"
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

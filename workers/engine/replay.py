@@ -32,7 +32,7 @@ def summary(work: Pending) -> str:
     """Describe what is to be done and why."""
     if work.effect is not None:
         return f"{AGAIN} {work.effect.summary}"
-    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.word for action in work.actions))}"
+    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.description for action in work.actions))}"
 
 
 def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:

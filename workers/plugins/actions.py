@@ -13,6 +13,9 @@ from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
 from workers.tickets.model import TicketRead
 
+#: The actions that need a permission, which has the name of the action.
+NEED_PERMISSION = frozenset({"reply", "move", "forward", "subscribe", "delete", "create"})
+
 
 class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     """The base of all actions."""
@@ -20,11 +23,12 @@ class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     @property
     def permission(self) -> str:
         """The permission this action needs, or an empty string."""
-        return ""
+        name = type(self).__name__.lower()
+        return name if name in NEED_PERMISSION else ""
 
     @property
-    def word(self) -> str:
-        """The name of this action in the ticket history."""
+    def description(self) -> str:
+        """What this action is called in the ticket history."""
         return type(self).__name__.lower()
 
 
@@ -52,10 +56,6 @@ class Reply(Action, frozen=True):
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
 
-    @property
-    def permission(self) -> str:
-        return "reply"
-
 
 class Set(Action, frozen=True):
     """Set properties and custom fields; None clears the assignee, the due date or a custom field."""
@@ -70,10 +70,6 @@ class Move(Action, frozen=True):
     category: NameOrId
     note: str = ""
 
-    @property
-    def permission(self) -> str:
-        return "move"
-
 
 class Forward(Action, frozen=True):
     """Forward the ticket to external addresses."""
@@ -82,27 +78,15 @@ class Forward(Action, frozen=True):
     subject: str
     message: str
 
-    @property
-    def permission(self) -> str:
-        return "forward"
-
 
 class Subscribe(Action, frozen=True):
     """Subscribe staff members to the ticket."""
 
     staff: tuple[NameOrId, ...]
 
-    @property
-    def permission(self) -> str:
-        return "subscribe"
-
 
 class Delete(Action, frozen=True):
     """Delete the ticket."""
-
-    @property
-    def permission(self) -> str:
-        return "delete"
 
 
 class Later(Action, frozen=True):
@@ -126,11 +110,7 @@ class Create(Action, frozen=True):
     """The members of HappyFox's endpoint (KB 1039, 4), with names where it expects ids."""
 
     @property
-    def permission(self) -> str:
-        return "create"
-
-    @property
-    def word(self) -> str:
+    def description(self) -> str:
         return "create ticket"
 
 
@@ -138,15 +118,15 @@ class OnOtherTicket(Action, frozen=True):
     """Perform an action on another ticket, in that ticket's own lane."""
 
     number: int
-    wanted: TicketAction
+    ticket_action: TicketAction
 
     @property
     def permission(self) -> str:
-        return self.wanted.permission
+        return self.ticket_action.permission
 
     @property
-    def word(self) -> str:
-        return f"{self.wanted.word} on ticket {self.number}"
+    def description(self) -> str:
+        return f"{self.ticket_action.description} on ticket {self.number}"
 
 
 AnyAction = TicketAction | Create | OnOtherTicket | Later
@@ -158,14 +138,14 @@ def grant_line(action: AnyAction, router: str) -> str:
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the setting that would allow the action, unless the grants (router, permission) include it."""
+    """Return the setting that would allow an action, or an empty string if the grants include it."""
     return "" if (router, action.permission) in allow else grant_line(action, router)
 
 
 def describe_actions(actions: Sequence[AnyAction], router: str) -> str:
     """List the allowed actions of a router's handler, each with the setting that allows it."""
     described = (
-        f"{each.word} (allowed by {by})" if (by := grant_line(each, router)) else each.word for each in actions
+        each.description + (f" (allowed by {line})" if (line := grant_line(each, router)) else "") for each in actions
     )
     return ", ".join(dict.fromkeys(described)) or "nothing"
 
@@ -205,7 +185,7 @@ class Recorder:
         notified = None if alert is None else arguments.name("alert", alert)
         self._record(Note(html=arguments.body("note", text, html), alert=notified))
 
-    def reply(
+    def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
         text: str = "",
         *,
@@ -222,7 +202,7 @@ class Recorder:
         """Reply to the contact and set properties in the same call; ``notify`` mails the reply."""
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
         self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies))
-        self._set(status, priority, assignee, due_date, fields)
+        self.set(status=status, priority=priority, assignee=assignee, due_date=due_date, fields=fields)
 
     def set(
         self,
@@ -234,7 +214,18 @@ class Recorder:
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         """Set properties by name (str) or id (int); ``None`` clears the assignee or the due date."""
-        self._set(status, priority, assignee, due_date, fields)
+        properties: dict[str, NameOrId | None] = {}
+        for name, value in (("status", status), ("priority", priority)):
+            if value is None:
+                raise InvalidAction(f"the {name} cannot be cleared; pass a name or an id")
+            if not isinstance(value, UnsetType):
+                properties[name] = arguments.name(name, value)
+        if not isinstance(assignee, UnsetType):
+            properties["assignee"] = None if assignee is None else arguments.name("assignee", assignee)
+        if not isinstance(due_date, UnsetType):
+            properties["due_date"] = None if due_date is None else arguments.day(due_date)
+        if properties or fields:
+            self._record(Set(properties, arguments.fields(fields)))
 
     def move(self, category: NameOrId, note: str = "") -> None:
         """Move the ticket to another category, with a private note in plain text."""
@@ -254,27 +245,6 @@ class Recorder:
     def delete(self) -> None:
         """Delete the ticket."""
         self._record(Delete())
-
-    def _set(
-        self,
-        status: Required,
-        priority: Required,
-        assignee: Clearable,
-        due_date: DueDate,
-        fields: Mapping[str, Any] | None,
-    ) -> None:
-        properties: dict[str, NameOrId | None] = {}
-        for name, value in (("status", status), ("priority", priority)):
-            if value is None:
-                raise InvalidAction(f"the {name} cannot be cleared; pass a name or an id")
-            if not isinstance(value, UnsetType):
-                properties[name] = arguments.name(name, value)
-        if not isinstance(assignee, UnsetType):
-            properties["assignee"] = None if assignee is None else arguments.name("assignee", assignee)
-        if not isinstance(due_date, UnsetType):
-            properties["due_date"] = None if due_date is None else arguments.day(due_date)
-        if properties or fields:
-            self._record(Set(properties, arguments.fields(fields)))
 
 
 class OnTicket(Recorder):

@@ -11,7 +11,7 @@ from workers.handlers import auto_tag
 from workers.store.client import store_time
 from workers.store.lanes import Pause, pause, resume
 from workers.testing import Desk
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 vip = Router("vip")
 
@@ -46,7 +46,7 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
-    world = World(store, vip, dry_run=dry)
+    world = SimulatedDeployment(store, vip, dry_run=dry)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -79,7 +79,7 @@ def test_handlers_that_were_not_triggered_share_a_line(store: redis.Redis) -> No
     def greet(ticket: Ticket, event: Event) -> None:
         ticket.add_tags("new")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -104,7 +104,7 @@ def test_timers_are_shown_and_are_not_in_the_backlog(store: redis.Redis) -> None
     def close(ticket: Ticket, event: Event) -> None:
         ticket.set(status="Closed")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.now = store_time(store)
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -133,7 +133,7 @@ def test_effects_in_other_systems_and_on_other_tickets_are_shown(store: redis.Re
         ctx.create_ticket(client=ticket.contact.id, subject="Call", text="Call them.", category="Billing")
         ctx.on_ticket(5).note("See here.")
 
-    world = World(store, router, allow=frozenset({("clerk", "create")}))
+    world = SimulatedDeployment(store, router, allow=frozenset({("clerk", "create")}))
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
@@ -170,7 +170,7 @@ def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> Non
         if fails[0]:
             raise Retry("not yet", after="40s")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.now = store_time(store)
     world.simulator.create_ticket()
     world.deliver()
@@ -192,7 +192,7 @@ def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> Non
 
 
 def test_events_are_found_by_kind_and_a_misspelled_kind_is_refused(store: redis.Redis) -> None:
-    world = World(store, vip)
+    world = SimulatedDeployment(store, vip)
     world.simulator.create_ticket()
     world.deliver()
     world.work()

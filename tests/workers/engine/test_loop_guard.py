@@ -14,12 +14,12 @@ from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def dead_letters(world: World) -> list[DeadLetter]:
+def dead_letters(world: SimulatedDeployment) -> list[DeadLetter]:
     ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
         msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
@@ -27,7 +27,7 @@ def dead_letters(world: World) -> list[DeadLetter]:
     ]
 
 
-def notes(world: World, number: int) -> int:
+def notes(world: SimulatedDeployment, number: int) -> int:
     updates = world.ticket(number)["updates"]
     return sum((update["message"] or {"text": ""})["text"].startswith("Our answer") for update in updates)
 
@@ -43,13 +43,13 @@ def answering(*kinds: str) -> Router:
     return router
 
 
-def opened(world: World) -> int:
+def opened(world: SimulatedDeployment) -> int:
     number = world.simulator.create_ticket().id
     finish(world)
     return number
 
 
-def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
+def play_loop(world: SimulatedDeployment, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
     """Answer each of our answers, as a machine does; return how many answers we sent."""
     heard = 0
     for _ in range(most):
@@ -66,7 +66,7 @@ def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: boo
 
 
 def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=12)
     number = opened(world)
 
     assert play_loop(world, number, most=40) == 12
@@ -84,7 +84,7 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
 
 
 def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
+    world = SimulatedDeployment(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
     # The opening update is a contact's: the turn that it started does not count.
@@ -98,7 +98,7 @@ def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis)
 
 
 def test_slow_turns_or_turns_with_people_between_them_are_no_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
+    world = SimulatedDeployment(store, answering("ticket-created", "smart-rule"), loop_guard=1000)
     number = opened(world)
 
     for turn in range(3 * MAX_TURNS):
@@ -125,7 +125,7 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
         if event.matched[-1].text.startswith("Ping"):
             ticket.note(f"Pong after {event.matched[-1].update_id}.")
 
-    world = World(store, ping, pong, loop_guard=1000)
+    world = SimulatedDeployment(store, ping, pong, loop_guard=1000)
     number = opened(world)
 
     assert len(world.ticket(number)["updates"]) == 1 + 1 + MAX_TURNS
@@ -135,7 +135,7 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
 
 @pytest.mark.parametrize("rule", [False, True])
 def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bool) -> None:
-    world = World(
+    world = SimulatedDeployment(
         store, answering("ticket-created", "contact-replied", "smart-rule"), loop_guard=3 if not rule else 1000
     )
     number = opened(world)
@@ -150,7 +150,7 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
 
 
 def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     play_loop(world, number, most=40)
 
@@ -167,7 +167,7 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
 
 
 def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5)
+    world = SimulatedDeployment(store, answering("ticket-created", "staff-replied"), loop_guard=5)
     number = opened(world)
     heard = 0
     while notes(world, number) > heard:
@@ -181,7 +181,7 @@ def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: re
 
 
 def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     play_loop(world, number, most=40)
     world.now += 3_600_000
@@ -192,7 +192,7 @@ def test_handlers_run_again_after_an_hour(store: redis.Redis) -> None:
 
 
 def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     play_loop(world, number, most=40)
     [dead_letter] = dead_letters(world)
@@ -205,11 +205,11 @@ def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(stor
 
 
 def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     number = opened(world)
     play_loop(world, number, most=40)
 
-    other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3)
+    other = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3)
     other.simulator, other.now = world.simulator, world.now + 10_000
     other.config = replace(other.config, clock=lambda: other.now)
     other.simulator.contact_replies(number, "Hello?")
@@ -219,7 +219,7 @@ def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
 
 
 def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=5)
     number = opened(world)
     play_loop(world, number, most=4)
     store.flushdb()
@@ -230,7 +230,7 @@ def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
 
 
 def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True)
     number = opened(world)
     for _ in range(5):
         world.simulator.contact_replies(number, "Hello?")
@@ -286,7 +286,7 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     def pass_on(ticket: Ticket, event: Event, ctx: Context) -> None:
         ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} updates.")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     assert (opened(world), opened(world)) == (1, 2)
     world.simulator.staff_updates(1, staff=1, text="Begin.", private=True)
     finish(world)
@@ -300,10 +300,10 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
 
 def paused_in_a_loop(
     store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
-) -> World:
+) -> SimulatedDeployment:
     """Pause something after two of our writes (four of two routers), with a loop guard of as many."""
     routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
-    world = World(store, *routers, loop_guard=2 * len(routers))
+    world = SimulatedDeployment(store, *routers, loop_guard=2 * len(routers))
     opened(world)
     replies(world, "one", "two")
     world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))
@@ -322,7 +322,7 @@ def hearing(name: str, shown: list[str]) -> Router:
     return router
 
 
-def replies(world: World, *texts: str) -> None:
+def replies(world: SimulatedDeployment, *texts: str) -> None:
     for text in texts:
         world.simulator.contact_replies(1, text)
         world.now += 3_000
