@@ -144,11 +144,6 @@ def _save(
 # Contact groups
 
 
-def list_groups(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /contact_groups/: a bare list."""
-    return Outcome(list(account.groups.values()))
-
-
 def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /contact_group/<id>/: the group with its contacts."""
     return Outcome(_group_json(account, get_or_404(account.groups, args.number)))

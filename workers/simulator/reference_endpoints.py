@@ -19,8 +19,8 @@ from workers.simulator.forms import (
 
 
 def listing(table: str) -> Endpoint:
-    """Return the endpoint that lists a table: a bare list."""
-    return lambda account, args: Outcome(list(getattr(account, table).values()))
+    """Return the endpoint that lists a table, as a bare list."""
+    return lambda account, _args: Outcome(list(getattr(account, table).values()))
 
 
 def entry(table: str) -> Endpoint:
@@ -39,7 +39,7 @@ def read_staff(account: SimulatedAccount, args: Arguments) -> Outcome:
 def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle PUT /ticket_custom_field/<id>/: all choices of a field at once (KB 1247).
 
-    A choice without id is new; one left out is deleted, and tickets that have it show no value any more.
+    A choice without an id is new. A choice that is left out is deleted, and tickets with it then show no value.
     """
     before, form = get_or_404(account.ticket_fields, args.number), Form(args.body)
     if not before["choices"]:
@@ -74,7 +74,7 @@ def _choice(form: Form, known: set[int], given: Any) -> Json:
     }
 
 
-# The knowledge base, read only. No document shows its objects: their members are assumed.
+# The knowledge base, read only. No document shows its objects, so their members are assumed.
 
 
 def list_articles(*, internal: bool) -> Endpoint:
@@ -88,7 +88,7 @@ def list_sections(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def read_article(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /kb/article/<id>: external ones only (KB 360)."""
+    """Handle GET /kb/article/<id>: external articles only (KB 360)."""
     found = get_or_404(account.articles, args.number)
     if found["internal"]:
         raise ApiError(404, NOT_FOUND)

@@ -35,7 +35,7 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
     "ticket-inline-attachment": {"POST": tickets.upload_image},
     "users": {"GET": contacts.list_contacts, "POST": contacts.put_contacts},
     "user/*": {"GET": contacts.read_contact, "POST": contacts.edit_contact},
-    "contact_groups": {"GET": contacts.list_groups, "POST": contacts.create_group},
+    "contact_groups": {"GET": listing("groups"), "POST": contacts.create_group},
     "contact_group/*": {"GET": contacts.read_group, "POST": contacts.edit_group},
     "contact_group/*/update_contacts": {"POST": contacts.add_to_group},
     "contact_group/*/delete_contacts": {"POST": contacts.remove_from_group},
