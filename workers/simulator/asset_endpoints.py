@@ -1,6 +1,6 @@
 """Endpoints of assets, asset types and asset fields (KB 1201).
 
-Their errors differ from those of tickets: an object by member, whose values are a text, a list or an object.
+Their errors differ from those of tickets: an object with a text, a list or an object for each member.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ NOT_A_CHOICE: Final = "Provide a valid choice. {} is not one of the available ch
 
 
 def list_assets(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /assets/: those of one type, by default the first."""
+    """Handle GET /assets/: the assets of one type, by default the first."""
     wanted = _type_of(account, args)
     found = [asset for asset in account.assets.values() if asset.asset_type == wanted]
     shown, info = page(account, found, args)
@@ -45,7 +45,7 @@ def read_asset(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def create(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /assets/?asset_type=<id>. The documented response has no type."""
+    """Handle POST /assets/?asset_type=<id>. The response has no type (KB 1201)."""
     now = account.now()
     blank = StoredAsset(
         id=0,
@@ -62,7 +62,7 @@ def create(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def update(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle PUT /asset/<id>/: change what is given."""
+    """Handle PUT /asset/<id>/: change the given members."""
     before = get_or_404(account.assets, args.number)
     after = _filled(account, args.body, before, "updated_by", required=account.options.asset_names_required)
     return Outcome(_put(account, replace(after, updated_at=account.now())))
@@ -115,13 +115,13 @@ def list_types(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def list_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /asset_custom_fields/: those of one type, by default the first."""
+    """Handle GET /asset_custom_fields/: the fields of one type, by default the first."""
     fields = _fields_of(account, _type_of(account, args)).values()
     return Outcome(envelope(account, [_field_json(account, definition) for definition in fields], args))
 
 
 def read_field(path: Literal["plural", "singular"]) -> Endpoint:
-    """Return the endpoint of one field: its path differs between editions of KB 1201."""
+    """Return the endpoint of one field. Its path differs between editions of KB 1201."""
 
     def read(account: SimulatedAccount, args: Arguments) -> Outcome:
         exists = account.options.asset_field_path in ("both", path)
@@ -196,7 +196,7 @@ def _check_text(members: Mapping[str, Any], name: str, errors: Json, *, required
 
 
 def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, errors: Json) -> int:
-    """Return the acting staff member, active and permitted; 0 after an error."""
+    """Return the acting staff member, who must be active and permitted; 0 after an error."""
     number = whole(members.get(name))
     if members.get(name) in (None, ""):
         errors[name] = [REQUIRED]
@@ -208,7 +208,7 @@ def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, err
 
 
 def _numbers(members: Mapping[str, Any], name: str, table: Mapping[int, Any], errors: Json) -> list[int] | None:
-    """Return a list of ids given as numbers or digits; None if it is not given."""
+    """Return a list of ids, which may be digits; None if there is no list."""
     given = members.get(name)
     if given is None:
         return None
@@ -243,7 +243,7 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
 
 
 def asset_value(definition: Json, value: Any) -> Any:
-    """Return an asset field's value as stored. Raise ValueError if it is invalid."""
+    """Return an asset field's value to store. Raise ValueError if it is invalid."""
     if value in BLANK:
         return None
     kind = definition["type"]
@@ -266,7 +266,7 @@ def asset_value(definition: Json, value: Any) -> Any:
 
 
 def _new_contacts(members: Mapping[str, Any], errors: Json) -> list[tuple[str, str | None, str | None]]:
-    """Return new contacts to link: name, e-mail, phone. One address or phone suffices."""
+    """Return name, e-mail and phone of new contacts; an e-mail or a phone is required."""
     given = members.get("contacts") or []
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         errors["contacts"] = NOT_A_LIST

@@ -43,7 +43,7 @@ def read_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /users/: create, or edit by address and reset fields not given."""
+    """Handle POST /users/: create contacts, or edit them and reset omitted fields."""
     if not isinstance(args.body, list):
         return Outcome(contact_json(account, _put(account, args.body)))
     if len(args.body) > BULK_LIMIT:
@@ -52,7 +52,7 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
     for members in args.body:
         try:
             contact = _put(account, members)
-        except ApiError as error:  # the article shows no failure: assumed to be as for tickets
+        except ApiError as error:  # the article shows no failure; assumed to look like that of a ticket
             results.append({"success": False, **error.payload})
         else:
             results.append({"email": contact.email, "success": True, "id": contact.id})
@@ -60,7 +60,7 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /user/<id>/ and /user/<email>/: change only what is given."""
+    """Handle POST /user/<id>/ and /user/<email>/: change the given members."""
     before, form = _contact_of(account, args), Form(args.body)
     values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
     after = _save(account, before, form, {**before.fields, **values})
@@ -102,7 +102,7 @@ def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) 
 
 
 def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
-    """Add an error for an invalid phone. Any part of a known one may be edited."""
+    """Add an error for an invalid phone. A known one may be edited in part."""
     if not isinstance(phone, dict):
         form.add_error("phones", REQUIRED)
         return
@@ -116,7 +116,7 @@ def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
 def _save(
     account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
 ) -> StoredContact:
-    """Store a contact with the form's values. A phone with `id` is edited, else added."""
+    """Store a contact with the form's values. A phone with an `id` is edited, else added."""
     _check(account, form, known)
     form.raise_errors()
     before = known or account.new_contact(form.text("name"), form.text("email") or None)
@@ -150,7 +150,7 @@ def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /contact_groups/. Contacts created later join by their domain."""
+    """Handle POST /contact_groups/. Later contacts join by their domain."""
     form = Form(args.body)
     name = form.text("name", required=True)
     if any(known["name"] == name for known in account.groups.values()):

@@ -94,5 +94,5 @@ def test_a_wrong_value_is_a_value_error_and_changes_nothing(simulator: Simulator
 
 
 def test_a_ticket_needs_a_message(simulator: Simulator) -> None:
-    with pytest.raises(ValueError, match="give text or html"):
+    with pytest.raises(ValueError, match="set text or html"):
         simulator.create_ticket(text="")
