@@ -147,7 +147,7 @@ def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:
     assert complaints(evidence) == set()
 
 
-def test_a_seed_gives_the_same_story_again() -> None:
+def test_a_seed_always_produces_the_same_story() -> None:
     story = write(7, 300, 20)
     assert story == write(7, 300, 20)
     assert len(story) == 300

@@ -54,7 +54,7 @@ def test_a_full_store_refuses_deliveries_until_there_is_room(fleet: Fleet) -> No
     assert fleet.answers() == 200
 
 
-def test_a_store_that_hangs_is_waited_for(fleet: Fleet) -> None:
+def test_foxhooks_waits_for_a_store_that_hangs(fleet: Fleet) -> None:
     with fleet.redis() as client:
         pid = int(client.info("server")["process_id"])
     os.kill(pid, signal.SIGSTOP)

@@ -84,7 +84,7 @@ def test_app_json_has_the_documented_shape() -> None:
     jsonschema.validate(json.loads((ROOT / "app.json").read_text()), APP)
 
 
-def test_app_json_asks_for_a_store_and_runs_every_process_of_the_procfile() -> None:
+def test_app_json_adds_a_store_and_runs_every_process_of_the_procfile() -> None:
     app = json.loads((ROOT / "app.json").read_text())
     assert [addon["as"] for addon in app["addons"]] == ["REDIS"]
     assert app["formation"].keys() == procfile(ROOT).keys() - {"release"}
@@ -120,9 +120,9 @@ def test_the_starter_has_what_the_project_has(name: str) -> None:
         ("", ""),
     ],
 )
-def test_only_an_encrypted_store_is_taken_with_any_certificate(given: str, found: str) -> None:
+def test_only_an_encrypted_store_is_used_without_checking_its_certificate(given: str, found: str) -> None:
     assert profiled(ROOT, given) == found
 
 
-def test_profile_does_without_redis_url() -> None:
+def test_profile_works_without_redis_url() -> None:
     subprocess.run(["sh", "-ec", ". ./.profile"], cwd=ROOT, env={"PATH": os.environ["PATH"]}, check=True)

@@ -35,7 +35,7 @@ def locked(name: str) -> dict[str, Requirement]:
         ("requirements-dev.txt", PROJECT["dependencies"] + BUILD + PROJECT["optional-dependencies"]["dev"]),
     ],
 )
-def test_the_lock_satisfies_what_the_project_asks_for(name: str, wanted: list[str]) -> None:
+def test_the_lock_satisfies_the_requirements_of_the_project(name: str, wanted: list[str]) -> None:
     lock = locked(name)
     for text in wanted:
         requirement = Requirement(text)

@@ -279,7 +279,7 @@ def test_the_probe_fails_without_a_worker(image: Path, tmp_path: Path, valkey_ur
     assert deployment.run("probe").returncode == 1
 
 
-def test_the_manifests_name_what_kubernetes_is_given_here() -> None:
+def test_the_config_map_has_only_settings_that_these_tests_use() -> None:
     [config] = [found["data"] for found in resources() if found["kind"] == "ConfigMap"]
     assert config.keys() <= settings("", "").keys() | {"LOG_FORMAT"}
     assert yaml.safe_load((ROOT / "deploy/kubernetes/config.yaml").read_text())["data"] == config

@@ -37,7 +37,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def test_it_is_installed_from_the_wheel_beside_it_and_passes_the_doctor(tmp_path: Path) -> None:
+def test_the_starter_installs_from_its_wheel_and_passes_the_doctor(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(STARTER, project)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]

@@ -31,7 +31,7 @@ def noted_twice(fleet: Fleet, number: int) -> bool:
     return len(fleet.notes(number)) == 2
 
 
-def test_a_handler_that_fails_is_reported_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
+def test_a_failing_handler_is_reported_and_does_not_affect_others(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAULTY)
     fleet.start_web()
     worker = fleet.ready_worker(FOXHOOKS_HANDLER_SECONDS="1")

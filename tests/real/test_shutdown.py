@@ -65,7 +65,7 @@ def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     assert noted(fleet, 1) == ["nobody decides this"]
 
 
-def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet]) -> None:
+def test_the_backlog_of_a_busy_worker_is_continued_in_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -108,7 +108,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
 
 
 @pytest.mark.parametrize("moment", ["deciding", "calling"])
-def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, moment: str) -> None:
+def test_a_worker_frozen_past_its_lease_makes_no_more_changes(fleet: Fleet, moment: str) -> None:
     frozen, hold = fleet.workers[0], fleet.folder / "hold-1"
     if moment == "deciding":
         hold.touch()

@@ -13,7 +13,7 @@ from tests.support.plugins import FAITHFUL, NOTING
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_web_and_worker_wait_for_a_store_that_comes_later(deploy: Callable[..., Fleet]) -> None:
+def test_web_and_worker_wait_for_a_store_that_starts_later(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.store.kill()
     web, worker = fleet.start_web(), fleet.ready_worker()
