@@ -1,4 +1,4 @@
-"""The short form of ``make chaos``: processes and store killed, calls cut, deliveries repeated and shuffled."""
+"""A short version of ``make chaos``: kill processes and the store, cut calls, repeat and reorder deliveries."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A store that comes back empty, is full or hangs: nobody restarts anything, and accepted work is done."""
+"""If the store comes back empty, is full or hangs, accepted work is done without a restart."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def fleet(deploy: Callable[..., Fleet]) -> Fleet:
-    """A deployment with web and one worker, which has worked already."""
+    """Return a deployment with web and one worker, which has handled a ticket."""
     fleet = deploy(NOTING)
     fleet.start_web()
     fleet.ready_worker()
