@@ -1,4 +1,4 @@
-"""The Dockerfile is clean, and its lines install what they should."""
+"""The Dockerfile has no lint errors, and its lines install what they should."""
 
 import re
 import subprocess

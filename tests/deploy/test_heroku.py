@@ -1,4 +1,4 @@
-"""What Heroku reads: app.json, the Procfile, .profile and .python-version."""
+"""The files that Heroku reads are valid: app.json, the Procfile, .profile and .python-version."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from tests.support.deploy import STARTER, procfile
 from tests.support.processes import ROOT
 
-# The shape of app.json as Heroku's Dev Center describes it ("app.json Schema"), as far as we use it.
+# The parts of app.json that we use, as Heroku's Dev Center describes them ("app.json Schema").
 TEXT = {"type": "string", "minLength": 1}
 APP = {
     "type": "object",
@@ -68,7 +68,7 @@ APP = {
 
 
 def profiled(folder: Path, url: str) -> str:
-    """REDIS_URL as a process finds it after Heroku's shell has read .profile."""
+    """Return the REDIS_URL of a process after Heroku's shell has read .profile."""
     done = subprocess.run(
         ["sh", "-euc", '. ./.profile; printf %s "$REDIS_URL"'],
         cwd=folder,

@@ -29,7 +29,7 @@ VOLUMES = {
 
 
 def breaches(spec: dict[str, Any]) -> list[str]:
-    """Return what in a pod breaks the restricted Pod Security Standard of Kubernetes (its page of that name)."""
+    """Return what in a pod violates the restricted standard (Kubernetes' page "Pod Security Standards")."""
     found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     found += [f"volume {volume['name']}" for volume in spec.get("volumes", []) if not VOLUMES & volume.keys()]
     whole = spec.get("securityContext", {})
@@ -55,7 +55,7 @@ def kubectl(*arguments: str) -> str:
     command = shutil.which("kubectl")
     if command is None:
         if os.environ.get("CI"):
-            pytest.fail("kubectl is not installed, and in CI it has to be")
+            pytest.fail("kubectl is not installed, but CI needs it")
         pytest.skip("kubectl is not installed")
     done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -153,7 +153,7 @@ def test_kustomize_builds_the_base_without_a_namespace() -> None:
 def test_kustomize_mounts_the_starters_handlers_in_both_pods() -> None:
     version = json.loads(kubectl("version", "--client", "--output=json"))["clientVersion"]
     if int(version["minor"].rstrip("+")) < 21:
-        pytest.skip("kubectl before 1.21, of 2021, builds no folder upon another")
+        pytest.skip("kubectl before 1.21 (2021) cannot build a folder that is based on another")
     built = kustomize(ROOT / "examples" / "starter")
     [handlers] = [
         found

@@ -1,4 +1,4 @@
-"""Schedules and the check of names with real worker processes: once in the fleet, without a webhook."""
+"""Schedules and the check of names run once for all worker processes, without a webhook."""
 
 from collections.abc import Callable
 
