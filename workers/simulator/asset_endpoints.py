@@ -19,11 +19,11 @@ from workers.simulator.forms import (
     Form,
     Outcome,
     ValidationError,
+    as_integer,
     envelope,
     field_value,
     get_or_404,
     page,
-    whole,
 )
 
 NAME_LENGTH: Final = 200
@@ -133,7 +133,7 @@ def read_field(path: Literal["plural", "singular"]) -> Endpoint:
 def _type_of(account: SimulatedAccount, args: Arguments) -> int:
     """Return the asset type of a query, by default the first; 404 for an unknown one."""
     given = args.query.get("asset_type")
-    number = whole(given) if given else next(iter(account.asset_types))
+    number = as_integer(given) if given else next(iter(account.asset_types))
     if number is None or number not in account.asset_types:
         raise ApiError(404, NOT_FOUND)
     return number
@@ -197,7 +197,7 @@ def _check_text(members: Mapping[str, Any], name: str, errors: Json, *, required
 
 def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, errors: Json) -> int:
     """Return the acting staff member, who must be active and permitted; 0 after an error."""
-    number = whole(members.get(name))
+    number = as_integer(members.get(name))
     if members.get(name) in (None, ""):
         errors[name] = [REQUIRED]
     elif number is None or number not in account.staff or not account.staff[number]["active"]:
@@ -215,7 +215,7 @@ def _numbers(members: Mapping[str, Any], name: str, table: Mapping[int, Any], er
     if not isinstance(given, list):
         errors[name] = NOT_A_LIST
         return None
-    numbers = [whole(one) for one in given]
+    numbers = [as_integer(one) for one in given]
     wrong = [one for one, number in zip(given, numbers, strict=True) if number is None or number not in table]
     if wrong:
         errors[name] = [NOT_A_CHOICE.format(wrong[0])]
@@ -230,7 +230,7 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
         return {}
     definitions, values, wrong = _fields_of(account, asset_type), {}, {}
     for key, value in given.items():
-        definition = definitions.get(whole(key) or 0)
+        definition = definitions.get(as_integer(key) or 0)
         if definition is None:
             continue
         try:
@@ -250,7 +250,7 @@ def asset_value(definition: Json, value: Any) -> Any:
     if kind in ("dropdown", "multiple_choice"):
         known = {choice["id"] for choice in definition["choices"]}
         given = value if isinstance(value, list) else [value]
-        numbers = [whole(one) for one in given]
+        numbers = [as_integer(one) for one in given]
         for one, number in zip(given, numbers, strict=True):
             if number not in known:
                 raise ValueError(NOT_A_CHOICE.format(one))
@@ -258,7 +258,7 @@ def asset_value(definition: Json, value: Any) -> Any:
             raise ValueError("Provide one choice.")
         return numbers[0] if kind == "dropdown" else numbers
     if kind == "number":
-        number = whole(value)
+        number = as_integer(value)
         if number is None:
             raise ValueError("A valid integer is required.")
         return number

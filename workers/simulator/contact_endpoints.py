@@ -15,9 +15,9 @@ from workers.simulator.forms import (
     Arguments,
     Form,
     Outcome,
+    as_integer,
     get_or_404,
     page,
-    whole,
 )
 from workers.simulator.updates import contact_json
 
@@ -107,7 +107,7 @@ def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
         form.add_error("phones", REQUIRED)
         return
     number, kind, edited = phone.get("number"), phone.get("type") or "o", phone.get("id")
-    if (edited is not None and whole(edited) not in known) or kind not in PHONE_TYPES:
+    if (edited is not None and as_integer(edited) not in known) or kind not in PHONE_TYPES:
         form.add_error("phones", NOT_A_CHOICE)
     elif not (isinstance(number, str) and number) and (edited is None or number is not None):
         form.add_error("phones", REQUIRED)
@@ -122,7 +122,7 @@ def _save(
     before = known or account.new_contact(form.text("name"), form.text("email") or None)
     phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
     for given in form.members.get("phones") or []:
-        number = whole(given.get("id")) or account.next("phone")
+        number = as_integer(given.get("id")) or account.next("phone")
         phone = phones.get(number, {"id": number, "type": "o", "number": ""})
         phones[number] = phone | {name: given[name] for name in ("type", "number") if given.get(name)}
         if given.get("is_primary") in (True, "true"):
@@ -211,7 +211,7 @@ def _members(given: Any) -> list[Any]:
 
 def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
     members = given if isinstance(given, dict) else {}
-    contact = account.contacts.get(whole(members.get("contact")) or 0)
+    contact = account.contacts.get(as_integer(members.get("contact")) or 0)
     if contact is None:
         text = NOT_A_CHOICE if members.get("contact") is not None else REQUIRED
         return {"errors": [{"field": "contact", "errors": [text]}], "success": False}
@@ -221,7 +221,7 @@ def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
 
 
 def _remove(account: SimulatedAccount, group: int, given: Any) -> Json:
-    contact = account.contacts.get(whole(given) or 0)
+    contact = account.contacts.get(as_integer(given) or 0)
     if contact is None:
         return {"data": {"message": "Contact does not exist", "contact": given}, "success": False}
     if group not in contact.groups:

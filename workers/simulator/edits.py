@@ -201,12 +201,14 @@ def _set_properties(account: SimulatedAccount, ticket: StoredTicket, edit: Ticke
     if edit.priority is not None and edit.priority != ticket.priority:
         shown["priority_change"] = updates.change(account.priorities, edit.priority, ticket.priority)
         after = replace(after, priority=edit.priority)
-    if edit.assignee not in ("keep", ticket.assignee):
-        shown["assignee_change"] = updates.change(account.staff, edit.assignee, ticket.assignee)
-        after = replace(after, assignee=edit.assignee)
-    if edit.due_date not in ("keep", ticket.due_date):
-        shown["due_date_change"] = {"new": edit.due_date, "old": ticket.due_date}
-        after = replace(after, due_date=edit.due_date)
+    assignee = ticket.assignee if edit.assignee == "keep" else edit.assignee
+    if assignee != ticket.assignee:
+        shown["assignee_change"] = updates.change(account.staff, assignee, ticket.assignee)
+        after = replace(after, assignee=assignee)
+    due_date = ticket.due_date if edit.due_date == "keep" else edit.due_date
+    if due_date != ticket.due_date:
+        shown["due_date_change"] = {"new": due_date, "old": ticket.due_date}
+        after = replace(after, due_date=due_date)
     if edit.category is not None and edit.category != ticket.category:
         shown["category_change"] = updates.change(account.categories, edit.category, ticket.category)
         after = replace(after, category=edit.category)

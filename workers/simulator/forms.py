@@ -137,7 +137,7 @@ class Form:
         value = self.members.get(name)
         if value in (None, ""):
             return None
-        number = whole(value)
+        number = as_integer(value)
         if number is None:
             self.add_error(name, "Enter a whole number.")
         return number
@@ -158,7 +158,7 @@ class Form:
         value = self.members.get(name)
         if value in (None, ""):
             return None
-        number = whole(value)
+        number = as_integer(value)
         if number is None or number not in table:
             self.add_error(name, NOT_A_CHOICE)
             return None
@@ -168,7 +168,7 @@ class Form:
         """Return the ids of a list; a single id counts as a list."""
         value = self.members.get(name)
         given = value if isinstance(value, list) else [] if value in (None, "") else [value]
-        numbers = [number for number in map(whole, given) if number is not None and number in table]
+        numbers = [number for number in map(as_integer, given) if number is not None and number in table]
         if len(numbers) < len(given):
             self.add_error(name, NOT_A_CHOICE)
         return numbers
@@ -242,7 +242,7 @@ def field_value(definition: Json, value: Any) -> Any:
 
 
 def _number(value: Any) -> int | float:
-    number = whole(value)
+    number = as_integer(value)
     if number is not None:
         return number
     try:
@@ -252,13 +252,13 @@ def _number(value: Any) -> int | float:
 
 
 def _choice(definition: Json, value: Any) -> int:
-    number = whole(value)
+    number = as_integer(value)
     if number is None or all(choice["id"] != number for choice in definition["choices"]):
         raise ValueError(NOT_A_CHOICE.rstrip("."))
     return number
 
 
-def whole(value: Any) -> int | None:
+def as_integer(value: Any) -> int | None:
     """Return a whole number from a number or digits; None for anything else."""
     if isinstance(value, bool):
         return None
@@ -293,11 +293,11 @@ def page(account: SimulatedAccount, entries: Sequence[T], args: Arguments) -> tu
 
     Pages are counted from 1. Raise a 400 or 404 for a page that the switches do not allow.
     """
-    asked = whole(args.query.get("size")) or 10
+    asked = as_integer(args.query.get("size")) or 10
     if asked > PAGE_LIMIT and account.options.oversized_page == "refused":
         raise ApiError(400, {"error": f"At most {PAGE_LIMIT} entries per page are allowed."})
     size = min(max(asked, 1), PAGE_LIMIT)
-    number = max(whole(args.query.get("page")) or 1, 1)
+    number = max(as_integer(args.query.get("page")) or 1, 1)
     start = (number - 1) * size
     shown = list(entries[start : start + size])
     if not shown and number > 1 and account.options.past_the_end == "missing":

@@ -111,11 +111,11 @@ class Options:
     """Whether the updates of a merged ticket keep their ids: assumed. They always keep their dates."""
 
     default_status: Literal["_all", "_pending"] = "_all"
-    """The `status` of a list that has none: `_all` (tickets article); one client says that such a list has less."""
+    """The default `status` of a list: `_all` (tickets article); one client says that the default covers less."""
     list_updates: Literal["asked", "always", "never"] = "asked"
     """When lists contain `updates`: with `show_updates`, or always (2026 edition of KB 1039)."""
     fields_trim: bool = True
-    """Whether `fields` trims the list: the tickets article; one client says that most accounts ignore it."""
+    """Whether `fields` trims the list: so says the tickets article; one client says that most accounts ignore it."""
     filters_as_parameters: bool = True
     """Whether `tag`, `duedate`, `breached` and the other filters also work outside `q`: assumed."""
     oversized_page: Literal["cut", "refused"] = "cut"

@@ -12,9 +12,9 @@ from workers.simulator.forms import (
     Endpoint,
     Form,
     Outcome,
+    as_integer,
     envelope,
     get_or_404,
-    whole,
 )
 
 
@@ -65,10 +65,10 @@ def _choice(form: Form, known: set[int], given: Any) -> Json:
     text, number, dependants = members.get("text"), members.get("id"), members.get("dependant_fields")
     if not isinstance(text, str) or not text:
         form.add_error("choices", REQUIRED)
-    if number is not None and whole(number) not in known:
+    if number is not None and as_integer(number) not in known:
         form.add_error("choices", NOT_A_CHOICE)
     return {
-        "id": None if number is None else whole(number),
+        "id": None if number is None else as_integer(number),
         "text": text,
         "dependant_fields": dependants if isinstance(dependants, list) else [],
     }

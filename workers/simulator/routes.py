@@ -127,10 +127,14 @@ def _route(path: str, table: Mapping[str, Methods], *, is_open: bool = False) ->
         return Route(path, table[path], is_open=is_open)
     parts = path.split("/", 2 if is_open else -1)  # a file's name may contain slashes
     number, word = 0, ""
-    for index, part in enumerate(parts):
-        if index and not (number or word) and (part.isdecimal() or "@" in part):
-            number, word = (int(part), "") if part.isdecimal() and len(part) < 16 else (0, part)
+    for index, part in enumerate(parts[1:], start=1):
+        if part.isdecimal() or "@" in part:
             parts[index] = "*"
+            if part.isdecimal() and len(part) < 16:
+                number = int(part)
+            else:
+                word = part
+            break
     if is_open and len(parts) == 3:
         parts[2] = "*"  # the file's name
     return Route(path, table.get("/".join(parts), {}), number=number, word=word, is_open=is_open)

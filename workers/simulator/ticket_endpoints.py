@@ -19,8 +19,8 @@ from workers.simulator.forms import (
     Outcome,
     ValidationError,
     WebhookEvent,
+    as_integer,
     page,
-    whole,
 )
 
 FILTERS: Final = (
@@ -451,7 +451,7 @@ def read_image(account: SimulatedAccount, args: Arguments) -> Outcome:
 def download(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET of an attachment by its signed link, without credentials."""
     query = args.query
-    expires, serial = whole(query.get("expires")), whole(query.get("serial"))
+    expires, serial = as_integer(query.get("expires")), as_integer(query.get("serial"))
     stored = account.redeem_link(args.number, expires or 0, serial or 0, query.get("signature", ""))
     if stored is None:
         raise ApiError(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")

@@ -74,11 +74,11 @@ def test_a_collision_of_staff_messages_is_ignored_or_refused(clock: FakeClock) -
     assert api.post("ticket/1/staff_update/", body | {"last_staff_message": last}).status == 200
 
 
-@pytest.mark.parametrize(("switch", "said"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
-def test_the_name_of_a_plain_text_reply_is_a_switch(clock: FakeClock, switch: str, said: str) -> None:
+@pytest.mark.parametrize(("switch", "text"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
+def test_the_name_of_a_plain_text_reply_is_a_switch(clock: FakeClock, switch: str, text: str) -> None:
     api = account(clock, plain_text_key=switch)
     update = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
-    assert update["message"]["text"] == said
+    assert update["message"]["text"] == text
     if switch != "both":
         other = {"plaintext": "text", "text": "plaintext"}[switch]
         assert api.posted("ticket/1/staff_update/", {"staff": 7, other: "x"})["updates"][-1]["message"] is None

@@ -82,7 +82,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "user_custom_field/1/", None, {"id"}),
 ]
 OTHERWISE = {("DELETE", "asset/*"), ("POST", "ticket-inline-attachment")}
-"""These have tests of their own."""
+"""Covered by other tests."""
 
 
 @pytest.fixture
