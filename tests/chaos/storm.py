@@ -1,4 +1,4 @@
-"""What goes wrong, and when: faults on a seeded timetable."""
+"""Inject faults according to a seeded timetable."""
 
 import heapq
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.deployment import LOCKOUT, Deployment
 from tests.support.fleet import LEASE
 
-#: Average seconds between two strikes of a kind; each strikes at least once.
+#: The average seconds between two faults of a kind. Each kind occurs at least once.
 EVERY = {
     "worker killed (kill -9)": 10.0,
     "worker frozen past its lease (SIGSTOP)": 12.0,
@@ -34,19 +34,19 @@ EVERY = {
 }
 
 REFUSALS = ("429 storm", "lockout")
-#: Seconds after a 429 without a strike.
+#: Seconds without a fault after a 429.
 CALM = 1.5
 
 
 class Storm:
-    """Strikes a deployment."""
+    """Injects faults into a deployment."""
 
     def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
         self.deployment, self.fleet = deployment, deployment.fleet
         self.counts: Counter[str] = Counter()
-        """How often each kind struck."""
+        """How often each kind occurred."""
         self.hits: list[tuple[float, float]] = []
-        """From when until when (epoch seconds) a worker or the store was away."""
+        """The periods (epoch seconds) during which a worker or the store was down or frozen."""
         self.intended_lockouts: list[float] = []
         """When the account was locked out (epoch seconds)."""
         self._random = random.Random(f"{seed} storm")
@@ -60,20 +60,20 @@ class Storm:
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
-                # A 429 halves the share that is used for an hour, so the first third runs with the whole of it.
+                # A 429 halves the share that foxhooks uses for an hour, so there is none in the first third.
                 at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
                 self._at(began + at, partial(self._strike, kind))
 
     def pending(self) -> bool:
-        """Return whether anything is left to strike or to repair."""
+        """Return whether any fault or repair is left to do."""
         return bool(self._timetable)
 
     def next_at(self) -> float:
-        """Return when something is due next, on the monotonic clock."""
+        """Return the time of the next fault or repair, on the monotonic clock."""
         return self._timetable[0][0] if self._timetable else float("inf")
 
     def run(self) -> None:
-        """Do what is due."""
+        """Inject and repair everything that is due."""
         while self.next_at() <= time.monotonic():
             heapq.heappop(self._timetable)[2]()
 
@@ -133,15 +133,15 @@ class Storm:
             },
         }
         self.fleet.ask("POST", "faults", **faults[kind])
-        # A fault that is left over would strike the probes of a closed gate, one after another.
+        # A fault that is left over would hit the probes of a closed gate, one after another.
         self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
         return True
 
     def _lock_out(self) -> None:
-        """Lock the account out, and again if no call has met the lockout.
+        """Lock the account out, and do it again if no call was refused.
 
-        Gates that are closed already, by a 429 or by a store that came back, may stay closed for longer than one
-        lockout. A call that starts on its own afterwards would show nothing.
+        A gate that a 429 or a restarted store has already closed may stay closed for longer than the lockout. Then the
+        next call would prove nothing.
         """
         log = self.fleet.simulator.log
         before = len(log)

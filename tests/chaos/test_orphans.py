@@ -1,4 +1,7 @@
-"""The lanes of a killed worker run again in order after its leases expire; the bounds are ten times the bench's."""
+"""The lanes of a killed worker run again in order after its leases have expired.
+
+The bounds are ten times those of the measurement, because tests run in parallel.
+"""
 
 import pytest
 

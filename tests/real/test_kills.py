@@ -1,4 +1,4 @@
-"""Workers killed at every step of a turn: each message is noted exactly once and in order."""
+"""Workers are killed at every step of a turn, and each message still gets exactly one note, in order."""
 
 import random
 import time
@@ -13,8 +13,8 @@ from tests.support.processes import Process
 
 pytestmark = pytest.mark.timeout(240)
 
-#: The call during which the worker is killed: method, end of the path, and whether it is applied only later,
-#: after the worker's death, or was applied before.
+#: The call during which the worker is killed: its method, the end of its path, and whether it is applied only after
+#: the worker's death.
 HELD = {
     "the read": ("GET", "", False),
     "the tags, applied afterwards": ("POST", "/update_tags", True),
@@ -39,7 +39,7 @@ class Story:
         self.written: dict[int, list[str]] = {}
 
     def open(self) -> int:
-        """Open the next ticket as a contact; its number is known before its webhook is sent."""
+        """Open the next ticket as a contact. Its number is known before its webhook is sent."""
         number = len(self.written) + 1
         self.written[number] = [f"message 0 of ticket {number}"]
         assert self.fleet.open_ticket(text=self.written[number][0]) == number
@@ -51,7 +51,7 @@ class Story:
         self.fleet.reply(number, text)
 
     def check(self) -> None:
-        """Check that each message is noted once and in order, and each turn and the last message are answered once."""
+        """Check that each message has one note, in order, and that each turn and the last message have one answer."""
         for number, written in self.written.items():
             texts = self.fleet.notes(number)
             notes = [text for text in texts if text.startswith("noted")]
@@ -62,7 +62,7 @@ class Story:
 
 
 def kill(fleet: Fleet, worker: Process) -> None:
-    fleet.start_worker()  # boots meanwhile
+    fleet.start_worker()  # starts in the meantime
     worker.kill()
 
 
@@ -98,7 +98,7 @@ def kill_at_random(fleet: Fleet, story: Story, chance: random.Random) -> None:
     for kills in range(RANDOM):
         for number in waiting[kills * len(waiting) // RANDOM : (kills + 1) * len(waiting) // RANDOM]:
             story.reply(number)
-        time.sleep(chance.uniform(0.02, 0.5))  # the moment is what is random
+        time.sleep(chance.uniform(0.02, 0.5))  # kill at a random moment
         alive = [worker for worker in fleet.workers if worker.code is None]
         kill(fleet, chance.choice([worker for worker in alive if worker.ready()] or alive))
 
