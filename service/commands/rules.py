@@ -127,7 +127,7 @@ def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
-    connection = ApiConnection.of(account, governor, store)
+    connection = ApiConnection(account, governor, store)
     lists: dict[str, list[Any]] = {}
     try:
         for name in names:

@@ -71,7 +71,7 @@ class HappyFox(Client):
         self._patience, self._class, self._sleep = patience, priority, sleep
         self._store = private_store() if store is None else store
         governor = Governor(account.name, account.budget)
-        self._connection = ApiConnection.of(account, governor, self._store)
+        self._connection = ApiConnection(account, governor, self._store)
         self.names = NameLookup(self.call, account.name, self._store)
 
     @classmethod

@@ -7,21 +7,24 @@ whether a failed call is unsent or in doubt.
 
 import base64
 import contextlib
+import io
 import json
 import logging
+import os
 import socket
 import ssl
 import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
-from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, settlement
+from workers.happyfox.messages import BASE, Answer, File, Request, settlement
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -42,6 +45,9 @@ DOWNLOAD = 300.0
 #: Seconds an idle connection is kept; the longer, the more likely the server closes it during a write.
 KEEP_ALIVE = 5.0
 
+#: Most bytes of all files of one request (KB 1039: 25 MB). The smaller meaning of MB is used.
+MOST_UPLOADED = 25 * 1000 * 1000
+
 #: Most bytes of an answer, decompressed.
 MOST_BYTES = 32 * 1024 * 1024
 
@@ -58,16 +64,15 @@ FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolE
 class ApiConnection:
     """Makes the calls of one account; one object for all threads of a process."""
 
-    def __init__(
-        self, url: str, *, api_key: str, auth_code: str, timeout: float, governor: Governor, store: Store
-    ) -> None:
-        self._site, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, account: Account, governor: Governor, store: Store) -> None:
+        self._site, self._timeout = account.url.rstrip("/"), account.timeout
         check_scheme(self._site)
         self._governor, self._store = governor, store
+        credentials = f"{account.api_key.reveal()}:{account.auth_code.reveal()}"
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "Authorization": "Basic " + base64.b64encode(f"{api_key}:{auth_code}".encode()).decode(),
+            "Authorization": "Basic " + base64.b64encode(credentials.encode()).decode(),
             "User-Agent": AGENT,
         }
         self._locked_until = float("-inf")
@@ -83,18 +88,6 @@ class ApiConnection:
             http2=False,
             retries=0,
             network_backend=_Backend(self._deadline),
-        )
-
-    @classmethod
-    def of(cls, account: Account, governor: Governor, store: Store) -> "ApiConnection":
-        """Connect to an account as its settings say."""
-        return cls(
-            account.url,
-            api_key=account.api_key.reveal(),
-            auth_code=account.auth_code.reveal(),
-            timeout=account.timeout,
-            governor=governor,
-            store=store,
         )
 
     def send(
@@ -119,18 +112,11 @@ class ApiConnection:
         """
         total = timeout or self._timeout * (WITH_FILES if request.files else 1)
         deadline = monotonic() + total
-        address = httpx.URL(self._site + BASE + request.path)
-        if request.query:
-            address = address.copy_with(params=dict(request.query))
-        with _body(request) as (headers, content):
+        with encoded(request, self._site + BASE, self._headers) as sent:
             id = self._take_permit(request.method, priority, total) if permit is None else permit
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
-                result = self._call(
-                    *(request.method, address, {**self._headers, **headers}, content),
-                    deadline=deadline,
-                    check=lambda: self._refuse_if_late(deadline, send_by, still_held),
-                )
+                result = self._call(sent, deadline, lambda: self._refuse_if_late(deadline, send_by, still_held))
                 return result
             except (Unsent, InDoubt) as error:
                 result = error
@@ -148,9 +134,8 @@ class ApiConnection:
         """
         url = f"{self._site}{link}" if link.startswith("/") else link
         check_scheme(url)
-        headers = {"Accept": "*/*", "User-Agent": AGENT}
-        deadline = monotonic() + DOWNLOAD
-        return self._call("GET", httpx.URL(url), headers, deadline=deadline, sink=sink, most=most).status
+        request = httpx.Request("GET", url, headers={"Accept": "*/*", "User-Agent": AGENT})
+        return self._call(request, monotonic() + DOWNLOAD, sink=sink, most=most).status
 
     def close(self) -> None:
         """Close all connections."""
@@ -174,11 +159,7 @@ class ApiConnection:
 
     def _call(
         self,
-        method: str,
-        address: httpx.URL,
-        headers: Mapping[str, str],
-        content: bytes | Iterable[bytes] | None = None,
-        *,
+        request: httpx.Request,
         deadline: float,
         check: Callable[[], None] = lambda: None,
         sink: Callable[[bytes], object] | None = None,
@@ -194,16 +175,17 @@ class ApiConnection:
                 left = True
 
         limit = max(0.001, deadline - monotonic())
-        request = httpcore.Request(
-            method,
-            httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path),
-            headers=[(b"Host", address.netloc), *((key.encode(), value.encode()) for key, value in headers.items())],
-            content=content,
+        url = request.url
+        call = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
             extensions={"trace": trace, "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit)},
         )
         self._deadline.at = deadline
         try:
-            response = self._pool.handle_request(request)
+            response = self._pool.handle_request(call)
             at = monotonic()
             if response.status == 429:
                 self._locked_until = at + self._governor.lockout
@@ -213,7 +195,7 @@ class ApiConnection:
             raise InDoubt(f"{error}; {fix}") from None
         except FAILURES as error:
             if left:
-                raise InDoubt(_in_doubt(method, error)) from error
+                raise InDoubt(_in_doubt(request.method, error)) from error
             raise Unsent(_unsent(error)) from error
         finally:
             self._deadline.at = None
@@ -382,21 +364,80 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-# Bodies
+# Requests
+
+
+class CutOff(Exception):
+    """A file became shorter or unreadable while it was sent."""
+
+
+class _MeasuredFile(io.FileIO):
+    """An open file that is sent at the length it had when it was opened."""
+
+    def __init__(self, file: File, path: Path) -> None:
+        self._file = file
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for its other end
+            raise Unfit(f"{file.name} is not a file but a pipe or device; nothing was sent")
+        try:
+            super().__init__(path)
+        except OSError as error:
+            raise Unfit(f"the file {file.name} cannot be read ({error.strerror}); nothing was sent") from None
+        self.length = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = self.length - self.tell()
+        try:
+            piece = super().read(min(size, left) if size and size > 0 else left)
+        except OSError as error:
+            raise CutOff(f"the file {self._file.name} could not be read to its end ({error.strerror})") from None
+        if left and not piece:
+            raise CutOff(f"the file {self._file.name} became shorter while it was sent")
+        return piece
 
 
 @contextlib.contextmanager
-def _body(request: Request) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield the headers and content of a request's body; its files are open meanwhile."""
-    if request.files:
-        with Multipart(request.body or {}, request.files) as form:
-            yield {"Content-Type": form.content_type, "Content-Length": str(form.length)}, form
-    elif request.body is not None:
-        content = _json(request.body)
-        yield {"Content-Type": "application/json", "Content-Length": str(len(content))}, content
-    else:
-        # Without a length, some servers wait for the body of a POST.
-        yield {} if request.method == "GET" else {"Content-Length": "0"}, None
+def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator[httpx.Request]:
+    """Yield a request as it is sent; its files are open meanwhile.
+
+    All files are opened and measured before the first byte leaves: one deleted meanwhile is still sent, one that grows
+    is sent at its first length. Raises ``Unfit`` for files that are unreadable or too large, and for a value that
+    cannot be sent.
+    """
+    body: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+        if request.files:
+            body = {"data": _form(request.body or {}), "files": _open_files(request.files, opened)}
+        elif request.body is not None:
+            body, headers = {"content": _json(request.body)}, {**headers, "Content-Type": "application/json"}
+        url, query = base + request.path, request.query or None
+        try:
+            sent = httpx.Request(request.method, url, params=query, headers=headers, **body)
+        except UnicodeEncodeError:  # half of a surrogate pair, from a file system or a careless decoder
+            raise Unfit("a text or file name contains a character that cannot be sent; nothing was sent") from None
+        yield sent
+
+
+def _form(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the members of a form; refuse a value that a form cannot express."""
+    for name, value in members.items():
+        if not all(isinstance(each, str | int | float) for each in (value if isinstance(value, list) else [value])):
+            raise Unfit(
+                f"{name} cannot be sent together with files, because a form has no such value: send it separately"
+            )
+    return members
+
+
+def _open_files(files: Iterable[File], opened: contextlib.ExitStack) -> list[Any]:
+    """Return the parts of a form for its files, in the shape that ``httpx`` expects."""
+    parts, total = [], 0
+    for file in files:
+        stream = file.path and opened.enter_context(_MeasuredFile(file, file.path))
+        total += stream.length if stream else len(file.content)
+        parts.append((file.member, (file.name, stream or file.content, " ".join(file.content_type.split()))))
+    if total > MOST_UPLOADED:
+        most = MOST_UPLOADED // 1_000_000
+        raise Unfit(f"the files have {total} bytes together, but HappyFox takes {most} MB; nothing was sent")
+    return parts
 
 
 def _json(body: Any) -> bytes:

@@ -14,10 +14,10 @@ import httpx
 import pytest
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.peer import Behaviour, Peer, hangs, peer, resets, says, sends, trickles, trickles_headers
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox import http
-from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
 from workers.happyfox.tickets import staff_update, ticket, tickets
 from workers.settings import Budget
@@ -30,10 +30,6 @@ READ = ticket(3)
 WRITE = staff_update(3, staff=7, text="Grüße ☕", status=2)
 
 
-def connect_to(url: str, timeout: float, governor: Governor, store: Store) -> ApiConnection:
-    return ApiConnection(url, api_key=KEY, auth_code=CODE, timeout=timeout, governor=governor, store=store)
-
-
 class Account:
     """A connection to a peer, and the governor beside it."""
 
@@ -41,7 +37,7 @@ class Account:
         budget = {"gets": 50, "posts": 50, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 8}
         self.peer, self.store = peer, Store(client)
         self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
-        self.connection = connect_to(peer.url, timeout, self.governor, self.store)
+        self.connection = connect_to(peer.url, self.governor, self.store, timeout=timeout, key=KEY, code=CODE)
 
     @property
     def forecast(self) -> Forecast:
@@ -227,7 +223,7 @@ def test_an_unreachable_host_is_unsent_and_costs_no_slot(store: redis.Redis) -> 
 
 def test_an_unknown_host_is_unsent(store: redis.Redis) -> None:
     governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-    connection = connect_to("https://acme.invalid", 5, governor, Store(store))
+    connection = connect_to("https://acme.invalid", governor, Store(store))
     with pytest.raises(Unsent, match="gaierror"):
         connection.send(READ)
     connection.close()
@@ -236,7 +232,7 @@ def test_an_unknown_host_is_unsent(store: redis.Redis) -> None:
 def test_a_server_that_speaks_no_tls_is_unsent(store: redis.Redis) -> None:
     with peer(sends(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
         governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-        connection = connect_to(server.url.replace("http:", "https:"), 0.3, governor, Store(store))
+        connection = connect_to(server.url.replace("http:", "https:"), governor, Store(store), timeout=0.3)
         with pytest.raises(Unsent):
             connection.send(WRITE)
         connection.close()
@@ -251,7 +247,7 @@ def test_a_connection_nobody_accepts_is_unsent(store: redis.Redis) -> None:
             each.setblocking(False)
             each.connect_ex(address)
         governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-        connection = connect_to(f"http://127.0.0.1:{address[1]}", 0.3, governor, Store(store))
+        connection = connect_to(f"http://127.0.0.1:{address[1]}", governor, Store(store), timeout=0.3)
         with pytest.raises(Unsent):
             connection.send(WRITE)
         connection.close()
@@ -313,9 +309,9 @@ def test_plain_http_is_refused_unless_the_host_is_this_machine(store: redis.Redi
     governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
     for url in ("http://acme.happyfox.com", "ftp://acme.happyfox.com", "http://127.0.0.1.example", "acme"):
         with pytest.raises(ValueError, match="HAPPYFOX_URL"):
-            connect_to(url, 5, governor, Store(store))
+            connect_to(url, governor, Store(store))
     for url in ("http://localhost:1", "http://127.0.0.2:1", "http://[::1]:1", "https://acme.happyfox.com"):
-        connect_to(url, 5, governor, Store(store)).close()
+        connect_to(url, governor, Store(store)).close()
 
 
 @behaving(says(401, b"secret words", "Set-Cookie: session=secret\r\n"), resets)

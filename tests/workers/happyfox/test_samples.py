@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support import documented
@@ -12,7 +13,8 @@ from workers.errors import Refused
 from workers.happyfox import tickets
 from workers.happyfox.contacts import PhoneMembers
 from workers.happyfox.endpoints import Client
-from workers.happyfox.messages import Answer, File, Multipart, Request, read
+from workers.happyfox.http import encoded
+from workers.happyfox.messages import Answer, File, Request, read
 from workers.simulator import http
 
 DRAFT: tickets.NewTicket = {
@@ -210,8 +212,9 @@ def test_the_documented_form_is_produced_field_for_field() -> None:
         "email": "john@example.com",
     }
     request = tickets.create_ticket({**members, "fields": {"t-cf-5": 1, "t-cf-25": 1}}, files=[file])
-    with Multipart(request.body, request.files) as body:
-        form, files = http.parse_body(body.content_type, b"".join(body))
+    with encoded(request, "https://demo.happyfox.example", {}) as sent:
+        assert isinstance(sent.stream, httpx.SyncByteStream)
+        form, files = http.parse_body(sent.headers["Content-Type"], b"".join(sent.stream))
     assert form == wanted
     assert files == (http.Upload("attachments", "Second_screen.png", "image/png", b"picture"),)
 
