@@ -253,7 +253,6 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
 
 
 def _ticket_number(ticket: dict[str, Any]) -> int:
-    """Return the ticket number."""
     value = next(_number_values(ticket), None)
     if value is None:
         raise UnreadableBody("no-ticket-number")

@@ -12,7 +12,7 @@ from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Confirmation, FieldedResource, Page, Resource, read_confirmation, walk
 from workers.happyfox.messages import Request, field_members, given, known, paging, segment
 from workers.happyfox.reference import FieldRead, read_field
-from workers.tickets.model import Named, named, reader
+from workers.tickets.model import Named, reader
 
 #: Most characters of an asset's name.
 NAME_LENGTH = 200
@@ -96,7 +96,6 @@ class Assets(BaseClient):
         return read_confirmation(self.call(request))
 
     def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
-        """Read a page of the custom fields of an asset type (KB 1201)."""
         return self._page(Request("GET", "/asset_custom_fields/", _query(asset_type, page, size)), page, read_field)
 
     def asset_custom_field(self, id: int) -> FieldRead:
@@ -105,11 +104,9 @@ class Assets(BaseClient):
         return self._either([Request("GET", path) for path in paths], read_field)
 
     def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
-        """Read a page of the asset types (KB 1201)."""
         return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
 
     def asset_type(self, id: int) -> AssetTypeRead:
-        """Read one asset type (KB 1201). Raises ``Gone``."""
         return self._one(Request("GET", f"/asset_type/{segment(id)}/"), read_asset_type)
 
 
@@ -129,7 +126,7 @@ def _body(members: AssetMembers) -> dict[str, Any]:
 
 read_asset = reader(
     AssetRead,
-    kind=lambda raw: named(raw["asset_type"]) if raw.get("asset_type") else None,
+    kind="asset_type",
     groups="contact_groups",
     field_values="custom_fields",
 )

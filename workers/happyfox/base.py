@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
-from workers.tickets.model import FieldValue, Raw, items, mapping, number, text
+from workers.tickets.model import FieldValue, Raw, mapping, number, read_all, text
 
 T = TypeVar("T")
 
@@ -35,13 +35,7 @@ class FieldedResource(Resource):
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The values of custom fields by field name."""
         return {each.name: each.value for each in self.field_values}
-
-
-def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:
-    """Return the objects of a list; leave out those that ``read`` cannot read."""
-    return tuple(each for each in map(read, items(raw)) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +105,6 @@ class ItemResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the item was done."""
         return self.state == "done"
 
 
@@ -176,6 +169,12 @@ class BaseClient:
     def _optional(self, request: Request, model: Callable[[Any], T | None]) -> T | None:
         """Return the object in the answer, if there is one; no article shows this answer."""
         return model(self.call(request))
+
+    def _bulk(self, path: str, items: Sequence[Any], body: Any = None) -> list[ItemResult]:
+        """Send several items in one call, and return the result of each."""
+        if len(items) > BULK:
+            raise Unfit(f"HappyFox takes at most {BULK} items in one call, not {len(items)}; nothing was sent")
+        return read_results(self.call(Request("POST", path, body=body or items)), items)
 
     def _list(self, request: Request, model: Callable[[Any], T | None]) -> list[T]:
         """Return the whole of a list without pages, even if an account sends pages."""

@@ -102,7 +102,6 @@ class HappyFox(Client):
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
         self._connection.close()
         self._store.close()
         self._store.client.connection_pool.disconnect()
@@ -179,23 +178,18 @@ class NameLookup:
         self._kept: tuple[float, Directory] | None = None
 
     def status(self, name: str | int) -> int:
-        """Return the id of a status."""
         return self._find(lambda directory: directory.status(name))
 
     def priority(self, name: str | int) -> int:
-        """Return the id of a priority."""
         return self._find(lambda directory: directory.priority(name))
 
     def category(self, name: str | int) -> int:
-        """Return the id of a category."""
         return self._find(lambda directory: directory.category(name))
 
     def staff_member(self, name: str | int) -> int:
-        """Return the id of an active staff member, by name or e-mail address."""
         return self._find(lambda directory: directory.staff_member(name))
 
     def choice(self, field: str | int, name: str | int) -> int:
-        """Return the id of a choice of a ticket's field."""
         return self._find(lambda directory: directory.choice(field, name))
 
     def ticket_fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +207,6 @@ class NameLookup:
         )
 
     def name(self, kind: NameKind, id: int) -> str:
-        """Return the name of an id."""
         return self._find(lambda directory: directory.name(kind, id))
 
     def _find(self, find: Callable[[Directory], T]) -> T:

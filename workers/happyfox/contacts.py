@@ -16,12 +16,10 @@ from workers.happyfox.base import (
     Page,
     Resource,
     in_hundreds,
-    read_all,
-    read_results,
     walk,
 )
-from workers.happyfox.messages import Request, at_most, commas, field_members, given, known, paging, segment
-from workers.tickets.model import Raw, comma_list, items, mapping, numbers, reader
+from workers.happyfox.messages import Request, commas, field_members, given, known, paging, segment
+from workers.tickets.model import Raw, comma_list, items, mapping, numbers, read_all, reader
 
 
 class FieldsReset(UserWarning):
@@ -130,8 +128,7 @@ class Contacts(BaseClient):
     ) -> list[ItemResult]:
         """Create or edit up to 100 contacts in one call, with a result for each (KB 1092, 5)."""
         _warn(reset)
-        at_most(len(several), "contacts")
-        return read_results(self.call(Request("POST", "/users/", body=[_body(each) for each in several])), several)
+        return self._bulk("/users/", [_body(each) for each in several])
 
     def create_or_edit_all_contacts(
         self, several: Iterable[ContactMembers | Mapping[str, Any]], *, reset: bool = False
@@ -195,26 +192,23 @@ class Groups(BaseClient):
 
         ``access_tickets`` is for the contacts that are given by id alone.
         """
-        at_most(len(contacts), "contacts")
         access = given(access_tickets=access_tickets)
         members = [{"contact": each, **access} if isinstance(each, int) else each for each in contacts]
         for each in members:
             known(each, GroupMember)
-        return read_results(self.call(_membership(id, "update_contacts", members)), contacts)
+        return self._bulk(f"/contact_group/{segment(id)}/update_contacts/", members)
 
     def add_all_contacts_to_group(
         self, id: int, contacts: Iterable[int | GroupMember], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
-        """Add any number of contacts, a hundred per call."""
         return in_hundreds(contacts, lambda part: self.add_contacts_to_group(id, part, access_tickets=access_tickets))
 
     def remove_contacts_from_group(self, id: int, contacts: Sequence[int]) -> list[ItemResult]:
         """Remove up to 100 contacts, with a result for each (KB 1092, 6)."""
-        at_most(len(contacts), "contacts")
-        return read_results(self.call(_membership(id, "delete_contacts", {"contacts": list(contacts)})), contacts)
+        path = f"/contact_group/{segment(id)}/delete_contacts/"
+        return self._bulk(path, contacts, {"contacts": list(contacts)})
 
     def remove_all_contacts_from_group(self, id: int, contacts: Iterable[int]) -> list[ItemResult]:
-        """Remove any number of contacts, a hundred per call."""
         return in_hundreds(contacts, lambda part: self.remove_contacts_from_group(id, part))
 
 
@@ -233,10 +227,6 @@ def _body(members: ContactMembers | Mapping[str, Any]) -> dict[str, Any]:
         for phone in written["phones"]:
             known(phone, PhoneMembers)
     return {**written, **field_members(fields, "c-cf-")}
-
-
-def _membership(id: int, call: str, body: Any) -> Request:
-    return Request("POST", f"/contact_group/{segment(id)}/{call}/", body=body)
 
 
 def _warn(reset: bool) -> None:

@@ -13,6 +13,7 @@ from workers.errors import GiveUp, UnknownName
 from workers.happyfox import reference
 from workers.happyfox.messages import Request
 from workers.happyfox.reference import FieldRead, read_field
+from workers.tickets.model import read_all
 
 #: What has names in a directory.
 NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
@@ -44,35 +45,32 @@ class Directory:
         self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
     ) -> None:
         active = [one for one in _with_id(staff) if one.get("active") is not False]
-        self._staff = _Names("staff member", active)
+        self._names: dict[NameKind, _Names] = {
+            "staff": _Names("staff member", active),
+            "status": _Names("status", _with_id(statuses)),
+            "priority": _Names("priority", _with_id(priorities)),
+            "category": _Names("category", _with_id(categories)),
+            "field": _Names("field", _with_id(fields)),
+            "contact_field": _Names("contact field", _with_id(contact_fields)),
+        }
         self._addresses = _Names("staff member", active, "email")
-        self._statuses = _Names("status", _with_id(statuses))
-        self._priorities = _Names("priority", _with_id(priorities))
-        self._categories = _Names("category", _with_id(categories))
-        self._fields = _Names("field", _with_id(fields))
-        self._by_id = _definitions(fields)
-        self._contact_fields = _Names("contact field", _with_id(contact_fields))
-        self._contact_by_id = _definitions(contact_fields)
+        self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
 
     def status(self, name: str | int) -> int:
-        """Return the id of a status."""
-        return self._statuses.id(name)
+        return self._names["status"].id(name)
 
     def priority(self, name: str | int) -> int:
-        """Return the id of a priority."""
-        return self._priorities.id(name)
+        return self._names["priority"].id(name)
 
     def category(self, name: str | int) -> int:
-        """Return the id of a category."""
-        return self._categories.id(name)
+        return self._names["category"].id(name)
 
     def staff_member(self, name: str | int) -> int:
         """Return the id of an active staff member, by name or e-mail address."""
-        return (self._addresses if isinstance(name, str) and "@" in name else self._staff).id(name)
+        return (self._addresses if isinstance(name, str) and "@" in name else self._names["staff"]).id(name)
 
     def field(self, name: str | int) -> FieldRead:
-        """Return the definition of a ticket's custom field."""
-        return self._by_id[self._fields.id(name)]
+        return self._fields[self._names["field"].id(name)]
 
     def field_value(self, name: str | int, value: Any) -> Any:
         """Return a value as HappyFox expects it for this field (KB 579)."""
@@ -84,23 +82,13 @@ class Directory:
 
     def contact_field(self, name: str | int) -> FieldRead:
         """Return the definition of a contact's custom field; needs ``contact_fields``."""
-        return self._contact_by_id[self._contact_fields.id(name)]
+        return self._contact_fields[self._names["contact_field"].id(name)]
 
     def contact_field_value(self, name: str | int, value: Any) -> Any:
-        """Return a value as HappyFox expects it for this contact field."""
         return _value(self.contact_field(name), value)
 
     def name(self, kind: NameKind, id: int) -> str:
-        """Return the name of an id."""
-        names = {
-            "staff": self._staff,
-            "status": self._statuses,
-            "priority": self._priorities,
-            "category": self._categories,
-            "field": self._fields,
-            "contact_field": self._contact_fields,
-        }
-        return names[kind].name(id)
+        return self._names[kind].name(id)
 
 
 class _Names:
@@ -133,7 +121,7 @@ class _Names:
 
 
 def _definitions(raw: Any) -> dict[int, FieldRead]:
-    return {field.id: field for field in map(read_field, _with_id(raw)) if field is not None}
+    return {field.id: field for field in read_all(read_field, _with_id(raw))}
 
 
 def _value(field: FieldRead, value: Any) -> Any:

@@ -138,7 +138,6 @@ class ApiConnection:
         return self._call(request, monotonic() + DOWNLOAD, sink=sink, most=most).status
 
     def close(self) -> None:
-        """Close all connections."""
         self._pool.close()
 
     def _take_permit(self, method: str, priority: Priority, total: float) -> str:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from workers.errors import (
@@ -233,15 +232,6 @@ def _seconds(asked: str, date: str) -> float | None:
 # Writing requests
 
 
-class Unset(Enum):
-    """The type of ``UNSET``, which leaves a value alone where None clears it."""
-
-    UNSET = "unset"
-
-
-UNSET: Final = Unset.UNSET
-
-
 def given(**members: Any) -> dict[str, Any]:
     """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
@@ -298,12 +288,6 @@ def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
     if value is not None and value not in allowed:
         raise Unfit(f"HappyFox has no {what} {value!r}; there are {', '.join(allowed)}")
     return value
-
-
-def at_most(count: int, what: str) -> None:
-    """Refuse more items than HappyFox takes in one call."""
-    if count > BULK:
-        raise Unfit(f"HappyFox takes at most {BULK} {what} in one call, not {count}; nothing was sent")
 
 
 def paging(page: int, size: int) -> dict[str, str]:

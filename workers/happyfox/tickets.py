@@ -19,16 +19,12 @@ from workers.happyfox.base import (
     climb,
     in_hundreds,
     read_confirmation,
-    read_results,
     walk,
 )
 from workers.happyfox.messages import (
-    UNSET,
     File,
     Request,
-    Unset,
     Upload,
-    at_most,
     commas,
     day,
     field_members,
@@ -47,8 +43,8 @@ from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
 #: 1039 has ``ccf-`` and its example ``c-cf-``.
 TICKET_FIELDS = ("t-cf-", "c-cf-", "ccf-")
 
-#: The members of a reply that are sent as they are given.
-REPLY_OPTIONS = ("update_customer", "subject", "send_survey", "parent_update", "last_staff_message")
+#: Members that are texts with commas, and those that None clears.
+LISTS, CLEARABLE = ("tags", "cc", "bcc"), ("assignee", "due_date")
 
 #: The codes of ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
@@ -63,9 +59,9 @@ class TicketProperties(TypedDict, total=False):
 
     status: int | None
     priority: int | None
-    assignee: int | Unset | None
+    assignee: int | None
     """A staff id; None unassigns the ticket and cannot be sent together with files."""
-    due_date: date | str | Unset | None
+    due_date: date | str | None
     """As text ``yyyy-mm-dd`` or ``dd/mm/yyyy``; None clears it."""
     time_spent: int | None
     """Minutes, added to those of the ticket. Some categories require them."""
@@ -197,27 +193,16 @@ def tickets(*, page: int = 1, size: int = 50, numbers_only: bool = False, **list
 
 
 def create_ticket(ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> Request:
-    """Create a ticket."""
-    return Request("POST", "/tickets/", body=_new(ticket), files=uploads(files))
+    return Request("POST", "/tickets/", body=_body(ticket, NewTicket, *TICKET_FIELDS), files=uploads(files))
 
 
 def staff_update(n: int, *, staff: int, **reply: Unpack[ReplyMembers]) -> Request:
-    """Reply, set properties, or both."""
-    known(reply, ReplyMembers)
-    body = {
-        "staff": staff,
-        **_message(reply),
-        **given(cc=commas(reply.get("cc") or ()), bcc=commas(reply.get("bcc") or ())),
-        **given(**{name: reply.get(name) for name in REPLY_OPTIONS}),
-        **_properties(reply),
-    }
+    body = {"staff": staff, **_with_message(_body(reply, ReplyMembers))}
     return _post(n, "staff_update", body, uploads(reply.get("files")))
 
 
 def private_note(n: int, *, staff: int, **note: Unpack[NoteMembers]) -> Request:
-    """Add a note that contacts do not see, with properties if given."""
-    known(note, NoteMembers)
-    body = {"staff": staff, **_message(note), **given(alert=note.get("alert")), **_properties(note)}
+    body = {"staff": staff, **_with_message(_body(note, NoteMembers))}
     return _post(n, "staff_pvtnote", body, uploads(note.get("files")))
 
 
@@ -235,12 +220,10 @@ def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int
 
 
 def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Request:
-    """Set custom fields; compulsory ones are required."""
     return _post(n, "update_custom_fields", {"staff": staff, **field_members(fields, *TICKET_FIELDS)})
 
 
 def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
-    """Move the ticket to another category, which the staff member needs the right to do."""
     body = {"staff_id": staff_id, "target_category_id": target_category_id}
     return _post(n, "move", {**body, **given(move_note=note or None, assign_to=assign_to)})
 
@@ -249,33 +232,15 @@ def forward(
     n: int, *, staff_id: int, to: Iterable[str], subject: str, message: str | None, **more: Unpack[ForwardMembers]
 ) -> Request:
     """Send the ticket to other people; KB 1039 requires a message, but its example has none."""
-    known(more, ForwardMembers)
-    attached = more.get("ticket_attachments")
-    body = given(
-        staff_id=staff_id,
-        to=commas(to),
-        subject=subject,
-        message=message,
-        cc=commas(more.get("cc") or ()),
-        bcc=commas(more.get("bcc") or ()),
-        ticket_attachments=None if attached is None else list(attached),
-    )
-    switches: dict[str, Any] = {name: value for name, value in more.items() if isinstance(value, bool)}
-    return _post(n, "forward", {**body, **switches}, uploads(more.get("files")))
+    body = {"staff_id": staff_id, **given(to=commas(to), subject=subject, message=message)}
+    return _post(n, "forward", {**body, **_body(more, ForwardMembers)}, uploads(more.get("files")))
 
 
 def subscribe(n: int, *, staff_id: int, others: Iterable[int] = ()) -> Request:
-    """Subscribe a staff member and others, without an update or a webhook."""
     return _post(n, "subscribe", {"staff_id": staff_id, **given(data=list(others) or None)})
 
 
-def unsubscribe(n: int, *, staff_id: int) -> Request:
-    """End the subscription of one staff member."""
-    return _post(n, "unsubscribe", {"staff_id": staff_id})
-
-
 def delete(n: int, *, staff_id: int) -> Request:
-    """Delete the ticket permanently."""
     return _post(n, "delete", {"staff_id": staff_id})
 
 
@@ -283,39 +248,28 @@ def _post(n: int, call: str, body: Mapping[str, Any], files: tuple[File, ...] = 
     return Request("POST", f"/ticket/{segment(n)}/{call}/", body=body, files=files)
 
 
-def _message(members: ReplyMembers | NoteMembers) -> dict[str, str]:
-    plain, html = members.get("text"), members.get("html")
-    # KB 1039 calls plain text ``plaintext``, live clients call it ``text``; all agree on ``html``.
-    return {"html": html} if html is not None else given(plaintext=plain)
+def _body(members: Mapping[str, Any], shape: Any, *prefixes: str) -> dict[str, Any]:
+    """Return members as HappyFox expects them, without files."""
+    known(members, shape, *prefixes)
+    values = {name: _value(name, value) for name, value in members.items() if name not in ("fields", "files")}
+    body = {name: value for name, value in values.items() if value is not None or name in CLEARABLE}
+    return {**body, **field_members(members.get("fields") or {}, *TICKET_FIELDS)}
 
 
-def _properties(members: TicketProperties) -> dict[str, Any]:
-    written = given(
-        status=members.get("status"),
-        priority=members.get("priority"),
-        time_spent=members.get("time_spent"),
-        tags=commas(members.get("tags") or ()),
-    )
-    if (assignee := members.get("assignee", UNSET)) is not UNSET:
-        written["assignee"] = assignee
-    if (due := members.get("due_date", UNSET)) is not UNSET:
-        written["due_date"] = day(due) if isinstance(due, date) else due
-    return {**written, **field_members(members.get("fields") or {}, *TICKET_FIELDS)}
+def _value(name: str, value: Any) -> Any:
+    if name in LISTS:
+        return commas(value or ())
+    if name == "due_date" and isinstance(value, date):
+        return day(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    return list(value) if name == "ticket_attachments" and value is not None else value
 
 
-def _new(ticket: NewTicket | Mapping[str, Any]) -> dict[str, Any]:
-    known(ticket, NewTicket, *TICKET_FIELDS)
-    members: dict[str, Any] = dict(ticket)
-    fields = members.pop("fields", {})
-    for name in ("tags", "cc", "bcc"):
-        if name in members:
-            members[name] = commas(members[name])
-    if isinstance(members.get("created_at"), datetime):
-        members["created_at"] = moment(members["created_at"])
-    if isinstance(members.get("due_date"), date):
-        members["due_date"] = day(members["due_date"])
-    assignee = {"assignee": members["assignee"]} if "assignee" in members else {}
-    return {**given(**members), **assignee, **field_members(fields, *TICKET_FIELDS)}
+def _with_message(body: dict[str, Any]) -> dict[str, Any]:
+    """Name the text as KB 1039 does: ``plaintext``. Live clients call it ``text``; all agree on ``html``."""
+    plain = body.pop("text", None)
+    return body if "html" in body else {**body, **given(plaintext=plain)}
 
 
 class Tickets(BaseClient):
@@ -335,13 +289,11 @@ class Tickets(BaseClient):
         By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again until
         it did not change meanwhile.
         """
-        step = climb if _climbs(listing) else walk
-        return step(lambda page, size: self.tickets(page=page, size=size, **listing), lambda ticket: ticket.id)
+        return _all(listing)(lambda page, size: self.tickets(page=page, size=size, **listing), lambda ticket: ticket.id)
 
     def all_ticket_numbers(self, **listing: Unpack[Listing]) -> Iterator[int]:
         """Read the numbers of all tickets of a list, like ``all_tickets``."""
-        step = climb if _climbs(listing) else walk
-        return step(lambda page, size: self.ticket_numbers(page=page, size=size, **listing), lambda number: number)
+        return _all(listing)(lambda page, size: self.ticket_numbers(page=page, size=size, **listing), int)
 
     def ticket(self, n: int) -> TicketRead:
         """Read one ticket with all its updates (KB 1039, 3); ``n`` is its number. Raises ``Gone``."""
@@ -357,8 +309,7 @@ class Tickets(BaseClient):
 
     def create_tickets(self, several: Sequence[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
         """Create up to 100 tickets in one call, with a result for each (KB 1039, 5); no attachments."""
-        at_most(len(several), "tickets")
-        return read_results(self.call(Request("POST", "/tickets/", body=[_new(each) for each in several])), several)
+        return self._bulk("/tickets/", [_body(each, NewTicket, *TICKET_FIELDS) for each in several])
 
     def create_all_tickets(self, several: Iterable[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
         """Create any number of tickets, a hundred per call; see ``in_hundreds`` for failures."""
@@ -418,8 +369,7 @@ class Tickets(BaseClient):
         return read_confirmation(self.call(subscribe(n, staff_id=self._as(staff), others=others)))
 
     def unsubscribe(self, n: int, staff: int) -> Confirmation:
-        """End the subscription of one staff member (KB 1039, 13)."""
-        return read_confirmation(self.call(unsubscribe(n, staff_id=staff)))
+        return read_confirmation(self.call(_post(n, "unsubscribe", {"staff_id": staff})))
 
     def forward_ticket(
         self,
@@ -459,8 +409,9 @@ class Tickets(BaseClient):
         return read_ticket(mapping(raw), self.site) if number(mapping(raw).get("id")) is not None else None
 
 
-def _climbs(listing: Listing) -> bool:
-    return not listing.get("q") and listing.get("sort", "ticketa") == "ticketa"
+def _all(listing: Listing) -> Any:
+    """Return how a list is read completely: in order of the numbers if HappyFox sorts by them."""
+    return climb if not listing.get("q") and listing.get("sort", "ticketa") == "ticketa" else walk
 
 
 def _number(raw: Any) -> int | None:

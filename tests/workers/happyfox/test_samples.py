@@ -58,7 +58,7 @@ PRODUCED: dict[str, Request] = {
     ),
     "tickets/update-tags": tickets.update_tags(3, "test1, example", "test", None),
     "tickets/subscribe": tickets.subscribe(3, staff_id=1, others=[3, 2]),
-    "tickets/unsubscribe": tickets.unsubscribe(3, staff_id=1),
+    "tickets/unsubscribe": asked(lambda hf: hf.unsubscribe(3, 1)),
     "tickets/forward": tickets.forward(
         3, staff_id=1, to="james@example.com, john@example.com", subject="test", message=None
     ),

@@ -4,8 +4,9 @@ from datetime import date
 
 import pytest
 
+from tests.support.happyfox import asked
 from workers.happyfox import tickets
-from workers.happyfox.messages import UNSET, Request
+from workers.happyfox.messages import Request
 
 
 def test_a_ticket_is_read_with_the_changes_of_its_fields() -> None:
@@ -64,7 +65,7 @@ def test_none_clears_assignee_and_due_date_and_unset_leaves_them() -> None:
         "assignee": None,
         "due_date": None,
     }
-    assert tickets.private_note(3, staff=7, assignee=UNSET).body == {"staff": 7}
+    assert tickets.private_note(3, staff=7, status=None).body == {"staff": 7}
 
 
 def test_html_is_used_instead_of_plain_text() -> None:
@@ -86,7 +87,7 @@ def test_each_call_names_the_staff_member_its_own_way() -> None:
             tickets.move(3, staff_id=7, target_category_id=2, note="why", assign_to=8),
             tickets.forward(3, staff_id=7, to=["a@x.example"], subject="S", message="M"),
             tickets.subscribe(3, staff_id=7, others=[8]),
-            tickets.unsubscribe(3, staff_id=7),
+            asked(lambda hf: hf.unsubscribe(3, 7)),
             tickets.delete(3, staff_id=7),
         )
     }
