@@ -55,7 +55,7 @@ MOST_BYTES = 32 * 1024 * 1024
 LEAVING = "http11.send_request_headers.started"
 
 #: Headers that are wrong once the body is decompressed.
-UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding")
+UNPACKED = ("content-encoding", "content-length", "transfer-encoding")
 
 #: How a connection can fail.
 FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, zlib.error)
@@ -198,7 +198,8 @@ class ApiConnection:
             raise Unsent(_unsent(error)) from error
         finally:
             self._deadline.at = None
-        return Answer(response.status, _received(response), body, at)
+        received = {name: value for name, value in httpx.Headers(response.headers).items() if name not in UNPACKED}
+        return Answer(response.status, received, body, at)
 
     def _refuse_if_late(self, deadline: float, send_by: float | None, still_held: Callable[[], bool] | None) -> None:
         """Stop a call that was delayed after its permit was taken."""
@@ -240,15 +241,6 @@ def _cause(error: BaseException) -> str:
 # Answers
 
 
-def _received(response: httpcore.Response) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw, value in response.headers:
-        if (name := raw.lower()) not in UNPACKED:
-            key, text = name.decode("ascii", "replace"), value.decode("utf-8", "replace")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
-
-
 def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, most: int) -> bytes:
     """Read an answer to its end; only a success must be complete, an error is known by its status.
 
@@ -270,10 +262,10 @@ def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, m
 
 
 def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
-    encoding = next((value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity")
-    if encoding.lower() not in (b"identity", b"gzip"):
+    encoding = httpx.Headers(response.headers).get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
         raise InDoubt("the answer is compressed in a way that was not asked for")
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.lower() == b"gzip" else None
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     length = 0
     for chunk in response.iter_stream():
         piece = unpack.decompress(chunk, most + 1 - length) if unpack else chunk

@@ -300,30 +300,25 @@ def properties(ticket: TicketRead) -> dict[str, str]:
 def add_own_writes(
     snapshot: Snapshot,
     *,
-    updates: Iterable[int] = (),
+    ids: Iterable[int] = (),
     tags_added: Iterable[str] = (),
     tags_removed: Iterable[str] = (),
-    fields: Mapping[str, str] | None = None,
-    unread: Mapping[str, Any] | None = None,
-    changed: Mapping[str, str] | None = None,
-    expected: Iterable[tuple[int, Fingerprint]] = (),
-    fingerprints: Iterable[tuple[int, Fingerprint]] = (),
-    writes: Iterable[int] = (),
-    undelivered: Iterable[int] = (),
+    **members: Iterable[Any] | Mapping[str, Any],
 ) -> Snapshot:
-    """Add our own confirmed writes: the updates they made, and the tags, fields and properties they set."""
-    members: dict[str, Any] = {
-        "ids": tuple(sorted({*snapshot.ids, *(update for update in updates if update > snapshot.floor)})),
-        "tags": tuple(sorted(({*snapshot.tags} | set(tags_added)) - set(tags_removed))),
-        "fields": {**snapshot.fields, **(fields or {})},
-        "unread": {**snapshot.unread, **(unread or {})},
-        "properties": {**snapshot.properties, **(changed or {})},
-        "expected": (*snapshot.expected, *expected),
-        "fingerprints": (*snapshot.fingerprints, *((at, each.shortened()) for at, each in fingerprints)),
-        "writes": (*snapshot.writes, *writes),
-        "undelivered": (*snapshot.undelivered, *undelivered),
-    }
-    return msgspec.structs.replace(snapshot, **members)
+    """Add our own confirmed writes: the updates they made, and the tags, fields and properties they set.
+
+    What else is given is added to the member of that name.
+    """
+    added: dict[str, Any] = {}
+    for name, value in members.items():
+        before = getattr(snapshot, name)
+        added[name] = {**before, **value} if isinstance(value, Mapping) else (*before, *value)
+    return msgspec.structs.replace(
+        snapshot,
+        ids=tuple(sorted({*snapshot.ids, *(update for update in ids if update > snapshot.floor)})),
+        tags=tuple(sorted(({*snapshot.tags} | set(tags_added)) - set(tags_removed))),
+        **added,
+    )
 
 
 def carry_over(previous: Snapshot, new: Snapshot, now: int) -> Snapshot:

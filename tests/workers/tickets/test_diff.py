@@ -67,7 +67,7 @@ def test_changed_tags_come_in_the_place_of_the_update_made_with_them() -> None:
 
 
 def test_our_own_tags_are_no_change() -> None:
-    before = add_own_writes(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
+    before = add_own_writes(take_snapshot(ticket()), ids=[2], tags_added=["vip"])
 
     assert kinds(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 

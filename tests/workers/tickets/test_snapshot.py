@@ -35,10 +35,10 @@ def test_the_floor_is_fifteen_minutes_behind_the_newest_update() -> None:
 def test_our_writes_are_added_to_the_snapshot() -> None:
     found = add_own_writes(
         take_snapshot(ticket(tags="a,b")),
-        updates=[5],
+        ids=[5],
         tags_added=["c"],
         tags_removed=["a"],
-        changed={"status": "2"},
+        properties={"status": "2"},
         writes=[9],
     )
 
