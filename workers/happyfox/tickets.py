@@ -1,14 +1,14 @@
-"""Tickets: the calls as pure functions, which the engine uses too, and as methods (KB 1039).
+"""Tickets (KB 1039): all calls as methods, and those that the engine makes also as pure functions.
 
 HappyFox does not support parallel writes to one ticket: make them one after another. A staff member is ``staff`` in
 some calls and ``staff_id`` in others. A note or reply cannot be withdrawn, so after ``InDoubt`` or ``Broken`` read the
 ticket and compare its updates before you write again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal, Required, TypedDict, Unpack, get_args
+from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, get_args
 
 from workers.errors import Gone, Refused, Unfit
 from workers.happyfox.base import (
@@ -38,6 +38,8 @@ from workers.happyfox.messages import (
     uploads,
 )
 from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
+
+T = TypeVar("T")
 
 #: Prefixes of custom fields in calls on tickets: of the ticket, and of its contact. For the contact, the table of KB
 #: 1039 has ``ccf-`` and its example ``c-cf-``.
@@ -177,19 +179,17 @@ def tickets(*, page: int = 1, size: int = 50, numbers_only: bool = False, **list
     known(listing, Listing)
     sort, category = listing.get("sort", "ticketa"), listing.get("category")
     one_of(sort, get_args(Sort), "sort")
-    query: dict[str, str | tuple[str, ...]] = {**paging(page, size)}
-    query |= {"status": str(listing.get("status", "_all")), "sort": sort}
-    if listing.get("q"):
-        query["q"] = listing["q"]
-    if category is not None:
-        query["category"] = str(category) if isinstance(category, int) else tuple(map(str, category))
-    if listing.get("updates"):
-        query["show_updates"] = "1"
-    if numbers_only:
-        query["minify_response"] = "true"
-    if fields := list(listing.get("fields", ())):
-        query["fields"] = ",".join(fields if "id" in fields else ["id", *fields])
-    return Request("GET", "/tickets/", query)
+    fields = listing.get("fields")
+    query = given(
+        status=str(listing.get("status", "_all")),
+        sort=sort,
+        q=listing.get("q") or None,
+        category=str(category) if isinstance(category, int) else tuple(map(str, category or ())) or None,
+        show_updates="1" if listing.get("updates") else None,
+        minify_response="true" if numbers_only else None,
+        fields=",".join(dict.fromkeys(("id", *fields))) if fields else None,
+    )
+    return Request("GET", "/tickets/", {**paging(page, size), **query})
 
 
 def create_ticket(ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> Request:
@@ -206,21 +206,9 @@ def private_note(n: int, *, staff: int, **note: Unpack[NoteMembers]) -> Request:
     return _post(n, "staff_pvtnote", body, uploads(note.get("files")))
 
 
-def user_reply(
-    n: int, *, user: int, text: str, cc: Iterable[str] = (), bcc: Iterable[str] = (), files: Iterable[Upload] = ()
-) -> Request:
-    """Reply as a contact; HappyFox detects whether ``text`` is plain or HTML."""
-    body = {"user": user, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
-    return _post(n, "user_reply", body, uploads(files))
-
-
 def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int | None) -> Request:
     """Add and remove tags; the 2026 edition of KB 1039 requires ``staff_id``, older ones have none."""
     return _post(n, "update_tags", given(staff_id=staff_id, add=commas(add), remove=commas(remove)))
-
-
-def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Request:
-    return _post(n, "update_custom_fields", {"staff": staff, **field_members(fields, *TICKET_FIELDS)})
 
 
 def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
@@ -289,11 +277,11 @@ class Tickets(BaseClient):
         By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again until
         it did not change meanwhile.
         """
-        return _all(listing)(lambda page, size: self.tickets(page=page, size=size, **listing), lambda ticket: ticket.id)
+        return _all(self.tickets, listing, lambda ticket: ticket.id)
 
     def all_ticket_numbers(self, **listing: Unpack[Listing]) -> Iterator[int]:
         """Read the numbers of all tickets of a list, like ``all_tickets``."""
-        return _all(listing)(lambda page, size: self.ticket_numbers(page=page, size=size, **listing), int)
+        return _all(self.ticket_numbers, listing, int)
 
     def ticket(self, n: int) -> TicketRead:
         """Read one ticket with all its updates (KB 1039, 3); ``n`` is its number. Raises ``Gone``."""
@@ -351,12 +339,13 @@ class Tickets(BaseClient):
         files: Iterable[Upload] = (),
     ) -> TicketRead | None:
         """Reply as a contact, in plain text or HTML (KB 1039, 9); return the ticket if HappyFox sends it."""
-        request = user_reply(n, user=contact, text=text, cc=cc, bcc=bcc, files=files)
-        return self._optional(request, self._read_ticket)
+        body = {"user": contact, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
+        return self._optional(_post(n, "user_reply", body, uploads(files)), self._read_ticket)
 
     def update_custom_fields(self, n: int, fields: Mapping[str, Any], *, staff: int | None = None) -> TicketRead | None:
         """Set custom fields by their names ``t-cf-<id>`` (KB 1039, 10); compulsory ones are required."""
-        return self._optional(update_custom_fields(n, staff=self._as(staff), fields=fields), self._read_ticket)
+        body = {"staff": self._as(staff), **field_members(fields, *TICKET_FIELDS)}
+        return self._optional(_post(n, "update_custom_fields", body), self._read_ticket)
 
     def update_tags(
         self, n: int, *, add: Iterable[str] = (), remove: Iterable[str] = (), staff: int | None = None
@@ -409,9 +398,10 @@ class Tickets(BaseClient):
         return read_ticket(mapping(raw), self.site) if number(mapping(raw).get("id")) is not None else None
 
 
-def _all(listing: Listing) -> Any:
-    """Return how a list is read completely: in order of the numbers if HappyFox sorts by them."""
-    return climb if not listing.get("q") and listing.get("sort", "ticketa") == "ticketa" else walk
+def _all(read: Callable[..., Page[T]], listing: Listing, key: Callable[[T], int]) -> Iterator[T]:
+    """Read all pages of a list; climb if it is in order of the numbers."""
+    in_order = not listing.get("q") and listing.get("sort", "ticketa") == "ticketa"
+    return (climb if in_order else walk)(lambda page, size: read(page=page, size=size, **listing), key)
 
 
 def _number(raw: Any) -> int | None:

@@ -181,7 +181,7 @@ def test_a_period_has_both_ends() -> None:
             "did you mean 'assignee'",
         ),
         (lambda: tickets.create_ticket({"subject": "s", "category": 1, "fields": {"t_cf_1": 1}}), "begins with t-cf-"),
-        (lambda: tickets.update_custom_fields(3, staff=7, fields={"Product": 1}), "'Product' is not a custom field"),
+        (lambda: asked(lambda hf: hf.update_custom_fields(3, {"Product": 1})), "'Product' is not a custom field"),
         (lambda: tickets.staff_update(3, staff=7, fields={"1": 1}), "'1' is not a custom field"),
         (lambda: asked(lambda hf: hf.edit_contact(3, phones=cast(Any, [{"nummer": "1"}]))), "did you mean 'number'"),
         (

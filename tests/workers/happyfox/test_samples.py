@@ -49,12 +49,14 @@ PRODUCED: dict[str, Request] = {
         html=documented.request("tickets/staff-update")["html"],
         fields={"t-cf-3": [1, 2], "c-cf-3": 1},
     ),
-    "tickets/user-reply": tickets.user_reply(
-        3,
-        user=27662,
-        text="This is a response sent by the user via API",
-        cc="exampleaddress@example.com",
-        bcc="exampleaddress-2@example.com",
+    "tickets/user-reply": asked(
+        lambda hf: hf.contact_reply(
+            3,
+            contact=27662,
+            text="This is a response sent by the user via API",
+            cc="exampleaddress@example.com",
+            bcc="exampleaddress-2@example.com",
+        )
     ),
     "tickets/update-tags": tickets.update_tags(3, "test1, example", "test", None),
     "tickets/subscribe": tickets.subscribe(3, staff_id=1, others=[3, 2]),

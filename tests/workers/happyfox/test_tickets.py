@@ -82,8 +82,8 @@ def test_each_call_names_the_staff_member_its_own_way() -> None:
         for request in (
             tickets.update_tags(3, ["a", "b"], ["c"], 7),
             tickets.update_tags(4, [], ["c"], 7),
-            tickets.update_custom_fields(3, staff=7, fields={"t-cf-1": 2}),
-            tickets.user_reply(3, user=5, text="Hi"),
+            asked(lambda hf: hf.update_custom_fields(3, {"t-cf-1": 2})),
+            asked(lambda hf: hf.contact_reply(3, contact=5, text="Hi")),
             tickets.move(3, staff_id=7, target_category_id=2, note="why", assign_to=8),
             tickets.forward(3, staff_id=7, to=["a@x.example"], subject="S", message="M"),
             tickets.subscribe(3, staff_id=7, others=[8]),
