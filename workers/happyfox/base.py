@@ -1,4 +1,4 @@
-"""What all endpoints share: making a call, reading an object or a list, walking through pages, bulk calls."""
+"""What all endpoints share: calls, objects, lists, pages and bulk calls."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ def read_page(raw: object, read: Callable[[Any], T | None], rows: str = "data") 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A sentence from HappyFox, such as ``moved ticket to Billing`` (KB 1039); may be empty."""
+    """A sentence from HappyFox, such as ``moved ticket to Billing``; may be empty."""
 
     text: str
     raw: Any = field(repr=False, compare=False)
@@ -204,7 +204,7 @@ class BaseClient:
         return found
 
     def _either(self, requests: Sequence[Request], model: Callable[[Any], T | None]) -> T:
-        """Try several spellings of a path: the next one after a 404."""
+        """Try several spellings of a path, each after a 404 for the previous one."""
         for request in requests[:-1]:
             try:
                 return self._one(request, model)
@@ -220,7 +220,7 @@ class BaseClient:
 
 
 def _listing(request: Request, raw: Any, rows: str = "data") -> Any:
-    """Return an answer that holds a list; raise ``Broken`` for any other, which is not an empty list."""
+    """Return the answer if it contains a list; raise ``Broken`` otherwise."""
     if not isinstance(raw.get(rows) if isinstance(raw, dict) else raw, list):
         raise Broken(_unreadable(request), 200)
     return raw
@@ -270,7 +270,7 @@ def climb(fetch: Fetch[T], key: Callable[[T], int]) -> Iterator[T]:
 
 
 def window(place: int) -> tuple[int, int]:
-    """Return the page and size that begin before ``place``, counted from 0, and reach furthest."""
+    """Return the page and size that begin before ``place`` and reach furthest."""
     if place == 0:
         return 1, ROWS
     reaches = [((place - 1) // size * size + size, size) for size in range(ROWS // 2, ROWS + 1)]
@@ -279,7 +279,7 @@ def window(place: int) -> tuple[int, int]:
 
 
 def _as_asked(page: Page[T] | None, start: int, size: int) -> bool:
-    """Return whether a page begins where it should and, unless it is the last, is full."""
+    """Return whether a page begins where it should, and is full unless it is last."""
     if page is None or not page.items:
         return True
     last = page.total is None or start + len(page) >= page.total
@@ -320,7 +320,7 @@ def _fetched(fetch: Fetch[T], number: int, size: int) -> Page[T] | None:
 
 
 def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]]) -> list[ItemResult]:
-    """Send any number of items, a hundred per call, and return the results in their order.
+    """Send any number of items, a hundred per call; return the results in order.
 
     If a hundred is refused as a whole, or cannot be built because of one item, the others are still sent. After a
     call in doubt, or any other failure, the rest is ``unsent``. Nothing is sent twice.

@@ -1,4 +1,4 @@
-"""HappyFox for a script: every endpoint, within the limits, with nothing else to set up.
+"""HappyFox for scripts: every endpoint, within the limits, without any setup.
 
 from workers.happyfox import HappyFox, search
 
@@ -47,7 +47,7 @@ LONGEST = 240
 
 
 class HappyFox(Client):
-    """A client that waits for permits and makes its calls itself; a context that closes its connections.
+    """A client that waits for permits; use it as a context manager.
 
     The budget of the account is kept in ``store``, which workers and other scripts can share. Without it, a temporary
     store of this process is used: then no other process may call the same account, because together they could exceed
@@ -109,7 +109,7 @@ class HappyFox(Client):
     def download(
         self, ticket: TicketRead | int, attachment: Attachment, to: str | Path = ".", *, most: int = MOST
     ) -> Path:
-        """Save an attachment of a ticket as the file ``to``, or in the folder ``to``; return its path.
+        """Save an attachment as the file ``to``, or in that folder; return its path.
 
         Links die after five minutes and work once (KB 1039), so a dead one is renewed by reading the ticket again;
         nothing else costs budget. A file of that name is replaced when the download is complete; after a failure
@@ -193,13 +193,13 @@ class NameLookup:
         return self._find(lambda directory: directory.choice(field, name))
 
     def ticket_fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of ticket fields by name as ``fields`` of a call: choices by label, days, numbers."""
+        """Return values of ticket fields by name as the ``fields`` of a call."""
         return self._find(
             lambda d: {ticket_field(d.field(name).id): d.field_value(name, value) for name, value in values.items()}
         )
 
     def contact_fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of contact fields by name, as calls on contacts and new tickets expect them."""
+        """Return values of contact fields by name as the ``fields`` of a call."""
         return self._find(
             lambda d: {
                 f"c-cf-{d.contact_field(name).id}": d.contact_field_value(name, value) for name, value in values.items()
@@ -253,7 +253,7 @@ def _download_error(status: int, attachment: Attachment) -> Exception:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that replaces ``path`` when it is complete, and leaves nothing otherwise."""
+    """Yield a file that replaces ``path`` once it is complete."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
@@ -264,7 +264,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _safe_name(name: str) -> str:
-    """Return a stranger's file name without folders and unprintable characters, not too long."""
+    """Return a safe file name: no folders, no unprintable characters, not too long."""
     plain = Path("".join(sign for sign in name.replace("\\", "/") if sign.isprintable())).name.lstrip(".")
     stem, dot, kind = plain.rpartition(".")
     end = f"{dot}{kind}".encode()[:20] if stem else b""

@@ -83,7 +83,7 @@ class GroupRead(Resource):
 
 @dataclass(frozen=True, kw_only=True)
 class ContactRead(FieldedResource):
-    """A contact as it was read; texts are empty if HappyFox has none, times are in UTC."""
+    """A contact; texts are empty if HappyFox has none, times are in UTC."""
 
     email: str
     phones: tuple[Phone, ...]
@@ -99,7 +99,7 @@ class Contacts(BaseClient):
     """Contacts."""
 
     def contacts(self, *, q: str = "", page: int = 1, size: int = 50) -> Page[ContactRead]:
-        """Read a page of contacts, at most 50 (KB 1092, 1 and 2).
+        """Read a page of contacts, at most 50.
 
         ``q`` is a search built by ``search_contacts``, or plain words.
         """
@@ -111,11 +111,11 @@ class Contacts(BaseClient):
         return walk(lambda page, size: self.contacts(q=q, page=page, size=size), lambda contact: contact.id)
 
     def contact(self, who: int | str) -> ContactRead:
-        """Read a contact by id or e-mail address (KB 1092, 3). Raises ``Gone``."""
+        """Read a contact by id or e-mail address."""
         return self._one(Request("GET", f"/user/{segment(who)}/"), read_contact)
 
     def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
-        """Create the contact with this e-mail address, or edit it and **reset the fields left out** (KB 1092, 4).
+        """Create or edit the contact with this address; **resets omitted fields**.
 
         ``edit_contact`` keeps them. Pass ``reset=True`` to confirm; otherwise a ``FieldsReset`` warning is issued. A
         new contact needs ``name``, and ``email`` or ``phones``.
@@ -126,7 +126,7 @@ class Contacts(BaseClient):
     def create_or_edit_contacts(
         self, several: Sequence[ContactMembers | Mapping[str, Any]], *, reset: bool = False
     ) -> list[ItemResult]:
-        """Create or edit up to 100 contacts in one call, with a result for each (KB 1092, 5)."""
+        """Create or edit up to 100 contacts in one call, with a result for each."""
         _warn(reset)
         return self._bulk("/users/", [_body(each) for each in several])
 
@@ -138,18 +138,18 @@ class Contacts(BaseClient):
         return in_hundreds(several, lambda part: self.create_or_edit_contacts(part, reset=True))
 
     def edit_contact(self, id: int, **members: Unpack[ContactMembers]) -> ContactRead:
-        """Change only what is given, custom fields too (KB 1092, 4); a phone without ``id`` is added."""
+        """Change only the given members and fields; a phone without ``id`` is added."""
         return self._one(_edit(id, members), read_contact)
 
     def change_phone(self, contact: ContactRead, phone: PhoneMembers) -> ContactRead:
-        """Change a phone number, or add one without ``id`` (KB 1092, 14).
+        """Change a phone number, or add one without ``id``.
 
         Section 4 of the article does it by ``/users/``, which resets custom fields.
         """
         return self._one(_edit(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
 
     def set_login(self, who: int | str, allowed: bool) -> ContactRead | None:
-        """Allow or forbid a contact to log in to the support portal, by id or e-mail (KB 1092, 7)."""
+        """Allow or forbid a contact to log in to the support portal."""
         return self._optional(_edit(who, {"is_login_enabled": allowed}), read_contact)
 
 
@@ -157,17 +157,17 @@ class Groups(BaseClient):
     """Contact groups and their members."""
 
     def contact_groups(self) -> list[GroupRead]:
-        """List the contact groups, without their contacts (KB 1092, 8)."""
+        """List the contact groups, without their contacts."""
         return self._list(Request("GET", "/contact_groups/"), read_group)
 
     def contact_group(self, id: int) -> GroupRead:
-        """Read one contact group with its contacts (KB 1092, 9). Raises ``Gone``."""
+        """Read one contact group with its contacts."""
         return self._one(Request("GET", f"/contact_group/{segment(id)}/"), read_group)
 
     def create_contact_group(
         self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()
     ) -> GroupRead:
-        """Create a contact group with a unique name (KB 1092, 10).
+        """Create a contact group with a unique name.
 
         New contacts with the given e-mail domains join it.
         """
@@ -177,7 +177,7 @@ class Groups(BaseClient):
     def edit_contact_group(
         self, id: int, *, description: str | None = None, tagged_domains: Iterable[str] | None = None
     ) -> GroupRead | None:
-        """Change what is given (KB 1092, 11): an empty text or list clears it (assumed).
+        """Change what is given: an empty text or list clears it (assumed).
 
         Returns the group if HappyFox sends it.
         """
@@ -188,7 +188,7 @@ class Groups(BaseClient):
     def add_contacts_to_group(
         self, id: int, contacts: Sequence[int | GroupMember], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
-        """Add up to 100 contacts, or change what they may see, with a result for each (KB 1092, 12).
+        """Add up to 100 contacts, or change what they may see.
 
         ``access_tickets`` is for the contacts that are given by id alone.
         """
@@ -204,7 +204,7 @@ class Groups(BaseClient):
         return in_hundreds(contacts, lambda part: self.add_contacts_to_group(id, part, access_tickets=access_tickets))
 
     def remove_contacts_from_group(self, id: int, contacts: Sequence[int]) -> list[ItemResult]:
-        """Remove up to 100 contacts, with a result for each (KB 1092, 6)."""
+        """Remove up to 100 contacts, with a result for each."""
         path = f"/contact_group/{segment(id)}/delete_contacts/"
         return self._bulk(path, contacts, {"contacts": list(contacts)})
 

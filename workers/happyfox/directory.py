@@ -1,4 +1,4 @@
-"""The directory of an account: ids of its staff, statuses, priorities, categories and fields by name.
+"""The directory of an account: ids by name, and names by id.
 
 A name is found in any case and without surrounding white space; an ``int`` is an id. Lists are bare arrays (KB 360).
 The form of ``/priorities/``, and the words for kinds of fields other than ``text`` and ``choice``, are assumed.

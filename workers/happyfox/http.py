@@ -126,7 +126,7 @@ class ApiConnection:
                     self._settle(request.method, id, result)
 
     def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
-        """Read a signed link into ``sink``, at most ``most`` bytes, and return the status.
+        """Read a signed link into ``sink``, at most ``most`` bytes; return the status.
 
         The link leads away from the API (KB 1039), so it needs no permit, and storage services refuse it when it
         comes with credentials. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
@@ -164,7 +164,7 @@ class ApiConnection:
         sink: Callable[[bytes], object] | None = None,
         most: int | None = None,
     ) -> Answer:
-        """Make one call and read its answer to the end; ``check`` runs before the first byte leaves."""
+        """Make one call and read its answer; ``check`` runs before the first byte leaves."""
         left = False
 
         def trace(event: str, _: Any) -> None:
@@ -242,7 +242,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, most: int) -> bytes:
-    """Read an answer to its end; only a success must be complete, an error is known by its status.
+    """Read an answer to its end; only a success must be complete.
 
     With ``sink`` the body of a success goes there instead. Raises ``InDoubt`` for more than ``most`` bytes.
     """

@@ -47,7 +47,7 @@ class Articles(BaseClient):
 
 
 def _spellings(what: str, id: int) -> list[Request]:
-    """Return the calls for one object: KB 360 writes no slash at the end, other notes do."""
+    """Return the calls for one object: sources disagree on a slash at the end."""
     path = f"/kb/{what}/{segment(id)}"
     return [Request("GET", path), Request("GET", f"{path}/")]
 

@@ -1,4 +1,4 @@
-"""One call to HappyFox as values: the request, the answer, and what the answer means.
+"""One call to HappyFox as values: the request, the answer, and its meaning.
 
 No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several forms (KB 1039, KB
 1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox complains about.
@@ -103,14 +103,14 @@ class Answer:
 
 
 def read(answer: Answer) -> Any:
-    """Return the decoded content, None if it is empty; raise ``HappyFoxError`` for an error."""
+    """Return the decoded content, None if empty; raise ``HappyFoxError`` otherwise."""
     if 200 <= answer.status < 300:
         return _content(answer)
     raise _error(answer)
 
 
 def problems(answer: Answer) -> list[tuple[str, str]]:
-    """List HappyFox's complaints as (field, text); the field is empty if none is named."""
+    """List HappyFox's complaints as (field, text); the field may be empty."""
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -125,12 +125,12 @@ def problems_in(content: Any) -> list[tuple[str, str]]:
 
 
 def nothing_to_update(error: HappyFoxError) -> bool:
-    """Return whether HappyFox refused only because nothing would change (seen by one client)."""
+    """Return whether the call was refused because nothing would change (seen once)."""
     return isinstance(error, Refused) and any("nothing to update" in text.lower() for _, text in error.problems)
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return how many seconds HappyFox asks to wait, from ``Retry-After`` or the text of a 503.
+    """Return the seconds to wait, from ``Retry-After`` or the text of a 503.
 
     A date is compared with the answer's own ``Date`` header, so our clock does not matter.
     """
@@ -145,7 +145,7 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def settlement(method: str, result: Answer | Unsent | InDoubt) -> tuple[Outcome, int]:
-    """Return how to settle the permit of a call, and the wait in ms that HappyFox asks for."""
+    """Return how to settle the permit of a call, and the requested wait in ms."""
     if isinstance(result, Unsent):
         return "unsent", 0
     if isinstance(result, InDoubt):
@@ -238,7 +238,7 @@ def given(**members: Any) -> dict[str, Any]:
 
 
 def field_members(fields: Mapping[str, Any], *prefixes: str) -> dict[str, Any]:
-    """Return values of custom fields ready to send; names need one of the prefixes."""
+    """Return values of custom fields as they are sent; names need a prefix."""
     for name in fields:
         if prefixes and not name.startswith(prefixes):
             raise TypeError(f"{name!r} is not a custom field: its name begins with {' or '.join(prefixes)}")
@@ -254,12 +254,12 @@ def day(value: date) -> str:
 
 
 def moment(value: datetime | str) -> str:
-    """Return a time as ``yyyy-mm-ddThh:mm:ss``; HappyFox reads it without a zone (assumed: UTC)."""
+    """Return a time as ``yyyy-mm-ddThh:mm:ss``, without a zone (assumed: UTC)."""
     return value if isinstance(value, str) else f"{value:%Y-%m-%dT%H:%M:%S}"
 
 
 def commas(values: Iterable[str]) -> str | None:
-    """Return values as the comma-separated text HappyFox expects; refuse a comma in one."""
+    """Join values by commas, as HappyFox expects them; refuse a comma in a value."""
     listed = [values] if isinstance(values, str) else list(values)
     if not isinstance(values, str) and any("," in value for value in listed):
         raise Unfit("a tag or address with a comma cannot be sent, because HappyFox separates them by commas")
@@ -273,7 +273,7 @@ def uploads(files: Iterable[Upload] | None) -> tuple[File, ...]:
 
 
 def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
-    """Raise ``TypeError`` for a name that ``shape`` does not have, with the nearest one.
+    """Raise ``TypeError`` for a name that ``shape`` does not have; suggest another.
 
     HappyFox ignores unknown members, so a typing error would go unnoticed.
     """
@@ -284,14 +284,14 @@ def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
 
 
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
-    """Return the value; refuse one that HappyFox does not know."""
+    """Return the value; refuse one that is not allowed."""
     if value is not None and value not in allowed:
         raise Unfit(f"HappyFox has no {what} {value!r}; there are {', '.join(allowed)}")
     return value
 
 
 def paging(page: int, size: int) -> dict[str, str]:
-    """Return the query for a page, counted from 1 (KB 1039); refuse one that cannot exist."""
+    """Return the query for a page, counted from 1; refuse an impossible one."""
     if page < 1:
         raise Unfit(f"pages are counted from 1: there is no page {page}; nothing was sent")
     if not 1 <= size <= ROWS:

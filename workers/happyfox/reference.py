@@ -1,4 +1,4 @@
-"""What an account calls its things: staff, statuses, priorities, categories and custom fields.
+"""An account's staff, statuses, priorities, categories and custom fields.
 
 Lists without pages (KB 360, KB 1039, KB 1092). The choices of a ticket field can be replaced (KB 1247).
 """
@@ -95,7 +95,7 @@ class Reference(BaseClient):
         return self._list(CATEGORIES, read_category)
 
     def staff(self) -> list[StaffRead]:
-        """List the staff members, also inactive ones (KB 360)."""
+        """List the staff members, also inactive ones."""
         return self._list(STAFF, read_staff)
 
     def statuses(self) -> list[StatusRead]:

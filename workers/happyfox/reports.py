@@ -123,22 +123,22 @@ class Reports(BaseClient):
         return self._page(Request("GET", "/reports/", paging(page, size)), page, read_report, "rows")
 
     def report(self, id: int) -> ReportCounts:
-        """Read the counts of a report (KB 1088), which take no period. Raises ``Gone``."""
+        """Read the counts of a report, which take no period."""
         return self._one(Request("GET", f"/report/{segment(id)}/"), read_counts)
 
     def tabular_data(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportTicket]:
-        """Read a page of the tickets of a report (KB 1088); an older path is ``tabularview``."""
+        """Read a page of the tickets of a report."""
         query = {**paging(page, size), **_period(period, TABULAR)}
         return self._page(_request(id, "tabulardata", query), page, read_report_ticket, "rows")
 
     def response_stats(self, id: int, **period: Unpack[Period]) -> list[ResponseStat]:
-        """Read four averages of how soon and how often contacts were answered (KB 1088)."""
+        """Read four averages of how soon and how often contacts were answered."""
         return self._list(_request(id, "responsestats", _period(period)), read_stat)
 
     def staff_performance(
         self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]
     ) -> Page[ReportPerson]:
-        """Read averages for each staff member (KB 1088)."""
+        """Read averages for each staff member."""
         return self._people(id, "staff_performance", paging(page, size), period)
 
     def staff_activity(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportPerson]:

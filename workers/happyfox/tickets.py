@@ -1,4 +1,4 @@
-"""Tickets (KB 1039): all calls as methods, and those that the engine makes also as pure functions.
+"""Tickets (KB 1039): calls as methods, those of the engine also as functions.
 
 HappyFox does not support parallel writes to one ticket: make them one after another. A staff member is ``staff`` in
 some calls and ``staff_id`` in others. A note or reply cannot be withdrawn, so after ``InDoubt`` or ``Broken`` read the
@@ -136,7 +136,7 @@ class Listing(TypedDict, total=False):
 
 
 class NewTicket(TypedDict, total=False):
-    """A ticket to create, for an existing contact (``client``) or by ``name`` and ``email``."""
+    """A ticket to create; the contact is ``client``, or ``name`` and ``email``."""
 
     name: str
     email: str
@@ -175,7 +175,7 @@ def ticket(n: int) -> Request:
 
 
 def tickets(*, page: int = 1, size: int = 50, numbers_only: bool = False, **listing: Unpack[Listing]) -> Request:
-    """Read a page of at most 50 tickets, by default sorted so that pages do not shift."""
+    """Read a page of tickets, by default in an order in which pages do not shift."""
     known(listing, Listing)
     sort, category = listing.get("sort", "ticketa"), listing.get("category")
     one_of(sort, get_args(Sort), "sort")
@@ -207,7 +207,7 @@ def private_note(n: int, *, staff: int, **note: Unpack[NoteMembers]) -> Request:
 
 
 def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int | None) -> Request:
-    """Add and remove tags; the 2026 edition of KB 1039 requires ``staff_id``, older ones have none."""
+    """Add and remove tags; ``staff_id`` is required since the KB 1039 of 2026."""
     return _post(n, "update_tags", given(staff_id=staff_id, add=commas(add), remove=commas(remove)))
 
 
@@ -219,7 +219,7 @@ def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assi
 def forward(
     n: int, *, staff_id: int, to: Iterable[str], subject: str, message: str | None, **more: Unpack[ForwardMembers]
 ) -> Request:
-    """Send the ticket to other people; KB 1039 requires a message, but its example has none."""
+    """Forward the ticket; KB 1039 requires a message, but its example has none."""
     body = {"staff_id": staff_id, **given(to=commas(to), subject=subject, message=message)}
     return _post(n, "forward", {**body, **_body(more, ForwardMembers)}, uploads(more.get("files")))
 
@@ -255,7 +255,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _with_message(body: dict[str, Any]) -> dict[str, Any]:
-    """Name the text as KB 1039 does: ``plaintext``. Live clients call it ``text``; all agree on ``html``."""
+    """Name the text ``plaintext``, as KB 1039 does; live clients send ``text``."""
     plain = body.pop("text", None)
     return body if "html" in body else {**body, **given(plaintext=plain)}
 
@@ -264,11 +264,11 @@ class Tickets(BaseClient):
     """Reading and writing tickets; ``staff`` is the staff member who writes."""
 
     def tickets(self, *, page: int = 1, size: int = 50, **listing: Unpack[Listing]) -> Page[TicketRead]:
-        """Read a page of tickets, at most 50 (KB 1039, 1 and 2); see ``Listing`` for arguments."""
+        """Read a page of at most 50 tickets; see ``Listing`` for the arguments."""
         return self._page(tickets(page=page, size=size, **listing), page, self._read_ticket)
 
     def ticket_numbers(self, *, page: int = 1, size: int = 50, **listing: Unpack[Listing]) -> Page[int]:
-        """Read a page of ticket numbers only, which is much faster (KB 1039, ``minify_response``)."""
+        """Read a page of ticket numbers only, which is much faster."""
         return self._page(tickets(page=page, size=size, numbers_only=True, **listing), page, _number)
 
     def all_tickets(self, **listing: Unpack[Listing]) -> Iterator[TicketRead]:
@@ -284,11 +284,11 @@ class Tickets(BaseClient):
         return _all(self.ticket_numbers, listing, int)
 
     def ticket(self, n: int) -> TicketRead:
-        """Read one ticket with all its updates (KB 1039, 3); ``n`` is its number. Raises ``Gone``."""
+        """Read the ticket with number ``n``, with all its updates."""
         return self._one(ticket(n), self._read_ticket)
 
     def create_ticket(self, ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> TicketRead:
-        """Create a ticket and return it (KB 1039, 4 and 17), with attachments of 25 MB in total.
+        """Create a ticket and return it, with attachments of at most 25 MB in total.
 
         Raises ``Refused`` with what is missing, ``Unfit`` for files that cannot be sent. After ``InDoubt`` or
         ``Broken`` search for it with ``search(contact=...)`` and its subject before you create it again.
@@ -296,15 +296,15 @@ class Tickets(BaseClient):
         return self._one(create_ticket(ticket, files), self._read_ticket)
 
     def create_tickets(self, several: Sequence[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
-        """Create up to 100 tickets in one call, with a result for each (KB 1039, 5); no attachments."""
+        """Create up to 100 tickets in one call, without files; return a result for each."""
         return self._bulk("/tickets/", [_body(each, NewTicket, *TICKET_FIELDS) for each in several])
 
     def create_all_tickets(self, several: Iterable[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
-        """Create any number of tickets, a hundred per call; see ``in_hundreds`` for failures."""
+        """Create any number of tickets; see ``in_hundreds`` for failures."""
         return in_hundreds(several, self.create_tickets)
 
     def inline_attachment(self, image: Upload) -> str:
-        """Upload an image of at most 25 MB; return the address for ``<img src>`` (KB 1039, 6)."""
+        """Upload an image of at most 25 MB; return the address for ``<img src>``."""
         (file,) = uploads([image])
         if not file.content_type.startswith("image/"):
             raise Unfit(f"{file.name} is not an image ({file.content_type}); nothing was sent")
@@ -312,7 +312,7 @@ class Tickets(BaseClient):
         return self._one(request, lambda raw: text(mapping(raw).get("url")) or None)
 
     def staff_update(self, n: int, *, staff: int | None = None, **reply: Unpack[ReplyMembers]) -> TicketRead:
-        """Reply, set properties, or both, and return the ticket (KB 1039, 7); see ``ReplyMembers``.
+        """Reply, set properties, or both; return the ticket. See ``ReplyMembers``.
 
         Every call leaves an update forever, so set several properties in one call. Closing a ticket with an empty
         compulsory field raises ``Refused`` with that field in ``problems``.
@@ -325,7 +325,7 @@ class Tickets(BaseClient):
             raise
 
     def private_note(self, n: int, *, staff: int | None = None, **note: Unpack[NoteMembers]) -> TicketRead | None:
-        """Add a note that contacts do not see (KB 1039, 8); return the ticket if HappyFox sends it."""
+        """Add a note that contacts do not see; return the ticket if HappyFox sends it."""
         return self._optional(private_note(n, staff=self._as(staff), **note), self._read_ticket)
 
     def contact_reply(
@@ -338,23 +338,23 @@ class Tickets(BaseClient):
         bcc: Iterable[str] = (),
         files: Iterable[Upload] = (),
     ) -> TicketRead | None:
-        """Reply as a contact, in plain text or HTML (KB 1039, 9); return the ticket if HappyFox sends it."""
+        """Reply as a contact, in text or HTML; return the ticket if HappyFox sends it."""
         body = {"user": contact, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
         return self._optional(_post(n, "user_reply", body, uploads(files)), self._read_ticket)
 
     def update_custom_fields(self, n: int, fields: Mapping[str, Any], *, staff: int | None = None) -> TicketRead | None:
-        """Set custom fields by their names ``t-cf-<id>`` (KB 1039, 10); compulsory ones are required."""
+        """Set custom fields by their names ``t-cf-<id>``; compulsory ones are required."""
         body = {"staff": self._as(staff), **field_members(fields, *TICKET_FIELDS)}
         return self._optional(_post(n, "update_custom_fields", body), self._read_ticket)
 
     def update_tags(
         self, n: int, *, add: Iterable[str] = (), remove: Iterable[str] = (), staff: int | None = None
     ) -> TicketRead:
-        """Add and remove tags and return the ticket (KB 1039, 11); tags are case-sensitive."""
+        """Add and remove tags, which are case-sensitive; return the ticket."""
         return self._one(update_tags(n, add, remove, self._as(staff)), self._read_ticket)
 
     def subscribe(self, n: int, *others: int, staff: int | None = None) -> Confirmation:
-        """Subscribe a staff member and others (KB 1039, 12), without an update or a webhook."""
+        """Subscribe a staff member and others, without an update or a webhook."""
         return read_confirmation(self.call(subscribe(n, staff_id=self._as(staff), others=others)))
 
     def unsubscribe(self, n: int, staff: int) -> Confirmation:
@@ -370,19 +370,19 @@ class Tickets(BaseClient):
         staff: int | None = None,
         **more: Unpack[ForwardMembers],
     ) -> Confirmation:
-        """Send a ticket to other people, without a webhook (KB 1039, 14); see ``ForwardMembers``."""
+        """Forward a ticket to other people, without a webhook; see ``ForwardMembers``."""
         request = forward(n, staff_id=self._as(staff), to=to, subject=subject, message=message, **more)
         return read_confirmation(self.call(request))
 
     def move_ticket(
         self, n: int, category: int, *, note: str = "", assign_to: int | None = None, staff: int | None = None
     ) -> Confirmation:
-        """Move a ticket to another category (KB 1039, 15), which the staff member needs the right to do."""
+        """Move a ticket to another category; the staff member needs the right to do so."""
         request = move(n, staff_id=self._as(staff), target_category_id=category, note=note, assign_to=assign_to)
         return read_confirmation(self.call(request))
 
     def delete_ticket(self, n: int, *, staff: int | None = None) -> Confirmation:
-        """Delete a ticket permanently and return its display id (KB 1039, 16), without a webhook.
+        """Delete a ticket permanently, without a webhook; return its display id.
 
         Raises ``Gone``, also for a 400 that names no field, which one client got for an unknown ticket.
         """
@@ -405,5 +405,5 @@ def _all(read: Callable[..., Page[T]], listing: Listing, key: Callable[[T], int]
 
 
 def _number(raw: Any) -> int | None:
-    """Read a bare number, or that of an object from accounts that ignore ``minify_response``."""
+    """Read a number, or that of an object if ``minify_response`` was ignored."""
     return number(mapping(raw).get("id") if mapping(raw) else raw)

@@ -1,4 +1,4 @@
-"""The ticket as HappyFox returns it (KB 1039), and lenient readers for its members."""
+"""The ticket as HappyFox returns it (KB 1039), and lenient readers for it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ def numbers(value: object) -> tuple[int, ...]:
 
 
 def time(value: object) -> datetime | None:
-    """Read a time stamp as an aware time in UTC, or None; HappyFox sends no zone (KB 1039, KB 1201)."""
+    """Read a time in UTC, or None; HappyFox sends no zone (KB 1039, KB 1201)."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
         return found and (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC))
@@ -77,7 +77,7 @@ def real(value: object) -> float | None:
 
 
 def comma_list(value: object) -> list[str]:
-    """Split a comma-separated string, such as tags, into distinct trimmed parts in order."""
+    """Split a comma-separated string, such as tags, into distinct trimmed parts."""
     parts = value if isinstance(value, list) else text(value).split(",")
     return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
 
@@ -143,7 +143,7 @@ class Named:
 
 
 def id_or_name(thing: Named | None) -> str:
-    """Return the id as text, or the name if there is no id, so that values can be compared; "" for None."""
+    """Return the id as text, else the name, to compare values; "" for None."""
     if thing is None:
         return ""
     return thing.name if thing.id is None else str(thing.id)
@@ -295,7 +295,7 @@ READ_AS: dict[Any, Callable[[Any], Any]] = {
 
 
 def reader(model: Callable[..., T], **members: str | Callable[[Raw], Any]) -> Callable[[object], T | None]:
-    """Return a function that reads a dataclass from an object, or returns None without its id.
+    """Return a function that reads a dataclass, or returns None if the id is missing.
 
     ``members`` names the fields that HappyFox calls otherwise, or how they are read from the whole object. ``raw`` is
     by default the object itself.
@@ -382,7 +382,7 @@ _read_ticket = reader(
 
 
 def read_ticket(raw: Raw, site: str = "") -> TicketRead:
-    """Read the response of ``GET /ticket/<n>/``; ``site`` is the address for the staff link."""
+    """Read the response of ``GET /ticket/<n>/``; ``site`` is for the staff link."""
     ticket = _read_ticket(raw)
     if ticket is None:
         raise ValueError("the response is not a ticket: it has no id")
@@ -390,7 +390,7 @@ def read_ticket(raw: Raw, site: str = "") -> TicketRead:
 
 
 def read_updates(raw: object) -> tuple[Update, ...]:
-    """Read a list of updates in order of their ids, each id once; skip those without an id."""
+    """Read updates in order of their ids, each id once; skip those without an id."""
     updates = {update.id: update for update in read_all(_read_update, raw)}
     return tuple(updates[identity] for identity in sorted(updates))
 
@@ -407,7 +407,7 @@ def _message(raw: object) -> Message | None:
 
 
 def _property(raw: object) -> PropertyChange | None:
-    """Read ``{new, new_name, old, old_name}``; integers are ids, text is a name (in deliveries)."""
+    """Read ``{new, new_name, old, old_name}``; integers are ids, text is a name."""
     members = mapping(raw)
     if not members or members.get("new") == members.get("old"):
         return None
@@ -423,7 +423,7 @@ def _side(members: Raw, side: str) -> Named | None:
 
 
 def _merged(raw: object) -> int:
-    """Read a merged ticket's number, object or display id (KB 1039 shows none); 0 if unknown."""
+    """Read a merged ticket's number, object or display id; 0 if unknown (assumed)."""
     members = mapping(raw)
     value = members.get("id") or members.get("display_id") if members else raw
     digits = re.search(r"[0-9]{1,18}$", text(value).strip())

@@ -184,7 +184,7 @@ CLOCK_MARGIN = 120_000
 
 
 class EarlyAnnouncement(msgspec.Struct, frozen=True, array_like=True):
-    """A changed property that handlers saw before the update that shows the change was visible."""
+    """A changed property that handlers saw before its update was visible."""
 
     at: int
     """When it was announced (ms)."""
@@ -257,7 +257,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The tickets that were merged into this one; None if stored before merges were recorded."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
-        """Return whether one of our recent effects may have made an update; ``staff`` is whom we write as."""
+        """Return whether a recent effect may have made an update; we write as ``staff``."""
         at = millis(update.at)
         if self.untrusted_until and at <= self.untrusted_until and by_staff(update, staff):
             return True
@@ -287,7 +287,7 @@ def take_snapshot(ticket: TicketRead) -> Snapshot:
 
 
 def properties(ticket: TicketRead) -> dict[str, str]:
-    """Return the ids of status, priority, assignee and category, and the due date, as text; "" for none."""
+    """Return the ids of the properties, and the due date, as text; "" for none."""
     return {
         "status": text(ticket.status.id),
         "priority": text(ticket.priority.id),
@@ -305,7 +305,7 @@ def add_own_writes(
     tags_removed: Iterable[str] = (),
     **members: Iterable[Any] | Mapping[str, Any],
 ) -> Snapshot:
-    """Add our own confirmed writes: the updates they made, and the tags, fields and properties they set.
+    """Add our own confirmed writes: the updates they made, and what they set.
 
     What else is given is added to the member of that name.
     """
@@ -322,7 +322,7 @@ def add_own_writes(
 
 
 def carry_over(previous: Snapshot, new: Snapshot, now: int) -> Snapshot:
-    """Return the new snapshot with what only the previous one knows, except what has expired."""
+    """Return the new snapshot with what only the previous one knows, if not expired."""
     floor = max(previous.floor, new.floor)
     return msgspec.structs.replace(
         previous,
@@ -349,7 +349,7 @@ def announce_early(old: Mapping[str, str], new: Mapping[str, str], at: int) -> t
 def match_announced(
     updates: Iterable[Update], announced: Sequence[EarlyAnnouncement]
 ) -> tuple[dict[int, frozenset[str]], tuple[EarlyAnnouncement, ...]]:
-    """Return each update's properties that were announced already, and what still waits for its update.
+    """Return each update's properties announced already, and what still waits.
 
     Without this, handlers would see a change twice: early, and when its update becomes visible. One announcement may
     cover several updates: each one that continues where the previous one ended is a part of it.
@@ -377,7 +377,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(stored: bytes | None) -> Snapshot | None:
-    """Read a stored snapshot; return None if unreadable, so that the ticket counts as new."""
+    """Read a stored snapshot; None if unreadable: the ticket counts as new."""
     if not stored:
         return None
     try:
