@@ -40,10 +40,7 @@ SPELLINGS: Final = tuple(_SPELLINGS)
 
 
 def sign(key: str, body: bytes, spelling: str = "hex") -> str:
-    """Return the signature of a body as HappyFox would send it.
-
-    ``spelling`` is one of ``SPELLINGS``; "hex" is the most likely one. Raise ValueError for an unknown one.
-    """
+    """Return the signature of a body; "hex" is HappyFox's most likely spelling."""
     write = _SPELLINGS.get(spelling)
     if write is None:
         raise ValueError(f"unknown signature spelling {spelling!r}; use one of {', '.join(SPELLINGS)}")

@@ -83,10 +83,7 @@ class Assets(BaseClient):
         return self._one(Request("POST", "/assets/", {"asset_type": str(asset_type)}, body), read_asset)
 
     def update_asset(self, id: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
-        """Change an asset and return it.
-
-        The 2025 edition of the article requires ``name`` and ``display_id``: send them if you know them.
-        """
+        """Change an asset; the KB of 2025 requires ``name`` and ``display_id``."""
         body = {"updated_by": self._as(staff), **_body(members)}
         return self._one(Request("PUT", f"/asset/{segment(id)}/", body=body), read_asset)
 
@@ -100,8 +97,7 @@ class Assets(BaseClient):
 
     def asset_custom_field(self, id: int) -> FieldRead:
         """Read one custom field; its path is singular since 2026."""
-        paths = [f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/"]
-        return self._either([Request("GET", path) for path in paths], read_field)
+        return self._either(f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/", read_field)
 
     def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
         return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)

@@ -59,10 +59,7 @@ class Page(Generic[T]):
 
 
 def read_page(raw: object, read: Callable[[Any], T | None], rows: str = "data") -> Page[T]:
-    """Return a page from an envelope with the list in ``rows``, or from a bare array.
-
-    Objects for which ``read`` returns None are left out. A bare array is the whole list.
-    """
+    """Return a page from an envelope, or from a bare array, which is the whole list."""
     envelope = mapping(raw)
     found = read_all(read, raw if isinstance(raw, list) else envelope.get(rows))
     if isinstance(raw, list):
@@ -115,10 +112,7 @@ def read_confirmation(raw: object) -> Confirmation:
 
 
 def read_results(raw: object, sent: Sequence[Any]) -> list[ItemResult]:
-    """Return the result of each item sent; one without a result is in doubt.
-
-    Results are assumed to come in the order of the items.
-    """
+    """Return the results in the items' order (assumed); in doubt if missing."""
     listed = raw if isinstance(raw, list) else []
     return [_result(index, mapping(listed[index]) if index < len(listed) else {}) for index in range(len(sent))]
 
@@ -178,20 +172,15 @@ class BaseClient:
 
     def _list(self, request: Request, model: Callable[[Any], T | None]) -> list[T]:
         """Return the whole of a list without pages, even if an account sends pages."""
-        found: list[T] = []
-        number, pages = 1, 1
-        while number <= pages:
-            raw = self.call(request if number == 1 else replace(request, query={**request.query, "page": str(number)}))
-            page = read_page(_listing(request, raw), model)
-            found += page
-            number, pages = number + 1, page.pages or 1
+        first = read_page(_listing(request, self.call(request)), model)
+        found = list(first)
+        for page in range(2, (first.pages or 1) + 1):
+            following = replace(request, query={**request.query, "page": str(page)})
+            found += read_page(_listing(request, self.call(following)), model)
         return found
 
     def _page(self, request: Request, page: int, model: Callable[[Any], T | None], rows: str = "data") -> Page[T]:
-        """Return a page; raise ``Gone`` for one beyond the last.
-
-        HappyFox may answer it with 404 or with an empty list; neither is documented.
-        """
+        """Return a page; raise ``Gone`` beyond the last: a 404, or an empty list."""
         try:
             raw = self.call(request)
         except Gone:
@@ -203,14 +192,12 @@ class BaseClient:
             raise Gone(f"there is no page {page}: the last one is {found.pages or 'before it'}", 404)
         return found
 
-    def _either(self, requests: Sequence[Request], model: Callable[[Any], T | None]) -> T:
-        """Try several spellings of a path, each after a 404 for the previous one."""
-        for request in requests[:-1]:
-            try:
-                return self._one(request, model)
-            except Gone:
-                continue
-        return self._one(requests[-1], model)
+    def _either(self, path: str, other: str, model: Callable[[Any], T | None]) -> T:
+        """Read an object under one of two spellings of its path."""
+        try:
+            return self._one(Request("GET", path), model)
+        except Gone:
+            return self._one(Request("GET", other), model)
 
     def _as(self, staff: int | None) -> int:
         """Return the staff member to write as."""

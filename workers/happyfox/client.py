@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
@@ -98,7 +97,7 @@ class HappyFox(Client):
     def __enter__(self) -> "HappyFox":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

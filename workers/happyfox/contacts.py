@@ -99,10 +99,7 @@ class Contacts(BaseClient):
     """Contacts."""
 
     def contacts(self, *, q: str = "", page: int = 1, size: int = 50) -> Page[ContactRead]:
-        """Read a page of contacts, at most 50.
-
-        ``q`` is a search built by ``search_contacts``, or plain words.
-        """
+        """Read a page of at most 50 contacts; ``q`` is ``search_contacts(...)`` or words."""
         query = {**paging(page, size), **given(q=q or None)}
         return self._page(Request("GET", "/users/", query), page, read_contact)
 
@@ -142,10 +139,7 @@ class Contacts(BaseClient):
         return self._one(_edit(id, members), read_contact)
 
     def change_phone(self, contact: ContactRead, phone: PhoneMembers) -> ContactRead:
-        """Change a phone number, or add one without ``id``.
-
-        Section 4 of the article does it by ``/users/``, which resets custom fields.
-        """
+        """Change a phone number, or add one without ``id``, and keep custom fields."""
         return self._one(_edit(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
 
     def set_login(self, who: int | str, allowed: bool) -> ContactRead | None:
@@ -167,20 +161,14 @@ class Groups(BaseClient):
     def create_contact_group(
         self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()
     ) -> GroupRead:
-        """Create a contact group with a unique name.
-
-        New contacts with the given e-mail domains join it.
-        """
+        """Create a group with a unique name; new contacts of these domains join it."""
         details = given(description=description or None, tagged_domains=commas(tagged_domains))
         return self._one(Request("POST", "/contact_groups/", body={"name": name, **details}), read_group)
 
     def edit_contact_group(
         self, id: int, *, description: str | None = None, tagged_domains: Iterable[str] | None = None
     ) -> GroupRead | None:
-        """Change what is given: an empty text or list clears it (assumed).
-
-        Returns the group if HappyFox sends it.
-        """
+        """Change what is given; an empty text or list clears it (assumed)."""
         domains = None if tagged_domains is None else commas(tagged_domains) or ""
         body = given(description=description, tagged_domains=domains)
         return self._optional(Request("POST", f"/contact_group/{segment(id)}/", body=body), read_group)
@@ -188,10 +176,7 @@ class Groups(BaseClient):
     def add_contacts_to_group(
         self, id: int, contacts: Sequence[int | GroupMember], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
-        """Add up to 100 contacts, or change what they may see.
-
-        ``access_tickets`` is for the contacts that are given by id alone.
-        """
+        """Add up to 100 contacts, or change what they see; ids get ``access_tickets``."""
         access = given(access_tickets=access_tickets)
         members = [{"contact": each, **access} if isinstance(each, int) else each for each in contacts]
         for each in members:

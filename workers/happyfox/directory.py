@@ -24,10 +24,7 @@ MULTIPLE = ("multiple_choice", "multiple choice")
 
 
 class Directory:
-    """Finds ids by name in the lists that HappyFox sent.
-
-    An unknown or ambiguous name raises ``UnknownName``, which lists the names that exist.
-    """
+    """Finds ids by name; ``UnknownName`` lists the names that exist."""
 
     #: The lists of a directory and the calls that read them.
     LISTS: ClassVar[Mapping[str, Request]] = {

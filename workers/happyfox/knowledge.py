@@ -28,7 +28,7 @@ class SectionRead(Resource):
 
 
 class Articles(BaseClient):
-    """Articles and sections."""
+    """Articles and sections; sources disagree on a slash at the end of their paths."""
 
     def articles(self) -> list[ArticleRead]:
         return self._list(Request("GET", "/kb/articles/"), read_article)
@@ -40,16 +40,10 @@ class Articles(BaseClient):
         return self._list(Request("GET", "/kb/sections/"), read_section)
 
     def article(self, id: int) -> ArticleRead:
-        return self._either(_spellings("article", id), read_article)
+        return self._either(f"/kb/article/{segment(id)}", f"/kb/article/{segment(id)}/", read_article)
 
     def section(self, id: int) -> SectionRead:
-        return self._either(_spellings("section", id), read_section)
-
-
-def _spellings(what: str, id: int) -> list[Request]:
-    """Return the calls for one object: sources disagree on a slash at the end."""
-    path = f"/kb/{what}/{segment(id)}"
-    return [Request("GET", path), Request("GET", f"{path}/")]
+        return self._either(f"/kb/section/{segment(id)}", f"/kb/section/{segment(id)}/", read_section)
 
 
 read_article = reader(ArticleRead, name=lambda raw: text(raw.get("title") or raw.get("name")))

@@ -232,10 +232,7 @@ def by_staff(update: Update, staff_id: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketRead:
-    """A ticket as it was read.
-
-    Text is empty and objects are None where HappyFox has no value; times are aware, in UTC.
-    """
+    """A ticket; texts are empty and objects None without a value, times in UTC."""
 
     id: int
     display_id: str

@@ -55,11 +55,9 @@ def attribute(fingerprints: Sequence[Fingerprint | None], updates: Iterable[Upda
 
 def fits(fingerprint: Fingerprint, update: Update) -> bool:
     """Return whether the effect may have made an update."""
-    if not _same_author(fingerprint, update):
+    message, new = update.message, {name: id_or_name(change.new) for name, change in update.changes.items()}
+    if not _same_author(fingerprint, update) or not new.items() <= fingerprint.changes.items():
         return False
-    if any(id_or_name(change.new) != fingerprint.changes.get(name) for name, change in update.changes.items()):
-        return False
-    message = update.message
     if not fingerprint.message:
         return message is None or not words(message.html or message.text)
     return _same_kind(message, fingerprint) and (
@@ -73,12 +71,11 @@ def fits_answer(fingerprint: Fingerprint, update: Update) -> bool:
 
     HappyFox may have added a signature or a banner to our words, and changed more, such as the status after a reply.
     """
-    changed = fingerprint.changes.keys() & update.changes.keys()
+    message, changed = update.message, fingerprint.changes.keys() & update.changes.keys()
     if not _same_author(fingerprint, update):
         return False
     if any(id_or_name(update.changes[name].new) != fingerprint.changes[name] for name in changed):
         return False
-    message = update.message
     if not fingerprint.message:
         return message is None and bool(changed)
     return _same_kind(message, fingerprint) and (
@@ -305,10 +302,7 @@ def add_own_writes(
     tags_removed: Iterable[str] = (),
     **members: Iterable[Any] | Mapping[str, Any],
 ) -> Snapshot:
-    """Add our own confirmed writes: the updates they made, and what they set.
-
-    What else is given is added to the member of that name.
-    """
+    """Add our own confirmed writes; other ``members`` extend those of that name."""
     added: dict[str, Any] = {}
     for name, value in members.items():
         before = getattr(snapshot, name)
