@@ -59,7 +59,7 @@ def behaving(*behaviours: Behaviour | tuple[Behaviour, float]) -> pytest.MarkDec
 
 
 @behaving(says(200, b'{"id": 3}', "X-Thing: One\r\nX-Thing: Two\r\n"))
-def test_a_call_carries_credentials_and_body_and_brings_the_answer(account: Account) -> None:
+def test_a_call_has_credentials_and_body_and_returns_the_answer(account: Account) -> None:
     before = monotonic()
     answer = account.connection.send(WRITE)
     assert (answer.status, read(answer)) == (200, {"id": 3})
@@ -93,7 +93,7 @@ def test_a_call_without_permit_takes_one_and_settles_it(account: Account) -> Non
 
 
 @behaving(says())
-def test_a_permit_taken_before_is_left_to_its_taker(account: Account) -> None:
+def test_a_permit_passed_in_is_settled_by_the_caller(account: Account) -> None:
     assert account.store.run(account.governor.permit("POST", "mine", "normal", 5_000)).wait == 0
     account.connection.send(WRITE, permit="mine")
     assert (account.forecast.posts_used, account.forecast.in_flight) == (1, 1)
@@ -130,7 +130,7 @@ def test_a_429_closes_the_gate_for_every_call(account: Account) -> None:
     assert len(account.peer.requests) == 1
 
 
-def test_after_a_429_no_call_of_the_process_leaves_not_even_under_an_older_permit(store: redis.Redis) -> None:
+def test_after_a_429_no_call_is_sent_even_with_an_older_permit(store: redis.Redis) -> None:
     with peer(says(429)) as server:
         account = Account(store, server, lockout=0.2)
         account.connection.send(READ)
@@ -196,7 +196,7 @@ def test_an_error_counts_by_its_status_even_when_its_body_is_cut_off(account: Ac
 
 
 @behaving(says(200, gzip.compress(b'{"id": 3}'), "Content-Encoding: gzip\r\n"))
-def test_a_packed_answer_is_unpacked(account: Account) -> None:
+def test_a_compressed_answer_is_decompressed(account: Account) -> None:
     answer = account.connection.send(READ)
     assert read(answer) == {"id": 3}
     assert "content-encoding" not in answer.headers
@@ -212,7 +212,7 @@ def test_an_answer_that_is_too_large_is_not_read(account: Account, monkeypatch: 
         account.connection.send(READ)
 
 
-def test_an_unreachable_host_is_unsent_and_costs_no_slot(store: redis.Redis) -> None:
+def test_an_unreachable_host_is_unsent_and_frees_the_slot(store: redis.Redis) -> None:
     with peer(says()) as server:
         account = Account(store, server)
     with pytest.raises(Unsent, match="ConnectionRefusedError"):
@@ -256,7 +256,7 @@ def test_a_connection_nobody_accepts_is_unsent(store: redis.Redis) -> None:
 
 
 @behaving(says())
-def test_after_its_send_by_no_byte_of_a_call_leaves(account: Account) -> None:
+def test_a_call_is_not_sent_after_its_send_by(account: Account) -> None:
     with pytest.raises(Unsent, match="late"):
         account.connection.send(WRITE, permit="mine", send_by=monotonic() - 0.001)
     account.connection.send(WRITE, permit="mine", send_by=monotonic() + 60)
@@ -264,7 +264,7 @@ def test_after_its_send_by_no_byte_of_a_call_leaves(account: Account) -> None:
 
 
 @behaving(says())
-def test_without_the_lease_no_byte_of_a_call_leaves_and_the_slot_is_free_again(account: Account) -> None:
+def test_a_call_is_not_sent_without_the_lease_and_frees_the_slot(account: Account) -> None:
     with pytest.raises(Unsent, match="lease"):
         account.connection.send(WRITE, still_held=lambda: False)
     assert account.forecast.posts_used == 0
@@ -273,7 +273,7 @@ def test_without_the_lease_no_byte_of_a_call_leaves_and_the_slot_is_free_again(a
 
 
 @behaving(says())
-def test_the_checks_hold_on_a_connection_used_before(account: Account) -> None:
+def test_the_checks_also_run_on_a_reused_connection(account: Account) -> None:
     account.connection.send(READ)
     with pytest.raises(Unsent):
         account.connection.send(WRITE, still_held=lambda: False)

@@ -1,4 +1,4 @@
-"""A lockout as several processes live through it: each has its own connection, all share the store."""
+"""A lockout with several processes: each has its own connection, all share the store."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""Bodies with files: measured before, streamed, and cut off by nobody unnoticed."""
+"""Bodies with files: they are measured first, then streamed."""
 
 import contextlib
 import json
@@ -51,7 +51,7 @@ def parsed(members: dict[str, Any], *files: File) -> tuple[Any, tuple[http.Uploa
         return http.parse_body(headers["Content-Type"], content)
 
 
-def test_members_and_files_arrive_as_they_are(tmp_path: Path) -> None:
+def test_members_and_files_arrive_unchanged(tmp_path: Path) -> None:
     (tmp_path / "Grüße ☕.txt").write_bytes(b"a\r\n--b\r\n\x00")
     members = {"staff": 7, "html": "<p>ä\r\n☕</p>", "update_customer": True, "time_spent": 5, "t-cf-4": [1, 2]}
     form, uploads = parsed(members, file(tmp_path / "Grüße ☕.txt"), File('a"b\r\n.bin', content=b""))
@@ -75,7 +75,7 @@ def test_the_kind_of_a_file_is_guessed_from_its_name() -> None:
 
 
 @pytest.mark.parametrize("value", [None, {"a": 1}, [{"id": 1}]])
-def test_what_a_form_cannot_express_is_refused(value: Any) -> None:
+def test_a_value_that_a_form_cannot_express_is_refused(value: Any) -> None:
     with pytest.raises(Unfit, match="assignee"):
         parsed({"assignee": value}, File("a", content=b"a"))
 
@@ -99,7 +99,7 @@ def test_a_missing_file_and_a_folder_are_refused_before_anything_is_sent(tmp_pat
         assert server.requests == []
 
 
-def test_a_file_deleted_while_it_is_read_is_sent_all_the_same(tmp_path: Path) -> None:
+def test_a_file_deleted_while_it_is_read_is_still_sent(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(300_000))
     with form({}, file(tmp_path / "a")) as (headers, pieces):
         sent = len(next(pieces))
@@ -107,7 +107,7 @@ def test_a_file_deleted_while_it_is_read_is_sent_all_the_same(tmp_path: Path) ->
         assert sent + sum(map(len, pieces)) == int(headers["Content-Length"])
 
 
-def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_grows_is_sent_at_its_first_length(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     with form({}, file(tmp_path / "a")) as (headers, pieces):
         (tmp_path / "a").write_bytes(b"1234567890")
@@ -122,7 +122,7 @@ def test_a_file_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
             list(pieces)
 
 
-def test_a_call_whose_file_becomes_shorter_is_in_doubt_and_says_so(
+def test_a_call_whose_file_becomes_shorter_is_in_doubt(
     tmp_path: Path, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_bytes(b"12345")
@@ -187,7 +187,7 @@ def test_25_megabytes_leave_without_ever_being_in_memory(tmp_path: Path, store: 
     assert peak < 8 * MB
 
 
-def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, store: redis.Redis) -> None:
+def test_a_call_with_files_has_them_and_its_credentials(tmp_path: Path, store: redis.Redis) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")
 
     def behave(server: Peer, connection: socket.socket, request: bytes) -> None:
@@ -205,7 +205,7 @@ def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, stor
     assert b"transfer-encoding" not in head.lower()
 
 
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Unfit, match="pipe"), form({}, file(tmp_path / "pipe")):
         pass

@@ -1,4 +1,4 @@
-"""The requests and answers that the documents show: each is produced, each is read."""
+"""Every documented request is produced, every documented answer is read."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -193,7 +193,7 @@ def having(part: str) -> set[str]:
     return {name for name in documented.names() if (documented.FOLDER / name / f"{part}.json").exists()}
 
 
-def test_no_sample_is_left_out() -> None:
+def test_every_sample_is_tested() -> None:
     assert PRODUCED.keys() | {WITH_FILE} == having("request")
     assert READ.keys() | REFUSED.keys() == having("answer")
 

@@ -1,4 +1,4 @@
-"""How the calls on tickets look, by the articles."""
+"""Calls on tickets look as in the articles."""
 
 from datetime import date
 
@@ -13,7 +13,7 @@ def test_a_ticket_is_read_with_the_changes_of_its_fields() -> None:
     assert tickets.ticket(12) == Request("GET", "/ticket/12/", {"show_cf_changes": "true"})
 
 
-def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_them() -> None:
+def test_a_list_of_tickets_always_sends_a_status() -> None:
     assert tickets.tickets().query == {"size": "50", "page": "1", "status": "_all", "sort": "ticketa"}
     query = tickets.tickets(updates=True, numbers_only=True, category=3, q="tag:x").query
     assert (query["show_updates"], query["minify_response"], query["category"], query["q"]) == (
@@ -24,11 +24,11 @@ def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_th
     )
 
 
-def test_an_update_holds_only_what_is_given() -> None:
+def test_an_update_has_only_the_given_members() -> None:
     assert tickets.staff_update(3, staff=7) == Request("POST", "/ticket/3/staff_update/", body={"staff": 7})
 
 
-def test_an_update_names_everything_as_the_article_does() -> None:
+def test_an_update_uses_the_names_of_the_article() -> None:
     request = tickets.staff_update(
         3,
         staff=7,
@@ -59,7 +59,7 @@ def test_an_update_names_everything_as_the_article_does() -> None:
     }
 
 
-def test_none_clears_assignee_and_due_date_and_unset_leaves_them() -> None:
+def test_none_clears_assignee_and_due_date() -> None:
     assert tickets.staff_update(3, staff=7, assignee=None, due_date=None).body == {
         "staff": 7,
         "assignee": None,
@@ -76,7 +76,7 @@ def test_a_note_may_alert() -> None:
     assert tickets.private_note(3, staff=7, text="a", alert="s").body == {"staff": 7, "plaintext": "a", "alert": "s"}
 
 
-def test_each_call_names_the_staff_member_its_own_way() -> None:
+def test_each_call_has_its_own_name_for_the_staff_member() -> None:
     bodies = {
         request.path: request.body
         for request in (

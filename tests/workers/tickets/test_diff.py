@@ -183,7 +183,7 @@ def test_an_update_like_a_recent_effect_of_ours_is_unattributed_and_no_change() 
     assert [each.id for each in found.unattributed] == [2]
 
 
-def test_any_other_update_by_our_staff_member_is_by_a_person_working_as_it() -> None:
+def test_other_updates_by_our_staff_member_are_by_a_person() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
     before = add_own_writes(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)

@@ -18,7 +18,7 @@ from workers.tickets.snapshot import (
 )
 
 
-def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
+def test_a_snapshot_has_exactly_what_the_read_shows() -> None:
     found = take_snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
 
     assert (found.ids, found.tags, found.fields, found.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
