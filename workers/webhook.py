@@ -75,7 +75,7 @@ class Verifier:
 
 
 def _digest(header: bytes | str | None) -> bytes | None:
-    """Return the 20 bytes of a SHA-1 digest in a header, or None if it holds none.
+    """Return the 20 bytes of a SHA-1 digest in a header, or None if there is none.
 
     Spellings: 40 hexadecimal digits in any case; base64 in either alphabet, padded (28) or not (27);
     base64 of the lower-case hexadecimal text (56). A prefix ``sha1=`` and surrounding white space are dropped.

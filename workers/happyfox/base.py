@@ -167,7 +167,7 @@ class BaseClient:
     def _bulk(self, path: str, items: Sequence[Any], body: Any = None) -> list[ItemResult]:
         """Send several items in one call, and return the result of each."""
         if len(items) > BULK:
-            raise Unfit(f"HappyFox takes at most {BULK} items in one call, not {len(items)}; nothing was sent")
+            raise Unfit(f"HappyFox accepts at most {BULK} items in one call, not {len(items)}; nothing was sent")
         return read_results(self.call(Request("POST", path, body=body or items)), items)
 
     def _list(self, request: Request, model: Callable[[Any], T | None]) -> list[T]:
@@ -219,10 +219,10 @@ def _unreadable(request: Request) -> str:
     return f"the answer to {where} does not look as documented; {fix}"
 
 
-# Walking through pages: a ticket that leaves a list moves all tickets behind it one place forward, and a simple walk
-# then misses the first one of the next page; a new one makes the last one of a page appear again.
+# Walking through pages: if a ticket leaves a list, all tickets behind it move forward by one, and a simple walk misses
+# the first one of the next page. If one is added, the last one of a page appears again on the next.
 
-#: Reads a page: its number, and its size.
+#: A function that reads a page by its number and size.
 Fetch = Callable[[int, int], Page[T]]
 
 

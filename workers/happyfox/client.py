@@ -111,7 +111,7 @@ class HappyFox(Client):
         """Save an attachment as the file ``to``, or in that folder; return its path.
 
         Links die after five minutes and work once (KB 1039), so a dead one is renewed by reading the ticket again;
-        nothing else costs budget. A file of that name is replaced when the download is complete; after a failure
+        no other call is made. An existing file is replaced once the download is complete; after a failure
         nothing is left. Raises ``Gone`` if the attachment is not on the ticket any more, ``Refused`` if its link does
         not work, ``InDoubt`` if it came in part or is larger than ``most`` bytes. No error shows a link.
         """

@@ -54,7 +54,7 @@ class GroupMember(TypedDict, total=False):
 
     contact: Required[int]
     access_tickets: bool
-    """Whether it sees the tickets of the other members, by default false."""
+    """Whether the contact sees the tickets of the other members, by default false."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The directory of an account: ids by name, and names by id.
 
-A name is found in any case and without surrounding white space; an ``int`` is an id. Lists are bare arrays (KB 360).
-The form of ``/priorities/``, and the words for kinds of fields other than ``text`` and ``choice``, are assumed.
+Case and surrounding white space of a name do not matter; an ``int`` is an id. The answer of ``/priorities/`` and the
+kinds of fields other than ``text`` and ``choice`` are assumed.
 """
 
 import math
@@ -137,7 +137,7 @@ def _value(field: FieldRead, value: Any) -> Any:
     if field.kind == "number":
         return _number(field, value)
     if isinstance(value, list | tuple | set | dict | bytes) or (isinstance(value, float) and not math.isfinite(value)):
-        raise GiveUp(f"the field {field.name!r} takes a text, not a {type(value).__name__}")
+        raise GiveUp(f"the field {field.name!r} expects a text, not a {type(value).__name__}")
     return value if isinstance(value, int | float) else str(value)
 
 
@@ -150,9 +150,9 @@ def _number(field: FieldRead, value: Any) -> int | float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise GiveUp(f"the field {field.name!r} takes a number, not a {type(value).__name__}") from None
+        raise GiveUp(f"the field {field.name!r} expects a number, not a {type(value).__name__}") from None
     if not math.isfinite(number):
-        raise GiveUp(f"the field {field.name!r} takes a finite number")
+        raise GiveUp(f"the field {field.name!r} expects a finite number")
     return int(number) if number.is_integer() else round(number, 2)
 
 

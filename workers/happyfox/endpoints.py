@@ -1,4 +1,4 @@
-"""The table of endpoints, and the client that has a method for each of them."""
+"""The table of endpoints, and the client with a method for each of them."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,7 @@
 """The connection to an account's API: the only way a call leaves this process.
 
-Every call runs under a permit and a hard total deadline. There are no redirects, no automatic retries and no proxies
-from the environment. HTTP/1.1 only: its trace hook marks the moment before the first byte leaves, which decides
+Every call runs under a permit and a hard total deadline. No redirects, no automatic retries, no proxies from
+the environment. HTTP/1.1 only: its trace hook marks the moment before the first byte leaves, which decides
 whether a failed call is unsent or in doubt.
 """
 
@@ -33,7 +33,7 @@ from workers.version import __version__
 
 log = logging.getLogger(__name__)
 
-#: How we name ourselves to HappyFox.
+#: The User-Agent of all calls.
 AGENT = f"foxhooks/{__version__}"
 
 #: A call with files may take this many times longer.
@@ -77,7 +77,7 @@ class ApiConnection:
         }
         self._locked_until = float("-inf")
         self._deadline = _Deadline()
-        # At DEBUG httpcore would log the headers of answers, which may hold signed links.
+        # At DEBUG httpcore would log the headers of answers, which may contain signed links.
         logging.getLogger("httpcore").setLevel(logging.INFO)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
@@ -128,8 +128,8 @@ class ApiConnection:
     def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
         """Read a signed link into ``sink``, at most ``most`` bytes; return the status.
 
-        The link leads away from the API (KB 1039), so it needs no permit, and storage services refuse it when it
-        comes with credentials. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
+        The link does not point to the API (KB 1039), so it needs no permit. Storage services refuse credentials in
+        addition to the signature. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
         the link.
         """
         url = f"{self._site}{link}" if link.startswith("/") else link
@@ -153,7 +153,7 @@ class ApiConnection:
         try:
             self._store.run(self._governor.release(method, permit, outcome, age, wait))
         except StoreUnavailable as error:
-            # The answer matters more; the slot becomes free by itself, only later.
+            # The answer matters more; the slot expires by itself later.
             log.warning("permit of a call not settled: %s", error)
 
     def _call(
@@ -202,7 +202,7 @@ class ApiConnection:
         return Answer(response.status, received, body, at)
 
     def _refuse_if_late(self, deadline: float, send_by: float | None, still_held: Callable[[], bool] | None) -> None:
-        """Stop a call that was delayed after its permit was taken."""
+        """Raise ``Unsent`` if the call was delayed after its permit was taken."""
         now = monotonic()
         if now > deadline or (send_by is not None and now > send_by):
             raise Unsent("the call is too late, because this process was delayed; nothing was sent")
@@ -232,7 +232,7 @@ def _unsent(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Name the first cause, the most useful one, such as ``ConnectionRefusedError``."""
+    """Return the name of the first cause, such as ``ConnectionRefusedError``."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return type(error).__name__
@@ -277,9 +277,9 @@ def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
         raise InDoubt("the answer is cut off")
 
 
-# Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could hold a call
-# forever. Here every wait is limited to what is left of the whole call. Only a name look-up can last longer; nothing is
-# sent after it.
+# Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could block a call
+# forever. Here every wait is limited to the remaining time of the whole call. Only a DNS lookup can last longer; then
+# nothing is sent.
 
 
 class _Deadline(threading.local):
@@ -328,7 +328,7 @@ class _Backend(httpcore.SyncBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the deadline."""
+    """A connection on which every wait ends at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -388,7 +388,7 @@ class _MeasuredFile(io.FileIO):
 
 @contextlib.contextmanager
 def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator[httpx.Request]:
-    """Yield a request as it is sent; its files are open meanwhile.
+    """Yield a request as it is sent; its files are open until the end.
 
     All files are opened and measured before the first byte leaves: one deleted meanwhile is still sent, one that grows
     is sent at its first length. Raises ``Unfit`` for files that are unreadable or too large, and for a value that
@@ -403,7 +403,7 @@ def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator
         url, query = base + request.path, request.query or None
         try:
             sent = httpx.Request(request.method, url, params=query, headers=headers, **body)
-        except UnicodeEncodeError:  # half of a surrogate pair, from a file system or a careless decoder
+        except UnicodeEncodeError:  # half of a surrogate pair
             raise Unfit("a text or file name contains a character that cannot be sent; nothing was sent") from None
         yield sent
 
@@ -427,7 +427,7 @@ def _open_files(files: Iterable[File], opened: contextlib.ExitStack) -> list[Any
         parts.append((file.member, (file.name, stream or file.content, " ".join(file.content_type.split()))))
     if total > MOST_UPLOADED:
         most = MOST_UPLOADED // 1_000_000
-        raise Unfit(f"the files have {total} bytes together, but HappyFox takes {most} MB; nothing was sent")
+        raise Unfit(f"the files have {total} bytes in total, but HappyFox accepts {most} MB; nothing was sent")
     return parts
 
 

@@ -28,7 +28,7 @@ class SectionRead(Resource):
 
 
 class Articles(BaseClient):
-    """Articles and sections; sources disagree on a slash at the end of their paths."""
+    """Articles and sections; sources disagree on a slash at the end of paths."""
 
     def articles(self) -> list[ArticleRead]:
         return self._list(Request("GET", "/kb/articles/"), read_article)

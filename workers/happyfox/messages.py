@@ -2,7 +2,7 @@
 
 No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several forms (KB 1039, KB
 1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox complains about.
-HappyFox's own words may repeat a customer's; they are only in ``problems``.
+HappyFox's own words may quote a customer, so they are only in ``problems``.
 """
 
 import json
@@ -39,7 +39,7 @@ BULK = 100
 #: Most objects on one page (KB 1039, KB 1092).
 ROWS = 50
 
-#: Members that hold an error's text instead of naming a field.
+#: Members that contain an error's text instead of naming a field.
 ENVELOPES = ("error", "errors", "message", "detail")
 
 #: Limits for reading an error: nesting, characters of one text, number of problems.
@@ -286,7 +286,7 @@ def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
     """Return the value; refuse one that is not allowed."""
     if value is not None and value not in allowed:
-        raise Unfit(f"HappyFox has no {what} {value!r}; there are {', '.join(allowed)}")
+        raise Unfit(f"HappyFox has no {what} {value!r}; use one of {', '.join(allowed)}")
     return value
 
 

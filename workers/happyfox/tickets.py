@@ -274,8 +274,8 @@ class Tickets(BaseClient):
     def all_tickets(self, **listing: Unpack[Listing]) -> Iterator[TicketRead]:
         """Read all tickets of a list, each once, even if the list changes.
 
-        By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again until
-        it did not change meanwhile.
+        By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again
+        until it did not change during a whole read.
         """
         return _all(self.tickets, listing, lambda ticket: ticket.id)
 

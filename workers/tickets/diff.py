@@ -53,9 +53,9 @@ class ReadDiff:
     snapshot: Snapshot
     """The snapshot to store when the turn settles."""
     unattributed: tuple[Update, ...] = ()
-    """New updates of ours that no known effect made: the store lost the effect, or its call landed very late.
+    """New updates by us without a known effect: the store lost it, or its call was executed very late.
 
-    They are no changes, and an effect that would make the same update again finds it here.
+    They are no changes. An effect that would make the same update again is matched with it.
     """
 
 
@@ -69,10 +69,10 @@ def diff_read(
 ) -> ReadDiff:
     """Return what others have changed since the snapshot; we write as ``staff``.
 
-    A person may work as the same staff member: its update is ours if an effect made it, or if it looks like one of our
-    recent effects. All others are that person's, but a silent one is no change by itself. The updates ``from_merge``,
-    which came with merged tickets, are no changes either.
-    On first sight updates before ``first.since`` are left out: a missed first change is better than a second answer.
+    A person may work as the same staff member: an update is ours if an effect made it or if it looks like a recent
+    effect of ours. All others are by that person, but a silent one alone is no change. Updates ``from_merge`` came with
+    merged tickets and are no changes either. Without a snapshot, updates before ``first.since`` are left out: a missed
+    first change is better than a second answer.
     """
     if snapshot is None:
         return _diff_first_read(ticket, first, now, staff, from_merge)
@@ -94,7 +94,7 @@ def diff_read(
         for change in _changes_in(update, ticket, now, announced.get(update.id, frozenset()))
         if not (without_update and update in silent)
     ]
-    # The delivery of the creation may come after another one: handlers still see the creation, once.
+    # The delivery of the creation may arrive after another one. Handlers still see the creation, once.
     if first.created and not snapshot.created and opening_update(ticket) not in external:
         with_update += _creation(ticket, now)
 
@@ -112,7 +112,7 @@ def diff_read(
         created=after.created or any(change.kind == "ticket-created" for change in with_update),
         undelivered=(*after.undelivered, *([at] * undelivered)),
     )
-    # A change without an update comes where the silent update is that was made with it, else last.
+    # A change without an update takes the place of the silent update that was made with it, else it is last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
     return ReadDiff(tuple(changes), after, tuple(unattributed))
 
@@ -141,7 +141,7 @@ def _diff_first_read(
         # If our snapshot was lost, the ticket still shows how often we wrote recently.
         writes=tuple(millis(update.at) for update in ours if millis(update.at) > at - HOUR),
     )
-    # A store that lost its data may get the creation again: then everything that we wrote since may answer it.
+    # A store that lost its data may see the creation again: then everything that we wrote since may be the answer.
     return ReadDiff(tuple(changes), snapshot, tuple(update for update in ours if created or update in recent))
 
 
@@ -204,7 +204,7 @@ def opening_update(ticket: TicketRead) -> Update | None:
 
 
 def _is_silent(update: Update, ticket: TicketRead) -> bool:
-    """Return whether an update is empty, as for tags and fields in live accounts."""
+    """Return whether an update is empty; tags or fields may have changed (seen live)."""
     empty = update.message is None and not update.changes
     return empty and update is not opening_update(ticket) and update.author != "rule"
 
@@ -268,8 +268,8 @@ def updates_from_merge(
     """Return the new updates that came with a merge: no changes of this ticket.
 
     A ticket shows the updates of the tickets that were merged into it. Whether HappyFox keeps their ids and dates is
-    unknown. If it keeps ids, the snapshots of the ``merged`` tickets (None for one without) tell which updates their
-    own turns have shown. If not, only updates after ``since``, and after a contact or colleague last wrote on a merged
+    unknown. If it keeps ids, the snapshots of the ``merged`` tickets (None for one without) show which updates their
+    own turns have handled. If not, only updates after ``since`` and after a person last wrote on a merged
     ticket, are changes, as on first sight: a missed change is better than a second answer.
     ``named`` are the updates that this ticket's own deliveries named. Updates by our staff member are ours.
     """

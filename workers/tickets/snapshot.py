@@ -139,7 +139,7 @@ def split_due(
     """Split timers into due, running and ended ones.
 
     ``changes`` are those of the turn, ``now`` is in ms, ``dry`` says which routers run dry, and ``waits`` which due
-    timers wait for a worker that knows their recipient.
+    timers wait for a worker that has their recipient.
 
     A change ends a timer even if the timer is due already: a late turn must still see the reply that came in time. A
     timer that was set in a dry run ends with the dry run, because what its handler did then was never sent.

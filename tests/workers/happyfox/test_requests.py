@@ -214,12 +214,12 @@ def test_impossible_pages_and_sizes_are_refused(ask: Callable[..., object]) -> N
 @pytest.mark.parametrize(
     ("period", "said"),
     [
-        ({"period": "year"}, "no period 'year'; there are sr, tod"),
+        ({"period": "year"}, "no period 'year'; use one of sr, tod"),
         ({"period_type": "xx"}, "no period_type 'xx'"),
         ({"period": "sr"}, "it needs them"),
         ({"period": "tod", "start": date(2026, 1, 1), "end": date(2026, 1, 2)}, "are for the period 'sr'"),
         ({"start": date(2026, 2, 1), "end": date(2026, 1, 1)}, "ends before it starts"),
-        ({"sort_key": "ticket"}, "no sort_key of this report 'ticket'; there are name"),
+        ({"sort_key": "ticket"}, "no sort_key of this report 'ticket'; use one of name"),
         ({"sort_dir": "up"}, "no sort_dir 'up'"),
     ],
 )
