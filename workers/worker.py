@@ -145,7 +145,7 @@ def _account_runtime(
         clock=lambda: int(monotonic() * 1000),
         handler_ms=int(settings.handler_seconds * 1000),
     )
-    return AccountRuntime(config, ApiConnection.of(account, governor, store))
+    return AccountRuntime(config, ApiConnection(account, governor, store))
 
 
 def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:

@@ -125,7 +125,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
     lists: dict[str, list[Any]] = {}
-    with closing(ApiConnection.of(account, governor, store)) as connection:
+    with closing(ApiConnection(account, governor, store)) as connection:
         for name in names:
             found = read(connection.send(Directory.LISTS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []

@@ -84,7 +84,7 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
 def forgets_own_updates(patch: pytest.MonkeyPatch) -> None:
     add = snapshot.add_own_writes
     patch.setattr(
-        settle, "add_own_writes", lambda before, **more: add(before, **{**more, "updates": (), "expected": ()})
+        settle, "add_own_writes", lambda before, **more: add(before, **{**more, "ids": (), "expected": ()})
     )
     patch.setattr(diff, "by_staff", lambda update, staff: False)
 

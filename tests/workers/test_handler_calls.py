@@ -8,12 +8,12 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
 from workers.engine.turn import TurnResult
 from workers.errors import NotNow
-from workers.happyfox.http import ApiConnection
 from workers.plugins.invoke import Decide, Decision, Failure
 from workers.runner import AccountRuntime, InvocationRunner
 from workers.store.lanes import ClaimedLane
@@ -31,14 +31,7 @@ class Threads(SimulatedDeployment):
         super().__init__(client, *routers)
         self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
         self.stopping = False
-        connection = ApiConnection(
-            "https://demo.happyfox.com",
-            api_key="key",
-            auth_code="code",
-            timeout=1.0,
-            governor=self.governor,
-            store=self.store,
-        )
+        connection = connect_to("https://demo.happyfox.com", self.governor, self.store, timeout=1.0)
         timeouts = HandlerTimeouts(seconds, lambda: self.stopping)
         account = AccountRuntime(self.config, connection)
         self.invocations = InvocationRunner(account, self.store, self.leases, timeouts)

@@ -6,10 +6,10 @@ import pytest
 import redis
 
 from service.processes.simulator import running
+from tests.support.happyfox import connect_to
 from workers.engine.steps import Call, Steps, drive
 from workers.engine.turn import TurnResult
 from workers.errors import Unsent
-from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer
 from workers.happyfox.tickets import ticket
 from workers.runner import AccountRuntime, Driver, _TimedPerformer
@@ -39,9 +39,7 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
 
     with running(simulator) as happyfox:
         runtime_store = Store(store)
-        connection = ApiConnection(
-            happyfox, api_key="demo-key", auth_code="demo-code", timeout=5.0, governor=governor, store=runtime_store
-        )
+        connection = connect_to(happyfox, governor, runtime_store, key="demo-key", code="demo-code")
         leases = Leases(runtime_store, 60.0, monotonic, "w", lambda: None)
         timeouts = HandlerTimeouts(5.0, lambda: False)
         driver = Driver(AccountRuntime(world.config, connection), runtime_store, leases, timeouts)

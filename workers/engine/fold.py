@@ -7,7 +7,6 @@ their own. What the ticket already shows is left out, because it would cost a ca
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +16,7 @@ from workers.engine.plan import Effect, Pending
 from workers.errors import GiveUp
 from workers.happyfox import tickets
 from workers.happyfox.directory import Directory, NameKind
-from workers.happyfox.messages import UNSET, Request
+from workers.happyfox.messages import Request
 from workers.plugins.actions import (
     AnyAction,
     Create,
@@ -291,11 +290,4 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _property_members(effect: Effect) -> dict[str, Any]:
-    due = effect.set.get("due_date", UNSET)
-    return {
-        "status": effect.set.get("status"),
-        "priority": effect.set.get("priority"),
-        "assignee": effect.set.get("assignee", UNSET),
-        "due_date": date.fromisoformat(due) if isinstance(due, str) else due,
-        "fields": _fields(effect.fields),
-    }
+    return {**effect.set, "fields": _fields(effect.fields)}

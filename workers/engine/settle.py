@@ -94,18 +94,18 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     for _, effect, entry in journaled_effects(plan, context.journal):
         own = fingerprint(effect, plan.staff or context.config.staff_id)
         if own and entry.state != "dry":  # what was given up may have happened, or happen yet
-            snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own)])
+            snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own.shortened())])
         if entry.state != "done":
             continue
         sent = omit_parts(effect, entry.omitted)
         snapshot = add_own_writes(
             snapshot,
-            updates=entry.updates,
+            ids=entry.updates,
             tags_added=effect.add,
             tags_removed=effect.remove,
             fields=entry.fields,
             unread={name: value for name, value in sent.fields.items() if name not in entry.fields},
-            changed=sent.property_values,
+            properties=sent.property_values,
             expected=[(context.now(), own)] if entry.expected and own else [],
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
