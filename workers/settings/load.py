@@ -22,7 +22,6 @@ from workers.settings.table import (
     ALLOW,
     BOTH,
     DATA,
-    DURABILITY,
     HANDLERS,
     NAME,
     NOT_YET,
@@ -49,13 +48,6 @@ _IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
 _ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
 _TABLES = ("accounts", "router", "permissions")
 
-#: Settings whose value is the member of the same name, of the deployment and of an account.
-_DEPLOYMENT_MEMBERS = (
-    *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
-    *("sentry_dsn", "log_level", "log_format"),
-)
-_ACCOUNT_MEMBERS = ("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "off_tag")
-
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings *part* reads, from *environ* and the settings file in *folder*.
@@ -76,10 +68,8 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
     Raises SettingsError with every problem of what it reads.
     """
     loader = _Loader("worker", environ, folder)
-    found = [
-        RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name))
-        for name in (list(loader.sources.file.accounts) or [UNNAMED])
-    ]
+    names = loader.sources.file.accounts or [UNNAMED]
+    found = [RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name)) for name in names]
     loader.finish()
     return found
 
@@ -90,7 +80,7 @@ def drafts(environ: Mapping[str, str], folder: Path) -> list[Account]:
     What is missing or wrong is empty; do not work with such an account.
     """
     loader = _Loader("worker", environ, folder)
-    return [loader.account(name) for name in (list(loader.sources.file.accounts) or [UNNAMED])]
+    return [loader.account(name) for name in loader.sources.file.accounts or [UNNAMED]]
 
 
 def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Calling:
@@ -226,42 +216,41 @@ class _Loader:
     def settings(self) -> Settings:
         """Return everything the part reads."""
         values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
-        redis_url = values["redis_url"]
+        del values["admin_password"]
         accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
         return Settings(
             accounts=MappingProxyType({account.name: account for account in accounts}),
-            redis_url=redis_url,
-            data=self.sources.folder / values["data"],
-            durability=values[DURABILITY.key] or ("everysec" if redis_url else "fsync"),
-            lease=values["lease_seconds"],
+            data=self.sources.folder / values.pop("data"),
+            durability=values.pop("durability") or ("everysec" if values["redis_url"] else "fsync"),
+            lease=values.pop("lease_seconds"),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
-            **{key: values[key] for key in _DEPLOYMENT_MEMBERS},
+            **values,
         )
 
     def account(self, name: str) -> Account:
         """Return what the part reads of one account."""
         values = {row.key: self.value(row, name) for row in SETTINGS if row.account_keys}
-        dry_run = values["dry_run"]
+        dry_run = values.pop("dry_run")
         return Account(
             name=name,
-            secrets=values["webhook_secrets"],
+            secrets=values.pop("webhook_secrets"),
             budget=Budget(
-                gets=values["gets_per_minute"],
-                posts=values["posts_per_minute"],
-                window=values["window_seconds"],
-                lockout=values["lockout_seconds"],
-                share=values["budget_share"],
-                in_flight=values["in_flight"],
+                gets=values.pop("gets_per_minute"),
+                posts=values.pop("posts_per_minute"),
+                window=values.pop("window_seconds"),
+                lockout=values.pop("lockout_seconds"),
+                share=values.pop("budget_share"),
+                in_flight=values.pop("in_flight"),
             ),
-            timeout=values["timeout_seconds"],
-            doubt=values["doubt_seconds"],
-            handlers=self.handlers(values["handlers"], values["rules"], name),
+            timeout=values.pop("timeout_seconds"),
+            doubt=values.pop("doubt_seconds"),
+            handlers=self.handlers(values.pop("handlers"), values["rules"], name),
             dry_run=dry_run is True,
             dry_routers=dry_run if isinstance(dry_run, frozenset) else frozenset(),
-            off_skips=values["off"] == "skip",
+            off_skips=values.pop("off") == "skip",
             router_settings=self.router_settings(),
-            **{key: values[key] for key in _ACCOUNT_MEMBERS},
+            **values,
         )
 
     def names(self) -> list[str]:

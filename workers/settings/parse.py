@@ -96,39 +96,22 @@ def text(given: object) -> str:
 
 def whole(most: int, least: int = 1) -> Parser:
     """Return a parser of whole numbers from `least` to `most`."""
-
-    def parse(given: object) -> int:
-        number: object = given
-        if isinstance(given, str) and _WHOLE.fullmatch(text(given)):
-            number = int(text(given))
-        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-            raise InvalidValueError("is not a whole number in range", f"write a whole number from {least} to {most}")
-        return number
-
-    return parse
+    return _number(int, _WHOLE, "a whole number", least, most)
 
 
 def decimal(most: float, least: float = 0.001) -> Parser:
     """Return a parser of numbers from `least` to `most`."""
+    return _number(float, _DECIMAL, "a number", least, most)
 
-    def parse(given: object) -> float:
-        number: object = given
-        if isinstance(given, str) and _DECIMAL.fullmatch(text(given)):
-            number = float(text(given))
-        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
-            raise InvalidValueError("is not a number in range", f"write a number from {least:g} to {most:g}")
-        return float(number)
+
+def _number(kind: type[int | float], pattern: re.Pattern[str], what: str, least: float, most: float) -> Parser:
+    def parse(given: object) -> int | float:
+        number = kind(text(given)) if isinstance(given, str) and pattern.fullmatch(text(given)) else given
+        if isinstance(number, bool) or not isinstance(number, (int, kind)) or not least <= number <= most:
+            raise InvalidValueError(f"is not {what} in range", f"write {what} from {least} to {most}")
+        return kind(number)
 
     return parse
-
-
-def switch(given: object) -> bool:
-    """Parse on or off."""
-    if isinstance(given, bool):
-        return given
-    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
-        return text(given).lower() in _ON
-    raise InvalidValueError("is neither on nor off", "write 1, true, yes, on, or 0, false, no, off")
 
 
 def choice(*words: str) -> Parser:
@@ -323,10 +306,10 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
 
 def dry_run(given: object) -> bool | frozenset[str]:
     """Parse on or off, or the names of the routers that run dry."""
-    try:
-        return switch(given)
-    except InvalidValueError:
-        pass
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
+        return text(given).lower() in _ON
     fix = "write 1 or 0, or the names of routers, for example vip"
     if not isinstance(given, str | list):
         raise InvalidValueError("is neither on nor off nor a list of routers", fix)
