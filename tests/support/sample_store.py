@@ -143,7 +143,7 @@ class SampleAccount:
         """Die with matches of which no events have been made."""
 
         def after(step: Step | Inner, result: Any) -> Any:
-            if self.client.exists(self.keys.matches("main.close")):
+            if self.client.exists(f"{self.keys.prefix}matches:main.close"):
                 raise Crash
             return result
 
