@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -58,13 +59,11 @@ def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
 def read_all_pauses(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pause]:
     """Read all pauses of an account, by scope and name, from the hash that stores them."""
     found: dict[tuple[Scope, str], Pause] = {}
-    if (account := _decode(stored.get(b"account"))) is not None:
+    if account := _decode(stored.get(b"account")):
         found["account", ""] = account
     found |= {("router", name): each for name, each in sorted(_decode_routers(stored.get(b"routers")).items())}
-    tickets = sorted(int(name.removeprefix(b"ticket:")) for name in stored if name.startswith(b"ticket:"))
-    for number in tickets:
-        if (each := _decode(stored[b"ticket:%d" % number])) is not None:
-            found["ticket", str(number)] = each
+    for number in sorted(int(name.removeprefix(b"ticket:")) for name in stored if name.startswith(b"ticket:")):
+        found["ticket", str(number)] = msgspec.json.decode(stored[b"ticket:%d" % number], type=Pause)
     return found
 
 
@@ -291,27 +290,28 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
 
 def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script[list[str]]:
     """Extend leases, given as (lane, token); return the lanes whose lease is lost."""
-    args: Args = [lease]
-    for lane, token in leases:
-        args += [lane, token]
+    args: Args = [lease, *chain.from_iterable(leases)]
     return Script("renew", account, args, lambda raw: [lane.decode() for lane in raw])
+
+
+def _under_lease(name: str, lane: ClaimedLane, *args: bytes | str | int) -> Script[bool]:
+    """Return a script that changes a lane if its lease is still valid, and answers whether it was."""
+    return Script(name, lane.account, [lane.name, lane.token, *args], bool)
 
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
     """Release a lane before its turn is over; it is due again after ``delay`` ms. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", lane.account, args, bool)
+    return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life)
 
 
 def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
     """Store the turn's plan of ``calls`` calls, which freezes the turn. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
-    return Script("plan", lane.account, args, bool)
+    return _under_lease("plan", lane, plan, budget, *read.args(), calls, lane.event_ids)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
     """Record which handler is about to run, '' when it has returned. False: the lease is lost."""
-    return Script("mark", lane.account, [lane.name, lane.token, handler], bool)
+    return _under_lease("mark", lane, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +335,7 @@ class Refusal:
     why: str = ""
 
 
-def begin(
+def begin(  # noqa: PLR0913 - the arguments of one script
     lane: ClaimedLane,
     effect: str,
     permit: str,
@@ -374,8 +374,7 @@ def done(
     lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
 ) -> Script[bool]:
     """Write an effect's result and settle its permit in one step. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("finish", lane.account, args, bool)
+    return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget)
 
 
 def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
@@ -383,8 +382,7 @@ def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, rea
 
     ``reading`` is what the turn's handlers were shown, empty if it is already stored.
     """
-    args: Args = [lane.name, lane.token, f"{handler} {name}", entry, reading, lane.event_ids]
-    return Script("external", lane.account, args, bool)
+    return _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
 
 
 class EventForOther(msgspec.Struct, frozen=True, gc=False):

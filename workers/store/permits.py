@@ -5,11 +5,11 @@ contains more calls than HappyFox allows (500 reads and 300 writes in a minute, 
 as a write; KB 1148 says nothing about PUT and DELETE.
 """
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from workers.settings import Budget
 from workers.store.client import Store
@@ -93,15 +93,17 @@ class Governor:
 
         ``call`` names the call: asking again with the same name gets the same answer; a repeated call needs a new name.
         """
-        return self._script("permit", _grant, _kind(method), call, priority, life)
+        return self._script(
+            "permit", lambda raw: Grant(int(raw[0]), raw[1].decode()), _kind(method), call, priority, life
+        )
 
     def release(self, method: str, call: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
         """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms."""
-        return self._script("release", _nothing, _kind(method), call, outcome, age, wait)
+        return self._script("release", lambda _: None, _kind(method), call, outcome, age, wait)
 
     def close_gates(self) -> Script[None]:
         """Close the gate for one window, because the store's clock or data cannot be trusted."""
-        return self._script("close_gate", _nothing)
+        return self._script("close_gate", lambda _: None)
 
     def forecast(self) -> Script[Forecast]:
         """Return what is used and free, without changing anything."""
@@ -127,7 +129,7 @@ def argument(budget: Budget) -> bytes:
         "in_flight": max(1, int(budget.in_flight)),
         "grace": GRACE,
     }
-    return json.dumps(numbers, separators=(",", ":")).encode()
+    return msgspec.json.encode(numbers)
 
 
 def _share(limit: int, share: float) -> int:
@@ -138,28 +140,9 @@ def _kind(method: str) -> str:
     return "get" if method.lower() == "get" else "post"
 
 
-def _grant(raw: Any) -> Grant:
-    return Grant(int(raw[0]), raw[1].decode())
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
 def _forecast(raw: Any) -> Forecast:
-    gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share = raw
-    return Forecast(
-        gets_used=gets_used,
-        gets=gets,
-        posts_used=posts_used,
-        posts=posts,
-        in_flight=in_flight,
-        gate=gate.decode(),
-        why=why.decode(),
-        reopens=reopens / 1000,
-        epoch=epoch,
-        share=share / 1000,
-    )
+    *used, gate, why, reopens, epoch, share = raw
+    return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000)
 
 
 #: How many lanes are checked for planned calls; the others are assumed to be alike.
@@ -182,12 +165,8 @@ class Outlook:
 def outlook(store: Store, governor: Governor) -> Outlook:
     """Return an account's outlook with two calls of the store, however long the backlog is."""
     forecast = store.run(governor.forecast())
-    lanes, due, sampled, planned = store.run(_backlog(governor))
+    backlog: Script[list[int]] = Script("backlog", governor.account, [SAMPLE], list)
+    lanes, due, sampled, planned = store.run(backlog)
     planned = round(planned * lanes / sampled) if sampled else 0
     drained = forecast.drained(lanes, planned, governor.window) if lanes else 0.0
     return Outlook(forecast, lanes, due, planned, drained)
-
-
-def _backlog(governor: Governor) -> Script[tuple[int, int, int, int]]:
-    read: Callable[[Any], tuple[int, int, int, int]] = tuple
-    return Script("backlog", governor.account, (SAMPLE,), read)

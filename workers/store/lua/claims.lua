@@ -184,7 +184,6 @@ function claims.claim(P, now, ARGV, first, before, settled)
 end
 
 -- claim: claim one due lane of an account, or return how long to wait.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
@@ -192,7 +191,6 @@ register('claim', function(P, now, ARGV)
 end)
 
 -- due: count the lanes that may be claimed now, so that a process wakes no more threads than it has lanes for.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
 -- Return  {lanes, ms until it is worth asking again or -1}
 register('due', function(P, now, ARGV)
@@ -211,7 +209,6 @@ register('due', function(P, now, ARGV)
 end)
 
 -- renew: renew the leases of all lanes of an account that a process has claimed.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lease (ms)  3.. lane, token, lane, token ...
 -- Return  the lanes whose lease is lost
 register('renew', function(P, now, ARGV)

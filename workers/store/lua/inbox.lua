@@ -116,7 +116,6 @@ local function check_and_accept_all(P, now, ARGV)
 end
 
 -- accept: store a batch of deliveries of one account: each joins an event that waits, becomes one, or is quarantined.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
 --         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
 --           headers, reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
@@ -131,7 +130,6 @@ end)
 
 -- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler. The event is
 -- kept until a turn has taken it: nothing else records the pending work.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
 register('replay', function(P, now, ARGV)
@@ -152,7 +150,6 @@ register('replay', function(P, now, ARGV)
 end)
 
 -- discard: delete a dead letter.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  1, or 0 if there is no such dead letter (any more)
 register('discard', function(P, _, ARGV)

@@ -47,7 +47,6 @@ local function forget_unused(P, now)
 end
 
 -- claim_task: claim the periodic task that has been due longest, or return how long to wait. A new task is due at once.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
 register('claim_task', function(P, now, ARGV)
@@ -74,7 +73,6 @@ register('claim_task', function(P, now, ARGV)
 end)
 
 -- add_matches: store the matches of one page of a task's search.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 lease (ms)  5 page  6 its tickets (JSON)  7 last page (0|1)
 --         8 how many matches a run takes at most
 -- Return  1, or 0 if another worker has claimed the task
@@ -119,7 +117,6 @@ local function add_event(P, now, name, state, ticket, retention)
 end
 
 -- enqueue_matches: make events of a task's matches, in the lane of each ticket.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task: its handler  3 token  4 lease (ms)  5 how many at most  6 retention (s)
 -- Return  how many matches are left, or -1 if another worker has claimed the task
 register('enqueue_matches', function(P, now, ARGV)
@@ -139,7 +136,6 @@ register('enqueue_matches', function(P, now, ARGV)
 end)
 
 -- release_task: release a task before its run is over, or end a run that has no matches.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 ms until it may be claimed again, -1 if the run is over  5 why, or ''
 --         6 findings (JSON) or ''
 -- Return  1, or 0 if another worker has claimed the task

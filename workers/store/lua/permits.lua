@@ -259,7 +259,6 @@ function permits.available(P, now, budget, method, class)
 end
 
 -- permit: ask for a permit.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)  3 method (get | post)  4 permit  5 class  6 ms until the call's deadline
 -- Return  {wait (ms), 0 if granted; why}
 register('permit', function(P, now, ARGV)
@@ -269,7 +268,6 @@ register('permit', function(P, now, ARGV)
 end)
 
 -- release: settle a permit.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)  3 method  4 permit  5 outcome  6 age of the answer (ms)
 --         7 wait HappyFox asked for (ms)
 -- Return  1
@@ -281,7 +279,6 @@ end)
 -- close_gate: close the gate for one window, because the store's clock or data cannot be trusted. Empty
 -- all slots: times of another clock may be hours ahead, and after the window no earlier call counts. Calls under way
 -- take their slots again when they are settled.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)
 -- Return  1
 register('close_gate', function(P, now, ARGV)
@@ -294,7 +291,6 @@ register('close_gate', function(P, now, ARGV)
 end)
 
 -- forecast: report how much of the budget is used and what the gate does; change nothing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)
 -- Return  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
 --         thousandths}
@@ -311,7 +307,6 @@ register('forecast', function(P, now, ARGV)
 end, 'no-writes')
 
 -- backlog: count what waits in an account; change nothing. Lanes that only wait for a future timer are no backlog.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them}
 register('backlog', function(P, now, ARGV)

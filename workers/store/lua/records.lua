@@ -37,7 +37,6 @@ local function resume(P, now)
 end
 
 -- pause: pause an account, a router or a ticket, or end that pause.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
 --         4 the pause (JSON), or '' to end it
 -- Return  1 if it was paused before, else 0
@@ -56,7 +55,6 @@ register('pause', function(P, now, ARGV)
 end)
 
 -- read_snapshots: return the snapshots of other tickets.
--- KEYS    1 account prefix
 -- ARGV    1 now  2.. tickets
 -- Return  for each ticket its snapshot, or false
 register('read_snapshots', function(P, _, ARGV)
@@ -66,7 +64,6 @@ register('read_snapshots', function(P, _, ARGV)
 end, 'no-writes')
 
 -- read_lists: return the stored reference lists that are still fresh.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 maximum age (ms)  3.. names of lists
 -- Return  for each name its JSON, or false
 register('read_lists', function(P, now, ARGV)
@@ -79,7 +76,6 @@ register('read_lists', function(P, now, ARGV)
 end, 'no-writes')
 
 -- store_list: store a reference list as HappyFox sent it.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name  3 JSON
 -- Return  1
 register('store_list', function(P, now, ARGV)
@@ -88,7 +84,6 @@ register('store_list', function(P, now, ARGV)
 end)
 
 -- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as our own doing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 effect: turn and key  3 draft: what the ticket will look like  4 lifetime (ms)  5 ticket of the turn
 --         6 how many tickets may be created one from another
 -- Return  1, or 0 if the ticket of the turn is already the last of that many
@@ -107,7 +102,6 @@ register('announce_creation', function(P, now, ARGV)
 end)
 
 -- read_creations: return which tickets are our own doing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2.. tickets
 -- Return  {those of the tickets that we created, drafts of the tickets being created}
 register('read_creations', function(P, _, ARGV)

@@ -117,7 +117,6 @@ end
 
 -- settle: end a turn: store its snapshot, record, history and dead letters, remove exactly the handled events from the
 -- lane and schedule the lane for what is left; then, if asked, claim the next lane.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 settlement (JSON)  3 snapshot or ''  4 record (compressed) or ''
 --         5 pending handler work (JSON) or ''  6 nonce or '' if no claim is wanted  7 lease (ms)  8 most events
 --         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)

@@ -28,7 +28,6 @@ function history.add(P, ticket, lines, life)
 end
 
 -- plan: store a turn's plan and freeze the turn: whoever claims the lane from now on resumes the plan.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
 -- Return  1, or 0 if the lease is lost
@@ -44,7 +43,6 @@ register('plan', function(P, now, ARGV)
 end)
 
 -- mark: record which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
 -- Return  1, or 0 if the lease is lost
 register('mark', function(P, _, ARGV)
@@ -58,7 +56,6 @@ register('mark', function(P, _, ARGV)
 end)
 
 -- begin: begin an effect: check the lease, take a permit and write the journal entry, all or nothing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect  5 permit (chosen by the caller)  6 life of the call (ms)  7 budget (JSON)
 --         8 class  9 attempts so far  10 parts of the effect that are not sent (JSON list) or ''
 --         11 newest update of the ticket before the call
@@ -83,7 +80,6 @@ register('begin', function(P, now, ARGV)
 end)
 
 -- finish: finish an effect: write its journal entry and settle its permit in one step.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
 --         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
 --         10 budget (JSON)
@@ -101,7 +97,6 @@ register('finish', function(P, now, ARGV)
 end)
 
 -- external: write the state of an effect in another system; a turn's first one freezes what its handlers were shown.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect: handler, a space, name  5 journal entry (JSON), '' to delete it
 --         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
 -- Return  1, or 0 if the lease is lost
@@ -121,7 +116,6 @@ register('external', function(P, _, ARGV)
 end)
 
 -- park: release a lane before its turn is over; it is due again after a delay.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 delay (ms)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
 --         11 lifetime of the history (ms)
