@@ -138,10 +138,8 @@ local function defer_unreadable(P, now, lane, why)
   redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
   if token then leases.delete(P, lane, token) end
-  redis.call('ZADD', P .. 'dead_letters', now, id)
   local reason = 'the lane cannot be read, repair or delete its keys: ' .. why
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence',
-    cjson.encode({id = id, handler = '', reason = reason}))
+  add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
 end
 
 -- Return the result of an earlier claim with this nonce, or false.

@@ -107,11 +107,9 @@ local function add_event(P, now, name, state, ticket, retention)
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return end
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'scheduled', 'update', 0,
-    'source', 'schedule', 'at', now, 'handler', name, 'digest', digest)
+  schedule.add_event(P, now, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
+    'digest', digest)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
-  schedule.event_added(P, now, ticket, 'bulk')
   redis.call('HSET', joins, digest, id)
   state.enqueued = state.enqueued + 1
 end

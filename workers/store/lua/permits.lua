@@ -246,16 +246,19 @@ function permits.wait_for_turn(P, now, budget, class)
   return full, why
 end
 
+-- Count the members of a set of times that are still to come; change nothing.
+local function count_future(key, now)
+  return redis.call('ZCOUNT', key, '(' .. string.format('%.0f', now), '+inf')
+end
+
 -- Return how many calls of this method and class would be granted now, so that no more lanes are handed out.
 function permits.available(P, now, budget, method, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, method)
   if wait > 0 or wait_for_slot(P, now, budget, gate, method, class) > 0 then return 0 end
   if role then return 1 end
-  local past = '(' .. string.format('%.0f', now)
-  local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
-  local flying = redis.call('ZCOUNT', P .. 'in_flight', past, '+inf')
-  return math.min(limit_of(budget, gate, now, method, class) - used, budget.in_flight - flying)
+  local free = limit_of(budget, gate, now, method, class) - count_future(P .. 'permits:' .. method, now)
+  return math.min(free, budget.in_flight - count_future(P .. 'in_flight', now))
 end
 
 -- permit: ask for a permit.
@@ -296,11 +299,10 @@ end)
 --         thousandths}
 register('forecast', function(P, now, ARGV)
   local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
-  local past = '(' .. string.format('%.0f', now)
   return {
-    redis.call('ZCOUNT', P .. 'permits:get', past, '+inf'), limit_of(budget, gate, now, 'get', 'interactive'),
-    redis.call('ZCOUNT', P .. 'permits:post', past, '+inf'), limit_of(budget, gate, now, 'post', 'interactive'),
-    redis.call('ZCOUNT', P .. 'in_flight', past, '+inf'), gate.state, gate.why or '',
+    count_future(P .. 'permits:get', now), limit_of(budget, gate, now, 'get', 'interactive'),
+    count_future(P .. 'permits:post', now), limit_of(budget, gate, now, 'post', 'interactive'),
+    count_future(P .. 'in_flight', now), gate.state, gate.why or '',
     gate.state == 'open' and 0 or math.max(0, gate.closed_until - now),
     tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_until and gate.share or 1000,
   }
@@ -310,7 +312,7 @@ end, 'no-writes')
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them}
 register('backlog', function(P, now, ARGV)
-  local timers = redis.call('ZCOUNT', P .. 'schedule:timers', '(' .. string.format('%.0f', now), '+inf')
+  local timers = count_future(P .. 'schedule:timers', now)
   local sampled, planned = 0, 0
   for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do
     local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)

@@ -116,3 +116,10 @@ function schedule.event_added(P, now, ticket, class)
     redis.call('ZREM', P .. 'schedule:timers', ticket)
   end
 end
+
+-- Add an event that is not a delivery to a ticket's lane. The further arguments are fields of the event and values.
+function schedule.add_event(P, now, id, ticket, class, ...)
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'update', 0, 'at', now, ...)
+  schedule.event_added(P, now, ticket, class)
+end

@@ -61,11 +61,6 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   end
 end
 
-local function add_dead_letter(P, now, id, ticket, turn, evidence)
-  redis.call('ZADD', P .. 'dead_letters', now, id)
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
-end
-
 -- Record the tickets that we created, each with the number of tickets that were created one from another.
 local function add_created(P, settlement)
   local depth = tonumber(redis.call('GET', P .. 'created:' .. settlement.lane) or 0) + 1
@@ -79,19 +74,13 @@ local function add_created(P, settlement)
   end
 end
 
-local function add_event(P, now, id, ticket, evidence)
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'action', 'update', 0, 'source', 'handler',
-    'at', now, 'pending', evidence)
-  schedule.event_added(P, now, ticket, 'normal')
-end
-
 -- Add an event to the lane of each other ticket that handlers want actions for; it is kept until a turn has taken it. A
 -- key of the wrong type there concerns that ticket alone: the actions become a dead letter.
 local function add_events(P, now, settlement)
   for _, one in ipairs(settlement.for_others) do
     local ticket = string.format('%.0f', one.ticket)
-    if not pcall(add_event, P, now, one.id, ticket, one.evidence) then
+    if not pcall(schedule.add_event, P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler',
+      'pending', one.evidence) then
       add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence)
     end
   end

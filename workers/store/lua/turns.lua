@@ -47,11 +47,7 @@ end)
 -- Return  1, or 0 if the lease is lost
 register('mark', function(P, _, ARGV)
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[4] == '' then
-    redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'poison_mark')
-  else
-    redis.call('HSET', P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
-  end
+  set_or_delete(P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
   return 1
 end)
 
@@ -85,14 +81,9 @@ end)
 --         10 budget (JSON)
 -- Return  1, or 0 if the lease is lost (the permit is settled anyway)
 register('finish', function(P, now, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[5] == '' then
-    redis.call('HDEL', turn, field)
-  elseif ARGV[5] ~= '-' then
-    redis.call('HSET', turn, field, ARGV[5])
-  end
+  if ARGV[5] ~= '-' then set_or_delete(P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5]) end
   return 1
 end)
 
@@ -101,17 +92,13 @@ end)
 --         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
 -- Return  1, or 0 if the lease is lost
 register('external', function(P, _, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'external:' .. ARGV[4]
+  local turn = P .. 'turn:' .. ARGV[2]
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[6] ~= '' then
     redis.call('HSETNX', turn, 'reading', ARGV[6])
     redis.call('HSETNX', turn, 'events', ARGV[7])
   end
-  if ARGV[5] == '' then
-    redis.call('HDEL', turn, field)
-  else
-    redis.call('HSET', turn, field, ARGV[5])
-  end
+  set_or_delete(turn, 'external:' .. ARGV[4], ARGV[5])
   return 1
 end)
 
