@@ -1,10 +1,10 @@
 """The connection to Redis or Valkey, and the one place where store functions are run."""
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, TypeVar
 
 import hiredis
@@ -90,7 +90,7 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -120,17 +120,14 @@ class Store:
 
     def _load(self) -> None:
         """Load the library into the store and delete old versions of it."""
-        steps = loading()
-        try:
-            command = next(steps)
+        steps, answer = loading(), None
+        with contextlib.suppress(StopIteration):
             while True:
+                command = steps.send(answer)
                 try:
                     answer = self._send(command)
                 except redis.exceptions.ResponseError as error:
                     answer = error
-                command = steps.send(answer)
-        except StopIteration:
-            pass
 
     def _send(self, command: Command) -> Any:
         """Send a command and return its answer; repeat it after a lost connection, as the client would."""

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import redis
@@ -36,7 +37,6 @@ if not keep:
 """
 
 _starting = threading.Lock()
-_private_url = ""
 
 
 def store_for_script(redis_url: str | None, data: Path) -> Store:
@@ -57,16 +57,19 @@ def store_for_script(redis_url: str | None, data: Path) -> Store:
 
 def private_store() -> Store:
     """Return the temporary store of this process; raise ``StoreUnavailable`` if it does not start."""
-    global _private_url
     with _starting:
-        if not _private_url:
-            stack = contextlib.ExitStack()
-            try:
-                _private_url = stack.enter_context(running(valkey()))
-            except OSError as error:
-                raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
-            atexit.register(stack.close)
-    return Store(connect(_private_url, connections=2))
+        return Store(connect(_private_url(), connections=2))
+
+
+@cache
+def _private_url() -> str:
+    stack = contextlib.ExitStack()
+    try:
+        url = stack.enter_context(running(valkey()))
+    except OSError as error:
+        raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
+    atexit.register(stack.close)
+    return url
 
 
 def valkey() -> str:

@@ -37,11 +37,11 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     rule: str
     source: str
     """webhook, replay, handler, schedule or sweep."""
-    body: bytes
     headers: str
     """The stored headers (JSON object)."""
     reason: str
     """Why the delivery could not be read; then it goes to quarantine and has no ticket."""
+    body: bytes
 
 
 class Acceptance(NamedTuple):
@@ -69,16 +69,16 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
         _storable(delivery.label),
         _storable(delivery.rule),
         source,
-        body,
         headers,
         "",
+        body,
     )
 
 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
     """Return the arrival of a signed but unreadable delivery, for quarantine."""
     digest = sha256(body).hexdigest()
-    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason)
+    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, headers, reason, body)
 
 
 def accept(
@@ -94,15 +94,9 @@ def accept(
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
     # Bodies are separate arguments: the store's msgpack takes texts, and a body may be any bytes.
-    packed = _pack([_values(arrival) for arrival in arrivals])
+    packed = _pack([msgspec.structs.astuple(arrival)[:-1] for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
     return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), *bodies), read)
-
-
-def _values(arrival: Arrival) -> tuple[str | bool, ...]:
-    """Return an arrival's fields except the body, as the script reads them."""
-    fields = msgspec.structs.astuple(arrival)
-    return (*fields[:10], *fields[11:])
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:

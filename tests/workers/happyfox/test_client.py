@@ -39,7 +39,7 @@ SECRETS = ("demo-key", "demo-code", "ZGVtby1rZXk6", "signature=")
 @pytest.fixture(autouse=True)
 def private_store(monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
     """The store of a process is the one of all tests, empty again for each."""
-    monkeypatch.setattr(embedded, "_private_url", valkey_url)
+    monkeypatch.setattr(embedded, "_private_url", lambda: valkey_url)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ environ = dict(pair.split("=", 1) for pair in sys.argv[2:])
 folder = pathlib.Path(sys.argv[1])
 with HappyFox.from_env(environ, folder) as first, HappyFox.from_env(environ, folder) as second:
     first.statuses(), second.statuses()
-    print(embedded._private_url, second._store.client.zcard(prefix('acme') + 'permits:get'))
+    print(embedded._private_url(), second._store.client.zcard(prefix('acme') + 'permits:get'))
 """
     with peer(says(200, b"[]")) as server:
         environ = [f"{name}={value}" for name, value in {**ENVIRON, "HAPPYFOX_URL": server.url}.items()]

@@ -142,17 +142,12 @@ local function defer_unreadable(P, now, lane, why)
   add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
 end
 
--- Return the result of an earlier claim with this nonce, or false.
-function claims.earlier(P, nonce)
-  return redis.call('HGET', P .. 'leases', '@' .. nonce)
-end
-
 -- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
--- `before` is what `claims.earlier` returned, `settled` the token of the lease that the same function has just ended or
+-- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same function has just ended or
 -- ''. Return {0, ms until it is worth asking again or -1, why}, why: idle, paused, or as permits.grant; or as
 -- turn_state.
 function claims.claim(P, now, ARGV, first, before, settled)
@@ -185,7 +180,7 @@ end
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
-  return claims.claim(P, now, ARGV, 2, claims.earlier(P, ARGV[2]), '')
+  return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')
 end)
 
 -- due: count the lanes that may be claimed now, so that a process wakes no more threads than it has lanes for.
