@@ -5,18 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from workers.settings import parse
 from workers.settings.model import Account, Budget, Calling, RulesFile, SettingProblem, Settings
-from workers.settings.parse import (
-    ROUTER,
-    InvalidValueError,
-    SettingsError,
-    account_name,
-    host_of,
-    label_of,
-    nearest_setting,
-    printable,
-    text,
-)
+from workers.settings.parse import InvalidValueError, SettingsError, nearest_setting, printable
 from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file
 from workers.settings.table import (
     ALLOW,
@@ -35,10 +26,10 @@ from workers.settings.table import (
 )
 
 UNNAMED = ""
-"""Stands for an account's name where it is not known."""
+"""The name of an account whose name is not known."""
 
 RULES_ROUTER = "rules"
-"""The name that stands for the rules file among the routers."""
+"""The name of the rules file in the list of routers."""
 
 _PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
 _VARIABLES = {row.variable: row for row in SETTINGS}
@@ -52,8 +43,8 @@ _TABLES = ("accounts", "router", "permissions")
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings *part* reads, from *environ* and the settings file in *folder*.
 
-    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account
-    at all. Raises SettingsError with every problem.
+    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account. Raise
+    SettingsError with every problem.
     """
     loader = _Loader(part, environ, folder)
     loader.problems.extend(_name_problems(loader.sources, part))
@@ -63,9 +54,9 @@ def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
 
 
 def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
-    """Return the rules file of each account, or a single entry without accounts; ignore all other settings.
+    """Return the rules file of each account, or a single entry without accounts.
 
-    Raises SettingsError with every problem of what it reads.
+    Ignore all other settings. Raise SettingsError with every problem.
     """
     loader = _Loader("worker", environ, folder)
     names = loader.sources.file.accounts or [UNNAMED]
@@ -75,23 +66,22 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
 
 
 def drafts(environ: Mapping[str, str], folder: Path) -> list[Account]:
-    """Return what is known of each account while its settings still have problems, to check its handlers.
+    """Return what is known of each account despite problems in its settings, to check its handlers.
 
-    What is missing or wrong is empty; do not work with such an account.
+    What is missing or wrong is empty: do not run such an account.
     """
     loader = _Loader("worker", environ, folder)
     return [loader.account(name) for name in loader.sources.file.accounts or [UNNAMED]]
 
 
 def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Calling:
-    """Return the account of this name, or the only one.
+    """Return the account of this name, or the only one, with the settings that its calls need.
 
-    Settings are those of a worker, from *environ* and the settings file in *folder*; handlers and rules are not
-    read, and without a staff id it is 0. Raises SettingsError with every problem.
+    Handlers and rules are not read, and the staff id is optional (0). Raise SettingsError with every problem.
     """
     loader = _Loader("calls", environ, folder)
     names = loader.names()
-    if name and name not in names and (loader.sources.file.accounts or name != names[0]):
+    if name and name not in names:
         loader.problems.append(SettingProblem(name, "is not an account here", f"use one of {', '.join(names)}"))
     elif not name and len(names) > 1:
         problem = "is ambiguous, because there are several accounts"
@@ -108,8 +98,8 @@ def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Ca
 def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     """Yield a problem for each name that is unknown, given twice or in the wrong place.
 
-    A misspelt name concerns the parts that read the setting it resembles, so that a mistake in a worker's
-    setting does not stop the web process; a name that resembles none concerns all parts.
+    A misspelled name is reported to the parts that read the most similar setting, so that a mistake in a worker's
+    setting does not stop the web process; a name that resembles no setting is reported to all parts.
     """
     file = sources.file
     for name in file.not_tables:
@@ -122,7 +112,7 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
         yield from _key_problems(table, _IN_ACCOUNT, f"accounts.{name}.", file, part)
     for name in file.routers if part in WORKER else ():
         router = name.partition(".")[2]
-        if not ROUTER.fullmatch(router):
+        if not parse.ROUTER.fullmatch(router):
             fix = "use a to z, 0 to 9 and hyphens, for example crm"
             yield SettingProblem(file.where(name), "is not a valid router name", fix)
         elif name.startswith("handlers.") and f"router.{router}" in file.routers:
@@ -160,7 +150,7 @@ def _key_problems(
     for key, value in table.items():
         where = file.where(prefix + key)
         if key not in known:
-            meant, fix = _misplaced(key, known) if key in _ANYWHERE else _misspelt(key, value, known)
+            meant, fix = _misplaced(key, known) if key in _ANYWHERE else _misspelled(key, value, known)
             if meant is None or part in meant.parts:
                 yield SettingProblem(where, "is not a setting here", fix)
         elif part in known[key].parts and any(
@@ -177,7 +167,7 @@ def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
     return meant, "move it into [accounts.NAME]" if meant.account_keys else f"set {meant.variable} instead"
 
 
-def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
+def _misspelled(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
     current = [each for each, row in known.items() if not row.is_old(each)]
     guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else current)
     return known.get(guess or ""), _did_you_mean(guess)
@@ -188,7 +178,7 @@ def _did_you_mean(guess: str | None) -> str:
 
 
 def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:
-    problem = f"is for a single account, and the file has {' and '.join(map(printable, sources.file.accounts))}"
+    problem = f"applies to a single account, but the file has {' and '.join(map(printable, sources.file.accounts))}"
     for row in SETTINGS:
         if row.scope in ("single", "account") and part in row.parts and (found := sources.find(row)):
             fix = f"set {row.key} in each [accounts.NAME] instead" if row.account_keys else "remove it"
@@ -199,7 +189,7 @@ def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:
 
 
 class _Loader:
-    """One pass over the sources that collects the values one part reads, and every problem."""
+    """Collect the values that one part reads, and every problem with them."""
 
     def __init__(self, part: Part, environ: Mapping[str, str], folder: Path) -> None:
         self.part = part
@@ -254,11 +244,11 @@ class _Loader:
         )
 
     def names(self) -> list[str]:
-        """Return the names of the accounts: those of the tables, else the single one of the environment."""
+        """Return the names of the accounts: those in the file, else the single one of the environment."""
         file = self.sources.file
         for name in file.accounts:
             try:
-                account_name(name)
+                parse.account_name(name)
             except InvalidValueError as invalid:
                 self.report(file.where(f"accounts.{name}"), invalid)
         found, given = self.sources.find(NAME), self.value(NAME)
@@ -278,8 +268,8 @@ class _Loader:
                 self.report_missing(NAME, None)
             return UNNAMED
         try:
-            label = label_of(host_of(text(self.sources.resolve(found))))
-            problem = f"is required, because the host in {URL.variable} gives no name"
+            label = parse.label_of(parse.host_of(parse.text(self.sources.resolve(found))))
+            problem = f"is required, because the host in {URL.variable} contains no account name"
         except InvalidValueError:
             label, problem = None, f"is required, because {URL.variable} cannot be read"
             if self.part in URL.parts:

@@ -23,7 +23,7 @@ class GivenValue:
     value: object
     where: str
     base: Path
-    """The folder a relative path in it starts from."""
+    """The folder that a relative path starts from."""
     _: KW_ONLY
     in_file: bool = True
     warning: SettingProblem | None = None
@@ -39,7 +39,7 @@ class SettingsFile:
     routers: Mapping[str, Table] = field(default_factory=dict)
     """By the key of the table, for example `router.crm` (or `handlers.crm`, the old form)."""
     not_tables: tuple[str, ...] = ()
-    """What should be the table of an account or a router, but is not a table."""
+    """The names of accounts and routers whose value is not a table."""
     problem: SettingProblem | None = None
     """Why the file cannot be read at all."""
 
@@ -91,7 +91,7 @@ class Sources:
         return value
 
     def _spread(self, item: object) -> list[object]:
-        """In a list a variable may hold several values between commas, as while a signing key is rotated."""
+        """Split a variable in a list at its commas, because there are several keys while one is rotated."""
         resolved = self._resolved(item)
         if isinstance(item, str) and isinstance(resolved, str) and item.startswith("env:"):
             return [word for word in resolved.split(",") if word.strip()]
@@ -100,7 +100,7 @@ class Sources:
     def _variable(self, name: str) -> str:
         value = self.environ.get(name, "")
         if not value.strip():
-            # Anything but a common name may be a key somebody wrote here by mistake.
+            # A name of another form may be a key that was pasted here by mistake.
             shown = name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "the variable named after env:"
             raise InvalidValueError(f"is read from {shown}, which is not set", f"set {shown}")
         return value

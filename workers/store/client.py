@@ -170,16 +170,11 @@ def _disconnect(connection: redis.Connection) -> None:
 
 
 def _close_all(connections: "SimpleQueue[redis.Connection | None]") -> None:
-    free = []
-    while True:
-        try:
-            free.append(connections.get_nowait())
-        except Empty:
-            break
-    for connection in free:
-        if connection is not None:
-            _disconnect(connection)
-        connections.put(None)
+    for _ in range(SCRIPT_CONNECTIONS):
+        with contextlib.suppress(Empty):
+            if (connection := connections.get_nowait()) is not None:
+                _disconnect(connection)
+            connections.put(None)
 
 
 def _response_error(name: str, error: Any) -> Exception:

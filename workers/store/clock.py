@@ -7,7 +7,7 @@ or a replica or a restart without the last writes took over, slots are missing. 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 
@@ -29,8 +29,7 @@ def monotonic() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class _Observation:
+class _Observation(NamedTuple):
     """One observation of the store."""
 
     min_offset: float

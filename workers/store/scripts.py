@@ -8,10 +8,9 @@ finds it missing loads it.
 
 import hashlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -40,8 +39,7 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     read: Callable[[Any], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(NamedTuple):
     """The text of a library and the digest in the names of its functions."""
 
     text: str

@@ -192,7 +192,7 @@ def test_a_loopback_or_ip_host_gives_no_name(loaded: Loaded, refused: Refused, u
     (problem,) = refused({"HAPPYFOX_URL": url}, part=part)
 
     assert problem.setting == "HAPPYFOX_ACCOUNT"
-    assert "gives no name" in problem.problem
+    assert "contains no account name" in problem.problem
     assert list(loaded({"HAPPYFOX_URL": url, "HAPPYFOX_ACCOUNT": "local"}, part=part).accounts) == ["local"]
 
 

@@ -92,9 +92,9 @@ def test_an_address_is_scheme_and_host(value: str, address: str) -> None:
         ("http://localhost.acme.example", "would send the key over plain http"),
         ("http://10.0.0.7", "would send the key over plain http"),
         ("https://key:code@acme.happyfox.com", "contains a user name or password"),
-        ("https://acme.happyfox.com/api/1.1/json", "has more than scheme and host"),
-        ("https://acme.happyfox.com?x=1", "has more than scheme and host"),
-        ("https://acme.happyfox.com#x", "has more than scheme and host"),
+        ("https://acme.happyfox.com/api/1.1/json", "has more than a scheme and a host"),
+        ("https://acme.happyfox.com?x=1", "has more than a scheme and a host"),
+        ("https://acme.happyfox.com#x", "has more than a scheme and a host"),
         ("https://", "has no valid host"),
         ("https://ac me.happyfox.com", "has no valid host"),
         ("https://acme..com", "has no valid host"),
@@ -149,7 +149,7 @@ def test_all_that_is_wrong_with_an_address_is_reported() -> None:
     with pytest.raises(InvalidValueError) as caught:
         parse.url("http://acme.happyfox.com/x")
     reported = [caught.value.problem, *(each.problem for each in caught.value.more)]
-    assert reported == ["has more than scheme and host", "would send the key over plain http"]
+    assert reported == ["has more than a scheme and a host", "would send the key over plain http"]
 
 
 def test_a_dsn_has_a_key_a_host_and_a_project() -> None:

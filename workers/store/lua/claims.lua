@@ -41,9 +41,7 @@ end
 
 -- Return everything a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
---     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, pending, retry,
---               poison_mark, reading, effect:<key>, external:<handler> <name>; and events, once
---               a plan or a reading has frozen the turn: each further claim gets the same ones
+--     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`

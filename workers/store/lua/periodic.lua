@@ -22,12 +22,6 @@ local function running(P, name, token)
   return state and state.token == token and state or nil
 end
 
-local function due_at(state, period, now)
-  if not state then return now end
-  if state.phase ~= 'done' then return state.locked_until end
-  return state.scheduled_at + period
-end
-
 -- Begin a run. After missed runs only the last one is caught up.
 local function begin(P, now, name, period, state)
   local scheduled_at = now
@@ -57,7 +51,7 @@ register('claim_task', function(P, now, ARGV)
     local state = read_state(P, name)
     -- A repeated call returns the same task.
     if state and state.token == token and state.locked_until > now then return {1, name, cjson.encode(state)} end
-    local due = due_at(state, period, now)
+    local due = not state and now or state.phase == 'done' and state.scheduled_at + period or state.locked_until
     if not first or due < first then chosen, first = {name, period, state}, due end
   end
   if not chosen then return {0, -1} end

@@ -1,22 +1,29 @@
 -- Small records of an account: pauses, snapshots of other tickets, reference lists, tickets that we created.
 
-local function set_pause(P, field, value)
+-- How to set the pause of a scope, or to end it with ''. Each function returns whether there was one before.
+local set_pause = {}
+
+local function set_field(P, field, value)
   if value == '' then return redis.call('HDEL', P .. 'paused', field) == 1 end
   return redis.call('HSET', P .. 'paused', field, value) == 0
 end
 
+function set_pause.account(P, _, pause)
+  return set_field(P, 'account', pause)
+end
+
 -- All routers are in one field, because every claim returns them.
-local function set_router_pause(P, name, pause)
+function set_pause.router(P, name, pause)
   local all = cjson.decode(redis.call('HGET', P .. 'paused', 'routers') or '{}')
   local known = all[name] ~= nil
   all[name] = pause ~= '' and cjson.decode(pause) or nil
-  set_pause(P, 'routers', next(all) and cjson.encode(all) or '')
+  set_field(P, 'routers', next(all) and cjson.encode(all) or '')
   return known
 end
 
 -- Paused tickets are counted, so that a claim reads its own pause only if there are any.
-local function set_ticket_pause(P, name, pause)
-  local known = set_pause(P, 'ticket:' .. name, pause)
+function set_pause.ticket(P, name, pause)
+  local known = set_field(P, 'ticket:' .. name, pause)
   if known ~= (pause ~= '') and redis.call('HINCRBY', P .. 'paused', 'tickets', pause ~= '' and 1 or -1) == 0 then
     redis.call('HDEL', P .. 'paused', 'tickets')
   end
@@ -41,16 +48,8 @@ end
 --         4 the pause (JSON), or '' to end it
 -- Return  1 if it was paused before, else 0
 register('pause', function(P, now, ARGV)
-  local scope, name, pause = ARGV[2], ARGV[3], ARGV[4]
-  local known
-  if scope == 'account' then
-    known = set_pause(P, 'account', pause)
-  elseif scope == 'router' then
-    known = set_router_pause(P, name, pause)
-  else
-    known = set_ticket_pause(P, name, pause)
-  end
-  if known and pause == '' then resume(P, now) end
+  local known = set_pause[ARGV[2]](P, ARGV[3], ARGV[4])
+  if known and ARGV[4] == '' then resume(P, now) end
   return known and 1 or 0
 end)
 

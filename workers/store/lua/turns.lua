@@ -4,7 +4,7 @@
 --   P turn:<ticket>      HASH  id           nonce of the first claim
 --                              claims       claims since the lane was last released in order
 --                              plan         the turn's plan (JSON);  calls: how many calls it has
---                              events       ids of the turn's events (JSON), once it is frozen
+--                              events       ids of the turn's events (JSON), once a plan or a reading has frozen it
 --                              reading      what the handlers were shown (JSON), once one had an external effect
 --                              pending      pending handler work (JSON)
 --                              retry        ms at which the lane is due again, while it waits for nothing else
