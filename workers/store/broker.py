@@ -1,9 +1,9 @@
 """The broker: invite Dramatiq's threads to claim due lanes, with messages on the queue ``lanes``.
 
-There are at most as many invitations as free threads. An invitation is no lease: the thread claims a lane itself, and
-the lanes of a killed process are still due. So ack, nack and requeue do nothing. Dramatiq's prefetch, delays and
-redelivery are not used for lanes: they lose the order and take minutes to recover from a killed worker. All other
-queues are ordinary Dramatiq queues, for actors of users.
+There are at most as many invitations as free threads. An invitation is not a lease: the thread claims a lane itself,
+and the lanes of a killed process are still due, so ack and nack do nothing. Lanes do not use Dramatiq's prefetch,
+delays and redelivery, which lose the order and need minutes to recover from a killed worker. All other queues are
+ordinary Dramatiq queues, for the actors of users.
 """
 
 import logging
@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 class Readiness:
     """Which accounts have due lanes, and how many threads of this process are free for them.
 
-    ``idle`` is a client with its own connection, because it blocks on the wake-up list. One account may use all threads
-    but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
+    ``idle`` is a client with its own connection, because it blocks on the wake-up list. An account may use all threads
+    except one for each other account, and at least half of them, so that a backlog of slow turns blocks no other.
     """
 
     def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimConfig], threads: int) -> None:
@@ -66,7 +66,7 @@ class Readiness:
         return self._stopped
 
     def accept(self) -> ClaimConfig | None:
-        """Return the account that an invited thread claims from, None if the invitation is void."""
+        """Return the account that an invited thread claims from, None if the invitation was withdrawn."""
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
@@ -84,7 +84,7 @@ class Readiness:
             self._wake_consumer()
 
     def should_yield(self, config: ClaimConfig) -> bool:
-        """Return whether other accounts may be waiting for a thread that works on this one."""
+        """Return whether another account may need the thread that works on this one."""
         return len(self._accounts) > 1 and (
             self._free == 0 or any(each.account != config.account for each in self._due)
         )
@@ -158,14 +158,14 @@ class Readiness:
         return len(chosen)
 
     def _wake_another_process(self) -> None:
-        """Wake another process for the lanes that this one leaves; a lost wake-up costs one poll."""
+        """Wake another process for the lanes that this one leaves."""
         try:
             wake(self._store.client)
         except redis.RedisError:
             log.warning("No other worker could be woken; it checks within %g s", POLL)
 
     def _wake_consumer(self) -> None:
-        """Wake this process's consumer, which may sleep because an account used all the threads it may use."""
+        """Wake this process's consumer, which may sleep because an account used all its threads."""
         try:
             self._store.client.lpush(self._wake_key, 1)
             self._store.client.ltrim(self._wake_key, 0, 0)
@@ -199,7 +199,7 @@ class LaneConsumer(Consumer):
         return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
 
     def ack(self, message: MessageProxy) -> None:
-        """Do nothing: an invitation is no lease."""
+        """Do nothing: an invitation is not a lease."""
 
     def nack(self, message: MessageProxy) -> None:
         """Do nothing: the lane is still due."""

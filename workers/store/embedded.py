@@ -1,7 +1,7 @@
 """A temporary Valkey for one process, empty at its start, for scripts and tests.
 
-A small guardian process ends the server as soon as the pipe from its owner closes. So the server never outlives its
-owner, even after a kill -9.
+A small guardian process stops the server when the pipe from its owner closes, so the server never outlives its owner,
+even after a kill -9.
 """
 
 import atexit
@@ -40,7 +40,7 @@ _starting = threading.Lock()
 
 
 def store_for_script(redis_url: str | None, data: Path) -> Store:
-    """Return the store that a script should use, because it knows the account's budget.
+    """Return the store that knows the account's budget, for a script.
 
     That is ``REDIS_URL``, else the embedded store in ``data`` if it is running, else a temporary store of this process.
     """
@@ -98,7 +98,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
     """
     socket = folder / "socket"
     command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    # A session of its own, so that Ctrl-C reaches only the owner, which may still need the store to clean up.
+    # In a new session, so that Ctrl-C reaches only the owner, which may still need the store to clean up.
     guardian = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
         stdin=subprocess.PIPE,

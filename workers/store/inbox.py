@@ -14,7 +14,7 @@ import msgspec
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
-#: ``corrupt``: not stored, because a key of the ticket has the wrong type; somebody must repair or delete it.
+#: ``corrupt``: not stored, because a key of the ticket has the wrong type and must be repaired or deleted by hand.
 Status = Literal["accepted", "duplicate", "quarantined", "corrupt"]
 
 #: How many unreadable deliveries of an account are kept; the oldest are deleted.
@@ -40,7 +40,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     headers: str
     """The stored headers (JSON object)."""
     reason: str
-    """Why the delivery could not be read; then it goes to quarantine and has no ticket."""
+    """Why the delivery could not be read. It has no ticket and goes to quarantine."""
     body: bytes
 
 
@@ -86,14 +86,14 @@ def accept(
 ) -> Script[list[Acceptance]]:
     """Store arrivals of one account in one step; return the acceptance of each, in order.
 
-    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. Without arrivals the script
-    still writes, which proves that the store accepts writes.
+    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. The script always writes, so
+    a call without arrivals proves that the store accepts writes.
     """
 
     def read(raw: list[bytes]) -> list[Acceptance]:
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
-    # Bodies are separate arguments: the store's msgpack takes texts, and a body may be any bytes.
+    # Bodies are separate arguments, because msgpack contains texts here and a body may be any bytes.
     packed = _pack([msgspec.structs.astuple(arrival)[:-1] for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
     return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), *bodies), read)

@@ -52,10 +52,10 @@ versions.
 
 from functools import cache
 
-#: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
+#: The list that every worker waits on: one, because keys of several accounts are in several slots of a cluster.
 WAKE = "{foxhooks}:wake"
 
-#: Worker processes and their last heartbeats; a worker with an older one than this many ms is dead.
+#: Worker processes and their last heartbeats. A worker is dead when its heartbeat is older than WORKER_LIFE (ms).
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 

@@ -26,7 +26,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """The pauses that concern a lane."""
+    """The pauses that apply to a lane."""
 
     account: Pause | None = None
     routers: Mapping[str, Pause] = field(default_factory=dict)
@@ -84,7 +84,7 @@ HANDLER = "handler"
 
 
 class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a turn needs to know of a waiting event; never the body."""
+    """What a turn needs to know about a waiting event; never the body."""
 
     id: str
     at: int
@@ -96,15 +96,15 @@ class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     source: str
     """webhook, replay, handler, schedule or sweep."""
     since: int | None = None
-    """When what it reports happened (ms), if that was earlier than ``at``."""
+    """When the reported change happened (ms), if that was earlier than ``at``."""
     work: bool = False
-    """Whether it carries handler work: a dead letter to replay, or actions that another ticket's handlers want."""
+    """Whether it carries handler work: a dead letter to replay, or actions of another ticket's handlers."""
     handler: str = ""
     """The only handler that the event is for, if any."""
 
 
 class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A lane that this worker has claimed: its lease, and everything its turn starts from."""
+    """A lane that this worker has claimed: its lease, and the data its turn starts from."""
 
     account: str
     ticket: int
@@ -117,7 +117,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     turn: str
     """The id of the turn."""
     claims: int
-    """Claims since the lane was last released in order; three mean that this turn crashes workers."""
+    """Claims since the lane was last released normally; three mean that this turn crashes workers."""
     events: tuple[EventSummary, ...]
     plan: bytes | None = None
     """The stored plan (JSON)."""
@@ -130,7 +130,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     snapshot: bytes | None = None
     """What we knew about the ticket after the last turn (JSON)."""
     store_epoch: int | None = None
-    """When the store was first used (ms); given while there is no snapshot."""
+    """When the store was first used (ms); only set if there is no snapshot."""
     journal: Mapping[str, bytes] = {}
     """The journal entry of each effect."""
     replays: tuple[bytes, ...] = ()
@@ -141,7 +141,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     external: Mapping[str, bytes] = {}
     """The journal entry of each effect in another system, by ``handler name``."""
     pauses: Pauses = NONE
-    """The pauses that concern the lane."""
+    """The pauses that apply to the lane."""
 
     @property
     def name(self) -> str:
@@ -165,7 +165,7 @@ class NothingDue:
 
 @dataclass(frozen=True, slots=True)
 class ClaimConfig:
-    """What all claims of an account have in common."""
+    """The arguments that all claims of an account share."""
 
     account: str
     lease: int
@@ -260,7 +260,7 @@ def _summary(event: Sequence[bytes | None]) -> EventSummary:
 
 
 def _text(value: bytes) -> str:
-    """Decode a text; invalid bytes, which only manual editing can have stored, must not stop a lane."""
+    """Decode a text. Invalid bytes, which only manual edits can store, must not stop a lane."""
     return value.decode("utf-8", "replace")
 
 
@@ -349,7 +349,7 @@ def begin(  # noqa: PLR0913 - the arguments of one script
     """Write that an effect begins and take its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` counts earlier attempts, ``after`` is the ticket's newest update before this one. ``without`` names the
-    parts of the effect that are not sent, so that a look-up expects no more than was sent.
+    parts of the effect that are not sent, so that a look-up does not expect them.
     """
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
@@ -391,13 +391,13 @@ class EventForOther(msgspec.Struct, frozen=True, gc=False):
     id: str
     ticket: int
     evidence: str
-    """The actions wanted there, as a dead letter would keep them."""
+    """The actions for that ticket, in the format of a dead letter."""
 
 
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What settling a turn writes besides the blobs; ``settle`` in ``lua/settle.lua`` documents the fields.
 
-    Defaults are not sent: an uneventful turn costs the store nothing for what it does not use.
+    Defaults are omitted, so that an uneventful turn sends little.
     """
 
     lane: str

@@ -21,7 +21,7 @@ class Leases:
     """The leases of the lanes that this process has claimed.
 
     A lease counts as valid until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
-    (seconds, monotonic, counting sleep): a process that was suspended then knows that it may have lost its lanes.
+    (seconds, monotonic, includes sleep), so that a process knows after a suspension that it may have lost its lanes.
     ``watch`` checks the store at the start and every second; its errors never stop a renewal.
     """
 
@@ -72,7 +72,7 @@ class Leases:
             except StoreUnavailable as error:
                 log.warning("Leases could not be renewed", extra={"error": str(error)})
             except Exception:
-                # This thread must go on: without it every lane is lost in the middle of its turn.
+                # This thread must continue: without it every lane is lost in the middle of its turn.
                 log.exception("Leases could not be renewed")
             if os.getppid() != self._parent:
                 log.error("The parent process is gone; this worker stops")
@@ -97,7 +97,7 @@ class Leases:
             try:
                 lost = self._store.run(renew(account, int(self._lease * 1000), ours))
             except RuntimeError:
-                # A corrupt key of one account must not cost the lanes of the others.
+                # A corrupt key of one account must not affect the lanes of the others.
                 log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:

@@ -1,7 +1,7 @@
 """What the store knows about an account beyond one lane, for turns and commands.
 
-Commands read with single commands, not scripts: the figures of a running system may differ by a moment. Times are
-milliseconds of the store's clock. Records of turns are returned as stored, because only the engine can decode them.
+``AccountRecords`` reads without scripts: its results may be inconsistent by a moment. Times are milliseconds of the
+store's clock. Records of turns are returned as stored, because only the engine can decode them.
 """
 
 import json
@@ -22,14 +22,14 @@ from workers.tickets.snapshot import Snapshot, decode
 #: How long (ms) a stored reference list is used.
 MAX_LIST_AGE = 3_600_000
 
-#: How old (ms) a list must be before an unknown name causes another read, so that a misspelt name costs no call each
-#: time.
+#: How old (ms) a list must be before an unknown name causes another read; else a misspelled name would cost a call
+#: each time.
 REREAD_AGE = 60_000
 
 #: How long (ms) the draft of a new ticket is kept, if its turn is not settled earlier.
 DRAFT_LIFE = 3_600_000
 
-#: How many tickets may be created one from another. More are a loop, which the loop guard of no single ticket stops.
+#: How many tickets may be created one from another. More are a loop that no ticket's own loop guard notices.
 MAX_DEPTH = 5
 
 #: How many lanes are read for the backlog, and how many lanes or events for a list.
@@ -45,7 +45,7 @@ def announce_creation(account: str, effect: str, draft: bytes, ticket: int) -> S
 
 
 def read_creations(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
-    """Return those of the tickets that we created, and the drafts of all tickets being created."""
+    """Return which of the tickets we created, and the drafts of all tickets being created."""
     return Script("read_creations", account, tickets, lambda raw: (set(map(int, raw[0])), raw[1]))
 
 
@@ -235,7 +235,7 @@ class AccountRecords:
         return read_all_pauses(self.client.hgetall(self.keys.paused))
 
     def paused_tickets(self) -> int:
-        """Count the tickets whose handlers wait for the end of a pause, also of a pause by tag."""
+        """Count the tickets whose handlers wait for the end of a pause, including pauses by tag."""
         return int(self.client.scard(self.keys.waiting_for_resume))
 
     def calls_saved(self) -> int:
@@ -248,7 +248,7 @@ class AccountRecords:
         return stored
 
     def records(self, since: int = 0, *, most: int | None = None, oldest_first: bool = False) -> Iterator[bytes]:
-        """Yield the records of turns settled at ``since`` or later, newest first, of ``most`` turns if given."""
+        """Yield the records of turns settled at ``since`` or later, newest first, at most ``most`` turns."""
         first, last = (since, "+inf") if oldest_first else ("+inf", since)
         limit = {} if most is None else {"offset": 0, "num": most}
         for turn in self.client.zrange(self.keys.turns, first, last, desc=not oldest_first, byscore=True, **limit):

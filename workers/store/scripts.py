@@ -1,4 +1,4 @@
-"""Store functions as values: which one to run, on which account, with which arguments, and how to read the answer.
+"""Calls of store functions as values: the function, the account, the arguments, and how to read the answer.
 
 All Lua code is one library of Redis functions (Redis 7.0 or newer, or Valkey), joined from the files in ``lua/``; see
 ``lua/header.lua``. The names of the library and its functions contain a digest of the code, so that two versions can

@@ -1,12 +1,11 @@
 -- The inbox: deliveries become events in the lanes of their tickets, and so do dead letters that are replayed.
 
--- The keys that all deliveries need, with their types. They are checked after an error, and when nothing arrived, which
--- is how a caller asks whether deliveries can be stored.
+-- The keys that all deliveries need, with their types. They are checked after an error, and when a call has no
+-- deliveries, because it asks whether deliveries can be stored.
 local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
   ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
 
--- The fields of an arrival, by position, that are stored only if they are not empty: an event costs memory for as long
--- as it is retained.
+-- The fields of an arrival, by position, that are only stored if they are not empty, to save memory.
 local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason'}
 
 -- Return which of these keys has the wrong type, or nil.
@@ -61,18 +60,18 @@ end
 local function add_event(P, now, id, arrival, body, retention)
   local lane, joins = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2]
   local known = redis.call('HGET', joins, arrival[3])
-  -- An event that waits longer than its retention leaves its digest behind: a claim cannot know what to delete.
+  -- An event that expires before it is claimed leaves its digest behind.
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
   redis.call('RPUSH', lane, id)
   store(P, now, id, arrival, body, retention)
   schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
-  -- Last, so that nothing joins an event that a key of the wrong type kept out of its lane.
+  -- Last, so that no delivery joins an event that is not in its lane because of a key of the wrong type.
   redis.call('HSET', joins, arrival[3], id)
   return id
 end
 
--- Store one arrival and return the id of its event. A key of the wrong type concerns its own ticket alone: that
--- delivery is answered '' and the others are stored. Any other error ends the whole batch, before it wrote anything.
+-- Store one arrival and return the id of its event. A key of the wrong type affects only its ticket: return '' for that
+-- delivery and store the others. Any other error ends the whole batch before it wrote anything.
 local function accept(P, now, arrival, body, retention, most, counts)
   local id = arrival[1]
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return id end
@@ -107,7 +106,7 @@ local function accept_all(P, now, ARGV)
   return answer
 end
 
--- accept: store a batch of deliveries of one account: each joins an event that waits, becomes one, or is quarantined.
+-- accept: store a batch of deliveries of one account: each joins a waiting event, becomes one, or is quarantined.
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
 --         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
 --           headers, reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket

@@ -22,7 +22,7 @@ local function running(P, name, token)
   return state and state.token == token and state or nil
 end
 
--- Begin a run. After missed runs only the last one is caught up.
+-- Begin a run. After missed runs, only the last one is made up for.
 local function begin(P, now, name, period, state)
   local scheduled_at = now
   if state then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
@@ -116,7 +116,7 @@ register('enqueue_matches', function(P, now, ARGV)
   local state, matches = running(P, name, ARGV[3]), P .. 'matches:' .. name
   if not state then return -1 end
   for _, ticket in ipairs(redis.call('LRANGE', matches, 0, most - 1)) do
-    -- A key of the wrong type concerns its own ticket alone.
+    -- A key of the wrong type affects only its ticket.
     pcall(add_event, P, now, name, state, ticket, ARGV[6])
   end
   redis.call('LTRIM', matches, most, -1)

@@ -15,20 +15,20 @@
 --
 -- A permit occupies its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
 -- arrive more than a window apart, whatever the latency, so no window of any alignment has more calls than the limit.
--- An id stands for one call: a call that is repeated needs another id.
+-- An id identifies one call: a repeated call needs another id.
 --
 -- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in permits.py
 
 local HOUR = 3600000
 -- Ask again after this time while a probe or too many calls are under way.
 local SOON = 100
--- A write may probe only if no read did so for this time; else a store full of plans would wait forever.
+-- A write may probe only if no read did for this time; without it, a store with nothing but plans would wait forever.
 local PATIENCE = 2000
--- A single ticket may be closed to the API user; after this many refused reads in a row the key is the reason.
+-- One ticket may be off limits for the API user; after this many refused reads in a row, the key is the reason.
 local DENIALS = 3
 
 -- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave some
--- slots to later reads of turns under way, else new turns could use all slots and none would finish.
+-- slots to the later reads of running turns, or new turns could use all slots and none would finish.
 local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
 
 -- The gate of most accounts was never closed.
@@ -87,8 +87,8 @@ local function pass_gate(gate, now, method)
   return 0
 end
 
--- Count the members of a set of times that are still to come. Past ones are removed only when `most` is reached, which
--- bounds the set and saves the common call a command.
+-- Count the future members of a set of times. Past ones are removed only when `most` is reached, which limits the set
+-- and saves a command in the common case.
 local function count(key, now, most)
   local members = redis.call('ZCARD', key)
   if members < most then return members end
@@ -182,8 +182,8 @@ local function limited(P, gate, now, budget, why, age, wait)
   close(P, gate, now, 'locked', why, till)
 end
 
--- The probe has ended: an answer opens the gate, anything else closes it for a while. If the probe was never sent, the
--- next call may try at once, even a write: a turn that resumes a new plan returns its read permit unused.
+-- The probe has ended: an answer opens the gate, anything else closes it for a while. If the probe was not sent, the
+-- next call may probe at once, even a write: a turn that resumes a new plan returns its read permit unused.
 local function probed(P, gate, now, budget, outcome)
   if outcome == 'answered' or (outcome == 'forbidden' and gate.why ~= 'denied') then
     redis.call('HSET', P .. 'gate', 'state', 'open', 'alone', 'next', 'opened', now)
@@ -235,8 +235,8 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
   end
 end
 
--- Return wait and why for a turn of this class, 0 if it may begin. Most turns write, so a turn without room for a write
--- would only read, decide and wait with a plan that ages; the gate lets reads pass before writes.
+-- Return wait and why for a turn of this class, 0 if it may begin. Most turns write: without room for a write, a turn
+-- would only read, decide and wait while its plan ages. The gate opens for reads before writes.
 function permits.wait_for_turn(P, now, budget, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, 'get')
@@ -246,12 +246,12 @@ function permits.wait_for_turn(P, now, budget, class)
   return full, why
 end
 
--- Count the members of a set of times that are still to come; change nothing.
+-- Count the future members of a set of times without changing it.
 local function count_future(key, now)
   return redis.call('ZCOUNT', key, '(' .. string.format('%.0f', now), '+inf')
 end
 
--- Return how many calls of this method and class would be granted now, so that no more lanes are handed out.
+-- Return how many calls of this method and class would be granted now.
 function permits.available(P, now, budget, method, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, method)
@@ -279,9 +279,9 @@ register('release', function(P, now, ARGV)
   return 1
 end)
 
--- close_gate: close the gate for one window, because the store's clock or data cannot be trusted. Empty
--- all slots: times of another clock may be hours ahead, and after the window no earlier call counts. Calls under way
--- take their slots again when they are settled.
+-- close_gate: close the gate for one window, because the store's clock or data cannot be trusted, and empty all slots:
+-- their times may be hours ahead, and after the window no earlier call counts. A running call takes its slot again when
+-- it is settled.
 -- ARGV    1 now  2 budget (JSON)
 -- Return  1
 register('close_gate', function(P, now, ARGV)
@@ -308,7 +308,7 @@ register('forecast', function(P, now, ARGV)
   }
 end, 'no-writes')
 
--- backlog: count what waits in an account; change nothing. Lanes that only wait for a future timer are no backlog.
+-- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them}
 register('backlog', function(P, now, ARGV)

@@ -30,8 +30,8 @@ function set_pause.ticket(P, name, pause)
   return known
 end
 
--- Make the lanes due that wait for the end of a pause. A turn under way notices by the counter that a pause has ended
--- since its claim.
+-- Make the lanes due that wait for the end of a pause. The counter shows a running turn that a pause has ended since
+-- its claim.
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting_for_resume')) do
@@ -82,7 +82,7 @@ register('store_list', function(P, now, ARGV)
   return 1
 end)
 
--- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as our own doing.
+-- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as ours.
 -- ARGV    1 now  2 effect: turn and key  3 draft: what the ticket will look like  4 lifetime (ms)  5 ticket of the turn
 --         6 how many tickets may be created one from another
 -- Return  1, or 0 if the ticket of the turn is already the last of that many
@@ -100,7 +100,7 @@ register('announce_creation', function(P, now, ARGV)
   return 1
 end)
 
--- read_creations: return which tickets are our own doing.
+-- read_creations: return which tickets we created.
 -- ARGV    1 now  2.. tickets
 -- Return  {those of the tickets that we created, drafts of the tickets being created}
 register('read_creations', function(P, _, ARGV)

@@ -1,8 +1,8 @@
--- What a worker writes under the token of its lease before the turn is settled: the plan, the journal of its effects,
--- and the lane itself when it is released. No function writes anything for the lane if the lease is lost.
+-- What a worker writes with the token of its lease before the turn is settled: the plan, the journal of its effects,
+-- and the lane itself when it is released. If the lease is lost, no function writes anything for the lane.
 --
 --   P turn:<ticket>      HASH  id           nonce of the first claim
---                              claims       claims since the lane was last released in order
+--                              claims       claims since the lane was last released normally
 --                              plan         the turn's plan (JSON);  calls: how many calls it has
 --                              events       ids of the turn's events (JSON), once a plan or a reading has frozen it
 --                              reading      what the handlers were shown (JSON), once one had an external effect
@@ -19,7 +19,7 @@ local HISTORY_LINES = 200
 function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
   local key = P .. 'history:' .. ticket
-  -- A key of the wrong type must not fail the turn: the history is less important.
+  -- A key of the wrong type must not fail the turn.
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
   redis.call('RPUSH', key, unpack(lines))
@@ -27,7 +27,7 @@ function history.add(P, ticket, lines, life)
   redis.call('PEXPIRE', key, life)
 end
 
--- plan: store a turn's plan and freeze the turn: whoever claims the lane from now on resumes the plan.
+-- plan: store a turn's plan and freeze the turn: every later claim of the lane resumes the plan.
 -- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
 -- Return  1, or 0 if the lease is lost
@@ -42,7 +42,7 @@ register('plan', function(P, now, ARGV)
   return 1
 end)
 
--- mark: record which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
+-- mark: record which handler is about to run in a turn that crashed before: if it crashes again, this handler is why.
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
 -- Return  1, or 0 if the lease is lost
 register('mark', function(P, _, ARGV)
