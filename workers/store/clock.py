@@ -49,11 +49,7 @@ class Watch:
     """
 
     def __init__(
-        self,
-        store: Store,
-        governors: Sequence[Governor],
-        durable: bool,
-        clock: Callable[[], float] = monotonic,
+        self, store: Store, governors: Sequence[Governor], durable: bool, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
         self._before: _Observation | None = None

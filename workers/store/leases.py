@@ -61,31 +61,26 @@ class Leases:
 
     def _run(self) -> None:
         pause, renewed = min(CHECK_INTERVAL, self._lease / 6), self._clock()
-        self._check()
+        self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
         while not self._stop.wait(pause):
-            self._check()
+            self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
             if self._clock() < renewed + self._lease / 3:
                 continue
             renewed = self._clock()
-            try:
-                self.renew()
-            except StoreUnavailable as error:
-                log.warning("Leases could not be renewed", extra={"error": str(error)})
-            except Exception:
-                # This thread must continue: without it every lane is lost in the middle of its turn.
-                log.exception("Leases could not be renewed")
+            self._attempt(self.renew, "Leases could not be renewed", logging.WARNING)
             if os.getppid() != self._parent:
                 log.error("The parent process is gone; this worker stops")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def _check(self) -> None:
+    def _attempt(self, action: Callable[[], object], failure: str, level: int) -> None:
+        """Do something and log any error: if this thread ended, each lane would be lost in the middle of its turn."""
         try:
-            self._watch()
+            action()
         except StoreUnavailable as error:
-            log.debug("The store could not be checked", extra={"error": str(error)})
+            log.log(level, failure, extra={"error": str(error)})
         except Exception:
-            log.exception("The store could not be checked")
+            log.exception(failure)
 
     def renew(self) -> None:
         """Renew all leases once and send the heartbeat."""

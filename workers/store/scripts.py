@@ -40,15 +40,11 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class Library(NamedTuple):
-    """The text of a library and the digest in the names of its functions."""
+    """A library of functions; the digest is part of its name and of theirs."""
 
+    name: str
     text: str
     digest: str
-
-    @property
-    def name(self) -> str:
-        """The library's name in the store."""
-        return f"foxhooks_{self.digest}"
 
 
 @cache
@@ -68,7 +64,8 @@ def assemble(texts: dict[str, str]) -> Library:
     header, *others = texts.values()
     code = "\n".join([header, *(f"do\n{module}\nend" for module in others)])
     digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()[:10]
-    return Library(f"#!lua name=foxhooks_{digest}\nlocal DIGEST = '{digest}'\n{code}", digest)
+    name = f"foxhooks_{digest}"
+    return Library(name, f"#!lua name={name}\nlocal DIGEST = '{digest}'\n{code}", digest)
 
 
 class LibraryMissing(ResponseError):

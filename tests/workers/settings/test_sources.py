@@ -25,9 +25,7 @@ def test_the_variable_names_another_file(loaded: Loaded, tmp_path: Path) -> None
     assert (settings.port, settings.config_path) == (8000, tmp_path / "conf" / "other.toml")
 
 
-def test_a_path_in_the_file_starts_from_the_file_and_one_in_the_environment_from_the_folder(
-    loaded: Loaded, tmp_path: Path
-) -> None:
+def test_a_path_is_relative_to_the_file_or_for_a_variable_to_the_folder(loaded: Loaded, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "other.toml").write_text('data = "store"')
     config = {"FOXHOOKS_CONFIG": "conf/other.toml"}
@@ -198,7 +196,7 @@ def test_a_table_under_both_names_is_refused(refused: Refused) -> None:
     assert str(problem) == "handlers.crm (foxhooks.toml): is given twice under two names; keep only [router.crm]"
 
 
-def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
+def test_router_settings_apply_to_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
     settings = loaded(toml="[router.crm]\nsize = 3\n").accounts["acme"].router_settings
 
     assert settings == {"crm": {"size": 3}}

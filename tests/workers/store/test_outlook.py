@@ -20,7 +20,7 @@ def note(ticket: Ticket, event: Event) -> None:
     ticket.add_tags("seen")
 
 
-def test_an_idle_account_has_nothing_to_work_off(store: redis.Redis) -> None:
+def test_an_idle_account_has_no_backlog(store: redis.Redis) -> None:
     world = World(store, router)
     found = outlook(world.store, world.governor)
     assert (found.lanes, found.due, found.planned, found.drained) == (0, 0, 0, 0.0)
@@ -53,7 +53,7 @@ def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
     assert found.drained == found.forecast.reopens == 605.0
 
 
-def test_lanes_that_wait_for_a_timer_alone_are_no_backlog(store: redis.Redis) -> None:
+def test_lanes_that_only_wait_for_a_timer_are_not_part_of_the_backlog(store: redis.Redis) -> None:
     waits = Router("waits")
 
     @waits.on("ticket-created")
