@@ -141,7 +141,8 @@ def _kind(method: str) -> str:
 
 
 def _forecast(raw: Any) -> Forecast:
-    *used, gate, why, reopens, epoch, share = raw
+    gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share = raw
+    used = gets_used, gets, posts_used, posts, in_flight
     return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000)
 
 

@@ -183,8 +183,7 @@ class AccountRecords:
 
     def delivery_counts(self) -> dict[str, DeliveryCount]:
         """Return the deliveries by outcome: accepted, duplicate, quarantined, refused:REASON."""
-        stored = sorted(self.client.hgetall(self.keys.counts).items())
-        values = {name.decode(): int(value) for name, value in stored}
+        values = {name.decode(): int(value) for name, value in sorted(self.client.hgetall(self.keys.counts).items())}
         return {
             name: DeliveryCount(value, values.get(f"{name}:at", 0))
             for name, value in values.items()
