@@ -25,7 +25,7 @@ from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
 from workers.store.permits import Governor
-from workers.store.records import LIFE, read_lists, store_list
+from workers.store.records import MAX_LIST_AGE, read_lists, store_list
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 
@@ -115,7 +115,7 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
     return Directory(**lists)
 
 
-def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes]:
+def stored_lists(store: Store, account: str, age: int = MAX_LIST_AGE) -> dict[str, bytes]:
     """Return the lists of names that the store has, at most ``age`` ms old."""
     kept = store.run(read_lists(account, list(Directory.LISTS), age))
     return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}

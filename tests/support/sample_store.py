@@ -143,7 +143,7 @@ class SampleAccount:
         """Crash after matches were found and before events were made of them."""
 
         def after(step: Step | Inner, result: Any) -> Any:
-            if self.client.exists(self.keys.matches("main.close")):
+            if self.client.exists(f"{self.keys.prefix}matches:main.close"):
                 raise Crash
             return result
 

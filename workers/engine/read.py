@@ -16,7 +16,7 @@ from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, read
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
-from workers.store.records import LIFE, MISS, read_lists, read_snapshots, store_list
+from workers.store.records import MAX_LIST_AGE, REREAD_AGE, read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
     FirstSight,
@@ -219,7 +219,9 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
 def read_directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
     """Return the account's names and ids; with ``fresh``, use only lists that were read within the last minute."""
     names = list(Directory.LISTS)
-    stored: Sequence[bytes | None] = yield read_lists(context.lane.account, names, MISS if fresh else LIFE)
+    stored: Sequence[bytes | None] = yield read_lists(
+        context.lane.account, names, REREAD_AGE if fresh else MAX_LIST_AGE
+    )
     lists: dict[str, list[object]] = {}
     for name, kept in zip(names, stored, strict=True):
         lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _read_list(context, name))

@@ -30,7 +30,7 @@ from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.embedded import private_store, store_for_script
 from workers.store.permits import Governor, Priority
-from workers.store.records import LIFE, MISS, read_lists, store_list
+from workers.store.records import MAX_LIST_AGE, REREAD_AGE, read_lists, store_list
 from workers.tickets.model import Attachment, TicketRead
 
 T = TypeVar("T")
@@ -211,12 +211,12 @@ class NameLookup:
     def _find(self, find: Callable[[Directory], T]) -> T:
         with self._lock:
             now = self._clock()
-            if self._kept is None or now - self._kept[0] >= LIFE / 1000:
-                self._kept = (now, self._read(LIFE))
+            if self._kept is None or now - self._kept[0] >= MAX_LIST_AGE / 1000:
+                self._kept = (now, self._read(MAX_LIST_AGE))
             try:
                 return find(self._kept[1])
             except UnknownName:
-                self._kept = (now, self._read(MISS))
+                self._kept = (now, self._read(REREAD_AGE))
                 return find(self._kept[1])
 
     def _read(self, age: int) -> Directory:

@@ -23,7 +23,7 @@ from workers.happyfox import File, HappyFox, search
 from workers.settings import SettingsError
 from workers.simulator import ApiFault, Simulator
 from workers.store import embedded
-from workers.store.keys import Keys
+from workers.store.keys import prefix
 from workers.tickets.model import Attachment
 
 ENVIRON = {
@@ -39,7 +39,7 @@ SECRETS = ("demo-key", "demo-code", "ZGVtby1rZXk6", "signature=")
 @pytest.fixture(autouse=True)
 def private_store(monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
     """The store of a process is the one of all tests, empty again for each."""
-    monkeypatch.setattr(embedded, "_private_url", valkey_url)
+    monkeypatch.setattr(embedded, "_private_url", lambda: valkey_url)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_the_budget_is_shared_through_a_store(valkey_url: str, tmp_path: Path) -
         for _ in range(2):
             with script(server.url, tmp_path, REDIS_URL=url) as client:
                 client.statuses()
-        assert other.zcard(Keys("acme").permits("get")) == 2
+        assert other.zcard(f"{prefix('acme')}permits:get") == 2
 
 
 def test_without_a_store_the_budget_is_kept_by_the_process(tmp_path: Path) -> None:
@@ -138,12 +138,12 @@ def test_without_a_store_the_budget_is_kept_by_the_process(tmp_path: Path) -> No
 import pathlib, sys
 from workers.happyfox import HappyFox
 from workers.store import embedded
-from workers.store.keys import Keys
+from workers.store.keys import prefix
 environ = dict(pair.split("=", 1) for pair in sys.argv[2:])
 folder = pathlib.Path(sys.argv[1])
 with HappyFox.from_env(environ, folder) as first, HappyFox.from_env(environ, folder) as second:
     first.statuses(), second.statuses()
-    print(embedded._private_url, second._store.client.zcard(Keys('acme').permits('get')))
+    print(embedded._private_url(), second._store.client.zcard(prefix('acme') + 'permits:get'))
 """
     with peer(says(200, b"[]")) as server:
         environ = [f"{name}={value}" for name, value in {**ENVIRON, "HAPPYFOX_URL": server.url}.items()]
@@ -354,7 +354,7 @@ def test_the_client_prints_no_secret(hf: HappyFox) -> None:
 def test_the_budget_is_shared_with_a_store_that_runs_in_this_folder(store: redis.Redis, tmp_path: Path) -> None:
     socket_of_store = tmp_path / ".foxhooks" / "store.sock"
     socket_of_store.parent.mkdir()
-    used = Keys("acme").permits("get")
+    used = f"{prefix('acme')}permits:get"
     with peer(says(200, b"[]")) as server, stores.running("valkey") as url, redis.Redis.from_url(url) as other:
         socket_of_store.symlink_to(url.removeprefix("unix://"))
         with script(server.url, tmp_path) as client:
