@@ -63,16 +63,20 @@ def read_all_pauses(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pa
         found["account", ""] = account
     found |= {("router", name): each for name, each in sorted(_decode_routers(stored.get(b"routers")).items())}
     for number in sorted(int(name.removeprefix(b"ticket:")) for name in stored if name.startswith(b"ticket:")):
-        found["ticket", str(number)] = msgspec.json.decode(stored[b"ticket:%d" % number], type=Pause)
+        found["ticket", str(number)] = _PAUSE.decode(stored[b"ticket:%d" % number])
     return found
 
 
+_PAUSE = msgspec.json.Decoder(Pause)
+_ROUTER_PAUSES = msgspec.json.Decoder(dict[str, Pause])
+
+
 def _decode(stored: bytes | None) -> Pause | None:
-    return msgspec.json.decode(stored, type=Pause) if stored else None
+    return _PAUSE.decode(stored) if stored else None
 
 
 def _decode_routers(stored: bytes | None) -> dict[str, Pause]:
-    return msgspec.json.decode(stored, type=dict[str, Pause]) if stored else {}
+    return _ROUTER_PAUSES.decode(stored) if stored else {}
 
 
 #: The most waiting events that one turn takes; the others wait for the next turn.

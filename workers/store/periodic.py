@@ -60,9 +60,12 @@ def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, 
     return Script("claim_task", account, [token, lease, msgspec.json.encode(tasks)], read)
 
 
+_STATE = msgspec.json.Decoder(TaskState, strict=False)
+
+
 def decode(stored: bytes) -> TaskState:
     """Decode the state of a task."""
-    return msgspec.json.decode(stored, type=TaskState, strict=False)
+    return _STATE.decode(stored)
 
 
 def add_matches(

@@ -173,6 +173,9 @@ class DeadLetterEntry:
     evidence: Mapping[str, Any]
 
 
+_HISTORY_LINE = msgspec.json.Decoder(HistoryLine)
+
+
 class AccountRecords:
     """Read what the store knows about one account."""
 
@@ -257,7 +260,7 @@ class AccountRecords:
     def history(self, ticket: int) -> list[HistoryLine]:
         """Return a ticket's history, oldest line first."""
         stored = self.client.lrange(self.keys.history(ticket), 0, -1)
-        return [msgspec.json.decode(line, type=HistoryLine) for line in stored]
+        return [_HISTORY_LINE.decode(line) for line in stored]
 
     def ticket(self, ticket: int) -> TicketState:
         """Read what the store knows about a ticket."""
