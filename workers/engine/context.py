@@ -9,8 +9,8 @@ import msgspec
 from workers.engine.plan import Entry
 from workers.engine.steps import Call, Clock, Steps
 from workers.engine.steps import Outcome as CallOutcome
-from workers.errors import LeaseLost, Unsent
-from workers.happyfox.messages import Answer, Request, settlement
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
+from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
@@ -76,9 +76,9 @@ class AccountConfig:
 
 
 class Parked(Exception):
-    """The turn stops for now; the lane is given back and is due again after ``delay`` ms."""
+    """A turn or a task stops for now, and continues after ``delay`` ms."""
 
-    def __init__(self, delay: int, why: str) -> None:
+    def __init__(self, delay: int, why: str = "") -> None:
         super().__init__(why)
         self.delay, self.why = delay, why
 
@@ -92,6 +92,17 @@ class TicketMerged(TicketGone):
 
     def __init__(self, into: int) -> None:
         super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
+
+
+def get(config: AccountConfig, request: Request, permit: str, priority: str) -> Steps[CallOutcome]:
+    """Make a read under a permit of its own; raise ``NotNow`` if there is none."""
+    grant: Grant = yield config.governor.permit("get", permit, priority, config.call_ms)
+    if grant.wait:
+        raise NotNow(grant.wait, grant.why)
+    outcome: CallOutcome = yield Call(request, permit, SEND_BY)
+    result, wait = settlement("GET", outcome)
+    yield config.governor.release("get", permit, result, 0, wait)
+    return outcome
 
 
 class TurnContext:
@@ -156,20 +167,23 @@ class TurnContext:
         return outcome
 
     def get(self, request: Request) -> Steps[CallOutcome]:
-        """Make a read beyond the first one; park the turn if there is no permit.
+        """Make a read beyond the first one.
 
         It is interactive, so it may use the slots that claims leave free. Otherwise many claims could use every slot
         for first reads, and no turn that needs a second read would ever finish.
         """
         yield from self.release_read()
-        permit, governor = self.permit_id(), self.config.governor
-        grant: Grant = yield governor.permit("get", permit, "interactive", self.config.call_ms)
-        if grant.wait:
-            raise Parked(grant.wait, f"no permit ({grant.why})")
-        outcome = yield from self.call(request, permit)
-        result, wait = settlement("GET", outcome)
-        yield governor.release("get", permit, result, self.answer_age(), wait)
-        return outcome
+        return (yield from get(self.config, request, self.permit_id(), "interactive"))
+
+    def get_content(self, request: Request, what: str) -> Steps[object]:
+        """Make a read and return its content; park the turn if HappyFox does not send it."""
+        outcome = yield from self.get(request)
+        try:
+            if not isinstance(outcome, Answer):
+                raise outcome
+            return read(outcome)
+        except (HappyFoxError, Unsent, InDoubt) as error:
+            raise Parked(5_000, f"{what} could not be read: {error}") from None
 
     def read_ticket(self) -> Steps[TicketRead | None]:
         """Read the ticket; return None if it is gone, park the turn if HappyFox does not answer."""

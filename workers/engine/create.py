@@ -9,13 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from workers.engine.context import Parked, TurnContext
+from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps
-from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.happyfox.base import read_page
-from workers.happyfox.messages import Answer, read
 from workers.happyfox.tickets import tickets
 from workers.store.lanes import FORGET
 from workers.store.records import MAX_DEPTH, announce_creation, read_creations
@@ -114,13 +112,10 @@ def _newest_tickets(context: TurnContext, since: datetime) -> Steps[tuple[list[T
     """Return the tickets created since then, and whether these are all."""
     found: list[TicketRead] = []
     for page in range(1, PAGES + 1):
-        outcome = yield from context.get(tickets(page=page, size=PAGE_SIZE, sort="ticketd"))
-        try:
-            if not isinstance(outcome, Answer):
-                raise outcome
-            listed = read_page(read(outcome), lambda raw: _ticket(raw, context.config.site))
-        except (HappyFoxError, Unsent, InDoubt) as error:
-            raise Parked(5_000, f"the newest tickets could not be read: {error}") from None
+        content = yield from context.get_content(
+            tickets(page=page, size=PAGE_SIZE, sort="ticketd"), "the newest tickets"
+        )
+        listed = read_page(content, lambda raw: _ticket(raw, context.config.site))
         fresh = [ticket for ticket in listed if ticket.created_at is None or ticket.created_at >= since]
         found += fresh
         if len(listed) < PAGE_SIZE or not fresh:

@@ -14,6 +14,7 @@ from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
+from workers.store.records import LIFE, MISS
 from workers.tickets.change import describe, matches
 from workers.tickets.snapshot import Snapshot, Timer, attribute
 
@@ -56,10 +57,10 @@ def _fold(context: TurnContext, reading: Reading, requested: Sequence[HandlerAct
     """Merge all actions; if a name is unknown, it may be new, so read the account's lists again first."""
     names: Directory | None = None
     if needs_directory(requested):
-        names = yield from read_directory(context, fresh=False)
+        names = yield from read_directory(context.lane.account, LIFE, context.get_content)
     folded = _fold_live_and_dry(context, reading, requested, names)
     if folded.failed:
-        names = yield from read_directory(context, fresh=True)
+        names = yield from read_directory(context.lane.account, MISS, context.get_content)
         folded = _fold_live_and_dry(context, reading, requested, names)
     return folded
 

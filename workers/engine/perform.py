@@ -15,7 +15,7 @@ from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import Outcome, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.store.lanes import FORGET, LEAVE, Begun, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
@@ -96,7 +96,7 @@ class Performer:
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost
-            raise Parked(begun.wait, f"no permit ({begun.why})")
+            raise NotNow(begun.wait, begun.why)
         context.journal[key] = Entry(
             state="begun",
             permit=permit,

@@ -1,6 +1,6 @@
 """Read the ticket once, find the changes since the last turn, and the waiting events that they explain."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,11 +12,10 @@ from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
 from workers.engine.steps import Outcome, Steps
-from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, read
+from workers.happyfox.messages import Answer, Request
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
-from workers.store.records import LIFE, MISS, read_lists, read_snapshots, store_list
+from workers.store.records import read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
     FirstSight,
@@ -216,26 +215,18 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in ReadingFacts.__struct_fields__}
 
 
-def read_directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
-    """Return the account's names and ids; with ``fresh``, use only lists that were read within the last minute."""
+def read_directory(account: str, max_age: int, get: Callable[[Request, str], Steps[object]]) -> Steps[Directory]:
+    """Return the account's names and ids; ``get`` reads the lists that are older than ``max_age`` (ms)."""
     names = list(Directory.LISTS)
-    stored: Sequence[bytes | None] = yield read_lists(context.lane.account, names, MISS if fresh else LIFE)
-    lists: dict[str, list[object]] = {}
+    stored: Sequence[bytes | None] = yield read_lists(account, names, max_age)
+    lists: dict[str, object] = {}
     for name, kept in zip(names, stored, strict=True):
-        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _read_list(context, name))
+        if kept is not None:
+            lists[name] = msgspec.json.decode(kept)
+            continue
+        content = lists[name] = yield from get(Directory.LISTS[name], f"the list of {name}")
+        if not isinstance(content, list):
+            # Stored for an hour, an empty list would make every name unknown.
+            raise Parked(60_000, f"HappyFox answered the list of {name} with something other than a list")
+        yield store_list(account, name, msgspec.json.encode(content))
     return Directory(**lists)
-
-
-def _read_list(context: TurnContext, name: str) -> Steps[list[object]]:
-    outcome = yield from context.get(Directory.LISTS[name])
-    if not isinstance(outcome, Answer):
-        raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
-    try:
-        content = read(outcome)
-    except HappyFoxError as error:
-        raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
-    if not isinstance(content, list):
-        # Stored for an hour, an empty list would make every name unknown.
-        raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield store_list(context.lane.account, name, msgspec.json.encode(content))
-    return content

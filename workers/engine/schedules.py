@@ -11,20 +11,17 @@ behind. While HappyFox cannot answer, no call is made: the task waits for a perm
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from workers.engine.context import SEND_BY, AccountConfig
-from workers.engine.steps import Call, Outcome, Steps
+from workers.engine.context import AccountConfig, Parked, get
+from workers.engine.read import read_directory
+from workers.engine.steps import Steps
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, Request, read, settlement
+from workers.happyfox.messages import Answer, Request, read
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
 from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
-from workers.store.permits import Grant
-from workers.store.records import read_lists, store_list
 from workers.tickets.model import mapping, number
 
 #: How many tickets of a search get an event at most; the rest waits until those are no longer found.
@@ -103,18 +100,12 @@ def run_due_task(
         if taken.name == NAMES and tasks.check:
             return (yield from run.check_names(tasks.check))
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
-    except (_Unfinished, NotNow) as ending:
-        why = ending.why if isinstance(ending, _Unfinished) else ""
-        yield release_task(config.account, taken, ending.wait, why)
-        return TaskResult(name=taken.name, why=why)
-
-
-class _Unfinished(Exception):
-    """The task cannot go on now: it is given back for ``wait`` ms; with -1 this run is over."""
-
-    def __init__(self, wait: int, why: str = "") -> None:
-        super().__init__(why)
-        self.wait, self.why = wait, why
+    except Parked as parked:
+        wait, why = parked.delay, parked.why
+    except NotNow as refused:
+        wait, why = refused.wait, ""
+    yield release_task(config.account, taken, wait, why)
+    return TaskResult(name=taken.name, why=why)
 
 
 class _TaskRun:
@@ -144,12 +135,8 @@ class _TaskRun:
 
     def check_names(self, check: Check) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
-        names = list(Directory.LISTS)
-        stored: list[bytes | None] = yield read_lists(self.account, names, FRESH)
-        lists: dict[str, list[object]] = {}
-        for name, kept in zip(names, stored, strict=True):
-            lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
-        findings = tuple(check(Directory(**lists)))
+        directory = yield from read_directory(self.account, FRESH, lambda request, _: self._get(request))
+        findings = tuple(check(directory))
         yield release_task(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
         return TaskResult(name=self.taken.name, over=True, new_findings=new)
@@ -162,36 +149,23 @@ class _TaskRun:
             return []  # a page beyond the last
         except Refused as error:
             why = f"HappyFox rejects the search ({error}): correct find, and try it in HappyFox first"
-            raise _Unfinished(-1, why) from None
+            raise Parked(-1, why) from None
         return list(read_page(content, _number))
 
-    def _list(self, name: str) -> Steps[list[object]]:
-        content = yield from self._get(Directory.LISTS[name])
-        if not isinstance(content, list):
-            raise _Unfinished(REST, f"HappyFox answered the list of {name} with something other than a list")
-        yield store_list(self.account, name, msgspec.json.encode(content))
-        return content
-
     def _get(self, request: Request) -> Steps[object]:
-        """Read with bulk priority and return the content; raise _Unfinished if HappyFox cannot give it now."""
+        """Read with bulk priority and return the content; raise Parked if HappyFox does not send it."""
         self._calls += 1
-        permit, governor = f"task-{self.taken.token}-{self._calls}", self.config.governor
-        grant: Grant = yield governor.permit("get", permit, "bulk", self.config.call_ms)
-        if grant.wait:
-            raise _Unfinished(grant.wait)
-        outcome: Outcome = yield Call(request, permit, SEND_BY)
-        result, wait = settlement("GET", outcome)
-        yield governor.release("get", permit, result, 0, wait)
+        outcome = yield from get(self.config, request, f"task-{self.taken.token}-{self._calls}", "bulk")
         if not isinstance(outcome, Answer):
-            raise _Unfinished(REST, f"HappyFox could not be reached: {outcome}")
+            raise Parked(REST, f"HappyFox could not be reached: {outcome}")
         try:
             return read(outcome)
         except Locked:
-            raise _Unfinished(0) from None
+            raise Parked(0) from None
         except CheckCredentials as error:
-            raise _Unfinished(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
+            raise Parked(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
         except Broken as error:
-            raise _Unfinished(REST, str(error)) from None
+            raise Parked(REST, str(error)) from None
 
 
 def _number(raw: object) -> int | None:
