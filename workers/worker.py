@@ -82,7 +82,9 @@ def build(settings: Settings) -> LaneBroker:
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
-    _warn_about_idle_routers(loaded)
+    for name, routers in loaded.items():
+        for router in (each.router for each in routers if not each.router.handlers):
+            log.warning("Router has no handlers", extra={"account": name, "router": router.name})
     accounts = {name: _account_runtime(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     governors = [account.config.governor for account in accounts.values()]
@@ -105,13 +107,6 @@ def build(settings: Settings) -> LaneBroker:
     }
     _declare_actor(broker, readiness, drivers)
     return broker
-
-
-def _warn_about_idle_routers(loaded: Mapping[str, list[Loaded]]) -> None:
-    for account, routers in loaded.items():
-        for each in routers:
-            if not each.router.handlers:
-                log.warning("Router has no handlers", extra={"account": account, "router": each.router.name})
 
 
 def _account_runtime(
@@ -165,7 +160,8 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[st
             if config is not None:
                 drivers[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
-            log.error("Turn interrupted; its lane continues when its lease expires", extra={"error": str(error)})
+            fields, text = {"error": str(error)}, "Turn interrupted; its lane continues when its lease expires"
+            log.error(text, extra=fields)  # noqa: TRY400 - a traceback would not help
             time.sleep(1.0)
         except Exception:
             log.exception("Turn failed; its lane continues when its lease expires")
@@ -201,7 +197,8 @@ class Lifecycle(dramatiq.Middleware):
                 self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
             self._leases.heartbeat()
         except (redis.RedisError, StoreUnavailable) as error:
-            log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
+            fields = {"error": type(error).__name__}
+            log.error("The store is unreachable; the worker waits for it", extra=fields)  # noqa: TRY400 - as above
         self._leases.start()
         for scheduler in self._schedulers.values():
             scheduler.start()

@@ -2,10 +2,12 @@
 
 from collections.abc import Generator
 
+import msgspec
+
 from tests.simulation.state import Activity, SimulationState
 from tests.simulation.transport import Transport, Turn, WorkerProcess
 from workers.engine.perform import STALE
-from workers.engine.plan import decode_plan
+from workers.engine.plan import Plan
 from workers.engine.steps import Step
 from workers.engine.turn import take_turn
 from workers.errors import StoreUnavailable
@@ -61,13 +63,13 @@ class Worker:
         state.agenda.spawn(process.renew(working), world.lease / 3)
         state.history.witness.begins(lane.token)
         nonce = world.nonce() if state.rng.random() < 0.5 and not self._replaced(process) else None
-        turn = Turn(lane, process.config.dry_run, decode_plan(lane.plan) if lane.plan else None)
+        turn = Turn(lane, process.config.dry_run, msgspec.json.decode(lane.plan, type=Plan) if lane.plan else None)
         steps = take_turn(lane, process.config, nonce)
         try:
             step = next(steps)
             while True:
                 if isinstance(step, Script) and step.name == "plan":
-                    turn.plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
+                    turn.plan = msgspec.json.decode(bytes(step.args[2]), type=Plan)  # type: ignore[arg-type]
                 step = steps.send((yield from self._perform(process, turn, step)))
         except StopIteration as stop:
             # Parking again, after an answer that came late, finds the lease gone: no harm done.

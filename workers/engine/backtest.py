@@ -167,10 +167,8 @@ class Backtest:
             claims=1,
             events=record.events,
         )
-        snapshot = Snapshot(once=tuple(self._acted_once[record.number]))
-        ticket = read_ticket(record.ticket, self._config.site)
-        context = TurnContext(lane, self._config)
-        diff = ReadDiff(record.changes, snapshot)
+        context, ticket = TurnContext(lane, self._config), read_ticket(record.ticket, self._config.site)
+        diff = ReadDiff(record.changes, Snapshot(once=tuple(self._acted_once[record.number])))
         reading = Reading(ticket=ticket, diff=diff, handled=(), unexplained=(), recheck_in=0, at=record.at)
         requested: list[HandlerActions] = []
         return drive(decide(context, reading, ()), lambda step: self._perform(step, requested))
@@ -196,7 +194,7 @@ class Backtest:
             answer = error.failure
         except (Retry, GiveUp) as error:
             answer = as_failure(error)
-        except (Exception, SystemExit) as error:  # whatever a handler raises is a result
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is a result
             answer = Failure(f"{type(error).__name__}{failing_line(error, step.bound.handler)}", final=True)
         return invocation.end.failure if isinstance(invocation.end, Stopped) else answer
 
@@ -271,7 +269,7 @@ def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
 
 #: The list of names behind each member of a ticket, and behind each property of an action.
 TICKET_LISTS = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
-PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
+PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "category": "categories", "assignee": "staff"}
 
 
 class InferredDirectory:
@@ -295,10 +293,9 @@ class InferredDirectory:
         for key, name in effect.names.items():
             if key.startswith(("#", "@")):
                 self._learn("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
-            elif key == "category":
-                self._learn("categories", {"id": effect.category, "name": name})
-            elif isinstance(value := effect.set.get(key), int):
-                self._learn(PROPERTY_LISTS[key], {"id": value, "name": name})
+            else:
+                found = effect.category if key == "category" else effect.set.get(key)
+                self._learn(PROPERTY_LISTS[key], {"id": found, "name": name})
 
     def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
         """Return lists as the store keeps them (JSON), with every name in these actions."""
@@ -320,23 +317,16 @@ class InferredDirectory:
             self._lists[which][found] = name
 
 
-def _names(action: AnyAction) -> list[tuple[str, int | str]]:
-    """Return the names in an action, each with the list it belongs to."""
-    if isinstance(action, Set):
-        found = [(PROPERTY_LISTS[key], value) for key, value in action.properties.items() if key in PROPERTY_LISTS]
-        return [*((which, name) for which, name in found if name is not None), *_field_names(action.fields)]
+def _names(action: AnyAction) -> Iterator[tuple[str, int | str]]:
+    """Yield the names in an action, each with the list it belongs to."""
+    members: Mapping[str, Any] = {}
     if isinstance(action, Create):
-        draft = action.members
-        found = [(which, draft[key]) for key, which in PROPERTY_LISTS.items() if key in draft]
-        return [("categories", draft["category"]), *found, *_field_names(draft.get("fields", {}))]
-    if isinstance(action, Move):
-        return [("categories", action.category)]
-    if isinstance(action, Subscribe):
-        return [("staff", name) for name in action.staff]
-    if isinstance(action, Note) and action.alert is not None:
-        return [("staff", action.alert)]
-    return []
-
-
-def _field_names(fields: Mapping[Any, Any]) -> list[tuple[str, int | str]]:
-    return [("fields", name) for name in fields]
+        members = action.members
+    elif isinstance(action, Set):
+        members = {**action.properties, "fields": action.fields}
+    elif isinstance(action, Move):
+        members = {"category": action.category}
+    yield from ((which, members[key]) for key, which in PROPERTY_LISTS.items() if members.get(key) is not None)
+    yield from (("fields", name) for name in members.get("fields", ()))
+    staff = action.staff if isinstance(action, Subscribe) else [action.alert] if isinstance(action, Note) else []
+    yield from (("staff", name) for name in staff if name is not None)

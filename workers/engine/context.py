@@ -14,7 +14,7 @@ from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
-from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done, park
+from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
 from workers.store.permits import Governor, Grant, Outcome
 from workers.tickets.model import TicketRead, read_ticket
 
@@ -63,11 +63,6 @@ class AccountConfig:
     def dry(self, handler: str) -> bool:
         """Return whether a router, or a handler by its full name, is in dry run."""
         return self.dry_run or router_of(handler) in self.dry_routers
-
-    @property
-    def ttls(self) -> dict[str, int]:
-        """How long settling stores things, as ``lua/settle.lua`` reads it."""
-        return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
 
     @property
     def account(self) -> str:
@@ -187,8 +182,7 @@ class TurnContext:
 
     def read_ticket(self) -> Steps[TicketRead | None]:
         """Read the ticket; return None if it is gone, park the turn if HappyFox does not answer."""
-        outcome = yield from self.fetch_ticket()
-        return self.parse_ticket(outcome)
+        return self.parse_ticket((yield from self.fetch_ticket()))
 
     def parse_ticket(self, outcome: CallOutcome) -> TicketRead | None:
         """Return the ticket in an answer, None for a 404; park the turn for anything else.
@@ -229,14 +223,6 @@ class TurnContext:
             self.journal[effect] = entry
         elif entry == b"":
             self.journal.pop(effect, None)
-
-    def park(self, delay: int, why: str) -> Steps[bool]:
-        """Give the lane back for ``delay`` ms; return False if the lease is lost."""
-        line = history_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-        kept: bool = yield park(
-            self.lane, delay, self.config.claim.budget, self.take_read_permit(), line, self.config.history_ttl
-        )
-        return kept
 
 
 def history_line(at: int, turn: str, text: str) -> str:

@@ -30,15 +30,6 @@ PAGES, PAGE_SIZE = 6, 50
 #: The remark on a ticket that we created.
 OURS = "foxhooks created this ticket, so its creation starts no handler"
 
-#: Why a creation is refused that is probably part of an endless loop.
-LOOP = (
-    f"foxhooks created this ticket from one that it had created itself, {MAX_DEPTH} in a row: that is a loop. "
-    "Let the handler recognize such tickets, by a tag or their subject"
-)
-
-#: Why we gave up on a creation that a search through the newest tickets cannot decide.
-NOT_FOUND = f"{MAYBE}; look for it among the newest tickets"
-
 
 class Draft(msgspec.Struct, frozen=True):
     """What a ticket that we create will look like."""
@@ -51,24 +42,27 @@ class Draft(msgspec.Struct, frozen=True):
 
     def fits(self, ticket: TicketRead) -> bool:
         """Return whether a ticket may be the one."""
-        if self.client is None and ticket.contact.email.casefold() != self.email:
-            return False
-        if self.client is not None and ticket.contact.id != self.client:
-            return False
-        return words(ticket.subject) == self.subject and same_words(self.words, words(ticket.first_message))
+        contact = ticket.contact
+        same = contact.id == self.client if self.client is not None else contact.email.casefold() == self.email
+        return same and words(ticket.subject) == self.subject and same_words(self.words, words(ticket.first_message))
 
-
-def _draft(effect: Effect) -> Draft:
-    client = effect.draft.get("client")
-    return Draft(client, str(effect.draft.get("email", "")).casefold(), words(effect.subject), words(effect.html))
+    @classmethod
+    def of(cls, effect: Effect) -> "Draft":
+        """Return what the ticket of an effect will look like."""
+        email = str(effect.draft.get("email", "")).casefold()
+        return cls(effect.draft.get("client"), email, words(effect.subject), words(effect.html))
 
 
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Tell every worker that this ticket is about to be ours; return False if it must not be created."""
-    draft = msgspec.json.encode(_draft(effect))
+    draft = msgspec.json.encode(Draft.of(effect))
     if (yield announce_creation(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
         return True
-    yield from context.record_effect(key, Entry(state="refused", reason=LOOP, evidence={"fields": []}))
+    reason = (
+        f"foxhooks created this ticket from one that it had created itself, {MAX_DEPTH} in a row: that is a loop. "
+        "Let the handler recognize such tickets, by a tag or their subject"
+    )
+    yield from context.record_effect(key, Entry(state="refused", reason=reason, evidence={"fields": []}))
     return False
 
 
@@ -91,7 +85,7 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
     context, entry = attribution.context, attribution.context.journal[key]
     since = datetime.fromtimestamp(entry.at / 1000, UTC) - MARGIN
     newest, complete = yield from _newest_tickets(context, since)
-    draft, own = _draft(effect), {each.ticket for each in context.journal.values()}
+    draft, own = Draft.of(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]
     known, _ = yield read_creations(context.lane.account, fitting)
     fitting = [ticket_id for ticket_id in fitting if ticket_id not in known]
@@ -102,7 +96,8 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
         wait_until_settled(context, entry, effect)
     if fitting or not complete or entry.attempts >= TRIES:
         evidence = {"tickets": fitting, "attempts": entry.attempts}
-        yield from context.record_effect(key, Entry(state="refused", reason=NOT_FOUND, evidence=evidence))
+        reason = f"{MAYBE}; look for it among the newest tickets"
+        yield from context.record_effect(key, Entry(state="refused", reason=reason, evidence=evidence))
         return 0
     yield from context.record_effect(key, FORGET)
     return entry.attempts

@@ -55,12 +55,11 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
 
 def _fold(context: TurnContext, reading: Reading, requested: Sequence[HandlerActions]) -> Steps[Folded]:
     """Merge all actions; if a name is unknown, it may be new, so read the account's lists again first."""
-    names: Directory | None = None
-    if needs_directory(requested):
-        names = yield from read_directory(context.lane.account, LIFE, context.get_content)
+    account, get = context.lane.account, context.get_content
+    names = (yield from read_directory(account, LIFE, get)) if needs_directory(requested) else None
     folded = _fold_live_and_dry(context, reading, requested, names)
     if folded.failed:
-        names = yield from read_directory(context.lane.account, MISS, context.get_content)
+        names = yield from read_directory(account, MISS, get)
         folded = _fold_live_and_dry(context, reading, requested, names)
     return folded
 

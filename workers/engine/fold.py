@@ -148,14 +148,14 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
             if all(effect.kind != "note" or effect.html != action.html for effect in messages):
                 messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
         elif isinstance(action, Reply):
-            messages.append(_reply(handler, action, ticket))
+            reply = msgspec.structs.asdict(action)
+            last = _last_staff_message(ticket)
+            messages.append(Effect(kind="reply", handler=handler, last_staff_message=last, **reply))
         elif isinstance(action, Forward):
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
             others.append(effect)
         elif isinstance(action, Subscribe):
-            others.append(
-                Effect(kind="subscribe", handler=handler, staff=tuple(int(member) for member in action.staff))
-            )
+            others.append(Effect(kind="subscribe", handler=handler, staff=tuple(map(int, action.staff))))
         elif isinstance(action, Create):
             draft = dict(action.members)
             own = {name: draft.pop(name) for name in ("subject", "html", "category")}
@@ -170,18 +170,6 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
     elif properties:
         messages = [properties]
     return [*messages, *others, *moves, *deletion]
-
-
-def _reply(handler: str, action: Reply, ticket: TicketRead) -> Effect:
-    return Effect(
-        kind="reply",
-        handler=handler,
-        html=action.html,
-        notify=action.notify,
-        cc=action.cc,
-        bcc=action.bcc,
-        last_staff_message=_last_staff_message(ticket),
-    )
 
 
 def _last_staff_message(ticket: TicketRead) -> int | None:
@@ -249,11 +237,8 @@ def _field_ids(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any
 
 def _with_names(effect: Effect, directory: Directory) -> Effect:
     """Add the names of the ids, for people who read the plan."""
-    names = {
-        name: directory.name(kind, value)
-        for name, kind in NAME_KINDS.items()
-        if isinstance(value := effect.set.get(name), int)
-    }
+    ids = {name: value for name, value in effect.set.items() if name in NAME_KINDS and isinstance(value, int)}
+    names = {name: directory.name(NAME_KINDS[name], value) for name, value in ids.items()}
     names |= {f"#{field_id}": directory.name("field", int(field_id)) for field_id in effect.fields}
     names |= {f"@{member}": directory.name("staff", member) for member in effect.staff}
     if effect.kind in ("move", "create"):

@@ -173,14 +173,14 @@ class ActivePauses:
 def active_pauses(context: TurnContext, ticket: TicketRead) -> ActivePauses:
     """Return what is paused for a ticket as it was read; a pause that queues beats one that skips: it loses nothing."""
     pauses, config = context.lane.pauses, context.config
-    found = [
-        _active_pause(what, pause)
-        for what, pause in (("the account", pauses.account), ("the ticket", pauses.ticket))
-        if pause
-    ]
+    scopes = (("the account", pauses.account), ("the ticket", pauses.ticket))
+    found = [ActivePause(describe_pause(what, pause), pause.skip) for what, pause in scopes if pause]
     if has_pause_tag(ticket.tags, config.off_tag):
         found.append(ActivePause(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
-    routers = {name: _active_pause(f"the router {name}", pause) for name, pause in pauses.routers.items()}
+    routers = {
+        name: ActivePause(describe_pause(f"the router {name}", pause), pause.skip)
+        for name, pause in pauses.routers.items()
+    }
     return ActivePauses(min(found, key=lambda pause: pause.skip, default=None), routers)
 
 
@@ -194,10 +194,6 @@ def describe_pause(what: str, pause: Pause) -> str:
     """Describe what is paused, since when and by whom."""
     since = datetime.fromtimestamp(pause.since / 1000, UTC)
     return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
-
-
-def _active_pause(what: str, pause: Pause) -> ActivePause:
-    return ActivePause(describe_pause(what, pause), pause.skip)
 
 
 def queue_changes(

@@ -3,10 +3,8 @@
 A handler runs at most once per turn, with all changes of the turn and its pending work.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -31,8 +29,7 @@ from workers.engine.read import Reading
 from workers.engine.steps import Steps, drive
 from workers.errors import LeaseLost
 from workers.plugins.actions import denied, describe_actions
-from workers.plugins.context import EffectRequest
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner
+from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
 from workers.store.lanes import set_poison_mark
 from workers.tickets.change import Change, Event, brief, event_for
@@ -67,19 +64,20 @@ class HandlerRunner:
 
     def run_all(self) -> Steps[None]:
         """Run each handler, or record why it does not run."""
-        stopped = self._check_loop_guard()
-        if self._pauses.everything:
-            self._defer_everything(self._pauses.everything)
+        stopped, pending = self._check_loop_guard(), self._pending
+        if pause := self._pauses.everything:
+            self._pause([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
+            self._queue(EVERYONE, pending.everyone, pause, self._reading.diff.changes)
             return
         if stopped:
-            for work in self._pending.take_shared(self._pauses.routers):
+            for work in pending.take_shared(self._pauses.routers):
                 self.outcomes.dead_letter(work, f"{stopped}; replay this then")
         else:
-            self.outcomes.remarks += self._pending.announce(self._pauses.routers)
-        for work in self._pending.replays:
+            self.outcomes.remarks += pending.announce(self._pauses.routers)
+        for work in pending.replays:
             self._replay(work, stopped)
         yield from self._run_handlers(stopped)
-        for work in self._pending.unclaimed():
+        for work in pending.unclaimed():
             self._wait_for_known_worker(work)
 
     def _run_handlers(self, stopped: str) -> Steps[None]:
@@ -101,7 +99,9 @@ class HandlerRunner:
             else:
                 yield from self._consider(bound, event, stopped)
         for router, triggered in deferred.items():
-            self._defer_router(router, paused[router], changes if triggered else ())
+            self._pause(self._pending.take_own(f"{router}."))
+            shared = self._pending.of_router(router)
+            self._queue(ALL_OF.format(router), shared, paused[router], changes if triggered else ())
 
     def _consider(self, bound: Bound, event: Event | None, stopped: str) -> Steps[None]:
         """Run a handler unless it has nothing to do, waits for its retry, or must not run.
@@ -137,14 +137,18 @@ class HandlerRunner:
 
     def _invoke(self, bound: Bound, event: Event, work: Pending | None) -> Steps[None]:
         """Call a handler and record its actions, its failure, or why it skipped the event."""
-        name, attempt = bound.handler.name, work.attempt + 1 if work else 1
+        name, attempt = bound.name, work.attempt + 1 if work else 1
         if work:
             self.outcomes.handler_changes[name] = event.changes
         if self._marked:
             yield from self._set_poison_mark(name)
-        run_effect = partial(self._run_effect, name)
         answer: Decision | Failure = yield Decide(
-            bound, self._reading.ticket, event, self._context.utc_now(), attempt, run_effect
+            bound,
+            self._reading.ticket,
+            event,
+            self._context.utc_now(),
+            attempt,
+            lambda request, perform: drive(self.external.run(name, request), perform),
         )
         if self._marked:
             yield from self._set_poison_mark("")
@@ -165,10 +169,6 @@ class HandlerRunner:
         lane = self._context.lane
         if not (yield set_poison_mark(lane, f"{lane.poison_mark} {name}".strip())):
             raise LeaseLost
-
-    def _run_effect(self, name: str, request: EffectRequest, perform: Callable[[Inner], Any]) -> Any:
-        """Run a handler's effect in another system and return its value."""
-        return drive(self.external.run(name, request), perform)
 
     def _retry_or_dead_letter(self, name: str, event: Event, work: Pending | None, failure: Failure) -> None:
         """Schedule a failed handler's next run, or dead-letter it if no retry can help."""
@@ -201,16 +201,8 @@ class HandlerRunner:
     def give_up(self, name: str, changes: Sequence[Change], reason: str) -> None:
         """Dead-letter a handler, and drop the actions and verdict that it has in this turn."""
         self.outcomes.drop(name)
-        work = Pending(
-            handler=name,
-            changes=tuple(changes),
-            attempt=1,
-            first_at=self._context.now(),
-            first_error=reason,
-            last_error=reason,
-            external=self.external.of(name),
-        )
-        self.outcomes.dead_letter(work, reason)
+        work = Pending(handler=name, changes=tuple(changes), attempt=1, external=self.external.of(name))
+        self.outcomes.dead_letter(msgspec.structs.replace(work, first_error=reason, last_error=reason), reason)
 
     def _check_loop_guard(self) -> str:
         """Update the loop guard; return why handlers must stop, or nothing."""
@@ -257,22 +249,13 @@ class HandlerRunner:
         self.outcomes.pending.append(msgspec.structs.replace(waiting, changes=changes))
         self.outcomes.record(work.handler, "waits", "for a worker that has this handler", work.attempt)
 
-    def _defer_everything(self, pause: ActivePause) -> None:
-        """Queue this turn's changes for all handlers together, and defer all pending work."""
-        pending = self._pending
-        self._pause([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
-        self._queue(EVERYONE, pending.everyone, pause, self._reading.diff.changes)
-
-    def _defer_router(self, router: str, pause: ActivePause, changes: Sequence[Change]) -> None:
-        """Queue changes for the handlers of a router together, and defer their pending work."""
-        self._pause(self._pending.take_own(f"{router}."))
-        self._queue(ALL_OF.format(router), self._pending.of_router(router), pause, changes)
-
     def _pause(self, pending: Iterable[Pending]) -> None:
+        """Defer pending work to the end of a pause."""
         now = self._context.now()
         self.outcomes.pending += [pause_work(work, now) for work in pending]
 
     def _queue(self, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]) -> None:
+        """Queue changes for handlers together, behind the work ``before`` that they share already."""
         queued = queue_changes(self._context, name, before, pause, changes)
         if isinstance(queued, DeadLetter):
             self.outcomes.dead_letters.append(queued)

@@ -16,7 +16,7 @@ from workers.engine.plan import (
     Pending,
     Plan,
     Verdict,
-    decode_external,
+    decode_stored,
 )
 from workers.tickets.snapshot import decode
 
@@ -29,10 +29,8 @@ GRACE, SEARCH = 600_000, 60_000
 #: Why work is dead-lettered if no worker has its handler.
 NO_HANDLER = "no handler with this name runs any more; it was renamed or removed"
 
-#: Why work is dead-lettered if its ticket is gone.
+#: Why work is dead-lettered if its ticket is gone, or never existed: actions for another ticket name its number.
 GONE = "the ticket is gone: HappyFox repeatedly answered 404"
-
-#: The same for the actions of another ticket's handler.
 NO_TICKET = "HappyFox has no such ticket: it repeatedly answered 404; correct the number or the handler"
 
 
@@ -47,7 +45,7 @@ def add_external_effects(context: TurnContext, pending: Sequence[Pending]) -> tu
     entries: dict[str, dict[str, ExternalEffect]] = {}
     for key, stored in context.lane.external.items():
         handler, _, name = key.partition(" ")
-        entries.setdefault(handler, {})[name] = decode_external(stored)
+        entries.setdefault(handler, {})[name] = decode_stored(stored, ExternalEffect, "the journal of another system")
     if not entries:
         return tuple(pending)
     own = {work.handler: work for work in pending if not work.dead_letter}
@@ -71,10 +69,8 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
     first = since or now
     delay = ms_until_recheck(first, now)
     if not delay:
-        dead_letters = tuple(
-            make_dead_letter(empty.turn, work, NO_TICKET if work.actions else GONE) for work in pending
-        )
-        return msgspec.structs.replace(empty, dead_letters=dead_letters, remarks=("the ticket is gone",))
+        dead = tuple(make_dead_letter(empty.turn, work, NO_TICKET if work.actions else GONE) for work in pending)
+        return msgspec.structs.replace(empty, dead_letters=dead, remarks=("the ticket is gone",))
     note = Pending(handler=TICKET, first_at=first, missing_since=first)
     return msgspec.structs.replace(
         empty,
@@ -108,10 +104,8 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
 def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pending]) -> Plan:
     """Return the plan of a worker that has no handlers at all."""
     waiting = [(work, wait_for_known_worker(context, work)) for work in pending]
-    dead_letters = tuple(make_dead_letter(empty.turn, work, NO_HANDLER) for work, later in waiting if later is None)
-    return msgspec.structs.replace(
-        empty, dead_letters=dead_letters, pending=tuple(later for _, later in waiting if later)
-    )
+    dead = tuple(make_dead_letter(empty.turn, work, NO_HANDLER) for work, later in waiting if later is None)
+    return msgspec.structs.replace(empty, dead_letters=dead, pending=tuple(later for _, later in waiting if later))
 
 
 def wait_for_known_worker(context: TurnContext, work: Pending) -> Pending | None:

@@ -26,12 +26,6 @@ PATIENCE = 300_000
 #: A plan older than this (ms) is compared with a fresh read before anything more is sent.
 STALE = 30_000
 
-#: Why an effect did not happen whose ticket does not exist any more.
-GONE = "the ticket is gone"
-
-#: Why we gave up on an effect that HappyFox answers with 404 although the ticket exists.
-NO_PLACE = f"HappyFox answered 404 to it, sent {TRIES} times, although the ticket exists"
-
 #: Writes a journal entry and settles the permit of the call.
 Enter = Callable[[Entry | bytes], Steps[None]]
 
@@ -219,7 +213,7 @@ def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[No
     if gone or not wait:
         in_doubt = entry is not None and entry.state == "begun"
         doubt = Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if in_doubt else None
-        yield from context.record_effect(key, Entry(state="gone", reason=gone or GONE, doubt=doubt))
+        yield from context.record_effect(key, Entry(state="gone", reason=gone or "the ticket is gone", doubt=doubt))
         return
     if entry is None:
         yield from context.record_effect(key, Entry(state="missing", at=now))
@@ -233,6 +227,7 @@ def search_ticket(attribution: UpdateAttribution, key: str, _: Effect) -> Steps[
     if ticket is None:
         raise TicketGone
     if entry.attempts >= TRIES:
-        yield from context.record_effect(key, Entry(state="refused", reason=NO_PLACE))
+        reason = f"HappyFox answered 404 to it, sent {TRIES} times, although the ticket exists"
+        yield from context.record_effect(key, Entry(state="refused", reason=reason))
         return 0
     return (yield from resend(attribution, key, ticket))

@@ -395,15 +395,10 @@ class Unreadable(Exception):
     """A stored value that this version cannot read; the text says which and why."""
 
 
-def decode_plan(stored: bytes) -> Plan:
-    """Read a stored plan; raise Unreadable if it is broken or has another format."""
-    return _decode(stored, Plan, "the stored plan")
-
-
 def decode_record(stored: bytes) -> Record:
-    """Read a stored record; raise Unreadable if it is broken or has another format."""
+    """Read a stored record."""
     try:
-        return _decode(zlib.decompress(stored), Record, "the stored record")
+        return decode_stored(zlib.decompress(stored), Record, "the stored record")
     except zlib.error as error:
         raise Unreadable(f"the stored record cannot be read ({error})") from None
 
@@ -418,7 +413,7 @@ def read_record(stored: bytes | None) -> Record | None:
 
 def decode_pending(stored: bytes | None) -> tuple[Pending, ...]:
     """Read a lane's pending work."""
-    return _decode(stored, tuple[Pending, ...], "the pending work") if stored else ()
+    return decode_stored(stored, tuple[Pending, ...], "the pending work") if stored else ()
 
 
 def decode_replay(stored: bytes) -> Pending:
@@ -426,7 +421,7 @@ def decode_replay(stored: bytes) -> Pending:
 
     The person who replays it has looked: an effect in doubt that only a person could check is made again.
     """
-    dead_letter = _decode(stored, DeadLetter, "the dead letter")
+    dead_letter = decode_stored(stored, DeadLetter, "the dead letter")
     effect, handler = dead_letter.effect, dead_letter.handler
     parts = dict(zip(effect.handlers, split_by_handler(effect), strict=True)) if effect else {}
     return Pending(
@@ -447,17 +442,8 @@ def decode_replay(stored: bytes) -> Pending:
     )
 
 
-def decode_external(stored: bytes) -> ExternalEffect:
-    """Read the journal entry of an effect in another system."""
-    return _decode(stored, ExternalEffect, "the journal of another system")
-
-
-def decode_entry(stored: bytes) -> Entry:
-    """Read the journal entry of an effect."""
-    return _decode(stored, Entry, "the journal")
-
-
-def _decode(stored: bytes, shape: type[T], what: str) -> T:
+def decode_stored(stored: bytes, shape: type[T], what: str) -> T:
+    """Read a stored value; raise Unreadable, with ``what`` it is, if it is broken or has another format."""
     try:
         found = msgspec.json.decode(stored, type=shape)
     except msgspec.DecodeError as error:  # ValidationError is a subclass

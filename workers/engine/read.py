@@ -75,15 +75,12 @@ class StoredReading(ReadingFacts, frozen=True, kw_only=True):
 def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Read the ticket and compare it with its snapshot; return None if HappyFox does not know it (404)."""
     outcome = yield from context.fetch_ticket()
-    ticket = context.parse_ticket(outcome)
-    snapshot = decode(context.lane.snapshot)
-    if ticket is None:
+    if (ticket := context.parse_ticket(outcome)) is None:
         return None
+    snapshot = decode(context.lane.snapshot)
     first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
-    known: frozenset[int] = frozenset()
-    if merged:
-        known = yield from _known_from_merge(context, ticket, snapshot, merged, first.since)
+    known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     diff = diff_read(ticket, snapshot, first, now, staff, known)
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)

@@ -150,7 +150,8 @@ class _TaskRun:
         except Refused as error:
             why = f"HappyFox rejects the search ({error}): correct find, and try it in HappyFox first"
             raise Parked(-1, why) from None
-        return list(read_page(content, _number))
+        # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
+        return list(read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw)))
 
     def _get(self, request: Request) -> Steps[object]:
         """Read with bulk priority and return the content; raise Parked if HappyFox does not send it."""
@@ -166,8 +167,3 @@ class _TaskRun:
             raise Parked(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
         except Broken as error:
             raise Parked(REST, str(error)) from None
-
-
-def _number(raw: object) -> int | None:
-    """Read a bare number, or that of an object, for accounts that do not know ``minify_response``."""
-    return number(mapping(raw).get("id") if mapping(raw) else raw)

@@ -32,14 +32,11 @@ from workers.plugins.actions import describe_denials
 from workers.store.lanes import ClaimedLane, EventForOther, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
-from workers.tickets.model import Named, TicketRead, read_ticket
+from workers.tickets.model import Named, read_ticket
 from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, decode, encode, properties
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
-
-#: The snapshot in the plan of a turn that could not read its ticket.
-NO_SNAPSHOT = Snapshot()
 
 #: Whether the lease was held, and what the claim in the same trip returned.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
@@ -48,12 +45,12 @@ Closed = tuple[bool, ClaimedLane | NothingDue | None]
 def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """End a turn and store everything it did; with a ``nonce``, claim the next lane."""
     config, read = context.config, context.take_read_permit()
-    # A ticket that could not be read keeps its previous snapshot, if any.
-    snapshot = _final_snapshot(context, plan) if plan.snapshot != NO_SNAPSHOT else None
+    # A ticket that could not be read keeps its previous snapshot, if any: its plan has an empty one.
+    snapshot = _final_snapshot(context, plan) if plan.snapshot != Snapshot() else None
     encoded_snapshot = encode(snapshot) if snapshot else b""
     timers = snapshot.timers if snapshot else _unread_timers(context)
     pending = (*plan.pending, *_pending_echoes(context, plan))
-    record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
+    record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
     with_work = {event.id for event in plan.events if event.work}
     taken = tuple(event_id for event_id in plan.handled if event_id in with_work)
@@ -126,16 +123,16 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
 
 
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
-    """Return how long things are kept (ms); the snapshot holds the timers, so it outlives them."""
-    ttls = context.config.ttls
-    last = max((timer.due - context.now() + DAY for timer in timers), default=0)
-    return {**ttls, "snapshot": max(ttls["snapshot"], last)}
+    """Return how long things are kept (ms), as ``lua/settle.lua`` reads it; the snapshot outlives its timers."""
+    config, last = context.config, max((timer.due - context.now() + DAY for timer in timers), default=0)
+    return {"snapshot": max(config.snapshot_ttl, last), "record": config.record_ttl, "history": config.history_ttl}
 
 
-def _record(context: TurnContext, plan: Plan) -> Record:
+def _encode_record(context: TurnContext, plan: Plan) -> bytes:
     decisions = {name: getattr(plan, name) for name in TurnDecisions.__struct_fields__}
     lane = context.lane
-    return Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
+    record = Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
+    return zlib.compress(msgspec.json.encode(record), 1)
 
 
 def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLetter]:
@@ -197,32 +194,28 @@ def _pending_echoes(context: TurnContext, plan: Plan) -> Iterator[Pending]:
 
 def _echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Change]:
     """Yield the changes that a turn's effects made, in their order, dated ``now`` (ms)."""
-    at, ticket = datetime.fromtimestamp(now / 1000, UTC), read_ticket(plan.ticket, "")
+    ticket = read_ticket(plan.ticket, "")
+    before, known = properties(ticket), property_labels(ticket)
+    known_fields = {str(field.id): field for field in ticket.field_values}
+    at, actor = datetime.fromtimestamp(now / 1000, UTC), Actor("us", plan.staff or None)
     for _, effect, entry in journaled_effects(plan, journal):
-        if entry.state == "done" and not entry.reason:  # a reason says that there was nothing to do
-            yield from _echo(effect, entry, ticket, at, Actor("us", plan.staff or None))
-
-
-def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor: Actor) -> Iterator[Change]:
-    change = partial(Change, at=at, update_id=entry.updates[0] if entry.updates else None, actor=actor)
-    if effect.kind in ("note", "reply"):
-        kind = "note-added" if effect.kind == "note" else "staff-replied"
-        yield change(kind=kind, text=effect.text, html=effect.html)
-    if effect.add or effect.remove:
-        yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
-    before, known, sent = properties(ticket), property_labels(ticket), omit_parts(effect, entry.omitted)
-    for name, value in sent.property_values.items():
-        old, new = (
-            property_value(name, before[name], known[name]),
-            property_value(name, value, effect.names.get(name, "")),
-        )
-        yield change(kind=KIND_OF[name], old=old, new=new)
-    fields = {str(field.id): field for field in ticket.field_values}
-    for field_id in sent.fields:
-        value, field = entry.fields.get(field_id, ""), fields.get(field_id)
-        name = effect.names.get(f"#{field_id}", field.name if field else field_id)
-        old = Named(None, field.value) if field and field.value else None
-        yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
+        if entry.state != "done" or entry.reason:  # a reason says that there was nothing to do
+            continue
+        change = partial(Change, at=at, update_id=entry.updates[0] if entry.updates else None, actor=actor)
+        if effect.kind in ("note", "reply"):
+            kind = "note-added" if effect.kind == "note" else "staff-replied"
+            yield change(kind=kind, text=effect.text, html=effect.html)
+        if effect.add or effect.remove:
+            yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
+        sent = omit_parts(effect, entry.omitted)
+        for name, value in sent.property_values.items():
+            old = property_value(name, before[name], known[name])
+            yield change(kind=KIND_OF[name], old=old, new=property_value(name, value, effect.names.get(name, "")))
+        for field_id in sent.fields:
+            value, field = entry.fields.get(field_id, ""), known_fields.get(field_id)
+            name = effect.names.get(f"#{field_id}", field.name if field else field_id)
+            old = Named(None, field.value) if field and field.value else None
+            yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
 
 
 #: How each state of a verdict is shown.
@@ -288,6 +281,5 @@ def describe_effect(effect: Effect, entry: Entry) -> str:
     """Describe how an effect ended, without what handlers wrote."""
     made = f" (update {', '.join(map(str, entry.updates))})" if entry.updates else ""
     made += f" (ticket {entry.ticket})" if entry.ticket else ""
-    return f"{effect.summary}: {ENDS.get(entry.state, entry.state)}{made}" + (
-        f", {entry.reason}" if entry.reason else ""
-    )
+    reason = f", {entry.reason}" if entry.reason else ""
+    return f"{effect.summary}: {ENDS.get(entry.state, entry.state)}{made}{reason}"

@@ -42,16 +42,13 @@ Clock = Callable[[], int]
 
 
 def drive(steps: Generator[StepT, Any, T], perform: Callable[[StepT], Any]) -> T:
-    """Run a generator of steps to its end and return its result.
-
-    An exception of ``perform`` is thrown into the generator, which handles it or ends with it.
-    """
+    """Run a generator of steps to its end and return its result; throw the errors of ``perform`` into it."""
     try:
         step = next(steps)
         while True:
             try:
                 answer = perform(step)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the generator handles it or ends with it
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
