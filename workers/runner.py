@@ -97,7 +97,7 @@ class Driver:
                 granted_at = began
             elif isinstance(step, Call):
                 step = replace(step, send_by=step.send_by - int((began - granted_at) * 1000))
-            return self._perform(lane, step)
+            return self.perform(lane, step)
 
         result = drive(turn, perform)
         return result, began
@@ -111,7 +111,7 @@ class Driver:
                     fields = {"account": lane.account, "handler": verdict.handler, "permission": line}
                     log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
 
-    def _perform(self, lane: ClaimedLane, step: Step) -> Any:
+    def perform(self, lane: ClaimedLane, step: Step) -> Any:
         """Perform one step, or release the lane if the worker is stopping."""
         if self._stopped() and _can_wait(step):
             raise NotNow(0, STOPPING)

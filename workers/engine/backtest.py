@@ -1,8 +1,7 @@
-"""Backtest: let other handlers decide the turns of stored records again, and compare the actions.
+"""Backtest: run other handlers on the turns of stored records, and compare their actions.
 
-The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
-its ticket shows what the handlers of then did, and not what those of now would have done. Only decisions
-are compared, whatever became of them.
+The code of a dry run decides; nothing is called and nothing is stored. Each ticket is used as it was read: it reflects
+what the old handlers did, not what the new ones would have done. Only decisions are compared, not their results.
 """
 
 import logging
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
@@ -65,7 +65,7 @@ class PlannedAction:
 
 @dataclass(slots=True)
 class HandlerComparison:
-    """What one handler decides now and decided then."""
+    """What one handler decides now, compared with what it decided then."""
 
     acted: int = 0
     """In how many turns it acts now."""
@@ -90,7 +90,7 @@ class Backtest:
         self, account: Account, handlers: Sequence[Bound], lists: Mapping[str, bytes] | None, run: RunInvocation
     ) -> None:
         self._config = _config(account, tuple(handlers))
-        #: The account's stored lists of names. Without them names come from tickets, and all others are accepted.
+        #: The account's stored lists of names. Without them, names come from tickets, and all others are accepted.
         self._lists = lists
         self._run = run
         self._routers = {bound.handler.router for bound in handlers}
@@ -100,13 +100,13 @@ class Backtest:
         self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
         self._then: list[PlannedAction] = []
-        #: When (ms) a call would have been made, and when one was made for these routers.
+        #: When (ms) a call would be made now, and when one was made for these routers.
         self.posts: list[int] = []
         self.made: list[int] = []
         self.turns = 0
 
     def decide_again(self, record: Record) -> None:
-        """Decide the turn of a record again; one in which nothing happened has nothing to decide."""
+        """Decide the turn of a record again, unless nothing had changed in it."""
         own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in own if not (record.dry or effect.dry)]
@@ -121,7 +121,7 @@ class Backtest:
             self.posts += [record.at] * len(plan.effects)
 
     def comparisons(self) -> Mapping[str, HandlerComparison]:
-        """Return at the end the comparison of each handler, also of those that no longer exist."""
+        """Return the comparison of each handler, including those that no longer exist; call it once, at the end."""
         left = Counter(action.key for action in self._then)
         for action in self._now:
             comparison = self._of(action.handler)
@@ -200,7 +200,7 @@ class Backtest:
 
 
 def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
-    """Return the account's configuration for a dry run; nothing is claimed or called, so no time counts."""
+    """Return the account's configuration for a dry run; nothing is claimed or called, so times do not matter."""
     governor = Governor(account.name, account.budget)
     return AccountConfig(
         claim=ClaimConfig(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
@@ -230,8 +230,8 @@ def _refuse_step(step: Step | Inner) -> NoReturn:
 def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -> Iterator[PlannedAction]:
     """Yield what each handler decided in a record's turn, whichever effect carries it.
 
-    What no handler of the turn decided, but a replay or another ticket's turn, is left out. With ``values`` a custom
-    field's value counts; without the account's lists it cannot be compared.
+    Actions of a replay or of another ticket's turn are left out. With ``values``, the values of custom fields are
+    compared, too; that needs the account's lists.
     """
 
     def action(handler: str, summary: str, text: str = "") -> PlannedAction:
@@ -254,8 +254,8 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
 
 
 def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
-    """Yield the summary and the message text of everything that a handler's part of an effect does."""
-    message = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
+    """Yield a summary and the message text for each thing that a handler's part of an effect does."""
+    message = replace(part, add=(), remove=(), set={}, fields={})
     if message.summary:
         yield message.summary, part.text
     yield from ((f"tag +{tag}", "") for tag in part.add)
@@ -273,9 +273,9 @@ PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "category": "c
 
 
 class InferredDirectory:
-    """Names as tickets and effects show them, for an account whose lists are not stored.
+    """The names found in tickets and effects, for an account whose lists are not stored.
 
-    A name that nothing showed gets an id below zero.
+    All other names get negative ids.
     """
 
     def __init__(self) -> None:

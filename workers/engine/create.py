@@ -5,11 +5,11 @@ subject with the same words, since the call began. Every creation is announced i
 webhook of the new ticket may be faster than the answer, and its opening update is by the contact and does not name us.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from workers.engine.context import TurnContext
+from workers.engine.context import TurnContext, utc
 from workers.engine.plan import Effect, Entry
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps
@@ -83,7 +83,7 @@ def drop_own_creation(
 def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
     """Return the number of attempts so far if the ticket must be created again, else 0."""
     context, entry = attribution.context, attribution.context.journal[key]
-    since = datetime.fromtimestamp(entry.at / 1000, UTC) - MARGIN
+    since = utc(entry.at) - MARGIN
     newest, complete = yield from _newest_tickets(context, since)
     draft, own = Draft.of(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]

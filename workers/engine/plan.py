@@ -11,6 +11,7 @@ from html import unescape
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.plugins.actions import TicketAction
 from workers.store.lanes import EventSummary
@@ -116,7 +117,7 @@ def omitted_parts(planned: Effect, sent: Effect) -> tuple[str, ...]:
 
 def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
     """Return the effect without these properties and fields (``#12``)."""
-    return msgspec.structs.replace(
+    return replace(
         effect,
         set={name: value for name, value in effect.set.items() if name not in names},
         fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" not in names},
@@ -129,7 +130,7 @@ def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
     parts = []
     for handler in effect.handlers:
         own = [key for key, owner in effect.owners.items() if owner == handler]
-        part = msgspec.structs.replace(
+        part = replace(
             effect if handler == effect.handler else rest,
             owners=dict.fromkeys(own, handler),
             add=tuple(tag for tag in effect.add if f"+{tag}" in own),
@@ -255,7 +256,7 @@ def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
         before = merged.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
-        merged[key] = msgspec.structs.replace(before, changes=changes, external=external)
+        merged[key] = replace(before, changes=changes, external=external)
     return tuple(merged.values())
 
 
@@ -430,10 +431,7 @@ def decode_replay(stored: bytes) -> Pending:
         first_error=dead_letter.first_error,
         last_error=dead_letter.reason,
         replay=True,
-        external={
-            name: msgspec.structs.replace(entry, not_before=0, replayed=True)
-            for name, entry in dead_letter.external.items()
-        },
+        external={name: replace(entry, not_before=0, replayed=True) for name, entry in dead_letter.external.items()},
         actions=dead_letter.actions,
         origin=dead_letter.origin,
         effect=parts.get(handler, effect),

@@ -1,13 +1,14 @@
 """Read the ticket once, find the changes since the last turn, and the waiting events that they explain."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from workers.engine.context import Parked, TurnContext
+from workers.engine.context import Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
@@ -110,12 +111,12 @@ def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str,
         lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
     )
     scheduled = {
-        event.handler: Change(kind="scheduled", at=_utc(event.at), to=event.handler)
+        event.handler: Change(kind="scheduled", at=utc(event.at), to=event.handler)
         for event in context.lane.events
         if event.source == SCHEDULE and not _waits_for_worker(context, event)
     }
     changes = (*diff.changes, *due.changes, *scheduled.values())
-    return ReadDiff(changes, msgspec.structs.replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
+    return ReadDiff(changes, replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
 
 
 def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
@@ -123,18 +124,14 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
 def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
     """Return what counts as new if the ticket has no snapshot."""
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
-    since = _utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
+    since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
-        since = max(since, _utc(context.lane.store_epoch - 2_000))
+        since = max(since, utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
         created=any(event.kind == "created" for event in events),
@@ -172,7 +169,7 @@ def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, re
                 undelivered.pop(0)
             elif recheck_in and event.kind != "created":
                 unexplained[event.id] = recheck_in
-    snapshot = msgspec.structs.replace(diff.snapshot, undelivered=tuple(undelivered))
+    snapshot = replace(diff.snapshot, undelivered=tuple(undelivered))
     return Reading(
         ticket=ticket,
         diff=ReadDiff(diff.changes, snapshot, diff.unattributed),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
@@ -116,7 +116,7 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
     sent = omit_parts(effect, entry.omitted)
     done = attribution.found(sent, ticket, entry.newest_update)
     if _is_proven(sent, ticket, done.updates) or reflects(sent, ticket):
-        yield from context.record_effect(key, msgspec.structs.replace(done, omitted=entry.omitted))
+        yield from context.record_effect(key, replace(done, omitted=entry.omitted))
         return 0
     wait_until_settled(context, entry, effect)
     if effect.kind == "forward" or entry.attempts >= TRIES:

@@ -2,12 +2,12 @@
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
-from workers.engine.context import DAY, TurnContext, history_line
+from workers.engine.context import DAY, TurnContext, history_line, utc
 from workers.engine.guards import KEPT_TURNS, acting_turn
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
@@ -52,8 +52,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     pending = (*plan.pending, *_pending_echoes(context, plan))
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
-    with_work = {event.id for event in plan.events if event.work}
-    taken = tuple(event_id for event_id in plan.handled if event_id in with_work)
+    taken = tuple(event.id for event in plan.events if event.work and event.id in plan.handled)
     settlement = Settlement(
         lane=context.lane.name,
         token=context.lane.token,
@@ -108,8 +107,8 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             undelivered=[context.now()] if own else [],
         )
     if act := acting_turn(plan, context.journal):
-        loop_guard = msgspec.structs.replace(snapshot.loop_guard, acts=(*snapshot.loop_guard.acts, act)[-KEPT_TURNS:])
-        snapshot = msgspec.structs.replace(snapshot, loop_guard=loop_guard)
+        loop_guard = replace(snapshot.loop_guard, acting_turns=(*snapshot.loop_guard.acting_turns, act)[-KEPT_TURNS:])
+        snapshot = replace(snapshot, loop_guard=loop_guard)
     return snapshot
 
 
@@ -197,7 +196,7 @@ def _echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Chan
     ticket = read_ticket(plan.ticket, "")
     before, known = properties(ticket), property_labels(ticket)
     known_fields = {str(field.id): field for field in ticket.field_values}
-    at, actor = datetime.fromtimestamp(now / 1000, UTC), Actor("us", plan.staff or None)
+    at, actor = utc(now), Actor("us", plan.staff or None)
     for _, effect, entry in journaled_effects(plan, journal):
         if entry.state != "done" or entry.reason:  # a reason says that there was nothing to do
             continue

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.context import DAY, AccountConfig, Parked, TicketMerged, TurnContext, history_line
 from workers.engine.decide import decide
@@ -176,8 +177,8 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         *(make_dead_letter(lane.turn, each, reason) for each in work),
     )
     # The changes come again with the next event; what handlers did in other systems must not be repeated then.
-    notes = [msgspec.structs.replace(note, check_at=now + DAY) for note in _add_readable_effects(context, ())]
-    plan = msgspec.structs.replace(
+    notes = [replace(note, check_at=now + DAY) for note in _add_readable_effects(context, ())]
+    plan = replace(
         _empty_plan(context),
         remarks=(reason,),
         dead_letters=dead,
@@ -187,7 +188,7 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
     if (snapshot := decode(lane.snapshot)) is not None:
         # Nobody knows which effects happened: until the last call can no longer land, our updates start nothing.
         until = now + context.config.call_ms + context.config.doubt_ms
-        plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
+        plan = replace(plan, snapshot=replace(snapshot, untrusted_until=until))
     context.journal = {}
     return plan
 
