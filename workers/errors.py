@@ -1,4 +1,4 @@
-"""The engine's errors, grouped by what the caller has to do next.
+"""The engine's errors, grouped by what the caller must do next.
 
 Exception
 └── FoxhooksError

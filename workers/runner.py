@@ -21,7 +21,7 @@ from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import STOPPING, HandlerTimeout, HandlerTimeouts
 
-#: Errors that concern the whole account. Few calls get one, because the store then stops all others.
+#: Errors that concern the whole account. Few calls get one, because the store then stops all other calls.
 ACCOUNT_ERRORS = {
     401: "HappyFox rejected the API key or the auth code; run `foxhooks doctor`",
     429: "HappyFox locked the account out; calls wait until the lockout ends",
@@ -190,7 +190,7 @@ class InvocationRunner:
         """Run an effect's script as engine code, its function under the time limit."""
         if isinstance(inner, Script):
             return self._timeouts.run_engine(lambda: self._store.run(inner))
-        # If this process was frozen after the journal was written, another worker may have the lane by now.
+        # If this process was frozen after writing the journal, another worker may have the lane by now.
         if not self._leases.still_held(lane):
             raise LeaseLost
         return inner.function()

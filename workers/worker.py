@@ -39,7 +39,7 @@ from workers.store.leases import Leases
 from workers.store.permits import Governor
 from workers.timeouts import HandlerTimeouts
 
-#: How long (ms) threads may finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
+#: The time (ms) for threads to finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
 #: process ends within 25 s; Heroku kills it after 30 s.
 SHUTDOWN_TIMEOUT = 21_000
 
@@ -47,7 +47,7 @@ SHUTDOWN_TIMEOUT = 21_000
 #: lanes of a killed worker run again within FOXHOOKS_LEASE_SECONDS.
 LEASE_SHARE = 0.95
 
-#: How long (s) a thread works lanes before actors on other queues and other accounts may have it.
+#: How long (s) a thread works on the lanes of an account before other accounts and queues may use it.
 TIME_SLICE = 1.0
 
 log = logging.getLogger(__name__)
@@ -66,18 +66,18 @@ def run(settings: Settings) -> int:
 
 
 def start() -> None:
-    """Build the broker of this process; Dramatiq calls it in each worker."""
+    """Build the broker of this process; Dramatiq calls this in each worker."""
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:
-        # The message says what to fix, for example in a plug-in that cannot be imported; a traceback would not help.
+        # The message describes the fix, for example for a plug-in that cannot be imported; a traceback would not help.
         raise SystemExit(f"The worker cannot start:\n{error}") from None
 
 
 def build(settings: Settings) -> LaneBroker:
     """Put a worker process together."""
     init_logging(settings)
-    # Sentry's integration changes what a broker is built of, so it must come first.
+    # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
@@ -154,7 +154,7 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
-        """Take turns; catch all, since Dramatiq would only repeat or drop it."""
+        """Take turns; catch all errors, because Dramatiq would only repeat or drop the message."""
         config = readiness.accept()
         try:
             if config is not None:
@@ -173,7 +173,7 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[st
 
 
 class Lifecycle(dramatiq.Middleware):
-    """Mark a new store's epoch; start and stop lease renewal and schedulers."""
+    """Store the epoch of a new store; start and stop lease renewal and schedulers."""
 
     def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
         self._store, self._leases, self._schedulers = store, leases, schedulers

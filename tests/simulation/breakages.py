@@ -95,8 +95,8 @@ def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(sight: reconcile.UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
-        yield from sight.context.record_effect(key, FORGET)
+    def look_up(attribution: reconcile.UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
+        yield from attribution.context.record_effect(key, FORGET)
         return 1
 
     patch.setattr(performing, "look_up", look_up)

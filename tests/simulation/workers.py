@@ -92,7 +92,7 @@ class Worker:
         return (yield from self._transport.call(process, turn, step))
 
     def _decide(self, lane: ClaimedLane, step: Decide) -> Activity:
-        """Run a handler, or let it fail."""
+        """Run a handler, or make it fail."""
         state = self._state
         fault = state.faults.draw("handler")
         yield state.rng.uniform(0, 30)
@@ -100,10 +100,10 @@ class Worker:
             raise Crash
         if fault == "slow handler":  # so slow that its plan is old when it is made
             yield state.rng.uniform(STALE + 1_000, 2 * STALE)
-        said = {
+        answer = {
             "handler raises": Failure("Boom"),
             "handler asks to retry": Failure("later", after=state.rng.uniform(1, 60)),
             "gives up": Failure("no use", final=True),
         }.get(fault) or state.world.decide(step)
-        state.history.witness.saw(lane.token, step, said)
-        return said
+        state.history.witness.saw(lane.token, step, answer)
+        return answer

@@ -1,8 +1,8 @@
 """Create tickets: find a creation in doubt among the newest tickets, and start no handler for our own.
 
-The answer to a creation names the ticket. Without it a ticket is ours if the same contact opened it under the same
-subject with the same words, since the call began. Every creation is announced in the store before its call, because the
-webhook of the new ticket may be faster than the answer, and its opening update is by the contact and does not name us.
+The answer to a creation contains the ticket's number. Without an answer, a ticket is ours if the same contact opened it
+since the call began, with the same subject and the same words. Every creation is announced in the store before its
+call, because the new ticket's webhook may be faster than the answer, and its first update is by the contact, not by us.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from workers.tickets.text import same_words, words
 #: How far HappyFox's clock may be behind the store's.
 MARGIN = timedelta(seconds=120)
 
-#: How many of the newest tickets are searched for one in doubt.
+#: How many pages of the newest tickets are searched for one in doubt, and their size.
 PAGES, PAGE_SIZE = 6, 50
 
 #: The remark on a ticket that we created.
@@ -41,7 +41,7 @@ class Draft(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
 
     def fits(self, ticket: TicketRead) -> bool:
-        """Return whether a ticket may be the one."""
+        """Return whether this may be the ticket."""
         contact = ticket.contact
         same = contact.id == self.client if self.client is not None else contact.email.casefold() == self.email
         return same and words(ticket.subject) == self.subject and same_words(self.words, words(ticket.first_message))
@@ -54,7 +54,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
-    """Tell every worker that this ticket is about to be ours; return False if it must not be created."""
+    """Announce to all workers that we create a ticket; return False if it must not be created."""
     draft = msgspec.json.encode(Draft.of(effect))
     if (yield announce_creation(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
         return True

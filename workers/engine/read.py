@@ -1,4 +1,4 @@
-"""Read the ticket once, find the changes since the last turn, and the waiting events that they explain."""
+"""Read the ticket, find the changes since the last turn, and the waiting events that they explain."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,11 +30,11 @@ from workers.tickets.diff import (
 from workers.tickets.model import TicketRead, read_ticket
 from workers.tickets.snapshot import Snapshot, decode, split_due
 
-#: The first read of a ticket shows updates this much older than the oldest waiting event: clocks differ, and
-#: deliveries take time.
+#: On the first read of a ticket, updates count as new if they are at most this much older than the oldest waiting
+#: event: clocks differ, and deliveries take time.
 FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
-#: The ages (ms) of an unexplained event at which its ticket is read again: its update may become visible late.
+#: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
 
@@ -42,9 +42,9 @@ class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading and its stored form have in common."""
 
     handled: tuple[str, ...]
-    """Ids of the waiting events that are explained, or will never be."""
+    """Ids of the waiting events that are explained, or never will be."""
     unexplained: tuple[str, ...]
-    """Ids of the waiting events that nothing explains yet."""
+    """Ids of the waiting events that are not explained yet."""
     recheck_in: int
     """The ms until the ticket is read again for those, 0 if there are none."""
     at: int
@@ -63,7 +63,7 @@ class Reading(ReadingFacts, frozen=True, kw_only=True):
 class StoredReading(ReadingFacts, frozen=True, kw_only=True):
     """A reading stored with its turn, after a handler had an effect in another system.
 
-    Later attempts of the turn show their handlers exactly this.
+    Handlers get exactly this in later attempts of the turn.
     """
 
     format: int
@@ -102,7 +102,7 @@ def _known_from_merge(
 
 
 def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
-    """Add due timers and the schedules that found the ticket, behind what happened to it."""
+    """Add due timers and the schedules that found the ticket, after its changes."""
     due = split_due(
         diff.snapshot.timers,
         diff.changes,
@@ -120,12 +120,12 @@ def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str,
 
 
 def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
-    """Return whether an event comes from a schedule that only other workers have."""
+    """Return whether an event comes from a schedule that only other workers may have."""
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
 def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
-    """Return what counts as new if the ticket has no snapshot."""
+    """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
     since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
@@ -151,8 +151,8 @@ def _clock_difference(context: TurnContext, outcome: Outcome) -> timedelta:
 def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:
     """Find the waiting events that the read explains.
 
-    A delivery that names an update is explained by that update. One that only says that something changed uses up one
-    change that no delivery has announced yet.
+    A delivery that names an update is explained by that update. One that names none is explained by a change that no
+    delivery has announced yet.
     """
     updates, now = {update.id for update in ticket.history}, context.now()
     undelivered = sorted(diff.snapshot.undelivered)

@@ -4,8 +4,8 @@
     search     read one page after another, with bulk priority; the store collects the tickets found
     enqueue    add an event to the lane of each ticket; its turn reads the ticket and runs the handler, as always
 
-Events are added only when the search is complete, because what handlers do to the first tickets would shift the pages
-behind. While HappyFox cannot answer, no call is made: the task waits for a permit and goes on with the same page.
+Events are added only when the search is complete, because the changes of handlers to the first tickets could shift the
+next pages. While HappyFox cannot answer, no call is made: the task waits for a permit and continues with the same page.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,19 +24,19 @@ from workers.plugins.router import Schedule
 from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
 from workers.tickets.model import mapping, number
 
-#: How many tickets of a search get an event at most; the rest waits until those are no longer found.
+#: The most tickets of a search that get an event; the others wait until these are no longer found.
 MOST = 1_000
 
-#: Tickets on a page of a search, and how many get their events in one script.
+#: Tickets on a page of a search, and tickets that get their events in one script.
 PAGE, BATCH = 50, 200
 
-#: The lease of a task beyond the longest call, and how long it rests after HappyFox failed (ms).
+#: The lease of a task in addition to the longest call, and its wait after HappyFox failed (ms).
 LEASE, REST = 30_000, 60_000
 
 #: The task that checks the account's names, and its period (ms): daily, or sooner if there is reason to doubt them.
 NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
 
-#: How old (ms) the lists of names may be: a busy account may need several windows to read them all.
+#: The maximum age (ms) of the lists of names: a busy account may need several windows to read them all.
 FRESH = 300_000
 
 #: Returns the names in use that an account does not know.
@@ -63,11 +63,11 @@ class TaskResult:
     """The result of looking for a task that is due."""
 
     wait: int = 0
-    """How long until it is worth looking again (ms); -1: never."""
+    """When to look again (ms from now); -1: never."""
     name: str = ""
     """The task that ran, if any."""
     over: bool = False
-    """Whether it is complete; otherwise it was given back for later."""
+    """Whether it is complete; otherwise it was released for later."""
     put: int = 0
     """How many tickets got an event."""
     cut: bool = False
@@ -86,7 +86,7 @@ def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> Per
 def run_due_task(
     config: AccountConfig, tasks: PeriodicTasks, token: str, *, doubted: bool = False
 ) -> Steps[TaskResult]:
-    """Claim the task that has been due longest and bring it as far as possible; ``doubted``: check the names soon."""
+    """Run the task that has been due longest, as far as possible; ``doubted``: check the names soon."""
     try:
         taken: ClaimedTask | int = yield claim_task(
             config.account, token, config.call_ms + LEASE, tasks.periods(doubted)

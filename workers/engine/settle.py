@@ -1,4 +1,4 @@
-"""Settle a turn: store what stays of it, pass on what others must do, and write the ticket's history."""
+"""Settle a turn: store its results, hand over work for other tickets, and write the ticket's history."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, decode, en
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
 
-#: Whether the lease was held, and what the claim in the same trip returned.
+#: Whether the lease was held, and the result of the claim made together with settling.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
 
 
@@ -89,7 +89,7 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     snapshot = plan.snapshot
     for _, effect, entry in journaled_effects(plan, context.journal):
         own = fingerprint(effect, plan.staff or context.config.staff_id)
-        if own and entry.state != "dry":  # what was given up may have happened, or happen yet
+        if own and entry.state != "dry":  # an effect that was given up may have happened, or may still happen
             snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own)])
         if entry.state != "done":
             continue
@@ -113,9 +113,9 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
 
 
 def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
-    """Return the timers still to come of a ticket that was not read; due ones wait for its next turn.
+    """Return the future timers of a ticket that was not read; due ones wait for its next turn.
 
-    A worker without handlers leaves due ones for a while to a worker that has some.
+    A worker without handlers leaves due ones to other workers for a while.
     """
     snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
@@ -139,7 +139,7 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
     yield from plan.dead_letters
     for key, effect, entry in journaled_effects(plan, journal):
         given_up = entry.state == "refused" or (entry.state == "gone" and effect.kind != "delete")
-        # Each handler gets its own part, so that no replay brings about a part of another dead letter.
+        # Each handler gets its own part, so that a replay never performs a part of another dead letter.
         for handler, part in zip(effect.handlers, split_by_handler(effect), strict=True) if given_up else ():
             yield DeadLetter(
                 id=f"{plan.turn}.{key}.{handler}",
@@ -154,7 +154,7 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
 
 
 def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOther]:
-    """Yield the events for the lanes of other tickets, except those of handlers that run dry by now."""
+    """Yield the events for the lanes of other tickets, except those of handlers that are in dry run by now."""
     for number, handover in enumerate(plan.handovers):
         if not handover.dry and not plan.dry and not context.config.dry(handover.handler):
             dead_letter = DeadLetter(
@@ -177,7 +177,7 @@ def _created_tickets(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple
 def _pending_echoes(context: TurnContext, plan: Plan) -> Iterator[Pending]:
     """Yield our own changes as pending work of the routers that ask for them (``echoes=True``).
 
-    So they are shown exactly once, whatever happens to HappyFox's webhooks of them. No other router sees them.
+    These routers see them exactly once, even if HappyFox's webhooks are lost or repeated; other routers never do.
     """
     kinds_of: dict[str, frozenset[str]] = {}
     for bound in context.config.handlers:
@@ -217,7 +217,7 @@ def _echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Chan
             yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
 
 
-#: How each state of a verdict is shown.
+#: The text for each state of a verdict.
 VERDICTS = {
     "decided": "decided:",
     "skipped": "skipped:",
@@ -229,7 +229,7 @@ VERDICTS = {
 #: If more handlers than this were skipped, the history only counts them.
 MOST_SKIPPED = 10
 
-#: How each end of an effect is shown.
+#: The text for each final state of an effect.
 ENDS = {
     "done": "done",
     "dry": "not sent (dry run)",
@@ -244,7 +244,7 @@ EXTERNAL_ENDS = {"done": "done", "begun": "may or may not have happened", "dry":
 
 
 def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
-    """Describe a turn line by line: what changed, what each handler decided, what was done."""
+    """Describe a turn line by line: changes, decisions of handlers, effects."""
     for change in plan.changes:
         yield brief(change)
     skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
@@ -262,7 +262,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def describe_external(turn: str, external: Mapping[str, EffectsByName]) -> Iterator[str]:
-    """Describe what handlers did in other systems, without the values."""
+    """Describe the effects in other systems, without their values."""
     for handler, entries in external.items():
         for name, entry in entries.items():
             end = EXTERNAL_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
@@ -270,14 +270,14 @@ def describe_external(turn: str, external: Mapping[str, EffectsByName]) -> Itera
 
 
 def describe_handovers(handovers: Iterable[Handover], dry: bool) -> Iterator[str]:
-    """Describe the actions for other tickets, without what handlers wrote."""
+    """Describe the actions for other tickets, without any text that handlers wrote."""
     for each in handovers:
         end = ENDS["dry"] if dry or each.dry else "handed over to its lane"
         yield f"{each.handler}: {each.summary}: {end}"
 
 
 def describe_effect(effect: Effect, entry: Entry) -> str:
-    """Describe how an effect ended, without what handlers wrote."""
+    """Describe how an effect ended, without any text that handlers wrote."""
     made = f" (update {', '.join(map(str, entry.updates))})" if entry.updates else ""
     made += f" (ticket {entry.ticket})" if entry.ticket else ""
     reason = f", {entry.reason}" if entry.reason else ""

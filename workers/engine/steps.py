@@ -1,12 +1,12 @@
 """The steps of a turn, and the loop that drives a generator of steps.
 
-A turn does no I/O. It yields steps; its driver performs each one and sends back the result:
+A turn does no I/O. It yields steps; its driver performs each one and returns the result:
 
     Script(...)  -> the script's answer
     Call(...)    -> Answer, Unsent or InDoubt
     Decide(...)  -> Decision or Failure
 
-While a handler runs, its effects in other systems have steps of their own (``Inner``).
+While a handler runs, its effects in other systems are steps of their own (``Inner``).
 
 A driver may throw ``LeaseLost`` at any step. It may throw ``NotNow`` at a ``Decide`` whose handler got no permit for a
 read and, when the worker is stopping, at every step that can wait.

@@ -1,12 +1,12 @@
 """A turn: one pass over a lane, as a generator of steps without I/O.
 
-    plan stored already?   perform it; check what is old against a new read first
-    else                   read the ticket once, compare, run the handlers, store the plan
+    plan stored already?   perform it; if it is old, compare it with a new read first
+    else                   read the ticket, compare, run the handlers, store the plan
     perform                per effect: begin, call, done
     settle                 snapshot, record, history; timers and retries make the lane due again
 
-A crash before the plan is stored changed nothing in HappyFox: the handlers decide again, on the same stored reading if
-one of them had an effect in another system. A crash after it resumes the plan, and no handler runs again.
+A crash before the plan is stored has changed nothing in HappyFox: the handlers decide again, on the same stored reading
+if one of them had an effect in another system. After a crash later on, the plan is resumed and no handler runs again.
 """
 
 from contextlib import suppress
@@ -46,7 +46,7 @@ from workers.errors import LeaseLost, NotNow
 from workers.store.lanes import ClaimedLane, NothingDue, park, store_plan
 from workers.tickets.snapshot import Snapshot, decode
 
-#: A turn that was claimed more often than this, without being settled or given back, is given up.
+#: A turn that was claimed more often than this, without being settled or released, is given up.
 MAX_CLAIMS = 10
 
 
@@ -65,7 +65,7 @@ class TurnResult:
 
 
 class TooManyCrashes(Exception):
-    """The turn ended its worker again and again."""
+    """The turn crashed its worker repeatedly."""
 
 
 def take_turn(lane: ClaimedLane, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
@@ -176,7 +176,7 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         DeadLetter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence),
         *(make_dead_letter(lane.turn, each, reason) for each in work),
     )
-    # The changes come again with the next event; what handlers did in other systems must not be repeated then.
+    # The changes are found again with the next event; effects in other systems must not be repeated then.
     notes = [replace(note, check_at=now + DAY) for note in _add_readable_effects(context, ())]
     plan = replace(
         _empty_plan(context),
@@ -186,7 +186,7 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         pending=tuple(notes),
     )
     if (snapshot := decode(lane.snapshot)) is not None:
-        # Nobody knows which effects happened: until the last call can no longer land, our updates start nothing.
+        # It is unknown which effects happened: until the last call can no longer land, our updates start no handler.
         until = now + context.config.call_ms + context.config.doubt_ms
         plan = replace(plan, snapshot=replace(snapshot, untrusted_until=until))
     context.journal = {}
@@ -194,14 +194,14 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
 
 
 def _add_readable_effects(context: TurnContext, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
-    """Add what was done in other systems, if that can be read."""
+    """Add the effects in other systems, if they are readable."""
     with suppress(Unreadable):
         return add_external_effects(context, pending)
     return pending
 
 
 def _readable_work(lane: ClaimedLane) -> tuple[Pending, ...]:
-    """Return the pending work and replays that can be read."""
+    """Return the pending work and replays that are readable."""
     work: list[Pending] = []
     for stored in lane.replays:
         with suppress(Unreadable):
