@@ -19,7 +19,7 @@ from workers.engine.context import SEND_BY
 from workers.settings import Budget
 from workers.testing.desk import START, SimulatedDeployment
 
-#: When a seed that does not come to rest is given up (ms, steps).
+#: When a seed that does not end is given up (ms, steps).
 LIMIT, MOST = 4 * 3_600_000, 5_000
 
 

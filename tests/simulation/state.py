@@ -1,4 +1,4 @@
-"""What everybody in a seed shares: the account, its clock and agenda, the dice, the faults and the history."""
+"""What all activities of a seed share: account, clock, agenda, random numbers, faults and history."""
 
 import heapq
 import random

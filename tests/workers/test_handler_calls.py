@@ -128,7 +128,7 @@ def test_a_process_that_was_frozen_makes_no_call(store: redis.Redis) -> None:
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
     lane = world.claim()
     assert lane is not None
-    world.store.run, run = (lambda script: freeze(script)), world.store.run  # type: ignore[method-assign]
+    run = world.store.run
 
     def freeze(script: Any) -> Any:
         answer = run(script)
@@ -136,6 +136,7 @@ def test_a_process_that_was_frozen_makes_no_call(store: redis.Redis) -> None:
             world.now += world.lease
         return answer
 
+    world.store.run = freeze  # type: ignore[method-assign]
     assert world.drive(lane).end == "lost"
     assert calls == []
 
@@ -186,12 +187,12 @@ def test_a_denied_permit_parks_the_lane_even_if_the_handler_swallows_it(store: r
 
     swallowed: list[type[BaseException]] = []
     world = Threads(store, clerk(file))
-    world.before = lambda step: close(step)
 
     def close(step: Any) -> None:
         if isinstance(step, Decide):
             store.hset(f"{P}gate", mapping={"state": "locked", "until": world.now + 60_000, "epoch": 1})
 
+    world.before = close
     assert [result.end for result in world.work()] == ["parked"]
     assert swallowed == [NotNow, NotNow]
 

@@ -7,12 +7,12 @@ import redis
 
 from service.processes.simulator import running
 from tests.support.happyfox import connect_to
-from workers.engine.steps import Call, Steps, drive
+from workers.engine.steps import Call, Steps
 from workers.engine.turn import TurnResult
 from workers.errors import Unsent
 from workers.happyfox.messages import Answer
 from workers.happyfox.tickets import ticket
-from workers.runner import AccountRuntime, Driver, _TimedPerformer
+from workers.runner import AccountRuntime, Driver
 from workers.simulator import Simulator
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -46,7 +46,7 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
         leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)
-        drive(turn(), _TimedPerformer(driver, lane, monotonic()).perform)
+        driver.drive(turn(), lane, monotonic())
         connection.close()
 
     assert isinstance(outcomes[0], Unsent if slow else Answer)

@@ -1,7 +1,7 @@
-"""Replays: a refused effect is performed again by itself; its handler does not run.
+"""Replays: a refused effect is performed again without running its handler.
 
-The actions of another ticket's handler are treated the same way. Both pass the checks that all actions pass:
-permissions, names, what a person did meanwhile. The handler's other actions are not repeated.
+The actions of another ticket's handler are treated in the same way. Both pass the checks of all actions: permissions,
+names, changes by people in the meantime. The handler's other actions are not repeated.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
 from workers.tickets.snapshot import attribute
 
-#: How the reasons of verdicts begin that do not come from a run of a handler on this ticket.
+#: Prefixes of the reasons of verdicts that do not come from a run of a handler on this ticket.
 AGAIN, HANDED = PREFIXES = "replay:", "from ticket"
 
 
@@ -29,14 +29,14 @@ def requested_actions(work: Pending) -> HandlerActions:
 
 
 def summary(work: Pending) -> str:
-    """Describe what is to be done and why."""
+    """Describe what will be done and why."""
     if work.effect is not None:
         return f"{AGAIN} {work.effect.summary}"
     return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.description for action in work.actions))}"
 
 
 def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:
-    """Return why the actions must not be performed now, or nothing."""
+    """Return why the actions must not be performed now, or ""."""
     router, allow = router_of(requested.handler), context.config.allow
     missing = [line for action in requested.actions if (line := denied(action, router, allow))]
     if missing:
@@ -45,7 +45,7 @@ def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> st
 
 
 def find_update(reading: Reading, work: Pending) -> int | None:
-    """Return the update that shows that an effect in doubt has happened after all."""
+    """Return the update that proves that an effect in doubt has happened after all."""
     if work.effect is None or work.doubt is None:
         return None
     staff, effect, doubt = work.doubt.staff, work.effect, work.doubt

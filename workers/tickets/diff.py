@@ -276,8 +276,8 @@ def updates_from_merge(
     known = [each for each in merged if each]
     seen = {identity for each in known for identity in (*each.ids, each.floor)}
     keeps_ids = len(known) == len(merged) and any(update.id in seen for update in updates)
-    last_heard = max((each.loop_guard.heard for each in known), default=0)
-    recent = max(since, datetime.fromtimestamp((last_heard + 1) / 1000, UTC))
+    last_update = max((each.loop_guard.last_update_by_others for each in known), default=0)
+    recent = max(since, datetime.fromtimestamp((last_update + 1) / 1000, UTC))
 
     def is_old(update: Update) -> bool:
         if update.id in seen or any(each.may_be_ours(update, staff) for each in known):

@@ -200,7 +200,7 @@ class ActingTurn(msgspec.Struct, frozen=True, array_like=True):
     """When it read the ticket (ms)."""
     cause: str
     """What had changed, in a few words."""
-    did: str
+    actions: str
     """The actions, in a few words."""
 
 
@@ -211,9 +211,9 @@ class LoopGuard(msgspec.Struct, frozen=True, array_like=True):
     """The limit that tripped it, ``writes`` or ``turns``; "" if it has not tripped."""
     at: int = 0
     """When it tripped (ms)."""
-    heard: int = 0
+    last_update_by_others: int = 0
     """When an update by a contact or a colleague was last new (ms)."""
-    acts: tuple[ActingTurn, ...] = ()
+    acting_turns: tuple[ActingTurn, ...] = ()
     """The last turns in which handlers acted."""
 
 

@@ -125,7 +125,7 @@ def test_an_effect_returns_the_value_of_its_call_as_json(store: redis.Redis) -> 
     assert "clerk.file effect x: done" in history(store)
 
 
-def test_after_a_crash_behind_done_the_value_is_returned_again(store: redis.Redis) -> None:
+def test_after_a_crash_after_done_the_value_is_returned_again(store: redis.Redis) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -391,7 +391,7 @@ async def waits() -> int:
     [
         (None, "call is not a function; write lambda: ..."),
         (waits, "call is `async def`; write `def` and use a synchronous client"),
-        (lambda: waits(), "call returned a coroutine; use a client that is not async"),
+        (lambda: waits(), "call returned a coroutine; use a client that is not async"),  # noqa: PLW0108 - not async itself
     ],
 )
 def test_an_impossible_call_is_not_reported_as_done(store: redis.Redis, call: Any, words: str) -> None:

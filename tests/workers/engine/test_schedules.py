@@ -78,7 +78,7 @@ def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Red
     assert [each.put for each in world.run_tasks()] == [3]
 
 
-def test_a_scheduled_event_is_for_its_own_handler_alone(store: redis.Redis) -> None:
+def test_a_scheduled_event_is_for_its_own_handler_only(store: redis.Redis) -> None:
     router, snapshot = on_hold(), []
 
     @router.on("ticket-updated", "ticket-created")
@@ -121,7 +121,7 @@ def test_matching_tickets_wait_for_a_worker_that_has_the_schedule(store: redis.R
     assert tagged(world, [number]) == [number]
 
 
-def test_a_scheduled_event_without_handler_leaves_its_lane_in_the_end(store: redis.Redis) -> None:
+def test_a_scheduled_event_without_handler_finally_leaves_its_lane(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, on_hold())
     tickets(world, 1)
     world.run_tasks()
