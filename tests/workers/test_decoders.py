@@ -11,23 +11,19 @@ ROOT = Path(__file__).parents[2]
 RACE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
-import msgspec
-from workers.engine import plan
-from workers.tickets import snapshot
+from workers.engine.plan import *
+from workers.engine.plan import decode_stored
 
-work = b'[{"handler": "vip.greet", "changes": [], "effect": {"kind": "tags"}}]'
-letter = b'{"id": "x", "handler": "vip.greet", "reason": "why", "effect": {"kind": "tags"}, "actions": []}'
 start = threading.Barrier(8)
+stored = b'''{"format": 1, "turn": "x", "events": [], "ticket": {}, "dry": true, "read_at": 1, "snapshot": [1], "handled": [],
+    "id": "x", "reason": "y", "state": "done", "handler": "h", "effect": {"kind": "tags"}, "changes": []}'''
 
 def decode():
-    for read, stored in (
-        (plan.decode_plan, b"{}"), (plan.decode_record, b""), (plan.decode_pending, work), (plan.decode_replay, letter),
-        (plan.decode_external, b"{}"), (plan.decode_entry, b'{"state": "done"}'), (snapshot.decode, b"[1]"),
-    ):
-        start.wait()
+    start.wait()
+    for shape in (Plan, Record, tuple[Pending, ...], DeadLetter, Entry):
         try:
-            read(stored)
-        except plan.Unreadable:
+            decode_stored(stored, shape, "it")
+        except Unreadable:
             pass
 
 threads = [threading.Thread(target=decode) for _ in range(8)]

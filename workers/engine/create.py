@@ -53,6 +53,9 @@ class Draft(msgspec.Struct, frozen=True):
         return cls(effect.draft.get("client"), email, words(effect.subject), words(effect.html))
 
 
+_DRAFT = msgspec.json.Decoder(Draft)
+
+
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
     """Announce to all workers that we create a ticket; return False if it must not be created."""
     draft = msgspec.json.encode(Draft.of(effect))
@@ -74,7 +77,7 @@ def drop_own_creation(
     if not may_create or all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
     known, drafts = yield read_creations(context.lane.account, [ticket.id])
-    if ticket.id not in known and not any(msgspec.json.decode(each, type=Draft).fits(ticket) for each in drafts):
+    if ticket.id not in known and not any(_DRAFT.decode(each).fits(ticket) for each in drafts):
         return diff, ()
     others = tuple(change for change in diff.changes if change.kind != "ticket-created")
     return ReadDiff(others, diff.snapshot, diff.unattributed), (OURS,)

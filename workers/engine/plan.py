@@ -389,11 +389,18 @@ def journaled_effects(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tupl
             yield str(index), effect, entry
 
 
-T = TypeVar("T")
-
-
 class Unreadable(Exception):
     """A stored value cannot be read by this version; the text names it and the reason."""
+
+
+#: How stored values are read, by their type. Decoders are built here and not when they are needed: msgspec 0.22 crashes
+#: the process if two threads use a type for the first time at the same moment.
+DECODERS: Mapping[Any, msgspec.json.Decoder[Any]] = {
+    shape: msgspec.json.Decoder(shape)
+    for shape in (Plan, Record, Entry, ExternalEffect, DeadLetter, tuple[Pending, ...])
+}
+
+T = TypeVar("T")
 
 
 def decode_record(stored: bytes) -> Record:
@@ -443,7 +450,7 @@ def decode_replay(stored: bytes) -> Pending:
 def decode_stored(stored: bytes, shape: type[T], what: str) -> T:
     """Read a stored value; raise Unreadable, with ``what`` it is, if it is broken or has another format."""
     try:
-        found = msgspec.json.decode(stored, type=shape)
+        found: T = DECODERS[shape].decode(stored)
     except msgspec.DecodeError as error:  # ValidationError is a subclass
         raise Unreadable(f"{what} cannot be read ({error})") from None
     if (number := getattr(found, "format", FORMAT)) != FORMAT:

@@ -194,10 +194,13 @@ def encode_reading(reading: Reading) -> bytes:
     return msgspec.json.encode(stored)
 
 
+_READING = msgspec.json.Decoder(StoredReading)
+
+
 def decode_reading(encoded: bytes, site: str) -> Reading:
     """Decode a stored reading; raise ``Unreadable`` if this version cannot."""
     try:
-        stored = msgspec.json.decode(encoded, type=StoredReading)
+        stored = _READING.decode(encoded)
         ticket = read_ticket(stored.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"the turn's stored reading cannot be read ({error})") from None
