@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test coverage soak mutations chaos check format bench lock clean
+.PHONY: demo run test e2e coverage soak mutations chaos check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -18,6 +18,10 @@ run: $(READY)
 JOBS ?= 5
 test: $(READY)
 	$(BIN)/pytest --numprocesses=$(JOBS) $(ARGS)
+
+# What takes too long for every change: the image and its processes, and the long forms of some tests.
+e2e: $(READY)
+	$(BIN)/pytest --numprocesses=$(JOBS) -m e2e $(ARGS)
 
 # Lines and branches that tests run in their own process; fails below the minimum in pyproject.toml. pytest loads plugins
 # before it measures anything, so tests/conftest.py imports foxhooks' fixtures instead.

@@ -163,7 +163,7 @@ def _server(simulator: Simulator) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             date_header=False,  # the simulator writes it, from its own clock
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=10,
         )
     )
 

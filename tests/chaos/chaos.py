@@ -11,8 +11,8 @@ import msgspec
 from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, Storm
-from tests.support.fleet import BOT, TIMEOUT, P
+from tests.chaos.storm import EVERY, Storm, fault_of
+from tests.support.fleet import BOT, P
 
 #: The faults that really occurred, as the call log and the courier show them.
 STRUCK = (
@@ -222,22 +222,5 @@ def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counte
     counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
     counts.update(storm.counts)
     counts.update(delivered)
-    counts.update(name for call in evidence.calls if (name := _fault(call)))
+    counts.update(name for call in evidence.calls if (name := fault_of(call)))
     return counts
-
-
-def _fault(call: dict[str, Any]) -> str:
-    """Return the name of a call's fault; empty if it had none."""
-    fault, applied = call["fault"], call["applied"]
-    if fault is None:
-        return "calls refused in a lockout" if call["status"] == 429 else ""
-    if fault == "status":
-        return "writes applied and answered 5xx" if applied else "calls answered 429 or 5xx, nothing done"
-    if fault == "cut":
-        return "connections cut, write applied" if applied else "connections cut, nothing done"
-    if not applied:
-        return ""
-    if fault == "hang":
-        late = call["answered"] - call["arrived"] > TIMEOUT
-        return "writes applied after their deadline" if late else "writes applied, never answered"
-    return "writes applied, answer unreadable"

@@ -7,12 +7,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from itertools import count
 from typing import Any
 
 from tests.chaos.deployment import LOCKOUT, Deployment
-from tests.support.fleet import LEASE
+from tests.support.fleet import LEASE, TIMEOUT
 
 #: The average seconds between two faults of a kind. Each kind occurs at least once.
 EVERY = {
@@ -33,9 +34,38 @@ EVERY = {
     "writes landing after their deadline": 30.0,
 }
 
+#: What the call log shows of a fault of calls once it has really occurred.
+SHOWN = {
+    "429 storm": "calls answered 429 or 5xx, nothing done",
+    "5xx storm": "calls answered 429 or 5xx, nothing done",
+    "5xx storm, writes applied": "writes applied and answered 5xx",
+    "connections cut": "connections cut, nothing done",
+    "connections cut, writes applied": "connections cut, write applied",
+    "answers unreadable, writes applied": "writes applied, answer unreadable",
+    "answers withheld, writes applied": "writes applied, never answered",
+    "writes landing after their deadline": "writes applied after their deadline",
+}
+
 REFUSALS = ("429 storm", "lockout")
 #: Seconds without a fault after a 429.
 CALM = 1.5
+
+
+def fault_of(call: dict[str, Any]) -> str:
+    """Return the name of a call's fault; empty if it had none."""
+    fault, applied = call["fault"], call["applied"]
+    if fault is None:
+        return "calls refused in a lockout" if call["status"] == 429 else ""
+    if fault == "status":
+        return "writes applied and answered 5xx" if applied else "calls answered 429 or 5xx, nothing done"
+    if fault == "cut":
+        return "connections cut, write applied" if applied else "connections cut, nothing done"
+    if not applied:
+        return ""
+    if fault == "hang":
+        late = call["answered"] - call["arrived"] > TIMEOUT
+        return "writes applied after their deadline" if late else "writes applied, never answered"
+    return "writes applied, answer unreadable"
 
 
 class Storm:
@@ -132,10 +162,25 @@ class Storm:
                 "before": True,
             },
         }
-        self.fleet.ask("POST", "faults", **faults[kind])
-        # A fault that is left over would hit the probes of a closed gate, one after another.
-        self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
+        self._break_calls(kind, faults[kind])
         return True
+
+    def _break_calls(self, kind: str, fault: dict[str, Any]) -> None:
+        """Inject a fault into the next calls; do it again if it met none: workers may be down, or wait."""
+        log = self.fleet.simulator.log
+        before = len(log)
+        self.fleet.ask("POST", "faults", **fault)
+
+        def withdraw() -> None:
+            # A fault that is left over would hit the probes of a closed gate, one after another.
+            self.fleet.ask("DELETE", "faults")
+            self._later(3.0, 3.5, check)  # a call is logged when it is answered
+
+        def check() -> None:
+            if time.monotonic() < self._end and SHOWN[kind] not in map(fault_of, map(asdict, log[before:])):
+                self._strike(kind)
+
+        self._later(2.0, 4.0, withdraw)
 
     def _lock_out(self) -> None:
         """Lock the account out, and do it again if no call was refused.

@@ -7,6 +7,14 @@ import pytest
 from tests.support.deploy import build_image
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what needs the image to `make e2e`."""
+    for item in items:
+        if "image" in getattr(item, "fixturenames", ()):
+            item.add_marker("e2e")
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bin folder of the image's environment. Building it takes about half a minute."""

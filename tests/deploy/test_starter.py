@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "examples" / "starter"
 SETTINGS = {
@@ -37,6 +39,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.e2e
 def test_the_starter_installs_from_its_wheel_and_passes_the_doctor(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(STARTER, project)

@@ -15,8 +15,9 @@ from workers.engine.plan import *
 from workers.engine.plan import decode_stored
 
 start = threading.Barrier(8)
-stored = b'''{"format": 1, "turn": "x", "events": [], "ticket": {}, "dry": true, "read_at": 1, "snapshot": [1], "handled": [],
-    "id": "x", "reason": "y", "state": "done", "handler": "h", "effect": {"kind": "tags"}, "changes": []}'''
+stored = b'''{"format": 1, "turn": "x", "events": [], "ticket": {}, "dry": true, "read_at": 1, "snapshot": [1],
+    "handled": [], "id": "x", "reason": "y", "state": "done", "handler": "h", "effect": {"kind": "tags"},
+    "changes": []}'''
 
 def decode():
     start.wait()
